@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from araclip.training.recipe.stages import DevSet
-from araclip.training.stages.dev_recall import CaptionDev, Dev
-from toy_training import write_lines
+from araclip.training.recipe.stages import Captions, DevSet, Finetune
+from araclip.training.stages.dev_recall import CaptionDev, Dev, protocol
+from command_line import caller
+from toy_training import RECIPE, write_lines
 
 PICTURES = 4
 
@@ -51,3 +52,25 @@ def test_without_pictures_their_english_captions_stand_for_them(dev: Path) -> No
     found = CaptionDev(DevSet(dev, None))
     assert (len(found.queries), len(found.gallery)) == (PICTURES, 3 * PICTURES)
     assert found.recall(numbers)["R@1"] == 1.0
+
+
+def test_the_command_says_below_its_table_how_many_captions_searched_among_how_many_pictures(
+    world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = world / "protocol.toml"
+    path.write_text(RECIPE.format(world=world), encoding="utf-8")
+    ran = caller(monkeypatch, capsys, "train")("all", path, "--runs", runs, "--set", "stages=['teacher']")
+    said = "teacher: 12 queries (the first caption of each picture: caption_en) among 12 pictures (shapes, dev)"
+    assert ran.code == 0
+    assert said in ran.out.splitlines()
+
+
+def test_a_protocol_names_its_captions_and_is_empty_for_data_that_is_gone(dev: Path) -> None:
+    every = Finetune(dev=DevSet(dev, None, ("caption_en", "caption_ar"), None))
+    fields = "caption_en, caption_ar"
+    assert protocol(every) == f"24 queries (every caption of each picture: {fields}) among 4 pictures ({dev.name})"
+    two = Captions(dev=DevSet(dev, None, per_picture=2))
+    which = "the first 2 captions of each picture: caption_ar"
+    assert protocol(two) == f"8 queries ({which}) among 4 mean English captions ({dev.name})"
+    (dev / "captions.jsonl").unlink()
+    assert protocol(two) == protocol(every) == protocol(Finetune()) == ""

@@ -232,6 +232,13 @@ def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     assert any("--dev" in note for note in report.warnings)
 
 
+def test_a_transformer_that_is_stored_otherwise_than_asked_is_said_in_the_report(bert: Traced, tmp_path: Path) -> None:
+    report = export(bert.saved, tmp_path / "small", weights="int8 + static-int8")
+    assert report.config.weights == "int8 + smooth-int8"
+    said = [note for note in report.warnings if "static-int8" in note]
+    assert said == ["The image tower is no convolutional network: it is stored as smooth-int8 instead of static-int8."]
+
+
 def test_pictures_that_are_not_there_are_said_before_anything_is_traced(bert: Traced, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     done: list[str] = []

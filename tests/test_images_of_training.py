@@ -615,6 +615,34 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
 
 
+def test_a_tower_that_learns_from_pixels_names_every_unreadable_picture_before_its_first_step(
+    pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, side, before = model("vit"), ImageSide("full"), pictures[2].read_bytes()
+    for path in (pictures[0], pictures[2]):
+        path.write_bytes(before[:50])
+    with pytest.raises(DataError, match=r"(?s)2 pictures cannot be read.*0.png.*2.png"):
+        training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
+    pictures[0].write_bytes(before)
+    pictures[2].write_bytes(before)
+    training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
+    monkeypatch.setattr("araclip.training.stages.pictures.open_image", None)  # a run that goes on opens none again
+    training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
+    pictures[1].unlink()
+    with pytest.raises(DataError, match=r"1.png cannot be read \(No such file"):
+        training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
+
+
+def test_frozen_blocks_of_a_tower_that_learns_wholly_are_said_to_freeze_nothing(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    said: list[str] = []
+    made = model("vit")
+    training_images(made, PIXELS, pictures, ImageSide("full", frozen_blocks=3), 3, tmp_path / "cache", said.append)
+    assert said == ['image.frozen_blocks = 3 freezes nothing with train = "full": the whole tower learns.']
+    assert all(parameter.requires_grad for parameter in made.vision_model.parameters())
+
+
 def test_features_of_a_tower_of_another_size_or_start_are_refused(pictures: list[Path], tmp_path: Path) -> None:
     made, other = model("timm efficientnet"), model("timm efficientnet")
     side = ImageSide("partial", frozen_blocks=1)

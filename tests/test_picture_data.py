@@ -13,7 +13,7 @@ import pictures as drawn
 from araclip import AraCLIP
 from araclip.errors import DataError, RecipeError
 from araclip.evaluation.sets import CaptionedPicture
-from araclip.training.data.pictures import Batch, FileMixture, PictureMixture, PictureSource, draw_files, mined
+from araclip.training.data.pictures import Batch, FileMixture, PictureMixture, PictureSource, mined
 from toy_training import write_lines
 
 Line = dict[str, Any]
@@ -216,9 +216,9 @@ def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets_also_withou
         source(folder, "many", numbered(6), share=2),
         source(folder, "few", [{"image": i} for i in (6, 7, 8)], group="drawings"),
     ]
-    files, _ = draw_files(drawn, 0, 9)
+    files = FileMixture(drawn, 0).draw(9)
     assert sorted(file.stem for file in files) == [str(number) for number in range(9)]
-    files, _ = draw_files(drawn, 0, 3)
+    files = FileMixture(drawn, 0).draw(3)
     assert sum(int(file.stem) >= 6 for file in files) == 1  # a third
 
 

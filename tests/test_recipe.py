@@ -110,7 +110,10 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("distill.step=7", r"\[distill\]: unknown key 'step'. Known are kind, seed"),
+        ("distill.step=7", r"\[distill\]: unknown key 'step'. Did you mean steps\?$"),
+        ("model.vison=x", r"\[model\]: unknown key 'vison'. Did you mean vision\?$"),
+        ("distill.qqq=7", r"\[distill\]: unknown key 'qqq'. Known are kind, seed"),
+        ("date=x", r"unknown key 'date'. Did you mean data\?$"),
         ("stepz=7", r"unknown key 'stepz'. Known are name, data, model, stages, pictures, sources and the stages"),
         ("distil.steps=7", r"--set: the recipe has no section 'distil'. It has: model, linear, distill, more, spare"),
         ("distill.seed=-1", r"\[distill\]: seed is -1, expected a whole number from 0 to 4,294,967,295"),

@@ -137,7 +137,8 @@ def test_a_recipe_may_extend_another_file(tmp_path: Path) -> None:
         ("extends = 'nowhere.toml'", r"nowhere.toml: .*Give a recipe, a TOML file"),
         ("pictures = 1", r"pictures: 1 is no table. Write \{NAME = \{folder"),
         ("[pictures]\nx = 'folder'", r"mine.toml: \[pictures\] x: 'folder' is no table"),
-        ("[pictures]\nx = {fold = 'x'}", r"mine.toml: \[pictures\] x: unknown key 'fold'. Known are folder, share"),
+        ("[pictures]\nx = {fold = 'x'}", r"mine.toml: \[pictures\] x: unknown key 'fold'. Did you mean folder\?$"),
+        ("[pictures]\nx = {q = 'x'}", r"mine.toml: \[pictures\] x: unknown key 'q'. Known are folder, share"),
         ("[sources]\nx = {weight = 'x'}", r"mine.toml: \[sources\] x.weight: 'x' is a str, expected float"),
         ("[captions]\npictures = { x = 'y' }", r"mine.toml: \[captions\] pictures\[0\].share: 'y'"),
     ],
@@ -168,6 +169,7 @@ def test_all_mistakes_are_named_at_once_up_to_ten(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"has 13 mistakes. \[distill\]: .* · And 3 more\.") as caught:
         read_recipe(written(tmp_path, many))
     assert "wrong9" in str(caught.value) and "wrong10" not in str(caught.value)
+    assert str(caught.value).count("Known are kind, seed") == 1
 
 
 def test_a_mistake_that_is_inherited_is_named_once_and_a_misspelt_key_with_the_right_one(tmp_path: Path) -> None:

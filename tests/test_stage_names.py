@@ -9,11 +9,11 @@ import torch
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip import AraCLIP
-from araclip.errors import DataError, ModelMismatch, RecipeError
+from araclip.errors import DataError, ModelMismatch, RecipeError, RunMismatch
 from araclip.evaluation.sets import read_pictures
 from araclip.training.export.export import export
 from araclip.training.model.saved_models import load_model, load_plain
-from araclip.training.stages.dispatch import run_stage
+from araclip.training.stages.dispatch import run_all, run_stage
 from araclip.training.stages.pictures import Pixels, pooled_features
 from toy_stages import refused, section
 from toy_training import NAMES, Notes, recipe, write_negatives
@@ -217,3 +217,13 @@ def test_classes_that_are_malformed_or_of_another_tower_are_refused(
     refused(missing, "bad", runs, "nowhere", DataError)
     other = section("bad", start="'teacher'", classes=f"'{classes}'", vision=f"'{world}/vit'", **NAMES_STAGE)
     refused(recipe(world, *other), "bad", runs, "cannot share blocks", RecipeError)
+
+
+def test_a_finished_names_stage_is_refused_if_its_classes_changed_since(world: Path, runs: Path, classes: Path) -> None:
+    stage = {**NAMES_STAGE, "steps": 2, "start": "'teacher'", "classes": f"'{classes}'"}
+    read = recipe(world, "stages=['named']", *section("named", vision=f"'{world}/cnn'", shared_blocks=2, **stage))
+    assert run_all(read, runs, Notes()) == run_all(read, runs, Notes()) == {"named": {}}
+    listing = classes.with_suffix(".json")
+    listing.write_text(listing.read_text(encoding="utf-8").replace("red circle", "round"), encoding="utf-8")
+    with pytest.raises(RunMismatch, match=r"named is done, but with other data: .*classes.json changed since"):
+        run_all(read, runs, Notes())

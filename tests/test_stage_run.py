@@ -1,5 +1,6 @@
 """Stages of a recipe, one or all of them in order; what is refused whatever the kind of stage."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from araclip.errors import DataError, LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.stages.dispatch import run_all, run_stage
-from toy_stages import CHANCE, dev_recall, refused, section, student
+from toy_stages import CHANCE, dev_recall, make_concepts, refused, section, student
 from toy_training import Notes, recipe, rows
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
@@ -37,6 +38,46 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
     (runs / "distill" / "result.json").touch()
     with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, from which it starts, was trained ag"):
         run_all(read, runs, again)
+
+
+def test_a_finished_stage_is_refused_if_its_data_changed_since_and_not_if_files_are_only_newer_or_gone(
+    world: Path, runs: Path, tmp_path: Path
+) -> None:
+    pairs, templates = tmp_path / "pairs.tsv", tmp_path / "templates.json"
+    pairs.write_bytes((world / "pairs.tsv").read_bytes())
+    templates.write_text('["هنا {}"]', encoding="utf-8")
+    shapes = shutil.copytree(world / "shapes", tmp_path / "shapes")
+    make_concepts(world, runs)
+    for file in world.glob("concepts.*"):
+        shutil.copy(file, tmp_path)
+    read = recipe(
+        world, "stages=['distill', 'finetune']", f"distill.model={student(world)}",
+        *section("distill", steps=1, sources=f"[{{path = '{pairs}', templates = '{templates}'}}]"),
+        *section("finetune", steps=1, pictures=f"[{{folder = '{shapes}'}}]", concepts=f"'{tmp_path}/concepts'"),
+        *section("finetune", concept_batch=4, concept_weight=1.0),
+    )  # fmt: skip
+    results = run_all(read, runs, Notes())
+    for file, stage, part in (
+        (pairs, "distill", "red circle"),
+        (templates, "distill", "هنا"),
+        (shapes / "captions.jsonl", "finetune", "دائرة"),
+        (tmp_path / "concepts.json", "finetune", "دائرة"),
+    ):
+        before, listing = file.read_text(encoding="utf-8"), runs / stage / "files.json"
+        file.touch()
+        assert run_all(read, runs, Notes()) == results
+        file.write_text(before.replace(part, "جديد", 1), encoding="utf-8")
+        with pytest.raises(RunMismatch, match=f"{stage} is done, but with other data: .*{file.name}.* changed since.*"):
+            run_all(read, runs, Notes())
+        stamps = listing.read_bytes()
+        listing.unlink()  # as an earlier release left the folder
+        with pytest.raises(RunMismatch, match=f"{stage} is done, but with other data: .*--fresh"):
+            run_all(read, runs, Notes())
+        listing.write_bytes(stamps)
+        file.write_text(before, encoding="utf-8")
+    shutil.rmtree(shapes)
+    pairs.unlink()
+    assert run_all(read, runs, Notes()) == results
 
 
 @pytest.mark.parametrize("warmup", [0.9, 1])
@@ -143,3 +184,30 @@ def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
         state = torch.load(path, weights_only=True)
         assert all(weight.isfinite().all() for weight in state["weights"])
     assert not (runs / stage / "model").exists()
+
+
+def test_a_stage_says_at_its_start_how_much_each_source_has_to_learn_from(world: Path, runs: Path) -> None:
+    sources = "[{path='pairs.tsv'}, {path='pairs.tsv', rows=5, direction='en-en'}]"
+    pictures = "[{folder='shapes', split='train'}, {folder='shapes', split='dev'}]"
+    spec = {"steps": 1, "model": student(world)}
+    read = recipe(
+        world, *section("distill", sources=sources, **spec), *section("captions", steps=1, pictures=pictures),
+        *section("finetune", pictures=pictures, languages="{arabic = 2, english = 1}", image="{train='full'}", **spec),
+        *section("tower", kind="'distill_images'", teacher="teacher", start="teacher", steps=1, batch=8),
+        *section("tower", pictures=pictures),
+    )  # fmt: skip
+    said = {}
+    for stage in ("distill", "captions", "finetune", "tower"):
+        notes = Notes()
+        run_stage(read, stage, runs, notes)
+        said[stage] = [line for line in notes.lines if " learns from " in line]
+    of_shapes = [
+        "{0} learns from shapes (train): 48 pictures, 96 captions in Arabic, 48 captions in English",
+        "{0} learns from shapes (dev): 12 pictures, 24 captions in Arabic, 12 captions in English",
+    ]
+    assert said == {
+        "distill": ["distill learns from pairs.tsv (en-ar): 24 rows", "distill learns from pairs.tsv (en-en): 5 rows"],
+        "captions": [line.format("captions") for line in of_shapes],
+        "finetune": [line.format("finetune") for line in of_shapes],
+        "tower": ["tower learns from shapes (train): 48 pictures", "tower learns from shapes (dev): 12 pictures"],
+    }

@@ -84,6 +84,26 @@ def test_cells_after_the_last_needed_one_may_be_missing(tmp_path: Path) -> None:
     assert [pair.english for pair in read_pairs(path)] == ["cat", "dog"]
 
 
+def test_cells_that_a_spreadsheet_has_quoted_are_read_without_their_marks_and_other_marks_stay(tmp_path: Path) -> None:
+    rows = {
+        '"a cat"\t"قطة"': ("a cat", "قطة"),
+        '"""hello"" he said"\tقال "مرحبا"': ('"hello" he said', 'قال "مرحبا"'),
+        '"a\tcat"\tقطة': ("a cat", "قطة"),
+        '"a, ""b\tc"""\t"قطة\tصغيرة"': ('a, "b c"', "قطة صغيرة"),
+        '"hello" he said\tقال مرحبا': ('"hello" he said', "قال مرحبا"),
+        '"yes" and "no"\t"نعم" و"لا"': ('"yes" and "no"', '"نعم" و"لا"'),
+        '"hello he said\tقال مرحبا"': ('"hello he said', 'قال مرحبا"'),
+        '19"\t"': ('19"', '"'),
+    }
+    path = tsv(tmp_path / "a.tsv", '"en"\t"ar"', *rows)
+    assert [(pair.english, pair.arabic) for pair in read_pairs(path)] == list(rows.values())
+    alone = tsv(tmp_path / "b.tsv", "ar", '"قطة\tعلى طاولة"')
+    assert [pair.arabic for pair in read_pairs(alone, arabic_only=True)] == ["قطة على طاولة"]
+    for line in ('"a\tcat\tقطة', '"a"b\tcat\tقطة'):
+        with pytest.raises(DataError, match="line 2: 3 cells, expected 2"):
+            list(read_pairs(tsv(tmp_path / "c.tsv", "en\tar", line)))
+
+
 def test_rows_without_text_after_normalisation_are_skipped(tmp_path: Path) -> None:
     path = tsv(tmp_path / "a.tsv", "en\tar", " \tقطة", "cat\t\u0651", "", "dog\tكلب", "")
     assert [pair.english for pair in read_pairs(path)] == ["dog"]

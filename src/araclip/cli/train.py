@@ -54,6 +54,7 @@ def train(
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import leave_group
     from araclip.training.recipe.recipe import read_recipe
+    from araclip.training.stages.dev_recall import protocol
     from araclip.training.stages.dispatch import run_all, run_stage
 
     quiet_libraries()
@@ -68,6 +69,7 @@ def train(
     if int(os.environ.get("RANK", "0")):
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(parsed.name))}", title_justify="left")
+    protocols: dict[str, list[str]] = {}  # how recall was measured → stages
     table.add_column("stage")
     for name in ("R@1", "R@5", "R@10", "MRR"):
         table.add_column(name, justify="right")
@@ -76,7 +78,11 @@ def train(
             escape(shown(name)),
             *(f"{recall[key]:.3f}" if key in recall else "–" for key in ("R@1", "R@5", "R@10", "MRR")),
         )
+        protocols.setdefault(protocol(parsed.stage(name)) if recall else "", []).append(name)
     out.print(table)
+    protocols.pop("", None)
+    for measured, names in protocols.items():
+        out.print(escape(shown(f"{', '.join(names)}: {measured}")), soft_wrap=True)
     for name in results:
         files = ", ".join(file for file in RUN_FILES if (folder / name / file).exists())
         out.print(f"{escape(shown(name))}: [bold]{escape(shown(str(folder / name)))}[/] holds {files}", soft_wrap=True)

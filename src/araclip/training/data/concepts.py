@@ -90,12 +90,12 @@ class Concepts:
         return [rng.choice(self.names[c]) for c in classes], classes
 
 
-def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concepts:
+def read_concepts(path: Path, languages: tuple[str, ...], width: int | None = None) -> Concepts:
     """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
     The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
     names as `names_en` and `names_ar`; only names in `languages` are kept. Features of another width than `width` (the
-    image tower's), and files that do not fit together are a DataError.
+    image tower's; None: not compared), and files that do not fit together are a DataError.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):
@@ -110,6 +110,7 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int) -> Concept
         differ = any(len(listed) != len(features) for listed in by_language.values())
     if differ:
         raise DataError(f"{path}: {len(features)} rows of features, not as many classes. Make the two anew.")
+    width = features.shape[-1] if width is None else width
     if features.shape[1:] != (width,):
         raise DataError(
             f"{path}: features of shape {features.shape}, the image tower makes {width} numbers a picture. "

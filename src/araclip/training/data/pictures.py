@@ -94,6 +94,7 @@ class PictureMixture:
         for source in sources:
             self._offsets.append(len(self.pictures))
             self.pictures += _usable(source, tuple(languages), 1 if needs_files else captions, needs_files)
+        self._names = [f"{source.folder.name} ({source.used_split})" for source in sources]
         sizes = np.diff([*self._offsets, len(self.pictures)]).tolist()
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
@@ -123,6 +124,17 @@ class PictureMixture:
         for picture in self.pictures:
             digest.update(repr((picture.source, picture.path.name, picture.english, picture.arabic)).encode())
         return digest.hexdigest()[:12]
+
+    @property
+    def about(self) -> list[str]:
+        """A line for each source: its pictures, and their captions in each of the mixture's languages."""
+        lines = []
+        for name, start, end in zip(self._names, self._offsets, [*self._offsets[1:], None], strict=True):
+            rows = self.pictures[start:end]
+            counts = {language: sum(len(getattr(row, language)) for row in rows) for language in self.languages}
+            captions = ", ".join(f"{count:,} captions in {language.title()}" for language, count in counts.items())
+            lines.append(f"{name}: {len(rows):,} pictures, {captions}")
+        return lines
 
     @property
     def files(self) -> list[Path]:
@@ -231,12 +243,6 @@ def listed_pictures(
     return found
 
 
-def draw_files(sources: Sequence[PictureSource], seed: int, count: int) -> tuple[list[Path], str]:
-    """Draw `count` picture files by the sources' shares; return them and the fingerprint of `FileMixture`."""
-    mixture = FileMixture(sources, seed)
-    return [mixture.files[row] for row in mixture.batch(0, count)], mixture.fingerprint
-
-
 def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(
@@ -269,12 +275,14 @@ class FileMixture:
             raise RecipeError("there is no picture set. Name one in `pictures`.")
         rows: dict[Path, int] = {}
         self._rows: list[list[int]] = []
+        self.about: list[str] = []  # a line for each source with the number of its pictures
         for source in sources:
             split = source.used_split
             found = _limited(listed_pictures(source.folder, (), (), split, images=source.images), source.limit)
             if not found:
                 raise DataError(f"{source.folder} has no picture (split {split}). Correct it or leave it out.")
             self._rows.append([rows.setdefault(picture.path, len(rows)) for picture in found])
+            self.about.append(f"{source.folder.name} ({split}): {len(found):,} pictures")
         self.files = list(rows)
         self._sampler = InterleavedSampler(list(map(len, self._rows)), [source.share for source in sources], seed)
 
@@ -282,6 +290,10 @@ class FileMixture:
     def fingerprint(self) -> str:
         """Twelve hex digits: a hash of the pictures' names, in order."""
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
+
+    def draw(self, count: int) -> list[Path]:
+        """Return `count` different files, drawn by the sources' shares."""
+        return [self.files[row] for row in self.batch(0, count)]
 
     def batch(self, step: int, size: int) -> list[int]:
         """Return the rows of `files` for one step: `size` different rows, the same for the same seed, step and size."""
@@ -320,8 +332,11 @@ def contents_hash(pictures: Iterable[Path]) -> str:
     """Return a SHA-256, as hex digits, of these files' contents in order; their names and folders do not matter."""
     digest = hashlib.sha256()
     for picture in pictures:
-        with picture.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with picture.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{picture} cannot be read ({error.strerror}). Restore the file.") from error
     return digest.hexdigest()
 
 

@@ -4,12 +4,14 @@ A row that cannot be read is a DataError that names file and line: skipping the 
 taking a row of another split would leak silently.
 """
 
+import csv
 import hashlib
 import json
 import lzma
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from itertools import count
 from pathlib import Path
@@ -50,7 +52,8 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
     The English and the Arabic column are found by name (`en`, `english`, `ar`, `arabic` …); in a .tsv without such
     names they are the first and the second. Columns `source`, `license` and one whose name ends in `split` are
     optional. A file or a .jsonl row without a split counts as "train". In a .tsv, cells after the last needed one may
-    be missing. Both texts pass `araclip.normalize`; a row with an empty text is skipped.
+    be missing, and cells may be quoted as spreadsheets do. Both texts pass `araclip.normalize`; a row with an empty
+    text is skipped.
 
     Args:
         split: rows of any other split are left out.
@@ -184,7 +187,7 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     where, first = next(lines, (f"{path}, line 1", ""))
     if not first or _ARABIC_LETTER.search(first):
         _malformed(where, f"{first!r:.60} is no header, expected column names such as 'en' and 'ar'")
-    header = first.split("\t")
+    header = _cells(first, first.count("\t") + 1)
     if len(header) > 1 and not {"english", "arabic"} & set(_find_columns(header)):
         header[:2] = ["english", "arabic"]
     columns = _columns(path, header, arabic_only)
@@ -193,11 +196,31 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     for where, line in lines:
         if not line.strip():
             continue
-        cells = line.split("\t") if len(header) > 1 else [line]  # with one column, a tab belongs to the text
+        cells = _cells(line, len(header))
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
             _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
         yield where, {ours: cells[position] for ours, position in positions.items() if position < len(cells)}
+
+
+def _cells(line: str, columns: int) -> list[str]:
+    """Split a line of a .tsv into cells, and take the quotation marks off those that a spreadsheet has quoted.
+
+    A spreadsheet writes "…" around a cell that holds a tab or a quotation mark, and doubles the marks inside. Other
+    texts may also begin or end with a mark, so a tab belongs to a quoted cell only if the line has too many cells.
+    """
+    cells = line.split("\t") if columns > 1 else [line]  # with one column, a tab belongs to the text
+    if len(cells) > columns:
+        with suppress(csv.Error):
+            quoted = next(csv.reader([line], delimiter="\t", strict=True))
+            if len(quoted) <= columns:
+                return quoted
+    return [
+        cell[1:-1].replace('""', '"')
+        if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in cell[1:-1].replace('""', "")
+        else cell
+        for cell in cells
+    ]
 
 
 def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
@@ -309,6 +332,14 @@ class Mixture:
     def sizes(self) -> list[int]:
         """The number of distinct pairs of each source, which is the number of rows in one epoch of the source."""
         return [len(pairs) for pairs in self._pairs]
+
+    @property
+    def about(self) -> list[str]:
+        """A line for each source with the number of its distinct pairs."""
+        return [
+            f"{source.path.name} ({source.direction}): {size:,} rows"
+            for source, size in zip(self.sources, self.sizes, strict=True)
+        ]
 
     @property
     def shares(self) -> list[float]:

@@ -181,7 +181,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `warnings` says which checks were not made."""
+    """What an export wrote and measured; `warnings` says which checks were not made, and what was stored otherwise."""
 
     folder: Path
     config: ModelConfig
@@ -229,6 +229,7 @@ def export(
     draft = _config(model, processor, how, about, name or folder.name, version)
     tokenizer = tokenizer_of(processor)
     reports: list[Report] = []
+    notes: list[str] = []
     folder.parent.mkdir(parents=True, exist_ok=True)
     held = [(model, processor)]
     del model, processor
@@ -252,7 +253,7 @@ def export(
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
-            taken = store_towers(full, stored, exact.config, ways, pictures=pictures)
+            taken = store_towers(full, stored, exact.config, ways, pictures=pictures, log=notes.append)
             config = hashed(stored, replace(draft, weights=taken))
             small = AraCLIP(stored)
             recalls, measured = _recalls(sets, exact, small, taken, log)
@@ -260,12 +261,11 @@ def export(
             config = replace(config, measured=measured)
             model_folder.write_config(stored, config)
             write_card(stored, config, about)
-        unmeasured: tuple[str, ...] = ()
         if not sets and config.weights != "float32":
-            unmeasured = (
-                "No dev set is known: what small weights cost in recall was not measured. Name one with --dev.",
+            notes.append(
+                "No dev set is known: what small weights cost in recall was not measured. Name one with --dev."
             )
-        reports.append(Report(folder, config, sizes, recalls, unmeasured))
+        reports.append(Report(folder, config, sizes, recalls, tuple(notes)))
 
     atomic.write_folder(folder, fill)
     return reports[0]

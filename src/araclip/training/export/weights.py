@@ -157,6 +157,7 @@ def store_towers(
         graph, target, way = full / f"{tower}.onnx", stored / f"{tower}.onnx", ways[tower]
         if way == "static-int8" and len([*convolutions(read_graph(graph).graph)]) < _CONVOLUTIONAL:
             way = "smooth-int8"
+            log(f"The {tower} tower is no convolutional network: it is stored as smooth-int8 instead of static-int8.")
         if way == "static-int8" and not pictures:
             raise InputError(
                 "static-int8 measures ranges on pictures, and none were named. Name a folder of some (--calibrate of "

@@ -49,7 +49,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             'image.map_scale, train = "partial".'
         )
     accelerator = accelerator_for(stage.batch)
-    mixture = FileMixture(stage.pictures, stage.seed)
+    (mixture,) = context.told(stage.mixtures())
     mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
@@ -106,7 +106,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
         )
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
-    mixture = FileMixture(stage.pictures, stage.seed)
+    (mixture,) = context.told(stage.mixtures())
     mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

@@ -36,7 +36,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from araclip.core import atomic
 from araclip.core.display import Log
-from araclip.errors import DataError, ImageError, RecipeError
+from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.pictures import contents_hash, views
 from araclip.training.export.graphs import trace_graph
@@ -55,7 +55,14 @@ from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.unpack import only_add
 from araclip.training.recipe.stages import ImageSide
-from araclip.training.stages.pictures import EncodedImages, Pixels, encoded, eval_batches, projected
+from araclip.training.stages.pictures import (
+    EncodedImages,
+    Pixels,
+    check_readable,
+    encoded,
+    eval_batches,
+    projected,
+)
 
 BATCH = 16  # pictures in one call of the graph
 
@@ -114,7 +121,7 @@ def cached_maps(
     degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
     path = folder / f"maps-{_key(frozen, pictures, views_each, degradation)}.npy"
     if not path.exists():
-        _check_readable(pictures, frozen.size)
+        check_readable(pictures, frozen.size)
         atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log, degradation))
     with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
         cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
@@ -142,20 +149,6 @@ def _compute(
             file.write(maps.astype("<f2").tobytes())
             if start and start % (100 * BATCH) == 0:
                 log(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
-
-
-def _check_readable(pictures: Sequence[Path], size: int) -> None:
-    def fault(path: Path) -> str | None:
-        try:
-            open_image(path, size)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    faults = [found for _, found in map_ahead(fault, pictures, torch.get_num_threads()) if found]
-    if faults:
-        shown = "\n".join(faults[:20])
-        raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
 
 
 def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, degradation: float) -> str:

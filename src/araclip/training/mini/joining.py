@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from araclip.errors import RecipeError
-from araclip.training.data.pictures import draw_files
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.branches import first_difference, joined, logistic, route_last, router, with_gate
 from araclip.training.mini.heads import rebuilt
@@ -36,8 +35,9 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     branches = [float(getattr(model.vision_model.config, "branches", 1)) for model in models]
     lengths = [1.0] * len(models)
     members = slice(len(stage.members))
+    mixtures = context.told(stage.mixtures())
     if stage.pictures:
-        files, data["pictures"] = draw_files(stage.pictures, stage.seed, stage.batch)
+        files, data["pictures"] = mixtures[0].draw(stage.batch), mixtures[0].fingerprint
         seen = [pooled_features(model, pixels, files) for model in models[members]]
         lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
     # the members' vectors get this mean length, so that the head's weights keep their size
@@ -45,7 +45,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]
     if stage.expert:
-        own, data["expert pictures"] = draw_files(stage.expert_pictures, stage.seed, stage.batch)
+        own, data["expert pictures"] = mixtures[1].draw(stage.batch), mixtures[1].fingerprint
         features = pooled_features(models[-1], pixels, own)
         scales[-1] = stage.expert_weight * mean_length / _mean_length(models[-1], features)
         others = pooled_features(models[-1], pixels, files)

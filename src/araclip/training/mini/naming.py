@@ -15,7 +15,6 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import DataError
 from araclip.text.normalization import normalize
 from araclip.training.data.concepts import Floats, class_files, normalized_texts
-from araclip.training.data.pictures import PictureMixture, draw_files
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.branches import logistic
 from araclip.training.mini.heads import Classifier, NameTextHead, tower_with, with_names, without_names
@@ -158,7 +157,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     """Add a part for class names to a model's vectors (see `heads`) and train it alone; return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
-    mixture = PictureMixture(stage.pictures, stage.seed, languages=stage.languages)
+    mixture, *kinds = context.told(stage.mixtures())
     distinct = list(dict.fromkeys(mixture.texts))
     captions = distinct[:: -(-len(distinct) // stage.captions)]  # evenly spread
     before, processor = starting_model.start_of(stage, context, as_it_is=True)
@@ -176,8 +175,9 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     classifier = Classifier(torch.from_numpy(classes.weight), torch.from_numpy(classes.bias), classes.exclusive)
     model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features, stage.length)
     data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
-    if stage.unfamiliar_pictures:
-        data["kinds of pictures"] = _learn_familiar(model, processor, stage)
+    if kinds:
+        _learn_familiar(model, processor, [kind.draw(stage.familiar_batch) for kind in kinds])
+        data["kinds of pictures"] = " ".join(kind.fingerprint for kind in kinds)
     loss = fit_names(
         model.text_projection, model.visual_projection.directions, _lesson(model, processor, classes, captions),
         stage.steps, stage.batch, stage.lr, stage.seed,
@@ -186,20 +186,17 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
-def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, stage: Names) -> str:
-    """Fit the part that tells familiar pictures from others, in place; return the picture sets' fingerprints.
+def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
+    """Fit the part that tells familiar pictures from others, in place; `kinds` has the files of both.
 
     The names part then counts only for pictures of a kind that the classifier knows.
     """
     # with 0 the classifier reads all features, and [:, -0:] is all of them
     pixels, read = Pixels.of(processor), model.config.name_features
-    both = (stage.familiar_pictures, stage.unfamiliar_pictures)
-    kinds = [draw_files(sources, stage.seed, stage.familiar_batch) for sources in both]
-    weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files, _ in kinds))
+    weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files in kinds))
     with torch.no_grad():
         model.visual_projection.familiar.weight.copy_(weight[None])
         model.visual_projection.familiar.bias.copy_(bias[None])
-    return " ".join(found for _, found in kinds)
 
 
 def _lesson(model: AraCLIPModel, processor: AraCLIPProcessor, classes: NamedClasses, captions: list[str]) -> Lesson:

@@ -1,12 +1,9 @@
 """The stage `query_bank`: gives a finished model a query bank in its image head, which corrects scores for hubness."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.data.pictures import PictureMixture
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.heads import QueryBankImageHead, with_query_bank
 from araclip.training.mini.recipe import QueryBank
@@ -27,8 +24,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     Nothing is trained. `heads` says what the bank does.
     """
     accelerator = accelerator_for()
-    ungrouped = [replace(source, group="") for source in stage.pictures]  # one batch has pictures of all groups
-    mixture = PictureMixture(ungrouped, stage.seed, languages=stage.languages)
+    (mixture,) = context.told(stage.mixtures())
     batch = mixture.batch(0, stage.batch)
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)

@@ -1,13 +1,15 @@
 """Defines the kinds of stages that araclip-mini adds to recipes."""
 
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
 from pydantic.dataclasses import dataclass
 
+from araclip.training import extensions
 from araclip.training.data.limits import AtLeastOne, Chance, Count, Many, NotNegative, OrNone, Positive
+from araclip.training.data.pictures import FileMixture, PictureMixture
 from araclip.training.recipe.stages import (
     CONFIG,
     KINDS,
@@ -26,6 +28,7 @@ from araclip.training.recipe.stages import (
 class Ensemble(Stage):
     """Joins image towers that were trained with the same locked text tower into one tower; nothing is trained."""
 
+    MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: OrNone = 0  # how many first blocks the members' image towers share; training did not change these
@@ -38,9 +41,8 @@ class Ensemble(Stage):
     # true: the expert computes only for pictures like its own, as judged by the members' features
     expert_routed: bool = False
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (*self.members, self.expert)
+    def mixtures(self) -> tuple[FileMixture, ...]:
+        return tuple(FileMixture(sets, self.seed) for sets in (self.pictures, self.expert_pictures) if sets)
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -58,13 +60,10 @@ class Ensemble(Stage):
 class Average(Stage):
     """Averages the weights of models that were all trained from one start (model soups); nothing is trained."""
 
+    MODELS = ("members",)
     kind: Literal["average"] = "average"
     members: tuple[str, ...] = ()  # stages, or folders of models, with layers of equal shapes
     shares: tuple[Positive, ...] = ()  # the share of each member in the mean; empty: all count alike
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        return self.members
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -86,11 +85,16 @@ class QueryBank(StartingStage):
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
     weight: Positive = 0.6  # factor of this average when it is subtracted from scores
 
+    def mixtures(self) -> tuple[PictureMixture]:
+        ungrouped = [replace(source, group="") for source in self.pictures]  # one batch has pictures of all groups
+        return (PictureMixture(ungrouped, self.seed, languages=self.languages),)
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
     """A last stage that gives vectors a second part for class names, beside the part for captions; see `heads`."""
 
+    MODELS = ("vision",)
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
     vision: str = ""  # the tower whose features the classifier reads; "": the tower of `start`
@@ -109,9 +113,13 @@ class Names(StartingStage):
     batch: Many = 256
     lr: Positive = 2e-3
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.vision,)
+    def mixtures(self) -> tuple[PictureMixture, *tuple[FileMixture, ...]]:
+        kinds = (FileMixture(sets, self.seed) for sets in (self.familiar_pictures, self.unfamiliar_pictures) if sets)
+        return (PictureMixture(self.pictures, self.seed, languages=self.languages), *kinds)
+
+    def fingerprints(self) -> list[str]:
+        naming = extensions.load(extensions.STAGES[self.kind][0])
+        return [*super().fingerprints(), naming.read_named_classes(self.classes).fingerprint]
 
     @model_validator(mode="after")
     def _check_kinds(self) -> Self:
@@ -127,6 +135,7 @@ class DistillImages(LearningStage):
     Without a teacher, the tower reads smaller feature maps and learns its own earlier features, or another tower's.
     """
 
+    MODELS = ("teacher", "features_of")
     kind: Literal["distill_images"] = "distill_images"
     teacher: str = ""  # a stage or model with the student's text tower; "": none, which needs `image.map_scale`
     features_of: str = ""  # without a teacher: the tower, stage or model whose features are learned; "": `start`
@@ -137,9 +146,8 @@ class DistillImages(LearningStage):
     image: ImageSide = ImageSide(train="full")
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher, self.features_of)
+    def mixtures(self) -> tuple[FileMixture]:
+        return (FileMixture(self.pictures, self.seed),)
 
 
 KINDS.update({stage.kind: stage for stage in (Ensemble, QueryBank, Names, DistillImages, Average)})

@@ -31,7 +31,7 @@ from araclip.training import extensions
 from araclip.training.data.pictures import PictureSource
 from araclip.training.data.text import Source
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
-from araclip.training.recipe.toml_file import TomlFile
+from araclip.training.recipe.toml_file import TomlFile, unknown_key
 
 extensions.load(extensions.RECIPE)
 
@@ -124,8 +124,7 @@ def _recipe(file: TomlFile) -> Recipe:
     model = table.pop("model", {})
     raw = {name: table.pop(name) for name in _sections(table)}
     for key in [key for key in table if key not in _Top.__dataclass_fields__]:
-        known = ("name", "data", "model", "stages", *NAMED)
-        file.mistake((key,), f"unknown key '{key}'. Known are {', '.join(known)} and the stages.")
+        file.mistake((key,), unknown_key(key, ("name", "data", "model", "stages", *NAMED), " and the stages"))
         del table[key]
     top = file.read(_Top, table)
     for stage in raw:

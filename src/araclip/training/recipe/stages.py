@@ -14,11 +14,12 @@ Model families add further kinds of stages, see `extensions`.
 from collections.abc import Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 
+from araclip.training.data.concepts import read_concepts
 from araclip.training.data.limits import (
     Chance,
     Count,
@@ -35,8 +36,8 @@ from araclip.training.data.limits import (
     Window,
     limited,
 )
-from araclip.training.data.pictures import PictureSource
-from araclip.training.data.text import Source
+from araclip.training.data.pictures import FileMixture, PictureMixture, PictureSource
+from araclip.training.data.text import Mixture, Source
 from araclip.training.model.foreign import MAX_SIDE, MAX_WIDTH
 from araclip.training.recipe.toml_file import below_data
 
@@ -118,15 +119,20 @@ class ImageSide:
 class Stage:
     """Base class of all stages: the keys that every stage's table in a recipe may have."""
 
+    MODELS: ClassVar[tuple[str, ...]] = ()  # keys that name stages or models, besides `start` and `model`
+
     kind: str = ""
     seed: Seed = 0
     dev: DevSet | None = None
     sinks: tuple[str, ...] = ()  # where metrics go besides metrics.jsonl: tensorboard, trackio
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        """The stages or models that this stage uses, besides the one it starts from; "" stands for none."""
+    def mixtures(self) -> tuple[PictureMixture | FileMixture | Mixture, ...]:
+        """Read the pictures, captions and texts that this stage learns from; a fault in them is a DataError."""
         return ()
+
+    def fingerprints(self) -> list[str]:
+        """Read all data that this stage learns from, and return the hashes that the run's config.json holds of it."""
+        return [mixture.fingerprint for mixture in self.mixtures()]
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -141,6 +147,7 @@ class StartingStage(Stage):
 class Linear(StartingStage):
     """Fits the text head alone, by solving a ridge regression; there are no training steps."""
 
+    MODELS = ("teacher",)
     kind: Literal["linear"] = "linear"
     teacher: str = ""
     sources: Sources = ()
@@ -148,9 +155,8 @@ class Linear(StartingStage):
     penalty: NotNegative | None = None  # ridge penalty; None: chosen on held-out rows
     precision: Precision = "float32"  # precision in which the teacher computes
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
+    def mixtures(self) -> tuple[Mixture]:
+        return (Mixture(self.sources, self.seed),)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -193,26 +199,36 @@ class Captions(LearningStage):
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     noise: Chance = 0.0
 
+    def mixtures(self) -> tuple[PictureMixture]:
+        mixture = PictureMixture(
+            self.pictures, self.seed, languages=self.languages, captions=2, noise=self.noise, needs_files=False
+        )
+        return (mixture,)
+
 
 @dataclass(frozen=True, config=CONFIG)
 class Distill(LearningStage):
     """Stage 1: the text tower learns to reproduce a teacher's vectors, from parallel text."""
 
+    MODELS = ("teacher",)
     kind: Literal["distill"] = "distill"
     teacher: str = ""
     sources: Sources = ()
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
     matryoshka: bool = False
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
+    def mixtures(self) -> tuple[Mixture]:
+        return (Mixture(self.sources, self.seed),)
+
+    def fingerprints(self) -> list[str]:
+        return [found for mixture in self.mixtures() for found in (mixture.fingerprint, mixture.templates_fingerprint)]
 
 
 @dataclass(frozen=True, config=CONFIG)
 class Finetune(LearningStage):
     """Stage 2: trains on texts with pictures. With `languages = {english = 1}` the result can serve as a teacher."""
 
+    MODELS = ("teacher",)
     kind: Literal["finetune"] = "finetune"
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
@@ -237,9 +253,15 @@ class Finetune(LearningStage):
     anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`
     anchor_pictures: Count = 64  # pictures of each batch that the `anchor` loss uses
 
-    @property
-    def models(self) -> tuple[str, ...]:
-        return (self.teacher,)
+    def mixtures(self) -> tuple[PictureMixture]:
+        mixture = PictureMixture(
+            self.pictures, self.seed, languages=self.languages, captions=self.captions, noise=self.noise
+        )
+        return (mixture,)
+
+    def fingerprints(self) -> list[str]:
+        concepts = [read_concepts(self.concepts, tuple(self.languages)).fingerprint] if self.concepts else []
+        return [*super().fingerprints(), *concepts]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -92,9 +92,23 @@ class TomlFile:
         if len(found) == 1:
             raise RecipeError(next(iter(self._mistakes.values())))
         if found:
+            listed: set[str] = set()  # lists of known keys that the message already has
+            for number, message in enumerate(found):
+                what, _, known = message.partition(_KNOWN)
+                found[number] = what if known in listed else message
+                listed.add(known or message)
             more = f" · And {len(found) - MAX_MISTAKES} more." if len(found) > MAX_MISTAKES else ""
             shown = " · ".join(found[:MAX_MISTAKES])
             raise RecipeError(f"{self.path} has {len(found)} mistakes. {shown}{more}")
+
+
+_KNOWN = " Known are "
+
+
+def unknown_key(key: str, known: Sequence[str], more: str = "") -> str:
+    """Return the message about an unknown key: the most similar known key, or else all known keys and `more`."""
+    near = get_close_matches(key, known, 1)
+    return f"unknown key '{key}'." + (f" Did you mean {near[0]}?" if near else f"{_KNOWN}{', '.join(known)}{more}.")
 
 
 _EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bool_type": "bool", "path_type": "str"}
@@ -105,9 +119,7 @@ def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     kind, value = found["type"], found["input"]
     whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
-        known = _known(cls, loc[:-1])
-        near = "".join(f" Did you mean {name}?" for name in get_close_matches(str(loc[-1]), known, 1))
-        return f"{inside}unknown key '{loc[-1]}'. Known are {', '.join(known)}.{near}"
+        return f"{inside}{unknown_key(str(loc[-1]), _known(cls, loc[:-1]))}"
     if kind == "missing":
         return f"{inside}'{loc[-1]}' is missing."
     if kind == "literal_error":

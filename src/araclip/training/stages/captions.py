@@ -7,7 +7,6 @@ the files, so this stage needs no picture files.
 import torch
 from torch import Tensor
 
-from araclip.training.data.pictures import PictureMixture
 from araclip.training.loop.gradcache import gather
 from araclip.training.loop.processes import accelerator_for, share
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
@@ -28,9 +27,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for(stage.batch)
     dev = CaptionDev(stage.dev) if stage.dev else None
-    mixture = PictureMixture(
-        stage.pictures, stage.seed, languages=stage.languages, captions=2, noise=stage.noise, needs_files=False
-    )
+    (mixture,) = context.told(stage.mixtures())
     mixture.batch(0, stage.batch)  # refuses too few pictures now, before the model is loaded
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

@@ -13,7 +13,7 @@ from araclip.evaluation.scores import ranks, summary
 from araclip.evaluation.sets import CaptionedPicture
 from araclip.training.data.pictures import listed_pictures
 from araclip.training.model.saved_models import ModelAndProcessor
-from araclip.training.recipe.stages import DevSet, ImageSide
+from araclip.training.recipe.stages import Captions, DevSet, ImageSide, Stage
 from araclip.training.stages.pictures import Pixels, training_images
 
 Recall = Callable[[], dict[str, float]]
@@ -54,14 +54,15 @@ class CaptionDev:
 
     def __init__(self, spec: DevSet) -> None:
         found = listed_pictures(spec.folder, ("caption_en",), spec.captions, spec.split, needs_files=False)
-        pictures = [picture for picture in found if picture.english and picture.arabic]
-        if not pictures:
+        self.pictures = [picture for picture in found if picture.english and picture.arabic]
+        if not self.pictures:
             raise DataError(
                 f"{spec.folder} (split {spec.split}) has no picture with caption_en and {', '.join(spec.captions)}: "
                 "nothing to measure. Correct `dev` in the recipe."
             )
-        self.queries = [(text, row) for row, p in enumerate(pictures) for text in p.arabic[: spec.per_picture]]
-        self.gallery = [(text, row) for row, p in enumerate(pictures) for text in p.english]
+        self.queries = [(text, row) for row, p in enumerate(self.pictures) for text in p.arabic[: spec.per_picture]]
+        self.gallery = [(text, row) for row, p in enumerate(self.pictures) for text in p.english]
+        self.owner = [row for _, row in self.queries]
 
     def recall(self, text_vectors: TextVectors) -> dict[str, float]:
         """Return R@1, R@5, R@10 and MRR: how well a caption finds the mean vector of its picture's English captions."""
@@ -69,7 +70,29 @@ class CaptionDev:
             queries, captions = (text_vectors([text for text, _ in side]) for side in (self.queries, self.gallery))
             rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
             sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
-            return _recall_of(queries, l2_normalize(sums, dim=-1), [row for _, row in self.queries])
+            return _recall_of(queries, l2_normalize(sums, dim=-1), self.owner)
+
+
+def protocol(stage: Stage) -> str:
+    """Say what the queries of a stage's dev recall are, and among how many pictures they search; "" without a dev set.
+
+    "" too if the dev set is no longer there, as for a stage that was finished long ago.
+    """
+    if (spec := stage.dev) is None:
+        return ""
+    try:
+        dev, found = (
+            (CaptionDev(spec), "mean English captions") if isinstance(stage, Captions) else (Dev(spec), "pictures")
+        )
+    except DataError:
+        return ""
+    named = {None: "every caption", 1: "the first caption"}
+    which = named.get(spec.per_picture, f"the first {spec.per_picture} captions")
+    fields, split = ", ".join(spec.captions), f", {spec.split}" if spec.split else ""
+    return (
+        f"{len(dev.owner):,} queries ({which} of each picture: {fields}) among {len(dev.pictures):,} {found} "
+        f"({spec.folder.name}{split})"
+    )
 
 
 def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:

@@ -11,13 +11,15 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import RunMismatch
 from araclip.training import extensions
 from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
+from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import StartingStage
+from araclip.training.recipe.stages import Stage
 from araclip.training.stages.captions import captions
 from araclip.training.stages.distill import distill
 from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
-from araclip.training.stages.starting_model import StageContext, beginning
+from araclip.training.stages.mistakes import check_stages
+from araclip.training.stages.starting_model import StageContext, beginning, models_of, result_of
 
 # Kind of a stage → the function that runs it, saves its model in `runs/<name>/model` and returns its dev recall. After
 # any interruption the same command resumes from the last checkpoint.
@@ -33,7 +35,9 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     """
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
+    stamps = _stamps(stage)  # as they are before the stage reads its files
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
+    atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall
 
@@ -41,13 +45,15 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
     """Run the stages that the recipe's `stages` lists, in order; skip a stage that has a result, unless `fresh`.
 
-    Return the dev recall of each stage. A result made with another recipe, or from a model trained again since, is a
-    RunMismatch.
+    Return the dev recall of each stage. A result made with another recipe or other data, or from a model trained again
+    since, is a RunMismatch.
     """
+    done = {name: _done(recipe, name, runs) for name in recipe.order if not fresh and _result(runs, name).exists()}
+    trained = [name for name in recipe.stages if (result_of(runs, name) / "config.json").exists()]
+    check_stages(recipe, [name for name in recipe.order if name not in done], trained)
     if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
         for name in recipe.order:
             _result(runs, name).unlink(missing_ok=True)
-    done = {name: _done(recipe, name, runs) for name in recipe.order if _result(runs, name).exists()}
     for name in done:
         reporter.log(f"{name} is done ({_result(runs, name)}); --fresh does it again")
     return {
@@ -79,18 +85,31 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
             f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
             f"{len(differing) - 1} more keys. {again}"
         )
-    for start in _made_of(recipe, name):
+    if changed := _changed(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
+        raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
+    for start in [model for _, model in models_of(recipe, name) if model in recipe.stages]:
         first = _result(runs, start)
         if not first.exists() or first.stat().st_mtime_ns > result.stat().st_mtime_ns:
             raise RunMismatch(f"{name} is done, but stage {start}, from which it starts, was trained again. {again}")
     return recall
 
 
-def _made_of(recipe: Recipe, name: str) -> list[str]:
-    """Return the stages whose models this stage uses: as its start, as towers of its `model`, or as a teacher."""
-    stage = recipe.stage(name)
-    named: list[str | None] = [recipe.start_of[name], *stage.models]
-    if isinstance(stage, StartingStage) and (stage.model or not recipe.start_of[name]):
-        towers = stage.model or recipe.model
-        named = [towers.text, towers.vision, *stage.models]
-    return [found for found in dict.fromkeys(named) if found and found in recipe.stages]
+STAMPS = "files.json"  # file of a run's folder: each file that the stage read → its size and time of change
+
+
+def _stamps(stage: Stage) -> dict[str, list[int] | None]:
+    return {str(path): stamp(path) for _, path in files_of(stage)}
+
+
+def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
+    """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
+
+    The data is read only if a file has another size or time than before. It is not compared if a file is gone.
+    """
+    now = _stamps(stage)
+    stored = folder / STAMPS  # earlier releases wrote no such file
+    before = bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
+    changed = [path for path, stamp in now.items() if stamp != before.get(path)]
+    if not changed or None in now.values() or all(found in fingerprints for found in stage.fingerprints()):
+        return ""
+    return ", ".join(changed)

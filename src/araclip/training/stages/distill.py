@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-from araclip.training.data.text import Mixture
 from araclip.training.loop.gradcache import gather
 from araclip.training.loop.processes import accelerator_for, share
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
@@ -27,7 +26,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for(stage.batch)
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    mixture = Mixture(stage.sources, stage.seed)
+    (mixture,) = context.told(stage.mixtures())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint, "templates": mixture.templates_fingerprint}
     distance = weighted_sum(stage.losses)
     if stage.matryoshka:

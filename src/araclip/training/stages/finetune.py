@@ -39,9 +39,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
-    mixture = PictureMixture(
-        stage.pictures, stage.seed, languages=stage.languages, captions=stage.captions, noise=stage.noise
-    )
+    (mixture,) = context.told(stage.mixtures())
     mixture.batch(0, stage.batch)  # refuses too few pictures now, before the long computations
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from araclip.errors import DataError
-from araclip.training.data.text import Mixture
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Linear
@@ -164,7 +163,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for()
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
-    mixture = Mixture(stage.sources, stage.seed)
+    (mixture,) = context.told(stage.mixtures())
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
     data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
     texts = LearningTexts(model, processor, 0)

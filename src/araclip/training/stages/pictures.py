@@ -253,6 +253,22 @@ class RememberingImages(Protocol):
         """Return the outputs (B, W) that the tower gave before the stage, for the same inputs as `encode`."""
 
 
+def check_readable(pictures: Sequence[Path], size: int) -> None:
+    """Open all pictures; a DataError names those that cannot be read, up to twenty."""
+
+    def fault(path: Path) -> str | None:
+        try:
+            open_image(path, size)
+        except ImageError as error:
+            return str(error)
+        return None
+
+    faults = [found for _, found in map_ahead(fault, pictures, torch.get_num_threads()) if found]
+    if faults:
+        shown = "\n".join(faults[:20])
+        raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
+
+
 def training_images(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
     log: Log, *, pointwise: bool = False,
@@ -263,6 +279,8 @@ def training_images(
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache
+    if side.train == "full" and side.frozen_blocks:
+        log(f'image.frozen_blocks = {side.frozen_blocks} freezes nothing with train = "full": the whole tower learns.')
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log, side)
     if side.train == "partial" and (
@@ -270,6 +288,11 @@ def training_images(
     ):
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
+    readable = cache / f"readable-{contents_hash(pictures)[:16]}"  # says that all these pictures could be opened
+    if not readable.exists():
+        check_readable(pictures, pixels.size)
+        cache.mkdir(parents=True, exist_ok=True)
+        readable.touch()
     return PixelImages(model, pixels, pictures, side, seed)
 
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic_core import to_jsonable_python
@@ -15,7 +15,8 @@ from araclip.core import atomic
 from araclip.errors import RecipeError
 from araclip.models import folder as model_folder
 from araclip.training import extensions
-from araclip.training.data.text import read_pairs
+from araclip.training.data.pictures import FileMixture, PictureMixture
+from araclip.training.data.text import Mixture, read_pairs
 from araclip.training.failures import failures
 from araclip.training.loop.run_folder import Reporter, SilentReporter, StepProgress, without_nulls
 from araclip.training.model import towers
@@ -27,6 +28,8 @@ from araclip.training.model.saved_models import ModelAndProcessor, load_model, l
 from araclip.training.recipe.recipe import CACHE, Recipe
 from araclip.training.recipe.stages import Distill, Finetune, Linear, ModelSpec, StartingStage
 from araclip.training.teachers.teacher import TeacherCache, load_teacher, teacher_vectors
+
+Mixtures = TypeVar("Mixtures", bound=tuple[PictureMixture | FileMixture | Mixture, ...])
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class StageContext:
     def cache(self) -> Path:
         """The folder for vectors that are computed once and shared by all stages."""
         return self.runs / CACHE
+
+    def told(self, mixtures: Mixtures) -> Mixtures:
+        """Say what each source of these mixtures has to learn from, one line a source, and return the mixtures."""
+        for line in [line for mixture in mixtures for line in mixture.about]:
+            self.reporter.log(f"{self.name} learns from {line}")
+        return mixtures
 
     def step_progress(self) -> StepProgress | None:
         """Return the display of the stage's steps, or None if nothing is displayed."""
@@ -121,6 +130,19 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
         return {}
     towers = json.dumps(without_nulls(to_jsonable_python(recipe.model)), sort_keys=True, ensure_ascii=False)
     return {"begins with": recipe.start_of[name] or towers}
+
+
+def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
+    """Return key and name of each model that a stage uses: its start, or the towers it begins with, and others."""
+    stage, start = recipe.stage(name), recipe.start_of[name]
+    named: list[tuple[str, str | None]] = [("start", start)]
+    if isinstance(stage, StartingStage) and (stage.model or not start):
+        key, towers = ("model", stage.model) if stage.model else ("[model]", recipe.model)
+        named = [(f"{key} text", towers.text), (f"{key} vision", towers.vision)]
+    for key in stage.MODELS:
+        value = getattr(stage, key)
+        named += [(key, model) for model in ([value] if isinstance(value, str) else value)]
+    return [(key, model) for key, model in named if model]
 
 
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
@@ -228,6 +250,11 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
 def _packaged() -> Any:
     """Import the module that loads pretrained towers from packages of the Python index."""
     return extensions.load(extensions.PACKAGED_TOWERS)
+
+
+def packaged_names() -> list[str]:
+    """Return the names of the towers that come in packages of the Python index."""
+    return [*_packaged().TEXT_TOWERS, *_packaged().IMAGE_TOWERS]
 
 
 def _text(spec: ModelSpec) -> tuple[Any, Any]:

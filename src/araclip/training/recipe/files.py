@@ -1,0 +1,40 @@
+"""Lists the files that a stage reads."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from araclip.evaluation.sets import LISTING
+
+
+def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield key and path of each file or folder that a section (a dataclass) reads: ("dev.folder", captions.jsonl).
+
+    A pattern of files is yielded itself if no file matches it.
+    """
+    if is_dataclass(section):
+        for name in [field.name for field in fields(section) if field.name != "cache"]:  # a cache is written
+            yield from files_of(getattr(section, name), f"{key}.{name}" if key else name)
+    elif isinstance(section, tuple):
+        for number, item in enumerate(section):
+            yield from files_of(item, f"{key}[{number}]")
+    elif isinstance(section, Path):
+        name = key.rpartition(".")[2]
+        if name == "folder":
+            yield key, section / LISTING
+        elif name in ("concepts", "classes"):
+            yield from ((key, section.with_suffix(suffix)) for suffix in (".npz", ".json"))
+        elif name.startswith("vocabulary"):
+            yield from ((key, path) for path in sorted(section.parent.glob(section.name)) or [section])
+        else:
+            yield key, section
+
+
+def stamp(path: Path) -> list[int] | None:
+    """Return size and time of change (in nanoseconds) of a file or folder; None if it is missing or out of reach."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return None
+    return [about.st_size, about.st_mtime_ns]

@@ -1,0 +1,79 @@
+"""Finds mistakes of all stages of a recipe before the first stage runs: missing files, captions and models."""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from araclip.core.installed_models import installed
+from araclip.errors import InputError, RecipeError
+from araclip.evaluation.sets import LISTING, bounded_lines
+from araclip.models.folder import existing_folder, is_ours
+from araclip.training.data.pictures import LANGUAGES
+from araclip.training.recipe.files import files_of, stamp
+from araclip.training.recipe.recipe import Recipe
+from araclip.training.stages.starting_model import models_of, packaged_names
+
+Mistakes = Iterator[tuple[str, str]]  # key and what is wrong with its value
+_NEVER_ON_HUB = ("start", "members", "expert", "teacher")  # keys whose models are stages, folders or bundled models
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+
+
+def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str]) -> None:
+    """Raise one RecipeError that lists what these stages need and what is not there. They will run in this order.
+
+    Of a list of captions, only the lines up to the first with the needed field are read. No model is loaded or looked
+    up, so a hub id may still turn out to be wrong. `trained` names stages whose models are there already.
+    """
+    found: dict[str, str] = {}  # mistake → where it was found first: stages that extend one another share mistakes
+    for number, name in enumerate(names):
+        ready = {*trained, *names[:number]}
+        for key, mistake in (*_files(recipe, name), *_captions(recipe.stage(name)), *_models(recipe, name, ready)):
+            found.setdefault(mistake, f"[{name}] {key}: ")
+    if found:
+        count = f"{len(found)} mistakes" if len(found) > 1 else "a mistake"
+        listed = " · ".join(f"{where}{mistake}" for mistake, where in found.items())
+        raise RecipeError(f"recipe '{recipe.name}' has {count}, and no stage was run. {listed}")
+
+
+def _files(recipe: Recipe, name: str) -> Mistakes:
+    begins_with_model = any(key.startswith("[model]") for key, _ in models_of(recipe, name))
+    for section in (recipe.stage(name), *([recipe.model] if begins_with_model else [])):
+        for key, path in files_of(section):
+            if stamp(path) is None:
+                yield key, f"{path} is missing. Correct the path, or `data`."
+
+
+def _captions(stage: Any) -> Mistakes:
+    """Look for the caption fields that the stage reads, in each of its picture sets and in its dev set."""
+    read = [language for language in getattr(stage, "languages", ()) if language in LANGUAGES]
+    needed = [
+        (f"pictures[{i}]", s.folder, [f for language in read for f in getattr(s, language)])
+        for i, s in enumerate(stage.pictures if read else ())
+    ]
+    if stage.dev:
+        needed.append(("dev", stage.dev.folder, stage.dev.captions))
+    for key, folder, fields in needed:
+        listing = folder / LISTING
+        marks = [json.dumps(field, ensure_ascii=ascii).encode() for field in fields for ascii in (True, False)]
+        try:
+            if stamp(listing) and not any(mark in line for _, line in bounded_lines(listing) for mark in marks):
+                yield key, f"no line of {listing} has {' or '.join(fields)}. Correct the names of the caption fields."
+        except InputError as error:
+            yield key, str(error)
+
+
+def _models(recipe: Recipe, name: str, ready: Collection[str]) -> Mistakes:
+    for key, model in models_of(recipe, name):
+        kind, _, place = model.partition(":")
+        if model in recipe.stages:
+            if model not in ready:
+                yield key, f"stage '{model}' has no model and does not run before. Run `araclip train {model}` first."
+        elif kind not in ("open_clip", "transformers"):
+            near = get_close_matches(model, [*recipe.stages, *packaged_names(), *installed()], 1)
+            may_be_on_hub = key not in _NEVER_ON_HUB and (_HUB_ID.fullmatch(model) or not near)
+            local = place if kind == "araclip" else model
+            if not (may_be_on_hub or model in packaged_names() or is_ours(local) or existing_folder(local)):
+                meant = "".join(f" Did you mean {name}?" for name in near)
+                yield key, f"'{model}' is no stage, no folder and no model on this machine.{meant}"

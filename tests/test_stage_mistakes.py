@@ -1,0 +1,62 @@
+"""`araclip train all` finds what any stage misses before the first stage runs."""
+
+from pathlib import Path
+
+import pytest
+
+from araclip.errors import RecipeError
+from araclip.training.stages.dispatch import run_all
+from toy_stages import section
+from toy_training import Notes, recipe
+
+pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
+
+
+def said_of(world: Path, runs: Path, *changes: str) -> str:
+    """What `train all` says of a recipe before anything is run."""
+    with pytest.raises(RecipeError) as caught:
+        run_all(recipe(world, *changes), runs, Notes())
+    assert [path.name for path in runs.iterdir()] == ["teacher"]
+    return str(caught.value)
+
+
+def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(world: Path, runs: Path) -> None:
+    (world / "no-listing").mkdir(exist_ok=True)
+    said = said_of(
+        world, runs, "stages=['linear', 'distill', 'finetune', 'both']",
+        *section("linear", sources="[{path='none.tsv'}]", teacher="teachr"),
+        *section("distill", start="lineal", sources="[{path='pairs.tsv', templates='none.json'}]"),
+        *section("distill", dev="{folder='shapes', captions=['caption_xx']}"),
+        *section("finetune", pictures="[{folder='no-listing'}, {folder='shapes', arabic=['ar', 'عربي']}]"),
+        *section("finetune", concepts="unnamed", concept_batch=1, concept_weight=1),
+        *section("finetune", model='{text = "multilingual-e5-smal", vocabulary = ["none*.tsv"]}'),
+        *section("both", kind="'average'", members=["finetune", "polish", "captions"]),
+    )  # fmt: skip
+    assert said.startswith("recipe 'toy' has 13 mistakes, and no stage was run. "), said
+    for mistake in (
+        f"[linear] sources[0].path: {world}/none.tsv is missing. Correct the path, or `data`.",
+        "[linear] teacher: 'teachr' is no stage, no folder and no model on this machine. Did you mean teacher?",
+        "[distill] start: 'lineal' is no stage, no folder and no model on this machine. Did you mean linear?",
+        f"[distill] sources[0].templates: {world}/none.json is missing.",
+        f"[distill] dev: no line of {world}/shapes/captions.jsonl has caption_xx. Correct the names",
+        f"[finetune] pictures[0].folder: {world}/no-listing/captions.jsonl is missing.",
+        f"[finetune] pictures[1]: no line of {world}/shapes/captions.jsonl has ar or عربي. ",
+        f"[finetune] concepts: {world}/unnamed.npz is missing.",
+        f"[finetune] concepts: {world}/unnamed.json is missing.",
+        f"[finetune] model.vocabulary[0]: {world}/none*.tsv is missing.",
+        "[finetune] model text: 'multilingual-e5-smal' is no stage, no folder and no model on this machine. Did you",
+        "[both] members: 'polish' is no stage, no folder and no model on this machine.",
+        "[both] members: stage 'captions' has no model and does not run before. Run `araclip train captions` first.",
+    ):
+        assert mistake in said
+
+
+def test_a_path_of_the_model_at_the_top_is_missed_by_the_stage_that_begins_with_it(world: Path, runs: Path) -> None:
+    said = said_of(world, runs, "stages=['linear']", "model.vocabulary=['none.tsv']")
+    missing = f"[linear] vocabulary[0]: {world}/none.tsv is missing. Correct the path, or `data`."
+    assert said == f"recipe 'toy' has a mistake, and no stage was run. {missing}"
+
+
+def test_a_model_that_may_be_on_a_hub_is_left_to_its_stage(world: Path, runs: Path) -> None:
+    said = said_of(world, runs, "linear.model={text = 'no/where'}")
+    assert "[model] text = no/where cannot be loaded" in said
