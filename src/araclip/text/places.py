@@ -257,9 +257,10 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
                 continue
             named, last = known[key(name)], at + width
-            while more := _goes_on(normal, found, last, known, interpreter):
-                last, named = more[0], named + (EITHER if more[2] else "، ") + more[1]
-                if not more[2]:  # «طرابلس لبنان» is one place, and the filter looks for the words of both names
+            while more := _next_place(normal, found, last, name, known, interpreter):
+                last, name, between = more
+                named += between + known[key(name)]
+                if between != EITHER:  # «طرابلس لبنان» is one place: the filter looks for the words of both names
                     break
             begin, end = found[first].start(), found[last - 1].end()
             left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
@@ -267,12 +268,12 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     return Placed(text)
 
 
-def _goes_on(
-    normal: str, found: Sequence[Match[str]], at: int, known: Mapping[str, str], interpreter: Interpreter
-) -> tuple[int, str, bool] | None:
-    """Read a further place from word `at` on, right after a place: «ودبي», "and Dubai", or the country around it.
+def _next_place(
+    normal: str, found: Sequence[Match[str]], at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
+) -> tuple[int, str, str] | None:
+    """Read another place («ودبي», "or Dubai"), or the area around it, from word `at` on, right after a place `before`.
 
-    Return (index of the word after it, its name, whether it is another place), or None.
+    Return (index of the word after it, its name as typed, what is written between the two), or None.
     """
     apart = at < len(found) and fold(found[at].group()) in _AND
     begin = at + apart
@@ -282,14 +283,11 @@ def _goes_on(
         name = whole.removeprefix(_AND_ATTACHED) if attached else whole
         if key(name) not in known or not _is_meant(name, width, _IN, False, interpreter):
             continue
+        towns, around = (_by_key().get(key(each), ()) for each in (before, name))
         if apart or attached:
-            return begin + width, known[key(name)], True
-        before = normal[: found[at].start()].split()
-        around = _by_key().get(key(name), ())
-        inner = (" ".join(before[-n:]) for n in range(min(MOST_WORDS, len(before)), 0, -1))
-        towns = next((each for each in map(_by_key().get, map(key, inner)) if each), ())
+            return begin + width, name, EITHER
         if any(area in around for town in towns if isinstance(town, Town) for area in town.areas):
-            return begin + width, known[key(name)], False
+            return begin + width, name, "، "
     return None
 
 
