@@ -204,7 +204,7 @@ function show() {
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
-  const said = weak ? 'allWeak' : !results.dated ? 'shown' : results.excludes ? 'listed' : 'pictures'; // the last: by filters alone
+  const said = weak ? 'allWeak' : results.counted;
   $('count').textContent = t(said, { n: said === 'pictures' ? all : shown.length, all });
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);
