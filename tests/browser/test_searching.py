@@ -3,11 +3,16 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import pytest
-from doing import Visit, patiently, search, shown, until
+from doing import FAILED, Visit, patiently, search, shown, until
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
+
+from araclip.pictures import formats
+
+HEIC = Path(__file__).parents[1] / "samples" / "turned.heic"
 
 
 def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
@@ -285,10 +290,42 @@ def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
     shown(page)
 
 
+@pytest.mark.parametrize(("form", "kind"), [("TIFF", "image/tiff"), ("JPEG2000", "")])
+def test_a_picture_that_only_the_server_can_read_finds_pictures_like_it(visit: Visit, form: str, kind: str) -> None:
+    page = visit()
+    hand_over(page, "drop", picture_bytes("#00f", form), kind)
+    assert set(colours(page)[:10]) == {2}
+    expect(page.locator(".chip img")).to_be_visible()
+
+
+def test_a_heic_can_be_picked(visit: Visit) -> None:
+    page = visit()
+    page.set_input_files("#file", HEIC)
+    assert shown(page)
+    until(page, "document.querySelector('.chip img').naturalHeight === 96")
+
+
+def test_a_file_that_the_server_cannot_read_either_is_refused_with_the_formats_it_reads(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    hand_over(page, "drop", b"<svg></svg>", "image/svg+xml")
+    said = page.locator("#toast")
+    expect(said).to_contain_text("تعذّر استعمال الصورة")
+    for name in formats.READ:
+        expect(said).to_contain_text(name)
+    page.clock.install()
+    page.clock.run_for(60_000)
+    expect(said).to_contain_text("تعذّر استعمال الصورة")
+    said.get_by_role("button", name="إغلاق").click()
+    expect(said).to_be_hidden()
+
+
 def test_a_file_that_is_no_picture_is_refused_with_a_message(visit: Visit) -> None:
     page = visit()
+    until(page, "document.querySelector('#filters').children.length")  # the page knows what the server reads
     hand_over(page, "drop", b"not a picture", "image/png")
     expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
+    for name in formats.READ:
+        expect(page.locator("#toast")).to_contain_text(name)
     hand_over(page, "drop", b"text", "text/plain")
     assert page.locator("body").get_attribute("data-page") == "home"
 
