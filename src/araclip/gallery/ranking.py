@@ -6,7 +6,8 @@ unknown, hits are ordered by their value: their cosine on the scale of the galle
 
 After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
 relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-A query that only excludes has no ranked hits to compare with; `RelevanceScale.excluded_cosine` is its limit instead.
+Where words only exclude, no ranked hits are there to compare with, or those of a picture, which may all show the thing:
+`RelevanceScale.excluded_cosine` is the limit instead.
 Measured by benchmarks/exclusion.py.
 """
 
@@ -199,7 +200,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     None if `scale` is None: the gallery has too few pictures to judge cosines.
 
     Args:
-        alone: True if the query does nothing but exclude.
+        alone: True if the words of the query do nothing but exclude.
     """
     if scale is None:
         return None
@@ -246,6 +247,9 @@ class Page:
     sort: str = SORTS[0]  # "date": only pictures that fit, the newest first (see `newest_first`)
     by_date: bool = False  # True: all pictures, the newest first, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
+    alone: bool = (
+        False  # True: words only exclude, so what they exclude is judged by the gallery, not by the first hits
+    )
 
     def __post_init__(self) -> None:
         for name in ("k", "offset", "threshold"):

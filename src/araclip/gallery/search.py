@@ -111,6 +111,7 @@ def search(
         filters=plan.filtered(page.filters),
         by_date=plan.only_filters and dated,
         excluded=excluded,
+        alone=plan.words_only_exclude,
     )
     vector, text = plan.vector(terms, subtract=snapshot.scale is None), plan.words_to_find(text_weight)
     return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
