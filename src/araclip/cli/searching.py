@@ -20,7 +20,7 @@ from araclip.core.messages import Message, in_arabic, message, message_of
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.gallery.results import fits_nothing
 from araclip.pictures.video.scenes import clock, file_of
-from araclip.text.script import is_arabic
+from araclip.text.script import script_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -246,7 +246,7 @@ def _errors_in_the_language_of(query: str) -> Iterator[None]:
         yield
     except InputError as error:
         said = message_of(error)
-        if not isinstance(said, Message) or not any(map(is_arabic, query.split())):
+        if not isinstance(said, Message) or script_of(query) not in ("arabic", "mixed"):
             raise
         raise InputError(in_arabic(said)) from error
 

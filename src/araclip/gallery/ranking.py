@@ -263,11 +263,11 @@ class Page:
         if self.sort not in SORTS:
             raise InputError(message("choice", name="sort", given=str(self.sort), known=", ".join(SORTS)))
         if self.k < 1:
-            raise InputError(f"k is {self.k}; it must be at least 1.")
+            raise InputError(message("k least", k=self.k))
         if self.offset < 0:
-            raise InputError(f"offset is {self.offset}; it must be 0 or more.")
+            raise InputError(message("offset least", offset=self.offset))
         if not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
+            raise InputError(message("threshold", threshold=self.threshold))
 
 
 class StoreSearch(ABC):
@@ -435,7 +435,8 @@ def hits_of(
         if not (page.filters.collapse and _repeats(phash(each.content), shown)):
             if file != paths[0] and not page.filters.every_scene:
                 videos.add(file)
-            hits.append((each.content, Hit(paths[0], each.score, len(hits) + 1, tuple(paths[1:]), each.relevance)))
+            cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
+            hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
