@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import io
 import json
 import os
 import re
@@ -112,6 +113,20 @@ def test_a_search_is_told_of_in_the_language_of_its_query(
     for query, said in (("dog", "no picture has the folder"), ("كلب", "لا صورة في المجلد")):
         refused = run("search", query, "-w", "folder=nowhere")
         assert refused.code == 2 and said in refused.err
+    for words in (("كلب", "-k", "0"), ("كلب", "--threshold", "5"), ("كلب", "--offset", "-1"), ('"قطة',)):
+        refused = run("search", *words)
+        assert refused.code == 2 and re.search("[ء-ي]{3}", refused.err.replace("كلب", "").replace("قطة", ""))
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_who_does_not_agree_to_a_restore_is_told_that_nothing_was_changed(
+    run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    run("backup", str(tmp_path / "backup"), model=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    refused = run("restore", str(tmp_path / "backup"), model=False)
+    assert (refused.code, refused.out.strip()) == (1, "")
+    assert refused.err.endswith("Nothing was changed.\n")
 
 
 def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, indexed: Path, folder: Path) -> None:
