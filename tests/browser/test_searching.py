@@ -91,6 +91,13 @@ def test_a_date_that_was_understood_is_named_alone(visit: Visit) -> None:
     expect(page.locator("#understood .chip")).to_have_text("تاريخ الالتقاط: ٢٠٢٣")
 
 
+def test_filters_that_nothing_satisfies_together_are_named_together(visit: Visit) -> None:
+    page = visit("?q=أحمر مجلد رحلة 2023")  # pictures of this folder have no date
+    shown(page)
+    expect(page.locator("#understood")).to_contain_text(re.compile("لا صور تجمع .*2023.*، فبحثنا عن الكلمات"))
+    expect(page.locator("#understood")).to_contain_text("رحلة")
+
+
 def test_found_words_end_with_a_whole_line(visit: Visit) -> None:
     page = visit("?q=قطة", width=360)
     shown(page)
