@@ -95,6 +95,14 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
     assert all("grey" in like["path"] for like in likes)
 
 
+def test_a_folder_of_pictures_that_is_named_as_the_gallery_stands_for_its_own(run: Run, folder: Path) -> None:
+    run("index", str(folder))
+    found = run("search", "أحمر", "-k", "1", "--paths", "-g", str(folder))
+    assert (found.code, found.out.strip()) == (0, str(folder / "أحمر.jpg"))
+    refused = run("search", "أحمر", "-g", str(folder.parent))
+    assert refused.code == 2
+
+
 def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
