@@ -103,6 +103,15 @@ def test_a_folder_of_pictures_that_is_named_as_the_gallery_stands_for_its_own(ru
     assert refused.code == 2
 
 
+def test_the_recall_of_an_empty_gallery_is_not_called_perfect(run: Run, tmp_path: Path) -> None:
+    pictures.solid(tmp_path / "few" / "a.png")
+    assert run("index", str(tmp_path / "few")).code == 0
+    assert "1.000" in run("stats").out
+    assert run("remove", str(tmp_path / "few")).code == 0
+    empty = run("stats")
+    assert (empty.code, "1.000" in empty.out) == (0, False)
+
+
 def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
