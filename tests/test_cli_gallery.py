@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import io
 import json
 import os
 import re
@@ -94,6 +95,23 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
     assert all("grey" in like["path"] for like in likes)
 
 
+def test_a_folder_of_pictures_that_is_named_as_the_gallery_stands_for_its_own(run: Run, folder: Path) -> None:
+    run("index", str(folder))
+    found = run("search", "أحمر", "-k", "1", "--paths", "-g", str(folder))
+    assert (found.code, found.out.strip()) == (0, str(folder / "أحمر.jpg"))
+    refused = run("search", "أحمر", "-g", str(folder.parent))
+    assert refused.code == 2
+
+
+def test_the_recall_of_an_empty_gallery_is_not_called_perfect(run: Run, tmp_path: Path) -> None:
+    pictures.solid(tmp_path / "few" / "a.png")
+    assert run("index", str(tmp_path / "few")).code == 0
+    assert "1.000" in run("stats").out
+    assert run("remove", str(tmp_path / "few")).code == 0
+    empty = run("stats")
+    assert (empty.code, "1.000" in empty.out) == (0, False)
+
+
 def test_nothing_found_is_reported_on_stderr(run: Run, indexed: Path) -> None:
     ran = run("search", "أحمر", "-w", "captured=1900")
     assert (ran.code, ran.out) == (0, "")
@@ -112,6 +130,20 @@ def test_a_search_is_told_of_in_the_language_of_its_query(
     for query, said in (("dog", "no picture has the folder"), ("كلب", "لا صورة في المجلد")):
         refused = run("search", query, "-w", "folder=nowhere")
         assert refused.code == 2 and said in refused.err
+    for words in (("كلب", "-k", "0"), ("كلب", "--threshold", "5"), ("كلب", "--offset", "-1"), ('"قطة',)):
+        refused = run("search", *words)
+        assert refused.code == 2 and re.search("[ء-ي]{3}", refused.err.replace("كلب", "").replace("قطة", ""))
+
+
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_who_does_not_agree_to_a_restore_is_told_that_nothing_was_changed(
+    run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    run("backup", str(tmp_path / "backup"), model=False)
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    refused = run("restore", str(tmp_path / "backup"), model=False)
+    assert (refused.code, refused.out.strip()) == (1, "")
+    assert refused.err.endswith("Nothing was changed.\n")
 
 
 def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, indexed: Path, folder: Path) -> None:

@@ -15,6 +15,7 @@ from araclip.cli import searching as command
 from araclip.cli import thumbnails
 from araclip.core.display import counted
 from araclip.errors import InputError, UnsupportedFormat
+from araclip.gallery.results import Hit
 from araclip.pictures.images import open_image
 from test_cli import Run, folder, run  # noqa: F401  (fixtures)
 
@@ -52,6 +53,14 @@ def test_an_unknown_option_is_refused_and_says_how_to_exclude_a_word(searched: R
     assert refused.code == 2
     assert "write: - dog" in " ".join(refused.err.split())
     assert "--collapse" in searched("search", "cat", "--colapse").err
+
+
+@pytest.mark.parametrize(
+    ("relevance", "shown"), [(0.1999, "weak 0.19"), (0.2, "fair 0.20"), (0.4999, "fair 0.49"), (0.57, "strong 0.57")]
+)
+def test_a_number_of_relevance_fits_its_word(capsys: pytest.CaptureFixture[str], relevance: float, shown: str) -> None:
+    command._print_hits("قطة", [Hit("a.jpg", 0.3, 1, relevance=relevance)], "")
+    assert shown in capsys.readouterr().out
 
 
 def test_paths_are_links_on_a_terminal_alone(

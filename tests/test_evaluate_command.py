@@ -75,6 +75,12 @@ def test_further_models_are_tested_against_the_first_in_both_directions(
     assert "آخر" in ran.out
 
 
+def test_models_of_a_training_run_are_named_by_their_stages(run: Run, colours: Path, tmp_path: Path) -> None:
+    stages = [write_tiny_model(tmp_path / "run" / name / "model", name="model") for name in ("distill", "finetune")]
+    ran = run("evaluate", "--model", stages[0], "--model", stages[1], "--dataset", colours, "--json")
+    assert [each["name"] for each in json.loads(ran.out)["models"]] == ["distill", "finetune"]
+
+
 def test_json_is_all_that_stands_on_stdout(run: Run, tiny_model: Path, other_model: Path, colours: Path) -> None:
     models = ["--model", tiny_model, "--model", other_model]
     ran = run("evaluate", *models, "--dataset", colours, "--split", "dev", "--captions", "first", "--json")

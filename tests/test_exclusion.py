@@ -136,7 +136,18 @@ def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_awa
     assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
 
 
-@pytest.mark.parametrize("query", ["- ناس", "بدون الناس", "صور من غير ناس", "photos without people"])
+def test_beside_a_picture_words_that_only_exclude_leave_out_what_they_leave_out_alone(gallery) -> None:  # noqa: F811
+    red = gallery.search("أحمر", 1, text_weight=0)[0].path
+    left_out = {hit.path for hit in gallery.search("أحمر", 40)} - {hit.path for hit in gallery.search("بدون أحمر", 40)}
+    assert red in left_out
+    found, plain = (gallery.search(f"{red} {words}", 40, files=True) for words in ("- أحمر", ""))
+    assert [hit.path for hit in found] == [hit.path for hit in plain if hit.path not in left_out]
+    assert found
+
+
+@pytest.mark.parametrize(
+    "query", ["- ناس", "بدون الناس", "صور من غير ناس", "photos without people", "picture:sent + بدون ناس"]
+)
 def test_who_does_nothing_but_exclude_people_excludes_men_women_and_children(query: str) -> None:
     read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
     assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)

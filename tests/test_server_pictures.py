@@ -85,6 +85,23 @@ def test_a_thumbnail_is_upright_small_and_holds_nothing_but_the_picture(client: 
     assert {"exif", "icc_profile", "comment", "xmp"}.isdisjoint(small.info)
 
 
+def test_an_upload_is_converted_to_a_small_picture_without_metadata_and_is_not_kept(
+    client: TestClient, album: Path
+) -> None:
+    before = client.get("/stats").json()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "SECRET CAMERA"
+    written = io.BytesIO()
+    pictures.landscape((2000, 1000)).save(written, "TIFF", exif=exif)
+    answer = client.post("/thumbnails", files={"file": written.getvalue()})
+    assert (answer.headers["content-type"], opened(answer.content).size) == ("image/webp", (768, 384))
+    assert b"SECRET" not in answer.content
+    assert client.get("/stats").json() == before
+    assert "TIFF" in before["reads"]
+    refused = client.post("/thumbnails", files={"file": b"<svg></svg>"}, headers={"Accept-Language": "ar"})
+    assert all(name in problem(refused, "bad-picture")["detail"] for name in before["reads"])
+
+
 def test_a_turned_picture_looks_the_same_as_the_upright_one(client: TestClient) -> None:
     small = opened(client.get(f"/thumbnails/{id_of(client, 'turned')}?size=512").content).convert("RGB")
     upright = pictures.landscape()

@@ -27,6 +27,7 @@ PROTECTED = (
     ("GET", f"/images/{NOWHERE}/near"),
     ("GET", "/suggestions?q=x"),
     ("GET", f"/thumbnails/{NOWHERE}"),
+    ("POST", "/thumbnails"),
     ("POST", "/images"),
     ("DELETE", f"/images/{NOWHERE}"),
     ("GET", "/timeline"),

@@ -160,6 +160,28 @@ def test_the_map_follows_the_mouse_and_two_fingers_zoom_it(visit: Visit) -> None
     until(page, "location.search.includes('near')")
 
 
+def test_names_on_the_map_of_a_phone_lie_neither_on_each_other_nor_on_pictures(visit: Visit) -> None:
+    towns = [("القاهرة", 30.0, 31.2, 9), ("بور سعيد", 31.3, 32.3, 5), ("المدينة المنورة", 24.5, 39.6, 4)]
+    places = [
+        {"latitude": north, "longitude": east, "pictures": n, "cover": None, "box": [north, east, north, east],
+         "name": f"{name} · {name}"}
+        for name, north, east, n in towns
+    ]  # fmt: skip
+    page = visit(width=390, height=780)
+    answer = {"known": True, "pictures": 18, "places": places, "generation": "x"}
+    page.route("**/places*", lambda route: route.fulfill(json=answer))
+    page.get_by_role("link", name="الخريطة").click()
+    names = page.locator(".world li small")
+    expect(names).to_have_count(3)
+    expect(names.nth(0)).to_be_visible()  # of the largest group
+    expect(names.nth(1)).to_be_hidden()
+    expect(names.nth(2)).to_be_visible()
+    page.mouse.move(*middle(page.locator(".world li").nth(1)))
+    for _ in range(4):
+        page.mouse.wheel(0, -100)  # nearer, around this group
+    expect(names.nth(1)).to_be_visible()
+
+
 @pytest.mark.parametrize(("locale", "place"), [("ar-EG", "٢٤٫٧، ٤٦٫٧"), ("ar-MA", "24,7، 46,7")])
 def test_a_place_is_said_in_the_readers_digits(visit: Visit, locale: str, place: str) -> None:
     page = visit("?where=near%3D24.7,46.7,1km", locale=locale)

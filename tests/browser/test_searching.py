@@ -3,11 +3,16 @@
 import base64
 import io
 import re
+from pathlib import Path
 
 import pytest
-from doing import Visit, patiently, search, shown, until
+from doing import FAILED, Visit, patiently, search, shown, until
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
+
+from araclip.pictures import formats
+
+HEIC = Path(__file__).parents[1] / "samples" / "turned.heic"
 
 
 def picture_bytes(colour: str, kind: str = "PNG") -> bytes:
@@ -68,7 +73,14 @@ def test_what_was_understood_is_shown_with_a_way_back(visit: Visit) -> None:
 
 def test_a_query_that_only_excludes_lists_the_others_and_calls_none_the_nearest(visit: Visit) -> None:
     page = visit("?q=بدون كلاب")
-    assert len(shown(page)) > 10
+    had = len(shown(page))
+    assert had > 10
+    expect(page.locator(".more")).to_be_visible()
+    while page.locator(".more").is_visible():
+        expect(page.locator("#count")).to_have_text("الباقي من ٩٦ بعد الاستبعاد")  # no number that grows
+        page.locator(".more").scroll_into_view_if_needed()
+        until(page, f"document.querySelectorAll('.tile').length > {had}")
+        had = page.locator(".tile").count()
     expect(page.locator("#count")).to_have_text(re.compile(r"^[٠-٩]+ صورة من [٠-٩]+$"))
     search(page, "أحمر بدون كلاب")
     expect(page.locator("#count")).to_contain_text("أقرب")
@@ -77,6 +89,13 @@ def test_a_query_that_only_excludes_lists_the_others_and_calls_none_the_nearest(
 def test_a_date_that_was_understood_is_named_alone(visit: Visit) -> None:
     page = visit("?q=أحمر 2023")
     expect(page.locator("#understood .chip")).to_have_text("تاريخ الالتقاط: ٢٠٢٣")
+
+
+def test_filters_that_nothing_satisfies_together_are_named_together(visit: Visit) -> None:
+    page = visit("?q=أحمر مجلد رحلة 2023")  # pictures of this folder have no date
+    shown(page)
+    expect(page.locator("#understood")).to_contain_text(re.compile("لا صور تجمع .*2023.*، فبحثنا عن الكلمات"))
+    expect(page.locator("#understood")).to_contain_text("رحلة")
 
 
 def test_found_words_end_with_a_whole_line(visit: Visit) -> None:
@@ -278,10 +297,42 @@ def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
     shown(page)
 
 
+@pytest.mark.parametrize(("form", "kind"), [("TIFF", "image/tiff"), ("JPEG2000", "")])
+def test_a_picture_that_only_the_server_can_read_finds_pictures_like_it(visit: Visit, form: str, kind: str) -> None:
+    page = visit()
+    hand_over(page, "drop", picture_bytes("#00f", form), kind)
+    assert set(colours(page)[:10]) == {2}
+    expect(page.locator(".chip img")).to_be_visible()
+
+
+def test_a_heic_can_be_picked(visit: Visit) -> None:
+    page = visit()
+    page.set_input_files("#file", HEIC)
+    assert shown(page)
+    until(page, "document.querySelector('.chip img').naturalHeight === 96")
+
+
+def test_a_file_that_the_server_cannot_read_either_is_refused_with_the_formats_it_reads(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    hand_over(page, "drop", b"<svg></svg>", "image/svg+xml")
+    said = page.locator("#toast")
+    expect(said).to_contain_text("تعذّر استعمال الصورة")
+    for name in formats.READ:
+        expect(said).to_contain_text(name)
+    page.clock.install()
+    page.clock.run_for(60_000)
+    expect(said).to_contain_text("تعذّر استعمال الصورة")
+    said.get_by_role("button", name="إغلاق").click()
+    expect(said).to_be_hidden()
+
+
 def test_a_file_that_is_no_picture_is_refused_with_a_message(visit: Visit) -> None:
     page = visit()
+    until(page, "document.querySelector('#filters').children.length")  # the page knows what the server reads
     hand_over(page, "drop", b"not a picture", "image/png")
     expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
+    for name in formats.READ:
+        expect(page.locator("#toast")).to_contain_text(name)
     hand_over(page, "drop", b"text", "text/plain")
     assert page.locator("body").get_attribute("data-page") == "home"
 

@@ -361,9 +361,12 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
         for name in models:
             with bars() as show:
                 on_progress = partial(_of_model, show, name)
+                model = AraCLIP.load(name)
+                # a training run calls every model «model»: its stage tells RUN/STAGE/model from others
+                label = f"{Path(name).resolve().parent.name}@{model.fingerprint}" if model.name == "model" else None
                 done.append(
                     evaluate(
-                        AraCLIP.load(name), pictures, captions=captions, cache=cache, log=say, progress=on_progress
+                        model, pictures, captions=captions, label=label, cache=cache, log=say, progress=on_progress
                     )
                 )
     return done

@@ -39,7 +39,11 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
         "captured": " – ".join(numbers.captured_at or ()) or "–",
         "added": " – ".join(numbers.added or ()) or "–",
-        "recall": "not measured yet" if numbers.recall is None else f"{numbers.recall:.3f} at 10, of the index",
+        "recall": "–"
+        if not numbers.pictures
+        else "not measured yet"
+        if numbers.recall is None
+        else f"{numbers.recall:.3f} at 10, of the index",
     }
     for name, text in rows.items():
         table.add_row(name, escape(shown(text)))
@@ -215,7 +219,12 @@ def restore(
     replaced = replaced_by(backup, target) if isinstance(target, Path) else None
     if replaced is not None:
         say(f"{target} holds {replaced}.")
-        if not yes and not typer.confirm("Replace it with the backup? It is kept beside it.", err=True):
+        try:
+            agreed = yes or typer.confirm("Replace it with the backup? It is kept beside it.", err=True)
+        except typer.Abort:  # the input has ended
+            agreed = False
+        if not agreed:
+            say("Nothing was changed.")
             raise typer.Exit(1)
     with stoppable("Nothing is replaced yet; run the same command again."):
         aside = restore_gallery(backup, target)

@@ -131,9 +131,13 @@ def opened(
         checked: False to open a gallery with damaged rows, for `verify` or `repair`.
         encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
+    from araclip.gallery.catalog.schema import is_gallery
+    from araclip.gallery.locations import gallery_of
     from araclip.gallery.open import encoder_of, open_gallery
 
     location = gallery_location(gallery)
+    if isinstance(location, Path) and not is_gallery(location) and is_gallery(own := gallery_of(location)):
+        location = own  # a folder of pictures was named: its gallery is meant
     encoder = encoder_of(location, model, encodes=encodes)
     with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
         yield opened_gallery

@@ -20,7 +20,7 @@ from araclip.core.messages import Message, in_arabic, message, message_of
 from araclip.errors import GalleryNotFound, ImageError, InputError
 from araclip.gallery.results import fits_nothing
 from araclip.pictures.video.scenes import clock, file_of
-from araclip.text.script import is_arabic
+from araclip.text.script import script_of
 
 if TYPE_CHECKING:
     from araclip.gallery.base import BaseGallery
@@ -248,7 +248,7 @@ def _errors_in_the_language_of(query: str) -> Iterator[None]:
         yield
     except InputError as error:
         said = message_of(error)
-        if not isinstance(said, Message) or not any(map(is_arabic, query.split())):
+        if not isinstance(said, Message) or script_of(query) not in ("arabic", "mixed"):
             raise
         raise InputError(in_arabic(said)) from error
 
@@ -291,7 +291,12 @@ def _standing(hit: "Hit", dated: bool) -> str:
     """Return the value by which a hit is ordered, as text: the day it was taken, its relevance, or its cosine."""
     if dated:
         return (hit.captured_at or "–")[:10]
-    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {hit.relevance:.2f}"
+    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {_cut(hit.relevance)}"
+
+
+def _cut(relevance: float) -> str:
+    """Return a relevance with two digits, rounded down: a weak one of 0.199 is not shown as 0.20, which is fair."""
+    return f"{int(relevance * 100 + 1e-9) / 100:.2f}"
 
 
 def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
@@ -367,7 +372,7 @@ def _explanation_object(query: str, found: "Explanation") -> dict[str, Any]:
 
 
 def _print_explanation(query: str, found: "Explanation") -> None:
-    relevance = "unknown" if found.relevance is None else f"{found.strength} ({found.relevance:.2f})"
+    relevance = "unknown" if found.relevance is None else f"{found.strength} ({_cut(found.relevance)})"
     out.print(f"«{asked(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
     table = Table()
     table.add_column("word")

@@ -89,6 +89,7 @@ def tag(
         for one in tag_pictures(
             encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,
             vectors=_indexed(root, gallery, encoder), skip=skip, progress=partial(show, "pictures"),
+            label_progress=partial(show, "label prompts"),
         ):  # fmt: skip
             tagged.append(one)
             if not as_json:

@@ -30,6 +30,9 @@ ENGLISH = {
     "query quality": "the model does not tell colours, qualities, places and dates well enough to leave them out: "
     "pictures with «{words}» remain",
     "k": "k is {k}, the most is {most}. Ask for pages with offset.",
+    "k least": "k is {k}; it must be at least 1.",
+    "offset least": "offset is {offset}; it must be 0 or more.",
+    "threshold": "threshold is {threshold}; it is a relevance from 0 (everything) to 1.",
     # filters
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
     "filter twice": "'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.",
@@ -131,6 +134,9 @@ ARABIC = {
     "query cancels": "أجزاء البحث يلغي بعضها بعضًا. يلزم حذف واحد منها، أو إعطاؤها أوزانًا.",
     "query quality": "لا يميّز النموذج الألوان والصفات والأماكن والتواريخ بما يكفي لاستبعادها، فبقيت صور فيها «{words}»",
     "k": "العدد k هو {k}، وأقصاه {most}. تُطلب صفحات متتالية بـ offset.",
+    "k least": "العدد k هو {k}، وأقله 1.",
+    "offset least": "العدد offset هو {offset}، وأقله 0.",
+    "threshold": "قيمة threshold هي {threshold}، وهي صلة من 0 (كل الصور) إلى 1.",
     # filters
     "filter form": "ليست تصفية: '{given:.80}'؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
     "filter twice": "ورد '{key:.80}' مرتين؛ يُجمعان، مثل format=JPEG,PNG.",

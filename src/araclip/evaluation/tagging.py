@@ -51,6 +51,7 @@ def tag(
     vectors: Mapping[str, Vectors] | None = None,
     skip: Log = lambda line: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    label_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
     """Choose each picture's labels, and yield the keywords that its side-car lacks; with `write`, add them to it first.
 
@@ -62,12 +63,14 @@ def tag(
         vectors: the model's vectors (D,) by path, such as `BaseGallery.vectors` returns; pictures that have one are not
             encoded.
         skip: called with a line for each picture or side-car that cannot be read or written.
+        progress, label_progress: called with the numbers of pictures, and of the labels' prompts, encoded and in all.
 
     Raises:
         InputError: as for `label_probabilities`.
     """
     kept, found = readable_vectors(model, pictures, skip, progress, vectors)
-    shares = label_probabilities(model, kept, [each.arabic for each in labels], other=True, image_vectors=found)
+    names = [each.arabic for each in labels]
+    shares = label_probabilities(model, kept, names, other=True, image_vectors=found, progress=label_progress)
     limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
     namesakes = Counter(path.with_suffix("") for path in _siblings(kept))
     for picture, row in zip(kept, shares.tolist(), strict=True):

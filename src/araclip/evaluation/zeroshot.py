@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -253,8 +253,15 @@ def classify(
     return Classified(protocol, scored.ranks, dataset.labels, dataset.missing)
 
 
-def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str] = TEMPLATES) -> Vectors:
+def class_vectors(
+    model: Encoder,
+    names: Sequence[str],
+    templates: Sequence[str] = TEMPLATES,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Vectors:
     """Return a unit vector for each class (C, D): the mean of its prompts' vectors (Radford et al. 2021, 3.1.4).
+
+    `progress` is called with the numbers of prompts that were encoded and of all prompts.
 
     Raises:
         InputError: there is no template, or one has no {}. ModelMismatch: as for `retrieval.evaluate`.
@@ -262,7 +269,13 @@ def class_vectors(model: Encoder, names: Sequence[str], templates: Sequence[str]
     if not templates or any("{}" not in template for template in templates):
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
     prompts = [template.replace("{}", name) for name in names for template in templates]
-    vectors = vectors_of("text", model.encode_text, prompts, model.width)  # (C · T, D)
+
+    def counted() -> Iterator[str]:
+        for read, prompt in enumerate(prompts, 1):
+            yield prompt
+            progress(read, len(prompts))
+
+    vectors = vectors_of("text", lambda _: model.encode_text(counted()), prompts, model.width)  # (C · T, D)
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
     normalized: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return normalized
@@ -276,6 +289,7 @@ def label_probabilities(
     *,
     other: bool = False,
     image_vectors: Vectors | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Vectors:
     """Return the probability (N, C) of each label for each picture, if one of the labels is right; rows sum to 1.
 
@@ -284,6 +298,7 @@ def label_probabilities(
     Args:
         other: add a last column, (N, C + 1): the probability that none of the labels is right, see `none_of`.
         image_vectors: (N, D) of the pictures, if they are known already.
+        progress: as for `class_vectors`.
 
     Raises:
         InputError: fewer than two labels, a picture that is a folder, or templates that `class_vectors` refuses.
@@ -293,7 +308,7 @@ def label_probabilities(
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
-    classes = class_vectors(model, labels, templates)  # (C, D)
+    classes = class_vectors(model, labels, templates, progress)  # (C, D)
     encode = model.encode_image if image_vectors is None else lambda _: image_vectors
     vectors = vectors_of("picture", encode, pictures, model.width)  # (N, D)
     cosines = vectors @ classes.T  # (N, C)

@@ -4,8 +4,8 @@
 Python, the command line, the server and explanations follow the same plan (`gallery.search`). Terms in quotation
 marks are taken literally. docs/queries.md is the guide.
 
-If a query does nothing but exclude, a general word in it ("without people") also stands for particular things (man,
-woman, child …). These are called kinds; their vectors follow the vectors of the terms.
+If the words of a query do nothing but exclude, a general word in it ("without people") also stands for particular
+things (man, woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -130,7 +130,7 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[str, ...] = ()  # if the query only excludes: the things (man, woman) that its words ("people") exclude
+    kinds: tuple[str, ...] = ()  # if the words only exclude: the things (man, woman) that they ("people") stand for
 
     @property
     def texts(self) -> list[str]:
@@ -175,6 +175,11 @@ class QueryPlan:
         `vectors` (n + m, D) are those of the query's n terms and m kinds.
         """
         return excluded_vectors(self.query, vectors)
+
+    @property
+    def words_only_exclude(self) -> bool:
+        """True if no word of the query says what a picture shows, alone («بدون ناس») or beside a picture."""
+        return self.only_filters or _of_pictures(self.query)
 
     @property
     def has_relevance(self) -> bool:
@@ -419,8 +424,13 @@ def _read(
         filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
         literal=set(ignore) >= ALL,
     )
-    kinds = _kinds(query) if only_filters else ()
+    kinds = _kinds(query) if only_filters or _of_pictures(query) else ()
     return QueryPlan(query, tuple(all_readings), interpretation, only_filters, kinds)
+
+
+def _of_pictures(query: Query) -> bool:
+    """True if only pictures say what a query looks for."""
+    return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 
 def _kinds(query: Query) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ unknown, hits are ordered by their value: their cosine on the scale of the galle
 
 After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
 relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-A query that only excludes has no ranked hits to compare with; `RelevanceScale.excluded_cosine` is its limit instead.
+Where words only exclude, no ranked hits are there to compare with, or those of a picture, which may all show the thing:
+`RelevanceScale.excluded_cosine` is the limit instead.
 Measured by benchmarks/exclusion.py.
 """
 
@@ -199,7 +200,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     None if `scale` is None: the gallery has too few pictures to judge cosines.
 
     Args:
-        alone: True if the query does nothing but exclude.
+        alone: True if the words of the query do nothing but exclude.
     """
     if scale is None:
         return None
@@ -246,6 +247,9 @@ class Page:
     sort: str = SORTS[0]  # "date": only pictures that fit, the newest first, "oldest": the oldest (see `dated_first`)
     by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
+    alone: bool = (
+        False  # True: words only exclude, so what they exclude is judged by the gallery, not by the first hits
+    )
 
     def __post_init__(self) -> None:
         for name in ("k", "offset", "threshold"):
@@ -259,11 +263,11 @@ class Page:
         if self.sort not in SORTS:
             raise InputError(message("choice", name="sort", given=str(self.sort), known=", ".join(SORTS)))
         if self.k < 1:
-            raise InputError(f"k is {self.k}; it must be at least 1.")
+            raise InputError(message("k least", k=self.k))
         if self.offset < 0:
-            raise InputError(f"offset is {self.offset}; it must be 0 or more.")
+            raise InputError(message("offset least", offset=self.offset))
         if not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold is {self.threshold}; it is a relevance from 0 (everything) to 1.")
+            raise InputError(message("threshold", threshold=self.threshold))
 
 
 class StoreSearch(ABC):
@@ -432,7 +436,8 @@ def hits_of(
         if not (page.filters.collapse and _repeats(phash(each.content), shown)):
             if file != paths[0] and not page.filters.every_scene:
                 videos.add(file)
-            hits.append((each.content, Hit(paths[0], each.score, len(hits) + 1, tuple(paths[1:]), each.relevance)))
+            cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
+            hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]

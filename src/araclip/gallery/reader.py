@@ -102,7 +102,7 @@ class Snapshot(ABC):
         scale = self.scale if relevance else None
         exclusion = None
         if page.excluded is not None:
-            exclusion = exclusion_of(page.excluded, self.scale, alone=page.by_date)
+            exclusion = exclusion_of(page.excluded, self.scale, alone=page.alone)
         with self._searching(vector, page) as search:
             return search.with_pictures(
                 ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)

@@ -113,6 +113,7 @@ def search(
         sort=plan.interpretation.sort or page.sort,
         by_date=plan.only_filters and dated,
         excluded=excluded,
+        alone=plan.words_only_exclude,
     )
     vector, text = plan.vector(terms, subtract=snapshot.scale is None), plan.words_to_find(text_weight)
     return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -66,6 +66,9 @@ SUFFIXES = frozenset(
     for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))
     for suffix in suffixes
 )  # the suffixes of files that are read on this machine
+_SHOWN = {"WEBP": "WebP", "JPEG2000": "JPEG 2000"}
+# the formats that are read on this machine, by their names for people
+READ = (*(_SHOWN.get(name, name) for name in ALWAYS), *(extra.shown for extra in EXTRAS.values() if extra.installed))
 # formats that browsers show; others are converted first
 SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 

@@ -46,7 +46,6 @@ from araclip.pictures.limits import (
 from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
 from araclip.pictures.upright import factors_for, upright_rgb
 
-READ = tuple(formats.ALWAYS)  # formats that Pillow reads without an extra of araclip
 LATE_FACTS = ("PNG", "JXL")  # in these formats, EXIF may follow the pixels
 AHEAD = 32  # decoded squares that may wait for the encoder: 5 MB at 224 pixels
 
@@ -146,7 +145,7 @@ def _our_errors(name: str) -> Iterator[None]:
         except UnidentifiedImageError:
             reason = f" ({'; '.join(said)})" if said else ""
             raise UnsupportedFormat(
-                message("picture format", name=name, known=f"{', '.join(READ[:-1])} or {READ[-1]}", reason=reason)
+                message("picture format", name=name, known=", ".join(formats.READ), reason=reason)
             ) from None
         except FileNotFoundError:
             raise UnreadableImage(f"{name}: no such file. It may have been moved; check the path.") from None

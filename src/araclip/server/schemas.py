@@ -176,6 +176,7 @@ class Stats(BaseModel):
     model: str
     width: int
     formats: dict[str, int]
+    reads: list[str] = Field(description="Formats of pictures that this server reads.")
     folders: list[str]
     captured_at: list[str] | None = Field(description="First and last EXIF date.")
     generation: str

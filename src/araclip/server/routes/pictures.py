@@ -42,6 +42,7 @@ IMMUTABLE = "private, max-age=31536000, immutable"
 UNTIL_INDEXED = "private, no-cache"
 # If a browser opens a picture as a document, such as an SVG, no script in it runs.
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}
+SENT_SIDE = 768  # pixels a side of a converted query picture: more than any model's input
 SHOWN_SIDE = 4096  # most pixels a side of a picture that is converted so that browsers can show it
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
@@ -69,6 +70,24 @@ async def thumbnail(
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small = await while_connected(request, _create_thumbnail(service, client, identity, side))
     return Response(small, headers=headers, media_type="image/webp")
+
+
+@router.post(
+    "/thumbnails",
+    dependencies=[*READ, *ONE_PICTURE],
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}, **problems(401, 403, 408, 413, 415, 422, 429)},
+)
+async def thumbnail_of_upload(
+    service: ServiceOf, request: Request, client: ClientOf, file: Annotated[UploadFile, File()]
+) -> Response:
+    """Return an uploaded picture upright, of at most 768 pixels a side, as WebP without any metadata. Nothing is kept.
+
+    The page converts query pictures in this way if the browser cannot read them.
+    """
+    data = await uploaded(service, file)
+    small, *_ = await while_connected(request, service.sandbox.thumbnail(data, SENT_SIDE, client))
+    return Response(small, headers=ISOLATED, media_type="image/webp")
 
 
 async def _create_thumbnail(service: Service, client: str, identity: str, side: int) -> bytes:

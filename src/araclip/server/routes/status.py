@@ -10,6 +10,7 @@ from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.reference_queries import ENGLISH
 from araclip.gallery.suggestions import busiest
+from araclip.pictures import formats
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
 from araclip.server.http.tokens import COOKIE, unauthorized
@@ -48,6 +49,7 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
         model=gallery.model.label,
         width=gallery.model.width,
         formats=numbers.formats,
+        reads=list(formats.READ),
         folders=[shown(name) for name in busiest(numbers.folders)[:FOLDERS]],
         captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,

@@ -12,9 +12,9 @@ export const PAGE = 40; // pictures per request: two desktop screens, six phone 
 let token = ofTab.get('araclip.token');
 const session = token && signIn(token).catch(() => {}); // its cookie may have ended
 
-export async function request(path, { body, signal, method, headers = {}, raw = false } = {}) {
+export async function request(path, { body, form, signal, method = form && 'POST', headers = {}, raw = false } = {}) {
   if (path !== 'session') await session;
-  const options = { signal, method, headers: { 'Accept-Language': language(), ...headers } };
+  const options = { signal, method, body: form, headers: { 'Accept-Language': language(), ...headers } };
   if (token) options.headers.Authorization = `Bearer ${token}`;
   if (body) {
     options.method = 'POST';

@@ -22,7 +22,7 @@ import { listenToSearchBox } from './search-box.js';
 import { Sequence } from './sequence.js';
 import { Suggest } from './suggest.js';
 import { showTheme, startTheme } from './theme.js';
-import { fetched, toast } from './toast.js';
+import { complain, fetched } from './toast.js';
 import { Understood } from './understood.js';
 import { Viewing } from './viewing.js';
 import { waited, waiting } from './waiting.js';
@@ -89,9 +89,8 @@ function play(items = null) {
 }
 
 async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
-  const id = await storePicture(file).catch(() => null); // not a picture, or a format unknown to the browser
-  if (!id) toast(`${t('badPicture')}. ${t('badPictureDetail')}`);
-  else if (!go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // it was lost, and is here again
+  const id = await storePicture(file, stats?.reads).catch((problem) => { complain(problem); });
+  if (id && !go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // it was lost, and is here again
 }
 
 // ------------------------------------------------------------------ from the URL to the page
@@ -114,7 +113,7 @@ async function arrive({ scroll } = {}) {
     if (search !== shownSearch) return; // the page shows another state by now
     goTo(scroll);
   } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
-    await results.unfold(state.open).catch((problem) => toast(problem.title));
+    await results.unfold(state.open).catch(complain);
     show();
   }
   if (state.view) showPicture(state);
@@ -204,7 +203,7 @@ function show() {
   understood.show(state, results.interpretation);
   const weak = shown.length > 0 && results.nothingFits;
   const all = Math.max(results.passing ?? stats?.pictures ?? 0, shown.length);
-  const said = weak ? 'allWeak' : !results.dated ? 'shown' : results.excludes ? 'listed' : 'pictures'; // the last: by filters alone
+  const said = weak ? 'allWeak' : results.counted;
   $('count').textContent = t(said, { n: said === 'pictures' ? all : shown.length, all });
   $('bar').dataset.weak = weak;
   paging.show(!folded && results.more);

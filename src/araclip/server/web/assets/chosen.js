@@ -4,7 +4,7 @@ import { askForToken, download } from './api.js';
 import * as api from './browsing-api.js';
 import { onLanguage, t } from './i18n.js';
 import { Selection } from './selection.js';
-import { fetched, toast } from './toast.js';
+import { complain, fetched, toast } from './toast.js';
 
 /**
  * Selection over results and timeline. `rights` gives what the server allows (["paths", "hide"]), `state` the page's state,
@@ -55,7 +55,7 @@ async function attempt(work) {
     await work();
   } catch (problem) {
     if (problem.status === 401) await askForToken();
-    else toast([problem.title, problem.detail].filter(Boolean).join('. ') || String(problem));
+    else complain(problem);
   }
 }
 

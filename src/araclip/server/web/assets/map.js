@@ -68,8 +68,21 @@ class PlacesMap {
     this.coasts.setAttribute('viewBox', `${this.x - w / 2} ${this.y - h / 2} ${w} ${h}`);
     this.left = this.x - w / 2;
     this.top = this.y - h / 2;
-    for (const item of this.groups.children) this.#put(item);
+    this.#place();
     this.#fetch();
+  }
+
+  /** Put the groups on the map. A name that would lie on a picture or on the name of a larger group is not shown. */
+  #place() {
+    const items = [...this.groups.children];
+    items.forEach((item) => this.#put(item));
+    const taken = items.map((item) => item.getBoundingClientRect());
+    for (const name of items.toSorted((a, b) => b.place.pictures - a.place.pictures).flatMap((item) => item.querySelector('small') ?? [])) {
+      const box = name.getBoundingClientRect();
+      const free = !taken.some((other) => overlap(box, other));
+      setStyle(name, { visibility: free ? 'visible' : 'hidden' });
+      if (free) taken.push(box);
+    }
   }
 
   #put(item) {
@@ -97,7 +110,7 @@ class PlacesMap {
     this.groups.replaceChildren(...found.places.map((place) => this.#group(place)));
     if (this.first && found.places.length) this.#fit(found.places);
     this.first = false;
-    for (const item of this.groups.children) this.#put(item);
+    this.#place();
   }
 
   /** Show the part of the world that holds all places. */
@@ -166,6 +179,9 @@ class PlacesMap {
     for (const [name, heard] of heards) addEventListener(name, heard);
   }
 }
+
+/** Whether two boxes share more than an edge. */
+const overlap = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
 
 /** The point between fingers, and how far two are apart. */
 function middle(fingers) {

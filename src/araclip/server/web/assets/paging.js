@@ -3,7 +3,7 @@
 import { askForToken } from './api.js';
 import { button } from './dom.js';
 import { t } from './i18n.js';
-import { toast } from './toast.js';
+import { complain } from './toast.js';
 
 const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
 
@@ -39,12 +39,13 @@ export class Paging {
     try {
       const before = this.grid.shown.length;
       await current.next();
+      this.forgive?.();
       if (this.results() !== current) return undefined;
       this.draw();
       if (document.activeElement === document.body && clicked && this.isFree()) this.grid.focus(this.grid.shown[before]?.id);
     } catch (problem) {
       if (problem.status === 401) await askForToken();
-      else toast(`${problem.title}. ${problem.detail}`); // the button stays, for a retry
+      else this.forgive = complain(problem); // the button stays, for a retry
     } finally {
       this.button.removeAttribute('aria-busy');
     }

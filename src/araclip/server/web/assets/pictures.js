@@ -1,6 +1,6 @@
 /**
  * Query pictures (dropped, pasted or picked): reduced in size, stored for this tab, and named by a key in the URL.
- * Redrawing removes the metadata, such as the location.
+ * Redrawing removes the metadata, such as the location. What the browser cannot read, the server converts.
  */
 
 import { ofTab } from './storage.js';
@@ -10,12 +10,9 @@ const QUALITY = 0.9;
 const PREFIX = 'araclip.picture.';
 const inMemory = new Map();
 
-/**
- * Store a picture file; returns its key.
- * Throws what createImageBitmap throws when the browser cannot read it.
- */
-export async function storePicture(file) {
-  const bitmap = await createImageBitmap(file);
+/** Store a picture file; returns its key. `reads`: the formats that the server reads. Throws a Problem. */
+export async function storePicture(file, reads) {
+  const bitmap = await createImageBitmap(file).catch(async () => (await import('./unread.js')).readByServer(file, reads));
   const scale = Math.min(1, LONGEST / Math.max(bitmap.width, bitmap.height));
   const canvas = document.createElement('canvas');
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
@@ -37,8 +34,8 @@ export function dataOf(key) {
   return inMemory.get(key) ?? ofTab.get(PREFIX + key);
 }
 
-/** The first picture of a DataTransfer, or null. */
-export const pictureIn = (transfer) => [...(transfer?.files ?? [])].find(({ type }) => type.startsWith('image/')) ?? null;
+/** The first picture of a DataTransfer, or null. Browsers name no type for some formats, such as HEIC. */
+export const pictureIn = (transfer) => [...(transfer?.files ?? [])].find(({ type }) => !type || type.startsWith('image/')) ?? null;
 
 function store(key, data) {
   if (ofTab.set(key, data)) return;

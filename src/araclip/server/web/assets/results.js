@@ -58,6 +58,12 @@ export class Results {
     return this.items.length > 0 && this.items.every(({ score }) => score === 0);
   }
 
+  /** The message that counts them. How many pictures an exclusion leaves is known at the end of the list only. */
+  get counted() {
+    if (!this.dated) return 'shown';
+    return !this.excludes ? 'pictures' : this.more ? 'rest' : 'listed';
+  }
+
   /** Show the near-duplicates of these pictures beside them, and those of no others. Throws a Problem. */
   async unfold(ids) {
     this.items = this.items.filter(({ of }) => !of || ids.includes(of));

@@ -1,7 +1,8 @@
-/** A short message at the bottom of the page, also for screen readers, that disappears by itself. */
+/** A short message at the bottom of the page, also for screen readers. It disappears by itself; an error stays until it is closed. */
 
-import { $, el } from './dom.js';
-import { unanswered } from './problems.js';
+import { $, button, el } from './dom.js';
+import { t } from './i18n.js';
+import { Problem, unanswered } from './problems.js';
 
 const SHOWN_MS = 4000;
 const OFFERED_MS = 9000; // where there is something to click
@@ -20,5 +21,15 @@ export function toast(text, action) {
   timer = setTimeout(close, action ? OFFERED_MS : SHOWN_MS);
 }
 
+/** Show an error until it is closed or another message comes. Returns what closes it. */
+export function complain(error) {
+  const close = () => { if (own.isConnected) box.textContent = ''; };
+  const own = button('bare', 'close', t('close'), close);
+  toast(error instanceof Problem ? [error.title, error.detail].filter(Boolean).join('. ') : t('failed'));
+  clearTimeout(timer);
+  box.append(' ', own);
+  return close;
+}
+
 /** What a module gives that is fetched when it is needed; nothing, and a message, where no answer comes. */
-export const fetched = (given) => given.catch(() => toast(unanswered().title));
+export const fetched = (given) => given.catch(() => { complain(unanswered()); });
