@@ -168,6 +168,7 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("مسجد في دبي والقاهرة والإسكندرية", "مسجد", ["place=دبي | القاهرة | الإسكندرية"]),
         ("صور طرابلس لبنان", "صورة", ["place=طرابلس، لبنان"]),
         ("القاهرة وقطط", "وقطط", ["place=القاهرة"]),
+        ("القاهرة ودبي وصور العائلة", "وصور العائلة", ["place=القاهرة | دبي"]),  # not in Tyre
     ],
 )
 def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: list[str]) -> None:
@@ -233,6 +234,13 @@ def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that
         ("صور وفيديوهات القطط", "صور وفيديوهات القطط", []),
         ("كاميرا فيديو", "كاميرا فيديو", []),
         ("video game", "video game", []),
+        ("فيديو كليب", "فيديو كليب", []),
+        ("people watching videos", "people watching videos", []),
+        ("cats without videos", "cats videos", []),  # videos are excluded
+        ("not the latest photos", "صورة latest photos", []),
+        ("صور أقدم مسجد", "صور أقدم مسجد", []),
+        ("oldest picture frame", "oldest picture frame", []),
+        ("latest pictures of cats", "pictures of cats", ["sort=date"]),
     ],
 )
 def test_a_query_asks_for_videos_or_for_the_newest(query: str, left: str, filters: list[str]) -> None:
@@ -244,6 +252,8 @@ def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_
     assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6)] == newest
     assert [Path(hit.path).stem for hit in gallery.search("أقدم الصور", 6)] == newest[::-1]
     assert len(gallery.search("أحدث الصور", ignore=["order"])) == 7
+    assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6, sort="oldest")] == newest[::-1]
+    assert gallery.search("صور القاهرة" + " ودبي" * 60)  # not too long for a filter
     hits = gallery.search("فيديوهات القاهرة")
     assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("kind", False), ("place", False)]
     assert any("مع بقية الشروط: لا فيديو" in line for line in understood_lines(hits.interpretation))

@@ -535,6 +535,7 @@ def test_a_picture_of_more_pixels_than_allowed_is_refused_before_it_is_decoded(g
         large = encoded(Image.new("RGB", (200, 100)))
         assert problem(client.post("/images", files={"file": ("l.png", large)}), "bad-picture")["detail"]
         problem(client.post("/search/image", files={"file": ("l.png", large)}), "bad-picture")
+        problem(client.post("/thumbnails", files={"file": ("l.png", large)}), "bad-picture")
         small = encoded(Image.new("RGB", (100, 100)))
         assert client.post("/search/image", files={"file": ("s.png", small)}).status_code == 200
 

@@ -23,7 +23,9 @@ def said_of(world: Path, runs: Path, *changes: str) -> str:
 def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(world: Path, runs: Path) -> None:
     (world / "no-listing").mkdir(exist_ok=True)
     said = said_of(
-        world, runs, "stages=['linear', 'distill', 'finetune', 'both']",
+        world, runs, "stages=['linear', 'distill', 'finetune', 'both', 'siblings']",
+        # a stage of captions alone needs no picture files
+        *section("siblings", kind="'captions'", pictures="[{folder='shapes', images='not-here'}]"),
         *section("linear", sources="[{path='none.tsv'}]", teacher="teachr"),
         *section("distill", start="lineal", sources="[{path='pairs.tsv', templates='none.json'}]"),
         *section("distill", dev="{folder='shapes', captions=['caption_xx']}"),
@@ -32,6 +34,7 @@ def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(worl
         *section("finetune", model='{text = "multilingual-e5-smal", vocabulary = ["none*.tsv"]}'),
         *section("both", kind="'average'", members=["finetune", "polish", "captions"]),
     )  # fmt: skip
+    assert "not-here" not in said
     assert said.startswith("recipe 'toy' has 13 mistakes, and no stage was run. "), said
     for mistake in (
         f"[linear] sources[0].path: {world}/none.tsv is missing. Correct the path, or `data`.",

@@ -135,7 +135,8 @@ class Client:
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
             sort: "date" to return the pictures that fit, the newest first; "oldest" for the oldest first.
             literal: True to take all words as typed.
-            ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place.
+            ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place, kind,
+                order.
 
         Raises:
             InputError: `where` is invalid.

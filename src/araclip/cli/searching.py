@@ -226,8 +226,8 @@ def _show(
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
-        sort = (interpretation and interpretation.sort) or sort
-        if fits_nothing([hit.relevance for hit in hits], by_date=sort != "relevance"):
+        dated = sort != "relevance" or bool(interpretation and interpretation.sort)
+        if fits_nothing([hit.relevance for hit in hits], by_date=dated):
             err.print(_told("search weak", say_in))
 
 

@@ -339,11 +339,15 @@ def _taken_apart(
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
     asked: list[DerivedFilter] = []
     if "order" not in found:
-        text, removed, order = split_order(text)
-        asked += [DerivedFilter("order", removed, (f"sort={order}",), Filters())] if order else []
+        left, removed, order = split_order(text)
+        if order and not (negates and _excludes(text, removed, interpreter)):  # "not the latest photos"
+            text = left
+            asked.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
     if "kind" not in found:
-        text, removed = split_videos(text)
-        asked += [DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video"))] if removed else []
+        left, removed = split_videos(text)
+        if removed and not (negates and _excludes(text, removed, interpreter)):
+            text = left
+            asked.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)

@@ -14,7 +14,7 @@ from araclip.core.display import shown
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
-from araclip.gallery.ranking import Page
+from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.pictures.images import opened
@@ -110,7 +110,7 @@ def search(
     asked = replace(
         page,
         filters=plan.filtered(page.filters),
-        sort=plan.interpretation.sort or page.sort,
+        sort=page.sort if page.sort != SORTS[0] else plan.interpretation.sort or page.sort,
         by_date=plan.only_filters and dated,
         excluded=excluded,
         alone=plan.words_only_exclude,

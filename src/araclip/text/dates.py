@@ -871,8 +871,22 @@ class _Reader(Months):
         days = tuple(range(10 * third + 1, 32 if third == 2 else 10 * third + 11))
         return width + month[0], replace(month[1], days=days)
 
+    def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
+        """Read a third as an end of a span: the first, middle or last month of a year, or ten days of its month."""
+        if (name := self.named(at, names.THIRDS)) is None:
+            return None
+        third, width = names.THIRDS[name], len(name)
+        if year := self.year_told(at + width):
+            first, last = ((1, 1), (6, 7), (12, 12))[third]
+            return width + year[0], DateFilter(f"{year[1]}-{first:02}", f"{year[1]}-{last:02}")
+        month = self.month(at + width)
+        if month is None or not month[1].first or month[1].first != month[1].last:
+            return None
+        begin = first_day(month[1].first).replace(day=10 * third + 1)
+        return width + month[0], days((begin, last_day(month[1].first) if third == 2 else begin + timedelta(days=9)))
+
     def _whole_date(self, at: int) -> tuple[int, DateFilter] | None:
-        return self._without_months(at) or self._relative_or_year(at)
+        return self._third_as_end(at) or self._without_months(at) or self._relative_or_year(at)
 
     def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
         return _first((self.numeric, self._feast, self._hijri_month, self.day_month, self._season), at)

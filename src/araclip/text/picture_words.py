@@ -29,7 +29,8 @@ def shows_nothing(text: str) -> bool:
 _ASKING = PICTURE_WORDS | folded("dialects: asking")
 _VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
 _ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
-_BEFORE_ITS_NOUN = fold("آخر")  # «آخر الصور» are the newest, «صور آخر» nothing of the kind
+_NOT_BEFORE, _NOT_AFTER = folded("pictures: no videos before"), folded("pictures: no videos after")
+_AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}  # unlike these, in "picture frame" a noun goes on
 _AND = "و"
 
 
@@ -40,10 +41,11 @@ def split_videos(text: str) -> tuple[str, str]:
     folds = [fold(match.group()) for match in found]
     at = next((at for at, word in enumerate(folds) if word not in _ASKING), len(folds))
     width = _width(folds, at, _VIDEOS)
-    if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] != "and":
+    if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] not in {"and", *_NOT_AFTER}:
         at, width = len(folds) - 1, 1
     after = folds[at + width] if at + width < len(folds) else ""
-    if not width or after.removeprefix(_AND) in _NOUNS or after == "and":  # «فيديوهات وصور», videos and photos
+    other = after.removeprefix(_AND) in _NOUNS or after == "and"  # «فيديوهات وصور», videos and photos
+    if not width or other or after in _NOT_BEFORE:
         return text, ""
     end = at + width + (after in _ABOUT)
     return _without(normal, found, at, end), normal[found[at].start() : found[at + width - 1].end()]
@@ -58,8 +60,11 @@ def split_order(text: str) -> tuple[str, str, str]:
         for order, known in _ORDERS.items():
             width = _width(folds, at, known)
             end = at + width
-            before = at > 0 and folds[at - 1] in _NOUNS and folds[at] != _BEFORE_ITS_NOUN
-            if width and (before or (end < len(folds) and folds[end] in _NOUNS)):
+            # «الصور الأحدث», but «صور أحدث سيارة» says which car
+            after = at > 0 and folds[at - 1] in _NOUNS and folds[at].startswith("ال")
+            following = folds[end + 1] if end + 1 < len(folds) else ""
+            whole = not following.isascii() or not following or following in _AFTER_A_NOUN
+            if width and (after or (end < len(folds) and folds[end] in _NOUNS and whole)):
                 return _without(normal, found, at, end), normal[found[at].start() : found[end - 1].end()], order
     return text, "", ""
 

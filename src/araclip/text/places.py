@@ -223,6 +223,7 @@ _IN = "ب"  # a preposition that is written on the word: بدبي
 _AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
 MOST_WORDS = 5  # of a place's name
+MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
 
 
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
@@ -257,7 +258,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
                 continue
             named, last = known[key(name)], at + width
-            while more := _next_place(normal, found, last, name, known, interpreter):
+            while len(named) < MOST_LETTERS and (more := _next_place(normal, found, last, name, known, interpreter)):
                 last, name, between = more
                 named += between + known[key(name)]
                 if between != EITHER:  # «طرابلس لبنان» is one place: the filter looks for the words of both names
@@ -281,7 +282,8 @@ def _next_place(
         whole = normal[found[begin].start() : found[begin + width - 1].end()]
         attached = not apart and whole.startswith(_AND_ATTACHED) and key(whole) not in known
         name = whole.removeprefix(_AND_ATTACHED) if attached else whole
-        if key(name) not in known or not _is_meant(name, width, _IN, False, interpreter):
+        lead = "" if fold(name) in _ONLY_IN else _IN  # «القاهرة وصور العائلة» is not in Tyre
+        if key(name) not in known or not _is_meant(name, width, lead, False, interpreter):
             continue
         towns, around = (_by_key().get(key(each), ()) for each in (before, name))
         if apart or attached:

@@ -67,7 +67,9 @@ class Sandbox:
         """The number of pictures that are being decoded or wait."""
         return self._slots.inside
 
-    async def thumbnail(self, data: Data, side: int, client: str = "") -> tuple[bytes, bytes, int, int]:
+    async def thumbnail(
+        self, data: Data, side: int, client: str = "", max_pixels: int = MAX_PIXELS
+    ) -> tuple[bytes, bytes, int, int]:
         """Return an upright WebP of at most `side` pixels a side, its placeholder, width and height.
 
         The placeholder is a tiny WebP that the page shows until the thumbnail has loaded; it may be empty.
@@ -80,7 +82,7 @@ class Sandbox:
             ImageError: the picture cannot be used.
             Problem: too many pictures are waiting, or it has waited too long.
         """
-        about, (small, placeholder) = await self._job("thumbnail", data, side, MAX_PIXELS, client)
+        about, (small, placeholder) = await self._job("thumbnail", data, side, max_pixels, client)
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:

@@ -86,7 +86,8 @@ async def thumbnail_of_upload(
     The page converts query pictures in this way if the browser cannot read them.
     """
     data = await uploaded(service, file)
-    small, *_ = await while_connected(request, service.sandbox.thumbnail(data, SENT_SIDE, client))
+    most = service.settings.max_pixels
+    small, *_ = await while_connected(request, service.sandbox.thumbnail(data, SENT_SIDE, client, most))
     return Response(small, headers=ISOLATED, media_type="image/webp")
 
 

@@ -164,6 +164,7 @@ async def run_search(
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
         )
+    dated = body.sort != "relevance" or understood.sort is not None
     away = not results and not body.offset and await service.in_thread(gallery.is_away)
     return SearchAnswer(
         query=body.q,
@@ -173,10 +174,7 @@ async def run_search(
         passing=passing,
         away=away,
         nothing_found=body.offset == 0
-        and (
-            not results
-            or fits_nothing([each.relevance for each in results], by_date=(understood.sort or body.sort) != "relevance")
-        ),
+        and (not results or fits_nothing([each.relevance for each in results], by_date=dated)),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
         interpretation=Interpretation.model_validate(understood.json()),

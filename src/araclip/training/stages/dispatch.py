@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from araclip.core import atomic, bounded_json
-from araclip.errors import RunMismatch
+from araclip.errors import DataError, RunMismatch
 from araclip.training import extensions
 from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
 from araclip.training.recipe.files import files_of, stamp
@@ -110,6 +111,9 @@ def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
     stored = folder / STAMPS  # earlier releases wrote no such file
     before = bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
     changed = [path for path, stamp in now.items() if stamp != before.get(path)]
-    if not changed or None in now.values() or all(found in fingerprints for found in stage.fingerprints()):
+    if not changed or None in now.values():
         return ""
-    return ", ".join(changed)
+    with suppress(DataError):  # pictures are gone: what the stage learned from cannot be compared any more
+        if not all(found in fingerprints for found in stage.fingerprints()):
+            return ", ".join(changed)
+    return ""

@@ -13,6 +13,7 @@ from araclip.models.folder import existing_folder, is_ours
 from araclip.training.data.pictures import LANGUAGES
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
+from araclip.training.recipe.stages import Captions
 from araclip.training.stages.starting_model import models_of, packaged_names
 
 Mistakes = Iterator[tuple[str, str]]  # key and what is wrong with its value
@@ -41,7 +42,7 @@ def _files(recipe: Recipe, name: str) -> Mistakes:
     begins_with_model = any(key.startswith("[model]") for key, _ in models_of(recipe, name))
     for section in (recipe.stage(name), *([recipe.model] if begins_with_model else [])):
         for key, path in files_of(section):
-            if stamp(path) is None:
+            if stamp(path) is None and not (key.endswith(".images") and isinstance(section, Captions)):
                 yield key, f"{path} is missing. Correct the path, or `data`."
 
 

@@ -27,6 +27,7 @@ from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import freeze
+from araclip.training.recipe.files import stamp
 from araclip.training.recipe.stages import ImageSide
 
 
@@ -288,7 +289,8 @@ def training_images(
     ):
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
-    readable = cache / f"readable-{contents_hash(pictures)[:16]}"  # says that all these pictures could be opened
+    stamps = repr([(str(path), stamp(path)) for path in pictures]).encode()
+    readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"  # says that all could be opened
     if not readable.exists():
         check_readable(pictures, pixels.size)
         cache.mkdir(parents=True, exist_ok=True)
