@@ -103,7 +103,10 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                if bare != folded and len(bare) >= MIN_STEM and (bare in self.folded or bare + "ه" in self.folded):
+                feminine = bare.removesuffix("ت") + "ه"  # لوحتي: my لوحة
+                if bare != folded and len(bare) >= MIN_STEM and not self.folded.keys().isdisjoint(
+                    (bare, bare + "ه", feminine)
+                ):
                     return True
         return False
 
