@@ -226,7 +226,7 @@ class Dialects:
         if ending == "ات":
             return self.lexicon.plurals.get(standard) or standard.removesuffix("ة") + "ات"
         stem = standard.removesuffix("ة") + "ت" if standard.endswith("ة") else standard
-        return (stem + ending.removeprefix("ت")).replace("اءي", "ائي").replace("ىن", "ان")
+        return (stem + ending.removeprefix("ت")).replace("ءي", "ئي").replace("ىن", "ان")
 
     def _verb(self, word: str) -> list[Change]:
         for typed, standard, labels in _VERBS:

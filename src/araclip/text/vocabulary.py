@@ -103,10 +103,8 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                feminine = bare.removesuffix("ت") + "ه"  # لوحتي: my لوحة
-                if bare != folded and len(bare) >= MIN_STEM and not self.folded.keys().isdisjoint(
-                    (bare, bare + "ه", feminine)
-                ):
+                stems = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي: my لوحة
+                if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in stems):
                     return True
         return False
 
