@@ -103,8 +103,8 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                stems = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي: my لوحة
-                if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in stems):
+                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي: my لوحة
+                if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in nouns):
                     return True
         return False
 
