@@ -175,6 +175,13 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
     assert read(query) == (left, filters)
 
 
+def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco() -> None:
+    known = spellings(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
+    for text in ("خاتم دهب", "صلاة المغرب", "بعد المغرب"):
+        assert read(text, dict(known)) == (text, [])
+    assert [read(text, dict(known))[1] for text in ("صور دهب", "في المغرب")] == [["place=دهب"], ["place=المغرب"]]
+
+
 @pytest.mark.parametrize("name", ["بني", "مرسى", "نخل", "المدينة", "القصر", "Nice", "Reading", "Bath", "Orange"])
 def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(name: str) -> None:
     known = spellings((name,))
@@ -230,6 +237,9 @@ def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that
         ("فيديوهات البحر", "البحر", ["kind=video"]),
         ("عايز فيديوهات فيها قطط", "عايز قطط", ["kind=video"]),
         ("أحدث الفيديوهات", "صورة", ["sort=date", "kind=video"]),
+        ("فديوهات العرس", "العرس", ["kind=video"]),
+        ("مقاطع مضحكة", "مضحكة", ["kind=video"]),
+        ("اجدد الصور", "صورة", ["sort=date"]),
         ("cat videos", "cat", ["kind=video"]),
         ("صور وفيديوهات القطط", "صور وفيديوهات القطط", []),
         ("كاميرا فيديو", "كاميرا فيديو", []),

@@ -41,7 +41,10 @@ TOLD_BY_IN = frozenset(
 # Words for "last" after feminine nouns and plurals. Days of the week, except الجمعة, are neither feminine nor plural.
 LAST_FEMININE = phrases("dates: last, feminine")
 LAST = LAST_FEMININE | frozenset(
-    forms("الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى")
+    forms(
+        "الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى|"
+        "الي فات|الي راح"
+    )
 )
 THIS = phrases("dates: this")
 THIS_YEAR = phrases("dates: this year")

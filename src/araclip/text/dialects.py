@@ -202,12 +202,16 @@ class Dialects:
                 ("تين", True),
                 ("ين", False),
                 ("ته", True),
+                ("تي", True),
+                ("تنا", True),
                 ("ها", False),
                 ("ه", False),
             ):
                 bare = folded.removesuffix(ending)
                 if bare == folded or len(bare) < MIN_STEM - 1 or stem.endswith("ة"):
                     continue
+                if bare + "ه" in self.lexicon.standard:
+                    return []  # بطاقتي is بطاقة, never ب and طاقة
                 for form in self.lexicon.find(bare + "ه") or (() if feminine else self.lexicon.find(bare)):
                     if form.standard.endswith("ه") or (form.ambiguous and not feminine and ending != "ات"):
                         continue
@@ -222,7 +226,7 @@ class Dialects:
         if ending == "ات":
             return self.lexicon.plurals.get(standard) or standard.removesuffix("ة") + "ات"
         stem = standard.removesuffix("ة") + "ت" if standard.endswith("ة") else standard
-        return stem + ending.removeprefix("ت")
+        return (stem + ending.removeprefix("ت")).replace("ءي", "ئي").replace("ىن", "ان")
 
     def _verb(self, word: str) -> list[Change]:
         for typed, standard, labels in _VERBS:

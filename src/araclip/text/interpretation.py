@@ -138,6 +138,14 @@ class Interpreter:
         """True if a word in Latin letters is a common English word."""
         return word.casefold() in self._english()
 
+    def phrase_width(self, typed: Sequence[str], at: int) -> int:
+        """Return how many words are the known phrase that begins at word `at`, such as «لقطة شاشة»; 1 if none does."""
+        for width in range(min(self.lexicon.longest, len(typed) - at), 1, -1):
+            phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
+            if phrase in self.lexicon.standard or self.lexicon.find(phrase):
+                return width
+        return self._name(typed, at) or 1
+
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 
@@ -193,7 +201,9 @@ class Interpreter:
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             # a name as it is written, such as عمرة, is not عمره; but علي is far more often على than a name
-            named = word in self._as_written and self.vocabulary.count(usual.target) < VERY_OFTEN
+            named = word in self._as_written and (
+                word.endswith("ى") or self.vocabulary.count(usual.target) < VERY_OFTEN  # منى is not مني
+            )
             changes = changes if named else [usual, *changes]
         # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
         if following and (folded := fold(word)) in NEGATIONS:

@@ -1,6 +1,7 @@
 """Finds what a query excludes: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -77,6 +78,9 @@ class KnownWords(Protocol):
 
     def is_name(self, word: str) -> bool:
         """True if a word is the name of a person or a place."""
+
+    def phrase_width(self, typed: Sequence[str], at: int) -> int:
+        """Return how many words are the known phrase that begins at word `at`, such as «لقطة شاشة»; 1 if none does."""
 
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة."""
@@ -208,7 +212,7 @@ def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) 
         return None
     if negation == _MO and known.is_name(word):
         return None
-    return first, _end_of_things(folded, first, known) if article else first + 1
+    return first, _end_of_things(folded, first, known) if article else first + known.phrase_width(folded, first)
 
 
 def _begins_no_thing(word: str) -> bool:

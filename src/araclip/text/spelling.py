@@ -122,8 +122,8 @@ class Spelling:
         best, target = 0, None
         for at in range(2, len(word) - 1):
             first, second = word[:at], word[at:]
-            if len(second) < MIN_STEM and len(first) < MIN_STEM:
-                continue
+            if (len(second) < MIN_STEM and len(first) < MIN_STEM) or (first[:-1] == ARTICLE):
+                continue  # «الم» and the like begin nouns: المصيف is not ألم صيف
             weight = min(self.vocabulary.count(first), self.vocabulary.count(second))
             if weight >= MIN_COUNT and weight > best:
                 spelled = (self.vocabulary.spelling(first), self.vocabulary.spelling(second))

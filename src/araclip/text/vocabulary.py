@@ -103,7 +103,8 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                if bare != folded and len(bare) >= MIN_STEM and (bare in self.folded or bare + "ه" in self.folded):
+                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي: my لوحة
+                if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in nouns):
                     return True
         return False
 
