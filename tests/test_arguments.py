@@ -79,7 +79,7 @@ def test_kinds_of_duplicates_are_a_list_of_known_ones(gallery: Gallery, kinds: A
 
 @pytest.mark.parametrize("parts", [5, None, 1.5, b"", b"date", "date", ["dates"], [5], [["date"]], True], ids=ascii)
 def test_parts_of_a_query_to_ignore_are_a_list_of_known_ones(gallery: Gallery, parts: Any) -> None:
-    with pytest.raises(InputError, match=r"words, exclusions, date, folder, place, such as"):
+    with pytest.raises(InputError, match=r"words, exclusions, date, folder, place, kind, order, such as"):
         gallery.search("أحمر", ignore=parts)
 
 

@@ -141,7 +141,7 @@ def test_a_command_says_for_whom_it_waits_and_gives_up_in_one_line(
         (["search", "قطة"], "araclip index"),
         (["search", "قطة", "--gallery", "nowhere"], "no gallery at"),
         (["search", "   ", "--gallery", "GALLERY"], "the query is empty"),
-        (["search", "قطة", "--gallery", "GALLERY", "-k", "0"], "at least 1"),
+        (["search", "قطة", "--gallery", "GALLERY", "-k", "0"], "العدد k هو 0، وأقله 1"),
         (["search", "قطة", "--gallery", "GALLERY", "--json", "--paths"], "exclude each other"),
         (["search", "قطة", "--gallery", "GALLERY", "--model", "OTHER"], "made by|holds 8-wide"),
         (["search", "قطة", "--gallery", "GALLERY", "--model", "no-such"], "araclip-mini"),
