@@ -31,6 +31,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
     if as_json:
         print_json(asdict(numbers))
         return
+    measured = "not measured yet" if numbers.recall is None else f"{numbers.recall:.3f} at 10, of the index"
     table = Table(show_header=False, title=escape(shown(numbers.folder)), title_justify="left")
     rows = {
         "model": f"{numbers.model}, {numbers.width} wide",
@@ -39,11 +40,7 @@ def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mod
         "formats": ", ".join(f"{kind} {count:,}" for kind, count in numbers.formats.items()) or "–",
         "captured": " – ".join(numbers.captured_at or ()) or "–",
         "added": " – ".join(numbers.added or ()) or "–",
-        "recall": "–"
-        if not numbers.pictures
-        else "not measured yet"
-        if numbers.recall is None
-        else f"{numbers.recall:.3f} at 10, of the index",
+        "recall": measured if numbers.pictures else "–",
     }
     for name, text in rows.items():
         table.add_row(name, escape(shown(text)))

@@ -331,7 +331,7 @@ def _taken_apart(
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """Split a text into the words that remain, the things it excludes, and the filters and the order that it names.
+    """Split a text into the words that remain, the things it excludes, and the filters and the order that it asks for.
 
     `before` holds the filters of earlier terms; a part found there is not looked for again.
     """

@@ -67,7 +67,7 @@ SUFFIXES = frozenset(
     for suffix in suffixes
 )  # the suffixes of files that are read on this machine
 _SHOWN = {"WEBP": "WebP", "JPEG2000": "JPEG 2000"}
-# the formats that are read on this machine, by their names for people
+# the formats that this machine reads, as messages name them
 READ = (*(_SHOWN.get(name, name) for name in ALWAYS), *(extra.shown for extra in EXTRAS.values() if extra.installed))
 # formats that browsers show; others are converted first
 SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")

@@ -35,7 +35,10 @@ _AND = "و"
 
 
 def split_videos(text: str) -> tuple[str, str]:
-    """Separate a word for videos, before what they show or at an English end, from the rest: (rest, removed words)."""
+    """Take the word for videos out of a text that asks for videos: return (rest, removed words), or (text, "").
+
+    The word stands before what the videos show («فيديوهات البحر»); in English it may also be the last ("cat videos").
+    """
     normal = normalize(text)
     found = list(words(normal))
     folds = [fold(match.group()) for match in found]
@@ -52,7 +55,10 @@ def split_videos(text: str) -> tuple[str, str]:
 
 
 def split_order(text: str) -> tuple[str, str, str]:
-    """Separate «أحدث» or «أقدم» beside a word for pictures from the rest: (rest, removed words, "date" or "oldest")."""
+    """Take «أحدث» or «أقدم» out of a text in which it stands beside a word for pictures.
+
+    Return (rest, removed words, "date" or "oldest"), or (text, "", "").
+    """
     normal = normalize(text)
     found = list(words(normal))
     folds = [fold(match.group()) for match in found]

@@ -75,8 +75,10 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Read names and everyday words as written, and names of months and feasts, folded; commas or, without commas,
-    spaces separate them."""
+    """Return names and everyday words as they are written in names.txt, and the folded names of months and feasts.
+
+    In a line of names.txt, commas separate the names, or spaces if there is no comma.
+    """
     lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
     named = (name.strip() for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)

@@ -181,7 +181,7 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `warnings` says which checks were not made, and what was stored otherwise."""
+    """What an export wrote and measured; `warnings` names checks not made, and towers stored otherwise than asked."""
 
     folder: Path
     config: ModelConfig
