@@ -82,7 +82,7 @@ MOTO = $(PIP) install --no-compile 'moto[server]>=5' boto3==$$($(BIN)/python -c 
 ARACLIP_TEST_POSTGRES ?= private
 test-postgres: .venv/.test postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
-	  tests/test_postgres.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py tests/test_cli_remote.py tests/test_bulk.py tests/test_server_browsing.py tests/test_server_search.py tests/test_server_contract.py tests/test_server_remote.py tests/test_videos.py tests/test_recorded_model.py -k "postgres or on_a_server or remote"
+	  tests/test_postgres.py tests/test_gallery_kinds.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py tests/test_cli_remote.py tests/test_bulk.py tests/test_server_browsing.py tests/test_server_search.py tests/test_server_contract.py tests/test_server_remote.py tests/test_videos.py tests/test_recorded_model.py -k "postgres or on_a_server or remote"
 
 postgres:
 	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \

@@ -51,6 +51,7 @@ class PostgresSearch(StoreSearch):
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
         self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
+        self._globbed = page.filters.name is not None and is_glob(page.filters.name)
         self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
     def nearest(self) -> Iterator[tuple[int, float]]:
@@ -59,7 +60,7 @@ class PostgresSearch(StoreSearch):
         exact = self._exact or self._few()
         while True:
             found = self._query(limit, self._filters, exact)
-            yield from found[done:]
+            yield from ((content, score) for content, score in found[done:] if self._name_passes(content))
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
@@ -72,7 +73,7 @@ class PostgresSearch(StoreSearch):
         sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY {order} LIMIT ?"
         while True:
             found = self._database.rows(sql, (*values, limit))
-            yield from (self._noted(row_of(each)) for each in found[done:])
+            yield from filter(self._name_passes, [self._noted(row_of(each)) for each in found[done:]])
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
@@ -85,7 +86,8 @@ class PostgresSearch(StoreSearch):
 
     def scores(self, ids: Ids) -> tuple[list[int], list[float]]:
         found = self._query(len(ids), self._filters, True, ids.tolist()) if len(ids) else []
-        return [content for content, _ in found], [score for _, score in found]
+        passing = [(content, score) for content, score in found if self._name_passes(content)]
+        return [content for content, _ in passing], [score for _, score in passing]
 
     def cosines(self, ids: Sequence[int], terms: Vectors) -> Vectors:
         sql = f"SELECT content, halfvec_send(vector) FROM {self._vectors} WHERE content = ANY(?)"
@@ -98,16 +100,8 @@ class PostgresSearch(StoreSearch):
         return {content for content in ids if describes(_description(self._row(content)), in_arabic=in_arabic)}
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """Yield the candidates with their paths.
-
-        Whether the files exist is not checked, because they may be on another machine. A glob for file names is
-        compared here, because the server's SQL does not compare it.
-        """
-        globbed = self._filters.name is not None and is_glob(self._filters.name)
-        for each in candidates:
-            row = self._row(each.content)
-            if not globbed or any(path_passes(self._filters, entry) for entry in row.files):
-                yield each, paths_of(row, self._filters)
+        """Yield the candidates with their paths; their files may be on another machine, so they are not looked for."""
+        return ((each, paths_of(self._row(each.content), self._filters)) for each in candidates)
 
     def phash(self, content: int) -> int:
         return self._row(content).phash
@@ -157,6 +151,10 @@ class PostgresSearch(StoreSearch):
         condition, values = condition_of(self._filters)
         sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
         return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
+
+    def _name_passes(self, content: int) -> bool:
+        """True if a file name of the picture passes the filter's glob, which the SQL of `condition_of` leaves out."""
+        return not self._globbed or any(path_passes(self._filters, entry) for entry in self._row(content).files)
 
     def _few(self) -> bool:
         condition, values = condition_of(self._filters)
