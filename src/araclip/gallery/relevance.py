@@ -24,7 +24,7 @@ from functools import cached_property
 import numpy as np
 
 from araclip.gallery.results import STRONG, WEAK
-from araclip.models.vectors import Vectors
+from araclip.models.vectors import Vectors, products
 
 MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
 # A query that only excludes leaves out a picture whose relevance for an excluded term is at least EXCLUDED, or whose
@@ -113,7 +113,7 @@ class RelevanceScale:
 
     def excluded_cosine(self, term: Vectors) -> float:
         """Return the cosine with an excluded term (D,) from which a query that only excludes leaves a picture out."""
-        scores = self.sample @ term
+        scores = products(self.sample, term)
         outstanding = float(scores.mean()) + EXCLUDED_DEVIATION * float(scores.std())
         return min(self.cosine_at(EXCLUDED, term), outstanding)
 
@@ -123,13 +123,13 @@ class RelevanceScale:
 
     def features(self, query: Vectors) -> dict[str, float]:
         """Compute the FEATURES of a query (D,), except "deviation", which depends on the hit."""
-        scores = self.sample @ query
+        scores = products(self.sample, query)
         usual, unusual = self._usual_best
         near, nearer = self._usual_nearest
         return {
             "above nonsense": self._above(scores) / self._usual_above,
             "best": (_mean_of_best(scores, self._count(BEST)) - usual) / unusual,
-            "familiar": (float((self.reference.everyday @ query).max()) - near) / nearer,
+            "familiar": (float(products(self.reference.everyday, query).max()) - near) / nearer,
         }
 
     def _line(self, query: Vectors) -> tuple[float, float]:

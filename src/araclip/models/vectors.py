@@ -53,3 +53,12 @@ def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
             "it was used. Its weights are damaged, or it does not scale its vectors: copy or export the model again."
         )
     return checked
+
+
+def products(vectors: Vectors, vector: Vectors) -> Vectors:
+    """Return the inner products (n,) of vectors (n, D) with a vector (D,), by one thread.
+
+    The threads of a BLAS library would keep a second core busy for milliseconds after each product.
+    """
+    found: Vectors = np.einsum("nd,d->n", vectors, vector)
+    return found
