@@ -141,7 +141,9 @@ def test_an_exclusion_on_a_server_is_judged_by_the_first_hits_whose_names_pass_t
     assert alike(in_folder, on_server)
 
 
-def test_random_queries_and_filters_have_the_same_answer_in_both_kinds(both: tuple[BaseGallery, BaseGallery]) -> None:
+def test_random_queries_and_filters_have_the_same_answer_in_a_folder_and_on_a_server(
+    both: tuple[BaseGallery, BaseGallery],
+) -> None:
     draw, different, found = random.Random(3), [], 0
     root = str(Path(next(path for path in both[0]._catalog.files() if "ties" in path)).parents[1])
     for _ in range(SEARCHES):

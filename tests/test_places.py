@@ -177,7 +177,7 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
 
 def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco() -> None:
     known = spellings(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
-    for text in ("خاتم دهب", "صلاة المغرب", "بعد المغرب"):
+    for text in ("خاتم دهب", "ساعة دهب", "صلاة المغرب", "بعد المغرب"):
         assert read(text, dict(known)) == (text, [])
     assert [read(text, dict(known))[1] for text in ("صور دهب", "في المغرب")] == [["place=دهب"], ["place=المغرب"]]
 
@@ -188,6 +188,13 @@ def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(n
     for query in (name, f"صور {name}", f"شيء في {name}", f"a thing in {name}"):
         assert read(query, known)[1] == []
     assert read(f"مدينة {name}", known)[1] == [f"place={name}"]
+
+
+@pytest.mark.parametrize("name", ["سحاب", "شط", "ورود", "ليمون"])
+def test_a_thing_of_a_dialect_is_a_place_only_after_in(name: str) -> None:
+    known = spellings((name,))
+    assert [read(query, known)[1] for query in (name, f"صور {name}", f"شجرة {name}")] == [[], [], []]
+    assert read(f"بيت في {name}", known)[1] == [f"place={name}"]
 
 
 @given(st.text(max_size=60))

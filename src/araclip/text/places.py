@@ -305,8 +305,11 @@ def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interp
         return False
     if width > 1:
         return True
-    count = 0 if interpreter.is_name(name) else interpreter.vocabulary.count(name)
-    if folded_name in _ONLY_IN or not is_arabic(name):
-        bare = alone or lead in PICTURE_WORDS or not interpreter.is_english(name)
-        return is_in or (bare and folded_name not in _ONLY_IN)
+    known_name = interpreter.is_name(name)
+    count = 0 if known_name else interpreter.vocabulary.count(name)
+    # in a dialect many towns' names are things: سحاب (clouds), شط (a beach)
+    if folded_name in _ONLY_IN or (not known_name and interpreter.lexicon.find(name)):
+        return is_in
+    if not is_arabic(name):
+        return is_in or alone or lead in PICTURE_WORDS or not interpreter.is_english(name)
     return count < FREQUENT and (is_in or lead in PICTURE_WORDS or not count)
