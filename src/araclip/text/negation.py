@@ -9,11 +9,12 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
-from araclip.text.word_lists import folded, listed, phrases
+from araclip.text.word_lists import folded, listed, mapped, phrases
 
 # Words of phrases that say that something is not there: «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد».
 _NOT_THERE = listed("negation: not there")
 _THERE = listed("negation: there")
+_THERE_FOLDED = frozenset(map(fold, _THERE)) - {fold("في")}  # «محدش في الشارع» names the street
 _WITHOUT = tuple(
     sorted(
         {
@@ -32,6 +33,7 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
+_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # «محدش», "nobody" → "people"
 _AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = folded("negation: not")
@@ -132,6 +134,13 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     kept, excluded, negations = [], [], []
     at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
     while at < len(found):
+        if folded[at] in _NOBODY:
+            kept.append(normal[end : found[at].start()])
+            negations.append(found[at].group())
+            excluded.append(_NOBODY[folded[at]])
+            at += 1 + (at + 1 < len(found) and folded[at + 1] in _THERE_FOLDED)  # «شارع محدش فيه»
+            end, left_out = found[at - 1].end(), -1
+            continue
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
         first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(found)
