@@ -276,6 +276,14 @@ def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_
     assert any("مع بقية الشروط: لا فيديو" in line for line in understood_lines(hits.interpretation))
 
 
+def test_a_filter_of_the_caller_replaces_one_of_the_words_and_the_answer_names_only_what_was_done(gallery: Any) -> None:
+    hits = gallery.search("فيديوهات القاهرة", where=["kind=picture"])
+    assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("place", True)]
+    assert [Path(hit.path).stem for hit in hits] == ["cairo"]
+    other = gallery.search("فيديوهات القاهرة", where=["kind=picture", "place=دبي"])
+    assert other.interpretation.filters == () and [Path(hit.path).stem for hit in other] == ["dubai"]
+
+
 def test_a_place_whose_pictures_do_not_pass_is_searched_as_words(gallery: Any) -> None:
     hits = gallery.search("صور القاهرة", where="captured=2025")
     assert [each.applied for each in hits.interpretation.filters] == [False]

@@ -539,10 +539,10 @@ class BaseGallery(ABC):
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
 
         places = partial(reader.place_names, generation)
-        planner = Planner(query, self.interpreter, folder_names, places, literal, ignore)
+        planner = Planner(query, self.interpreter, filters, folder_names, places, literal, ignore)
         plan = planner.plan()
         terms = self._vectors(plan)
-        if again := replanned(planner, plan, terms, snapshot, filters):
+        if again := replanned(planner, plan, terms, snapshot):
             return again, self._vectors(again)
         return plan, terms
 

@@ -287,11 +287,13 @@ class Planner:
     with the texts of other queries.
 
     `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query.
+    `ignore` only some parts of the query. `filters` are the caller's own: they replace filters of the same kind that
+    are read from the query's words, and the plan then does not name these.
     """
 
     query: Query
     interpreter: Interpreter
+    filters: Filters
     folders: Callable[[bool], Collection[str]]
     places: Callable[[], Mapping[str, str]]
     literal: bool
@@ -307,10 +309,16 @@ class Planner:
         return self._plan({*self.ignore, *FILTERS}, unapplied)
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
-        return plan(
+        found = plan(
             self.query, self.interpreter, today=date.today(), folders=self.folders, places=self.places, ignore=ignore,
             unapplied=unapplied,
         )  # fmt: skip
+        named = tuple(
+            each
+            for each in found.interpretation.filters
+            if each.part not in FILTERS or _merged(self.filters, each.filters) != self.filters
+        )
+        return replace(found, interpretation=replace(found.interpretation, filters=named))
 
 
 def _check_parts(ignore: object) -> None:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from araclip.core.display import shown
 from araclip.errors import AraCLIPError
-from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
@@ -74,15 +73,13 @@ class Hits(list[Hit]):
         return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
 
 
-def replanned(
-    planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot, filters: Filters
-) -> QueryPlan | None:
+def replanned(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
     """Return a plan that reads the query's date and folder as ordinary words, if no picture matches them as filters.
 
-    Returns None if a picture passes these filters and the caller's `filters`, or if the plan has no filters of its own.
+    Returns None if a picture passes these filters and the caller's, or if the plan has no filters of its own.
     `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
     """
-    if not plan.has_filters or snapshot.search(terms[0], Page(1, 0, plan.filtered(filters)), relevance=False):
+    if not plan.has_filters or snapshot.search(terms[0], Page(1, 0, plan.filtered(planner.filters)), relevance=False):
         return None
     return planner.without_filters(plan)
 

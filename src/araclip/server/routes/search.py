@@ -202,13 +202,13 @@ async def planned(
     `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
     """
     planner = Planner(
-        query, service.interpreter, lambda explicit: service.gallery.overview().folders,
+        query, service.interpreter, filters, lambda explicit: service.gallery.overview().folders,
         service.gallery.place_names, literal, ignore,
     )  # fmt: skip
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
     if plan.has_filters:
-        again = await service.in_thread(lambda: replanned(planner, plan, terms, snapshot, filters))
+        again = await service.in_thread(lambda: replanned(planner, plan, terms, snapshot))
         if again is not None:
             return again, await _term_vectors(service, again, sent, client)
     return plan, terms
