@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from araclip.text import calendar_words as names
 from araclip.text.calendar_words import LAST, LAST_FEMININE, MONTH_WORDS, MONTHS, NUMBERS_TOO, SEASONS, WEEKDAYS
-from araclip.text.folding import fold
+from araclip.text.folding import cut_out, fold
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
@@ -805,8 +805,7 @@ def split_date(text: str, today: date) -> Dated:
     absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())
     while before and (fold(before[-1].group()),) in absorbed:
         first = before.pop().start()
-    left = " ".join((normal[:first] + " " + normal[last:]).split()).strip(" ،,.;؛")
-    return Dated(left, normal[first:last], named)
+    return Dated(cut_out(normal, first, last), normal[first:last], named)
 
 
 def _may_be_dated(word: str) -> bool:

@@ -4,9 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 
-from araclip.text.folding import fold
-from araclip.text.normalization import normalize
-from araclip.text.script import words
+from araclip.text.folding import folded_words
 from araclip.text.word_lists import folded
 
 _FOLDER = folded("folders: words")
@@ -39,11 +37,10 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
     Args:
         folders: returns the names of the gallery's folders; its argument is true if the text has a word for "folder".
     """
-    normal = normalize(text)
-    found = list(words(normal))
-    folded = [fold(match.group()) for match in found]
+    found = folded_words(text)
+    folded, count = found.folded, len(found.folded)
     explicit = [at for at, word in enumerate(folded) if word in _FOLDER]
-    if not explicit and len(found) < MIN_WORDS and not any(letter.isdigit() for letter in normal):
+    if not explicit and count < MIN_WORDS and not any(letter.isdigit() for letter in found.normal):
         return Placed(text)
     names: dict[str, list[str]] = {}
     for name in folders(bool(explicit)):
@@ -51,9 +48,9 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
             names.setdefault(key, []).append(name)
     if not names:
         return Placed(text)
-    for at in range(len(found)):
+    for at in range(count):
         told = at > 0 and at - 1 in explicit
-        for width in range(min(MAX_WORDS, len(found) - at), 0, -1):
+        for width in range(min(MAX_WORDS, count - at), 0, -1):
             key = " ".join(folded[at : at + width])
             same = names.get(key)
             if same is None or not (told or _telling(key, width)):
@@ -61,9 +58,8 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
             first = at - 1 if told else at
             while first > 0 and folded[first - 1] in _LEADING:
                 first -= 1
-            begin, end = found[first].start(), found[at + width - 1].end()
-            left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
-            return Placed(left, normal[begin:end], tuple(same))
+            end = at + width
+            return Placed(found.without(first, end), found.part(first, end), tuple(same))
     return Placed(text)
 
 
@@ -75,4 +71,4 @@ def _telling(key: str, width: int) -> bool:
 
 @lru_cache(maxsize=1 << 14)  # cached, since all folders are compared with every query
 def _key(name: str) -> str:
-    return " ".join(fold(match.group()) for match in words(normalize(name[:200])))
+    return " ".join(folded_words(name[:200]).folded)

@@ -7,9 +7,11 @@ consonants.
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 
 from araclip.text.normalization import SHORT, normalize
+from araclip.text.script import words
 
 FOLDING_VERSION = 1  # stored beside folded text; raise it when fold() changes its output
 
@@ -59,3 +61,32 @@ def _folded(text: str) -> str:
 
 
 _cached = lru_cache(1 << 12)(_folded)
+
+
+@dataclass(frozen=True)
+class FoldedWords:
+    """The words of a text: the normalised text, and for each word its place in that text and its folded form."""
+
+    normal: str
+    spans: tuple[tuple[int, int], ...]
+    folded: tuple[str, ...]
+
+    def part(self, first: int, end: int) -> str:
+        """Return the text from word `first` up to, but not including, word `end`."""
+        return self.normal[self.spans[first][0] : self.spans[end - 1][1]]
+
+    def without(self, first: int, end: int) -> str:
+        """Return the text without its words from `first` up to, but not including, `end`."""
+        return cut_out(self.normal, self.spans[first][0], self.spans[end - 1][1])
+
+
+def folded_words(text: str) -> FoldedWords:
+    """Normalise a text, and find and fold its words."""
+    normal = normalize(text)
+    found = [(match.span(), fold(match.group())) for match in words(normal)]
+    return FoldedWords(normal, tuple(span for span, _ in found), tuple(word for _, word in found))
+
+
+def cut_out(text: str, begin: int, end: int) -> str:
+    """Return a text without text[begin:end], and without white space and marks at its ends."""
+    return " ".join((text[:begin] + " " + text[end:]).split()).strip(" ،,.;؛")

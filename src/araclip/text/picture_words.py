@@ -9,11 +9,8 @@ only excludes such a word, its kinds (man, woman, child …) are excluded as wel
 
 import unicodedata
 from collections.abc import Collection, Sequence
-from re import Match
 
-from araclip.text.folding import fold
-from araclip.text.normalization import normalize
-from araclip.text.script import words
+from araclip.text.folding import fold, folded_words
 from araclip.text.word_lists import Phrase, folded, listed, phrases
 
 PICTURE_WORDS = folded("pictures: asking")
@@ -23,7 +20,7 @@ def shows_nothing(text: str) -> bool:
     """True if a text says nothing that a picture could show: «كل الصور», or neither words nor emoji at all."""
     if any(unicodedata.category(letter) == "So" for letter in text):
         return False
-    return all(fold(match.group()) in PICTURE_WORDS for match in words(normalize(text)))
+    return all(word in PICTURE_WORDS for word in folded_words(text).folded)
 
 
 _ASKING = PICTURE_WORDS | folded("dialects: asking")
@@ -39,9 +36,8 @@ def split_videos(text: str) -> tuple[str, str]:
 
     The word stands before what the videos show («فيديوهات البحر»); in English it may also be the last ("cat videos").
     """
-    normal = normalize(text)
-    found = list(words(normal))
-    folds = [fold(match.group()) for match in found]
+    found = folded_words(text)
+    folds = found.folded
     at = next((at for at, word in enumerate(folds) if word not in _ASKING), len(folds))
     width = _width(folds, at, _VIDEOS)
     if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] not in {"and", *_NOT_AFTER}:
@@ -51,7 +47,7 @@ def split_videos(text: str) -> tuple[str, str]:
     if not width or other or after in _NOT_BEFORE:
         return text, ""
     end = at + width + (after in _ABOUT)
-    return _without(normal, found, at, end), normal[found[at].start() : found[at + width - 1].end()]
+    return found.without(at, end), found.part(at, at + width)
 
 
 def split_order(text: str) -> tuple[str, str, str]:
@@ -59,9 +55,8 @@ def split_order(text: str) -> tuple[str, str, str]:
 
     Return (rest, removed words, "date" or "oldest"), or (text, "", "").
     """
-    normal = normalize(text)
-    found = list(words(normal))
-    folds = [fold(match.group()) for match in found]
+    found = folded_words(text)
+    folds = found.folded
     for at in range(len(folds)):
         for order, known in _ORDERS.items():
             width = _width(folds, at, known)
@@ -71,7 +66,7 @@ def split_order(text: str) -> tuple[str, str, str]:
             following = folds[end + 1] if end + 1 < len(folds) else ""
             whole = not following.isascii() or not following or following in _AFTER_A_NOUN
             if width and (after or (end < len(folds) and folds[end] in _NOUNS and whole)):
-                return _without(normal, found, at, end), normal[found[at].start() : found[end - 1].end()], order
+                return found.without(at, end), found.part(at, end), order
     return text, "", ""
 
 
@@ -80,17 +75,12 @@ def _width(folds: Sequence[str], at: int, known: Collection[Phrase]) -> int:
     return next((len(name) for width in (2, 1) if (name := tuple(folds[at : at + width])) in known), 0)
 
 
-def _without(normal: str, found: Sequence[Match[str]], first: int, end: int) -> str:
-    """Return a text without its words from index `first` up to, but not including, `end`."""
-    return " ".join((normal[: found[first].start()] + " " + normal[found[end - 1].end() :]).split())
-
-
 _QUALITIES = folded("qualities")
 
 
 def is_quality(text: str) -> bool:
     """True if a text has only qualities (colour, material, size) and names no thing."""
-    return all(_bare(match.group()) in _QUALITIES for match in words(normalize(text)))
+    return all(word.removeprefix(_ARTICLE) in _QUALITIES for word in folded_words(text).folded)
 
 
 _PEOPLE = listed("kinds: people")
@@ -101,9 +91,5 @@ _ARTICLE = fold("ال")
 
 def kinds_of(word: str) -> tuple[str, ...]:
     """Return the things that a general word stands for, as texts to encode; empty for any other word."""
-    return _KINDS.get(fold(word).strip(), ()) or _KINDS.get(_bare(word), ())
-
-
-def _bare(word: str) -> str:
-    """Return the folded word without its article."""
-    return fold(word).strip().removeprefix(_ARTICLE)
+    folded_word = fold(word).strip()
+    return _KINDS.get(folded_word, ()) or _KINDS.get(folded_word.removeprefix(_ARTICLE), ())

@@ -9,18 +9,16 @@ import math
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from re import Match
 
 from araclip.text.folders import Placed
-from araclip.text.folding import fold
+from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.interpretation import Interpreter
-from araclip.text.normalization import normalize
 from araclip.text.picture_words import PICTURE_WORDS
-from araclip.text.script import is_arabic, words
+from araclip.text.script import is_arabic
 from araclip.text.word_lists import folded
 
 EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
@@ -233,23 +231,25 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     («في صور»). Names of several words are places. Another single word is a place after "in" or a word for "picture", or
     if no caption uses it (in Latin letters: if it is no English word, or the whole text).
     """
-    normal = normalize(text)
-    found = list(words(normal)) if known else []
-    typed = [match.group() for match in found]
-    folds = [fold(word) for word in typed]
+    if not known:
+        return Placed(text)
+    found = folded_words(text)
+    folds, count = found.folded, len(found.folded)
     owner = False  # whether the names that follow say whose thing is looked for
-    for at in range(len(found)):
+    for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
-        for width in range(min(MOST_WORDS, len(found) - at), 0, -1):
-            whole = normal[found[at].start() : found[at + width - 1].end()]
+        for width in range(min(MOST_WORDS, count - at), 0, -1):
+            whole = found.part(at, at + width)
             attached = whole.startswith(_IN) and key(whole) not in known
-            attached = attached and (whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(typed[at]))
+            attached = attached and (
+                whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(found.part(at, at + 1))
+            )
             name = whole.removeprefix(_IN) if attached else whole
             lead = _IN if attached else folds[at - 1] if at else ""
             if (
                 (owner and not attached)
                 or key(name) not in known
-                or not _is_meant(name, width, lead, len(found) == width, interpreter)
+                or not _is_meant(name, width, lead, count == width, interpreter)
             ):
                 continue
             first = at
@@ -258,28 +258,27 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
                 continue
             named, last = known[key(name)], at + width
-            while len(named) < MOST_LETTERS and (more := _next_place(normal, found, last, name, known, interpreter)):
+            while len(named) < MOST_LETTERS and (more := _next_place(found, last, name, known, interpreter)):
                 last, name, between = more
                 named += between + known[key(name)]
                 if between != EITHER:  # «طرابلس لبنان» is one place: the filter looks for the words of both names
                     break
-            begin, end = found[first].start(), found[last - 1].end()
-            left = " ".join((normal[:begin] + " " + normal[end:]).split()).strip(" ،,.;؛")
-            return Placed(left, normal[begin:end], (named,))
+            return Placed(found.without(first, last), found.part(first, last), (named,))
     return Placed(text)
 
 
 def _next_place(
-    normal: str, found: Sequence[Match[str]], at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
+    found: FoldedWords, at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
 ) -> tuple[int, str, str] | None:
     """Read another place («ودبي», "or Dubai"), or the area around it, from word `at` on, right after a place `before`.
 
     Return (index of the word after it, its name as typed, what is written between the two), or None.
     """
-    apart = at < len(found) and fold(found[at].group()) in _AND
+    count = len(found.folded)
+    apart = at < count and found.folded[at] in _AND
     begin = at + apart
-    for width in range(min(MOST_WORDS, len(found) - begin), 0, -1):
-        whole = normal[found[begin].start() : found[begin + width - 1].end()]
+    for width in range(min(MOST_WORDS, count - begin), 0, -1):
+        whole = found.part(begin, begin + width)
         attached = not apart and whole.startswith(_AND_ATTACHED) and key(whole) not in known
         name = whole.removeprefix(_AND_ATTACHED) if attached else whole
         lead = "" if fold(name) in _ONLY_IN else _IN  # «القاهرة وصور العائلة» is not in Tyre
