@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import partial
 
 from araclip.text import calendar_words as names
 from araclip.text.calendar_words import LAST, LAST_FEMININE, MONTH_WORDS, MONTHS, NUMBERS_TOO, SEASONS, WEEKDAYS
@@ -180,13 +181,21 @@ def _after_and(word: str) -> str | None:
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
+Rule = Callable[[int], tuple[int, DateFilter] | None]  # index of a word → words read and filter of the date there
 FIRST_YEAR = 1840  # earlier years are no dates of photographs
 GENERAL = fold("العام")  # "general", or "the year"
 _YEAR = re.compile(r"\d{4}")
+_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
+_OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
+_LEAP_YEAR = 2000
 
 
-class Years:
-    """Finds years and names of up to three words in a sequence of folded words; `at` is the index of a word."""
+class DateReader:
+    """Finds dates in a sequence of folded words.
+
+    Methods and functions below read what begins at the word with index `at`. They return how many words they read, with
+    what these mean; None if no such thing begins there.
+    """
 
     def __init__(self, folded: Sequence[str], today: date) -> None:
         self.folded, self.today = folded, today
@@ -214,10 +223,7 @@ class Years:
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» from word `at` on: return (words read, year), or None.
-
-        Here and below, "words read" is a number of words, and None means that no such thing begins there.
-        """
+        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at word `at`: return (words read, year), or None."""
         skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
@@ -288,17 +294,7 @@ class Years:
         spans = (days(hijri_days(year, (month, first), (month, last))) for year in years)
         return next((span for span in spans if span.last and span.last < self.today.isoformat()), None)
 
-
-_DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
-_OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
-_LEAP_YEAR = 2000
-
-
-class Months(Years):
-    """Finds days and months that begin at a given word of a sequence of folded words.
-
-    As in `Years`, methods return how many words were read, or None if no date begins there.
-    """
+    # ------------------------------------------------------------------ days and months
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «17/5/2019» or «2019-05» as word `at`: return (words read, date filter), or None."""
@@ -421,423 +417,15 @@ class Months(Years):
         named = str(year[1]) if year[1] else None
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
-
-MOST = 99  # most years, months, weeks or days that a date lies back
-Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
-
-
-def _folded(words: str) -> frozenset[str]:
-    return frozenset(map(fold, words.split("|")))
-
-
-_UNITS = {  # unit → words for one, for two, for several
-    "year": ("سنة|عام|year", "سنتين|عامين", "سنوات|سنين|أعوام|years"),
-    "month": ("شهر|month", "شهرين", "أشهر|شهور|اشهر|months"),
-    "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
-    "day": ("يوم|day", "يومين", "أيام|ايام|days"),
-}
-_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
-_NUMBERS = {
-    word: number
-    for number, words in enumerate(
-        ("ثلاث|ثلاثة|تلات|تلاتة|three", "أربع|أربعة|اربع|اربعة|four", "خمس|خمسة|five", "ست|ستة|six", "سبع|سبعة|seven",
-         "ثماني|ثمانية|تمن|تمانية|eight", "تسع|تسعة|nine", "عشر|عشرة|ten"), 3,
-    )
-    for word in _folded(words)
-} | {"two": 2, "one": 1, "a": 1, "an": 1}  # fmt: skip
-# Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين». «من سنة» is not read so, as it may begin a span of
-# years.
-_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
-# Words that may follow «قبل سنة» ("a year ago"). Before any other word it is no time ago: «قبل يوم العيد», «قبل شهر
-# رمضان», «منذ سنة ١٤٤٠».
-_AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
-
-
-def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
-    """Read how long ago something was, such as «قبل سنتين» or "2 years ago"; None if words name no such time."""
-    lead = folded[at] in (_BEFORE, _SINCE, _FROM)
-    start = at + lead
-    if start >= len(folded):
-        return None
-    word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
-    number = _number(word)
-    unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
-    width = start - at + 2
-    if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
-        return (width + (not lead), *_span(unit, number, today))
-    if lead and word in _TWO:
-        return (width - 1, *_span(_TWO[word], 2, today))
-    if lead and word in _ONE and following in _AFTER_ONE and (folded[at] != _FROM or _ONE[word] in ("month", "week")):
-        return (width - 1, *_span(_ONE[word], 1, today))
-    return None
-
-
-def last_several(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
-    if (lead := words.qualifier(at, names.RECENT)) and (recent := _recent(words, at + lead)):
-        return lead + recent[0], days((_day_before(words.today, recent[1], recent[2]), words.today))
-    pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
-    width = words.qualifier(at + 2, LAST)
-    for number, unit in (pair, reversed(pair)):
-        if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
-            return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
-    return None
-
-
-def _recent(words: Years, at: int) -> tuple[int, str, int] | None:
-    """Read what follows «آخر» or "past", such as «شهرين»: return (words read, unit, how many), or None."""
-    word, following = words.word(at), words.word(at + 1)
-    if following in _SEVERAL and 1 <= (number := _number(word)) <= MOST:
-        return 2, _SEVERAL[following], number
-    if word in _TWO:
-        return 1, _TWO[word], 2
-    # "last week" is the week before this one; «آخر يوم» is the last day of something, such as school
-    single = word in _ONE and _ONE[word] != "day" and following in _AFTER_ONE and words.word(at - 1) != "last"
-    return (1, _ONE[word], 1) if single else None
-
-
-def _number(word: str) -> int:
-    return int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
-
-
-def _day_before(today: date, unit: str, back: int) -> date:
-    """Return the day that lies `back` units (years, months, weeks or days) before `today`."""
-    if unit in ("week", "day"):
-        return today - timedelta(days=back * (7 if unit == "week" else 1))
-    year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
-    return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
-
-
-def _span(unit: str, back: int, today: date) -> tuple[str, str]:
-    """Return (first, last) of the period that lies `back` units before today, as filters write it.
-
-    A year or a month is both first and last, as ("2019", "2019"); a week is three days before and after that day.
-    """
-    day = _day_before(today, unit, back)
-    if unit in ("year", "month"):
-        return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
-    around = 3 if unit == "week" else 0
-    return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
-
-
-TODAY_IN = 3  # most words of a text in which "today" is a date; «اليوم الوطني» is another kind of day
-
-
-def relative_time(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read a time relative to today (yesterday, last month, the 90s) that begins at word `at`.
-
-    Return (number of words, date filter); None if no such time begins there.
-    """
-    folded, today = words.folded, words.today
-    if found := long_ago(folded, at, today):
-        return found[0], DateFilter(*found[1:])
-    if several := last_several(words, at):
-        return several
-    if weekday := last_weekday(words, at):
-        return weekday
-    if name := words.named(at, names.YESTERDAYS):
-        return len(name), one((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
-        return len(name), one(today.isoformat())
-    if name := words.named(at, names.DECADES):
-        return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
-    if name := words.named(at, names.THIS_YEAR):
-        return len(name), _year(today, 0)
-    for known, span in ((names.YEAR_WORDS, _year), (names.MONTH_WORDS, _month), (names.WEEK_WORDS, _week)):
-        if words.this_one(at) in known:
-            return 1, span(today, 0)
-        if name := words.named(at, known):
-            if words.is_general(at) and words.named(at + 1, names.OF_AN_OFFICE):
-                return None
-            if width := words.qualifier(at + len(name), names.LAST):
-                return len(name) + width, span(today, 1)
-            if width := words.qualifier(at + len(name), names.THIS):
-                return len(name) + width, span(today, 0)
-        lead = words.qualifier(at, names.LAST | names.THIS)
-        if lead and (name := words.named(at + lead, known)):
-            return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
-    return None
-
-
-def _year(today: date, back: int) -> DateFilter:
-    return one(str(today.year - back))
-
-
-def _month(today: date, back: int) -> DateFilter:
-    day = today.replace(day=1) - timedelta(days=1) if back else today
-    return one(f"{day:%Y-%m}")
-
-
-def _week(today: date, back: int) -> DateFilter:
-    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
-    return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
-
-
-def last_weekday(words: Years, at: int) -> tuple[int, DateFilter] | None:
-    """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
-    if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
-        several = name in NUMBERS_TOO and last in LAST_FEMININE
-        return None if several else (len(name) + len(last), _last(name, words.today))
-    if (width := words.qualifier(at, LAST)) and (name := words.named(at + width, WEEKDAYS)):
-        return width + len(name), _last(name, words.today)
-    return None
-
-
-def _last(name: tuple[str, ...], today: date) -> DateFilter:
-    day, length = WEEKDAYS[name]
-    last = today - timedelta(days=(today.weekday() - day - 1) % 7 + 1)
-    return days((last - timedelta(days=length - 1), last))
-
-
-# Reads any other date that may be an end of a span: gets the index of a word, and returns how many words it
-# read and their filter, or None.
-Read = Callable[[int], tuple[int, DateFilter] | None]
-
-
-@dataclass(frozen=True)
-class _End:
-    """One end of a span: a whole date, or only a month, a day of a month, or a day."""
-
-    width: int
-    filter: DateFilter | None = None
-    month: int | None = None
-    day: int | None = None
-
-    @property
-    def is_year(self) -> bool:
-        """True if this end is a whole year."""
-        return self.filter is not None and len(self.filter.first or "") == 4
-
-    def of(self, year: int) -> str | None:
-        """Return this end of a span as a date in `year`; None if the month is not known, or has no such day."""
-        if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
-            return None
-        return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
-
-
-def between(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
-    lead = words.named(at, names.FROM) or ()
-    bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
-    first = bare or _end(words, at + len(lead), read)
-    middle = first and words.named(at + len(lead) + first.width, names.TO)
-    if not (first and middle):
-        return None
-    place = at + len(lead) + first.width + len(middle)
-    last = _end(words, place, read)
-    if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
-        return None  # «مايو ويوليو» alone are two months, no span
-    found = _joined(first, last)
-    return (place + last.width - at, found) if found else None
-
-
-def limit(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
-
-    Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
-    """
-    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day, not a limit
-        return None
-    for known in (names.BEFORE, names.UNTIL, names.AFTER):
-        lead = words.named(at, known)
-        found = _limiting(words, at + len(lead), read) if lead else None
-        if not (lead and found and found[1].first):
-            continue
-        first, last, width = found[1].first, found[1].last, len(lead) + found[0]
-        if known is names.AFTER:
-            return width, DateFilter(first)
-        if known is names.UNTIL:
-            return width, DateFilter(last=last)
-        day_before = first_day(first) - timedelta(days=1)
-        return width, DateFilter(last=str(day_before.year) if len(first) == 4 else day_before.isoformat())
-    return None
-
-
-def _limiting(words: Months, at: int, read: Read) -> tuple[int, DateFilter] | None:
-    if year := words.gregorian(at):
-        return year[0], one(str(year[1]))
-    month = words.month_named(at)
-    if month and (year := words.gregorian(at + month[0])):
-        return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
-    end = _end(words, at, read)
-    if end and end.filter:
-        return end.width, end.filter
-    last = end and next(
-        (day for back in (0, 1) if (day := end.of(words.today.year - back)) and _begun(day, words)), None
-    )
-    return (end.width, one(last)) if end and last else None
-
-
-def _begun(day: str, words: Months) -> bool:
-    return first_day(day) <= words.today
-
-
-def _end(words: Months, at: int, read: Read) -> _End | None:
-    """Read the date that begins at word `at` as an end of a span; None if there is none."""
-    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
-        if end := _named_end(words, at + skipped, read):
-            return replace(end, width=end.width + skipped)
-    return None
-
-
-def _named_end(words: Months, at: int, read: Read) -> _End | None:
-    if name := words.named(at, names.TODAY | names.NOW):
-        return _End(len(name), one(words.today.isoformat()))
-    if day := words.day_named(at):
-        end = _End(day[0], month=day[1], day=day[2])
-    elif month := words.month_named(at):
-        end = _End(month[0], month=month[1])
-    else:
-        found = read(at) if words.word(at) else None
-        return _End(found[0], _whole(found[1])) if found else None
-    if not (year := words.gregorian(at + end.width)):
-        return end
-    whole = end.of(year[1])
-    return _End(end.width + year[0], one(whole)) if whole else None
-
-
-def _bare_day(words: Months, at: int) -> _End | None:
-    """Read a day without a month, as «5» in «من 5 إلى 10 مايو 2019»; None if there is none."""
-    word = words.word(at)
-    return _End(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
-
-
-def _whole(found: DateFilter) -> DateFilter:
-    """Turn a season of a year into the span of its months; return other dates unchanged."""
-    if not (found.months and found.first):
-        return found
-    return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
-
-
-def _joined(first: _End, last: _End) -> DateFilter | None:
-    """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
-    # The end without a month is in the month of the other end: «من 5 إلى 10 مايو».
-    if first.month is None and first.day is not None:
-        if not last.filter:
-            return _joined(replace(first, month=last.month), last) if last.month else None
-        year_month, _, day = (last.filter.last or "").rpartition("-")
-        if len(year_month) < 7 or first.day > int(day):
-            return None
-        first = replace(first, filter=one(f"{year_month}-{first.day:02}"))
-    if first.filter and last.filter:
-        begins, ends = first.filter.first, last.filter.last
-    elif last.filter and last.filter.last and not last.is_year:
-        ends = last.filter.last
-        begins = first.of(int(ends[:4]))
-        if begins and first_day(begins) > last_day(ends):
-            begins = first.of(int(ends[:4]) - 1)
-    elif first.filter and first.filter.first and not first.is_year:
-        begins = first.filter.first
-        ends = last.of(int(begins[:4]))
-        if ends and first_day(begins) > last_day(ends):
-            ends = last.of(int(begins[:4]) + 1)
-    elif first.month and last.month:
-        if first.month == last.month and first.day and last.day:
-            days = tuple(range(first.day, last.day + 1))
-            return DateFilter(months=(last.month,), days=days) if days else None
-        # Days of two months become whole months, since no filter has a span of days of every year.
-        months = range(first.month, last.month + (1 if last.month >= first.month else 13))
-        return DateFilter(months=tuple((month - 1) % 12 + 1 for month in months))
-    else:
-        return None
-    ordered = begins and ends and first_day(begins) <= last_day(ends)
-    return DateFilter(begins, ends) if ordered else None
-
-
-def together(first: DateFilter, second: DateFilter) -> DateFilter | None:
-    """Return the filter for two dates joined by "and"; None if there is a gap that no filter can leave out.
-
-    Joined are spans that touch («يونيو 2023 ويوليو 2023»), and the same months of years that touch.
-    """
-    if first.days or second.days or first.months != second.months or not (first.last and second.first):
-        return None
-    early, late = sorted((first, second), key=lambda each: (each.first or "").ljust(10, "-"))
-    if not (early.first and early.last and late.first and late.last):
-        return None
-    touches = last_day(early.last) + timedelta(days=1) >= first_day(late.first)
-    if not touches or (first.months and len(early.first) != 4):
-        return None
-    last = max(early.last, late.last, key=last_day)
-    return DateFilter(early.first, last, first.months)
-
-
-def first_day(text: str) -> date:
-    """Return the first day of a year, month or day."""
-    return date.fromisoformat(f"{text}-01-01"[:10])
-
-
-def last_day(text: str) -> date:
-    """Return the last day of a year, month or day."""
-    year, month, day = (*map(int, text.split("-")), *(0, 0)[: 2 - text.count("-")])
-    month = month or 12
-    return date(year, month, day or calendar.monthrange(year, month)[1])
-
-
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # index of a word → words read and filter of the date there
-
-
-@dataclass(frozen=True)
-class Dated:
-    """A text without its date; `words` are the words that named the date, `filter` is the date; None: no date found."""
-
-    text: str
-    words: str = ""
-    filter: DateFilter | None = None
-
-    @property
-    def only_date(self) -> bool:
-        """True if a date was found and nothing is left that a picture could show."""
-        return self.filter is not None and shows_nothing(self.text)
-
-
-def split_date(text: str, today: date) -> Dated:
-    """Separate the first date in a text from the rest."""
-    normal = normalize(text)
-    found = tokens(normal)
-    folded = [token.folded for token in found]
-    place = _Reader(folded, today).find() if any(map(_may_be_dated, folded)) else None
-    if place is None:
-        return Dated(text)
-    at, width, named = place
-    first, last = found[at].start, found[at + width - 1].end
-    before = list(words(normal[:first]))
-    # a weekday before the date is part of it: «يوم الجمعة 17 مايو 2019»
-    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())
-    while before and (fold(before[-1].group()),) in absorbed:
-        first = before.pop().start()
-    return Dated(cut_out(normal, first, last), normal[first:last], named)
-
-
-def _may_be_dated(word: str) -> bool:
-    """True if a folded word may be part of a date; a text without such a word is not tried rule by rule."""
-    bare = word.removeprefix("ه").removeprefix("ال")
-    return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
-
-
-# The words of all names of days, months, years and feasts, with and without the article: a date has one, or a digit.
-_DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
-    word.removeprefix(article)
-    for named in (
-        names.MONTHS, names.HIJRI_MONTHS, names.SEASONS, names.FEASTS, names.GREGORIAN_FEASTS, names.EITHER_FEAST,
-        WEEKDAYS, names.YEAR_WORDS, MONTH_WORDS, names.WEEK_WORDS, names.THIS_YEAR, names.TODAY, names.NOW,
-        names.YESTERDAYS, names.DECADES,
-    )
-    for name in named
-    for word in name
-    for article in ("", "ال")
-}  # fmt: skip
-
-
-class _Reader(Months):
-    """Finds the first date, by trying every rule at every word."""
+    # ------------------------------------------------------------------ any date
 
     def find(self) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (
-            self._limit, self._third, self._without_months, self.month, self._relative_or_year,
+            partial(limit, self), self._third, self._without_months, self.month, self._relative_or_year,
         )  # fmt: skip
         if any((word,) in names.TO for word in self.folded):
-            rules = (self._between, *rules)
+            rules = (partial(between, self), *rules)
         for at in range(len(self.folded)):
             if result := _first(rules, at):
                 width, found = result
@@ -851,12 +439,6 @@ class _Reader(Months):
         return None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
-    def _between(self, at: int) -> tuple[int, DateFilter] | None:
-        return between(self, at, self._whole_date)
-
-    def _limit(self, at: int) -> tuple[int, DateFilter] | None:
-        return limit(self, at, self._whole_date)
-
     def _third(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
         if (name := self.named(at, names.THIRDS)) is None:
@@ -884,7 +466,8 @@ class _Reader(Months):
         begin = first_day(month[1].first).replace(day=10 * third + 1)
         return width + month[0], days((begin, last_day(month[1].first) if third == 2 else begin + timedelta(days=9)))
 
-    def _whole_date(self, at: int) -> tuple[int, DateFilter] | None:
+    def whole_date(self, at: int) -> tuple[int, DateFilter] | None:
+        """Read any date that may be an end of a span: return (words read, date filter), or None."""
         return self._third_as_end(at) or self._without_months(at) or self._relative_or_year(at)
 
     def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
@@ -984,6 +567,398 @@ class _Reader(Months):
         if following and following[1] == year[1] + 1:  # 2018 و2019
             return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
         return year[0], one(str(year[1]))
+
+
+MOST = 99  # most years, months, weeks or days that a date lies back
+Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
+
+
+def _folded(words: str) -> frozenset[str]:
+    return frozenset(map(fold, words.split("|")))
+
+
+_UNITS = {  # unit → words for one, for two, for several
+    "year": ("سنة|عام|year", "سنتين|عامين", "سنوات|سنين|أعوام|years"),
+    "month": ("شهر|month", "شهرين", "أشهر|شهور|اشهر|months"),
+    "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
+    "day": ("يوم|day", "يومين", "أيام|ايام|days"),
+}
+_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
+# Without واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays.
+_NUMBERS = {word: number for word, number in UNITS.items() if number > 2} | {"two": 2, "one": 1, "a": 1, "an": 1}
+# Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين». «من سنة» is not read so, as it may begin a span of
+# years.
+_BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
+# Words that may follow «قبل سنة» ("a year ago"). Before any other word it is no time ago: «قبل يوم العيد», «قبل شهر
+# رمضان», «منذ سنة ١٤٤٠».
+_AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
+
+
+def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
+    """Read how long ago something was, such as «قبل سنتين» or "2 years ago"; None if words name no such time."""
+    lead = folded[at] in (_BEFORE, _SINCE, _FROM)
+    start = at + lead
+    if start >= len(folded):
+        return None
+    word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
+    number = _number(word)
+    unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
+    width = start - at + 2
+    if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
+        return (width + (not lead), *_span(unit, number, today))
+    if lead and word in _TWO:
+        return (width - 1, *_span(_TWO[word], 2, today))
+    if lead and word in _ONE and following in _AFTER_ONE and (folded[at] != _FROM or _ONE[word] in ("month", "week")):
+        return (width - 1, *_span(_ONE[word], 1, today))
+    return None
+
+
+def last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
+    if (lead := words.qualifier(at, names.RECENT)) and (recent := _recent(words, at + lead)):
+        return lead + recent[0], days((_day_before(words.today, recent[1], recent[2]), words.today))
+    pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
+    width = words.qualifier(at + 2, LAST)
+    for number, unit in (pair, reversed(pair)):
+        if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
+            return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
+    return None
+
+
+def _recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
+    """Read what follows «آخر» or "past", such as «شهرين»: return (words read, unit, how many), or None."""
+    word, following = words.word(at), words.word(at + 1)
+    if following in _SEVERAL and 1 <= (number := _number(word)) <= MOST:
+        return 2, _SEVERAL[following], number
+    if word in _TWO:
+        return 1, _TWO[word], 2
+    # "last week" is the week before this one; «آخر يوم» is the last day of something, such as school
+    single = word in _ONE and _ONE[word] != "day" and following in _AFTER_ONE and words.word(at - 1) != "last"
+    return (1, _ONE[word], 1) if single else None
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
+
+
+def _day_before(today: date, unit: str, back: int) -> date:
+    """Return the day that lies `back` units (years, months, weeks or days) before `today`."""
+    if unit in ("week", "day"):
+        return today - timedelta(days=back * (7 if unit == "week" else 1))
+    year, month = divmod(today.year * 12 + today.month - 1 - back * (12 if unit == "year" else 1), 12)
+    return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _span(unit: str, back: int, today: date) -> tuple[str, str]:
+    """Return (first, last) of the period that lies `back` units before today, as filters write it.
+
+    A year or a month is both first and last, as ("2019", "2019"); a week is three days before and after that day.
+    """
+    day = _day_before(today, unit, back)
+    if unit in ("year", "month"):
+        return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
+    around = 3 if unit == "week" else 0
+    return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
+
+
+TODAY_IN = 3  # most words of a text in which "today" is a date; «اليوم الوطني» is another kind of day
+
+
+def relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read a time relative to today (yesterday, last month, the 90s) that begins at word `at`.
+
+    Return (number of words, date filter); None if no such time begins there.
+    """
+    folded, today = words.folded, words.today
+    if found := long_ago(folded, at, today):
+        return found[0], DateFilter(*found[1:])
+    if several := last_several(words, at):
+        return several
+    if weekday := last_weekday(words, at):
+        return weekday
+    if name := words.named(at, names.YESTERDAYS):
+        return len(name), one((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
+    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
+        return len(name), one(today.isoformat())
+    if name := words.named(at, names.DECADES):
+        return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
+    if name := words.named(at, names.THIS_YEAR):
+        return len(name), _year(today, 0)
+    for known, span in ((names.YEAR_WORDS, _year), (names.MONTH_WORDS, _month), (names.WEEK_WORDS, _week)):
+        if words.this_one(at) in known:
+            return 1, span(today, 0)
+        if name := words.named(at, known):
+            if words.is_general(at) and words.named(at + 1, names.OF_AN_OFFICE):
+                return None
+            if width := words.qualifier(at + len(name), names.LAST):
+                return len(name) + width, span(today, 1)
+            if width := words.qualifier(at + len(name), names.THIS):
+                return len(name) + width, span(today, 0)
+        lead = words.qualifier(at, names.LAST | names.THIS)
+        if lead and (name := words.named(at + lead, known)):
+            return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
+    return None
+
+
+def _year(today: date, back: int) -> DateFilter:
+    return one(str(today.year - back))
+
+
+def _month(today: date, back: int) -> DateFilter:
+    day = today.replace(day=1) - timedelta(days=1) if back else today
+    return one(f"{day:%Y-%m}")
+
+
+def _week(today: date, back: int) -> DateFilter:
+    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
+    return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
+
+
+def last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
+    if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
+        several = name in NUMBERS_TOO and last in LAST_FEMININE
+        return None if several else (len(name) + len(last), _last(name, words.today))
+    if (width := words.qualifier(at, LAST)) and (name := words.named(at + width, WEEKDAYS)):
+        return width + len(name), _last(name, words.today)
+    return None
+
+
+def _last(name: tuple[str, ...], today: date) -> DateFilter:
+    day, length = WEEKDAYS[name]
+    last = today - timedelta(days=(today.weekday() - day - 1) % 7 + 1)
+    return days((last - timedelta(days=length - 1), last))
+
+
+@dataclass(frozen=True)
+class _End:
+    """One end of a span: a whole date, or only a month, a day of a month, or a day."""
+
+    width: int
+    filter: DateFilter | None = None
+    month: int | None = None
+    day: int | None = None
+
+    @property
+    def is_year(self) -> bool:
+        """True if this end is a whole year."""
+        return self.filter is not None and len(self.filter.first or "") == 4
+
+    def of(self, year: int) -> str | None:
+        """Return this end of a span as a date in `year`; None if the month is not known, or has no such day."""
+        if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
+            return None
+        return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
+
+
+def between(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
+    lead = words.named(at, names.FROM) or ()
+    bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
+    first = bare or _end(words, at + len(lead))
+    middle = first and words.named(at + len(lead) + first.width, names.TO)
+    if not (first and middle):
+        return None
+    place = at + len(lead) + first.width + len(middle)
+    last = _end(words, place)
+    if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
+        return None  # «مايو ويوليو» alone are two months, no span
+    found = _joined(first, last)
+    return (place + last.width - at, found) if found else None
+
+
+def limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
+
+    Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
+    """
+    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day, not a limit
+        return None
+    for known in (names.BEFORE, names.UNTIL, names.AFTER):
+        lead = words.named(at, known)
+        found = _limiting(words, at + len(lead)) if lead else None
+        if not (lead and found and found[1].first):
+            continue
+        first, last, width = found[1].first, found[1].last, len(lead) + found[0]
+        if known is names.AFTER:
+            return width, DateFilter(first)
+        if known is names.UNTIL:
+            return width, DateFilter(last=last)
+        day_before = first_day(first) - timedelta(days=1)
+        return width, DateFilter(last=str(day_before.year) if len(first) == 4 else day_before.isoformat())
+    return None
+
+
+def _limiting(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    if year := words.gregorian(at):
+        return year[0], one(str(year[1]))
+    month = words.month_named(at)
+    if month and (year := words.gregorian(at + month[0])):
+        return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
+    end = _end(words, at)
+    if end and end.filter:
+        return end.width, end.filter
+    last = end and next(
+        (day for back in (0, 1) if (day := end.of(words.today.year - back)) and _begun(day, words)), None
+    )
+    return (end.width, one(last)) if end and last else None
+
+
+def _begun(day: str, words: DateReader) -> bool:
+    return first_day(day) <= words.today
+
+
+def _end(words: DateReader, at: int) -> _End | None:
+    """Read the date that begins at word `at` as an end of a span; None if there is none."""
+    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
+        if end := _named_end(words, at + skipped):
+            return replace(end, width=end.width + skipped)
+    return None
+
+
+def _named_end(words: DateReader, at: int) -> _End | None:
+    if name := words.named(at, names.TODAY | names.NOW):
+        return _End(len(name), one(words.today.isoformat()))
+    if day := words.day_named(at):
+        end = _End(day[0], month=day[1], day=day[2])
+    elif month := words.month_named(at):
+        end = _End(month[0], month=month[1])
+    else:
+        found = words.whole_date(at) if words.word(at) else None
+        return _End(found[0], _whole(found[1])) if found else None
+    if not (year := words.gregorian(at + end.width)):
+        return end
+    whole = end.of(year[1])
+    return _End(end.width + year[0], one(whole)) if whole else None
+
+
+def _bare_day(words: DateReader, at: int) -> _End | None:
+    """Read a day without a month, as «5» in «من 5 إلى 10 مايو 2019»; None if there is none."""
+    word = words.word(at)
+    return _End(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
+
+
+def _whole(found: DateFilter) -> DateFilter:
+    """Turn a season of a year into the span of its months; return other dates unchanged."""
+    if not (found.months and found.first):
+        return found
+    return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
+
+
+def _joined(first: _End, last: _End) -> DateFilter | None:
+    """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
+    # The end without a month is in the month of the other end: «من 5 إلى 10 مايو».
+    if first.month is None and first.day is not None:
+        if not last.filter:
+            return _joined(replace(first, month=last.month), last) if last.month else None
+        year_month, _, day = (last.filter.last or "").rpartition("-")
+        if len(year_month) < 7 or first.day > int(day):
+            return None
+        first = replace(first, filter=one(f"{year_month}-{first.day:02}"))
+    if first.filter and last.filter:
+        begins, ends = first.filter.first, last.filter.last
+    elif last.filter and last.filter.last and not last.is_year:
+        ends = last.filter.last
+        begins = first.of(int(ends[:4]))
+        if begins and first_day(begins) > last_day(ends):
+            begins = first.of(int(ends[:4]) - 1)
+    elif first.filter and first.filter.first and not first.is_year:
+        begins = first.filter.first
+        ends = last.of(int(begins[:4]))
+        if ends and first_day(begins) > last_day(ends):
+            ends = last.of(int(begins[:4]) + 1)
+    elif first.month and last.month:
+        if first.month == last.month and first.day and last.day:
+            days = tuple(range(first.day, last.day + 1))
+            return DateFilter(months=(last.month,), days=days) if days else None
+        # Days of two months become whole months, since no filter has a span of days of every year.
+        months = range(first.month, last.month + (1 if last.month >= first.month else 13))
+        return DateFilter(months=tuple((month - 1) % 12 + 1 for month in months))
+    else:
+        return None
+    ordered = begins and ends and first_day(begins) <= last_day(ends)
+    return DateFilter(begins, ends) if ordered else None
+
+
+def together(first: DateFilter, second: DateFilter) -> DateFilter | None:
+    """Return the filter for two dates joined by "and"; None if there is a gap that no filter can leave out.
+
+    Joined are spans that touch («يونيو 2023 ويوليو 2023»), and the same months of years that touch.
+    """
+    if first.days or second.days or first.months != second.months or not (first.last and second.first):
+        return None
+    early, late = sorted((first, second), key=lambda each: (each.first or "").ljust(10, "-"))
+    if not (early.first and early.last and late.first and late.last):
+        return None
+    touches = last_day(early.last) + timedelta(days=1) >= first_day(late.first)
+    if not touches or (first.months and len(early.first) != 4):
+        return None
+    last = max(early.last, late.last, key=last_day)
+    return DateFilter(early.first, last, first.months)
+
+
+def first_day(text: str) -> date:
+    """Return the first day of a year, month or day."""
+    return date.fromisoformat(f"{text}-01-01"[:10])
+
+
+def last_day(text: str) -> date:
+    """Return the last day of a year, month or day."""
+    year, month, day = (*map(int, text.split("-")), *(0, 0)[: 2 - text.count("-")])
+    month = month or 12
+    return date(year, month, day or calendar.monthrange(year, month)[1])
+
+
+@dataclass(frozen=True)
+class Dated:
+    """A text without its date; `words` are the words that named the date, `filter` is the date; None: no date found."""
+
+    text: str
+    words: str = ""
+    filter: DateFilter | None = None
+
+    @property
+    def only_date(self) -> bool:
+        """True if a date was found and nothing is left that a picture could show."""
+        return self.filter is not None and shows_nothing(self.text)
+
+
+def split_date(text: str, today: date) -> Dated:
+    """Separate the first date in a text from the rest."""
+    normal = normalize(text)
+    found = tokens(normal)
+    folded = [token.folded for token in found]
+    place = DateReader(folded, today).find() if any(map(_may_be_dated, folded)) else None
+    if place is None:
+        return Dated(text)
+    at, width, named = place
+    first, last = found[at].start, found[at + width - 1].end
+    before = list(words(normal[:first]))
+    # a weekday before the date is part of it: «يوم الجمعة 17 مايو 2019»
+    absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())
+    while before and (fold(before[-1].group()),) in absorbed:
+        first = before.pop().start()
+    return Dated(cut_out(normal, first, last), normal[first:last], named)
+
+
+def _may_be_dated(word: str) -> bool:
+    """True if a folded word may be part of a date; a text without such a word is not tried rule by rule."""
+    bare = word.removeprefix("ه").removeprefix("ال")
+    return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
+
+
+# The words of all names of days, months, years and feasts, with and without the article: a date has one, or a digit.
+_DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
+    word.removeprefix(article)
+    for named in (
+        names.MONTHS, names.HIJRI_MONTHS, names.SEASONS, names.FEASTS, names.GREGORIAN_FEASTS, names.EITHER_FEAST,
+        WEEKDAYS, names.YEAR_WORDS, MONTH_WORDS, names.WEEK_WORDS, names.THIS_YEAR, names.TODAY, names.NOW,
+        names.YESTERDAYS, names.DECADES,
+    )
+    for name in named
+    for word in name
+    for article in ("", "ال")
+}  # fmt: skip
 
 
 def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
