@@ -13,6 +13,7 @@ from araclip.core.files import openable
 from araclip.errors import GalleryCorrupt, ImageError
 from araclip.gallery.catalog.catalog import PARTS, Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
@@ -87,13 +88,10 @@ def _digest(path: str, scene: Scene | None) -> bytes:
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     """Yield the faults of a catalogue in a folder and of its index; reads the whole file and compares checksums."""
     remedy = "Run `araclip repair`, which recovers what can be read."
-    damaged = set[int | bytes]()
-    found = catalog.damages()
-    if found:  # look for the damaged rows only if there is damage, because that takes long
-        for table, key in catalog.damaged_rows():
-            if isinstance(key, int | bytes):
-                damaged.add(key)
-            yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
+    if found := catalog.damages():  # look for the damaged rows only if there is damage, because that takes long
+        with catalog.own_errors():
+            for table, key in damaged_keys(catalog.path):
+                yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
         return  # stop here, because further checks would read the damaged pages
     for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
