@@ -233,9 +233,13 @@ def squares_ahead(size: int) -> int:
 
 
 def map_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD
-) -> Generator[tuple[Item, Result], None, None]:
-    """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order."""
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD,
+    stop: Callable[[], object] = lambda: None,
+) -> Generator[tuple[Item, Result], None, None]:  # fmt: skip
+    """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order.
+
+    `stop` is called if the consumer ends early or an error ends the generator, before running work is waited for.
+    """
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -246,6 +250,9 @@ def map_ahead(
                     return
                 item, done = waiting.popleft()
                 yield item, done.result()
+        except BaseException:
+            stop()
+            raise
         finally:
             for _, pending in waiting:
                 pending.cancel()

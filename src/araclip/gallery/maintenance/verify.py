@@ -1,6 +1,5 @@
 """The checks of `verify`: of the catalogue, its vectors and index, stored pixels, and the files on the disk."""
 
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from araclip.gallery.results import Fault
 from araclip.models.vectors import UNIT_TOLERANCE
 from araclip.pictures.images import open_file, open_image
 from araclip.pictures.video import scenes
-from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of
+from araclip.pictures.video.scenes import digest_at, file_of
 
 
 def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
@@ -60,29 +59,23 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
 
     For a scene, its video is checked.
     """
-    scene = scene_of(stored.path)
     file = File(file_of(stored.path), stored.size, stored.mtime_ns)
     try:
         now = File.of(file.path, os.stat(openable(file.path)))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
             yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
-        elif digest is not None and _digest(file.path, scene) != digest:
-            yield Fault(
-                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
-            )
+        elif digest is not None:
+            with open_file(file.path) as stream:
+                found = digest_at(stored.path, stream)
+            if found != digest:
+                what = "its content changed while size and time did not"
+                yield Fault(file.path, what, "Restore it from a copy if it is damaged.")
     except FileNotFoundError:
         yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or reconnect the drive.")
     except ImageError as error:
         yield Fault(file.path, "is no file any more", str(error))
     except OSError as error:
         yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
-
-
-def _digest(path: str, scene: Scene | None) -> bytes:
-    with open_file(path) as stream:
-        if scene:
-            return scene_digest(file_hash(stream, path), scene.time)
-        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
