@@ -83,7 +83,8 @@ def opened(
         distort: True if the picture is used only for squares; then an extremely long picture is reduced along its long
             side only.
     """
-    name = name or _name_of(source)
+    unnamed = "picture in memory" if isinstance(source, Image.Image) else "uploaded picture"
+    name = name or (fspath(source) if isinstance(source, str | PathLike) else unnamed)
     with ExitStack() as held:
         with _our_errors(name):
             found = held.enter_context(_decoded(source, size, name, distort))
@@ -208,12 +209,6 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
             raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
         yield stream
-
-
-def _name_of(source: Openable) -> str:
-    if isinstance(source, Image.Image):
-        return "picture in memory"
-    return fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
