@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from itertools import islice
 from os import PathLike, fspath
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,6 +209,13 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
             raise UnsupportedFormat(f"{name}: an empty file (0 bytes). Restore it from a copy, or remove it.")
         stream.seek(0)
         yield stream
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return a picture as a file of a kind such as "JPEG", with the options of Pillow's `save`."""
+    written = BytesIO()
+    image.save(written, kind, **options)
+    return written.getvalue()
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:

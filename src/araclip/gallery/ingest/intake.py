@@ -34,7 +34,7 @@ from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.pictures import phash
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.pictures.images import map_ahead, open_file, opened, square, squares_ahead
+from araclip.pictures.images import encoded, map_ahead, open_file, opened, square, squares_ahead
 from araclip.pictures.limits import READING
 from araclip.pictures.video.decoder import pictures_at, still
 from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
@@ -142,9 +142,7 @@ def _stored_file(digest: bytes, size: int) -> File:
 def _as_jpeg(image: Image.Image) -> bytes:
     small = image.copy()
     small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=STORED_QUALITY)
-    return written.getvalue()
+    return encoded(small, "JPEG", quality=STORED_QUALITY)
 
 
 def source_of(picture: PictureSource) -> Source:

@@ -17,7 +17,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.pictures.images import map_ahead, open_image
+from araclip.pictures.images import encoded, map_ahead, open_image
 from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
@@ -67,12 +67,12 @@ def read_pictures(
                     source = io.BytesIO(scene_jpeg(scene)) if scene else path
                 if not looks_like_text(_grey(source)):
                     return _Seen(NO_TEXT)
-                encoded = _for_ocr(open_image(source, LONG_SIDE // 2))
+                png = _for_ocr(open_image(source, LONG_SIDE // 2))
             except (OSError, ImageError) as error:
                 fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
                 continue
             try:
-                return _Seen(engine.name, engine.read(encoded, seconds))
+                return _Seen(engine.name, engine.read(png, seconds))
             except OcrFailed as error:
                 return _Seen(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
         return _Seen(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
@@ -119,9 +119,7 @@ def _for_ocr(picture: Image.Image) -> bytes:
     factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
     if factor != 1:
         picture = picture.resize(_scaled(picture, factor), Image.Resampling.BICUBIC)
-    written = io.BytesIO()
-    picture.convert("L").save(written, "PNG", compress_level=1)
-    return written.getvalue()
+    return encoded(picture.convert("L"), "PNG", compress_level=1)
 
 
 def _scaled(picture: Image.Image, factor: float) -> tuple[int, int]:
