@@ -331,17 +331,17 @@ def _taken_apart(
     """
     found = {*(each.part for each in before), *ignore}
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
-    asked: list[DerivedFilter] = []
+    derived: list[DerivedFilter] = []
     if "order" not in found:
         left, removed, order = split_order(text)
         if order and not (negates and _excludes(text, removed, interpreter)):  # "not the latest photos"
             text = left
-            asked.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
+            derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
     if "kind" not in found:
         left, removed = split_videos(text)
         if removed and not (negates and _excludes(text, removed, interpreter)):
             text = left
-            asked.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
+            derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
@@ -357,7 +357,6 @@ def _taken_apart(
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
     placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
-    derived = asked
     if dated.filter is not None:
         where = dated.filter.texts()
         derived.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
@@ -424,8 +423,8 @@ def _read(
     )
     kinds: list[str] = []
     if only_filters or _of_pictures(query):
-        general = (term for row in excluding_terms(query) if not (term := query.terms[row]).quoted)
-        kinds = [kind for term in general for kind in kinds_of(term.value)]
+        minus = (query.terms[row] for row in excluding_terms(query))
+        kinds = [kind for term in minus if not term.quoted for kind in kinds_of(term.value)]
     return QueryPlan(query, tuple(all_readings), interpretation, only_filters, tuple(dict.fromkeys(kinds)))
 
 

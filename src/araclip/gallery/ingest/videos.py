@@ -129,9 +129,8 @@ class VideoIntake:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
-                for times in self._known.get(
-                    file.size, ()
-                ):  # of a known video with this hash, only the times are needed
+                # of a known video with this hash, only the times of its scenes are needed
+                for times in self._known.get(file.size, ()):
                     if self._digests.issuperset(_digests(digest, times)):
                         return _Read(file, digest, times, None)
                 return self._decoded(stream, file, digest, lambda share: progress.part(number, share))
