@@ -118,9 +118,8 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
         end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
-    before = data[
-        : (at.inside[0] if at.inside else at).start
-    ]  # an item gets the line break and blanks of its neighbour
+    neighbour = at.inside[0] if at.inside else at  # a new item gets the line break and blanks before it
+    before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
     rdf = _prefix(data, found[0])
     items = b"".join(indent + b"<%bli>%b</%bli>" % (rdf, escape(value).encode(), rdf) for value in values)
