@@ -267,11 +267,11 @@ def test_an_original_is_what_was_opened_and_hashed_whatever_happens_to_its_path(
     shutil.copy(album / "private.jpg", path)  # a copy's bytes are found under the same id
     record = store.record(id_of(client, "private"))
     held = replace(record, copies=(replace(record.copies[0], path=str(path)),))
-    with originals._from_files(held) as original:
+    with originals.open_original(store, held) as original:
         path.rename(tmp_path / "moved")
         path.symlink_to("/etc/passwd")
         assert original.read(0, original.size) == (album / "private.jpg").read_bytes()
-        assert originals._from_files(held) is None
+        assert originals.open_original(store, held) is None
         with (tmp_path / "moved").open("r+b") as stream:
             stream.truncate(100)
         with pytest.raises(Aborted):

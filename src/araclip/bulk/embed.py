@@ -1,7 +1,7 @@
 """`embed` turns a source into a folder of shards: in this process, in several processes, or on a Ray cluster."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from araclip.bulk.places import ShardFolder
@@ -100,14 +100,12 @@ def embed(
             failed.append(outcome)
     report.shards.sort(key=lambda each: each.shard)
     if failed:
-        raise ShardFailed(_failures(failed, plan))
+        first = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(failed)[:3])
+        more = f" (and {len(failed) - 3:,} more)" if len(failed) > 3 else ""
+        raise ShardFailed(
+            f"{len(failed):,} of {plan.shards:,} shards were not finished: {first}{more} Run the same command again."
+        )
     return report
-
-
-def _failures(failed: Sequence[tuple[int, str]], plan: Plan) -> str:
-    first = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(failed)[:3])
-    more = f" (and {len(failed) - 3:,} more)" if len(failed) > 3 else ""
-    return f"{len(failed):,} of {plan.shards:,} shards were not finished: {first}{more} Run the same command again."
 
 
 def _run(
@@ -119,7 +117,7 @@ def _run(
 
         return run_on_ray(tasks, named(model, encoder), device, out.place, jobs)
     if jobs <= 1 or len(tasks) == 1:
-        return run_here(tasks, encoder, out)
+        return (outcome_of(task, encoder, out) for task in tasks)
     from araclip.bulk.worker_processes import run_processes
 
     return run_processes(tasks, named(model, encoder), device, out.place, jobs)
@@ -133,16 +131,8 @@ def named(model: ModelLike | None, encoder: Encoder) -> str:
     """
     if model is None:
         return DEFAULT_MODEL
+    if origin := getattr(encoder, "origin", ""):
+        return str(origin)
     if isinstance(model, str | os.PathLike):
-        text = os.fspath(model)
-        return getattr(encoder, "origin", "") or text
-    origin = getattr(encoder, "origin", "")
-    if not origin:
-        raise InputError("several processes cannot share an encoder object. Name the model, or use one process.")
-    return str(origin)
-
-
-def run_here(tasks: Iterable[ShardTask], encoder: Encoder, out: ShardFolder) -> Iterator[Outcome]:
-    """Embed shards in this process, one after the other; a failed shard does not stop the others."""
-    for task in tasks:
-        yield outcome_of(task, encoder, out)
+        return os.fspath(model)
+    raise InputError("several processes cannot share an encoder object. Name the model, or use one process.")

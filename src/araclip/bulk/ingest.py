@@ -82,7 +82,12 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
         raise _damaged(place, "formats or sizes that no picture has")
     pictures = []
-    is_here, photos = cache(_is_here), _photos(batch)
+    photos = _photos(batch)
+
+    @cache
+    def is_here(folder: str) -> bool:
+        return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
+
     for row, (raw, own, digest) in enumerate(zip(rows["path"], rows["has_file"], rows["sha256"], strict=True)):
         path = read_path(raw)
         if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
@@ -97,11 +102,6 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
         )  # fmt: skip
         pictures.append(EmbeddedPicture(file, digest, vectors[row], facts, rows["phash"][row], about))
     return pictures
-
-
-def _is_here(folder: str) -> bool:
-    """True if the path `folder` is absolute and names an existing folder on this machine."""
-    return os.path.isabs(folder) and os.path.isdir(folder)  # noqa: PTH112, PTH117
 
 
 def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
@@ -130,10 +130,7 @@ def _photo(*known: Any) -> PhotoMetadata:
     )
 
 
-@lru_cache(maxsize=4096)
-def _name(text: str | None) -> str | None:
-    """Check and clean the name of a camera, lens or place; cached, because the same names return again and again."""
-    return name_of(text)
+_name = lru_cache(maxsize=4096)(name_of)  # cached, because the same cameras, lenses and places return again and again
 
 
 def _damaged(place: str, what: str) -> InputError:

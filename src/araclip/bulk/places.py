@@ -114,31 +114,22 @@ def read_bytes(place: str, most: int) -> bytes | None:
                 with open_file(place) as file:
                     return file.read(most)
             system, path = filesystem_of(place)
-            if "https" in system.protocol:
-                return _beginning(system, path, most)
-            return _range(system, path, most)
+            if "https" in system.protocol:  # as a stream: a server may send no size, ignore a range, or never end
+                found = io.BytesIO()
+                with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size=0: of unknown size
+                    while found.tell() < most and (piece := stream.read(most - found.tell())):
+                        found.write(piece)
+                return found.getvalue()
+            try:
+                return bytes(system.cat_file(path, start=0, end=most))
+            except FileNotFoundError:
+                raise
+            except Exception:  # an object store refuses any range of an empty file (416): return b"" then
+                if system.size(path) == 0:
+                    return b""
+                raise
         except FileNotFoundError:
             return None
-
-
-def _range(system: Any, path: str, most: int) -> bytes:
-    try:
-        return bytes(system.cat_file(path, start=0, end=most))
-    except FileNotFoundError:
-        raise
-    except Exception:  # an object store refuses any range of an empty file (416): return b"" then
-        if system.size(path) == 0:
-            return b""
-        raise
-
-
-def _beginning(system: Any, path: str, most: int) -> bytes:
-    """Read at most `most` bytes as a stream: a server may send no size, ignore a range, or send without end."""
-    found = io.BytesIO()
-    with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size=0 opens a stream of unknown size
-        while found.tell() < most and (piece := stream.read(most - found.tell())):
-            found.write(piece)
-    return found.getvalue()
 
 
 class _Watched:

@@ -91,7 +91,13 @@ def embed_shard(
             raise
         rows = writer.rows
         # The list of refused pictures is written first, because the shard's file says that all is done.
-        _write_refused(task, out, refused)
+        listed = task.plan.refused_name(task.shard)
+        if refused:
+            lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
+            text = "".join(lines).encode()
+            out.write(listed, lambda path: _written(path, text))
+        else:
+            out.remove(listed)  # delete a list of refused pictures that a killed run may have left
 
     out.write(task.plan.file_name(task.shard), fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
@@ -103,16 +109,6 @@ def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
         return embed_shard(task, model, out)
     except (AraCLIPError, OSError) as error:
         return task.shard, str(error)
-
-
-def _write_refused(task: ShardTask, out: ShardFolder, refused: list[tuple[str, str]]) -> None:
-    name = task.plan.refused_name(task.shard)
-    if not refused:
-        out.remove(name)  # delete a list of refused pictures that a killed run may have left
-        return
-    lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
-    text = "".join(lines).encode()
-    out.write(name, lambda path: _written(path, text))
 
 
 def _written(path: Path, text: bytes) -> None:

@@ -83,11 +83,6 @@ def schema_of(width: int) -> Any:
     })  # fmt: skip
 
 
-def _leaves(schema: Any) -> list[str]:
-    """Return the columns' names in parquet, to choose their compression; a vector column is named by its elements."""
-    return ["vector.list.element" if name == "vector" else name for name in schema.names]
-
-
 class _NoShard(InputError):
     """The header of a file does not describe a shard."""
 
@@ -102,7 +97,10 @@ class ShardWriter:
         self._file = OSFile(os.fsencode(path), mode="w")  # bytes, because pyarrow refuses a path that is not UTF-8
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
-            compression={name: "none" if name.startswith("vector") else "zstd" for name in _leaves(self._schema)},
+            compression={  # in parquet, a vector column is named by its elements
+                "vector.list.element" if name == "vector" else name: "none" if name == "vector" else "zstd"
+                for name in self._schema.names
+            },
             use_dictionary=["format", "captured_at", "camera", "lens", "place", "caption"],
         )  # fmt: skip
         self._plan, self._shard, self._waiting, self.rows = plan, shard, list[ShardRow](), 0
@@ -171,10 +169,15 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
 
     with _parquet(place, TEXTS) as file:
         header = _header(file, place)
-        wanted = schema_of(header.model.width)
-        if not file.schema_arrow.remove_metadata().equals(_with_dictionaries(wanted)):
+        # texts are dictionary-encoded: pyarrow then reads each different text only once
+        each_once, fields = pa.dictionary(pa.int32(), pa.string()), schema_of(header.model.width)
+        wanted = pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in fields])
+        if not file.schema_arrow.remove_metadata().equals(wanted):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
-        touched, before = _touched(header.row_groups, start, rows)
+        # the row groups that hold the wanted rows, and how many rows precede these in the first row group
+        ends = list(itertools.accumulate(header.row_groups))
+        first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
+        touched, before = list(range(first, last + 1)), start - (ends[first] - header.row_groups[first])
         _check_sizes(file, touched, header.model.width, place)
         found, left = list[Any](), rows
         for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
@@ -186,21 +189,6 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         if left:
             raise InputError(f"{place} has fewer rows than it says. {REMEDY}")
         return header, pa.concat_batches(found) if len(found) > 1 else found[0]
-
-
-def _touched(row_groups: Sequence[int], start: int, rows: int) -> tuple[list[int], int]:
-    """Return the row groups that hold the wanted rows, and how many rows precede these in the first row group."""
-    ends = list(itertools.accumulate(row_groups))
-    first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
-    return list(range(first, last + 1)), start - (ends[first] - row_groups[first])
-
-
-def _with_dictionaries(schema: Any) -> Any:
-    """Return a shard's schema with dictionary-encoded texts: pyarrow then reads each different text only once."""
-    import pyarrow as pa
-
-    each_once = pa.dictionary(pa.int32(), pa.string())
-    return pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in schema])
 
 
 def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -> None:

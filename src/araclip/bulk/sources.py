@@ -135,13 +135,16 @@ def groups_of(place: str) -> list[tuple[int, int, int]]:
 def rows_of(place: str, group: int) -> Iterator[Row]:
     """Yield the rows of one row group; raise InputError if it would unpack to too much."""
     with parquet_file(place) as file:
+        import pyarrow
+
         size = file.metadata.row_group(group).total_byte_size
         if not 0 <= size <= MAX_GROUP:
             raise InputError(
                 f"{place}: row group {group} unpacks to {size:,} bytes, at most {MAX_GROUP:,} are read. Write it with "
                 "smaller row groups."
             )
-        column, captions = picture_column(file.schema_arrow, place), _captions(file.schema_arrow)
+        is_text, column = pyarrow.types.is_string, picture_column(file.schema_arrow, place)
+        captions = [each.name for each in file.schema_arrow if each.name.lower() in CAPTIONS and is_text(each.type)]
         for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
             for row in batch.to_pylist():
                 yield _row(row, column, captions)
@@ -178,12 +181,6 @@ def picture_column(schema: Any, place: str) -> str:
             "column alone."
         )
     return (named or found)[0]
-
-
-def _captions(schema: Any) -> list[str]:
-    import pyarrow
-
-    return [each.name for each in schema if each.name.lower() in CAPTIONS and pyarrow.types.is_string(each.type)]
 
 
 @contextmanager
@@ -469,7 +466,11 @@ def _remote(name: str, notes: list[str]) -> list[Part]:
     system, path = filesystem_of(name)
     with source_errors(name):
         found = [
-            (system.unstrip_protocol(each), int(about.get("size") or 0), _version(about))
+            (
+                system.unstrip_protocol(each),
+                int(about.get("size") or 0),
+                str(next((about[key] for key in _VERSIONS if about.get(key)), "")).strip('"'),
+            )
             for each, about in _found(system, path)
             if not any(part.startswith(".") for part in PurePosixPath(each.removeprefix(path)).parts)
         ]
@@ -480,10 +481,6 @@ def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
     """List the files that match a pattern or are below a folder, or the file itself, each with its store's metadata."""
     found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
     return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
-
-
-def _version(about: dict[str, Any]) -> str:
-    return str(next((about[key] for key in _VERSIONS if about.get(key)), "")).strip('"')
 
 
 def _listed(name: str, notes: list[str]) -> Iterator[Part]:

@@ -9,15 +9,7 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli.console import (
-    app,
-    err,
-    explained,
-    out,
-    print_stopped,
-    say,
-    warnings_said,
-)
+from araclip.cli.console import app, err, explained, out, print_stopped, say, warnings_said
 from araclip.cli.stopping import exit_code
 from araclip.core.messages import in_arabic, message
 from araclip.errors import AraCLIPError, InputError

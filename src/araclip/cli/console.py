@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,8 +64,10 @@ class _Commands(TyperGroup):
         super().__init__(commands=commands, **options)
         _leave_out_types_of_flags(self)
         for command in self.commands.values():
-            add_device_option(command)
-            refuse_empty_paths(command)
+            names = {name for parameter in command.params for name in parameter.opts}
+            if "--model" in names and "--device" not in names:
+                command.params.append(_device_option())
+            _refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
             _leave_out_types_of_flags(command)
             if command.help:  # join the lines of a docstring: --help breaks lines itself
@@ -201,14 +204,9 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def as_json_text(value: object) -> str:
-    """Return one line of JSON. Control characters, direction marks and bytes that are not UTF-8 are escaped."""
-    return json_shown(json.dumps(value, ensure_ascii=False))
-
-
 def print_json(value: object) -> None:
-    """Write a value to stdout as one line of JSON."""
-    write_line(as_json_text(value))
+    """Write a value to stdout as one line of JSON; `json_shown` says what is escaped."""
+    write_line(json_shown(json.dumps(value, ensure_ascii=False)))
 
 
 def say(line: str, style: str | None = None) -> None:
@@ -226,13 +224,6 @@ def write_line(line: str) -> None:
     text = shown(line) if sys.stdout.isatty() else line
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
-
-
-def add_device_option(command: Any) -> None:
-    """Add the option --device to a command that takes a model."""
-    names = {name for parameter in command.params for name in parameter.opts}
-    if "--model" in names and "--device" not in names:
-        command.params.append(_device_option())
 
 
 def _use(context: typer.Context, device: str | None) -> None:
@@ -265,18 +256,10 @@ def _device_option() -> Any:
     return next(parameter for parameter in typer.main.get_command(app).params if "--device" in parameter.opts)
 
 
-def refuse_empty_paths(command: Any) -> None:
+def _refuse_empty_paths(command: Any) -> None:
     """Refuse an empty path, which `Path` would take for the working folder."""
-    annotated = inspect.signature(command.callback).parameters
-    for parameter in command.params:
-        if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):
-            _refuse_empty(parameter)
 
-
-def _refuse_empty(parameter: Any) -> None:
-    consume = parameter.consume_value
-
-    def checked(ctx: Any, given: Any) -> Any:
+    def checked(parameter: Any, consume: Any, ctx: Any, given: Any) -> Any:
         value, source = consume(ctx, given)
         if "" in (value if isinstance(value, list | tuple) else [value]):
             raise typer.BadParameter(
@@ -284,4 +267,7 @@ def _refuse_empty(parameter: Any) -> None:
             )
         return value, source
 
-    parameter.consume_value = checked
+    annotated = inspect.signature(command.callback).parameters
+    for parameter in command.params:
+        if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):
+            parameter.consume_value = partial(checked, parameter, parameter.consume_value)

@@ -5,14 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from araclip.cli.console import (
-    app,
-    err,
-    print_json,
-    progress,
-    say,
-    stoppable,
-)
+from araclip.cli.console import app, err, print_json, progress, say, stoppable
 from araclip.cli.console import out as screen
 from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.core.display import counted

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from araclip.evaluation.sets import PictureSet
     from araclip.evaluation.significance import Scores, Summary
     from araclip.evaluation.zeroshot import LabelledSet
-    from araclip.models.encoder_base import Encoder
     from araclip.peers.paper_suite import PaperTable
 
 
@@ -104,7 +103,7 @@ def _classify(
     names, encoder, vectors = read_labels(labels), as_encoder(model), None
     # a damaged file in a folder is skipped, not an error
     if len(names) > 1 and any(path.is_dir() for path in pictures):
-        pictures, vectors = readable_vectors(encoder, _files(pictures), _skipped)
+        pictures, vectors = readable_vectors(encoder, _files(pictures), lambda line: say(f"skipped: {line}", "yellow"))
         if not pictures:
             raise InputError("none of the pictures can be read. Check the folder.")
     probabilities = label_probabilities(encoder, pictures, names, templates, other=other, image_vectors=vectors)
@@ -152,10 +151,6 @@ def _files(pictures: list[Path]) -> list[Path]:
             raise InputError(f"{path} holds no picture files. Name a folder with pictures.")
         files += below
     return files
-
-
-def _skipped(line: str) -> None:
-    say(f"skipped: {line}", "yellow")
 
 
 def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
@@ -420,7 +415,10 @@ def run_paper_suite(
     """
     from araclip.peers.paper_suite import paper_table
 
-    places = {name: _place(value) for name, value in _pairs(sets, "--set", "xtd-ar=FOLDER")}
+    places: dict[str, tuple[Path, Path | None]] = {}  # folder and folder of the pictures, by set
+    for name, value in _pairs(sets, "--set", "xtd-ar=FOLDER"):
+        folder, _, images = value.partition(",")
+        places[name] = user_path(Path(folder)), user_path(Path(images)) if images else None
     chosen = dict(_pairs(models, "--model", "AraCLIP=MODEL"))
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
@@ -447,11 +445,6 @@ def _pairs(values: Sequence[str], option: str, example: str) -> list[tuple[str, 
             raise InputError(f"{option} {value!r} is not written NAME=VALUE, such as {example}.")
         pairs.append((name, rest))
     return pairs
-
-
-def _place(value: str) -> tuple[Path, Path | None]:
-    folder, comma, images = value.partition(",")
-    return user_path(Path(folder)), user_path(Path(images)) if comma and images else None
 
 
 def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
@@ -513,8 +506,10 @@ def robustness_of(
         understood: True to interpret the rewritten texts as a search does. The losses are still measured against
             `evaluated`, without interpretation.
     """
-    from araclip.evaluation.robustness import measure
+    from araclip.core.paths import data_home
+    from araclip.evaluation.robustness import UnderstoodEncoder, measure
     from araclip.models.encoder import AraCLIP
+    from araclip.text.resources import interpreter
 
     done: list[Robustness] = []
     if not kinds:
@@ -522,30 +517,15 @@ def robustness_of(
     with stoppable(lambda: f"The robustness of {len(done)} of {counted(len(models), 'model')} is measured."):
         for name, clean in zip(models, evaluated, strict=True):
             with bars() as show:
-                model = AraCLIP.load(name)
-                done.append(
-                    measure(
-                        model,
-                        pictures,
-                        captions=clean.protocol.captions,
-                        kinds=kinds,
-                        clean_ranks=clean.t2i.ranks,
-                        cache=cache,
-                        **_way(model, understood),
-                        progress=partial(_of_model, show, name),
-                    )
-                )
+                model, way = AraCLIP.load(name), dict[str, Any]()
+                if understood:
+                    way = {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
+                found = measure(
+                    model, pictures, captions=clean.protocol.captions, kinds=kinds, clean_ranks=clean.t2i.ranks,
+                    cache=cache, progress=partial(_of_model, show, name), **way,
+                )  # fmt: skip
+                done.append(found)
     return done
-
-
-def _way(model: "Encoder", understood: bool) -> dict[str, Any]:
-    if not understood:
-        return {}
-    from araclip.core.paths import data_home
-    from araclip.evaluation.robustness import UnderstoodEncoder
-    from araclip.text.resources import interpreter
-
-    return {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
 
 
 def robustness_table(result: "Robustness") -> Table:

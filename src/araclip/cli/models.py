@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -109,7 +109,11 @@ def pull(
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
-        print_json(_as_object(done))
+        print_json({
+            "name": done.named, "folder": str(done.folder), "model": done.config.label, "width": done.config.width,
+            "weights": done.config.weights, "languages": done.config.languages, "license": done.config.license,
+            "megabytes": round(done.megabytes, 1), "seconds": round(done.seconds, 1), **asdict(done.speed),
+        })  # fmt: skip
     else:
         _print_pulled(done)
 
@@ -173,14 +177,6 @@ def _remove(name: str, yes: bool, as_json: bool) -> None:
         print_json({"removed": name, "bytes": size, "galleries": [str(gallery) for gallery in users]})
     else:
         out.print(f"{shown(name)} removed, {size / 1e6:,.0f} MB freed. `araclip pull` gets it again.")
-
-
-def _as_object(done: "Pulled") -> dict[str, Any]:
-    return {
-        "name": done.named, "folder": str(done.folder), "model": done.config.label, "width": done.config.width,
-        "weights": done.config.weights, "languages": done.config.languages, "license": done.config.license,
-        "megabytes": round(done.megabytes, 1), "seconds": round(done.seconds, 1), **asdict(done.speed),
-    }  # fmt: skip
 
 
 def _print_pulled(done: "Pulled") -> None:
@@ -249,15 +245,10 @@ def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
     for one in row.recall:
         at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:g}"
         lines.append(f"{at} {marks[one.protocol]}")
-    return "\n".join(lines) or _own(row) or "–"
-
-
-def _own(row: "ModelRow") -> str:
-    """Return the recall that a bundled model's config.json states, marked as "own": measured by our own protocol."""
-    if row.state != "bundled" or not row.measured:
-        return ""
-    found = next(iter(row.measured.values()))["arabic"]["t2i"]
-    return "/".join(f"{100 * found[f'R@{k}']:.1f}" for k in (1, 5, 10)) + " own"
+    if not lines and row.state == "bundled" and row.measured:  # what its config.json states, by our own protocol
+        found = next(iter(row.measured.values()))["arabic"]["t2i"]
+        lines.append("/".join(f"{100 * found[f'R@{k}']:.1f}" for k in (1, 5, 10)) + " own")
+    return "\n".join(lines) or "–"
 
 
 def _licence(row: "ModelRow") -> str:
@@ -272,7 +263,6 @@ def _here(row: "ModelRow") -> str:
         return "damaged: pull it again"
     if not _is_here(row):
         return "–"
-    speed = (
-        f", {row.speed.pictures_per_second:,.1f} pictures/s, {row.speed.text_ms:,.0f} ms a text" if row.speed else ""
-    )
-    return f"{row.state}{speed}"
+    if not row.speed:
+        return str(row.state)
+    return f"{row.state}, {row.speed.pictures_per_second:,.1f} pictures/s, {row.speed.text_ms:,.0f} ms a text"

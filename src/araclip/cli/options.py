@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from araclip.cli.console import (
-    explained,
-    say,
-)
+from araclip.cli.console import explained, say
 from araclip.core.installed_models import installed
 
 if TYPE_CHECKING:
@@ -117,8 +114,7 @@ def remember(location: "Location") -> None:
         locations.remember(location)
     except OSError as error:
         why = f"{explained(error)} Until then name it: --gallery {location}"
-        line = f"What was committed is indexed, but the gallery could not be made the default one. {why}"
-        say(line)
+        say(f"What was committed is indexed, but the gallery could not be made the default one. {why}")
 
 
 @contextmanager

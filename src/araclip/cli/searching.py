@@ -205,16 +205,15 @@ def _show(
         raise GalleryNotFound(
             f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
         )
+    interpretation: Interpretation | None = getattr(hits, "interpretation", None)
     if as_json:
-        understood = getattr(hits, "interpretation", None)
-        more = {"interpretation": understood.json()} if understood else {}
+        more = {"interpretation": interpretation.json()} if interpretation else {}
         print_json({"query": query, **more, "results": [_as_object(hit) for hit in hits]})
         return
     if paths:
         for hit in hits:
             write_line(hit.file)
         return
-    interpretation = getattr(hits, "interpretation", None)
     say_in = _language(interpretation)
     if interpretation:
         for line in understood_lines(interpretation):
@@ -254,14 +253,13 @@ def _errors_in_the_language_of(query: str) -> Iterator[None]:
 
 
 def _as_object(hit: "Hit") -> dict[str, Any]:
-    relevance = None if hit.relevance is None else round(hit.relevance, 4)
     return {
         "path": hit.file,
         **({} if hit.time is None else {"time": hit.time}),
         "score": round(hit.score, 4),
         "rank": hit.rank,
         "copies": [file_of(path) for path in hit.copies],
-        "relevance": relevance,
+        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
         "weak": hit.weak,
         "captured_at": hit.captured_at,
         "matched": [asdict(match) for match in hit.matched],
@@ -354,21 +352,17 @@ def explain(
     with _errors_in_the_language_of(query), opened(gallery, model) as found:
         explanation = found.explain(query, picture, literal=literal, files=True)
     if as_json:
-        print_json(_explanation_object(query, explanation))
+        print_json({
+            "query": query,
+            "path": explanation.path,
+            "score": round(explanation.score, 4),
+            "relevance": None if explanation.relevance is None else round(explanation.relevance, 4),
+            "words": [{"word": each.word, "share": round(each.share, 4)} for each in explanation.words],
+            "matched": [asdict(match) for match in explanation.matched],
+            "interpretation": explanation.interpretation.json(),
+        })  # fmt: skip
     else:
         _print_explanation(query, explanation)
-
-
-def _explanation_object(query: str, found: "Explanation") -> dict[str, Any]:
-    return {
-        "query": query,
-        "path": found.path,
-        "score": round(found.score, 4),
-        "relevance": None if found.relevance is None else round(found.relevance, 4),
-        "words": [{"word": each.word, "share": round(each.share, 4)} for each in found.words],
-        "matched": [asdict(match) for match in found.matched],
-        "interpretation": found.interpretation.json(),
-    }
 
 
 def _print_explanation(query: str, found: "Explanation") -> None:

@@ -94,9 +94,8 @@ def tag(
             tagged.append(one)
             if not as_json:
                 name = one.picture.relative_to(root)
-                out.print(
-                    shown(f"{name}: {'، '.join(one.keywords)} → {one.sidecar.name}"), soft_wrap=True, markup=False
-                )
+                line = shown(f"{name}: {'، '.join(one.keywords)} → {one.sidecar.name}")
+                out.print(line, soft_wrap=True, markup=False)
     if as_json:
         rows = [
             {"path": str(one.picture), "sidecar": str(one.sidecar), "new": one.is_new, "keywords": one.keywords,

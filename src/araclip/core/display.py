@@ -40,7 +40,14 @@ def shown_lines(text: str) -> str:
 
 def json_shown(text: str) -> str:
     """Escape the characters that `shown` escapes, but in JSON's way: parsing the returned text gives the same value."""
-    return "".join(c if c.isprintable() or c in JOINERS else _json_escape(c) for c in text)
+    pieces = []
+    for letter in text:
+        if letter.isprintable() or letter in JOINERS:
+            pieces.append(letter)
+        else:
+            units = letter.encode("utf-16-be", "surrogatepass").hex()
+            pieces += [f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4)]
+    return "".join(pieces)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -54,11 +61,6 @@ def shortened(text: str, limit: int) -> str:
 def counted(count: int, what: str, several: str = "") -> str:
     """Write a count with its noun: 1 picture, 2,000 pictures; `several` is an irregular plural, such as queries."""
     return f"{count:,} {what if count == 1 else several or what + 's'}"
-
-
-def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
 
 
 def _escape(code: int) -> str:

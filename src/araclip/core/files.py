@@ -7,7 +7,6 @@ import os
 import stat
 import time
 import unicodedata
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -95,35 +94,31 @@ def as_stored(path: Path) -> Path:
     (U+0627 U+0654) for one letter; its disks hold both, and a keyboard types the first. Elsewhere, an existing path is
     returned as it is; for a missing one, entries that differ only in composition are tried.
     """
-    fold = _folded if system.folds_names() else _composed
-    if fold is _composed and lexists(str(path)):
+    if not system.folds_names() and lexists(str(path)):
         return path
     found = Path(path.anchor)
     for count, part in enumerate(path.parts[1:], 2):
-        name = _listed(found, part, fold)
+        name = _listed(found, part)
         if name is None:
             return found.joinpath(*path.parts[count - 1 :])
         found /= name
     return found
 
 
-def _listed(folder: Path, name: str, fold: Callable[[str], str]) -> str | None:
-    """Return the entry of a folder that equals `name` after `fold`; None if no entry or several do, or on an error."""
+def _listed(folder: Path, name: str) -> str | None:
+    """Return a folder's entry that is `name`, perhaps in another spelling; None if there is none, or several are."""
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = os.listdir(openable(str(folder)))  # noqa: PTH208  (names that are not UTF-8 stay text)
     if name in names:
         return name
-    alike = [each for each in names if fold(each) == fold(name)]
+
+    def folded(text: str) -> str:
+        composed = unicodedata.normalize("NFC", text)
+        return composed.casefold() if system.folds_names() else composed
+
+    alike = [each for each in names if folded(each) == folded(name)]
     return alike[0] if len(alike) == 1 else None
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _folded(name: str) -> str:
-    return _composed(name).casefold()
 
 
 LOCK_AT = 1 << 30  # The byte to lock on Windows, far behind the text: other processes cannot read a locked byte.

@@ -42,7 +42,7 @@ from araclip.gallery.plan import Part, Planner, QueryPlan
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
-from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Stats, Update
+from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Match, Stats, Update
 from araclip.gallery.search import Hits, replanned, search
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
@@ -499,15 +499,17 @@ class BaseGallery(ABC):
         text = plan.words_to_find(TEXT_WEIGHT)
         asked = texts_of_shares(plan)
         vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
-        found = snapshot.by_texts(content, text, query_vector, score) if content is not None and text else None
         relevance = scale.relevance(query_vector) if scale else None
-        rated = (found[1](relevance) if found else relevance(score)) if relevance else None
+        matched: tuple[Match, ...] = ()
+        rated = relevance(score) if relevance else None
+        if content is not None and text:
+            matched, rated = snapshot.by_texts(content, text, query_vector, score, relevance)
         return Explanation(
             path=path,
             score=score,
             relevance=rated,
             words=word_shares(plan, terms, vector, vector_of),
-            matched=found[0] if found else (),
+            matched=matched,
             interpretation=plan.interpretation,
         )
 

@@ -110,11 +110,6 @@ class Album:
         return [*above, self]
 
 
-def key_of(path: str) -> str:
-    """Return the key of a folder's album: a short hash of its path."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
-
-
 class Albums:
     """All albums of a gallery: `top` lists the albums without a parent, `by_key` finds every album by its key."""
 
@@ -138,7 +133,8 @@ class Albums:
 
 def _with_parents(folders: dict[str, Album], path: str) -> Album:
     """Make the album of a path, and the albums of all folders above it that are missing."""
-    album = folders[path] = Album(path, key_of(path))
+    key = hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
+    album = folders[path] = Album(path, key)
     above = os.path.dirname(path)  # noqa: PTH120
     if above != path:
         album.parent = folders.get(above) or _with_parents(folders, above)

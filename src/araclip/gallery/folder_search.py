@@ -85,8 +85,14 @@ class FolderSearch(StoreSearch):
         while group := list(islice(waiting, min(self._wanted, PATHS_AT_ONCE))):
             paths = self._catalog.paths_of([each.content for each in group], self._condition)
             for each in group:
-                if not paths[each.content] and self._index.generation == self._catalog.generation:
-                    self._catalog.check_loose(each.content)
+                # A picture that lost its last path because its files were removed is listed in `loose`; another one
+                # without a path has damaged rows.
+                if (
+                    not paths[each.content]
+                    and self._index.generation == self._catalog.generation
+                    and not self._catalog.rows("SELECT 1 FROM loose WHERE content = ?", (each.content,))
+                ):
+                    raise self._catalog.damaged(f"the rows of picture {each.content} cannot be found")
                 if existing := [path for path in paths[each.content] if exists(path)]:
                     yield each, existing
 

@@ -25,11 +25,10 @@ from araclip.gallery.query import (
     combine,
     excluded_vectors,
     excluding_terms,
-    text_query,
     unit_sum,
 )
 from araclip.gallery.text_matches import TextQuery
-from araclip.text.dates import Dated, DateFilter, split_date
+from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.latin import Change
@@ -191,6 +190,9 @@ class QueryPlan:
 
         They are the words as typed, without those that only ask for pictures («صور»), and for Arabizi (Arabic in Latin
         letters) also the likeliest Arabic words.
+
+        Raises:
+            InputError: the weight of texts is out of range.
         """
         if self.only_filters:
             return None
@@ -198,7 +200,9 @@ class QueryPlan:
             replace(term, value=_to_find(term.value, readings[0])) if readings else term
             for term, readings in zip(self.query.terms, self.readings, strict=True)
         ]
-        found = text_query(Query(tuple(terms)), weight)
+        texts = [term for term in terms if term.kind == "text"]
+        wanted = [term.value for term in texts if term.weight > 0]
+        found = TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
         changes = [change for readings in self.readings for reading in readings[:1] for change in reading.changes]
         return found and replace(found, typed=tuple(filter(None, map(_as_typed, changes))))
 
@@ -213,13 +217,6 @@ class QueryPlan:
     def has_filters(self) -> bool:
         """True if words of the query became filters."""
         return any(derived.applied and derived.part in FILTERS for derived in self.interpretation.filters)
-
-
-def literal_plan(query: Query) -> QueryPlan:
-    """Return a plan that takes every word of the query as it was typed."""
-    query, only_filters = _showing_something(query)
-    readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
-    return QueryPlan(query, readings, Interpretation(literal=True), only_filters)
 
 
 def _showing_something(query: Query) -> tuple[Query, bool]:
@@ -251,7 +248,9 @@ def plan(
     Raises:
         InputError: `ignore` is not a list of parts.
     """
-    _check_parts(ignore)
+    is_list = isinstance(ignore, Collection) and not isinstance(ignore, str | bytes)
+    if not is_list or not all(part in PARTS for part in ignore):
+        raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
     terms: list[Term] = []
     excluded: list[Term] = []
     filters: list[DerivedFilter] = []
@@ -301,7 +300,11 @@ class Planner:
 
     def plan(self) -> QueryPlan:
         """Make the plan; takes a millisecond, the first time a tenth of a second to load the tables of words."""
-        return literal_plan(self.query) if self.literal else self._plan(self.ignore)
+        if not self.literal:
+            return self._plan(self.ignore)
+        query, only_filters = _showing_something(self.query)
+        readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
+        return QueryPlan(query, readings, Interpretation(literal=True), only_filters)
 
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
         """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
@@ -321,15 +324,6 @@ class Planner:
         return replace(found, interpretation=replace(found.interpretation, filters=named))
 
 
-def _check_parts(ignore: object) -> None:
-    if (
-        isinstance(ignore, str | bytes)
-        or not isinstance(ignore, Collection)
-        or not all(part in PARTS for part in ignore)
-    ):
-        raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
-
-
 def _taken_apart(
     text: str,
     interpreter: Interpreter,
@@ -345,17 +339,17 @@ def _taken_apart(
     """
     found = {*(each.part for each in before), *ignore}
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
-    asked: list[DerivedFilter] = []
+    derived: list[DerivedFilter] = []
     if "order" not in found:
         left, removed, order = split_order(text)
         if order and not (negates and _excludes(text, removed, interpreter)):  # "not the latest photos"
             text = left
-            asked.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
+            derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
     if "kind" not in found:
         left, removed = split_videos(text)
         if removed and not (negates and _excludes(text, removed, interpreter)):
             text = left
-            asked.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
+            derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed = Placed(text)
     if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
         placed = split_folder(text, folders)
@@ -371,7 +365,9 @@ def _taken_apart(
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
     placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
-    derived = asked if dated.filter is None else [*asked, _of_date(dated.words, dated.filter)]
+    if dated.filter is not None:
+        where = dated.filter.texts()
+        derived.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
     if placed.folders:
         where = tuple(f"folder={name}" for name in placed.folders)
         derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
@@ -399,10 +395,6 @@ def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
     return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 
-def _of_date(words: str, found: DateFilter) -> DerivedFilter:
-    return DerivedFilter("date", words, found.texts(), Filters.read(found.texts()))
-
-
 def _read(
     query: Query,
     interpreter: Interpreter,
@@ -424,7 +416,8 @@ def _read(
             all_readings.append((Reading(term.value, 1.0),))
         else:
             read = interpreter.interpret(term.value)
-            readings = _kept(read.readings, most)
+            total = sum(reading.weight for reading in read.readings[:most])
+            readings = tuple(replace(reading, weight=reading.weight / total) for reading in read.readings[:most])
             all_readings.append(readings)
             language = read.language if language == "other" else language
             if read.changes and term.weight > 0:
@@ -436,8 +429,11 @@ def _read(
         filters=(*filters, *(replace(each, applied=False) for each in unapplied)),
         literal=set(ignore) >= ALL,
     )
-    kinds = _kinds(query) if only_filters or _of_pictures(query) else ()
-    return QueryPlan(query, tuple(all_readings), interpretation, only_filters, kinds)
+    kinds: list[str] = []
+    if only_filters or _of_pictures(query):
+        minus = (query.terms[row] for row in excluding_terms(query))
+        kinds = [kind for term in minus if not term.quoted for kind in kinds_of(term.value)]
+    return QueryPlan(query, tuple(all_readings), interpretation, only_filters, tuple(dict.fromkeys(kinds)))
 
 
 def _of_pictures(query: Query) -> bool:
@@ -445,31 +441,14 @@ def _of_pictures(query: Query) -> bool:
     return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 
-def _kinds(query: Query) -> tuple[str, ...]:
-    """List, without repetition, the things that general words among the excluded terms stand for."""
-    excluded = (query.terms[row] for row in excluding_terms(query))
-    return tuple(dict.fromkeys(kind for term in excluded if not term.quoted for kind in kinds_of(term.value)))
-
-
-def _kept(readings: tuple[Reading, ...], most: int) -> tuple[Reading, ...]:
-    kept = readings[:most]
-    total = sum(reading.weight for reading in kept)
-    return tuple(replace(reading, weight=reading.weight / total) for reading in kept)
-
-
 def _merged(filters: Filters, derived: Filters) -> Filters:
-    if derived.folder_name is not None:
-        taken = filters.folder is not None or filters.folder_name is not None
-        return filters if taken else replace(filters, folder_name=derived.folder_name)
-    if derived.place is not None:
-        return filters if filters.place is not None else replace(filters, place=derived.place)
-    if derived.kind is not None:
-        return filters if filters.kind is not None else replace(filters, kind=derived.kind)
-    if filters.captured_from or filters.captured_to or filters.months or filters.days:
-        return filters
-    return replace(
-        filters, **{name: getattr(derived, name) for name in ("captured_from", "captured_to", "months", "days")}
-    )
+    """Add a derived filter, which sets the fields of one group, unless a field of the same group is set already."""
+    dates = ("captured_from", "captured_to", "months", "days")
+    for group in (("folder", "folder_name"), ("place",), ("kind",), dates):
+        found = {name: getattr(derived, name) for name in group}
+        if any(found.values()) and not any(getattr(filters, name) for name in group):
+            filters = replace(filters, **found)
+    return filters
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:
@@ -480,13 +459,9 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 
 
 def _to_find(typed: str, reading: Reading) -> str:
-    if reading.changes and _is_latin(typed):
+    if reading.changes and not any(is_arabic(match.group()) for match in words(normalize(typed))):
         return reading.text
     # words that only ask for pictures, such as «صور»
     left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed
-
-
-def _is_latin(text: str) -> bool:
-    return not any(is_arabic(match.group()) for match in words(normalize(text)))

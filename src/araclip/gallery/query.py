@@ -9,6 +9,7 @@ picture = ./… ../… /… ~/… C:/… (a file), picture:… (a picture whose 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 
 from araclip.core.messages import message
 from araclip.errors import InputError
-from araclip.gallery.text_matches import TextQuery
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.text.normalization import normalize
 
@@ -127,14 +127,14 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
     closing, i = "", 0
     while i < len(text):
         letter, characters = text[i], parts[-1][1]
-        fresh = not characters or (_is_space(characters[-1].letter) and not characters[-1].quoted)
+        fresh = not characters or _is_blank(characters[-1])
         if letter == "\\" and i + 1 < len(text) and text[i + 1] in _ESCAPABLE:
             i += 1
             characters.append(_Character(text[i], bool(closing), escaped=True))
         elif closing:
             closing = "" if letter == closing else closing
             characters.append(_Character(letter, quoted=True))
-        elif letter in _QUOTES and (fresh or _is_weight(characters)):
+        elif letter in _QUOTES and (fresh or _WEIGHT.fullmatch(_plain(characters))):
             closing = _QUOTES[letter]
             characters.append(_Character(letter, quoted=True))
         elif letter in _SIGNS and fresh:
@@ -150,10 +150,9 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
 
 
 def _term(characters: list[_Character], sign: float, text: str, files: bool) -> Term:
-    while characters and _is_space(characters[0].letter) and not characters[0].quoted:
-        characters = characters[1:]
-    while characters and _is_space(characters[-1].letter) and not characters[-1].quoted:
-        characters = characters[:-1]
+    characters = list(dropwhile(_is_blank, characters))
+    while characters and _is_blank(characters[-1]):
+        characters.pop()
     characters, weight = _weighed(characters)
     if quoted := _enclosed(characters):
         characters = characters[1:-1]
@@ -177,10 +176,7 @@ def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
     weight = float(match[1].replace(",", ".").replace("٫", "."))
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         raise InputError(message("query weight", weight=match[1], least=MIN_WEIGHT, most=MAX_WEIGHT))
-    rest = characters[match.end() :]
-    while rest and _is_space(rest[0].letter) and not rest[0].quoted:
-        rest = rest[1:]
-    return rest, weight
+    return list(dropwhile(_is_blank, characters[match.end() :])), weight
 
 
 def _kind(value: str, characters: list[_Character]) -> Kind:
@@ -189,10 +185,6 @@ def _kind(value: str, characters: list[_Character]) -> Kind:
         if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
             return kind
     return "text"
-
-
-def _is_weight(characters: list[_Character]) -> bool:
-    return _WEIGHT.fullmatch(_plain(characters)) is not None
 
 
 def _plain(characters: list[_Character]) -> str:
@@ -208,6 +200,10 @@ def _enclosed(characters: list[_Character]) -> bool:
     inside = [character.letter for character in characters[1:-1] if not character.escaped]
     closing = _QUOTES.get(first.letter)
     return not first.escaped and not last.escaped and last.letter == closing and closing not in inside
+
+
+def _is_blank(character: _Character) -> bool:
+    return _is_space(character.letter) and not character.quoted
 
 
 def _is_space(letter: str) -> bool:
@@ -228,17 +224,6 @@ def _written(value: str, kind: Kind) -> str:
             special = letter in _ESCAPABLE
         out.append("\\" + letter if special else letter)
     return "".join(out)
-
-
-def text_query(query: Query, weight: float) -> TextQuery | None:
-    """Return the words to look for in the pictures' texts; None if the query has no words, or the weight is 0.
-
-    Raises:
-        InputError: the weight is out of range.
-    """
-    texts = [term for term in query.terms if term.kind == "text"]
-    wanted = [term.value for term in texts if term.weight > 0]
-    return TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
 
 
 def excluding_terms(query: Query) -> list[int]:

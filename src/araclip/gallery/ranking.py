@@ -118,11 +118,6 @@ def order(candidate: Candidate) -> tuple[float, float, float, int]:
     return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
-def merged(by_vector: Iterator[Candidate], by_text: list[Candidate]) -> Iterator[Candidate]:
-    """Merge two streams without a common picture, each sorted by `order`, into one sorted stream."""
-    return heapq.merge(by_vector, by_text, key=order)
-
-
 def doubted(
     candidates: Iterator[Candidate],
     described: Callable[[Sequence[int]], set[int]],
@@ -359,7 +354,9 @@ def ranked(
     others = (
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
-    candidates = merged(others, by_text)
+    candidates: Iterator[Candidate] = heapq.merge(
+        others, by_text, key=order
+    )  # both are sorted, and have no common picture
     if hybrid and matches.answered:
         asked = hybrid
 
@@ -433,7 +430,9 @@ def hits_of(
         file = file_of(paths[0])
         if file in videos or each.content == exclude:
             continue
-        if not (page.filters.collapse and _repeats(phash(each.content), shown)):
+        own = phash(each.content) if page.filters.collapse else 0  # hash 0 is near to none
+        if not any(is_near(own, other) for other in shown):
+            shown.append(own)
             if file != paths[0] and not page.filters.every_scene:
                 videos.add(file)
             cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
@@ -441,11 +440,3 @@ def hits_of(
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]
-
-
-def _repeats(phash: int, shown: list[int]) -> bool:
-    """True if `phash` is near to a hash in `shown`; otherwise add it to `shown`."""
-    if any(is_near(phash, other) for other in shown):
-        return True
-    shown.append(phash)
-    return False

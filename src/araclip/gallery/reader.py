@@ -22,7 +22,7 @@ from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.ranking import Hybrid, Page, StoreSearch, exclusion_of, near_hits, ranked
+from araclip.gallery.ranking import Hybrid, Page, Relevance, StoreSearch, exclusion_of, near_hits, ranked
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
@@ -119,25 +119,28 @@ class Snapshot(ABC):
         """Open a search of the store, for the length of a `with` block."""
 
     def by_texts(
-        self, content: int, text: TextQuery, vector: Vectors, score: float
-    ) -> tuple[tuple[Match, ...], Callable[[Callable[[float], float]], float]]:
-        """Tell how a picture's texts match a query; `vector` (D,) is the query's, `score` the picture's cosine with it.
+        self, content: int, text: TextQuery, vector: Vectors, score: float, relevance: Relevance
+    ) -> tuple[tuple[Match, ...], float | None]:
+        """Tell how a picture's texts match a query.
+
+        Args:
+            vector: the query's vector, (D,).
+            score: the picture's cosine with the query.
+            relevance: turns a cosine with the query into a relevance; None if relevance is unknown.
 
         Returns:
-            The texts in which words of the query occur; and a function that computes the relevance which a search gives
-            this picture, from the query's function of cosine to relevance (`RelevanceScale.relevance` makes it).
+            The texts in which words of the query occur, and the relevance that a search gives this picture.
         """
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
             matches, best = search.matches(text), search.best_score()
             strength, surely = matches.of(content)
             doubted = matches.answered and content in search.described([content], in_arabic=text.in_arabic)
-
-        def rated(relevance: Callable[[float], float]) -> float:
-            if hybrid is None:
-                return relevance(score)
-            return hybrid.lifted(relevance(hybrid.lowered(score, best) if doubted else score), strength, surely)
-
+        rated = None
+        if relevance and hybrid:
+            rated = hybrid.lifted(relevance(hybrid.lowered(score, best) if doubted else score), strength, surely)
+        elif relevance:
+            rated = relevance(score)
         return where_found(self.document(content), text), rated
 
     def document(self, content: int) -> Document:

@@ -80,7 +80,8 @@ def recorded_encoder(
     """
     here = installed()
     named = sorted(here.items(), key=lambda item: item[0] != record.name)  # try the recorded name first
-    for folder in (*(folder for _, folder in named), _folder(record.origin)):
+    origin = model_folder.existing_folder(record.origin) if Path(record.origin).is_absolute() else None
+    for folder in (*(folder for _, folder in named), origin):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # another release's model of the same name: opening the gallery reports the difference
@@ -117,10 +118,6 @@ def _fingerprint(folder: Path) -> str | None:
         return model_folder.read_config(folder).fingerprint
     except AraCLIPError:  # a damaged folder, or a folder of another release, does not hold the recorded model
         return None
-
-
-def _folder(origin: str) -> Path | None:
-    return model_folder.existing_folder(origin) if Path(origin).is_absolute() else None
 
 
 class AbsentModel:

@@ -81,15 +81,12 @@ class RelevanceScale:
         spreads: Vectors = np.sqrt(np.maximum(variances, 0))
         return spreads
 
-    def relative_spread(self, queries: Vectors) -> Vectors:
-        """Return the `spread` of each query (n, D) → (n,), scaled: nonsense has 0, strong everyday queries have 1."""
-        nonsense, strong = self._spreads
-        relative: Vectors = (self.spread(queries) - nonsense) / max(strong - nonsense, 1e-6)
-        return relative
-
     def meaning(self, query: Vectors) -> float:
         """Return how likely a query (D,) is meaningful in this gallery, 0…1."""
-        return float(1 / (1 + np.exp(-SLOPE * np.clip(float(self.relative_spread(query[None])[0]) - MIDPOINT, -5, 5))))
+        nonsense, strong = self._spreads
+        # scaled: nonsense has 0, strong everyday queries have 1
+        relative = float((self.spread(query[None]) - nonsense)[0] / max(strong - nonsense, 1e-6))
+        return float(1 / (1 + np.exp(-SLOPE * np.clip(relative - MIDPOINT, -5, 5))))
 
     # ------------------------------------------------------------------ hits
 

@@ -16,7 +16,7 @@ from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.pictures.images import opened
+from araclip.pictures.images import encoded, opened
 
 IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits that a notebook shows; a thumbnail's longer side in pixels
 
@@ -62,15 +62,14 @@ class Hits(list[Hit]):
     def _thumbnail(self, hit: Hit) -> str:
         if self._pictures is None:
             return ""
-        written = BytesIO()
         try:
             with opened(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
-                small.save(written, "JPEG", quality=80)
+                jpeg = encoded(small, "JPEG", quality=80)
         except (OSError, AraCLIPError):  # no thumbnail: the picture's file was removed or moved
             return ""
-        return f'<img src="data:image/jpeg;base64,{b64encode(written.getvalue()).decode()}">'
+        return f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'
 
 
 def replanned(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:

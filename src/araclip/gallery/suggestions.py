@@ -3,7 +3,7 @@
 Letters are compared folded: a hamza, a final ة or the article may be missing in the query or in the gallery's text."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 from araclip.gallery.catalog.catalog import Catalog
@@ -15,13 +15,8 @@ from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
-FOLDERS, PLACES, WORDS, QUERIES, FILES = (
-    2,
-    2,
-    4,
-    3,
-    3,
-)  # the most suggestions of each kind, so that no kind fills the list
+# the most suggestions of each kind, so that no kind fills the list
+FOLDERS, PLACES, WORDS, QUERIES, FILES = 2, 2, 4, 3, 3
 LEAST = 2  # letters to type before names of files are suggested
 SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
 CAMERAS = frozenset(
@@ -32,23 +27,15 @@ ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
 LEFT = {"و": 4}
 
 
-@dataclass(frozen=True)
-class Beginning:
-    """The folded letters of a word that is being typed."""
+def letters_before(typed: str, word: Word) -> int | None:
+    """Return how many letters of a word come before the typed (folded) ones: 0, or the length of the article.
 
-    letters: str
-
-    def fits(self, word: Word) -> int | None:
-        """Return how many letters of `word` come before the typed ones: 0, or the length of the article.
-
-        None if the word does not begin with the typed letters.
-        """
-        if word.folded.startswith(self.letters):
-            return 0
-        bare = _bare(word.folded)
-        if bare.startswith(self.letters) or bare.startswith(_bare(self.letters)):
-            return len(word.folded) - len(bare)
-        return None
+    None if the word does not begin with the typed letters.
+    """
+    if word.folded.startswith(typed):
+        return 0
+    bare = _bare(word.folded)
+    return len(word.folded) - len(bare) if bare.startswith((typed, _bare(typed))) else None
 
 
 def beginnings(last: Word) -> list[str]:
@@ -69,11 +56,10 @@ def matching(typed: str, phrases: Iterable[str], most: int) -> list[str]:
     asked = list(words(typed))
     if not asked:
         return []
-    typed_words = [Beginning(word.folded) for word in asked]
     found = []
     for phrase in phrases:
         there = _split(phrase)
-        if all(any(each.fits(word) is not None for word in there) for each in typed_words):
+        if all(any(letters_before(each.folded, word) is not None for word in there) for each in asked):
             found.append(phrase)
             if len(found) == most:
                 break
@@ -123,12 +109,15 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    beginning = Beginning(last.folded)
     stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
     if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
-    written = source.spellings(stems, lambda word: None if word.folded in FUNCTION_WORDS else beginning.fits(word))
+
+    def before(word: Word) -> int | None:
+        return None if word.folded in FUNCTION_WORDS else letters_before(last.folded, word)
+
+    written = source.spellings(stems, before)
     return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
 
 

@@ -12,7 +12,6 @@ from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.core.display import undirected
 from araclip.errors import InputError
@@ -161,7 +160,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     total = sum(weight for weight, *_ in counted)
     if not total:
         return NO_MATCHES
-    every = np.sort(np.concatenate([each for _, *found in counted for each in found]))
+    every = np.sort(np.concatenate([each for _, *both in counted for each in both]))
     ids = every[np.diff(every, prepend=-1) > 0]  # each id once (np.unique would import numpy.ma, 20 ms)
     strength, coverage = np.zeros(len(ids)), np.zeros(len(ids))
     for weight, whole, part in counted:
@@ -170,7 +169,10 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
         coverage += there * weight / total
     strength *= coverage
     for minus in query.unwanted:
-        strength[_with_all(index, minus, ids, most)] = 0
+        has_all = np.ones(len(ids), bool)
+        for found in index.with_stems([word.stem for word in minus], most):
+            has_all &= np.isin(ids, found, assume_unique=True)
+        strength[has_all] = 0
     kept = strength > 0
     return TextMatches(ids[kept], strength[kept], coverage[kept], bool(kept.any()))
 
@@ -178,14 +180,6 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
 def rarity(pictures_with: int, pictures: int) -> float:
     """Return the rarity of a word: 1 if one picture of many (or none) has it, falling to 0 if all pictures have it."""
     return float(np.clip(np.log((pictures + 1) / max(pictures_with, 1)) / np.log(pictures + 1), 0, 1))
-
-
-def _with_all(index: TextIndex, asked: Sequence[Word], ids: Ids, most: int) -> NDArray[np.bool_]:
-    """Return for each picture in `ids` whether its texts have all the given words."""
-    there = np.ones(len(ids), bool)
-    for found in index.with_stems([word.stem for word in asked], most):
-        there &= np.isin(ids, found, assume_unique=True)
-    return there
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:

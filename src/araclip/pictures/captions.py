@@ -84,15 +84,12 @@ def _xmp(image: Image.Image) -> Iterator[str]:
 def _png(image: Image.Image) -> Iterator[str]:
     wanted = {name.lower() for name in _CHUNKS}
     for key, value in image.info.items():
-        if isinstance(key, str) and key.lower() in wanted and not _is_software(value):
-            if isinstance(value, bytes):  # a JPEG's or GIF's comment is bytes
+        if isinstance(key, str) and key.lower() in wanted:
+            # a JPEG's or GIF's comment is bytes; some programs write their own names there
+            if isinstance(value, bytes) and not value.startswith((b"Created by OpenJPEG", b"CREATOR: gd-jpeg")):
                 yield _decoded(value)
             elif isinstance(value, str):
                 yield _utf8(value)
-
-
-def _is_software(comment: object) -> bool:
-    return isinstance(comment, bytes) and comment.startswith((b"Created by OpenJPEG", b"CREATOR: gd-jpeg"))
 
 
 def _utf8(text: str) -> str:

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from itertools import islice
 from os import PathLike, fspath
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,8 @@ def opened(
         distort: True if the picture is used only for squares; then an extremely long picture is reduced along its long
             side only.
     """
-    name = name or _name_of(source)
+    unnamed = "picture in memory" if isinstance(source, Image.Image) else "uploaded picture"
+    name = name or (fspath(source) if isinstance(source, str | PathLike) else unnamed)
     with ExitStack() as held:
         with _our_errors(name):
             found = held.enter_context(_decoded(source, size, name, distort))
@@ -210,10 +211,11 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
         yield stream
 
 
-def _name_of(source: Openable) -> str:
-    if isinstance(source, Image.Image):
-        return "picture in memory"
-    return fspath(source) if isinstance(source, str | PathLike) else "uploaded picture"
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """Return a picture as a file of a kind such as "JPEG", with the options of Pillow's `save`."""
+    written = BytesIO()
+    image.save(written, kind, **options)
+    return written.getvalue()
 
 
 def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -233,9 +235,13 @@ def squares_ahead(size: int) -> int:
 
 
 def map_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD
-) -> Generator[tuple[Item, Result], None, None]:
-    """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order."""
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD,
+    stop: Callable[[], object] = lambda: None,
+) -> Generator[tuple[Item, Result], None, None]:  # fmt: skip
+    """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order.
+
+    `stop` is called if the consumer ends early or an error ends the generator, before running work is waited for.
+    """
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: deque[tuple[Item, Future[Result]]] = deque()
@@ -246,6 +252,9 @@ def map_ahead(
                     return
                 item, done = waiting.popleft()
                 yield item, done.result()
+        except BaseException:
+            stop()
+            raise
         finally:
             for _, pending in waiting:
                 pending.cancel()

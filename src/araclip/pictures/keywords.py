@@ -118,7 +118,9 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
         end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
-    indent = _indent(data, at.inside[0] if at.inside else at) + (b"" if at.inside else b" ")
+    neighbour = at.inside[0] if at.inside else at  # a new item gets the line break and blanks before it
+    before = data[: neighbour.start]
+    indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
     rdf = _prefix(data, found[0])
     items = b"".join(indent + b"<%bli>%b</%bli>" % (rdf, escape(value).encode(), rdf) for value in values)
     if listed is None:
@@ -128,12 +130,6 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
         opening = b'<%b xmlns:%b="%b">' % (ours, ours.partition(b":")[0], space.encode())
         items = b"%b%b%b <%bBag>%b%b </%bBag>%b</%b>" % (indent, opening, indent, rdf, items, indent, rdf, indent, ours)
     return data[:place] + items + data[place:]
-
-
-def _indent(data: bytes, element: _Element) -> bytes:
-    """Return the line break and the blanks before an element."""
-    before = data[: element.start]
-    return b"\n" + before[len(before.rstrip(b" \t")) :]
 
 
 def _prefix(data: bytes, element: _Element) -> bytes:

@@ -67,7 +67,8 @@ def check_header(image: Image.Image, name: str) -> int:
 
     Return how many bytes the decoder needs besides the decoded picture.
     """
-    pixels, stored, kind = image.width * image.height, _stored(image), _kind(image)
+    pixels, kind = image.width * image.height, _kind(image)
+    stored = max(pixels, _tile(getattr(image, "tag_v2", {})))  # the pixels that the decoder holds
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
         raise ImageTooLarge(
@@ -107,7 +108,8 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
     decoder_bytes += image.height * ROW_BYTES
     if _kind(image) in (*MAX_OF_FORMAT, *BYTES_OF_FORMAT) or reduced == pixels:
         return decoder_bytes + pixels * BYTES_OF_FORMAT.get(_kind(image), FULL_BYTES)
-    stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and _turned(image) else 1)
+    turned = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1) != 1
+    stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and turned else 1)
     return decoder_bytes + pixels * stored + reduced * FULL_BYTES + STRIP_BYTES
 
 
@@ -140,11 +142,6 @@ def _kind(image: Image.Image) -> str:
     return "BMP, run-length encoded" if rle else image.format or ""
 
 
-def _turned(image: Image.Image) -> bool:
-    tags = getattr(image, "tag_v2", {})
-    return bool(tags.get(ExifTags.Base.Orientation, 1) != 1)
-
-
 def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
     """Return how many bytes of a TIFF are in memory while it is decoded: the file, and one strip or tile."""
     if image.info.get("compression") == "raw":
@@ -169,11 +166,6 @@ def _tile(tags: Any) -> int:
 def _numbers(value: object) -> list[int]:
     members = value if isinstance(value, tuple) else (value,)
     return [member for member in members if isinstance(member, int)] or [1]
-
-
-def _stored(image: Image.Image) -> int:
-    """Return how many pixels the decoder holds: those of the picture, or of a TIFF's tile if that is larger."""
-    return max(image.width * image.height, _tile(getattr(image, "tag_v2", {})))
 
 
 def count(stream: IO[bytes], pattern: bytes) -> int:

@@ -154,7 +154,12 @@ class RawImageFile(ImageFile.ImageFile):
         """Decode the preview, or develop the sensor's data."""
         if self.fp is not None:
             self.fp = None
-            decoded = self._preview.convert("RGB") if self._preview else _developed(self._data)
+            if self._preview:
+                decoded = self._preview.convert("RGB")
+            else:
+                with _opened(self._data) as raw:
+                    pixels = raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)  # (H, W, 3) uint8
+                    decoded = Image.fromarray(pixels)
             self._data = b""
             self.im, self._size = decoded.im, decoded.size
         return super().load()
@@ -186,11 +191,6 @@ def _preview(raw: Any) -> Image.Image | None:
         if max(small.size) >= min(_SMALLEST, max(raw.sizes.width, raw.sizes.height) // 2):
             return small
     return None
-
-
-def _developed(data: bytes) -> Image.Image:
-    with _opened(data) as raw:
-        return Image.fromarray(raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0))  # (H, W, 3) uint8
 
 
 def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:

@@ -55,7 +55,9 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
     if turn is not None:
-        image = _turned(image, turn)
+        image = image.transpose(turn)
+        for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
+            image.info.pop(block, None)  # it may tell the orientation: a reader would turn the picture again
     if image.mode in ("I", "F"):  # scales 16-bit and float grey values; convert() would clip them
         image = _eight_bit(image, sixteen_bit)
     image = to_srgb(image, profile)
@@ -73,13 +75,6 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block is ignored
         return None
-
-
-def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
-    image = image.transpose(turn)
-    for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-        image.info.pop(block, None)  # it may tell the orientation: a reader would turn the picture again
-    return image
 
 
 def _averageable(image: Image.Image) -> Image.Image:

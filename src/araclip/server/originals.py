@@ -125,37 +125,24 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
 
     Return None if no file holds the picture any more. A video is hashed when first opened: a second for each gigabyte.
     """
-    return _from_files(picture) or _stored(store, picture)
-
-
-def _from_files(picture: PictureRecord) -> Original | None:
+    media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
     for copy in picture.copies:
         if not copy.stored:
             with contextlib.suppress(OSError, UnreadableImage, Aborted), contextlib.ExitStack() as stack:
-                media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
-                original = stack.enter_context(_opened(copy.file, media_type, copy.time))
+                stream = stack.enter_context(open_file(copy.file))
+                size = os.fstat(stream.fileno()).st_size
+                if size > MAX_BYTES and copy.time is None:
+                    continue
+                original = Original(stream, size, media_type, copy.file, copy.time)
                 if original.digest() == picture.digest:
                     stack.pop_all()
                     return original
-    return None
-
-
-def _stored(store: Store, picture: PictureRecord) -> Original | None:
     pixels = store.stored_pixels(picture.content)
     if pixels is None:
         return None
     copy = next((copy for copy in picture.copies if copy.stored), picture.copies[0])
     name = f"{Path(copy.name.removeprefix(STORED_PREFIX)).stem}.jpg"  # whatever format was uploaded
     return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}", name=name)
-
-
-def _opened(path: str, media_type: str, time: float | None) -> Original:
-    stream = open_file(path)
-    size = os.fstat(stream.fileno()).st_size
-    if size > MAX_BYTES and time is None:
-        stream.close()
-        raise UnreadableImage(f"{path}: too large to be sent.")
-    return Original(stream, size, media_type, path, time)
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:

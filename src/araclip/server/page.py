@@ -44,21 +44,19 @@ def _contents(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
     return found
 
 
-def _file(name: str, data: bytes) -> _File:
-    suffix = name[name.rfind(".") :]
-    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return _File(data, gzip.compress(data, 9, mtime=0), kind, f'W/"{hashlib.sha256(data).hexdigest()[:16]}"')
-
-
 def _page() -> tuple[dict[str, _File], str]:
     """Read the page's files; return them by name, and the version of the assets, which the HTML's addresses contain."""
+    found: dict[str, _File] = {}
     contents = _contents(files("araclip.server") / "web")
     assets = b"".join(name.encode() + data for name, data in sorted(contents.items()) if name.startswith(_ASSETS))
     version = f"{hashlib.sha256(assets).hexdigest()[:12]}/"
     for name, data in contents.items():
         if name.endswith(".html"):
-            contents[name] = data.replace(b'="assets/', f'="{_ASSETS}{version}'.encode())
-    return {name: _file(name, data) for name, data in contents.items()}, version
+            data = data.replace(b'="assets/', f'="{_ASSETS}{version}'.encode())  # noqa: PLW2901
+        kind = _TYPES.get(name[name.rfind(".") :]) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        etag = f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
+        found[name] = _File(data, gzip.compress(data, 9, mtime=0), kind, etag)
+    return found, version
 
 
 def router() -> APIRouter:

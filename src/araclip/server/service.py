@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,16 +105,12 @@ class Service:
         if self.indexing and settings.index:
             self.indexing.start()
         await self.texts.rows(["قطة"])
-        await self.in_thread(self._interpret_both_scripts)
+        for query in ("2otta", "قطه سودا"):  # loads the tables for both scripts (0.1 s): no user has to wait for them
+            await self.in_thread(partial(self.interpreter.interpret, query))
         await self.in_thread(self.gallery.overview)
         await self.in_thread(self._prepare_timeline)
-        self._announce(self.gallery.snapshot)
+        self.announce()
         self.ready = True
-
-    def _interpret_both_scripts(self) -> None:
-        """Load the tables for queries in Arabic and Latin letters (0.1 s), so that no user has to wait for them."""
-        for query in ("2otta", "قطه سودا"):
-            self.interpreter.interpret(query)
 
     @property
     def why_not_hide(self) -> tuple[str, str] | None:
@@ -169,7 +166,8 @@ class Service:
 
     def announce(self) -> None:
         """Send the listeners of events the generation (the token of the last commit) that searches now see."""
-        self._announce(self.gallery.snapshot)
+        snapshot = self.gallery.snapshot
+        self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 
     def _encoder(self, model: str | None) -> Encoder:
         """Load the model with this name; None loads the model that the gallery was made with."""
@@ -191,19 +189,16 @@ class Service:
         self.model = model
         self.texts.forget()
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
-        self._changed(self.gallery.snapshot)
+        self._changed()
 
-    def _changed(self, snapshot: Snapshot) -> None:
-        self._announce(snapshot)
+    def _changed(self, _: Snapshot | None = None) -> None:
+        self.announce()
         self._prepare_timeline()
 
     def _prepare_timeline(self) -> None:
         """Compute the timeline of a gallery in a folder now, so that the page's next visitor does not wait for it."""
         if isinstance(self.settings.gallery, Path):
             self.gallery.timeline(Filters())
-
-    def _announce(self, snapshot: Snapshot) -> None:
-        self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 
     def _add_gauges(self) -> None:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (

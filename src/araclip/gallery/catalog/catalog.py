@@ -39,7 +39,6 @@ from araclip.gallery.catalog.records import (
     read_metadata,
     signed,
 )
-from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -215,7 +214,7 @@ class Catalog(Store):
         self.check_current()
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
-            with connection.transaction(self.connection):
+            with self.connection.transaction():
                 self.connection.execute(schema.HIDDEN_GONE)  # creates a table that older galleries of this schema lack
                 yield
                 full_text.index_changed(self.connection)
@@ -245,7 +244,7 @@ class Catalog(Store):
         """Copy the write-ahead log into the catalogue, after a write."""
         known = seal.is_known(self.path)
         with self.own_errors():
-            connection.checkpoint(self.connection)
+            self.connection.checkpoint()
         seal.write(self.path, self.meta("generation"), known=known)
 
     def copy_to(self, path: Path) -> None:
@@ -256,7 +255,7 @@ class Catalog(Store):
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        with self.own_errors(), connection.snapshot(self.connection):
+        with self.own_errors(), self.connection.snapshot():
             yield
 
     @contextmanager
@@ -538,14 +537,6 @@ class Catalog(Store):
             paths[content].append(os.fsdecode(raw))
         return paths
 
-    def check_loose(self, content: int) -> None:
-        """Raise GalleryCorrupt unless this picture, for which the caller found no path, is listed in `loose`.
-
-        A picture that lost its last path because its files were removed is listed there; otherwise, rows are damaged.
-        """
-        if not self.rows("SELECT 1 FROM loose WHERE content = ?", (content,)):
-            raise self.damaged(f"the rows of picture {content} cannot be found")
-
     # ------------------------------------------------------------------ texts and marks
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
@@ -595,7 +586,7 @@ class Catalog(Store):
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
         """Return the picture at each path, with that path as its only copy; unknown paths are left out."""
-        rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", _raw(paths))
+        rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", list(map(os.fsencode, paths)))
         return {os.fsdecode(row[-3]): _record([row]) for row in rows}
 
     def newest(self, count: int) -> list[str]:
@@ -679,7 +670,17 @@ class Catalog(Store):
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
     def _hide(self, contents: Sequence[int], hide: bool) -> int:
-        return photos.set_hidden(self.connection, contents, hide)
+        changed = 0
+        for content in contents:
+            known = self.rows("SELECT 1 FROM contents WHERE id = ?", (content,))
+            if known and bool(self._first("SELECT hidden <> 0 FROM photos WHERE content = ?", content)) != hide:
+                self.change(
+                    "INSERT INTO photos (content, hidden) VALUES (?, ?) "
+                    "ON CONFLICT (content) DO UPDATE SET hidden = excluded.hidden",
+                    (content, int(hide)),
+                )
+                changed += 1
+        return changed
 
     def has_more_than(self, count: int) -> bool:
         """True if the catalogue has more than `count` pictures; faster than counting them all."""
@@ -730,7 +731,7 @@ class Catalog(Store):
         lines = []
         with self.own_errors():
             try:
-                with connection.snapshot(self.connection):
+                with self.connection.snapshot():
                     checked = self.connection.execute("PRAGMA integrity_check")
                     lines += [f"SQLite reports: {line}" for (line,) in checked if line != "ok"]
                     loose = self.connection.execute("PRAGMA foreign_key_check")
@@ -740,11 +741,6 @@ class Catalog(Store):
                     raise
                 lines.append(connection.reason_of(error))
         return lines
-
-    def damaged_rows(self) -> Iterator[tuple[str, Any]]:
-        """Yield the table and the key of each row that is stored on a damaged page."""
-        with self.own_errors():
-            yield from damaged_keys(self.path)
 
 
 class CatalogPool:
@@ -793,7 +789,3 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
 
 def _json(metadata: Mapping[str, Any]) -> str:
     return json.dumps(dict(metadata), ensure_ascii=False)
-
-
-def _raw(paths: Sequence[str]) -> list[bytes]:
-    return [os.fsencode(path) for path in paths]

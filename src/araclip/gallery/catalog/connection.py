@@ -12,7 +12,7 @@ use that file but not create it. While the log is empty, such a user's connectio
 transaction, raises OwnerBusy.
 
 Threads may share a connection: each statement has the connection to itself until its rows are fetched, and each
-transaction until its end (`alone`). Otherwise another thread could see uncommitted changes, or begin a transaction
+transaction until its end. Otherwise another thread could see uncommitted changes, or begin a transaction
 inside this one.
 """
 
@@ -21,7 +21,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -143,14 +143,38 @@ class Connection:
         with target.backup("main", self._db, "main") as copying:
             copying.step()
 
-    @property
-    def in_transaction(self) -> bool:
-        """True if a transaction is open on this connection."""
-        return self._db.in_transaction
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Run a `with` block as a transaction: committed at the end of the block, rolled back if the block raises."""
+        with self._lock:
+            self.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(apsw.Error):  # if the disk is full, SQLite has already rolled back
+                    self.execute("ROLLBACK")
+                raise
 
-    def alone(self) -> AbstractContextManager[object]:
-        """Make other threads' statements wait until the end of a `with` block whose statements belong together."""
-        return self._lock
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Run a `with` block as a read transaction: all reads in the block see the same state."""
+        with self._lock:
+            self.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self._db.in_transaction:  # SQLite has already ended the transaction if it read a damaged page
+                    self.execute("ROLLBACK")
+
+    def checkpoint(self) -> None:
+        """Copy the write-ahead log into the catalogue and empty it, unless a reader is active now."""
+        with self._lock:
+            self.execute("PRAGMA busy_timeout = 0")
+            try:
+                self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                self.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
     def close(self) -> None:
         """Close the connection; closing the file's last connection copies the log into the file."""
@@ -237,45 +261,6 @@ def may_write(path: Path) -> bool:
     then belong to this user, and the owner could no longer write.
     """
     return os.access(path.parent, os.W_OK | os.X_OK) and (os.access(path, os.W_OK) or not path.exists())
-
-
-# ------------------------------------------------------------------ transactions
-
-
-@contextmanager
-def transaction(database: Connection, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """Run a `with` block as a transaction: committed at the end of the block, rolled back if the block raises."""
-    with database.alone():
-        database.execute(f"BEGIN {kind}")
-        try:
-            yield
-            database.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(apsw.Error):  # if the disk is full, SQLite has already rolled back
-                database.execute("ROLLBACK")
-            raise
-
-
-@contextmanager
-def snapshot(database: Connection) -> Iterator[None]:
-    """Run a `with` block as a read transaction: all reads in the block see the same state."""
-    with database.alone():
-        database.execute("BEGIN")
-        try:
-            yield
-        finally:
-            if database.in_transaction:  # SQLite has already ended the transaction if it read a damaged page
-                database.execute("ROLLBACK")
-
-
-def checkpoint(database: Connection) -> None:
-    """Copy the write-ahead log into the catalogue and empty it, unless a reader is active now."""
-    with database.alone():
-        database.execute("PRAGMA busy_timeout = 0")
-        try:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        finally:
-            database.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 # ------------------------------------------------------------------ errors

@@ -49,6 +49,11 @@ FILTER_NAMES = (
     "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
     "hidden and meta.KEY"
 )
+# filters with few values: the field that each sets, and what each value means for it
+_CHOICES: dict[str, tuple[str, dict[str, bool | None]]] = {
+    "hidden": ("hidden", {"yes": True, "no": False, "any": None}),
+    "scenes": ("every_scene", {"all": True, "best": False}),
+}
 _FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 Values = tuple[Any, ...]
@@ -113,8 +118,11 @@ class Filters:
     def __post_init__(self) -> None:
         self._check_types()
         for name in ("captured_from", "captured_to", "added_from", "added_to"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, date_of(name, getattr(self, name)))
+            if (given := getattr(self, name)) is not None:
+                date = normalize(str(given)[:80]).replace(" ", "T")
+                if not _DATE.fullmatch(date):
+                    raise InputError(message("date", name=name, given=str(given)))
+                object.__setattr__(self, name, date)
         formats = (self.formats,) if isinstance(self.formats, str) else self.formats
         object.__setattr__(self, "formats", tuple(map(format_of, formats)))
         object.__setattr__(self, "months", numbers_of("months", self.months, 12, "month=6,7,8"))
@@ -136,7 +144,10 @@ class Filters:
             raise InputError(message("size range", first=self.min_size, last=self.max_size))
 
     def _check_types(self) -> None:
-        check_paths(self.folder, self.below, self.folder_name)
+        for path in (self.folder, self.below, self.folder_name):
+            for each in path if isinstance(path, tuple) else (path,):
+                if each is not None:
+                    text_path(each)
         if self.orientation is not None:
             check_text("orientation", self.orientation)
         if not (self.hidden is None or isinstance(self.hidden, bool)):
@@ -186,10 +197,11 @@ class Filters:
                 fields[f"{key}s"] = tuple(part.strip() for part in normalize(value[:120]).split(","))
             elif key == "format":
                 fields["formats"] = tuple(name.strip() for name in value.split(","))
-            elif key == "hidden":
-                fields["hidden"] = hidden_of(value)
-            elif key == "scenes":
-                fields["every_scene"] = scenes_of(value)
+            elif key in _CHOICES:
+                name, choices = _CHOICES[key]
+                if value.lower() not in choices:
+                    raise InputError(message(key, given=value))
+                fields[name] = choices[value.lower()]
             elif key in ("folder", "orientation", "kind", "near", *WORDS):
                 fields[key] = value
             elif key.startswith("meta.") and key != "meta.":
@@ -222,7 +234,7 @@ class Filters:
         named = ("orientation", "kind", *WORDS)
         values |= {name: getattr(self, name) for name in named if getattr(self, name) is not None}
         if self.near is not None:
-            values["near"] = near_text(self.near)
+            values["near"] = "{},{},{}m".format(*(f"{part:.7f}".rstrip("0").rstrip(".") for part in self.near))
         values |= {"scenes": "all"} if self.every_scene else {}
         values |= {"hidden": "any" if self.hidden is None else "yes"} if self.hidden is not False else {}
         return [f"{key}={value}" for key, value in values.items()]
@@ -339,14 +351,6 @@ def _around(latitude: float, longitude: float, metres: float) -> Part:
 # ------------------------------------------------------------------ values as people type them
 
 
-def date_of(name: str, text: str) -> str:
-    """Check and normalise a date, such as 2023 or 2023-05-01; raise InputError (naming the field) for other texts."""
-    date = normalize(str(text)[:80]).replace(" ", "T")
-    if not _DATE.fullmatch(date):
-        raise InputError(message("date", name=name, given=str(text)))
-    return date
-
-
 def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
     """Return one or several given numbers from 1 to `most`, without repetition; raise InputError for anything else."""
     numbers = (given,) if isinstance(given, int | str) else given
@@ -365,15 +369,6 @@ def ends_of(text: str) -> tuple[str | None, str | None]:
     return (first or None, last or None) if dots else (first, first)
 
 
-def hidden_of(text: str) -> bool | None:
-    """Parse the value of `hidden`: "yes" is True (only hidden pictures), "no" False (only visible ones), "any" None
-    (both). Raise InputError for other texts."""
-    choices = {"yes": True, "no": False, "any": None}
-    if text.lower() not in choices:
-        raise InputError(message("hidden", given=text))
-    return choices[text.lower()]
-
-
 def near_of(given: object) -> tuple[float, float, float]:
     """Return latitude and longitude in degrees and a distance in metres, from "24.7,46.7,10km" or three numbers.
 
@@ -385,7 +380,11 @@ def near_of(given: object) -> tuple[float, float, float]:
         if not match:
             raise InputError(message("near form", given=given))
         parts = [float(match[1]), float(match[2]), float(match[3]) * _METRES[match[4].lower()]]
-    elif isinstance(given, list | tuple) and len(given) == 3 and all(_is_number(part) for part in given):
+    elif (
+        isinstance(given, list | tuple)
+        and len(given) == 3
+        and all(isinstance(part, int | float) and not isinstance(part, bool) for part in given)
+    ):
         parts = [float(part) for part in given]
     else:
         raise InputError(f"near is {given!r:.80}; pass (latitude, longitude, metres), as in (24.7, 46.7, 10_000).")
@@ -397,16 +396,6 @@ def near_of(given: object) -> tuple[float, float, float]:
     return latitude, longitude, metres
 
 
-def near_text(near: tuple[float, float, float]) -> str:
-    """Write latitude, longitude and a distance in metres as the text that `near_of` parses."""
-    latitude, longitude, metres = (f"{part:.7f}".rstrip("0").rstrip(".") for part in near)
-    return f"{latitude},{longitude},{metres}m"
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def words_wanted(name: str, value: object) -> str:
     """Check and normalise a text whose words are looked for; raise InputError if it has none, or is too long."""
     check_text(name, value)
@@ -416,17 +405,6 @@ def words_wanted(name: str, value: object) -> str:
     if not tokens(text) and not (name == "name" and is_glob(text)):
         raise InputError(message("words", name=name, given=str(value)))
     return text
-
-
-def scenes_of(text: str) -> bool:
-    """Parse the value of `scenes`: "all" is True (every scene of a video), "best" False (only the best scene).
-
-    Raises:
-        InputError: another text.
-    """
-    if text.lower() not in ("all", "best"):
-        raise InputError(message("scenes", given=text))
-    return text.lower() == "all"
 
 
 def bytes_of(text: str) -> int:
@@ -463,14 +441,6 @@ def metadata_wanted(given: object) -> dict[str, str]:
         if not isinstance(value, int | float):
             check_text(f"metadata {key}", value)
     return {key: written(value) for key, value in given.items()}
-
-
-def check_paths(*paths: str | os.PathLike[str] | tuple[str, ...] | None) -> None:
-    """Raise InputError unless each argument is a path, a tuple of paths, or None."""
-    for path in paths:
-        for each in path if isinstance(path, tuple) else (path,):
-            if each is not None:
-                text_path(each)
 
 
 def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:

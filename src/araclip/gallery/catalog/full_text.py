@@ -15,7 +15,7 @@ from araclip.core.display import shown
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.pictures.video.scenes import file_of
-from araclip.text.words import WORDS_VERSION, Forms, forms, has_humps
+from araclip.text.words import WORDS_VERSION, forms, has_humps
 
 FIELDS = ("names", "metadata", "captions", "ocr")
 # how many folders above a file give their names to its texts; folders further up hold everything, so tell nothing
@@ -35,7 +35,11 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
             found["names"] += names_of(path)
-        found["metadata"] += metadata_texts(about)
+        for value in about.values():
+            members: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
+            found["metadata"] += [
+                str(each) for each in members if isinstance(each, str | int | float) and not isinstance(each, bool)
+            ]
         found["captions"] += filter(None, (embedded, sidecar))
         found["ocr"] += filter(None, (seen,))
     return {field: list(dict.fromkeys(filter(None, texts))) if texts else [] for field, texts in found.items()}
@@ -54,33 +58,22 @@ def _folder_names(folder: str) -> tuple[str, ...]:
     return tuple(shown(each.name) for each in (path, *path.parents) if each.name)[:FOLDERS]
 
 
-def metadata_texts(about: Mapping[str, object]) -> list[str]:
-    """Return the texts and numbers among the values of metadata, as texts."""
-    found: list[str] = []
-    for value in about.values():
-        members: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
-        found += [str(each) for each in members if isinstance(each, str | int | float) and not isinstance(each, bool)]
-    return found
-
-
 def documents_of(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
     """Yield the id and the texts by field of each given picture; pictures without a path are left out."""
     for start in range(0, len(ids), _AT_ONCE):
-        yield from _documents(database, ids[start : start + _AT_ONCE])
-
-
-def _documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
-    rows = database.execute(
-        "SELECT files.content, files.path, metadata, ifnull(sidecars.text, ''), ifnull(caption, ''), ifnull(ocr, '') "
-        "FROM files LEFT JOIN sidecars ON sidecars.path = files.path LEFT JOIN texts ON texts.content = files.content "
-        f"WHERE files.content IN ({_marks(ids)}) ORDER BY files.content, files.path",
-        ids,
-    )
-    by_content: dict[int, list[tuple[str, dict[str, object], str, str, str]]] = {}
-    for content, path, metadata, sidecar, caption, ocr in rows:
-        by_content.setdefault(content, []).append((os.fsdecode(path), read_metadata(metadata), sidecar, caption, ocr))
-    for content, parts in by_content.items():
-        yield content, document(parts)
+        some = ids[start : start + _AT_ONCE]
+        rows = database.execute(
+            "SELECT files.content, files.path, metadata, ifnull(sidecars.text, ''), ifnull(caption, ''), "
+            "ifnull(ocr, '') FROM files LEFT JOIN sidecars ON sidecars.path = files.path "
+            "LEFT JOIN texts ON texts.content = files.content "
+            f"WHERE files.content IN ({', '.join('?' * len(some))}) ORDER BY files.content, files.path",
+            some,
+        )
+        found: dict[int, list[tuple[str, dict[str, object], str, str, str]]] = {}
+        for content, path, metadata, sidecar, caption, ocr in rows:
+            found.setdefault(content, []).append((os.fsdecode(path), read_metadata(metadata), sidecar, caption, ocr))
+        for content, parts in found.items():
+            yield content, document(parts)
 
 
 # ------------------------------------------------------------------ indexing
@@ -98,19 +91,14 @@ def index_changed(database: Connection) -> None:
         database.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (_VERSION, WORDS_VERSION))
     changed = f"SELECT content FROM unworded ORDER BY content LIMIT {_AT_ONCE}"
     while ids := [content for (content,) in database.execute(changed)]:
-        _index(database, ids)
-
-
-def _index(database: Connection, ids: Sequence[int]) -> None:
-    marks = _marks(ids)
-    for table in ("words", "parts"):
-        database.execute(f"DELETE FROM {table} WHERE rowid IN ({marks})", ids)
-    database.execute(f"DELETE FROM unworded WHERE content IN ({marks})", ids)
-    rows = [(content, *forms_of(about)) for content, about in _documents(database, ids)]
-    rows = [row for row in rows if any(row[1])]
-    put = "INSERT INTO words (rowid, names, metadata, captions, ocr) VALUES (?, ?, ?, ?, ?)"
-    database.change_each(put, [(content, *stems) for content, stems, _ in rows])
-    database.change_each("INSERT INTO parts (rowid, folded) VALUES (?, ?)", [(row[0], row[2]) for row in rows])
+        marks = ", ".join("?" * len(ids))
+        for table, key in (("words", "rowid"), ("parts", "rowid"), ("unworded", "content")):
+            database.execute(f"DELETE FROM {table} WHERE {key} IN ({marks})", ids)
+        indexed = [(content, *forms_of(about)) for content, about in documents_of(database, ids)]
+        indexed = [row for row in indexed if any(row[1])]
+        put = "INSERT INTO words (rowid, names, metadata, captions, ocr) VALUES (?, ?, ?, ?, ?)"
+        database.change_each(put, [(content, *stems) for content, stems, _ in indexed])
+        database.change_each("INSERT INTO parts (rowid, folded) VALUES (?, ?)", [(row[0], row[2]) for row in indexed])
 
 
 def forms_of(about: Document) -> tuple[list[str], str]:
@@ -119,7 +107,7 @@ def forms_of(about: Document) -> tuple[list[str], str]:
     for field in FIELDS:
         of_field = []
         for text in about.get(field, ()):
-            stem, words = _name_forms(text) if field == "names" else _text_forms(text)
+            stem, words = _name_forms(text) if field == "names" else _joined_forms(text)
             if stem:
                 of_field.append(stem)
                 folded |= words
@@ -127,21 +115,14 @@ def forms_of(about: Document) -> tuple[list[str], str]:
     return stems, " ".join(folded)
 
 
-def _text_forms(text: str) -> tuple[str, dict[str, None]]:
-    """Return the stems of a text, joined by spaces, and its folded words, each once."""
-    return _joined(read := forms(text), read)
+def _joined_forms(text: str, *, humps: bool = False) -> tuple[str, dict[str, None]]:
+    """Return the stems of a text, joined by spaces, and its folded words, each once; with `humps`, CamelCase has two
+    stems."""
+    read = forms(text)
+    stems = forms(text, names=True) if humps else read
+    return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in read])
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096)  # because pictures share the names of their folders
 def _name_forms(name: str) -> tuple[str, dict[str, None]]:
-    """Like `_text_forms`, but CamelCase gives two stems. Cached, because pictures share the names of their folders."""
-    read = forms(name)
-    return _joined(forms(name, names=True) if has_humps(name) else read, read)
-
-
-def _joined(stems: Forms, folded: Forms) -> tuple[str, dict[str, None]]:
-    return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in folded])
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))
+    return _joined_forms(name, humps=has_humps(name))

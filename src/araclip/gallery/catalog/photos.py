@@ -8,7 +8,6 @@ The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
 
 import os
-from collections.abc import Iterable
 
 from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.matching import date_in_names
@@ -91,19 +90,3 @@ DERIVED = {
     "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),
 }
-
-
-def set_hidden(database: Connection, contents: Iterable[int], hidden: bool) -> int:
-    """Hide pictures from results, or show them again; return the number changed."""
-    changed = 0
-    for content in contents:
-        known = database.execute("SELECT 1 FROM contents WHERE id = ?", (content,))
-        now = database.execute("SELECT hidden <> 0 FROM photos WHERE content = ?", (content,))
-        if known and bool(now and now[0][0]) != hidden:
-            database.execute(
-                "INSERT INTO photos (content, hidden) VALUES (?, ?) "
-                "ON CONFLICT (content) DO UPDATE SET hidden = excluded.hidden",
-                (content, int(hidden)),
-            )
-            changed += 1
-    return changed

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,9 +220,9 @@ def _storable(value: object) -> str:
 # ------------------------------------------------------------------ values as both stores write them
 
 
-def now() -> str:
-    """Return the current time (UTC), written as in `contents.added`."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def now(*, before: timedelta = timedelta(0)) -> str:
+    """Return the current time (UTC), or a time so long before it, written as in `contents.added`."""
+    return (datetime.now(UTC) - before).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def signed(phash: int) -> int:

@@ -27,7 +27,7 @@ from araclip.core import atomic
 from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
-from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors, transaction
+from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -100,18 +100,23 @@ def _unchecked(path: Path) -> apsw.Connection:
 
 def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     """Read a catalogue file; return the rows of each table, and the keys of the rows on damaged pages."""
-    with _unreadable(source), own_errors(source, writing=True), _temporary(source) as copy:
-        with closing(_unchecked(source)) as database:
-            number = int(next(database.execute("PRAGMA user_version"))[0])
-            with (
-                closing(opened(copy, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as target,
-                target.backup("main", database, "main") as copying,
-            ):
-                copying.step()
-        layout = schema.stored_columns(number)
-        _write_schema(copy, layout, _root_pages(copy, layout))
-        tables = {table: _rows(copy, table, names) for table, names in layout.items()}
-        return tables, {table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()}
+    writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+    try:
+        with own_errors(source, writing=True), _temporary(source) as copy:
+            with closing(_unchecked(source)) as database:
+                number = int(next(database.execute("PRAGMA user_version"))[0])
+                with (
+                    closing(opened(copy, writable, checksums=False)) as target,
+                    target.backup("main", database, "main") as copying,
+                ):
+                    copying.step()
+            layout = schema.stored_columns(number)
+            _write_schema(copy, layout, _root_pages(copy, layout))
+            tables = {table: _rows(copy, table, names) for table, names in layout.items()}
+            keys = {table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()}
+            return tables, keys
+    except GalleryCorrupt as error:
+        raise _lost(source) from error
 
 
 @contextlib.contextmanager
@@ -123,14 +128,6 @@ def _temporary(source: Path) -> Iterator[Path]:
     finally:
         for suffix in ("", "-journal", "-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _unreadable(source: Path) -> Iterator[None]:
-    try:
-        yield
-    except GalleryCorrupt as error:
-        raise _lost(source) from error
 
 
 def _lost(source: Path) -> GalleryCorrupt:
@@ -379,13 +376,12 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
         database.execute("PRAGMA journal_mode = MEMORY")
         schema.create(database, meta)
         refused = set[Key]()
-        with transaction(database):
+        with database.transaction():
             for table, rows in tables.items():
                 for row in rows.values() if table != "meta" else ():
                     try:
-                        database.execute(
-                            f"INSERT INTO {table} ({', '.join(row)}) VALUES ({_marks(row)})", [*row.values()]
-                        )
+                        marks = ", ".join("?" * len(row))
+                        database.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", [*row.values()])
                     # leave out a damaged row: a value has a wrong type, or a key comes twice
                     except (apsw.ConstraintError, apsw.MismatchError):
                         refused.add(row[KEYS[table]])
@@ -395,10 +391,6 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
             database.execute("INSERT OR IGNORE INTO unworded SELECT DISTINCT content FROM files")
             full_text.index_changed(database)
             database.execute("UPDATE commits SET number = (SELECT ifnull(max(number), 0) FROM changes)")
-
-
-def _marks(values: Any) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _set_aside(path: Path) -> None:

@@ -6,7 +6,6 @@ holds the stored pixels of pictures without a file.
 """
 
 import re
-from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,6 @@ from araclip.gallery.catalog.connection import (
     damaged,
     may_write,
     own_errors,
-    transaction,
 )
 from araclip.gallery.catalog.writer_lock import writer_lock
 
@@ -136,15 +134,6 @@ _CHECKSUMS_BEFORE = {
 }  # fmt: skip
 
 
-def _unworded_triggers() -> Iterator[str]:
-    for number, (event, content) in enumerate(_UNWORDED_BY.items()):
-        yield (
-            f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
-            f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
-            f"BEGIN INSERT INTO unworded VALUES ({content}); END"
-        )
-
-
 def is_gallery(folder: Path) -> bool:
     """True if the folder holds a gallery, sound or damaged."""
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
@@ -189,7 +178,7 @@ def _restored_half(folder: Path) -> str:
 
 def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
-    with transaction(database):  # two processes may create the file at once: the second finds the tables
+    with database.transaction():  # two processes may create the file at once: the second finds the tables
         if not _has_tables(database):
             _create_rows(database)
             _create_derived(database)
@@ -205,8 +194,12 @@ def _create_rows(database: Connection) -> None:
 
 def _create_derived(database: Connection) -> None:
     database.execute(_DERIVED)
-    for trigger in _unworded_triggers():
-        database.execute(trigger)
+    for number, (event, content) in enumerate(_UNWORDED_BY.items()):
+        database.execute(
+            f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
+            f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
+            f"BEGIN INSERT INTO unworded VALUES ({content}); END"
+        )
 
 
 def check_number(database: Connection, path: Path) -> bool:
@@ -271,7 +264,7 @@ def _write_migrated(path: Path, before: Path) -> None:
         # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
-        with transaction(database):
+        with database.transaction():
             _create_rows(database)
             for table, names in columns().items():
                 if table == "hidden_gone":  # the previous schema lacks this table: nothing to copy

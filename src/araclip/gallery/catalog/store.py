@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from araclip.gallery.catalog.records import (
     PictureRecord,
     RecordedModel,
     after,
+    now,
     read_metadata,
 )
 from araclip.models.encoder_base import Encoder
@@ -324,18 +325,15 @@ class Store(ABC):
 
         Reads every path.
         """
-        return Overview(self.counts()[0], self.formats(), self._folders(), self.span("taken"))
-
-    def _folders(self) -> dict[str, int]:
-        """Count the files in folders of each name; files of hidden pictures are not counted."""
         prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
-        found: Counter[str] = Counter()
+        folders: Counter[str] = Counter()  # files of hidden pictures are not counted
         for (raw,) in self.rows(f"SELECT path FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"):
             path = os.fsencode(file_of(os.fsdecode(raw))) if mark in raw else raw
             if path != before and not raw.startswith(prefix):
-                found[os.fsdecode(os.path.basename(os.path.dirname(path)))] += 1  # noqa: PTH119, PTH120  (may not be UTF-8)
+                name = os.path.basename(os.path.dirname(path))  # noqa: PTH119, PTH120  (may not be UTF-8)
+                folders[os.fsdecode(name)] += 1
             before = path
-        return dict(found)
+        return Overview(self.counts()[0], self.formats(), dict(folders), self.span("taken"))
 
     # ------------------------------------------------------------------ browsing without a query
 
@@ -391,7 +389,7 @@ class Store(ABC):
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
             f"ON id = content WHERE path = ? AND content IN ({self.hidden}) "
             "ON CONFLICT (path) DO UPDATE SET hash = excluded.hash, gone_at = excluded.gone_at",
-            (_text(datetime.now(UTC)), raw),
+            (now(), raw),
         )
 
     def _hide_again(self, raw: bytes, content: int) -> None:
@@ -405,7 +403,7 @@ class Store(ABC):
         before = self.rows(
             f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({self.hidden}) "
             "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
-            (first, last, content, first, last, _text(datetime.now(UTC) - SUCCESSOR_WITHIN)),
+            (first, last, content, first, last, now(before=SUCCESSOR_WITHIN)),
         )
         if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before) or self.rows(
             f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
@@ -417,7 +415,3 @@ class Store(ABC):
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:
     """Convert rows of (path as bytes, size, time of change) to files, by their paths."""
     return {(path := os.fsdecode(raw)): File(path, size, changed) for raw, size, changed in rows}
-
-
-def _text(time: datetime) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S")

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,10 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, StoredVectors]], e
             file.write(raw)
             file.write(codes)
             checks = [check, zlib.crc32(raw), zlib.crc32(codes)]
-            _write_header(file, {"rows": len(numbers), "width": width, "codes": len(codes), "crc32": checks, **about})
+            header = {"rows": len(numbers), "width": width, "codes": len(codes), "crc32": checks, **about}
+            text = json.dumps(header).encode()
+            file.seek(0)
+            file.write((MAGIC + b"%08x " % zlib.crc32(text) + text).ljust(HEADER))
 
     atomic.write(path, fill)
 
@@ -110,12 +113,6 @@ def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
 def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
     """Return the sizes in bytes of an index file's header, vectors, ids and codes, as the header `about` says."""
     return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
-
-
-def _write_header(file: BinaryIO, about: dict[str, Any]) -> None:
-    text = json.dumps(about).encode()
-    file.seek(0)
-    file.write((MAGIC + b"%08x " % zlib.crc32(text) + text).ljust(HEADER))
 
 
 def _header(raw: bytes) -> dict[str, Any] | None:

@@ -120,7 +120,8 @@ class _Scan:
         import faiss
 
         width = vectors.shape[1]
-        rotation = random_rotation(width)
+        # random but fixed; it spreads the variance evenly over the dimensions
+        rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))[0].astype(np.float32)
         training = vectors[:: len(vectors) // TRAINED_ON + 1].astype(np.float32) @ rotation
 
         def encode(some: NDArray[np.int64]) -> "faiss.IndexRaBitQFastScan":
@@ -189,17 +190,15 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], t
 def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, Any]:
     """Choose how many candidates to re-rank (the depth) by every second text; measure the recall by the other texts."""
     nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
-    reached = np.stack([_depths(scan, text, rows) for text, rows in zip(texts, nearest, strict=True)])
+    ranks = []  # for each text, the ranks of its nearest rows in the order of the codes' estimates
+    for text, wanted in zip(texts, nearest, strict=True):
+        rows, _, _ = scan.search(text, MAX_DEPTH)
+        same = rows[:, None] == wanted
+        ranks.append(np.where(same.any(axis=0), same.argmax(axis=0), 2 * MAX_DEPTH))
+    reached = np.stack(ranks)
     enough = np.percentile(reached[::2], DEPTH_PERCENTILE) * DEPTH_FACTOR
     depth = int(min(max(enough, MIN_DEPTH), MAX_DEPTH))
     return {"depth": depth, "recall": float((reached[1::2] < depth).mean()), "texts": len(reached[1::2])}
-
-
-def _depths(scan: _Scan, text: Vectors, nearest: Ids) -> NDArray[np.int64]:
-    """Return the rank that each of the nearest rows has in the order of the codes' estimates."""
-    rows, _, _ = scan.search(text, MAX_DEPTH)
-    same = rows[:, None] == nearest
-    return np.where(same.any(axis=0), same.argmax(axis=0), 2 * MAX_DEPTH)
 
 
 def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
@@ -222,9 +221,3 @@ def joined(one: Found, other: Found, k: int) -> Found:
     ids, scores = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
     order = np.lexsort((ids, -scores))[:k]
     return ids[order], scores[order]
-
-
-def random_rotation(width: int) -> Vectors:
-    """Return a random but fixed rotation (D, D); it spreads the variance evenly over the dimensions."""
-    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))
-    return rotation.astype(np.float32)

@@ -113,7 +113,7 @@ class ScanIndex:
 
     @classmethod
     def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
-        path = _path(frozen)
+        path = frozen.folder / f"scan-{frozen.generation}.faiss"
         # if the file cannot be written (read-only or full disk), the exact index below is used
         with contextlib.suppress(OSError):
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
@@ -252,10 +252,6 @@ def _width(catalog: Catalog) -> int:
 
 def _nothing(catalog: Catalog) -> Exact:
     return Exact(np.empty(0, np.int64), np.empty((0, _width(catalog)), np.float16))
-
-
-def _path(catalog: Catalog) -> Path:
-    return catalog.folder / f"scan-{catalog.generation}.faiss"
 
 
 def _generation(path: Path) -> str:

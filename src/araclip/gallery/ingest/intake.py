@@ -34,7 +34,7 @@ from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.pictures import phash
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.pictures.images import map_ahead, open_file, opened, square, squares_ahead
+from araclip.pictures.images import encoded, map_ahead, open_file, opened, square, squares_ahead
 from araclip.pictures.limits import READING
 from araclip.pictures.video.decoder import pictures_at, still
 from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
@@ -86,7 +86,10 @@ class LoadedPicture:
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Read one picture; decode it unless its hash is in `known`."""
     if isinstance(source, Image.Image):
-        return _in_memory(source, transform)
+        with opened(source) as (image, facts):
+            digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
+            pixels = _as_jpeg(image)
+            return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         # Decode even if the hash is known, because the known file may vanish while stored pixels stay.
@@ -104,21 +107,17 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
                 f"{file.path}: {file.size / 1e9:.1f} GB, the limit is {MAX_BYTES / 1e9:.0f} GB. Save a smaller copy."
             )
         with READING.hold(file.size):
-            return _from_file(file, stream, known, transform)
-
-
-def _from_file(file: File, stream: BufferedReader, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Hash and decode a picture file.
-
-    A small file is read into memory once, so that hash and pixels come from the same bytes. A large file is read twice,
-    and refused if somebody wrote to it in between.
-    """
-    if file.size <= WHOLE:
-        return _from_bytes(file, io.BytesIO(_whole(stream, file.size)), known, transform)
-    loaded = _from_bytes(file, stream, known, transform)
-    if loaded.decoded and File.of(file.path, os.fstat(stream.fileno())) != file:
-        raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
-    return loaded
+            if file.size <= WHOLE:  # read into memory once, so that hash and pixels come from the same bytes
+                # The first read asks for one byte more, to notice a longer file; asking for many more takes 0.1 ms to
+                # reserve memory.
+                data = stream.read(file.size + 1)
+                data += stream.read(WHOLE) if len(data) > file.size else b""
+                return _from_bytes(file, io.BytesIO(data), known, transform)
+            loaded = _from_bytes(file, stream, known, transform)
+        # a large file was read twice, so it is refused if somebody wrote to it in between
+        if loaded.decoded and File.of(file.path, os.fstat(stream.fileno())) != file:
+            raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
+        return loaded
 
 
 def _from_bytes(
@@ -129,22 +128,6 @@ def _from_bytes(
         return LoadedPicture(file, digest, None)
     with opened(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
         return LoadedPicture(file, digest, _decoded(image, facts, transform))
-
-
-def _whole(stream: BufferedReader, size: int) -> bytes:
-    """Read all bytes of a file of about `size` bytes.
-
-    The first read asks for one byte more, to notice a longer file; asking for many more takes 0.1 ms to reserve memory.
-    """
-    data = stream.read(size + 1)
-    return data + stream.read(WHOLE) if len(data) > size else data
-
-
-def _in_memory(source: Image.Image, transform: ImageTransform) -> LoadedPicture:
-    with opened(source) as (image, facts):
-        digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
-        pixels = _as_jpeg(image)
-        return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
 
 
 def _decoded(image: Image.Image, facts: Facts, transform: ImageTransform) -> DecodedPicture:
@@ -159,9 +142,7 @@ def _stored_file(digest: bytes, size: int) -> File:
 def _as_jpeg(image: Image.Image) -> bytes:
     small = image.copy()
     small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
-    written = io.BytesIO()
-    small.save(written, "JPEG", quality=STORED_QUALITY)
-    return written.getvalue()
+    return encoded(small, "JPEG", quality=STORED_QUALITY)
 
 
 def source_of(picture: PictureSource) -> Source:

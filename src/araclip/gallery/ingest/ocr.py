@@ -6,7 +6,6 @@ Results are committed in groups, so a stopped run goes on where it was, and a ki
 
 import io
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -18,7 +17,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.pictures.images import map_ahead, open_image
+from araclip.pictures.images import encoded, map_ahead, open_image
 from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
@@ -56,8 +55,27 @@ def read_pictures(
     waiting = catalog.without_ocr()
     report, done, group, since = Reading(), 0, list[tuple[int, _Seen]](), time.monotonic()
 
-    def look(item: tuple[int, list[str]]) -> _Seen:
-        return _look(*item, catalog, engine, seconds)
+    def look(picture: tuple[int, list[str]]) -> _Seen:
+        content, paths = picture
+        fault = ""
+        for path in paths:
+            scene = scene_of(path)
+            try:
+                if path.startswith(STORED_PREFIX):
+                    source: str | io.BytesIO = io.BytesIO(catalog.stored_pixels(content) or b"")
+                else:
+                    source = io.BytesIO(scene_jpeg(scene)) if scene else path
+                if not looks_like_text(_grey(source)):
+                    return _Seen(NO_TEXT)
+                png = _for_ocr(open_image(source, LONG_SIDE // 2))
+            except (OSError, ImageError) as error:
+                fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
+                continue
+            try:
+                return _Seen(engine.name, engine.read(png, seconds))
+            except OcrFailed as error:
+                return _Seen(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
+        return _Seen(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
 
     def commit() -> None:
         if group:
@@ -87,33 +105,6 @@ def read_pictures(
     return report
 
 
-def _look(content: int, paths: list[str], catalog: Catalog, engine: Engine, seconds: float) -> _Seen:
-    fault = ""
-    for source in _sources(content, paths, catalog):
-        try:
-            scene = scene_of(source) if isinstance(source, str) else None
-            opened = io.BytesIO(scene_jpeg(scene)) if scene else source
-            if not looks_like_text(_grey(opened)):
-                return _Seen(NO_TEXT)
-            picture = _enlarged(open_image(opened, LONG_SIDE // 2))
-        except (OSError, ImageError) as error:
-            fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
-            continue
-        try:
-            return _Seen(engine.name, engine.read(_encoded(picture), seconds))
-        except OcrFailed as error:
-            return _Seen(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
-    return _Seen(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
-
-
-def _sources(content: int, paths: list[str], catalog: Catalog) -> Iterator[str | io.BytesIO]:
-    for path in paths:
-        if path.startswith(STORED_PREFIX):
-            yield io.BytesIO(catalog.stored_pixels(content) or b"")
-        else:
-            yield path
-
-
 def _grey(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """Return a picture as the text detector takes it: grey, at most SIDE pixels a side."""
     picture = open_image(source, SIDE // 2)
@@ -122,17 +113,14 @@ def _grey(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.u
     return np.asarray(picture.convert("L"))
 
 
-def _enlarged(picture: Image.Image) -> Image.Image:
+def _for_ocr(picture: Image.Image) -> bytes:
+    """Return a picture as a grey PNG of the size in which OCR reads letters best."""
     longer = max(picture.size)
     factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
-    return picture if factor == 1 else picture.resize(_scaled(picture, factor), Image.Resampling.BICUBIC)
+    if factor != 1:
+        picture = picture.resize(_scaled(picture, factor), Image.Resampling.BICUBIC)
+    return encoded(picture.convert("L"), "PNG", compress_level=1)
 
 
 def _scaled(picture: Image.Image, factor: float) -> tuple[int, int]:
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
-
-
-def _encoded(picture: Image.Image) -> bytes:
-    written = io.BytesIO()
-    picture.convert("L").save(written, "PNG", compress_level=1)
-    return written.getvalue()

@@ -5,12 +5,9 @@ with the old model continue. A run that was stopped or killed resumes.
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +23,6 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import map_ahead
-
-T = TypeVar("T")
 
 
 def reembed(
@@ -75,58 +70,43 @@ def reembed_store(
         return 0
     waiting = store.without_next_vector(model)
     ((total,),) = store.rows("SELECT count(*) FROM contents")
-    reencoder = Reencoder(model, total, progress or (lambda done, total: None), skip or (lambda line: None))
-    decode = partial(decoded_again, store, model=model)
-    with closing(reencoder.groups(waiting, decode, COMMIT_EVERY)) as groups:
-        for group in groups:
-            store.put_next_vectors(model, group)
-    if reencoder.missing and not forget_missing:
+    progress = progress or (lambda done, total: None)
+    encoded = missing = 0
+    group: list[tuple[int, NDArray[np.uint8]]] = []  # decoded pictures, by their ids
+
+    def commit() -> None:
+        nonlocal encoded
+        vectors: list[NDArray[np.float16]] = []
+        for start in range(0, len(group), ENCODE_BATCH):
+            pixels = np.stack([square for _, square in group[start : start + ENCODE_BATCH]])
+            vectors.extend(pixel_vectors(model, pixels).astype("<f2"))
+        if group:
+            store.put_next_vectors(model, zip((content for content, _ in group), vectors, strict=True))
+        encoded += len(group)
+        group.clear()
+
+    progress(total - len(waiting), total)
+    # closed, because the threads that decode must not outlive the store after Ctrl-C
+    with closing(map_ahead(partial(decoded_again, store, model=model), waiting, model.threads)) as ahead:
+        for done, (content, decoded) in enumerate(ahead, total - len(waiting) + 1):
+            if isinstance(decoded, str):
+                missing += 1
+                if skip:
+                    skip(decoded)
+            else:
+                group.append((content, decoded.pixels))
+            if len(group) == COMMIT_EVERY:
+                commit()
+            progress(done, total)
+        commit()
+    if missing and not forget_missing:
         raise GalleryError(
-            f"{counted(reencoder.missing, 'picture')} of {store.folder} cannot be encoded now, so it keeps the vectors "
+            f"{counted(missing, 'picture')} of {store.folder} cannot be encoded now, so it keeps the vectors "
             f"of {record.label}. Reconnect the drive or run `araclip index` with that model first, then try again (the "
             "new vectors are kept), or forget them with --forget-missing."
         )
     store.switch_model(model)
-    return reencoder.encoded
-
-
-class Reencoder:
-    """Encodes known pictures with another model; counts `encoded` pictures and `missing`, which cannot be decoded."""
-
-    def __init__(self, model: Encoder, total: int, progress: FilesProgress, skip: Skip) -> None:
-        self.encoded = self.missing = 0
-        self._model, self._total, self._progress, self._skip = model, total, progress, skip
-
-    def groups(
-        self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str], size: int
-    ) -> Generator[list[tuple[T, NDArray[np.float16]]], None, None]:
-        """Yield groups of `size` pictures with their vectors (D,). A group is done when the next group is asked for.
-
-        Callers must close the generator: its threads run `decode` ahead, and must not outlive the store after Ctrl-C.
-        """
-        with closing(self._decoded(waiting, decode)) as remaining:
-            while group := list(islice(remaining, size)):
-                vectors: list[NDArray[np.float16]] = []
-                for start in range(0, len(group), ENCODE_BATCH):
-                    pixels = np.stack([one.pixels for _, one in group[start : start + ENCODE_BATCH]])
-                    vectors.extend(pixel_vectors(self._model, pixels).astype("<f2"))
-                yield [(item, vector) for (item, _), vector in zip(group, vectors, strict=True)]
-                self.encoded += len(group)
-
-    def _decoded(
-        self, waiting: Sequence[T], decode: Callable[[T], DecodedPicture | str]
-    ) -> Generator[tuple[T, DecodedPicture], None, None]:
-        done = self._total - len(waiting)
-        self._progress(done, self._total)
-        with closing(map_ahead(decode, waiting, self._model.threads)) as ahead:
-            for item, decoded in ahead:
-                if isinstance(decoded, str):
-                    self.missing += 1
-                    self._skip(decoded)
-                else:
-                    yield item, decoded
-                done += 1
-                self._progress(done, self._total)
+    return encoded
 
 
 def decoded_again(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
@@ -151,24 +131,9 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
     """
     ids = [row[0] for row in store.rows("SELECT id FROM contents ORDER BY id")]
     chosen = [ids[i] for i in sorted({len(ids) * k // SAMPLE for k in range(SAMPLE)})] if ids else []
-    return len(ids), len(ids) * _seconds_each(store, chosen, model)
-
-
-def _seconds_to_encode_noise(model: Encoder) -> float:
-    """Measure the seconds to encode one picture (of noise) here, without decoding."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    pixel_vectors(model, noise[:1])  # loads the model
-    begin, done = time.perf_counter(), 0
-    while done < SAMPLE and time.perf_counter() - begin < MOST_SECONDS:
-        pixel_vectors(model, noise)
-        done += len(noise)
-    return (time.perf_counter() - begin) / done
-
-
-def _seconds_each(store: Store, chosen: list[int], model: Encoder) -> float:
-    size = model.image_size
-    pixel_vectors(model, np.zeros((1, size, size, 3), np.uint8))  # load the model before the clock starts
+    pixel_vectors(model, noise[:1])  # load the model before the clock starts
     begin, done, waiting = time.perf_counter(), 0, []
     with closing(map_ahead(partial(decoded_again, store, model=model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:
@@ -184,4 +149,9 @@ def _seconds_each(store: Store, chosen: list[int], model: Encoder) -> float:
     if waiting:
         pixel_vectors(model, np.stack(waiting))
         done += len(waiting)
-    return (time.perf_counter() - begin) / done if done else _seconds_to_encode_noise(model)
+    if not done:
+        begin = time.perf_counter()
+        while done < SAMPLE and time.perf_counter() - begin < MOST_SECONDS:
+            pixel_vectors(model, noise)
+            done += len(noise)
+    return len(ids), len(ids) * (time.perf_counter() - begin) / done

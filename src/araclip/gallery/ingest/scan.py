@@ -17,7 +17,7 @@ from araclip.pictures.formats import EXTRAS, NOT_READ, SUFFIXES
 from araclip.pictures.images import not_a_file
 from araclip.pictures.video.formats import REMEDY as VIDEO_REMEDY
 from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
-from araclip.pictures.video.formats import can_read, is_video
+from araclip.pictures.video.formats import can_read, is_video, suffix_of
 
 VIDEO = "video"
 _NOT_READ = {suffix: kind for kind, suffixes in NOT_READ.items() for suffix in suffixes}
@@ -29,7 +29,7 @@ def unread_kind(name: str) -> str | None:
     """Return the kind of a picture or video that cannot be read here, by its suffix; None for other files."""
     if is_video(name):
         return None if can_read() else VIDEO
-    suffix = name[name.rfind(".") :].lower() if "." in name else ""
+    suffix = suffix_of(name)
     extra = _OF_EXTRAS.get(suffix)
     return _NOT_READ.get(suffix) if extra is None else None if extra.installed else extra.shown
 
@@ -160,7 +160,7 @@ def why_unreadable(error: OSError) -> str:
 
 
 def _has_picture_suffix(name: str) -> bool:
-    suffix = name[name.rfind(".") :].lower()
+    suffix = suffix_of(name)
     return suffix in SUFFIXES or (suffix in VIDEO_SUFFIXES and can_read())
 
 

@@ -46,9 +46,8 @@ def update(
         with turn():
             catalog.remember_drives(current)
     known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
-    videos = VideoIntake(catalog, model, turn, stored, scenes)
     return _reconcile(
-        catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored, videos
+        catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored, scenes
     )
 
 
@@ -77,27 +76,15 @@ def update_at(
         return None
     if any(map(is_video, found)):  # a video may be a known one that was moved, so load the paths of all known scenes
         stored = catalog.files()
-    videos = VideoIntake(catalog, model, turn, stored, scenes)
     return _reconcile(
-        catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, videos, few=True
+        catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, scenes, few=True
     )
 
 
 def _reconcile(
-    catalog: Store,
-    model: Encoder,
-    found: dict[str, File],
-    known: dict[str, File],
-    walk: Walk,
-    incomplete: set[str],
-    progress: FilesProgress,
-    skip: Skip,
-    turn: Turn,
-    stored: dict[str, File],
-    videos: VideoIntake,
-    *,
-    few: bool = False,
-) -> Update:
+    catalog: Store, model: Encoder, found: dict[str, File], known: dict[str, File], walk: Walk, incomplete: set[str],
+    progress: FilesProgress, skip: Skip, turn: Turn, stored: dict[str, File], scenes: int | None, *, few: bool = False,
+) -> Update:  # fmt: skip
     """Ingest the found files that differ from the known files, and remove known files that were not found.
 
     Args:
@@ -144,6 +131,7 @@ def _reconcile(
     intake = Intake(catalog, model, turn, few=few)
     intake.ingest(pictures, refused, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
+    videos = VideoIntake(catalog, model, turn, stored, scenes)
     videos.ingest(
         changed[len(pictures) :],
         lambda number, error: refused(len(pictures) + number, error),

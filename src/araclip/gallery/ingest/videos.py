@@ -7,9 +7,7 @@ All scenes of a video are committed together or not at all; a killed run begins 
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -23,7 +21,7 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Source, Turn
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.pictures.images import open_file
+from araclip.pictures.images import map_ahead, open_file
 from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all
 from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
@@ -103,8 +101,13 @@ class VideoIntake:
         if any(video.size in self._known for video in videos):
             self._digests = self._catalog.digests()
         progress = _Progress(done)
-        with closing(self._read_ahead(videos, progress)) as ahead:
-            for number, read in ahead:
+
+        def read_one(numbered: tuple[int, File]) -> _Read | OSError | ImageError:
+            return self._read(*numbered, progress)
+
+        # if this run ends early, the decoders are stopped
+        with closing(map_ahead(read_one, enumerate(videos), AHEAD, AHEAD, stop_all)) as ahead:
+            for (number, _), read in ahead:
                 error = read if isinstance(read, OSError | ImageError) else None
                 if isinstance(read, _Read):
                     try:
@@ -117,27 +120,7 @@ class VideoIntake:
                 progress.whole(number)
         return taken
 
-    def _read_ahead(
-        self, videos: Sequence[File], progress: "_Progress"
-    ) -> Generator[tuple[int, "_Read | OSError | ImageError"], None, None]:
-        """Yield each video as it was read, or the error, in order; AHEAD videos are read at a time.
-
-        If the caller stops early, the decoders are stopped.
-        """
-        pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="video")
-        reading = deque[Future[_Read | OSError | ImageError]]()
-        try:
-            for number in range(len(videos)):
-                for following in range(number + len(reading), min(number + AHEAD, len(videos))):
-                    reading.append(pool.submit(self._read, following, videos[following], progress))
-                yield number, reading.popleft().result()
-        except BaseException:
-            stop_all()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _read(self, number: int, file: File, progress: "_Progress") -> "_Read | OSError | ImageError":
+    def _read(self, number: int, file: File, progress: "_Progress") -> _Read | OSError | ImageError:
         try:
             with open_file(file.path) as stream:
                 # size and time as they are now, because the file may have changed since the walk
@@ -146,8 +129,10 @@ class VideoIntake:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
-                if times := self._times(digest, file.size):
-                    return _Read(file, digest, times, None)
+                # of a known video with this hash, only the times of its scenes are needed
+                for times in self._known.get(file.size, ()):
+                    if self._digests.issuperset(_digests(digest, times)):
+                        return _Read(file, digest, times, None)
                 return self._decoded(stream, file, digest, lambda share: progress.part(number, share))
         except (OSError, ImageError) as error:
             return error.with_traceback(None)
@@ -158,16 +143,6 @@ class VideoIntake:
             raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
         return _Read(file, digest, found.times, found)
 
-    def _times(self, digest: bytes, size: int) -> Times:
-        """Return the times of the scenes of a known video with this hash; empty if no such video is known."""
-        known = (times for times in self._known.get(size, ()) if self._digests.issuperset(_digests(digest, times)))
-        return next(known, ())
-
-    def _ids(self, digest: bytes, times: Times) -> list[int]:
-        """Return the ids of a video's scenes; empty unless the gallery has all of them."""
-        ids = [self._catalog.content(each) for each in _digests(digest, times)]
-        return [each for each in ids if each is not None] if None not in ids else []
-
     def _commit(self, read: _Read, metadata: Mapping[str, Any] | None) -> None:
         """Commit a video with its scenes.
 
@@ -176,14 +151,18 @@ class VideoIntake:
         """
         if read.scenes is None:
             with self._turn(), self._catalog.writing():
-                if ids := self._ids(read.digest, read.times):
+                found = [self._catalog.content(each) for each in _digests(read.digest, read.times)]
+                ids = [content for content in found if content is not None]
+                if len(ids) == len(found):
                     self._put(read, ids, metadata)
                     return
             with open_file(read.file.path) as stream:
                 read = self._decoded(stream, read.file, read.digest, lambda share: None)
         scenes = read.scenes
         assert scenes is not None
-        vectors = self._vectors(scenes)
+        vectors: list[NDArray[np.float32]] = []
+        for start in range(0, len(scenes.times), ENCODE_BATCH):
+            vectors.extend(pixel_vectors(self._model, scenes.pixels[start : start + ENCODE_BATCH]))
         with self._turn(), self._catalog.writing():
             ids = []
             for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):
@@ -201,10 +180,6 @@ class VideoIntake:
         self.scenes[file.path] = paths
         self._known.setdefault(file.size, []).append(read.times)
         self._digests.update(_digests(read.digest, read.times))
-
-    def _vectors(self, scenes: DecodedScenes) -> list[NDArray[np.float32]]:
-        batches = range(0, len(scenes.times), ENCODE_BATCH)
-        return [row for at in batches for row in pixel_vectors(self._model, scenes.pixels[at : at + ENCODE_BATCH])]
 
 
 def _digests(video: bytes, times: Times) -> list[bytes]:

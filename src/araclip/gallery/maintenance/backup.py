@@ -8,6 +8,7 @@ was there before is moved aside.
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from araclip.core import atomic
@@ -71,7 +72,8 @@ def restore_backup(backup: Path, folder: Path) -> Path | None:
         _check_own_files(folder)
         if is_gallery(folder):
             with writer_lock(folder, patience=0.0):
-                aside = _free_name(folder)
+                names = (replaced_name(folder, number) for number in count(1))
+                aside = next(name for name in names if not name.exists())
     with closing(Catalog.open(backup, None)) as catalog:
         _replace(folder, catalog, lambda: folder.rename(aside) if aside else None)
     return aside
@@ -151,10 +153,3 @@ def _check_earlier(folder: Path, catalog: Catalog) -> None:
             f"{catalog.folder} is the older copy. Choose a new folder; `araclip restore` puts a backup at the place of "
             "a gallery."
         )
-
-
-def _free_name(folder: Path) -> Path:
-    number = 1
-    while replaced_name(folder, number).exists():
-        number += 1
-    return replaced_name(folder, number)

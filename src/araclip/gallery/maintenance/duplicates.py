@@ -36,9 +36,10 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
     Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
     """
     labels = np.arange(len(vectors))  # rows that the pairs so far connect have equal labels
-    for start, end in _blocks(len(vectors)):
-        cosines = vectors[start:end] @ vectors.T  # (B, n)
-        for row in range(start, min(end, len(vectors))):
+    size = max(1, COMPARED // max(len(vectors), 1))
+    for start in range(0, len(vectors), size):
+        cosines = vectors[start : start + size] @ vectors.T  # (B, n)
+        for row in range(start, min(start + size, len(vectors))):
             others = np.flatnonzero(cosines[row - start, row + 1 :] >= ALIKE) + row + 1
             if not len(others):
                 continue
@@ -47,12 +48,6 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
             for other in others[labels[others] != labels[row]].tolist():
                 yield row, other
             labels[others] = labels[row]
-
-
-def _blocks(rows: int) -> Iterator[tuple[int, int]]:
-    size = max(1, COMPARED // max(rows, 1))
-    for start in range(0, rows, size):
-        yield start, start + size
 
 
 def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:

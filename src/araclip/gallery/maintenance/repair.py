@@ -1,6 +1,5 @@
 """Repair a readable catalogue: encode pictures with damaged vectors again, or remove them until the next update."""
 
-import hashlib
 import os
 from functools import partial
 
@@ -17,7 +16,7 @@ from araclip.gallery.maintenance.verify import bad_vectors, doubtful
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import open_file
-from araclip.pictures.video.scenes import file_hash, file_of, scene_digest, scene_of
+from araclip.pictures.video.scenes import digest_at, file_of
 
 _STORED_ALIKE = 0.98  # least cosine between a picture and the smaller JPEG that was stored for it
 
@@ -69,16 +68,12 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
     """Compute the hash of a picture again, from an unchanged file that holds the picture, if there is one."""
     for raw, size, changed in catalog.rows("SELECT path, size, mtime_ns FROM files WHERE content = ?", (content,)):
         path = os.fsdecode(raw)
-        scene = scene_of(path)
         try:
             with open_file(file_of(path)) as stream:
                 about = os.fstat(stream.fileno())
                 if about.st_size != size or (changed >= 0 and about.st_mtime_ns != changed):
                     continue
-                if scene:
-                    digest = scene_digest(file_hash(stream, scene.video), scene.time)
-                else:
-                    digest = hashlib.file_digest(stream, "sha256").digest()
+                digest = digest_at(path, stream)
         except (OSError, ValueError, ImageError):  # ValueError: a damaged path contains a NUL
             continue
         if catalog.content(digest) is None:

@@ -1,6 +1,5 @@
 """The checks of `verify`: of the catalogue, its vectors and index, stored pixels, and the files on the disk."""
 
-import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from araclip.core.files import openable
 from araclip.errors import GalleryCorrupt, ImageError
 from araclip.gallery.catalog.catalog import PARTS, Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
+from araclip.gallery.catalog.salvage import damaged_keys
 from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
@@ -20,7 +20,7 @@ from araclip.gallery.results import Fault
 from araclip.models.vectors import UNIT_TOLERANCE
 from araclip.pictures.images import open_file, open_image
 from araclip.pictures.video import scenes
-from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of
+from araclip.pictures.video.scenes import digest_at, file_of
 
 
 def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
@@ -59,16 +59,17 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
 
     For a scene, its video is checked.
     """
-    scene = scene_of(stored.path)
     file = File(file_of(stored.path), stored.size, stored.mtime_ns)
     try:
         now = File.of(file.path, os.stat(openable(file.path)))  # noqa: PTH116  (names that are not UTF-8 stay text)
         if now != file:
             yield Fault(file.path, "changed since it was indexed", "Run `araclip index` on its folder.")
-        elif digest is not None and _digest(file.path, scene) != digest:
-            yield Fault(
-                file.path, "its content changed while size and time did not", "Restore it from a copy if it is damaged."
-            )
+        elif digest is not None:
+            with open_file(file.path) as stream:
+                found = digest_at(stored.path, stream)
+            if found != digest:
+                what = "its content changed while size and time did not"
+                yield Fault(file.path, what, "Restore it from a copy if it is damaged.")
     except FileNotFoundError:
         yield Fault(file.path, "is gone", "Run `araclip index` on its folder, or reconnect the drive.")
     except ImageError as error:
@@ -77,23 +78,13 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
         yield Fault(file.path, f"cannot be read ({error.strerror or error})", "Check its permissions.")
 
 
-def _digest(path: str, scene: Scene | None) -> bytes:
-    with open_file(path) as stream:
-        if scene:
-            return scene_digest(file_hash(stream, path), scene.time)
-        return hashlib.file_digest(stream, "sha256").digest()
-
-
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     """Yield the faults of a catalogue in a folder and of its index; reads the whole file and compares checksums."""
     remedy = "Run `araclip repair`, which recovers what can be read."
-    damaged = set[int | bytes]()
-    found = catalog.damages()
-    if found:  # look for the damaged rows only if there is damage, because that takes long
-        for table, key in catalog.damaged_rows():
-            if isinstance(key, int | bytes):
-                damaged.add(key)
-            yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
+    if found := catalog.damages():  # look for the damaged rows only if there is damage, because that takes long
+        with catalog.own_errors():
+            for table, key in damaged_keys(catalog.path):
+                yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
         return  # stop here, because further checks would read the damaged pages
     for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):

@@ -97,7 +97,10 @@ class PostgresSearch(StoreSearch):
         return cosines
 
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        return {content for content in ids if describes(_description(self._row(content)), in_arabic=in_arabic)}
+        # the stems of metadata and captions, as a folder's catalogue stores them
+        stems = {content: forms_of(texts_of(self._row(content)))[0] for content in ids}
+        texts = {content: f"{metadata} {captions}" for content, (_, metadata, captions, _) in stems.items()}
+        return {content for content, text in texts.items() if describes(text, in_arabic=in_arabic)}
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         """Yield the candidates with their paths; their files may be on another machine, so they are not looked for."""
@@ -179,9 +182,3 @@ class PostgresSearch(StoreSearch):
             (sent(self._vector), *values, limit),
         )
         return [(self._noted(row_of(each[:-1])), float(each[-1])) for each in found]
-
-
-def _description(row: Row) -> str:
-    """Return the stems of a picture's metadata and captions, as a folder's catalogue stores them."""
-    _, metadata, captions, _ = forms_of(texts_of(row))[0]
-    return f"{metadata} {captions}"

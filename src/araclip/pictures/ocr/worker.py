@@ -107,15 +107,13 @@ def page(found: Sequence[tuple[Box, str]]) -> str:
             lines[-1].append((box, text))
         else:
             lines.append([(box, text)])
-    return "\n".join(" ".join(text for _, text in _ordered(line)) for line in lines)
+    for line in lines:
+        line.sort(key=lambda each: each[0][0], reverse=any(_has_arabic(text) for _, text in line))
+    return "\n".join(" ".join(text for _, text in line) for line in lines)
 
 
 def _middle(box: Box) -> float:
     return (box[1] + box[3]) / 2
-
-
-def _ordered(line: Sequence[tuple[Box, str]]) -> list[tuple[Box, str]]:
-    return sorted(line, key=lambda each: each[0][0], reverse=any(_has_arabic(text) for _, text in line))
 
 
 def _has_arabic(text: str) -> bool:

@@ -53,7 +53,10 @@ class Video:
                 stream, "r", options=limits, container_options=whitelists, io_open=_refuse, metadata_errors="replace"
             )
         except av.FFmpegError as error:
-            raise _unreadable(error) from None
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise UnreadableImage(
+                f"not a video that is read, or damaged ({reason}). Convert it to MP4, or remove it."
+            ) from None
         assert isinstance(opened, InputContainer)
         self._container = opened
         pictures = [each for each in opened.streams.video if not each.disposition & each.disposition.attached_pic]
@@ -191,8 +194,3 @@ def _time(text: str) -> str | None:
 
 def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:
     raise PermissionError("a video may not open other files")
-
-
-def _unreadable(error: Exception) -> UnreadableImage:
-    reason = getattr(error, "strerror", None) or type(error).__name__
-    return UnreadableImage(f"not a video that is read, or damaged ({reason}). Convert it to MP4, or remove it.")

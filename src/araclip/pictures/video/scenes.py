@@ -87,6 +87,14 @@ def scene_digest(video: bytes, time: float) -> bytes:
     return hashlib.sha256(b"scene %d of " % round(time * 1000) + video).digest()
 
 
+def digest_at(path: str, file: BinaryIO) -> bytes:
+    """Return the hash of the picture that a path names, from its open file; for a scene, its video is open."""
+    scene = scene_of(path)
+    if scene:
+        return scene_digest(file_hash(file, scene.video), scene.time)
+    return hashlib.file_digest(cast(Any, file), "sha256").digest()
+
+
 def clock(time: float) -> str:
     """Write a time in seconds as players show it: 1:23, or 1:02:03."""
     minutes, seconds = divmod(int(time), 60)

@@ -9,7 +9,6 @@ difference is raised until no more than allowed are left.
 """
 
 import importlib
-import io
 import os
 import pkgutil
 import sys
@@ -29,7 +28,7 @@ from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.images import square
+from araclip.pictures.images import encoded, square
 from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST
@@ -112,9 +111,8 @@ def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """Return the scene at `target["time"]` as JPEG, at most `target["side"]` pixels a side."""
-    written = io.BytesIO()
-    video.upright(video.at(float(target["time"])), int(target["side"])).save(written, "JPEG", quality=STILL_QUALITY)
-    return {}, [written.getvalue()]
+    picture = video.upright(video.at(float(target["time"])), int(target["side"]))
+    return {}, [encoded(picture, "JPEG", quality=STILL_QUALITY)]
 
 
 JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
@@ -144,7 +142,7 @@ def _load_all() -> None:
     picture = Image.fromarray(av.VideoFrame(16, 16, "yuv420p").reformat(format="rgb24").to_ndarray())
     phash(square(picture, SIZE)[None])
     ImageTransform(16).pixels(picture)
-    picture.save(io.BytesIO(), "JPEG")
+    encoded(picture, "JPEG")
 
 
 def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:

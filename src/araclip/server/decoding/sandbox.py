@@ -90,12 +90,8 @@ class Sandbox:
         about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
-        return LoadedPicture(
-            file,
-            bytes.fromhex(about["digest"]),
-            DecodedPicture(square, Facts(**about["facts"]), int(about["phash"])),
-            stored,
-        )
+        decoded = DecodedPicture(square, Facts(**about["facts"]), int(about["phash"]))
+        return LoadedPicture(file, bytes.fromhex(about["digest"]), decoded, stored)
 
     async def _job(self, job: str, data: Data, target: Any, max_pixels: int, client: str) -> Reply:
         about = {"job": job, "target": target, "max_pixels": max_pixels, "seconds": self._seconds}

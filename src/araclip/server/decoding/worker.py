@@ -19,7 +19,7 @@ from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
 from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.images import open_image
+from araclip.pictures.images import encoded, open_image
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # most bytes; as a data URI, this is less than 200 characters
@@ -49,10 +49,8 @@ def read(data: bytes, transform: dict[str, Any]) -> Reply:
 
 
 def _webp(image: Image.Image, quality: int) -> bytes:
-    written = io.BytesIO()
     clean = Image.frombytes("RGB", image.size, image.tobytes())  # a copy without metadata and colour profile
-    clean.save(written, "WEBP", quality=quality, method=4)
-    return written.getvalue()
+    return encoded(clean, "WEBP", quality=quality, method=4)
 
 
 def _placeholder(image: Image.Image) -> bytes:

@@ -173,12 +173,7 @@ class Problem(HTTPException):
         else:
             title, detail, reason = kind.title, kind.detail, str(fields.get("reason", ""))
         fields = {**fields, "reason": shown(reason)}
-        return {
-            "type": TYPE + self.kind,
-            "title": title,
-            "status": kind.status,
-            "detail": detail.format(**fields),
-        }
+        return {"type": TYPE + self.kind, "title": title, "status": kind.status, "detail": detail.format(**fields)}
 
 
 def language_of(accepted: str) -> str:
@@ -202,29 +197,17 @@ def answer(problem: Problem, scope: Scope) -> Response:
     """Return the response for a problem: the path decides its form, the header Accept-Language its language."""
     language = language_of(Headers(scope=scope).get("accept-language", ""))
     headers = {"Content-Language": language, "Vary": "Accept-Language", "Cache-Control": "no-store"}
-    body, media_type = problem.body(language), MEDIA_TYPE
-    if scope["path"].startswith(PREFIX):
-        param = problem.fields.get("where")
-        body = error_object(problem.kind, problem.status_code, body["detail"], None if param is None else str(param))
-        media_type = JSONResponse.media_type
-    return JSONResponse(body, problem.status_code, {**headers, **(problem.headers or {})}, media_type=media_type)
-
-
-# ------------------------------------------------------------------ OpenAI's shape
-
-
-def error_object(kind: str, status: int, message: str, param: str | None) -> dict[str, Any]:
-    """Return an error in the form of OpenAI's API: {"error": {"message", "type", "param", "code"}}.
-
-    `type` depends on the status; `code` is a fixed word for each kind.
-
-    Args:
-        kind: a kind of problem, see `KINDS`.
-        param: the field of the request that is at fault; None if no single field is.
-    """
-    if status >= SERVER_ERROR:
-        group = "server_error"
-    else:
+    status, body, media_type = problem.status_code, problem.body(language), MEDIA_TYPE
+    if scope["path"].startswith(PREFIX):  # the error object of OpenAI's API; `param` is the field that is at fault
         group = "rate_limit_error" if status == TOO_MANY else "invalid_request_error"
-    code = CODES.get(kind, kind.replace("-", "_"))
-    return {"error": {"message": message, "type": group, "param": param, "code": code}}
+        param, code = problem.fields.get("where"), CODES.get(problem.kind, problem.kind.replace("-", "_"))
+        body = {
+            "error": {
+                "message": body["detail"],
+                "type": "server_error" if status >= SERVER_ERROR else group,
+                "param": None if param is None else str(param),
+                "code": code,
+            }
+        }
+        media_type = JSONResponse.media_type
+    return JSONResponse(body, status, {**headers, **(problem.headers or {})}, media_type=media_type)

@@ -127,14 +127,18 @@ class CheckedHead:
     def _fault(self, scope: Scope) -> Problem | None:
         if scope.get(CROWDED):
             return Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
-        if _head_bytes(scope) > MAX_HEADERS:
+        line = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
+        if line + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
         # refused, because it would be ambiguous where the body ends
         if "transfer-encoding" in headers and "content-length" in headers:
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._is_known(_without_port(hosts[0])):
+        known = len(hosts) == 1 and (
+            (host := _without_port(hosts[0])) in self._hosts or (self._addresses and _is_address(host))
+        )
+        if not known:
             return Problem("wrong-host")
         # another app shares a picture with the page by POST /share, which changes nothing and whose origin is "null"
         if scope["method"] not in SAFE_METHODS and not scope["path"].endswith("/share"):
@@ -144,14 +148,6 @@ class CheckedHead:
             if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
                 return Problem("foreign-origin")
         return None
-
-    def _is_known(self, host: str) -> bool:
-        return host in self._hosts or (self._addresses and _is_address(host))
-
-
-def _head_bytes(scope: Scope) -> int:
-    line = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
-    return line + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _is_address(host: str) -> bool:
@@ -189,16 +185,16 @@ class Bounded:
 
     def __init__(self, app: ASGIApp, *, max_body: int, body_seconds: float, send_seconds: float) -> None:
         self._app = app
-        self._max_body = max_body
-        self._body_seconds = body_seconds
+        self.max_body = max_body
+        self.body_seconds = body_seconds
         self._send_seconds = send_seconds
-        self._held = _Held(BODIES_AT_ONCE * max_body, int(SMALL * max_body))
+        self.held = 0  # the bytes of all request bodies that are being received or used
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = _Body(scope, receive, self._max_body, self._body_seconds, self._held)
+        body = _Body(scope, receive, self)
         scope[_SCOPE_BODY] = body
 
         async def timed_send(message: Message) -> None:
@@ -224,22 +220,13 @@ class Bounded:
             with contextlib.suppress(Aborted):  # uvicorn closes the connection, because the response is incomplete
                 await self._app(scope, body.receive, bounded_send)
         finally:
-            self._held.count -= body.count
-
-
-class _Held:
-    """Counts the bytes of all request bodies that are being received or used."""
-
-    def __init__(self, most: int, small: int) -> None:
-        self.count = 0
-        self.most = most
-        self.small = small  # bodies of up to this many bytes are always accepted
+            self.held -= body.count
 
 
 class _Body:
     """The body of one request; its bytes are counted while it arrives."""
 
-    def __init__(self, scope: Scope, receive: Receive, limit: int, seconds: float, held: _Held) -> None:
+    def __init__(self, scope: Scope, receive: Receive, bounded: Bounded) -> None:
         headers = Headers(scope=scope)
         claimed = headers.get("content-length", "")
         self._claimed = int(claimed) if claimed.isascii() and claimed.isdecimal() else 0
@@ -248,10 +235,9 @@ class _Body:
         self._asked = False
         self._late = False
         self._receive = receive
-        self._seconds = seconds
-        self._deadline = asyncio.get_running_loop().time() + seconds
-        self._held = held
-        self.limit = limit
+        self._deadline = asyncio.get_running_loop().time() + bounded.body_seconds
+        self._bounded = bounded
+        self.limit = bounded.max_body
         self.count = 0
 
     @property
@@ -276,15 +262,16 @@ class _Body:
                 message = await self._receive()
         except TimeoutError:
             self._late = True
-            raise Problem("slow", headers={"Connection": "close"}, seconds=self._seconds) from None
+            raise Problem("slow", headers={"Connection": "close"}, seconds=self._bounded.body_seconds) from None
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
             self.count += size
-            self._held.count += size
+            self._bounded.held += size
             self._complete = not message.get("more_body", False)
             if self.count > self.limit:
                 raise self._too_large()
-            if self._held.count > self._held.most and self.count > self._held.small:
+            most = self._bounded.max_body
+            if self._bounded.held > BODIES_AT_ONCE * most and self.count > int(SMALL * most):
                 raise Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
         return message
 

@@ -131,7 +131,10 @@ class Indexing:
                 log.warning("%s", unread_line(report["unread"]))
             log.info("indexed: %s", report)
             if due.paths is None:
-                self._remember()
+                try:  # make this gallery the default for searches, as `araclip index` does
+                    locations.remember(self._gallery)
+                except OSError as error:
+                    log.warning("the gallery could not be made the default one: %s", shown(str(error)))
         elif "locked" in last:
             due.postponed = True
             log.warning("%s", shown(last["locked"]))
@@ -143,13 +146,6 @@ class Indexing:
             self._announce("failed", message="indexing failed; see the server's log", cause=last["cause"])
         if due.postponed:
             self._stop.wait(RETRY_SECONDS)
-
-    def _remember(self) -> None:
-        """Make this gallery the default for searches, as `araclip index` does."""
-        try:
-            locations.remember(self._gallery)
-        except OSError as error:
-            log.warning("the gallery could not be made the default one: %s", shown(str(error)))
 
     def _last_word(self, due: Due) -> dict[str, Any]:
         """Run the worker for an update; return its last message, or an "error" with its "cause" if it died."""
@@ -181,12 +177,5 @@ class Indexing:
         cause: Cause | None = None,
     ) -> None:  # fmt: skip
         self.state, self.cause, self.unread = state, cause, unread or {}
-        about = {
-            "state": state,
-            "done": done,
-            "found": found,
-            "message": message,
-            "unread": self.unread,
-            "cause": cause,
-        }
-        self._events.publish("indexing", about)
+        about = {"state": state, "done": done, "found": found, "message": message}
+        self._events.publish("indexing", about | {"unread": self.unread, "cause": cause})

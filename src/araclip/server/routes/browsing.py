@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request
 
 from araclip.core.display import shown
 from araclip.errors import InputError
-from araclip.gallery.browsing import Album as Folder
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.gallery.results import Album, Listed, Month, Place
 from araclip.server.routes.dependencies import READ, ClientOf, GuardedRoute, ServiceOf, problems, while_connected
@@ -85,22 +84,20 @@ async def pictures(
 def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
     """Describe pictures for a list, each with its placeholder (a tiny preview) if one is stored."""
     placeholders = service.thumbnails.placeholders([record.id for record in records])
-    return [_listed(record, placeholders.get(record.id)) for record in records]
-
-
-def _listed(record: PictureRecord, placeholder: str | None) -> Listed:
-    first = record.copies[0]
-    return Listed(
-        id=record.id,
-        name=first.name,
-        folder=first.folder,
-        width=record.width,
-        height=record.height,
-        captured_at=record.captured_at and shown(record.captured_at),
-        placeholder=placeholder,
-        copies=len(record.copies) - 1,
-        time=record.time,
-    )
+    return [
+        Listed(
+            id=record.id,
+            name=record.copies[0].name,
+            folder=record.copies[0].folder,
+            width=record.width,
+            height=record.height,
+            captured_at=record.captured_at and shown(record.captured_at),
+            placeholder=placeholders.get(record.id),
+            copies=len(record.copies) - 1,
+            time=record.time,
+        )
+        for record in records
+    ]
 
 
 @router.get("/folders", responses=ANSWERS)
@@ -126,19 +123,18 @@ async def folders(
         return FoldersAnswer(
             trail=[AlbumName(key=each.key, name=each.name) for each in asked.trail] if asked else [],
             pictures=asked.own if asked else 0,
-            albums=[_album(each, covers) for each in some],
+            albums=[
+                Album(
+                    key=each.key, name=each.name, pictures=each.pictures, albums=len(each.albums),
+                    cover=covers.get(each.cover),
+                )
+                for each in some
+            ],
             more=offset + k < len(below),
             generation=generation,
-        )
+        )  # fmt: skip
 
     return await _worked(service, request, client, answer)
-
-
-def _album(album: Folder, covers: dict[int, str]) -> Album:
-    return Album(
-        key=album.key, name=album.name, pictures=album.pictures, albums=len(album.albums),
-        cover=covers.get(album.cover),
-    )  # fmt: skip
 
 
 @router.get("/places", responses=ANSWERS)
@@ -154,14 +150,10 @@ async def places(
 
     def answer() -> PlacesAnswer:
         gallery = service.gallery
-        generation, found = (
-            gallery.generation,
-            gallery.places(gallery.filters(where), cell if by == "cell" else None),
-        )
+        generation = gallery.generation
+        found = gallery.places(gallery.filters(where), cell if by == "cell" else None)
         covers = {record.content: record.id for record in gallery.records([each.cover for each in found])}
-        shown_places = [
-            Place(**{**vars(each), "cover": covers.get(each.cover)}) for each in found
-        ]  # fmt: skip
+        shown_places = [Place(**{**vars(each), "cover": covers.get(each.cover)}) for each in found]
         total = sum(each.pictures for each in found)
         return PlacesAnswer(pictures=total, places=shown_places, generation=generation)
 

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
@@ -26,20 +26,16 @@ Rows = Sequence[NDArray[np.float32]]
 @router.get("/v1/models", responses=openai_errors(401, 403))
 async def models(service: ServiceOf) -> Models:
     """List the models of this server; there is exactly one."""
-    return Models(data=[_model(service)])
+    return Models(data=[Model(id=service.model.label, created=service.started)])
 
 
 @router.get("/v1/models/{identity:path}", responses=openai_errors(401, 403, 404))
 async def model(service: ServiceOf, identity: str) -> Model:
     """Return the server's model if `identity` is its name, alone or followed by its fingerprint."""
-    found = _model(service)
+    found = Model(id=service.model.label, created=service.started)
     if identity not in (found.id, service.model.name):
         raise Problem("no-model", id=shown(identity)[:200], known=found.id)
     return found
-
-
-def _model(service: Service) -> Model:
-    return Model(id=service.model.label, created=service.started)
 
 
 @router.post(
@@ -115,13 +111,11 @@ def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form:
     counted = getattr(model, "count_tokens", None)  # None for models of other projects, which cannot count tokens
     tokens = sum(counted(texts)) if counted else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
-    data = ",".join(_entries(rows, width, form))
-    return f'{{"object":"list","data":[{data}],"model":{json.dumps(model.label)},"usage":{usage}}}'.encode()
-
-
-def _entries(rows: Rows, width: int, form: str | None) -> Iterator[str]:
+    entries = []
     for index, row in enumerate(rows):
         # a prefix is rescaled to length 1
         vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
         packed = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
-        yield Embedding(index=index, embedding=packed).model_dump_json()
+        entries.append(Embedding(index=index, embedding=packed).model_dump_json())
+    data = ",".join(entries)
+    return f'{{"object":"list","data":[{data}],"model":{json.dumps(model.label)},"usage":{usage}}}'.encode()

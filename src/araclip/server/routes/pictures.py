@@ -158,7 +158,11 @@ async def image(
 
 
 async def _original(service: Service, identity: str) -> Original:
-    opening = asyncio.ensure_future(_opened(service, identity))
+    async def opened() -> Original | None:
+        picture = await service.in_thread(lambda: record_of(service, identity))
+        return await _thread_for(service, picture.time)(lambda: open_original(service.gallery.store, picture))
+
+    opening = asyncio.ensure_future(opened())
     try:
         original = await asyncio.shield(opening)
     # The client has left, but a thread still opens the file: close the file when it is open.
@@ -168,11 +172,6 @@ async def _original(service: Service, identity: str) -> Original:
     if original is None:
         raise Problem("no-picture", id=identity)
     return original
-
-
-async def _opened(service: Service, identity: str) -> Original | None:
-    picture = await service.in_thread(lambda: record_of(service, identity))
-    return await _thread_for(service, picture.time)(lambda: open_original(service.gallery.store, picture))
 
 
 def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
@@ -207,11 +206,11 @@ def _details(service: Service, identity: str) -> Details:
         time=first.time,
         captured_at=picture.captured_at,
         captured_by_name=picture.captured_by_name,
-        camera=_text(picture.camera),
-        lens=_text(picture.lens),
+        camera=picture.camera and shown(picture.camera),
+        lens=picture.lens and shown(picture.lens),
         latitude=picture.latitude,
         longitude=picture.longitude,
-        place=_text(picture.place),
+        place=picture.place and shown(picture.place),
         hidden=picture.hidden,
         added=picture.added,
         metadata=_all_shown(dict(first.metadata)),
@@ -228,10 +227,6 @@ def _details(service: Service, identity: str) -> Details:
 
 def _path(service: Service, copy: Copy) -> str | None:
     return shown(copy.file) if service.settings.paths_shown else None
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else shown(value)
 
 
 def _all_shown(value: Any) -> Any:
@@ -261,20 +256,16 @@ async def upload(
     decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, client)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
-    name = shown(_base_name(file.filename or ""))[:200]
+    filename = file.filename or ""
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):  # which browsers escape (WHATWG)
+        filename = filename.replace(escape, letter)
+    name = shown(PureWindowsPath(filename).name)[:200]  # split at slashes and at backslashes, as Windows does
     await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     service.refresher.wake()
     identity = identity_of(loaded.digest)
     response.headers["Location"] = f"/images/{identity}"
     facts = loaded.decoded.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
-
-
-def _base_name(name: str) -> str:
-    """Return the base name of an uploaded file, with the three characters restored that browsers escape (WHATWG)."""
-    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
-        name = name.replace(escape, letter)
-    return PureWindowsPath(name).name  # split at slashes and at backslashes, as Windows does
 
 
 @router.delete("/images/{identity}", status_code=204, dependencies=WRITE, responses=problems(401, 403, 404, 409, 422))

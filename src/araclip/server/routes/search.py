@@ -258,8 +258,7 @@ async def _term_vectors(
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
-    valid = len(identity) == 32 and set(identity) <= set("0123456789abcdef")
-    if not valid:
+    if len(identity) != 32 or not set(identity) <= set("0123456789abcdef"):
         raise Problem("no-picture", id=shown(identity[:40]))
     return service.gallery.store.vector(record_of(service, identity).content)
 
@@ -296,13 +295,12 @@ def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
     return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
 
 
-def _matched(found: Match) -> Match:
-    text, marks = shown_with_marks(found.text, found.marks)
-    return Match(found.field, text, tuple(marks))
-
-
 def _result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result:
     copy = next(copy for copy in picture.copies if copy.path == hit.path)
+    matched = []
+    for found in hit.matched:
+        text, marks = shown_with_marks(found.text, found.marks)
+        matched.append(Match(found.field, text, tuple(marks)))
     return Result(
         id=picture.id,
         score=round(hit.score, 4),
@@ -316,7 +314,7 @@ def _result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result
         copies=len(hit.copies),
         near=hit.near,
         time=hit.time,
-        matched=[_matched(each) for each in hit.matched],
+        matched=matched,
     )
 
 
@@ -370,14 +368,14 @@ async def near(
     where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
 ) -> NearAnswer:
     """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without itself."""
+
+    def found() -> list[Result]:
+        record = record_of(service, identity)
+        filters = service.gallery.filters(where)
+        return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
+
     with service.searches.entered(client):
-        return NearAnswer(results=await service.in_thread(lambda: _near(service, identity, where)))
-
-
-def _near(service: Service, identity: str, where: list[str]) -> list[Result]:
-    record = record_of(service, identity)
-    filters = service.gallery.filters(where)
-    return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
+        return NearAnswer(results=await service.in_thread(found))
 
 
 # ------------------------------------------------------------------ suggestions

@@ -28,18 +28,11 @@ FOLDERS = 50  # entries of a menu
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
 async def stats(service: ServiceOf, request: Request) -> Stats:
     """Return statistics of the gallery, and what the caller may do."""
-    writable = service.settings.uploads and "write" in service.keys.scopes_of(request)
-    return await service.in_thread(lambda: _stats(service, writable, _allowed(service, request)))
+    return await service.in_thread(lambda: _stats(service, "write" in service.keys.scopes_of(request)))
 
 
-def _allowed(service: Service, request: Request) -> list[str]:
-    """Return what the caller may do with pictures besides looking at them: "hide", "paths"."""
-    may_hide = "write" in service.keys.scopes_of(request) and service.why_not_hide is None
-    allowed = {"hide": may_hide, "paths": service.settings.paths_shown}
-    return [name for name, holds in allowed.items() if holds]
-
-
-def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
+def _stats(service: Service, may_write: bool) -> Stats:
+    allowed = {"hide": may_write and service.why_not_hide is None, "paths": service.settings.paths_shown}
     gallery, snapshot = service.gallery, service.gallery.snapshot
     numbers = gallery.overview()
     examples = gallery.examples()
@@ -54,8 +47,8 @@ def _stats(service: Service, writable: bool, can: list[str]) -> Stats:
         captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,
-        writable=writable,
-        can=can,
+        writable=service.settings.uploads and may_write,
+        can=[name for name, holds in allowed.items() if holds],
         examples=list(examples),
         examples_en=[ENGLISH[text] for text in examples],
     )
