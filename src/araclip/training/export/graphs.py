@@ -167,13 +167,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     tensors = model.graph.initializer
     if outside is None:
         outside = sum(numbers(tensor, folder).nbytes for tensor in tensors) > MAX_BYTES
-    _move_outside(tensors, folder, target.with_name(target.name + DATA))
-    onnx.save(model, str(target))
-    if not outside:
-        take_in(target)  # block by block, so that a large model is in memory only once
-
-
-def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
+    data = target.with_name(target.name + DATA)
     with data.open("wb") as file:
         for tensor in tensors:
             array = numbers(tensor, folder)
@@ -189,12 +183,15 @@ def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
             for key, value in (("location", data.name), ("offset", start), ("length", array.nbytes)):
                 moved.external_data.add(key=key, value=str(value))
             tensor.CopyFrom(moved)
+    onnx.save(model, str(target))
+    if not outside:
+        take_in(target)  # block by block, so that a large model is in memory only once
 
 
-def add_domain(model: Any, domain: str = "com.microsoft") -> None:
+def add_domain(model: Any) -> None:
     """Declare that a graph uses ONNX Runtime's own operators."""
-    if not any(known.domain == domain for known in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(domain, 1))
+    if not any(known.domain == "com.microsoft" for known in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
 def megabytes(path: Path) -> float:
@@ -293,7 +290,8 @@ def order_gelu(graph: Any) -> int:
             if inner is None or inner.op_type != "Mul" or len(uses[scaled]) != 1:
                 continue
             half, one_and_erf = tuple(inner.input) if inner.input[0] in constants else tuple(inner.input)[::-1]
-            if _number(constants, half) == 0.5 and _reads_erf_of(made, one_and_erf, x):
+            is_half = half in constants and float(numpy_helper.to_array(constants[half])) == 0.5
+            if is_half and _reads_erf_of(made, one_and_erf, x):
                 inner.input[:] = [x, one_and_erf]
                 last.input[:] = [scaled, half]
                 found += 1
@@ -308,7 +306,3 @@ def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
     if add is None or add.op_type != "Add" or erf is None:
         return False
     return erf.input[0] in made and x in made[erf.input[0]].input
-
-
-def _number(constants: dict[str, Any], name: str) -> float | None:
-    return float(numpy_helper.to_array(constants[name])) if name in constants else None
