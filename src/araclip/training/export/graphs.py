@@ -75,30 +75,25 @@ def take_in(path: Path) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     inside = graph.SerializeToString()
-    heads = [(tensor, *_head(tensor)) for tensor in moved]
-    fields = [_field(5, len(head) + size) for _, head, size in heads]  # GraphProto.initializer
-    length = len(inside) + sum(
-        len(field) + len(head) + size for field, (_, head, size) in zip(fields, heads, strict=True)
-    )
+    heads = []  # for each weight the bytes of its protobuf field up to its numbers, and where the numbers lie
+    for tensor in moved:
+        where = ExternalDataInfo(tensor)
+        size = int(where.length or 0)
+        head = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims).SerializeToString()
+        head += _field(9, size)  # TensorProto.raw_data
+        heads.append((_field(5, len(head) + size) + head, where.offset or 0, size))  # GraphProto.initializer
+    length = len(inside) + sum(len(head) + size for head, _, size in heads)
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
         file.write(model.SerializeToString() + _field(7, length) + inside)  # ModelProto.graph
-        for field, (tensor, head, size) in zip(fields, heads, strict=True):
-            file.write(field + head)
-            where = ExternalDataInfo(tensor)
+        for head, offset, size in heads:
+            file.write(head)
             if size:
                 with data.open("rb") as weights:
-                    weights.seek(where.offset or 0)
+                    weights.seek(offset)
                     _copy(weights, file, size)
     temporary.replace(path)
     data.unlink(missing_ok=True)
-
-
-def _head(tensor: Any) -> tuple[bytes, int]:
-    """Return the bytes of a tensor's protobuf message up to its numbers, and the length of the numbers in bytes."""
-    size = int(ExternalDataInfo(tensor).length or 0)
-    bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-    return bare.SerializeToString() + _field(9, size), size  # TensorProto.raw_data
 
 
 def _field(number: int, length: int) -> bytes:

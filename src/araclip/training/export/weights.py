@@ -76,12 +76,6 @@ CALIBRATION = 128  # pictures of each folder on which static-int8 measures its r
 Probes = Sequence[Feed]  # one item each
 
 
-def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Return probes for a model folder's text graph: captions as inputs of the graph, one caption each."""
-    captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
-    return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
-
-
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
     """Return probes for a model's image graph: pictures as inputs of the graph, one picture each.
 
@@ -163,7 +157,8 @@ def store_towers(
             store(graph, target, way)
         else:
             if tower == "text":
-                probes = text_probes(full, config)
+                captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
+                probes: Probes = [padded([one], config.text) for one in Tokens(full, config).encode(captions)]
             else:
                 count = CALIBRATION if way == "static-int8" else PICTURES
                 probes = image_probes(AraCLIP(full, threads=threads), pictures, count)

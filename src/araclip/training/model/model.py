@@ -133,8 +133,8 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     ) -> None:
         super().__init__(config)
         for given in (text_model, vision_model):
-            if given is not None:
-                towers.mark_initialized(given)
+            for module in () if given is None else given.modules():
+                module._is_hf_initialized = True  # transformers does not initialise its weights again
         self.text_model = text_model or towers.text_tower(config.text_config)
         self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None
