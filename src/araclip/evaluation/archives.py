@@ -172,8 +172,14 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
 
 
 def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
+    import datasets
+    from huggingface_hub import constants
+
     texts = [name for name in _text_columns(rows) if name != hub.image]
-    files = _files_of(hub)
+    # Pictures that are stored as paths, not bytes, lie in the set's folder, or where `datasets` unpacked them.
+    caches = Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)
+    places = (Path(hub.id),) if Path(hub.id).is_dir() else caches
+    files = PictureFiles(*places, remedy="Save the set with its pictures inside, as `datasets` does by default.")
     for number, row in enumerate(_whole(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
         fields = {column: row[column] for column in texts if _is_text(row[column])}
         yield *_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
@@ -187,20 +193,6 @@ def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
         raise
     except Exception as error:  # a damaged file makes pyarrow raise nearly anything
         raise InputError(f"{hub.id} cannot be read ({first_line(error):.200}). Fetch it again.") from None
-
-
-def _files_of(hub: Hub) -> PictureFiles:
-    """Return the lookup for a data set's pictures that are stored as paths, not bytes.
-
-    Such files lie in the set's folder, or where `datasets` unpacked them.
-    """
-    import datasets
-    from huggingface_hub import constants
-
-    remedy = "Save the set with its pictures inside, as `datasets` does by default."
-    if Path(hub.id).is_dir():
-        return PictureFiles(Path(hub.id), remedy=remedy)
-    return PictureFiles(Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE), remedy=remedy)
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:

@@ -145,7 +145,12 @@ def coco(files: SetFiles, split: str | None) -> Rows:
         if "annotations" in content:
             if split is not None and split not in path.name:
                 raise InputError(f"{path} is not of split '{split}', which its name would say. Leave the split out.")
-            yield from _annotated(files, pictures, content["annotations"], str(path))
+            captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
+            for annotation in content["annotations"]:
+                captions[annotation["image_id"]].append(annotation["caption"])
+            for entry in pictures:
+                texts = texts_of({"caption": captions[entry["id"]]}, str(path), "caption")
+                yield files.picture(entry["file_name"], str(path)), texts
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
@@ -153,15 +158,6 @@ def coco(files: SetFiles, split: str | None) -> Rows:
                 yield files.picture(entry["filename"], str(path)), texts_of(said, str(path), "raw")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
-
-
-def _annotated(files: SetFiles, pictures: list[Any], annotations: list[Any], where: str) -> Rows:
-    captions: dict[Any, list[str]] = {entry["id"]: [] for entry in pictures}
-    for annotation in annotations:
-        captions[annotation["image_id"]].append(annotation["caption"])
-    for entry in pictures:
-        texts = texts_of({"caption": captions[entry["id"]]}, where, "caption")
-        yield files.picture(entry["file_name"], where), texts
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:

@@ -208,7 +208,8 @@ def render(
         group_tables=tables,
         cutoffs=CUTOFFS,
         robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
-        losses=_loss_chart(models, robustness) if any(map(_changes, robustness)) else None,
+        # If no kind changes any text, the chart would have no row.
+        losses=_loss_chart(models, robustness) if any(loss.changed for r in robustness for loss in r.losses) else None,
         leaks=leaks,
         examples=examples([model.evaluated for model in models]),
         **_costs(models),
@@ -229,7 +230,7 @@ def _environment() -> "Environment":
         "percent": lambda share: f"{100 * share:.1f} %",
         "points": lambda share: f"{100 * share:.1f}",
         "points_between": lambda ends: f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}",
-        "between": _between,
+        "between": lambda ends, percent=True: "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends),
         "decimal": lambda value: f"{value:.3f}",
         "count": lambda n: f"{n:,}",
         "counted": counted,
@@ -239,10 +240,6 @@ def _environment() -> "Environment":
     }
     environment.tests["arabic"] = lambda text: bool(_ARABIC.search(text))
     return environment
-
-
-def _between(ends: tuple[float, float], percent: bool = True) -> str:
-    return "–".join(f"{100 * end:.1f}" if percent else f"{end:.3f}" for end in ends)
 
 
 # ------------------------------------------------------------------ charts
@@ -315,11 +312,6 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
             "and dialect together."
         )
     return notes
-
-
-def _changes(result: Robustness) -> bool:
-    """True if any kind of rewriting changes any text; otherwise a chart would have no row."""
-    return any(loss.changed for loss in result.losses)
 
 
 def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:

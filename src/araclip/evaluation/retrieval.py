@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,8 +75,6 @@ def evaluate(
     if isinstance(model, AraCLIP):
         megabytes = megabytes or folder_megabytes(model.folder)
     queries, owner = dataset.queries(captions)
-    if not queries:
-        raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
     protocol = Protocol(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
@@ -128,22 +127,16 @@ def _measure(
     megabytes: float | None,
     progress: Callable[[str, int, int], None] | None,
 ) -> Measured:
-    def counted(kind: str, items: Sequence[Item]) -> Iterator[Item]:
-        for read, item in enumerate(items, 1):
-            yield item
-            if progress:
-                progress(f"{kind}s", read, len(items))
-
     def timed(kind: str, encode: Callable[[Iterable[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
-        start = time.perf_counter()
-        vectors = vectors_of(kind, lambda items: encode(counted(kind, items)), items, model.width)
+        start, told = time.perf_counter(), partial(progress, f"{kind}s") if progress else None
+        vectors = vectors_of(kind, lambda items: encode(counting(items, told)), items, model.width)
         return vectors, (time.perf_counter() - start) * 1e3 / len(items)
 
     if image_vectors is None:
         image_vectors, image_ms = timed("picture", model.encode_image, dataset.pictures)
     else:
-        known, image_ms = image_vectors, None
-        image_vectors = vectors_of("picture", lambda _: known, dataset.pictures, model.width)
+        image_ms = None
+        image_vectors = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
@@ -163,13 +156,28 @@ def label_of(model: Encoder, label: str | None) -> str:
     return label
 
 
-def vectors_of(kind: str, encode: Callable[[Sequence[Item]], Vectors], items: Sequence[Item], width: int) -> Vectors:
+def counting(items: Sequence[Item], told: Callable[[int, int], None] | None) -> Iterator[Item]:
+    """Yield the items, and after each call `told` with the numbers of items read and in all."""
+    for read, item in enumerate(items, 1):
+        yield item
+        if told:
+            told(read, len(items))
+
+
+def vectors_of(
+    kind: str,
+    encode: Callable[[Sequence[Item]], Vectors],
+    items: Sequence[Item],
+    width: int,
+    *,
+    known: Vectors | None = None,
+) -> Vectors:
     """Encode texts or pictures, and check that the vectors are (n, D) float32 of unit length.
 
     A wrong shape (D is not `width`) or length is a ModelMismatch: a broken encoder must not get a score. `kind`, "text"
-    or "picture", is for the message.
+    or "picture", is for the message. With `known` vectors nothing is encoded.
     """
-    vectors = np.asarray(encode(items), np.float32)
+    vectors = np.asarray(encode(items) if known is None else known, np.float32)
     if vectors.shape != (len(items), width):
         raise ModelMismatch(
             f"the model's {kind} vectors are {vectors.shape}, expected {(len(items), width)}. Check its encoder."

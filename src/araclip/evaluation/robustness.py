@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core import atomic
-from araclip.errors import InputError
-from araclip.evaluation.retrieval import label_of, vectors_of
+from araclip.evaluation.retrieval import counting, label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
 from araclip.evaluation.scores import resampled_means, score
 from araclip.evaluation.sets import PictureSet
@@ -94,8 +94,6 @@ def measure(
         InputError: no picture has a caption. ModelMismatch, ImageError: as for `retrieval.evaluate`.
     """
     queries, owner = dataset.queries(captions)
-    if not queries:
-        raise InputError(f"none of the {len(dataset.pictures)} pictures has a caption in '{dataset.caption_field}'.")
     label = label_of(model, label)
     pictures = image_vectors if image_vectors is not None else picture_vectors(model, dataset, label, cache, progress)
     encode_some = encode or model.encode_text
@@ -174,13 +172,8 @@ def picture_vectors(
     if stored is not None and len(stored) == 4 * shape[0] * shape[1]:
         return np.frombuffer(stored, "<f4").reshape(shape)
 
-    def counted() -> Iterator[Path]:
-        for read, picture in enumerate(dataset.pictures, 1):
-            yield picture
-            if progress:
-                progress("pictures", read, len(dataset.pictures))
-
-    vectors = vectors_of("picture", lambda _: model.encode_image(counted()), dataset.pictures, model.width)
+    pictures, told = dataset.pictures, partial(progress, "pictures") if progress else None
+    vectors = vectors_of("picture", lambda _: model.encode_image(counting(pictures, told)), pictures, model.width)
     if path is not None:
         with contextlib.suppress(OSError):  # disk full or read-only: the next run encodes the pictures again
             path.parent.mkdir(parents=True, exist_ok=True)

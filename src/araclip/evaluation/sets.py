@@ -115,12 +115,15 @@ class PictureSet:
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
         """Return the queries (Q,) and, for each, the row of the picture that it describes (Q,).
 
-        `captions`: "all" captions of a picture are queries, or only the "first".
+        `captions`: "all" captions of a picture are queries, or only the "first". A set without captions is an
+        InputError.
         """
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")
         limit = 1 if captions == "first" else None
         queries = [(text, row) for row, texts in enumerate(self.captions) for text in texts[:limit]]
+        if not queries:
+            raise InputError(f"none of the {len(self.pictures)} pictures has a caption in '{self.caption_field}'.")
         return [text for text, _ in queries], np.array([row for _, row in queries], np.int64)
 
 
@@ -183,16 +186,14 @@ def read_pictures(
     """
     files = files_of(folder, images)
 
-    def path(where: str, row: Row) -> Path:
-        return files.path(row["image"], where) if needs_files else folder / row["image"]
-
     def texts(where: str, row: Row, fields: tuple[str, ...]) -> tuple[str, ...]:
         captions = (normalize(text) for field in fields for text in texts_of(row, where, field))
         return tuple(text for text in captions if text)
 
     found: dict[Path, tuple[list[str], list[str]]] = {}
     for where, row in _rows(folder, split):
-        captions = found.setdefault(path(where, row), ([], []))
+        path = files.path(row["image"], where) if needs_files else folder / row["image"]
+        captions = found.setdefault(path, ([], []))
         captions[0].extend(texts(where, row, english))
         captions[1].extend(texts(where, row, arabic))
     return [CaptionedPicture(file, tuple(en), tuple(ar), folder.name) for file, (en, ar) in found.items()]

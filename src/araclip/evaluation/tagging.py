@@ -72,7 +72,9 @@ def tag(
     names = [each.arabic for each in labels]
     shares = label_probabilities(model, kept, names, other=True, image_vectors=found, progress=label_progress)
     limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
-    namesakes = Counter(path.with_suffix("") for path in _siblings(kept))
+    folders = dict.fromkeys(path.parent for path in kept)
+    beside = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _BESIDE)
+    namesakes = Counter(path.with_suffix("") for path in beside)
     for picture, row in zip(kept, shares.tolist(), strict=True):
         chosen = {
             each: share
@@ -139,12 +141,6 @@ def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
     held = _read(shared)
     of = xmp_properties(held, str(shared)).get("photoshop:SidecarForExtension") if held else None
     return shared if of is None or of[0].lower() == picture.suffix[1:].lower() else own
-
-
-def _siblings(pictures: Sequence[Path]) -> Iterator[Path]:
-    """Yield all files in the folders of these pictures that may be pictures, of whatever format."""
-    for folder in dict.fromkeys(path.parent for path in pictures):
-        yield from (path for path in folder.iterdir() if path.suffix.lower() not in _BESIDE)
 
 
 def _values(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from araclip.core import bounded_json
 from araclip.core.display import Log
 from araclip.errors import ImageError, InputError
-from araclip.evaluation.retrieval import label_of, vectors_of
+from araclip.evaluation.retrieval import counting, label_of, vectors_of
 from araclip.evaluation.scores import Protocol, recall_at, score
 from araclip.evaluation.sets import LISTING, read_set
 from araclip.gallery.reference_queries import EVERYDAY
@@ -232,9 +232,7 @@ def classify(
         ModelMismatch, ImageError: as for `retrieval.evaluate`.
     """
     classes = class_vectors(model, dataset.names, templates)  # (C, D)
-    known = image_vectors
-    encode = model.encode_image if known is None else lambda _: known
-    pictures = vectors_of("picture", encode, dataset.pictures, model.width)  # (N, D)
+    pictures = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)  # (N, D)
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(dataset.names):
         rows_of.setdefault(name, []).append(row)
@@ -270,12 +268,8 @@ def class_vectors(
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
     prompts = [template.replace("{}", name) for name in names for template in templates]
 
-    def counted() -> Iterator[str]:
-        for read, prompt in enumerate(prompts, 1):
-            yield prompt
-            progress(read, len(prompts))
-
-    vectors = vectors_of("text", lambda _: model.encode_text(counted()), prompts, model.width)  # (C · T, D)
+    encode = model.encode_text
+    vectors = vectors_of("text", lambda texts: encode(counting(texts, progress)), prompts, model.width)  # (C · T, D)
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
     normalized: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return normalized
@@ -309,8 +303,7 @@ def label_probabilities(
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
     classes = class_vectors(model, labels, templates, progress)  # (C, D)
-    encode = model.encode_image if image_vectors is None else lambda _: image_vectors
-    vectors = vectors_of("picture", encode, pictures, model.width)  # (N, D)
+    vectors = vectors_of("picture", model.encode_image, pictures, model.width, known=image_vectors)  # (N, D)
     cosines = vectors @ classes.T  # (N, C)
     exponentials: Vectors = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)), dtype=np.float32)
     probabilities: Vectors = np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -200,10 +200,10 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
     graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
 
 
-def take_floats(graph: AdaptedGraph, name: str, size: int) -> None:
-    """Replace the input `pixels` (bytes) by floats from 0 to 1, (B, 3, size, size): bytes divided by 255."""
+def take_floats(graph: AdaptedGraph, size: int) -> None:
+    """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (B, 3, size, size): bytes / 255."""
     graph.begin()
-    given, inside = graph.put_before(PIXELS, name, TensorProto.FLOAT, [BATCH, 3, size, size])
+    given, inside = graph.put_before(PIXELS, "pixel_values", TensorProto.FLOAT, [BATCH, 3, size, size])
     scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
     whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)
     graph.compute("Transpose", [whole], inside, perm=[0, 2, 3, 1])
@@ -394,7 +394,7 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     pad_ids(text, model.config.text)
     text.name_output("text_embeds")
     image = AdaptedGraph(model.folder / "image.onnx")
-    take_floats(image, "pixel_values", model.image_size)
+    take_floats(image, model.image_size)
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")

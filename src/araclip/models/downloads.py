@@ -248,9 +248,10 @@ def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[N
     try:
         yield
     except errors.GatedRepoError as error:
+        page = f"{_endpoint() or 'https://huggingface.co'}/{repository}"
         raise ModelNotFound(
             f"the repository {repository} is gated: its owners ask you to accept their terms. Open "
-            f"{_page(repository)}, accept them, then log in (`hf auth login`, or a token in $HF_TOKEN) and try again."
+            f"{page}, accept them, then log in (`hf auth login`, or a token in $HF_TOKEN) and try again."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise ModelNotFound(
@@ -276,15 +277,14 @@ def _is_unreachable(error: BaseException) -> bool:
     """True if the network failed or is switched off. Class names tell: huggingface_hub's client changed over time."""
     from huggingface_hub import errors
 
-    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
-    offline = isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError)
-    return offline or bool(names & {"TransportError", "ConnectionError", "Timeout", "TimeoutException"})
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
+    if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
+        return True
+    names: set[str] = set()
+    cause: BaseException | None = error
+    while cause is not None:
+        names |= {kind.__name__ for kind in type(cause).__mro__}
+        cause = cause.__cause__
+    return bool(names & {"TransportError", "ConnectionError", "Timeout", "TimeoutException"})
 
 
 def _reason(error: BaseException) -> str:
@@ -293,10 +293,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, errors.OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set"
     return shown(first_line(error))[:200].rstrip(".")
-
-
-def _page(repository: str) -> str:
-    return f"{_endpoint() or 'https://huggingface.co'}/{repository}"
 
 
 def _endpoint() -> str | None:

@@ -113,22 +113,6 @@ def are_prefixes(found: object, width: int) -> bool:
     return list(found) == sorted(set(found)) and (not found or 1 <= found[0] <= found[-1] <= width)
 
 
-def is_short_texts(most: int, longest: int) -> Check:
-    """Return a check that accepts None, or an object of at most `most` entries.
-
-    Each name and each value must be a printable text of 1 to `longest` characters.
-    """
-    fits = is_printable(longest)
-    return lambda value: (
-        value is None
-        or (
-            isinstance(value, dict)
-            and len(value) <= most
-            and all(fits(text) for pair in value.items() for text in pair)
-        )
-    )
-
-
 FORMAT = 2
 NOT_STATED = "not stated"  # the field `license` of a model whose licence is unknown
 NO_NORMALIZER = 0  # the value of `TextConfig.normalizer` where text reaches the tokenizer as it was typed
@@ -282,6 +266,16 @@ def _is_weights(value: object) -> bool:
     return 1 <= len(names) <= 2 and all(name in WEIGHTS for name in names)
 
 
+def _is_source(value: object) -> bool:
+    """True if the value is an object of few printable texts, or None (the model was not made from another)."""
+    fits = is_printable(MAX_FACT)
+    return value is None or (
+        isinstance(value, dict)
+        and len(value) <= MAX_FACTS
+        and all(fits(text) for pair in value.items() for text in pair)
+    )
+
+
 def _is_languages(value: object) -> bool:
     """True if the value is a tuple of language codes, or None (the vocabulary was not cut)."""
     fits = is_printable(20)
@@ -300,7 +294,7 @@ FIELDS: dict[str, Field] = {
     "training_data": (lambda value: isinstance(value, tuple) and all(map(is_text, value)), "a list of texts"),
     "measured": (lambda value: isinstance(value, dict), "an object"),
     "weights": (_is_weights, f"one of {', '.join(WEIGHTS)}, or two of them, of text + image"),
-    "source": (is_short_texts(MAX_FACTS, MAX_FACT), f"an object of at most {MAX_FACTS} printable texts"),
+    "source": (_is_source, f"an object of at most {MAX_FACTS} printable texts"),
     "languages": (_is_languages, "a list of language codes, such as ar"),
     "text.tower": (is_text, "a text"),
     "text.pooling": (is_text, "a text"),
@@ -365,8 +359,9 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
     Raises:
         ModelMismatch: a file is missing, larger, not regular, or a link that leads out of the folder.
     """
-    missing = []
-    allowed = _own_folders(folder)
+    missing, own = [], folder.resolve()
+    # in a Hugging Face cache, a model's files are links into the folder blobs
+    allowed = (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
     for part in parts:
         path = folder / part
         try:
@@ -396,12 +391,6 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
         raise ModelMismatch(
             f"{folder}: {', '.join(missing)} missing; a model folder holds {', '.join(PARTS)}. Copy the folder again."
         )
-
-
-def _own_folders(folder: Path) -> tuple[Path, ...]:
-    """Return the folders in which a model's files may lie: its own and, in a Hugging Face cache, the folder blobs."""
-    own = folder.resolve()
-    return (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
 
 
 def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:

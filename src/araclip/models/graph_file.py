@@ -134,8 +134,13 @@ class _Graph:
         if domain != DOMAIN and operator not in OPERATORS:
             operator = shown(operator[:60])
             raise _Fault(f"it uses the operator {operator}, which is not among the standard ones without control flow")
-        for attribute in attributes:
-            self._check_attribute(attribute)
+        for number, value in (field for attribute in attributes for field in self._fields(attribute)):
+            if number in (5, 10):
+                self._check_tensor(_bytes(value))
+            elif number in (6, 11):
+                raise _Fault("a node of it has a graph inside")
+            elif number in (22, 23):
+                raise _Fault("it has sparse weights, which this release does not read")
         if domain == DOMAIN:
             if operator != PRODUCT or attributes:
                 raise _Fault(
@@ -158,15 +163,6 @@ class _Graph:
         if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
             raise _Fault(f"the operator {PRODUCT} has other inputs than a matrix, its scales and one scale and zero")
 
-    def _check_attribute(self, data: memoryview) -> None:
-        for number, value in self._fields(data):
-            if number in (5, 10):
-                self._check_tensor(_bytes(value))
-            elif number in (6, 11):
-                raise _Fault("a node of it has a graph inside")
-            elif number in (22, 23):
-                raise _Fault("it has sparse weights, which this release does not read")
-
     def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
         """Check type, shape and stored bytes of a weight. `beside`: the data file may hold the weight."""
         shape: list[int] = []
@@ -185,7 +181,8 @@ class _Graph:
             elif number == 8:
                 name = _text(value)
             elif number == 13:
-                place |= self._entry(_bytes(value))
+                entry = {number: _text(value) for number, value in self._fields(_bytes(value))}
+                place[entry.get(1, "")] = entry.get(2, "")
             elif number == 14:
                 external |= value == _EXTERNAL
             elif number in _TENSOR_DATA:
@@ -200,10 +197,6 @@ class _Graph:
         self._elements[name] = elements if name not in self._elements else -1  # -1 marks a name that two weights have
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
-
-    def _entry(self, data: memoryview) -> dict[str, str]:
-        entry = {number: _text(value) for number, value in self._fields(data)}
-        return {entry.get(1, ""): entry.get(2, "")}
 
     def _stored_beside(self, place: dict[str, str]) -> int:
         """Check where a weight lies in the data file, and return how many bytes it has there.

@@ -16,10 +16,10 @@ from araclip.gallery.recorded_model import recorded_in
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.folder import ModelConfig
 from araclip.models.pull import parts_of, repository_of, unknown
 from araclip.models.speed import Speed, remembered
-from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, Peer, PublishedRecall, forbids_commerce
+from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, PublishedRecall, forbids_commerce
+from araclip.peers.model_registry import named as named_peer
 
 TAKE = {  # name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
     "araclip-mini": "no network, an old or small machine; non-commercial",
@@ -84,12 +84,12 @@ def model_rows() -> list[ModelRow]:
         )
         for peer in PEERS if peer.name not in known
     ]  # fmt: skip
-    return here + sorted(others, key=lambda row: (row.take_for is None, -_mean(row)))
 
+    def order(row: ModelRow) -> tuple[bool, float]:
+        means = [one.mean for one in row.recall if one.protocol == FIRST_CAPTION]
+        return row.take_for is None, -max(means, default=0.0)
 
-def _mean(row: ModelRow) -> float:
-    """Return the mean recall by which rows are sorted: that of the protocol FIRST_CAPTION; 0 if none is published."""
-    return max((one.mean for one in row.recall if one.protocol == FIRST_CAPTION), default=0.0)
+    return here + sorted(others, key=order)
 
 
 def _row_here(name: str, folder: Path, state: str) -> ModelRow:
@@ -97,7 +97,8 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
         config = model_folder.read_config(folder)
     except AraCLIPError as error:
         return ModelRow(name, state, None, None, None, False, folder=str(folder), fault=str(error))
-    peer = _peer_of(name, config)
+    # the published model that the folder was made from, if it is known
+    peer = named_peer((config.source or {}).get("id", "")) or BY_NAME.get(name)
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
         published_megabytes=peer.megabytes if peer else None, megabytes=model_folder.megabytes(folder),
@@ -106,15 +107,6 @@ def _row_here(name: str, folder: Path, state: str) -> ModelRow:
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
         languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),
     )  # fmt: skip
-
-
-def _peer_of(name: str, config: ModelConfig) -> Peer | None:
-    """Return the registry's entry for the published model that a folder was made from; None if the model is not there.
-
-    The entry is found by the folder's source or by its name.
-    """
-    source = (config.source or {}).get("id", "")
-    return BY_NAME.get(source) or next((peer for peer in PEERS if peer.hub_id == source), None) or BY_NAME.get(name)
 
 
 def galleries_of(name: str) -> list[Path]:

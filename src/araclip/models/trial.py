@@ -96,30 +96,27 @@ def main() -> None:
     memory, seconds = about["memory"], about["seconds"]
     limit({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
     try:
-        _try(Path(about["folder"]), about["tower"])
+        folder = Path(about["folder"])
+        config = read_config(folder)
+        if about["tower"] == "text":
+            check_tokenizer(folder / "tokenizer.json")
+            text = TextTower(folder, config, threads=1)
+            long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
+            text.tokenizer.encode(long)
+            text.encode(SHORT, batch_size=2)
+            text.encode(long[3:4], batch_size=1)  # encodes a text of as many tokens as the model takes
+        else:
+            side = config.image.size
+            pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+            image = ImageTower(folder, config, threads=1)
+            image.encode(pixels[:2])
+            image.encode(pixels[2:])
     except AraCLIPError as error:
         answer = {"error": type(error).__name__, "message": str(error)}
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
     os._exit(0)  # ends at once, because a damaged library might hang in an orderly exit
-
-
-def _try(folder: Path, tower: str) -> None:
-    config = read_config(folder)
-    if tower == "text":
-        check_tokenizer(folder / "tokenizer.json")
-        text = TextTower(folder, config, threads=1)
-        long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
-        text.tokenizer.encode(long)
-        text.encode(SHORT, batch_size=2)
-        text.encode(long[3:4], batch_size=1)  # encodes a text of as many tokens as the model takes
-    else:
-        side = config.image.size
-        pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-        image = ImageTower(folder, config, threads=1)
-        image.encode(pixels[:2])
-        image.encode(pixels[2:])
 
 
 if __name__ == "__main__":

@@ -158,22 +158,26 @@ def make_model_folder(
         log: called with a line as each step is done.
     """
     folders = (pictures,) if pictures else ()
-    model_folder.ways_of(weights)  # a wrong argument is refused before anything is loaded
+    ways = model_folder.ways_of(weights)  # a wrong argument is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
     if request is None:
         raise _no_model(source)
     wanted, out = request, out.resolve()
-    if (saved := _saved_model(request)) is not None:
+    saved = existing_folder(request.location) if request.kind == "araclip" else None
+    if saved is not None and is_saved(saved):
         return export(saved, out, name=name, weights=weights, calibrate=folders, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 
     def fill(stored: Path) -> None:
         with atomic.scratch_folder(stored) as beside:
-            config = _write(wanted, Path(beside), languages, name or out.name, threads, log)
-            _store(Path(beside), stored, config, weights, folders, threads, log)
+            full = Path(beside)
+            config = _write(wanted, full, languages, name or out.name, threads, log)
+            shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
+            taken = store_towers(full, stored, config, ways, pictures=folders, kept=True, threads=threads, log=log)
+            write_card(stored, hashed(stored, replace(config, weights=taken)), About(license=config.license))
 
     atomic.write_folder(out, fill)
     return out
@@ -184,12 +188,6 @@ def _no_model(source: object) -> InputError:
         f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model folder "
         "is used as it is."
     )
-
-
-def _saved_model(request: Request) -> Path | None:
-    """Return the folder if the request names a saved AraCLIPModel, whose vocabulary is never cut; otherwise None."""
-    folder = existing_folder(request.location) if request.kind == "araclip" else None
-    return folder if folder is not None and is_saved(folder) else None
 
 
 def _write(
@@ -297,13 +295,3 @@ def _check(folder: Path, expected: Expected) -> None:
     # the first picture is a square of the input's size, which nothing resizes
     check_vectors(found[:1], wanted[:1], names, "image.onnx")
     check_vectors(found[1:], wanted[1:], names[1:], "image.onnx", expected.least_resized)
-
-
-def _store(
-    full: Path, stored: Path, config: ModelConfig, weights: str, pictures: Sequence[Path], threads: int, log: Log
-) -> None:
-    """Write the folder that is shipped: graphs stored as `weights` says, tokenizer and model card."""
-    shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-    ways = model_folder.ways_of(weights)
-    taken = store_towers(full, stored, config, ways, pictures=pictures, kept=True, threads=threads, log=log)
-    write_card(stored, hashed(stored, replace(config, weights=taken)), About(license=config.license))

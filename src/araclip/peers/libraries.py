@@ -119,7 +119,12 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     with failures(name, "check the path or hub id"):
-        folder, revision = _settings_of(location)
+        folder, revision = existing_folder(location), None
+        if folder is None:  # a hub id: its settings are downloaded
+            from huggingface_hub import snapshot_download
+
+            folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
+            revision = folder.name
         foreign.check_folder(folder)
         weights = {"dtype": torch.float32}
         with foreign.code_refused(location):
@@ -133,16 +138,3 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
         else:
             part.processor = on_pillow(part.processor)  # `on_pillow` returns a tokenizer unchanged
     return model
-
-
-def _settings_of(location: str) -> tuple[Path, str | None]:
-    """Return a folder with a model's settings, and the revision of these settings.
-
-    For a hub id, the settings are downloaded. For a local folder, the revision is None.
-    """
-    if folder := existing_folder(location):
-        return folder, None
-    from huggingface_hub import snapshot_download
-
-    folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
-    return folder, folder.name

@@ -99,9 +99,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 def parse_request(text: str) -> Request | None:
     """Parse a peer's name or hub id, KIND:LOCATION, or a folder in a published layout; None for any other text."""
-    by_hub_id = [peer for peer in model_registry.PEERS if peer.hub_id == text]
-    peer = model_registry.BY_NAME.get(text) or next(iter(by_hub_id), None)
-    if peer:
+    if peer := model_registry.named(text):
         return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
     if (folder := existing_folder(text)) is not None:
         kind = layout(folder)

@@ -78,8 +78,7 @@ def load_mexma(request: Request) -> TorchEncoder:
 def read_model(folder: Path) -> MexmaSigLIP:
     """Make the model from a folder's weights, in float32."""
     state = _named_as_ours(read_state(folder), folder)
-    built = failures(folder, "copy the folder again", ModelMismatch, cannot="be built")
-    with built:
+    with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
         text, vision = _text_config(state), _vision_config(state)
         with torch.device("meta"):  # only names and shapes: no memory for weights yet
             empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()

@@ -247,6 +247,11 @@ PEERS = (
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 
+def named(text: str) -> Peer | None:
+    """Return the published model of this name or hub id; None if the table has none."""
+    return BY_NAME.get(text) or next((peer for peer in PEERS if peer.hub_id == text), None)
+
+
 def forbids_commerce(license: str | None) -> bool:
     """True if the name of a licence says that commercial use is forbidden (CC BY-NC, non-commercial)."""
     words = re.split(r"[^a-z]+", (license or "").lower())

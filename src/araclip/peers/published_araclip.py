@@ -102,7 +102,8 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
     width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
     config = _config(folder, text, width, has_images)
     model = _load_weights(config, state, folder)
-    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), _size() if has_images else None)
+    size = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"] if has_images else None
+    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), size)
 
 
 def load_published(request: Request) -> Encoder:
@@ -187,15 +188,10 @@ def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPC
         return tokenizer_at(location, config.text_config)
 
 
-def _size() -> int:
-    return int(open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"])
-
-
 def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
-    model, size = published.model, published.size
-    if size is None:
+    model, side = published.model, published.size
+    if side is None:
         return None
-    side = size
 
     def prepare(picture: Image.Image) -> Inputs:
         square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)

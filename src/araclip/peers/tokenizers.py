@@ -8,7 +8,7 @@ entities are not handled, because a tokenizer.json cannot express these rules.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -156,19 +156,21 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
     """Let a tokenizer write 0 in place of the special token `id_`, as open_clip does with `strip_sep_token`."""
     content = json.loads(tokenizer.to_str())
-
-    def replace(part: Any) -> None:
-        for token in (part.get("special_tokens") or {}).values():
-            token["ids"] = [0 if found == id_ else found for found in token["ids"]]
-        for key in ("sep", "cls"):
-            if isinstance(part.get(key), list) and part[key][1] == id_:
-                part[key][1] = 0
-        for inner in part.get("processors") or ():
-            replace(inner)
-
-    if content.get("post_processor"):
-        replace(content["post_processor"])
+    renumber_template(content.get("post_processor"), lambda found: 0 if found == id_ else found)
     return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
+
+
+def renumber_template(processor: Any, new: Callable[[int], int]) -> None:
+    """Replace every id that a post-processor adds by `new(id)`, in place; `processor` is its JSON, or None."""
+    if not isinstance(processor, dict):
+        return
+    for token in (processor.get("special_tokens") or {}).values():
+        token["ids"] = [new(id_) for id_ in token["ids"]]
+    for name in ("sep", "cls"):
+        if isinstance(processor.get(name), list):
+            processor[name] = [processor[name][0], new(processor[name][1])]
+    for inner in processor.get("processors") or ():
+        renumber_template(inner, new)
 
 
 def padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:

@@ -310,16 +310,6 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
     return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
 
 
-def _araclip_text(encoder: TorchEncoder) -> TextPart:
-    model = encoder.text.model
-
-    def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        vectors: Tensor = model.get_text_features(input_ids, attention_mask).pooler_output
-        return vectors
-
-    return _whole(encoder, model.text_model, encode, "AraBERT v2 base, fine-tuned", model.config.text_pooling)
-
-
 def _whole(
     encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
     siglip: bool = False,
@@ -351,7 +341,11 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
     "mexma": lambda found: _whole(
         found, found.text.model, found.text.model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls"
     ),
-    "araclip": _araclip_text,
+    "araclip": lambda found: _whole(
+        found, found.text.model.text_model,
+        lambda ids, mask: found.text.model.get_text_features(ids, mask).pooler_output,
+        "AraBERT v2 base, fine-tuned", found.text.model.config.text_pooling,
+    ),
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from araclip.errors import InputError, ModelMismatch
+from araclip.peers.tokenizers import renumber_template
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -136,7 +137,13 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
             f"{', '.join(_MODELS)}. Keep all languages."
         )
     keeps = _rule(tokenizer, content, characters_of(languages))
-    always = {added["id"] for added in content["added_tokens"]} | _template_ids(content.get("post_processor"))
+    always = {int(added["id"]) for added in content["added_tokens"]}
+
+    def noted(id_: int) -> int:
+        always.add(int(id_))
+        return id_
+
+    renumber_template(content.get("post_processor"), noted)  # changes nothing, and notes each id
     pieces = _pieces(model)
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
@@ -166,11 +173,16 @@ def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
-    own = _after_normaliser(tokenizer, characters)
+    own = set(characters)
+    if (normalizer := tokenizer.normalizer) is not None:  # all that it makes of a character between two letters "a"
+        own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
     if _is_byte_level(content):
-        return partial(_is_made_of_bytes, affixes[1], *_encodings(own))
+        whole = {char.encode("utf-8", "surrogatepass") for char in own}
+        starts = {code[:length] for code in whole for length in range(1, len(code))}
+        ends = {code[-length:] for code in whole for length in range(1, len(code))}
+        return partial(_is_made_of_bytes, affixes[1], whole, starts, ends)
     own |= {SPACE, " "}
 
     def keeps(piece: str) -> bool:
@@ -181,14 +193,6 @@ def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable
         return own.issuperset(bare.removesuffix(suffix) if suffix else bare)
 
     return keeps
-
-
-def _after_normaliser(tokenizer: Tokenizer, characters: Iterable[str]) -> set[str]:
-    """Return all characters that the normaliser makes of these characters, each put between two letters "a"."""
-    normalizer = tokenizer.normalizer
-    if normalizer is None:
-        return set(characters)
-    return {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
 
 
 def _is_byte_level(content: Mapping[str, Any]) -> bool:
@@ -217,16 +221,8 @@ def _text_of_bytes(piece: str) -> str:
     return bytes(_BYTES[char] for char in piece if char in _BYTES).decode("utf-8", "replace")
 
 
-def _encodings(characters: Iterable[str]) -> tuple[set[bytes], set[bytes], set[bytes]]:
-    """Return the UTF-8 bytes of characters as three sets: whole characters, their beginnings, their ends."""
-    whole = {char.encode("utf-8", "surrogatepass") for char in characters}
-    starts = {code[:length] for code in whole for length in range(1, len(code))}
-    ends = {code[-length:] for code in whole for length in range(1, len(code))}
-    return whole, starts, ends
-
-
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
-    """True if a piece's bytes can stand in a text of the given characters.
+    """True if a piece's bytes can stand in a text of characters with these UTF-8 bytes: whole, beginnings and ends.
 
     The bytes may be the end of one character, then whole characters, then the start of one character.
     """
@@ -250,15 +246,6 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
 # ------------------------------------------------------------------ new ids
 
 
-def _template_ids(processor: Any) -> set[int]:
-    """Return the ids that a post-processor adds."""
-    if not isinstance(processor, dict):
-        return set()
-    found = {int(id_) for token in (processor.get("special_tokens") or {}).values() for id_ in token["ids"]}
-    found |= {int(processor[name][1]) for name in ("sep", "cls") if isinstance(processor.get(name), list)}
-    return found.union(*(_template_ids(inner) for inner in processor.get("processors") or ()))
-
-
 def _renumber(content: dict[str, Any], new: Mapping[int, int]) -> None:
     model = content["model"]
     if isinstance(model["vocab"], dict):
@@ -270,7 +257,7 @@ def _renumber(content: dict[str, Any], new: Mapping[int, int]) -> None:
     if "merges" in model:
         model["merges"] = [merge for merge in model["merges"] if _has_parts(merge, model)]
     content["added_tokens"] = [{**added, "id": new[added["id"]]} for added in content["added_tokens"]]
-    _renumber_template(content.get("post_processor"), new)
+    renumber_template(content.get("post_processor"), new.__getitem__)
     content["padding"] = content["truncation"] = None
 
 
@@ -278,15 +265,3 @@ def _has_parts(merge: Any, model: Mapping[str, Any]) -> bool:
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     vocabulary, prefix = model["vocab"], model.get("continuing_subword_prefix") or ""
     return left in vocabulary and right in vocabulary and left + right.removeprefix(prefix) in vocabulary
-
-
-def _renumber_template(processor: Any, new: Mapping[int, int]) -> None:
-    if not isinstance(processor, dict):
-        return
-    for token in (processor.get("special_tokens") or {}).values():
-        token["ids"] = [new[id_] for id_ in token["ids"]]
-    for name in ("sep", "cls"):
-        if isinstance(processor.get(name), list):
-            processor[name] = [processor[name][0], new[processor[name][1]]]
-    for inner in processor.get("processors") or ():
-        _renumber_template(inner, new)

@@ -177,29 +177,22 @@ class _Array:
         _, self.shape, self.dtype, self.fortran, self.raw = state
 
 
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
 def _from_buffer(raw: object, dtype: object, shape: object, order: object) -> _Array:
     array = _Array()
     array.shape, array.dtype, array.fortran, array.raw = shape, dtype, order == "F", raw
     return array
 
 
-def _latin1(text: str, _: str) -> bytes:
-    return text.encode("latin1")
-
-
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _DType,
-    ("_codecs", "encode"): _latin1,  # pickle protocol 2 stores bytes as a call of this function
+    # pickle protocol 2 stores bytes as a call of this function
+    ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")  # NumPy's module names before and since version 2
         for module, name, stand_in in (
-            ("multiarray", "_reconstruct", _reconstruct), ("numeric", "_frombuffer", _from_buffer),
+            ("multiarray", "_reconstruct", lambda *_: _Array()), ("numeric", "_frombuffer", _from_buffer),
         )
     },
 }  # fmt: skip

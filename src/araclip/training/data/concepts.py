@@ -35,7 +35,14 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
     must hold.
     """
     try:
-        arrays = _read_arrays(path.with_suffix(".npz"))
+        packed_path = path.with_suffix(".npz")
+        if not packed_path.is_file():
+            raise DataError(f"{packed_path} is no file")
+        with ZipFile(packed_path) as packed:
+            if (largest := max((entry.file_size for entry in packed.infolist()), default=0)) > MAX_ARRAY:
+                raise DataError(f"{packed_path}: an array of {largest:,} bytes, at most {MAX_ARRAY:,} are read")
+        with np.load(packed_path, allow_pickle=False) as stored:
+            arrays = {name: stored[name].astype(np.float32) for name in stored.files}
         yield arrays, bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
     except _DAMAGE as error:
         raise DataError(f"{path}: {error!r:.200}. {layout}") from error
@@ -46,17 +53,6 @@ def normalized_texts(listed: Any) -> list[str]:
     if not isinstance(listed, list):
         raise TypeError(f"{listed!r:.80} is no list of texts")
     return [normalize(text) for text in listed]
-
-
-def _read_arrays(path: Path) -> dict[str, Floats]:
-    """Read the arrays of a .npz; an array of more than MAX_ARRAY bytes when unpacked is a DataError."""
-    if not path.is_file():
-        raise DataError(f"{path} is no file")
-    with ZipFile(path) as packed:
-        if (largest := max((entry.file_size for entry in packed.infolist()), default=0)) > MAX_ARRAY:
-            raise DataError(f"{path}: an array of {largest:,} bytes, at most {MAX_ARRAY:,} are read")
-    with np.load(path, allow_pickle=False) as stored:
-        return {name: stored[name].astype(np.float32) for name in stored.files}
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,10 @@ class PictureMixture:
                 captions = self.pictures[row].english
                 english.append(rng.choice(captions) if captions else None)
         same = self._same(texts, rows)
-        return Batch(rows, [self._with_noise(t, step, i) for i, t in enumerate(texts)], english, owner, same)
+        for i, text in enumerate(texts):
+            rng = random.Random(f"noise {self.seed} {step} {i}")
+            texts[i] = noisy(text, rng) if rng.random() < self.noise else text
+        return Batch(rows, texts, english, owner, same)
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
@@ -214,10 +217,6 @@ class PictureMixture:
         for i, text in enumerate(texts):
             same[i, positions[text]] = True
         return same
-
-    def _with_noise(self, text: str, step: int, position: int) -> str:
-        rng = random.Random(f"noise {self.seed} {step} {position}")
-        return noisy(text, rng) if rng.random() < self.noise else text
 
 
 def listed_pictures(

@@ -62,7 +62,9 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
     Raises:
         DataError: the file or a row cannot be read, or the split has no row with text.
     """
-    kind = _suffix(path)
+    kind = next((suffix for suffix in SUFFIXES if path.name.endswith(suffix)), None)
+    if kind is None:
+        raise DataError(f"{path}: unknown kind of file, known are {', '.join(SUFFIXES)}. Convert it to one of them.")
     name = path.name.removesuffix(kind)
     try:
         rows = {".tsv": _tsv, ".tsv.xz": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}[kind](path, arabic_only)
@@ -93,13 +95,6 @@ def fingerprint(data: Iterable[Pair | Path]) -> str:
         else:
             digest.update(hashlib.sha256(json.dumps(astuple(item)).encode()).digest())
     return digest.hexdigest()[:16]
-
-
-def _suffix(path: Path) -> str:
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return suffix
-    raise DataError(f"{path}: unknown kind of file, known are {', '.join(SUFFIXES)}. Convert it to one of them.")
 
 
 def _pair(where: str, row: Cells, name: str, arabic_only: bool) -> Pair:

@@ -75,30 +75,25 @@ def take_in(path: Path) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     inside = graph.SerializeToString()
-    heads = [(tensor, *_head(tensor)) for tensor in moved]
-    fields = [_field(5, len(head) + size) for _, head, size in heads]  # GraphProto.initializer
-    length = len(inside) + sum(
-        len(field) + len(head) + size for field, (_, head, size) in zip(fields, heads, strict=True)
-    )
+    heads = []  # for each weight the bytes of its protobuf field up to its numbers, and where the numbers lie
+    for tensor in moved:
+        where = ExternalDataInfo(tensor)
+        size = int(where.length or 0)
+        head = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims).SerializeToString()
+        head += _field(9, size)  # TensorProto.raw_data
+        heads.append((_field(5, len(head) + size) + head, where.offset or 0, size))  # GraphProto.initializer
+    length = len(inside) + sum(len(head) + size for head, _, size in heads)
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
         file.write(model.SerializeToString() + _field(7, length) + inside)  # ModelProto.graph
-        for field, (tensor, head, size) in zip(fields, heads, strict=True):
-            file.write(field + head)
-            where = ExternalDataInfo(tensor)
+        for head, offset, size in heads:
+            file.write(head)
             if size:
                 with data.open("rb") as weights:
-                    weights.seek(where.offset or 0)
+                    weights.seek(offset)
                     _copy(weights, file, size)
     temporary.replace(path)
     data.unlink(missing_ok=True)
-
-
-def _head(tensor: Any) -> tuple[bytes, int]:
-    """Return the bytes of a tensor's protobuf message up to its numbers, and the length of the numbers in bytes."""
-    size = int(ExternalDataInfo(tensor).length or 0)
-    bare = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-    return bare.SerializeToString() + _field(9, size), size  # TensorProto.raw_data
 
 
 def _field(number: int, length: int) -> bytes:
@@ -167,13 +162,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
     tensors = model.graph.initializer
     if outside is None:
         outside = sum(numbers(tensor, folder).nbytes for tensor in tensors) > MAX_BYTES
-    _move_outside(tensors, folder, target.with_name(target.name + DATA))
-    onnx.save(model, str(target))
-    if not outside:
-        take_in(target)  # block by block, so that a large model is in memory only once
-
-
-def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
+    data = target.with_name(target.name + DATA)
     with data.open("wb") as file:
         for tensor in tensors:
             array = numbers(tensor, folder)
@@ -189,12 +178,15 @@ def _move_outside(tensors: Any, folder: Path, data: Path) -> None:
             for key, value in (("location", data.name), ("offset", start), ("length", array.nbytes)):
                 moved.external_data.add(key=key, value=str(value))
             tensor.CopyFrom(moved)
+    onnx.save(model, str(target))
+    if not outside:
+        take_in(target)  # block by block, so that a large model is in memory only once
 
 
-def add_domain(model: Any, domain: str = "com.microsoft") -> None:
+def add_domain(model: Any) -> None:
     """Declare that a graph uses ONNX Runtime's own operators."""
-    if not any(known.domain == domain for known in model.opset_import):
-        model.opset_import.append(helper.make_opsetid(domain, 1))
+    if not any(known.domain == "com.microsoft" for known in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
 
 
 def megabytes(path: Path) -> float:
@@ -293,7 +285,8 @@ def order_gelu(graph: Any) -> int:
             if inner is None or inner.op_type != "Mul" or len(uses[scaled]) != 1:
                 continue
             half, one_and_erf = tuple(inner.input) if inner.input[0] in constants else tuple(inner.input)[::-1]
-            if _number(constants, half) == 0.5 and _reads_erf_of(made, one_and_erf, x):
+            is_half = half in constants and float(numpy_helper.to_array(constants[half])) == 0.5
+            if is_half and _reads_erf_of(made, one_and_erf, x):
                 inner.input[:] = [x, one_and_erf]
                 last.input[:] = [scaled, half]
                 found += 1
@@ -308,7 +301,3 @@ def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
     if add is None or add.op_type != "Add" or erf is None:
         return False
     return erf.input[0] in made and x in made[erf.input[0]].input
-
-
-def _number(constants: dict[str, Any], name: str) -> float | None:
-    return float(numpy_helper.to_array(constants[name])) if name in constants else None

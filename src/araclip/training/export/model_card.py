@@ -42,7 +42,10 @@ class About:
 def read_about(path: Path) -> About:
     """Read about.toml; a RecipeError names its mistakes."""
     file = TomlFile(path, "--about takes a TOML file with license, training_data and notes.")
-    return file.read_all(About)
+    about = file.read(About, file.table)
+    file.check()
+    assert about is not None
+    return about
 
 
 def model_card(config: ModelConfig, about: About, megabytes: float) -> str:

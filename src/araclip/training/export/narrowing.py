@@ -48,7 +48,8 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
             weights.append(tensor)
             continue
         if _is_table(values, readers):
-            four = compact and _fits_four_bits(values)
+            four = compact and len(values) >= _MANY_ROWS and not values.shape[1] % (2 * BLOCK)
+            four = four and bool(np.abs(values).max() < _HALF_MAX)
             build = _half_table if half and _fits_half(values) else _four_bit_table if four else _table
             arrays, replaced = build(tensor.name, values, readers)
             weights += arrays
@@ -73,11 +74,6 @@ def quantized(values: NDArray[np.float32], axis: Axes) -> tuple[NDArray[np.int8]
     """
     scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), _TINY) / np.float32(127)
     return np.round(values / scale).astype(np.int8), scale.astype(np.float32)
-
-
-def _fits_four_bits(values: NDArray[np.float32]) -> bool:
-    in_blocks = values.shape[1] % (2 * BLOCK) == 0
-    return len(values) >= _MANY_ROWS and in_blocks and bool(np.abs(values).max() < _HALF_MAX)
 
 
 def _fits_half(values: NDArray[np.float32]) -> bool:

@@ -159,7 +159,11 @@ def take_bytes(model: Any) -> bool:
             steps.append(node)
         elif node.op_type in _AFFINE and (by := _number(constants.get(node.input[1]))) and node.input[0] == value:
             steps.append(node)
-            factor, offset = _composed(node.op_type, by, factor, offset)
+            if node.op_type in ("Mul", "Div"):
+                times = by if node.op_type == "Mul" else 1 / by
+                factor, offset = factor * times, offset * times
+            else:
+                offset += by if node.op_type == "Add" else -by
         else:
             return False
         value = node.output[0]
@@ -190,13 +194,6 @@ def _number(values: NDArray[Any] | None) -> float | None:
     if values is None or not values.size or not (values == values.flat[0]).all():
         return None
     return float(values.flat[0])
-
-
-def _composed(kind: str, by: float, factor: float, offset: float) -> tuple[float, float]:
-    if kind in ("Mul", "Div"):
-        by = by if kind == "Mul" else 1 / by
-        return factor * by, offset * by
-    return factor, offset + (by if kind == "Add" else -by)
 
 
 def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:

@@ -76,12 +76,6 @@ CALIBRATION = 128  # pictures of each folder on which static-int8 measures its r
 Probes = Sequence[Feed]  # one item each
 
 
-def text_probes(folder: Path, config: ModelConfig) -> Probes:
-    """Return probes for a model folder's text graph: captions as inputs of the graph, one caption each."""
-    captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
-    return [padded([one], config.text) for one in Tokens(folder, config).encode(captions)]
-
-
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
     """Return probes for a model's image graph: pictures as inputs of the graph, one picture each.
 
@@ -89,21 +83,17 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
         pictures: folders; `count` pictures of each are taken, evenly spread. Without folders, photographs of the extra
             `demo` are taken, or else synthetic pictures.
     """
-    return [{"pixels": square[None]} for square in _squares(model, pictures, count)]
-
-
-def _squares(model: AraCLIP, folders: Sequence[Path], count: int) -> NDArray[np.uint8]:
-    """Return the probe pictures (n, S, S, 3) uint8: of `folders`, or else of the extra `demo`, or else synthetic."""
-    if folders:
-        chosen = []
-        # takes pictures evenly spread over a folder, or all if there are fewer
-        for found in map(_pictures_in, folders):
-            chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
-    elif found := _photographs():
-        chosen = found[:count]
-    else:
-        return probe_squares(model.image_size)[-count:]
-    return np.stack([model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen])
+    chosen: list[Path] = []
+    for found in map(_pictures_in, pictures):
+        chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
+    if not pictures:
+        chosen = _photographs()[:count]
+    squares: Iterable[NDArray[np.uint8]] = (
+        (model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen)
+        if chosen
+        else probe_squares(model.image_size)[-count:]
+    )
+    return [{"pixels": square[None]} for square in squares]
 
 
 def check_pictures(folders: Iterable[Path]) -> None:
@@ -167,7 +157,8 @@ def store_towers(
             store(graph, target, way)
         else:
             if tower == "text":
-                probes = text_probes(full, config)
+                captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
+                probes: Probes = [padded([one], config.text) for one in Tokens(full, config).encode(captions)]
             else:
                 count = CALIBRATION if way == "static-int8" else PICTURES
                 probes = image_probes(AraCLIP(full, threads=threads), pictures, count)

@@ -14,7 +14,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -164,19 +164,13 @@ def _fill(temporary: Path, state: dict[str, Any]) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    with path.open("rb") as file:
-        length = file.seek(0, io.SEEK_END) - _SEAL
-        if length <= 0:
-            return False
-        file.seek(length)
-        seal = file.read(_SEAL)
-        file.seek(0)
-        return seal == _MARK + _digest(file, length).encode()
-
-
-def _digest(file: BinaryIO, length: int) -> str:
     digest = hashlib.sha256()
-    while length > 0 and (block := file.read(min(length, 1 << 20))):
-        digest.update(block)
-        length -= len(block)
-    return digest.hexdigest()
+    with path.open("rb") as file:
+        left = file.seek(0, io.SEEK_END) - _SEAL  # bytes before the seal
+        if left <= 0:
+            return False
+        file.seek(0)
+        while left > 0 and (block := file.read(min(left, 1 << 20))):
+            digest.update(block)
+            left -= len(block)
+        return file.read() == _MARK + digest.hexdigest().encode()

@@ -61,12 +61,17 @@ def cached_backward(
         sizes = [len(chunks) for chunks in inputs]
         raise ValueError(f"{len(encode)} encoders for towers of {sizes} chunks. Pass one a tower, and no empty tower.")
     with no_sync():
-        if all(len(chunks) == 1 for chunks in inputs):
-            return _plain(inputs, encode, loss_fn, backward, seed)
-        embedded = [_embed(chunks, encode[tower], seed, tower) for tower, chunks in enumerate(inputs)]
+        single = all(len(chunks) == 1 for chunks in inputs)
+        embedded: list[Encoded] = []
+        for tower, chunks in enumerate(inputs):
+            if single:
+                with seeded(seed, tower, 0):
+                    embedded.append(encode[tower](chunks[0]))
+            else:
+                embedded.append(_embed(chunks, encode[tower], seed, tower))
         loss = loss_fn(*embedded)
         backward(loss)
-        for tower, chunks in enumerate(inputs):
+        for tower, chunks in enumerate([] if single else inputs):
             gradients = [leaf.grad for leaf in _tensors(embedded[tower])]
             _backpropagate(chunks, encode[tower], gradients, seed, tower)
     return float(loss.detach())
@@ -90,22 +95,6 @@ def joined(parts: Sequence[Encoded]) -> Encoded:
 
 def _tensors(encoded: Encoded) -> tuple[Tensor, ...]:
     return (encoded,) if isinstance(encoded, Tensor) else tuple(encoded)
-
-
-def _plain(
-    inputs: Sequence[Chunks],
-    encode: Sequence[Encode],
-    loss_fn: Callable[..., Tensor],
-    backward: Callable[[Tensor], object],
-    seed: int,
-) -> float:
-    embedded = []
-    for tower, (chunk,) in enumerate(inputs):
-        with seeded(seed, tower, 0):
-            embedded.append(encode[tower](chunk))
-    loss = loss_fn(*embedded)
-    backward(loss)
-    return float(loss.detach())
 
 
 def _embed(chunks: Chunks, encode: Encode, seed: int, tower: int) -> Encoded:

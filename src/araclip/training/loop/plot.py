@@ -13,14 +13,8 @@ from araclip.core import atomic
 from araclip.errors import DataError
 
 RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": names as in `scores.summary`
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)  # Okabe and Ito 2008: distinct to colour-blind readers, too
+# Okabe and Ito 2008: distinct to colour-blind readers, too
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", "--", ":", "-.")
 LABEL_GAP = 0.045  # least distance of labels, as a part of the highest recall: a line's height at 450 pixels
 WINDOW = 0.05  # length of the window that smooths the loss, as a share of the run
@@ -40,7 +34,9 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
         DataError: the rows hold neither a loss nor a recall.
     """
     losses = _points(metrics, "loss")
-    recalls = {key: _points(metrics, key) for key in _recall_keys(metrics)}
+    named = {key: match for row in metrics for key in row if (match := RECALL.fullmatch(key))}
+    order = sorted(named, key=lambda key: (named[key]["of"], int(named[key]["k"])))
+    recalls = {key: points for key in order if (points := _points(metrics, key))}
     if not losses and not recalls:
         raise DataError(
             f"{len(metrics)} rows of metrics hold neither `loss` nor `R@k`, there is nothing to draw in {path}. "
@@ -49,7 +45,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
     figure = Figure(figsize=(12, 5), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)
     _draw_loss(left, losses)
-    _draw_recall(right, recalls)
+    _draw_recall(right, recalls, named)
     if title:
         figure.suptitle(title)
     atomic.write(path, lambda temporary: figure.savefig(temporary, format="png"))
@@ -88,19 +84,17 @@ def _draw_loss(axes: Axes, losses: Points) -> None:
     axes.legend(frameon=False)
 
 
-def _draw_recall(axes: Axes, recalls: Mapping[str, Points]) -> None:
+def _draw_recall(axes: Axes, recalls: Mapping[str, Points], named: Mapping[str, re.Match[str]]) -> None:
     _prepare(axes, "Recall on dev")
     if not recalls:
         _note(axes, "dev recall was not measured")
         return
-    matches = {key: _match(key) for key in recalls}
-    cutoffs = sorted({int(match["k"]) for match in matches.values()})
-    kinds = sorted({match["of"] for match in matches.values()})
+    cutoffs = sorted({int(named[key]["k"]) for key in recalls})
+    kinds = sorted({named[key]["of"] for key in recalls})
     heights = apart([points[-1][1] for points in recalls.values()], LABEL_GAP * _highest(recalls))
     for (key, points), height in zip(recalls.items(), heights, strict=True):
-        match = matches[key]
-        colour = COLOURS[cutoffs.index(int(match["k"])) % len(COLOURS)]
-        line = LINES[kinds.index(match["of"]) % len(LINES)]
+        colour = COLOURS[cutoffs.index(int(named[key]["k"])) % len(COLOURS)]
+        line = LINES[kinds.index(named[key]["of"]) % len(LINES)]
         axes.plot(*zip(*points, strict=True), line, color=colour, linewidth=2, marker="o", markersize=4)
         # The name stands at the line's end, where its value is read; a legend would cover curves that start high.
         label, at = f"{key}  {points[-1][1]:.1%}", (1.01, height)
@@ -127,14 +121,3 @@ def _note(axes: Axes, text: str) -> None:
 
 def _points(metrics: Sequence[Mapping[str, Any]], key: str) -> Points:
     return [(row["step"], row[key]) for row in metrics if row.get(key) is not None]
-
-
-def _recall_keys(metrics: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = {key for row in metrics for key, value in row.items() if RECALL.fullmatch(key) and value is not None}
-    return sorted(found, key=lambda key: (_match(key)["of"], int(_match(key)["k"])))
-
-
-def _match(key: str) -> re.Match[str]:
-    match = RECALL.fullmatch(key)
-    assert match is not None
-    return match

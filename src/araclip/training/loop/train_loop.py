@@ -55,7 +55,12 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
     for part in parts:
         # (learning rate, weight decay) → group of parameters with both
         by_rate: dict[tuple[float, float], dict[str, Any]] = {}
-        for name, parameter, distance in _distances(part):
+        layers: Iterator[tuple[str, nn.Parameter, int]]
+        if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):  # one rate: layers need not be told apart
+            layers = ((name, parameter, 0) for name, parameter in part.module.named_parameters())
+        else:
+            layers = parameters_by_layer(part.module)
+        for name, parameter, distance in layers:
             if not parameter.requires_grad:
                 continue
             if id(parameter) in seen:
@@ -70,16 +75,6 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
     if not groups:
         raise RecipeError("every parameter is frozen, there is nothing to train. Unfreeze a tower or a projection.")
     return groups
-
-
-def _distances(part: Part) -> Iterator[tuple[str, nn.Parameter, int]]:
-    """Yield each parameter with its name and its layer's distance from the last layer, which lowers its learning rate.
-
-    The distance is 0 for all parameters if the part's layers learn at one rate.
-    """
-    if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):
-        return ((name, parameter, 0) for name, parameter in part.module.named_parameters())
-    return parameters_by_layer(part.module)
 
 
 def cosine_schedule(step: int, total: int, warmup: int, floor: float = 0.02) -> float:
@@ -210,11 +205,6 @@ class BestWeights:
                 _copy(stored, self.parameters)
         return self.recall
 
-    def remove(self) -> None:
-        """Delete the file of best weights that an earlier run left."""
-        if self.is_main:
-            self.path.unlink(missing_ok=True)
-
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint; the weights stay in their own file."""
         return {"recall": self.recall, "waited": self.waited}
@@ -293,7 +283,8 @@ class TrainingState:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
         found = run.resume()
         if found is None:
-            self.best.remove()
+            if run.is_main:  # an earlier run may have left its best weights
+                self.best.path.unlink(missing_ok=True)
         else:
             self.step, state = found
             with failures(

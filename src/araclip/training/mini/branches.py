@@ -34,6 +34,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from araclip.errors import InputError, RecipeError
 from araclip.training.mini.configuration import BranchesConfig
+from araclip.training.model.towers import image_width
 
 # maps with a smaller relative difference count as equal; int8 weights cause .0011 in EfficientNet-Lite2
 ROUNDING = 0.005
@@ -267,7 +268,7 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
             "a tower with a routed branch can only come first: its router reads the branches before. Name it first."
         )
     config = BranchesConfig(
-        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(_width, towers)), gated=gated, routed=routed,
+        kinds[0], len(branches), shared_blocks, hidden_size=sum(map(image_width, towers)), gated=gated, routed=routed,
         map_scales=[scale for tower in towers for scale in map_scales(tower)],
     )  # fmt: skip
     return _assembled(config, shared, branches)
@@ -383,10 +384,6 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 def map_scales(tower: Any) -> list[float]:
     """Return the map scale of each branch; [1.0] for a network without branches."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
-
-
-def _width(tower: Any) -> int:
-    return int(tower.config.hidden_size if isinstance(tower, BranchesModel) else tower.timm_model.head_hidden_size)
 
 
 AutoModel.register(BranchesConfig, BranchesModel, exist_ok=True)

@@ -119,7 +119,10 @@ def cached_maps(
     folder.mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)  # deletes gigabytes that a killed run may have left
     degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
-    path = folder / f"maps-{_key(frozen, pictures, views_each, degradation)}.npy"
+    names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
+    about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
+    about += f" {degradation}" if degradation else ""
+    path = folder / f"maps-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npy"
     if not path.exists():
         check_readable(pictures, frozen.size)
         atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log, degradation))
@@ -149,13 +152,6 @@ def _compute(
             file.write(maps.astype("<f2").tobytes())
             if start and start % (100 * BATCH) == 0:
                 log(f"first blocks computed for {start:,} of {len(pictures):,} pictures")
-
-
-def _key(frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, degradation: float) -> str:
-    names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
-    about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
-    about += f" {degradation}" if degradation else ""
-    return hashlib.sha256(about.encode()).hexdigest()[:16]
 
 
 class FeatureMaps:

@@ -121,7 +121,9 @@ def fit_names(
     groups: list[dict[str, Any]] = [{"params": parts}, {"params": [learned], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    targets = _targets(lesson.classes, len(directions))
+    targets = torch.zeros(len(lesson.classes), len(directions))  # each word's probability, spread over its classes
+    for row, numbers in enumerate(lesson.classes):
+        targets[row, list(numbers)] = 1 / len(numbers)
     last: list[float] = []
     for step in range(steps):
         rows = torch.randint(len(lesson.words), (batch,), generator=random)
@@ -143,14 +145,6 @@ def fit_names(
     with torch.no_grad():
         directions.copy_(l2_normalize(learned, dim=-1))
     return sum(last) / len(last)
-
-
-def _targets(classes: Sequence[tuple[int, ...]], count: int) -> Tensor:
-    """Return targets (N, C): each word's probability, spread evenly over its classes."""
-    targets = torch.zeros(len(classes), count)
-    for row, numbers in enumerate(classes):
-        targets[row, list(numbers)] = 1 / len(numbers)
-    return targets
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
@@ -178,9 +172,13 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     if kinds:
         _learn_familiar(model, processor, [kind.draw(stage.familiar_batch) for kind in kinds])
         data["kinds of pictures"] = " ".join(kind.fingerprint for kind in kinds)
+    words = [*classes.words]
+    others = [text for text in (*classes.others, *captions) if text not in classes.words]
+    found = text_features(model, processor, [*words, *others]).clone()  # (N + M, H)
+    lesson = Lesson(found[: len(words)], [*classes.words.values()], found[len(words) :])
     loss = fit_names(
-        model.text_projection, model.visual_projection.directions, _lesson(model, processor, classes, captions),
-        stage.steps, stage.batch, stage.lr, stage.seed,
+        model.text_projection, model.visual_projection.directions, lesson, stage.steps, stage.batch, stage.lr,
+        stage.seed,
     )  # fmt: skip
     context.reporter.log(f"{len(classes.words):,} words of {len(classes.bias):,} classes; loss {loss:.3f}")
     return save_untrained(stage, context, data, (model, processor), accelerator)
@@ -197,10 +195,3 @@ def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Seq
     with torch.no_grad():
         model.visual_projection.familiar.weight.copy_(weight[None])
         model.visual_projection.familiar.bias.copy_(bias[None])
-
-
-def _lesson(model: AraCLIPModel, processor: AraCLIPProcessor, classes: NamedClasses, captions: list[str]) -> Lesson:
-    words = [*classes.words]
-    others = [text for text in (*classes.others, *captions) if text not in classes.words]
-    found = text_features(model, processor, [*words, *others]).clone()  # (N + M, H)
-    return Lesson(found[: len(words)], [*classes.words.values()], found[len(words) :])

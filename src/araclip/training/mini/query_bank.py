@@ -1,13 +1,11 @@
 """The stage `query_bank`: gives a finished model a query bank in its image head, which corrects scores for hubness."""
 
 import torch
-from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.mini.heads import QueryBankImageHead, with_query_bank
 from araclip.training.mini.recipe import QueryBank
-from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.towers import fingerprint
 from araclip.training.stages import starting_model
 from araclip.training.stages.pictures import Pixels
@@ -34,14 +32,11 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
         model = with_query_bank(
             before, LearningTexts(before, processor, 0).vectors(texts), stage.sharpness, stage.weight
         )
-    with torch.inference_mode():
-        model.visual_projection.centre.copy_(_mean_popularity(model.eval(), pixels.read(files)))
-    data = {"start": fingerprint(before), "pictures": mixture.fingerprint}
-    return save_untrained(stage, context, data, (model, processor), accelerator)
-
-
-def _mean_popularity(model: AraCLIPModel, pixels: Tensor) -> Tensor:
     head: QueryBankImageHead = model.visual_projection
     axes = head.bank.shape[1]
-    vectors = torch.cat([model.get_image_features(part).pooler_output[:, :axes] for part in torch.split(pixels, 32)])
-    return head.popularity(l2_normalize(vectors, dim=-1)).mean()
+    with torch.inference_mode():
+        parts = torch.split(pixels.read(files), 32)
+        vectors = torch.cat([model.eval().get_image_features(part).pooler_output[:, :axes] for part in parts])
+        head.centre.copy_(head.popularity(l2_normalize(vectors, dim=-1)).mean())
+    data = {"start": fingerprint(before), "pictures": mixture.fingerprint}
+    return save_untrained(stage, context, data, (model, processor), accelerator)

@@ -73,8 +73,10 @@ def check_folder(folder: Path) -> None:
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
         check_settings(content, str(path))
-        if path.name == _TOKENS[0]:
-            _check_no_files(content, path)
+        if path.name == _TOKENS[0]:  # special tokens are passed on as arguments and replace the folder's own files
+            for key, value in content.items() if isinstance(content, dict) else ():
+                if key.endswith("_file"):
+                    raise refused_setting(str(path), key, value, "no special token, but a file to read")
         if path.name == "modules.json":
             _check_modules(content, path)
         elif path.name.startswith("sentence_"):
@@ -163,13 +165,6 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
             yield from _leaves(inner, (*place, str(number)))
     else:
         yield place, value
-
-
-def _check_no_files(content: Any, path: Path) -> None:
-    """Refuse special tokens that name a file: they are passed on as arguments and replace the folder's own files."""
-    for key, value in content.items() if isinstance(content, dict) else ():
-        if key.endswith("_file"):
-            raise refused_setting(str(path), key, value, "no special token, but a file to read")
 
 
 def _check_index(content: Any, path: Path) -> None:

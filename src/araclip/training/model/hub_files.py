@@ -91,6 +91,8 @@ def model_card(config: AraCLIPConfig) -> str:
     """Return the text of README.md: Markdown with a YAML header for the hub."""
     vision = config.vision_config is not None
     tower = _tower_name(config.vision_config) if vision else "none; image vectors are computed beforehand"
+    # In the hub's YAML header any licence can stand as `other`.
+    named = f"license: other\nlicense_name: {json.dumps(shown(config.license))}\n" if config.license else ""
     prefixes = ", ".join(map(str, config.matryoshka_dims))
     width = f"{config.projection_dim}{f'; the prefixes {prefixes} are good vectors too' if prefixes else ''}"
     pictures = ', images=Image.open("picture.jpg")' if vision else ""
@@ -101,7 +103,7 @@ pipeline_tag: {"zero-shot-image-classification" if vision else "feature-extracti
 language:
 - ar
 - en
-{_license_header(config)}tags:
+{named}tags:
 - araclip
 - clip
 - arabic
@@ -164,11 +166,6 @@ texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.pro
 
 {_stated(config)}
 """.replace("\n\n```\n", "\n```\n")
-
-
-def _license_header(config: AraCLIPConfig) -> str:
-    """Return the licence as lines of the hub's YAML header, where any licence can stand as `other`; "" if unknown."""
-    return f"license: other\nlicense_name: {json.dumps(shown(config.license))}\n" if config.license else ""
 
 
 def _stated(config: AraCLIPConfig) -> str:

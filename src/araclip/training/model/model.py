@@ -66,12 +66,6 @@ def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutput
     })  # fmt: skip
 
 
-def one_towers_states(text: Any, image: Any) -> dict[str, Any]:
-    """Return `hidden_states` and `attentions` of the only tower that ran; an empty dict if both towers ran."""
-    alone = text if image is None else image if text is None else None
-    return {} if alone is None else {"hidden_states": alone.hidden_states, "attentions": alone.attentions}
-
-
 def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:
     """Return a model's contrastive loss, for `AraCLIPModel` and for the stages that train it.
 
@@ -139,8 +133,8 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     ) -> None:
         super().__init__(config)
         for given in (text_model, vision_model):
-            if given is not None:
-                towers.mark_initialized(given)
+            for module in () if given is None else given.modules():
+                module._is_hf_initialized = True  # transformers does not initialise its weights again
         self.text_model = text_model or towers.text_tower(config.text_config)
         self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None
@@ -341,6 +335,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         elif return_loss:
             missing = "pictures (pixel_values)" if image_embeds is None else "texts (input_ids)"
             raise InputError(f"return_loss=True needs texts and pictures, the {missing} are missing.")
+        alone = text if image is None else image if text is None else None  # the output of the only tower that ran
         return AraCLIPOutput(
             loss=loss,
             logits_per_image=None if logits_per_text is None else logits_per_text.T,
@@ -349,7 +344,8 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             image_embeds=image_embeds,
             text_model_output=text,
             vision_model_output=image,
-            **one_towers_states(text, image),
+            hidden_states=getattr(alone, "hidden_states", None),
+            attentions=getattr(alone, "attentions", None),
         )
 
     def logits(self, text: Tensor, image: Tensor) -> Tensor:

@@ -246,14 +246,13 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
                 raise ArgumentError(
                     f"{', '.join(sorted(twice))} was passed two times, by name and in {part}. Pass it once."
                 )
-            usual = {**_TEXT_KWARGS, **self._tokenizers_own(known[part])} if part == "text_kwargs" else {}
+            usual: dict[str, Any] = {}
+            if part == "text_kwargs":  # what the tokenizer was made with is the default of every call
+                tokenizer, made = self.tokenizer, self.tokenizer.init_kwargs
+                own = [key for key in known[part] & made.keys() if made[key] is not None]
+                usual = {**_TEXT_KWARGS, **{key: getattr(tokenizer, key, made[key]) for key in own}}
             sorted_out[part] = {**usual, **(given.get("common_kwargs") or {}), **named, **nested}
         return sorted_out
-
-    def _tokenizers_own(self, known: set[str]) -> dict[str, Any]:
-        """Return those arguments in `known` with which the tokenizer was made; they are defaults of every call."""
-        made = self.tokenizer.init_kwargs
-        return {key: getattr(self.tokenizer, key, made[key]) for key in known & made.keys() if made[key] is not None}
 
     def _tokens(self, text: str | Sequence[str], max_length: int | None = None, **how: Any) -> Mapping[str, Any]:
         texts = [text] if isinstance(text, str) else list(text)

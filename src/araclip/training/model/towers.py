@@ -87,25 +87,18 @@ def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: A
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
         **options,
     )  # fmt: skip
-    check_shapes(report["mismatched_keys"], name or source)
-    check_complete(model, report["missing_keys"], name or source)
-    return model
-
-
-def check_shapes(misshapen: Iterable[tuple[str, Iterable[int], Iterable[int]]], source: Any) -> None:
-    """Raise ModelMismatch if weights have other shapes than config.json says; the message names one.
-
-    Args:
-        misshapen: `mismatched_keys` of transformers' loading report: name, shape in the checkpoint, shape in the model.
-            Load with `ignore_mismatched_sizes`; without it transformers raises an error that names no weight.
-    """
-    if found := sorted((name, tuple(given), tuple(expected)) for name, given, expected in misshapen):
-        name, given, expected = found[0]
+    # transformers' own error about shapes, without `ignore_mismatched_sizes`, names no weight
+    if found := sorted(
+        (weight, tuple(given), tuple(expected)) for weight, given, expected in report["mismatched_keys"]
+    ):
+        weight, given, expected = found[0]
         more = f", and {len(found) - 1} more do not fit" if len(found) > 1 else ""
         raise ModelMismatch(
-            f"{source}: the weight {name} is {given}, config.json asks for {expected}{more}. The two belong to "
-            "different models: copy the whole folder again."
+            f"{name or source}: the weight {weight} is {given}, config.json asks for {expected}{more}. The two belong "
+            "to different models: copy the whole folder again."
         )
+    check_complete(model, report["missing_keys"], name or source)
+    return model
 
 
 def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare: Iterable[str] = ()) -> None:
@@ -208,12 +201,6 @@ def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
     if tokens.ndim == 4:
         tokens = tokens.flatten(2).transpose(1, 2)
     return tokens[:, 0] if pooling == "cls" else tokens.mean(dim=1)
-
-
-def mark_initialized(tower: nn.Module) -> None:
-    """Mark all weights of `tower` as initialised, so that transformers does not initialise them again."""
-    for module in tower.modules():
-        module._is_hf_initialized = True  # type: ignore[assignment]
 
 
 def _text_options(config: PreTrainedConfig) -> dict[str, Any]:

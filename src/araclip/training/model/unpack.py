@@ -289,14 +289,20 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     checks.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
-    model = build(_stated(AraCLIPConfig.from_dict(origins["text.onnx"]["config"]), exported.config)).eval()
+    config = AraCLIPConfig.from_dict(origins["text.onnx"]["config"])
+    if not exported.config.license.startswith(NOT_STATED):  # later copies state the same licence and training data
+        config.license, config.training_data = exported.config.license, list(exported.config.training_data)
+    model = build(config).eval()
     weights: dict[str, Tensor] = {}
     size = exported.config.image.size
     merged = _norms_after_convolutions(model, size)
     for part, graph in graphs.items():
         weights |= _weights_of_graph(model, wide_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
-    known = _content(exported)
+    # all that the outcome depends on: the libraries, the folder's files, and how they are read
+    prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, size]
+    libraries = [araclip_version, torch.__version__, transformers.__version__]
+    known = ["unpack", CHECKS, *libraries, exported.config.files, prepared]
     if is_remembered(known):  # this folder has passed the comparison below before
         return model
     if lost := _missing_weights(model, weights, size):
@@ -313,20 +319,6 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
     remember(known, f"{exported.label} as AraCLIPModel")
     return model
-
-
-def _stated(config: AraCLIPConfig, exported: ModelConfig) -> AraCLIPConfig:
-    """Add the licence and training data that the folder states to the model's configuration, for later copies."""
-    if not exported.license.startswith(NOT_STATED):
-        config.license, config.training_data = exported.license, list(exported.training_data)
-    return config
-
-
-def _content(exported: AraCLIP) -> list[object]:
-    """Return all that the outcome of unpacking a folder depends on: its files, how they are read, the libraries."""
-    files = exported.config.files
-    prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, exported.config.image.size]
-    return ["unpack", CHECKS, araclip_version, torch.__version__, transformers.__version__, files, prepared]
 
 
 def check_trained_here(config: ModelConfig, folder: Path) -> None:

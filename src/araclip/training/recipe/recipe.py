@@ -141,7 +141,9 @@ def _recipe(file: TomlFile) -> Recipe:
         if not isinstance(kind := section["kind"], str) or kind not in KINDS:
             file.mistake((name, "kind"), f"[{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
             continue
-        expand_shares(section, named)
+        for key, table_of in _SHARES.items():  # {NAME = share} becomes a list of the named sets
+            if isinstance(shares := section.get(key), dict):
+                section[key] = list(_sets(shares, named[table_of], table_of))
         stages[name] = file.read(KINDS[kind], section, (name,), data)
     file.check()
     order = tuple(raw) if top.stages is None else top.stages
@@ -232,17 +234,6 @@ def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
     return tables
 
 
-def expand_shares(section: Table, named: Mapping[str, Table]) -> None:
-    """In `section`, replace `pictures = {NAME = share}` and `sources = {NAME = weight}` by lists of the named sets.
-
-    A NAME that `named` does not define is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}}
-    makes a group, "emoji", of picture sets.
-    """
-    for key, kind in _SHARES.items():
-        if isinstance(shares := section.get(key), dict):
-            section[key] = list(_sets(shares, named[kind], kind))
-
-
 def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
     """List the section's name, the name of the section it extends, and so on to a section that extends none."""
     chain = [name]
@@ -263,6 +254,11 @@ def _merged(base: Any, own: Any) -> Any:
 
 
 def _sets(shares: Table, named: Table, kind: str, group: str = "") -> Iterator[Table]:
+    """Yield the sets of `pictures = {NAME = share}` or `sources = {NAME = weight}`.
+
+    A NAME that `named` does not define is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}}
+    makes a group, "emoji", of picture sets.
+    """
     _, path, share = NAMED[kind]
     for name, value in shares.items():
         if kind == "pictures" and isinstance(value, dict) and not group:

@@ -68,13 +68,6 @@ class TomlFile:
                 self.mistake((*key, *loc), _message(cls, found, loc, key))
             return None
 
-    def read_all(self, cls: type[Built]) -> Built:
-        """Read the whole file as a dataclass; raise a RecipeError if it has mistakes."""
-        found = self.read(cls, self.table)
-        self.check()
-        assert found is not None
-        return found
-
     def mistake(self, key: Key, message: str) -> None:
         """Record a mistake for `check` to raise. A mistake that several sections inherit is recorded once."""
         section, bracket, what = message.partition("]")

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.core.display import Log
 from araclip.errors import DataError
 from araclip.evaluation.scores import ranks, summary
 from araclip.evaluation.sets import CaptionedPicture
@@ -15,6 +14,7 @@ from araclip.training.data.pictures import listed_pictures
 from araclip.training.model.saved_models import ModelAndProcessor
 from araclip.training.recipe.stages import Captions, DevSet, ImageSide, Stage
 from araclip.training.stages.pictures import Pixels, training_images
+from araclip.training.stages.starting_model import StageContext
 
 Recall = Callable[[], dict[str, float]]
 TextVectors = Callable[[Sequence[str]], Tensor]
@@ -95,14 +95,18 @@ def protocol(stage: Stage) -> str:
     )
 
 
-def locked_recall(spec: DevSet, student: ModelAndProcessor, text_vectors: TextVectors, cache: Path, log: Log) -> Recall:
-    """Return a function that measures dev recall, for a stage whose image tower does not learn.
+def locked_recall(
+    stage: Stage, context: StageContext, student: ModelAndProcessor, text_vectors: TextVectors
+) -> Recall | None:
+    """Return a function that measures a stage's dev recall if its image tower does not learn; None without a dev set.
 
     The dev pictures pass the tower once, in this call.
     """
+    if stage.dev is None:
+        return None
     model, processor = student
-    dev = Dev(spec)
-    images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, cache, log)
+    dev, log = Dev(stage.dev), context.reporter.log
+    images = training_images(model, Pixels.of(processor), dev.paths, ImageSide(), 0, context.cache, log)
     return lambda: dev.recall(text_vectors, images.vectors)
 
 

@@ -35,9 +35,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         english = mixture.teacher_texts(stage.steps * stage.batch)
         teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
-        recall = None
-        if stage.dev:
-            recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
+        recall = locked_recall(stage, context, (model, processor), texts.vectors)
     if stage.gradient_checkpointing:
         checkpoint_activations(model)
 

@@ -1,15 +1,14 @@
 """Stage 2: contrastive learning of texts with pictures; with English captions it trains a teacher."""
 
 import torch
-from accelerate import Accelerator
 
 from araclip.errors import DataError, RecipeError
 from araclip.training.data.concepts import Concepts, read_concepts
-from araclip.training.data.pictures import PictureMixture, mined
+from araclip.training.data.pictures import mined
 from araclip.training.loop.processes import accelerator_for, check_even
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
 from araclip.training.model import towers
-from araclip.training.model.model import AraCLIPModel, objective
+from araclip.training.model.model import objective
 from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import Finetune
 from araclip.training.stages import starting_model
@@ -44,7 +43,10 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     contrast = objective(model, stage.loss, stage.matryoshka)
-    concepts = _concepts(stage, model, accelerator)
+    concepts = None
+    if stage.concepts:
+        concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
+        check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
     data = {
         "start": fingerprint(model), "pictures": mixture.fingerprint,
         "concepts": concepts.fingerprint if concepts else "",
@@ -60,8 +62,10 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
                 vectors = images.vectors(mixture.files).float().cpu().numpy()
             mixture.use_hard_negatives(mined(vectors, mixture.pictures, NEIGHBOURS), stage.hard_negatives)
         if stage.distillation:
-            english, width = _english(mixture), model.config.projection_dim
-            teacher = cached_teacher(stage, context, english, width, accelerator.device)
+            english = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
+            if not english:
+                raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
+            teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
         all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
         texts = (
             LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
@@ -91,21 +95,6 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         recall_at_end = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
         images.close()
     return recall_at_end
-
-
-def _concepts(stage: Finetune, model: AraCLIPModel, accelerator: Accelerator) -> Concepts | None:
-    if not stage.concepts:
-        return None
-    concepts = read_concepts(stage.concepts, tuple(stage.languages), towers.image_width(model.vision_model))
-    check_even(min(stage.concept_batch, len(concepts.names)), "class names", accelerator)
-    return concepts
-
-
-def _english(mixture: PictureMixture) -> list[str]:
-    english = list(dict.fromkeys(text for picture in mixture.pictures for text in picture.english))
-    if not english:
-        raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
-    return english
 
 
 def _forgetting(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:

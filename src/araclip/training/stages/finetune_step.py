@@ -146,7 +146,7 @@ class FinetuneStep:
 
         # Draws the batch of all processes, and takes this process's part.
         batch = self.mixture.batch(step, stage.batch)
-        names, classes = self._class_names(step)
+        names, classes = self.concepts.draw(stage.concept_batch, stage.seed, step) if self.concepts else ([], [])
         own = share(self.accelerator, stage.batch)
         own_captions = batch.texts[own.start * stage.captions : own.stop * stage.captions]
         own_names = names[share(self.accelerator, len(names))]
@@ -156,7 +156,9 @@ class FinetuneStep:
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
         # the pictures of the loss against forgetting, evenly spread over the batch
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
-        before = self._initial_features(pixels[anchors])  # (a, W)
+        before = pixels.new_empty(0)  # (a, W) with `losses.forgetting`
+        if losses.forgetting and isinstance(self.images, RememberingImages):
+            before = self.images.initial_features(pixels[anchors])
 
         # The loss is taken over the vectors of all processes, gathered from each.
         terms: dict[str, Tensor] = {}
@@ -181,15 +183,3 @@ class FinetuneStep:
         )  # fmt: skip
         values = {name: float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
         return {"loss": total, **values}
-
-    def _class_names(self, step: int) -> tuple[list[str], list[int]]:
-        """Return class names for `losses.concepts` and each name's class, for all processes; empty without concepts."""
-        if self.concepts is None:
-            return [], []
-        return self.concepts.draw(self.stage.concept_batch, self.stage.seed, step)
-
-    def _initial_features(self, anchors: Tensor) -> Tensor:
-        """Return the features (a, W) that these pictures had before the stage; (a, 0) without `losses.forgetting`."""
-        if self.losses.forgetting is None or not isinstance(self.images, RememberingImages):
-            return anchors.new_empty(len(anchors), 0)
-        return self.images.initial_features(anchors)

@@ -170,9 +170,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         english, width = [row.english for row in rows], model.config.projection_dim
         teacher = cached_teacher(stage, context, english, width, accelerator.device)
-        recall = None
-        if stage.dev:
-            recall = locked_recall(stage.dev, (model, processor), texts.vectors, context.cache, context.reporter.log)
+        recall = locked_recall(stage, context, (model, processor), texts.vectors)
     context.reporter.log(f"text features of {len(rows):,} rows")
     features = text_features(model, processor, [row.text for row in rows]).numpy()  # (N, H)
     targets = teacher.lookup(english)  # (N, D)

@@ -94,11 +94,9 @@ def save_untrained(
     """Measure and save the model of a stage that trains nothing; return dev recall. Arguments as for `stage_run`."""
     model, processor = student
     model.to(accelerator.device).eval()
-    recall: dict[str, float] = {}
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
-        if stage.dev:
-            texts = LearningTexts(model, processor, 0)
-            recall = locked_recall(stage.dev, student, texts.vectors, context.cache, context.reporter.log)()
+        measure = locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
+        recall = measure() if measure else {}
     with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
         run.log(1, **recall)

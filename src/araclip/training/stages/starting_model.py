@@ -189,8 +189,14 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     else:
         vision, image_processor = _vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
-    if text_from:
-        _keep_projection(model, text_from[0], spec)
+    if text_from:  # keeps the projection that the text tower was trained with, and so the text space
+        ours, theirs = model.config.projection_dim, text_from[0].config.projection_dim
+        if ours != theirs:
+            raise RecipeError(
+                f"{_TEXT_FROM} {spec.text}, whose vectors are {theirs} wide, but pictures' are to be {ours} wide. Set "
+                f"projection_dim = {theirs}, or take an image tower of that width."
+            )
+        model.text_projection.load_state_dict(text_from[0].text_projection.state_dict())
     elif spec.text_identity:
         with torch.no_grad():
             nn.init.eye_(model.text_projection.weight)
@@ -217,17 +223,6 @@ def _check_sizes(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
 
 
 _TEXT_FROM = "[model] takes its text tower from"
-
-
-def _keep_projection(model: AraCLIPModel, text_from: AraCLIPModel, spec: ModelSpec) -> None:
-    """Copy the text projection that the text tower was trained with, so that the text space stays the same."""
-    ours, theirs = model.config.projection_dim, text_from.config.projection_dim
-    if ours != theirs:
-        raise RecipeError(
-            f"{_TEXT_FROM} {spec.text}, whose vectors are {theirs} wide, but pictures' are to be {ours} wide. Set "
-            f"projection_dim = {theirs}, or take an image tower of that width."
-        )
-    model.text_projection.load_state_dict(text_from.text_projection.state_dict())
 
 
 def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:

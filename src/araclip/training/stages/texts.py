@@ -153,8 +153,15 @@ class LockedTexts:
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
-        path = self._path()
-        stored = _stored(path) if path.exists() else None
+        # The file's name is a hash of all that the outputs depend on besides the texts.
+        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
+        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
+        path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+        # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (H,).
+        stored: NDArray[np.void] | None = None
+        if path.exists():
+            with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
+                stored = np.load(path)
         rows = {} if stored is None else {key: row for row, key in enumerate(stored["text"].tolist())}
         keys = [int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") for text in texts]
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in rows}
@@ -169,16 +176,3 @@ class LockedTexts:
         assert stored is not None  # not None, since every text has a stored row by now
         features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
         return features
-
-    def _path(self) -> Path:
-        """Return the file of this tower's outputs. Its name is a hash of all that they depend on besides the texts."""
-        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
-        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
-        return self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
-
-
-def _stored(path: Path) -> NDArray[np.void]:
-    """Read stored outputs: N records of `text` (the first eight bytes of its SHA-256) and `features` (H,)."""
-    with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
-        found: NDArray[np.void] = np.load(path)
-        return found

@@ -12,9 +12,10 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -202,7 +203,11 @@ class _State:
 
 def _read(cache: TeacherCache, warn: Log) -> _State:
     """Copy the vectors of the cache folder's shards into `cache.vectors`; return the texts that no sound shard has."""
-    _check_owner(cache, cache.folder / "cache.json", _read_json(cache.folder / "cache.json", warn))
+    owner = cache.folder / "cache.json"
+    try:
+        _check_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
+    except DataError as error:
+        warn(f"{owner} is damaged ({error}); it is written again from the shards.")
     state = _State(np.ones(len(cache), bool), {})
     for path in sorted(cache.folder.glob("shard-*.parquet")):
         try:
@@ -235,7 +240,8 @@ def _fill(
     texts = list(cache.rows)
     todo = np.flatnonzero(state.missing)
     done, started = len(texts) - len(todo), time.perf_counter()
-    names = _free_names(state)
+    numbered = (f"shard-{number:05d}.parquet" for number in count())
+    names = (name for name in numbered if name not in state.hashes)
     for first in range(0, len(todo), shard):
         rows = todo[first : first + shard]
         by_length = sorted(rows, key=lambda row: len(texts[row]))  # less padding
@@ -318,17 +324,6 @@ def _check_owner(cache: TeacherCache, path: Path, about: dict[str, Any]) -> None
         )
 
 
-def _read_json(path: Path, warn: Log) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        found: dict[str, Any] = bounded_json.read(path, kind=dict, error=DataError)
-    except DataError as error:
-        warn(f"{path} is damaged ({error}); it is written again from the shards.")
-        return {}
-    return found
-
-
 def _write_json(cache: TeacherCache, state: _State) -> None:
     shards = sorted(state.hashes.items())
     about = {
@@ -349,15 +344,6 @@ def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
-
-
-def _free_names(state: _State) -> Iterator[str]:
-    number = 0
-    while True:
-        name = f"shard-{number:05d}.parquet"
-        if name not in state.hashes:
-            yield name
-        number += 1
 
 
 def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> Teacher:
