@@ -19,7 +19,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import File, RecordedModel
-from araclip.gallery.index import index_file, rabitq, scan_index
+from araclip.gallery.index import exact, index_file, rabitq, scan_index
 from araclip.gallery.index.scan_index import ScanIndex
 
 WIDTH = 32
@@ -69,6 +69,27 @@ def brute(catalog: Catalog, query: np.ndarray, allowed: list[int] | None = None)
     scores = vectors.astype(np.float64) @ query.astype(np.float64)
     hits = [(int(i), float(s)) for i, s in zip(ids, scores, strict=True) if allowed is None or int(i) in allowed]
     return sorted(hits, key=lambda hit: (-round(hit[1], 6), hit[0]))
+
+
+@pytest.mark.parametrize("few_are", [0, 1000])
+def test_numpy_and_faiss_scan_alike_ties_filters_and_damaged_vectors(
+    monkeypatch: pytest.MonkeyPatch, few_are: int
+) -> None:
+    monkeypatch.setattr(exact, "FEW", few_are)
+    vectors = units(3, 60)
+    vectors[[5, 9, 41]] = vectors[2]  # ties
+    vectors[[7, 30]] = np.nan
+    stored = vectors.astype(np.float16)
+    index, query = exact.Exact(np.arange(100, 160), stored), vectors[2]
+    for allowed in (None, np.arange(100, 160, 2), np.array([107, 130, 999]), np.array([], np.int64)):
+        rows = [row for row in range(60) if allowed is None or row + 100 in allowed]
+        scores = {row: float(stored[row].astype(np.float32) @ query) for row in rows if row not in (7, 30)}
+        wanted = sorted(scores, key=lambda row: (-round(scores[row], 5), row))
+        for k in (0, 1, 3, 4, 10, 58, 1000):
+            ids, found = index.search(query, k, allowed)
+            assert ids.tolist() == [100 + row for row in wanted[:k]]
+            assert np.allclose(found, [scores[row] for row in wanted[:k]], atol=1e-5)
+    assert np.array_equal(index.vectors, stored, equal_nan=True)
 
 
 def same(found: tuple[list[int], list[float]], wanted: list[tuple[int, float]]) -> bool:

@@ -498,6 +498,10 @@ def test_scripts(text: str, script: str) -> None:
         ("عداء حافي القدمين", "عداء حافي القدمين", ()),  # a runner
         ("شارع محدش فيه", "شارع", ("ناس",)),
         ("محدش في الشارع", "في الشارع", ("ناس",)),
+        ("شارع فاضي ومحدش فيه", "شارع فاضي", ("ناس",)),
+        ("street without cars nobody", "street", ("cars", "people")),
+        ("محدش غير العروسة", "محدش غير العروسة", ()),
+        ("nobody but the bride", "nobody but the bride", ()),
         ("a beach with nobody", "a beach with", ("people",)),
         ("street w/o cars", "street", ("cars",)),
         ("photos that don't have people", "", ("people",)),

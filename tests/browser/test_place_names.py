@@ -52,6 +52,11 @@ def test_a_place_is_suggested_and_read_from_words_and_can_be_taken_back(visit: V
     page.get_by_role("option", name="دبي").click()
     expect(page.locator("#chips")).to_contain_text("دبي")
     search(page, "صور القاهرة")
+    expect(page.locator("#timeline .tile, #results .tile").first).to_be_visible()
+    expect(page.locator("#understood .chip")).to_have_count(0)  # the chosen place replaces the one of the words
+    page.close()
+    page = visit(at=there)
+    search(page, "صور القاهرة")
     expect(page.locator("#understood .chip")).to_contain_text("القاهرة")
     page.close()
 

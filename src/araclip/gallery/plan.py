@@ -42,7 +42,13 @@ from araclip.text.words import Word, asked_words
 Part = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FILTERS: frozenset[Part] = frozenset({"date", "folder", "place", "kind"})  # parts of a query that become filters
+FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filters → the fields of `Filters`
+    "date": ("captured_from", "captured_to", "months", "days"),
+    "folder": ("folder", "folder_name"),
+    "place": ("place",),
+    "kind": ("kind",),
+}
+FILTERS: frozenset[Part] = frozenset(FIELDS)
 MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
 # other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
 SHOWN = 0.6
@@ -209,8 +215,8 @@ class QueryPlan:
     def filtered(self, filters: Filters) -> Filters:
         """Add the filters read from the query's words to the given filters, except where these are set already."""
         for derived in self.interpretation.filters:
-            if derived.applied:
-                filters = _merged(filters, derived.filters)
+            if derived.applied and derived.part in FILTERS - _set_parts(filters):
+                filters = replace(filters, **{name: getattr(derived.filters, name) for name in FIELDS[derived.part]})
         return filters
 
     @property
@@ -309,18 +315,15 @@ class Planner:
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
         """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
         unapplied = [each for each in plan.interpretation.filters if each.part in FILTERS]
-        return self._plan({*self.ignore, *FILTERS}, unapplied)
+        return self._plan({*self.ignore, *(FILTERS - _set_parts(self.filters))}, unapplied)
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
         found = plan(
             self.query, self.interpreter, today=date.today(), folders=self.folders, places=self.places, ignore=ignore,
             unapplied=unapplied,
         )  # fmt: skip
-        named = tuple(
-            each
-            for each in found.interpretation.filters
-            if each.part not in FILTERS or _merged(self.filters, each.filters) != self.filters
-        )
+        replaced = _set_parts(self.filters)
+        named = tuple(each for each in found.interpretation.filters if each.part not in replaced)
         return replace(found, interpretation=replace(found.interpretation, filters=named))
 
 
@@ -441,14 +444,9 @@ def _of_pictures(query: Query) -> bool:
     return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 
-def _merged(filters: Filters, derived: Filters) -> Filters:
-    """Add a derived filter, which sets the fields of one group, unless a field of the same group is set already."""
-    dates = ("captured_from", "captured_to", "months", "days")
-    for group in (("folder", "folder_name"), ("place",), ("kind",), dates):
-        found = {name: getattr(derived, name) for name in group}
-        if any(found.values()) and not any(getattr(filters, name) for name in group):
-            filters = replace(filters, **found)
-    return filters
+def _set_parts(filters: Filters) -> set[Part]:
+    """Return the parts of a query whose filters are set."""
+    return {part for part, names in FIELDS.items() if any(getattr(filters, name) for name in names)}
 
 
 def _as_typed(change: Change) -> tuple[str, Word] | None:

@@ -430,9 +430,10 @@ def hits_of(
         file = file_of(paths[0])
         if file in videos or each.content == exclude:
             continue
-        own = phash(each.content) if page.filters.collapse else 0  # hash 0 is near to none
-        if not any(is_near(own, other) for other in shown):
-            shown.append(own)
+        own = phash(each.content) if page.filters.collapse else None
+        if own is None or not any(is_near(own, other) for other in shown):
+            if own is not None:
+                shown.append(own)
             if file != paths[0] and not page.filters.every_scene:
                 videos.add(file)
             cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger

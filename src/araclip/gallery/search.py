@@ -101,8 +101,7 @@ def search(
         exclude: the store's id of a picture to leave out.
     """
     excluded = plan.excluded_terms(terms)
-    asks = plan.has_filters or plan.interpretation.sort is not None
-    dated = asks if excluded is None else snapshot.scale is not None
+    dated = excluded is None or snapshot.scale is not None
     asked = replace(
         page,
         filters=plan.filtered(page.filters),

@@ -585,7 +585,8 @@ _UNITS = {  # unit → words for one, for two, for several
 }
 _ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
 # Without واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays.
-_NUMBERS = {word: number for word, number in UNITS.items() if number > 2} | {"two": 2, "one": 1, "a": 1, "an": 1}
+_NUMBERS = {word: number for word, number in UNITS.items() if number > 2}
+_NUMBERS |= {form[0]: 1 + place for place, form in numbered("numbers: 1 to 10 in English")}
 # Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين». «من سنة» is not read so, as it may begin a span of
 # years.
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")

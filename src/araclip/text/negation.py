@@ -34,6 +34,7 @@ _WITHOUT = tuple(
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
 _NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # «محدش», "nobody" → "people"
+_NOBODY_BUT = folded("negation: nobody but")
 _AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
 NEGATIONS = folded("negation: not")
@@ -134,10 +135,14 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     kept, excluded, negations = [], [], []
     at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
     while at < len(found):
-        if folded[at] in _NOBODY:
+        nobody = _NOBODY.get(folded[at].removeprefix("و"))
+        if nobody and at + 1 < len(found) and folded[at + 1] in _NOBODY_BUT:
+            at += 2  # «محدش غير العروسة» shows the bride
+            continue
+        if nobody:
             kept.append(normal[end : found[at].start()])
             negations.append(found[at].group())
-            excluded.append(_NOBODY[folded[at]])
+            excluded.append(nobody)
             at += 1 + (at + 1 < len(found) and folded[at + 1] in _THERE_FOLDED)  # «شارع محدش فيه»
             end, left_out = found[at - 1].end(), -1
             continue
@@ -176,7 +181,13 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     for at in range(first, len(folded)):
         word = folded[at]
         joined = known.begins_with_and(word)
-        ends = word in ENDS or _PLACE.match(word) or _is_verb(word) or _is_verb(word.removeprefix("و"))
+        ends = (
+            word in ENDS
+            or word.removeprefix("و") in _NOBODY
+            or _PLACE.match(word)
+            or _is_verb(word)
+            or _is_verb(word.removeprefix("و"))
+        )
         if at > first and (ends or _without_at(folded, at)):
             return at
         width = 0 if word in _AND else 1 if joined else width + 1

@@ -219,6 +219,7 @@ _OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 _AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
+LARGE = 3000  # metres that a town of 430,000 people reaches; the name of such a town is no dialect's word for a thing
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
 MOST_WORDS = 5  # of a place's name
 MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
@@ -306,9 +307,14 @@ def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interp
         return True
     known_name = interpreter.is_name(name)
     count = 0 if known_name else interpreter.vocabulary.count(name)
-    # in a dialect many towns' names are things: سحاب (clouds), شط (a beach)
-    if folded_name in _ONLY_IN or (not known_name and interpreter.lexicon.find(name)):
+    # in a dialect many small towns' names are things: سحاب (clouds), شط (a beach)
+    if folded_name in _ONLY_IN or (not known_name and interpreter.lexicon.find(name) and _is_small(name)):
         return is_in
     if not is_arabic(name):
         return is_in or alone or lead in PICTURE_WORDS or not interpreter.is_english(name)
     return count < FREQUENT and (is_in or lead in PICTURE_WORDS or not count)
+
+
+def _is_small(name: str) -> bool:
+    """True if only small towns have this name: no country, no region, no large town."""
+    return all(isinstance(each, Town) and each.reach < LARGE for each in _by_key().get(key(name), ()))

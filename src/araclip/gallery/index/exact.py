@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Scores = NDArray[np.float32]
 Found = tuple[Ids, Scores]
-FEW = 16_384  # vectors of which a second copy, as float32, takes 42 MB with 639 dimensions
+FEW = 16_384  # vectors are kept as float32, 42 MB with 639 dimensions, and compared by NumPy
 NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
@@ -42,7 +42,7 @@ class Exact:
 
     @property
     def vectors(self) -> NDArray[np.float16]:
-        """The vectors (n, D). Of many vectors, a view of FAISS's memory, valid only while this object lives."""
+        """The vectors (n, D): a copy of few, of many a view of FAISS's memory, valid only while this object lives."""
         if self._few is not None:
             return self._few.astype(np.float16)
         import faiss
@@ -72,7 +72,9 @@ class Exact:
         """
         if self._few is not None:
             scores = products(self._few if rows is None else self._few[rows], query)
-            best = np.flatnonzero(scores >= np.partition(scores, most - k)[most - k])
+            sound = np.flatnonzero(np.isfinite(scores))  # a damaged vector is not found, as with FAISS
+            k = min(k, len(sound))
+            best = sound[scores[sound] >= np.partition(scores[sound], -k)[-k]] if k else sound
             return (best if rows is None else rows[best]), scores[best]
         only, count = None if rows is None else _only(rows, len(self.ids)), k
         while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages agree

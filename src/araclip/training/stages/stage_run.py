@@ -95,8 +95,11 @@ def save_untrained(
     model, processor = student
     model.to(accelerator.device).eval()
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
-        measure = locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
-        recall = measure() if measure else {}
+        recall: dict[str, float] = {}
+        if stage.dev and (
+            measure := locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
+        ):
+            recall = measure()
     with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
         run.log(1, **recall)
