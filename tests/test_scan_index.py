@@ -71,11 +71,7 @@ def brute(catalog: Catalog, query: np.ndarray, allowed: list[int] | None = None)
     return sorted(hits, key=lambda hit: (-round(hit[1], 6), hit[0]))
 
 
-@pytest.mark.parametrize("few_are", [0, 1000])
-def test_numpy_and_faiss_scan_alike_ties_filters_and_damaged_vectors(
-    monkeypatch: pytest.MonkeyPatch, few_are: int
-) -> None:
-    monkeypatch.setattr(exact, "FEW", few_are)
+def test_an_exact_scan_finds_ties_in_order_and_no_damaged_vector() -> None:
     vectors = units(3, 60)
     vectors[[5, 9, 41]] = vectors[2]  # ties
     vectors[[7, 30]] = np.nan
