@@ -274,7 +274,8 @@ def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_
     assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6)] == newest
     assert [Path(hit.path).stem for hit in gallery.search("أقدم الصور", 6)] == newest[::-1]
     assert len(gallery.search("أحدث الصور", ignore=["order"])) == 7
-    assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6, sort="oldest")] == newest[::-1]
+    oldest = gallery.search("أحدث الصور", 6, sort="oldest")  # the caller's order, and only this one is named
+    assert [Path(hit.path).stem for hit in oldest] == newest[::-1] and oldest.interpretation.filters == ()
     assert gallery.search("صور القاهرة" + " ودبي" * 60)  # not too long for a filter
     hits = gallery.search("فيديوهات القاهرة")
     assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("kind", False), ("place", False)]

@@ -458,7 +458,7 @@ class BaseGallery(ABC):
             found = snapshot.search(self._picture_vector(query)[0], page, relevance=False)
             return Hits(found, pictures=self.picture)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        plan, terms = self._planned(parsed, snapshot, page.filters, literal=literal, ignore=ignore)
+        plan, terms = self._planned(parsed, snapshot, page, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
         found = Hits(hits, interpretation, pictures=self.picture)
@@ -484,7 +484,7 @@ class BaseGallery(ABC):
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
-        plan, vectors = self._planned(parsed, snapshot, Filters(), literal=literal)
+        plan, vectors = self._planned(parsed, snapshot, Page(1, 0, Filters()), literal=literal)
         terms = plan.own(vectors)
         path = stored(text_path(picture))
         content = self._catalog.content_of(path)
@@ -526,7 +526,7 @@ class BaseGallery(ABC):
         self._interpreter = value
 
     def _planned(
-        self, query: Query, snapshot: Snapshot, filters: Filters, *, literal: bool, ignore: Collection[Part] = ()
+        self, query: Query, snapshot: Snapshot, page: Page, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
         """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
@@ -541,7 +541,7 @@ class BaseGallery(ABC):
             return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
 
         places = partial(reader.place_names, generation)
-        planner = Planner(query, self.interpreter, filters, folder_names, places, literal, ignore)
+        planner = Planner(query, self.interpreter, page, folder_names, places, literal, ignore)
         plan = planner.plan()
         terms = self._vectors(plan)
         if again := replanned(planner, plan, terms, snapshot):

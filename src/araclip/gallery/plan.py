@@ -27,6 +27,7 @@ from araclip.gallery.query import (
     excluding_terms,
     unit_sum,
 )
+from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
@@ -292,13 +293,13 @@ class Planner:
     with the texts of other queries.
 
     `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query. `filters` are the caller's own: they replace filters of the same kind that
-    are read from the query's words, and the plan then does not name these.
+    `ignore` only some parts of the query. The caller's `page` has filters and an order of its own: they replace filters
+    of the same kind and the order that are read from the query's words, and the plan then does not name these.
     """
 
     query: Query
     interpreter: Interpreter
-    filters: Filters
+    page: Page
     folders: Callable[[bool], Collection[str]]
     places: Callable[[], Mapping[str, str]]
     literal: bool
@@ -315,14 +316,14 @@ class Planner:
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
         """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
         unapplied = [each for each in plan.interpretation.filters if each.part in FILTERS]
-        return self._plan({*self.ignore, *(FILTERS - _set_parts(self.filters))}, unapplied)
+        return self._plan({*self.ignore, *(FILTERS - _set_parts(self.page.filters))}, unapplied)
 
     def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
         found = plan(
             self.query, self.interpreter, today=date.today(), folders=self.folders, places=self.places, ignore=ignore,
             unapplied=unapplied,
         )  # fmt: skip
-        replaced = _set_parts(self.filters)
+        replaced = _set_parts(self.page.filters) | ({"order"} if self.page.sort != SORTS[0] else set())
         named = tuple(each for each in found.interpretation.filters if each.part not in replaced)
         return replace(found, interpretation=replace(found.interpretation, filters=named))
 

@@ -159,7 +159,7 @@ async def run_search(
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
         read, terms = await planned(
-            service, snapshot, query, filters, pictures, client, literal=body.literal, ignore=body.ignore
+            service, snapshot, query, page, pictures, client, literal=body.literal, ignore=body.ignore
         )
         results, more, passing, understood = await service.in_thread(
             lambda: _results(service, snapshot, read, terms, page, body.text_weight)
@@ -190,7 +190,7 @@ async def planned(
     service: Service,
     snapshot: Snapshot,
     query: ParsedQuery,
-    filters: Filters,
+    page: Page,
     sent: Mapping[str, NDArray[np.float32]],
     client: str,
     *,
@@ -202,7 +202,7 @@ async def planned(
     `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
     """
     planner = Planner(
-        query, service.interpreter, filters, lambda explicit: service.gallery.overview().folders,
+        query, service.interpreter, page, lambda explicit: service.gallery.overview().folders,
         service.gallery.place_names, literal, ignore,
     )  # fmt: skip
     plan = await service.in_thread(planner.plan)
@@ -349,7 +349,7 @@ async def _explained(
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
         read, vectors = await planned(
-            service, service.gallery.snapshot, query, Filters(), {}, client, literal=literal, ignore=ignore
+            service, service.gallery.snapshot, query, Page(1, 0, Filters()), {}, client, literal=literal, ignore=ignore
         )
         terms, texts = read.own(vectors), texts_of_shares(read)
         vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
