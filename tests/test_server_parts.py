@@ -320,7 +320,7 @@ def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_wai
     served: ServedGallery, album: Path
 ) -> None:
     refreshed = threading.Event()
-    refresher = Refresher(served, changed=lambda snapshot: refreshed.set(), failed=lambda error: None)
+    refresher = Refresher(served, changed=refreshed.set, failed=lambda error: None)
     try:
         old = served.snapshot
         new = pictures.solid(album / "new.png", pictures.RED, (77, 77))
@@ -594,7 +594,7 @@ def test_a_gallery_that_cannot_be_read_for_hours_is_one_line_in_the_log(monkeypa
             raise OSError("the disk is gone")
 
     monkeypatch.setattr(refreshing, "CHECK_SECONDS", 0.001)
-    refresher = Refresher(Unreadable(), changed=lambda _: None, failed=lambda error: told.append(str(error)))  # type: ignore[arg-type]
+    refresher = Refresher(Unreadable(), changed=lambda: None, failed=lambda error: told.append(str(error)))  # type: ignore[arg-type]
     for _ in range(5):
         assert tries.acquire(timeout=60)
     refresher.stop()

@@ -506,14 +506,15 @@ def robustness_of(
         understood: True to interpret the rewritten texts as a search does. The losses are still measured against
             `evaluated`, without interpretation.
     """
+    done: list[Robustness] = []
+    if not kinds:
+        return done
+
     from araclip.core.paths import data_home
     from araclip.evaluation.robustness import UnderstoodEncoder, measure
     from araclip.models.encoder import AraCLIP
     from araclip.text.resources import interpreter
 
-    done: list[Robustness] = []
-    if not kinds:
-        return done
     with stoppable(lambda: f"The robustness of {len(done)} of {counted(len(models), 'model')} is measured."):
         for name, clean in zip(models, evaluated, strict=True):
             with bars() as show:

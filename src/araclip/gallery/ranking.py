@@ -354,9 +354,8 @@ def ranked(
     others = (
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
-    candidates: Iterator[Candidate] = heapq.merge(
-        others, by_text, key=order
-    )  # both are sorted, and have no common picture
+    # both are sorted, and have no common picture
+    candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=order)
     if hybrid and matches.answered:
         asked = hybrid
 
@@ -430,14 +429,15 @@ def hits_of(
         file = file_of(paths[0])
         if file in videos or each.content == exclude:
             continue
-        own = phash(each.content) if page.filters.collapse else None
-        if own is None or not any(is_near(own, other) for other in shown):
-            if own is not None:
-                shown.append(own)
-            if file != paths[0] and not page.filters.every_scene:
-                videos.add(file)
-            cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
-            hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
+        if page.filters.collapse:
+            own = phash(each.content)
+            if any(is_near(own, other) for other in shown):
+                continue
+            shown.append(own)
+        if file != paths[0] and not page.filters.every_scene:
+            videos.add(file)
+        cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
+        hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
     return hits[page.offset :]

@@ -78,11 +78,11 @@ def replanned(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], sna
     Returns None if a picture passes these filters and the caller's, or if the plan has no filters of its own.
     `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
     """
-    if not plan.has_filters or snapshot.search(
-        terms[0], Page(1, 0, plan.filtered(planner.page.filters)), relevance=False
-    ):
-        return None
-    return planner.without_filters(plan)
+    if plan.has_filters:
+        first = Page(1, 0, plan.filtered(planner.page.filters))
+        if not snapshot.search(terms[0], first, relevance=False):
+            return planner.without_filters(plan)
+    return None
 
 
 def search(

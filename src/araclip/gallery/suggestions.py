@@ -15,7 +15,7 @@ from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
-# the most suggestions of each kind, so that no kind fills the list
+# the greatest number of suggestions of each kind; without it one kind could fill the whole list
 FOLDERS, PLACES, WORDS, QUERIES, FILES = 2, 2, 4, 3, 3
 LEAST = 2  # letters to type before names of files are suggested
 SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».

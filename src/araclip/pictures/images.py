@@ -235,9 +235,12 @@ def squares_ahead(size: int) -> int:
 
 
 def map_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int = AHEAD,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int,
+    most: int = AHEAD,
     stop: Callable[[], object] = lambda: None,
-) -> Generator[tuple[Item, Result], None, None]:  # fmt: skip
+) -> Generator[tuple[Item, Result], None, None]:
     """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order.
 
     `stop` is called if the consumer ends early or an error ends the generator, before running work is waited for.

@@ -232,7 +232,7 @@ class Refresher:
     """
 
     def __init__(
-        self, gallery: ServedGallery, *, changed: Callable[[Snapshot], None], failed: Callable[[Exception], None]
+        self, gallery: ServedGallery, *, changed: Callable[[], None], failed: Callable[[Exception], None]
     ) -> None:
         self._gallery = gallery
         self._changed = changed
@@ -260,7 +260,7 @@ class Refresher:
             began = time.monotonic()
             try:
                 if self._gallery.refresh():
-                    self._changed(self._gallery.snapshot)
+                    self._changed()
                 self._failure = ""
             except Exception as error:  # the error may be temporary: report it, and go on with the old snapshot
                 if self._failure != str(error):

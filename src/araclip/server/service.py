@@ -22,7 +22,6 @@ from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
-from araclip.gallery.reader import Snapshot
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.pictures.facts import Facts
@@ -191,7 +190,7 @@ class Service:
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
         self._changed()
 
-    def _changed(self, _: Snapshot | None = None) -> None:
+    def _changed(self) -> None:
         self.announce()
         self._prepare_timeline()
 

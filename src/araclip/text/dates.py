@@ -193,8 +193,8 @@ _LEAP_YEAR = 2000
 class DateReader:
     """Finds dates in a sequence of folded words.
 
-    Methods and functions below read what begins at the word with index `at`. They return how many words they read, with
-    what these mean; None if no such thing begins there.
+    Its methods, and the functions below that take a reader, read what begins at the word with index `at`. They return
+    the number of words that they read and the meaning of these words, or None if nothing of the kind begins there.
     """
 
     def __init__(self, folded: Sequence[str], today: date) -> None:

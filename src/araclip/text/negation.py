@@ -5,16 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from araclip.text.folding import fold
-from araclip.text.normalization import normalize
+from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.picture_words import shows_nothing
-from araclip.text.script import words
 from araclip.text.word_lists import folded, listed, mapped, phrases
 
 # Words of phrases that say that something is not there: «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد».
 _NOT_THERE = listed("negation: not there")
 _THERE = listed("negation: there")
-_THERE_FOLDED = frozenset(map(fold, _THERE)) - {fold("في")}  # «محدش في الشارع» names the street
+_IN_IT = folded("negation: there") - {fold("في")}  # «محدش في الشارع» names the street
 _WITHOUT = tuple(
     sorted(
         {
@@ -98,7 +96,7 @@ class Split:
     negations: tuple[str, ...]
 
 
-def _without_at(folded: list[str], at: int) -> tuple[str, ...] | None:
+def _without_at(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
     """Return the longest phrase of _WITHOUT from word `at` on, perhaps after و («ومفيش ناس»); None if there is none."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
@@ -129,37 +127,36 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
 
 def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     """Split a text into what it shows and what it excludes; the first may be empty."""
-    normal = normalize(text)
-    found = list(words(normal))
-    folded = [fold(match.group()) for match in found]
+    found = folded_words(text)
+    normal, spans, folded = found.normal, found.spans, found.folded
     kept, excluded, negations = [], [], []
     at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
-    while at < len(found):
+    while at < len(folded):
         nobody = _NOBODY.get(folded[at].removeprefix("و"))
-        if nobody and at + 1 < len(found) and folded[at + 1] in _NOBODY_BUT:
+        if nobody and at + 1 < len(folded) and folded[at + 1] in _NOBODY_BUT:
             at += 2  # «محدش غير العروسة» shows the bride
             continue
         if nobody:
-            kept.append(normal[end : found[at].start()])
-            negations.append(found[at].group())
+            kept.append(normal[end : spans[at][0]])
+            negations.append(found.part(at, at + 1))
             excluded.append(nobody)
-            at += 1 + (at + 1 < len(found) and folded[at + 1] in _THERE_FOLDED)  # «شارع محدش فيه»
-            end, left_out = found[at - 1].end(), -1
+            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # «شارع محدش فيه»
+            end, left_out = spans[at - 1][1], -1
             continue
         phrase = _without_at(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
-        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(found)
-        if first >= len(found) or (phrase and _says_otherwise(folded, at, phrase, first)):
+        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
+        if first >= len(folded) or (phrase and _says_otherwise(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
         last = thing[1] if thing else _end_of_things(folded, first, known)
-        kept.append(normal[end : found[at].start()])
-        negations.append(normal[found[at].start() : found[first - 1].end()])
-        excluded += _things(found[first:last], known)
-        end = found[last - 1].end()
+        kept.append(normal[end : spans[at][0]])
+        negations.append(found.part(at, first))
+        excluded += _things(found, first, last, known)
+        end = spans[last - 1][1]
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
@@ -167,12 +164,12 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     return Split(_trimmed(left), tuple(excluded), tuple(negations))
 
 
-def _thing_of(folded: list[str], at: int) -> int:
+def _thing_of(folded: Sequence[str], at: int) -> int:
     """Return where the thing after a word such as "without" begins: after an article, if there is one."""
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
-def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
+def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
     """Return where the excluded things that begin at `first` end.
 
     The things end before a preposition, a verb or a negation, or after a few words.
@@ -180,14 +177,8 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     width = 0
     for at in range(first, len(folded)):
         word = folded[at]
-        joined = known.begins_with_and(word)
-        ends = (
-            word in ENDS
-            or word.removeprefix("و") in _NOBODY
-            or _PLACE.match(word)
-            or _is_verb(word)
-            or _is_verb(word.removeprefix("و"))
-        )
+        joined, bare = known.begins_with_and(word), word.removeprefix("و")
+        ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
         if at > first and (ends or _without_at(folded, at)):
             return at
         width = 0 if word in _AND else 1 if joined else width + 1
@@ -196,7 +187,7 @@ def _end_of_things(folded: list[str], first: int, known: KnownWords) -> int:
     return len(folded)
 
 
-def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
+def _says_otherwise(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
     """True if a phrase excludes nothing because of the words around it.
 
     Examples: «بلا شك», «ما في الصورة», «شيء ما في فمه», "but not on", "nothing except".
@@ -208,7 +199,7 @@ def _says_otherwise(folded: list[str], at: int, phrase: tuple[str, ...], first: 
     return in_it or just_that or fixed
 
 
-def _thing_after(folded: list[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
+def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
     """Return where the thing or quality that the negation at index `at` excludes begins and ends.
 
     None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
@@ -247,14 +238,17 @@ def _is_verb(word: str) -> bool:
     return len(word) > 3 and word[0] == "ي" and word not in _THINGS
 
 
-def _things(matches: list, known: KnownWords) -> list[str]:  # type: ignore[type-arg]
-    """Split excluded words into things: at a lone و or "and", and at a و that begins a second word (كلاب وقطط)."""
+def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
+    """Split the excluded words from `first` up to, but not including, `last` into things.
+
+    They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
+    """
     things: list[list[str]] = [[]]
-    for match in matches:
-        word = match.group()
-        if fold(word) in _AND:
+    for at in range(first, last):
+        word = found.part(at, at + 1)
+        if found.folded[at] in _AND:
             things.append([])
-        elif things[-1] and fold(word) in _AT_ALL:
+        elif things[-1] and found.folded[at] in _AT_ALL:
             continue
         elif len(things[-1]) == 1 and known.begins_with_and(word):
             things.append([word[1:]])

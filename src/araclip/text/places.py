@@ -219,7 +219,7 @@ _OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 _AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
-LARGE = 3000  # metres that a town of 430,000 people reaches; the name of such a town is no dialect's word for a thing
+LARGE = 3000  # metres, the radius of a town of 430,000 people; the name of a larger town is always a place
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
 MOST_WORDS = 5  # of a place's name
 MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
@@ -230,7 +230,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
 
     After a word for a town («مدينة العين») any name is a place. Elsewhere a common word is none, or only after "in"
     («في صور»). Names of several words are places. Another single word is a place after "in" or a word for "picture", or
-    if no caption uses it (in Latin letters: if it is no English word, or the whole text).
+    if no caption uses it (in Latin letters: if it is no English word, or the whole text). Where a dialect uses the name
+    of a small town for a thing («شط», a beach), the name is a place only after "in".
     """
     if not known:
         return Placed(text)

@@ -221,7 +221,7 @@ def _storable(value: object) -> str:
 
 
 def now(*, before: timedelta = timedelta(0)) -> str:
-    """Return the current time (UTC), or a time so long before it, written as in `contents.added`."""
+    """Return the time `before` the current time (UTC), or the current time, written as in `contents.added`."""
     return (datetime.now(UTC) - before).strftime("%Y-%m-%dT%H:%M:%S")
 
 

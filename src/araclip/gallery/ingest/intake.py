@@ -297,6 +297,14 @@ class _Waiting:
     metadata: Mapping[str, Any] | None
 
 
+def vectors_in_batches(model: Encoder, squares: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    """Encode n decoded squares (S, S, 3), ENCODE_BATCH at a time to save memory; return the n unit vectors (D,)."""
+    vectors: list[NDArray[np.float32]] = []
+    for start in range(0, len(squares), ENCODE_BATCH):
+        vectors.extend(pixel_vectors(model, np.stack(squares[start : start + ENCODE_BATCH])))
+    return vectors
+
+
 def commit_every(size: int) -> int:
     """Return the most new pictures in a commit, for a model whose square inputs have `size` pixels a side.
 
@@ -394,10 +402,7 @@ class Intake:
         """
         decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
         new = [digest for digest in decoded if self._catalog.content(digest) is None]
-        vectors: list[NDArray[np.float32]] = []
-        for start in range(0, len(new), ENCODE_BATCH):
-            batch = [decoded[digest].pixels for digest in new[start : start + ENCODE_BATCH]]
-            vectors.extend(pixel_vectors(self._model, np.stack(batch)))
+        vectors = vectors_in_batches(self._model, [decoded[digest].pixels for digest in new])
         lost: list[_Waiting] = []
         with self._turn(), self._catalog.writing():
             ids: dict[bytes, int | None] = {}

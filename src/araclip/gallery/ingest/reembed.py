@@ -18,7 +18,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import drop_derived
-from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again
+from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again, vectors_in_batches
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.image_transform import transform_of
@@ -76,10 +76,7 @@ def reembed_store(
 
     def commit() -> None:
         nonlocal encoded
-        vectors: list[NDArray[np.float16]] = []
-        for start in range(0, len(group), ENCODE_BATCH):
-            pixels = np.stack([square for _, square in group[start : start + ENCODE_BATCH]])
-            vectors.extend(pixel_vectors(model, pixels).astype("<f2"))
+        vectors = [vector.astype("<f2") for vector in vectors_in_batches(model, [pixels for _, pixels in group])]
         if group:
             store.put_next_vectors(model, zip((content for content, _ in group), vectors, strict=True))
         encoded += len(group)

@@ -82,9 +82,20 @@ def update_at(
 
 
 def _reconcile(
-    catalog: Store, model: Encoder, found: dict[str, File], known: dict[str, File], walk: Walk, incomplete: set[str],
-    progress: FilesProgress, skip: Skip, turn: Turn, stored: dict[str, File], scenes: int | None, *, few: bool = False,
-) -> Update:  # fmt: skip
+    catalog: Store,
+    model: Encoder,
+    found: dict[str, File],
+    known: dict[str, File],
+    walk: Walk,
+    incomplete: set[str],
+    progress: FilesProgress,
+    skip: Skip,
+    turn: Turn,
+    stored: dict[str, File],
+    scenes: int | None,
+    *,
+    few: bool = False,
+) -> Update:
     """Ingest the found files that differ from the known files, and remove known files that were not found.
 
     Args:

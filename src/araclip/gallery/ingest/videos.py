@@ -12,14 +12,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import ENCODE_BATCH, Intake, Refused, Source, Turn
-from araclip.models.encoder_base import Encoder, pixel_vectors
+from araclip.gallery.ingest.intake import Intake, Refused, Source, Turn, vectors_in_batches
+from araclip.models.encoder_base import Encoder
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, open_file
 from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all
@@ -160,9 +157,7 @@ class VideoIntake:
                 read = self._decoded(stream, read.file, read.digest, lambda share: None)
         scenes = read.scenes
         assert scenes is not None
-        vectors: list[NDArray[np.float32]] = []
-        for start in range(0, len(scenes.times), ENCODE_BATCH):
-            vectors.extend(pixel_vectors(self._model, scenes.pixels[start : start + ENCODE_BATCH]))
+        vectors = vectors_in_batches(self._model, [*scenes.pixels])
         with self._turn(), self._catalog.writing():
             ids = []
             for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):

@@ -91,7 +91,7 @@ def model_card(config: AraCLIPConfig) -> str:
     """Return the text of README.md: Markdown with a YAML header for the hub."""
     vision = config.vision_config is not None
     tower = _tower_name(config.vision_config) if vision else "none; image vectors are computed beforehand"
-    # In the hub's YAML header any licence can stand as `other`.
+    # The hub knows some licences by name; for any other licence its YAML header takes `other` and a name.
     named = f"license: other\nlicense_name: {json.dumps(shown(config.license))}\n" if config.license else ""
     prefixes = ", ".join(map(str, config.matryoshka_dims))
     width = f"{config.projection_dim}{f'; the prefixes {prefixes} are good vectors too' if prefixes else ''}"

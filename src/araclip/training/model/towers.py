@@ -87,7 +87,7 @@ def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: A
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,
         **options,
     )  # fmt: skip
-    # transformers' own error about shapes, without `ignore_mismatched_sizes`, names no weight
+    # transformers' own error about shapes, which `ignore_mismatched_sizes` turns off, names no weight
     if found := sorted(
         (weight, tuple(given), tuple(expected)) for weight, given, expected in report["mismatched_keys"]
     ):

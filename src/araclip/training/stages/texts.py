@@ -153,7 +153,7 @@ class LockedTexts:
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
-        # The file's name is a hash of all that the outputs depend on besides the texts.
+        # The tower, its pooling, the number of tokens and the precision decide the outputs; their hash names the file.
         digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
         digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
         path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
