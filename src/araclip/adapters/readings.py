@@ -1,4 +1,4 @@
-"""Encodes a query for the adapters by its readings: texts that an interpreter finds it may mean, each with a weight."""
+"""Encodes a query for the adapters by its readings: the texts that the query may mean, each with a weight."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from araclip.text.interpretation import Interpreter
 def query_vector(
     encode: Callable[[list[str]], list[list[float]]], text: str, interpreter: Interpreter | None
 ) -> list[float]:
-    """Return the unit vector of a query: the mean of its readings' vectors, weighted by the readings' weights.
+    """Return the unit vector of a query: the sum of its readings' vectors, each times its weight, scaled to length 1.
 
     Without an interpreter, return the vector of the text itself. `encode` turns texts into vectors.
     """

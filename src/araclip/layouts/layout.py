@@ -71,7 +71,8 @@ class AdaptedGraph:
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
         """Replace the input `replaced` by an input `name` of another type (`kind`, of TensorProto) or shape (`axes`).
 
-        Return the new input's name, and the name under which the graph reads the old input, which `compute` must make.
+        Return the new input's name, and the name under which the graph's nodes read the old input. `compute` must make
+        a value of the latter name.
         """
         self._made += 1
         inside = f"{OWN}inside_{replaced}_{self._made}"
@@ -83,7 +84,7 @@ class AdaptedGraph:
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Insert an operator after those inserted since `begin`, before the rest of the graph; return its output."""
+        """Insert an operator after those inserted since `begin`, before the rest; return the name of its output."""
         self._made += 1
         output = output or f"{OWN}value_{self._made}"
         self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
@@ -106,9 +107,10 @@ class AdaptedGraph:
         output.name = name
 
     def save(self, path: Path, data: str | None = None) -> Path:
-        """Write the graph to `path`, and weights that lay in a file beside the old graph to the file `data` beside it.
+        """Write the graph to `path` and return `path`.
 
-        `data` None: the file is named like the graph, plus .data.
+        Weights in a file beside the old graph are copied to a file beside `path`, named `data` or, by default, like the
+        graph plus .data.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         data = data or f"{path.name}.data"
@@ -210,7 +212,7 @@ def take_floats(graph: AdaptedGraph, size: int) -> None:
 
 
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
-    """Write the three files of a tokenizer with which AutoTokenizer gives the model's ids."""
+    """Write the three files with which AutoTokenizer gives texts the same token ids as the model."""
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
@@ -230,10 +232,11 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
 
 
 def padding(model: AraCLIP) -> tuple[int, str]:
-    """Return id and text of the token with which other programs pad texts: the model's own padding token.
+    """Return id and text of the token with which other programs are to pad texts; an InputError if there is none.
 
-    The exception is a model whose padding is an ordinary piece, such as "!" of open_clip's CLIP, because transformers
-    removes padding tokens from texts. If the tower ignores all that follows the end of a text, the end token is used.
+    This is the model's own padding token, except where that is an ordinary piece, such as "!" of open_clip's CLIP:
+    transformers would remove this piece from texts. If such a tower ignores all that follows the end of a text (its
+    graph takes no mask, and texts of any length), the end token is returned instead.
     """
     tokenizer, text = _tokenizer(model), model.config.text
     id_ = text.pad_id
@@ -376,7 +379,7 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-# how a text graph stores its weights → the end of its file name in transformers.js; all other ways: _quantized
+# how the text graph stores weights → the end of both graphs' file names in transformers.js; other ways: _quantized
 SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 
@@ -431,7 +434,7 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
     The new folder appears only once its vectors were compared with the model's.
 
     Args:
-        source: a model folder, or a bundled or pulled model's name.
+        source: the path of a model folder, or the name of a bundled or pulled model.
         out: a new or empty folder.
         layout: one of LAYOUTS.
 

@@ -50,7 +50,10 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         return self.encoder.width
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Sort inputs into pictures (PIL images, picture paths, {"image": …}) and texts (all other strings)."""
+        """Sort inputs into pictures (PIL images, arrays, picture paths, {"image": …}) and texts (all other strings).
+
+        Return both by row number. `prompt` is put before each text. An input of another kind is an InputError.
+        """
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):

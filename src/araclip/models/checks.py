@@ -31,10 +31,7 @@ from araclip.models.vectors import Vectors
 
 
 def is_remembered(content: Sequence[object]) -> bool:
-    """True if a folder with this content passed a check before.
-
-    `content`: all values on which the check's outcome depends, as JSON values.
-    """
+    """True if a check was passed before; `content` has all values on which its outcome depends, as JSON values."""
     try:
         return _marker(content).is_file()
     except OSError:  # if the cache belongs to another user, nothing counts as checked
@@ -42,7 +39,7 @@ def is_remembered(content: Sequence[object]) -> bool:
 
 
 def remember(content: Sequence[object], label: str) -> None:
-    """Remember that a folder with this content passed its check. `label` is written for people who read the record."""
+    """Remember that a check was passed, see `is_remembered`. `label` is written for people who read the record."""
     marker = _marker(content)
     with suppress(OSError):  # the disk is read-only or full: the content is checked again next time
         marker.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +51,7 @@ def checked_models() -> Path:
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return Path(named).expanduser().absolute()
-    import platformdirs  # imported only here, as loading a bundled model does without platformdirs
+    import platformdirs  # imported only here, so that a bundled model can be loaded without it
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 
@@ -70,7 +67,7 @@ LEAST_IN_INT8 = 0.98
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare the vectors of an open tower with those from the CPU; raise InputError if they differ too much."""
+    """Compare an open tower's vectors with the CPU's, once for a device; raise InputError if they differ too much."""
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -117,8 +114,8 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
     Raises:
         ModelNotFound: there is no such model or folder.
         ModelMismatch: a file is missing, damaged, too large, a link out of the folder, or has another hash than
-            config.json says; a field, an operator or a tokenizer's rule is not allowed; the trial needed too much
-            memory or time.
+            config.json says; a field, an operator or a tokenizer's rule is not allowed; or opening and running it took
+            too much memory or time (`try_tower`).
         InvalidVectors: the model's vectors are not finite or not of unit length.
         InputError: `path` is neither a name nor a path.
     """
@@ -130,7 +127,10 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Check the files that one tower ("text" or "image") reads; raise errors as `check_model_folder` does."""
+    """Check the files that one tower ("text" or "image") reads; raise errors as `check_model_folder` does.
+
+    Nothing is checked for a bundled model, and for files that passed before.
+    """
     if folder in bundled().values() or is_remembered(_content(config, tower)):
         return
     for part in config.parts_of(tower):
@@ -141,7 +141,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check a folder that this process wrote itself: tokenizer and graphs, but no hashes, and without a trial."""
+    """Check tokenizer and graphs of a folder that this process wrote, without a trial; remember that they passed."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))

@@ -48,7 +48,7 @@ def graph_device(device: str | None = None) -> str:
 
 
 def missing(named: str, here: list[str], remedy: str) -> InputError:
-    """Return the error for a device that this machine lacks; its message lists those `here`, then the remedy."""
+    """Return the error for a device that this machine lacks; its message lists the devices `here`, then the remedy."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 

@@ -1,8 +1,8 @@
 """Download from the Hugging Face hub: choose a repository's files, check disk space, resume, turn errors into ours.
 
 huggingface_hub starts an interrupted file again from its beginning, and weights are one file of gigabytes. This module
-therefore downloads each large file whose SHA-256 the hub tells: it continues a part that is there with a range request,
-compares the hash, and puts the file into huggingface_hub's cache, where huggingface_hub finds it.
+therefore downloads each large file whose SHA-256 the hub tells: it continues a file that was begun with a range
+request, compares the hash, and puts the file into huggingface_hub's cache, where huggingface_hub finds it.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ SPARE = 200_000_000  # bytes of disk that a download leaves free for other progr
 
 
 def check_space(place: Path, needed: int, what: str) -> None:
-    """Raise InputError if the disk that holds `place` has no room for `needed` bytes. `place` need not exist yet."""
+    """Raise InputError if the disk of `place`, which need not exist yet, has less than `needed` + SPARE bytes free."""
     there = place.absolute()
     while not there.exists():
         there = there.parent
@@ -139,10 +139,10 @@ def is_model_folder(files: Files | set[str]) -> bool:
 
 
 def wanted(files: Files) -> list[str]:
-    """Return the names of a model's files: settings, tokenizer, and weights in one form, safetensors if possible.
+    """Return the names of the files that loading a repository's model needs.
 
-    Of a finished model folder, all its parts are wanted. Of other models, weights in other forms (ONNX, TensorFlow,
-    Flax) are left out.
+    Of a finished model folder these are all its parts; of another model the settings, the tokenizer and the weights in
+    one form, safetensors if possible. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
     """
     if is_model_folder(files):
         return [name for name in OURS if name in files]
@@ -179,7 +179,8 @@ def download(
 ) -> Snapshot:  # fmt: skip
     """Download the files in a repository that its model needs and that are not yet in the local cache.
 
-    The next call continues an interrupted download. If the hub cannot be reached, the local cache is used as it is.
+    The next call continues an interrupted download. If the hub cannot be reached, the local cache is used as it is; a
+    repository that is not in the cache, and every other error of the hub, is a ModelNotFound.
 
     Args:
         look: called with all files of the repository before anything is downloaded; may raise an error to refuse them.
@@ -242,7 +243,7 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub in a `with` block into ModelNotFound."""
+    """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass."""
     from huggingface_hub import errors
 
     try:
@@ -274,7 +275,7 @@ def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[N
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """True if the network failed or is switched off. Class names tell: huggingface_hub's client changed over time."""
+    """True if the network failed or is switched off. Class names tell: huggingface_hub changed its HTTP library."""
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):

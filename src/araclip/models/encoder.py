@@ -38,7 +38,7 @@ PEERS = "araclip.peers.loading"
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
-    """Return the encoder for a name or path; return an encoder unchanged. Every `model=` in this package comes here.
+    """Return the encoder for a name or path; return an encoder unchanged. Functions pass their argument `model` here.
 
     Arguments and errors are those of `AraCLIP.load`.
     """

@@ -32,8 +32,8 @@ MAX_LETTERS = 16_384  # most characters read of a text: 32 for each token of the
 
 
 class Encoder(Protocol):
-    """Encodes texts and pictures, also for galleries: `AraCLIP`, the published models in `araclip.peers`, or a class
-    of your own with these members."""
+    """The members of a model that encodes texts and pictures, also for galleries: `AraCLIP`, the published models in
+    `araclip.peers`, or a class of your own."""
 
     @property
     def name(self) -> str:
@@ -41,7 +41,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits that differ if vectors may differ; a gallery refuses vectors with another fingerprint."""
+        """Hex digits that differ between models whose vectors may differ; a gallery refuses any other fingerprint."""
 
     @property
     def label(self) -> str:
@@ -87,7 +87,7 @@ def text_vectors(model: Encoder, texts: Sequence[str]) -> Vectors:
 
 
 def pixel_vectors(model: Encoder, pixels: NDArray[np.uint8]) -> Vectors:
-    """Encode (n, S, S, 3) uint8 pixels with any encoder, as galleries do; check for (n, D) unit vectors."""
+    """Encode (n, S, S, 3) uint8 pixels as galleries do, and check that the result is (n, D) unit vectors."""
     return checked_vectors(model.encode_pixels(pixels), len(pixels), model)
 
 

@@ -324,7 +324,8 @@ def read_config(folder: Path) -> ModelConfig:
     """Read and check config.json, and check that every file of the folder is there. No other file is read.
 
     Raises:
-        ModelMismatch: a file is missing, too large or outside the folder, or a field of config.json is wrong.
+        ModelMismatch: a file is missing, too large or outside the folder; or config.json is no JSON, has a wrong field,
+            or was made for another release.
     """
     _check_parts(folder, PARTS, MAX_PART)
     path = folder / "config.json"
@@ -356,11 +357,12 @@ def read_config(folder: Path) -> ModelConfig:
 def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
     """Check that each file named in `parts` is a regular file of at most `most` bytes inside the model folder.
 
+    In a Hugging Face cache, links into its folder `blobs` are allowed.
+
     Raises:
-        ModelMismatch: a file is missing, larger, not regular, or a link that leads out of the folder.
+        ModelMismatch: a file is missing, unreadable, larger, not regular, or a link that leads elsewhere.
     """
     missing, own = [], folder.resolve()
-    # in a Hugging Face cache, a model's files are links into the folder blobs
     allowed = (own, own.parent.parent / "blobs") if own.parent.name == "snapshots" else (own,)
     for part in parts:
         path = folder / part
@@ -429,7 +431,7 @@ def _value(value: object) -> str:
 
 
 def ways_of(weights: str) -> dict[str, str]:
-    """Return how each tower's weights are to be stored, read from one of `WEIGHTS` for both or "TEXT + IMAGE"."""
+    """Return tower → how to store its weights, from one of `WEIGHTS` for both towers, or two as in "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
         raise InputError(

@@ -62,8 +62,8 @@ def check_graph(path: Path, data: Path | None = None) -> None:
 
     Raises:
         ModelMismatch: the file cannot be opened or is no ONNX graph. Or the graph has too many nodes, an operator that
-            is neither in `OPERATORS` nor `PRODUCT`, functions or subgraphs, weights in other files or past the end of
-            `data`, or weights with more elements than the stored bytes can hold.
+            is neither in `OPERATORS` nor `PRODUCT`, functions, subgraphs, sparse weights or texts, weights in other
+            files or past the end of `data`, or weights with more elements than the stored bytes can hold.
     """
     try:
         size = path.stat().st_size
@@ -199,10 +199,7 @@ class _Graph:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 
     def _stored_beside(self, place: dict[str, str]) -> int:
-        """Check where a weight lies in the data file, and return how many bytes it has there.
-
-        `place`: the DATA_KEYS that the graph states for this weight.
-        """
+        """Check that a weight's `place` (its DATA_KEYS) lies in the data file; return the number of its bytes."""
         location = shown(place.get("location", "")[:100])
         if self._data_name is None or place.get("location") != self._data_name:
             beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
@@ -214,7 +211,7 @@ class _Graph:
         return length
 
     def _fields(self, data: memoryview) -> Iterator[tuple[int, Value]]:
-        """Yield the number and the value of each field of a message."""
+        """Yield number and value of each field of a message; 0 in place of a value of four or eight bytes."""
         at, end = 0, len(data)
         while at < end:
             self._fields_left -= 1

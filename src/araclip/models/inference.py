@@ -38,6 +38,8 @@ def open_session(
 ) -> "OnnxRuntimeSession | OpenVinoSession":
     """Open a graph on a device that `devices.graph_device` returned, with `threads` threads on the CPU.
 
+    The other options are for ONNX Runtime; OpenVINO ignores them.
+
     Args:
         arena: ONNX Runtime keeps the memory of a run for the next run: a few percent faster for small pictures.
         widen: ONNX Runtime widens small weights once, when it opens the graph. False: each run widens them and takes
@@ -318,7 +320,7 @@ def _library(device: str) -> str:
 
 @contextmanager
 def _reported(path: Path, how: str) -> Iterator[None]:
-    """Turn any exception of tokenizers or ONNX Runtime in the `with` block into ModelMismatch.
+    """Turn any exception of tokenizers, ONNX Runtime or OpenVINO in the `with` block into ModelMismatch.
 
     All exceptions are caught, because the libraries' own have no common base class: tokenizers raises a bare Exception
     or Rust's PanicException, which is only a BaseException, and ONNX Runtime several unrelated classes.

@@ -220,7 +220,7 @@ def pull(
             whose vectors this would change too much gets float16. A finished folder is copied as it is.
         languages: the vocabulary of a published model is cut to these languages; None keeps the whole vocabulary.
         out: folder for the model; by default the folder `name` in the user's data directory.
-        name: the model's name; by default its name in the table of models, or the repository's name.
+        name: the model's name; by default its name in the table of models, or that of the repository or folder.
         log: called with a line for each step.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
@@ -250,10 +250,7 @@ def pull(
 
 
 def _again(source: PullSource, config: ModelConfig, text: str) -> str:
-    """Return the arguments of `araclip pull` that make this model again on another machine.
-
-    The text is empty if the model came from a folder on this machine.
-    """
+    """Return the arguments of `araclip pull` that make this model again elsewhere; "" if it came from a folder here."""
     if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
         return ""
     if source.folder is not None:

@@ -30,7 +30,7 @@ class Speed:
 
 
 def measure(model: Encoder) -> Speed:
-    """Measure a model: encode noise pictures in batches of four, then short texts one by one, for SECONDS each."""
+    """Encode noise pictures in batches of four, then short texts one by one, at most MOST of each, and time both."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     model.encode_pixels(noise[:1])  # opens the graphs

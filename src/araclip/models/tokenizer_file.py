@@ -31,8 +31,8 @@ def check_tokenizer(path: Path) -> None:
     """Check how much longer a tokenizer.json can make a text, and that its regular expressions cannot explode.
 
     Raises:
-        ModelMismatch: the file is no JSON object, or is too large or too deep; its normalizers may make a text more
-            than MAX_GROWTH times longer; a regular expression repeats a repetition, or breaks another rule.
+        ModelMismatch: the file is no JSON object, or is too large or too deep; its normalizers break a limit at the top
+            of this module; a regular expression is too long, refers back to a group, or repeats a repetition.
     """
     check_rules(bounded_json.read(path, kind=dict, error=ModelMismatch), path)
 
@@ -70,8 +70,8 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 def _total_growth(normalizer: Any, path: Path | str) -> float:
     """Return how many times longer all normalizer steps together can make a text.
 
-    The factors of the steps multiply. An exception are steps in a row that each replace one character which none of the
-    steps before it in the row has written: they replace any character at most once, so only the largest factor counts.
+    The factors of the steps multiply. Steps in a row are an exception if each replaces one character that no earlier
+    step in this row has written: they change a character at most once, so only their largest factor counts.
     """
     growth = longest = 1.0
     written: set[str] = set()
@@ -102,7 +102,14 @@ def _expression(entry: dict[str, Any]) -> str | None:
 
 
 def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
-    """Return how many times longer one step can make a text; 1 if it adds a bounded number of characters."""
+    """Return how many times longer one step of a normalizer can make a text.
+
+    1 for a step that replaces nothing: one that puts at most MAX_PREFIX characters before a text, or a character map,
+    which may write MAX_CHARACTER bytes for a character.
+
+    Raises:
+        ModelMismatch: the text put before is longer than MAX_PREFIX, or an entry of the map than MAX_CHARACTER.
+    """
     content, pattern = normalizer.get("content"), normalizer.get("pattern")
     if isinstance(content, str) and isinstance(pattern, dict):
         replaced = pattern.get("String")
@@ -133,7 +140,7 @@ def _longest_entry(table: str) -> int:
 
 
 def _explosive(pattern: str) -> str | None:
-    """Say why a regular expression of Oniguruma may take more than polynomial time; None if it cannot."""
+    """Return why a regular expression of Oniguruma is refused: too long, or perhaps exponential in time; else None."""
     if len(pattern) > MAX_PATTERN:
         return f"has {len(pattern)} characters"
     repeats = [False]  # for each open group, outermost first: True if the group holds an endless repetition

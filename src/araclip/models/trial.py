@@ -40,7 +40,8 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
-    environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}  # as here
+    # the new process imports modules from the same places as this one
+    environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
     module = "araclip.models.trial"
     with TemporaryFile() as said:
@@ -65,15 +66,16 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def memory_of_trial(size: int, free: int) -> int:
-    """Return the bytes that a trial may use, for tower files of `size` bytes and `free` bytes of free memory."""
+    """Return how many bytes of memory a trial, the process that opens a tower for the first time, may use.
+
+    That is MEMORY and MEMORY_PER_BYTE for each of the `size` bytes of the tower's files, but at most MOST_MEMORY, and
+    at most the share SHARE of the `free` bytes, if that is more than MEMORY.
+    """
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
 
 def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Return the advice to free memory, for the error's message, if a machine with more free memory would allow more.
-
-    Otherwise return an empty tuple.
-    """
+    """Return the advice to free memory, as a tuple of one text, if more free memory would allow more; else ()."""
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()
     return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
