@@ -1,4 +1,4 @@
-"""Unpacks picture sets from WebDataset tars and Hugging Face datasets, once, into a folder with captions.jsonl."""
+"""Unpacks picture sets from WebDataset tars and Hugging Face datasets into a folder with captions.jsonl, only once."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.pictures.formats import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
-# for each sample: the picture's bytes, its file name, and its fields in captions.jsonl
+# for each sample of a set: the picture's bytes (None: there is none), its file name, and further fields of its line
 Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]
 
 
@@ -23,7 +23,7 @@ class Hub:
     """A Hugging Face dataset."""
 
     id: str  # id on the hub, or the folder of a dataset saved by `save_to_disk`
-    split: str | None
+    split: str | None  # None: all rows of a saved dataset without splits
     image: str = "image"  # name of the picture column
     config: str | None = None  # None: the default one
     revision: str | None = None  # None: the newest
@@ -66,7 +66,7 @@ def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
 
     def fill(part: Path) -> None:
         (part / "images").mkdir()
-        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates
+        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates become ?
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
                 # the name in the archive is not used as a path
@@ -196,9 +196,10 @@ def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
 
 
 def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
-    """Return content and name of the picture in a cell: {"bytes", "path"}, a path, or empty, which gives (None, "").
+    """Return content and name of the picture in a cell, which holds {"bytes", "path"}, a path or nothing.
 
-    An unusable cell is an InputError that begins with `where`.
+    The content is None if the cell is empty or its file does not exist. An unusable cell, or a file of more than
+    MAX_MEMBER bytes, is an InputError that begins with `where`.
     """
     cell = {"path": value} if isinstance(value, str) else value or {}
     content, name = (cell.get("bytes"), cell.get("path") or "") if isinstance(cell, dict) else (value, "")

@@ -87,7 +87,7 @@ def dialect_of(text: str) -> str:
     """Guess a text's dialect by marker words: return a region of `MARKERS`, `UNCLEAR`, `NO_MARKER` or `LATIN`.
 
     "No marker" does not mean Modern Standard Arabic: a short dialectal sentence often has no marker. Markers of two
-    regions give `UNCLEAR`; a text without Arabic letters (English, or Arabic in Latin letters) gives `LATIN`.
+    regions give `UNCLEAR`; a text with letters but no Arabic ones (English, or Arabizi) gives `LATIN`.
     """
     # و ("and") is written together with the next word, so it is removed below.
     words = _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
@@ -116,12 +116,12 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 
 
 def worst(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one a picture."""
+    """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one per picture."""
     return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the `count` best queries, by the right picture's rank, then margin; at most one a picture."""
+    """Return the rows of the `count` best queries, by the right picture's rank and margin; at most one per picture."""
     return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
@@ -152,7 +152,7 @@ def best_wrong(direction: Direction) -> Floats:
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
     """Return for each model whether it is Pareto-optimal.
 
-    A model is not, if another model is as good in quality and in every cost, and better in one of these.
+    It is not if another model is at least as good in quality and in every cost, and better in one of these.
     """
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # costs and −quality: less is better
 

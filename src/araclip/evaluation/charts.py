@@ -83,7 +83,7 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
 
 
 def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
-    """Draw histograms over queries: cosines of the right picture (Q,) and of the best wrong picture (Q,) or fewer.
+    """Draw two histograms over queries: the cosines of right pictures (Q,), and of the best wrong pictures, Q or fewer.
 
     `index` is the model's number in the report, which decides its colour.
     """

@@ -33,7 +33,7 @@ class Leaks:
     """Pictures and captions of a test set that are also in training data."""
 
     pictures: tuple[Copy, ...]  #: test pictures with a near copy in the training data, nearest first
-    captions: tuple[str, ...]  #: distinct test captions that are also training captions, word for word
+    captions: tuple[str, ...]  #: distinct test captions that equal a training caption after `normalize`
     n_pictures: int  #: number of test pictures
     n_training: int  #: number of training pictures that could be opened
     n_captions: int  #: number of distinct test captions

@@ -33,7 +33,7 @@ class MTEBModel:
 
     Args:
         model: a name or path, as for `AraCLIP.load`, or an encoder.
-        revision, device: passed by mteb and ignored: a model folder has one revision and runs on the CPU.
+        revision, device: passed by mteb and ignored: a model has one revision, and `AraCLIP.load` chooses its device.
     """
 
     def __init__(self, model: ModelLike, revision: str | None = None, *, device: str | None = None, **_: Any) -> None:
@@ -50,7 +50,7 @@ class MTEBModel:
         return np.concatenate([np.empty((0, self.encoder.width), np.float32), *map(self._encode, inputs)])
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Vectors:
-        """Return the cosines of (n, D) and (m, D) as (n, m); a vector (D,) counts as one row."""
+        """Return the cosines of unit vectors (n, D) and (m, D) as (n, m); a vector (D,) counts as one row."""
         cosines: Vectors = np.atleast_2d(np.asarray(embeddings1)) @ np.atleast_2d(np.asarray(embeddings2)).T
         return cosines
 

@@ -36,7 +36,7 @@ class SetFiles:
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:
-        """Return the path of the picture called `name`, in the first folder that has such a file.
+        """Return the path of the picture called `name`, in the first folder that has the file, or in the first of all.
 
         `where` says, for error messages, in which file and line the name stands.
         """
@@ -52,8 +52,10 @@ class SetFiles:
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:
-        """Return the file that matches the first of the patterns that fit any file; none or several are an
-        InputError."""
+        """Return the file that matches the first pattern with a match, in the folder or else one level below.
+
+        If no pattern has a match, or this pattern has several, an InputError is raised.
+        """
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
             if len(matches) > 1:
@@ -72,7 +74,7 @@ Rows = Iterator[tuple[Path, Sequence[str]]]
 
 
 def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Rows:
-    """Read lines `name.jpg#0<tab>caption`; a split's names stand in Flickr_8k.<split>Images.txt or <split>.txt.
+    """Read lines `name.jpg#0<tab>caption`; Flickr_8k.<split>Images.txt or <split>.txt lists the pictures of a split.
 
     Args:
         patterns: names that the caption file may have.
@@ -183,7 +185,7 @@ class Source:
     read: Callable[[SetFiles, str | None], Rows] | None  #: reads the set's files; None: only the hub's copy is read
     fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
     splits: tuple[str, ...] | None = None  #: the splits that exist; None: those that the files have
-    hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; its caption column is the first field
+    hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; `fields[0]` is its caption column
     license: str | None = None  #: licence of the captions; None: not known
     note: str = ""  #: what a reader of figures on this set should know
 
@@ -262,7 +264,8 @@ def load_dataset(
         path: the folder of a KNOWN set, or its caption file; without it the set comes from the hub, if it is there.
         images: the folder of the pictures, if they do not lie with the captions; only for a KNOWN set or a folder with
             captions.jsonl.
-        split, caption_field: by default all pictures, and caption_ar (for tars "txt").
+        split: only the pictures of this split; by default all pictures, but "test" for "hub:<id>".
+        caption_field: by default the first of a KNOWN set's fields, "txt" for tars, and caption_ar for all others.
         unpack_to: sets from tars and the hub are unpacked here, once; by default the user's data directory.
 
     Raises:

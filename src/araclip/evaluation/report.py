@@ -127,7 +127,7 @@ def check_ready(path: Path) -> None:
     """Check that a report can be written, before the evaluation takes minutes.
 
     Raises:
-        InputError: the extra `report` is not installed, or `path` is a folder or does not lie in an existing folder.
+        InputError: the extra `report` is missing or its matplotlib too old; `path` is a folder, or lies in no folder.
     """
     absent = [name for name in NEEDED if find_spec(name) is None]
     if absent:

@@ -60,7 +60,7 @@ def evaluate(
         label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own `label`.
         license: licence of the weights; by default the encoder's own `license`.
         megabytes: size of the model's files; known without this for an AraCLIP.
-        image_vectors: (N, D) of `dataset.pictures`, if they are known already.
+        image_vectors: the vectors (N, D) of `dataset.pictures`, if they are known already.
         cache: folder of stored results by protocol id; a stored result is not computed again.
         log: called with a line for each damaged file of the cache; by default a `logging` warning.
         progress: called as `progress("pictures" or "texts", read, total)` during encoding.
@@ -148,7 +148,7 @@ def label_of(model: Encoder, label: str | None) -> str:
     """Return the given label, or else the model's own.
 
     Raises:
-        InputError: there is neither.
+        InputError: none was given, and the model has none.
     """
     label = label or getattr(model, "label", None)
     if not label:

@@ -1,9 +1,9 @@
-"""Rewrites captions as people type them: misspelt, in a dialect, in Latin letters (Arabizi). Pure; seeded.
+"""Rewrites captions as people type them: misspelt, in a dialect, in Latin letters (Arabizi).
 
 The words of dialects and Latin letters are the evaluation's own: nothing that understands queries or trains reads
 `lexicon.tsv`, so that neither is tested on words it was given. A third of the words is held out: figures on these words
 are reported separately, and must not be used to tune anything (`held_out`). A text that cannot be rewritten comes back
-unchanged.
+unchanged. Random choices come from a seed.
 """
 
 import hashlib
@@ -146,7 +146,7 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (a sound in the lexicon, in the Levant and the Gulf)
+_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (letters in the lexicon, letters in the Levant and the Gulf)
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
@@ -192,7 +192,7 @@ def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> 
     i = 0
     while i < len(words):
         first = words[i]
-        if first.start() < at:  # the second of two
+        if first.start() < at:  # the second word of a pair that was replaced
             i += 1
             continue
         out.append(text[at : first.start()])
@@ -270,7 +270,7 @@ def alef_maqsura_for_ya(text: str) -> str:
 
 
 def persian_letters(text: str) -> str:
-    """Replace ك and ي by ک and ی of a Persian or Urdu keyboard, which look like them."""
+    """Replace ك by ک, and ي and ى by ی: letters of a Persian or Urdu keyboard that look like them."""
     return text.translate(_PERSIAN)
 
 

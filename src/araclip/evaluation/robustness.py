@@ -77,15 +77,15 @@ def measure(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Robustness:
-    """Rewrite every caption in every way, search its picture among all pictures of the set, and return the losses.
+    """Rewrite every caption by each of `kinds`, search its picture among all pictures of the set, return the losses.
 
     Args:
         captions: "all" captions of a picture are queries, or only the "first".
         encode: takes texts and returns (n, D) unit vectors; by default the model's `encode_text`, which takes texts
             literally.
         way: the name of `encode` in tables.
-        image_vectors: (N, D) of the pictures, if they are known; otherwise pictures are encoded once, and their vectors
-            kept in `cache` if it is given.
+        image_vectors: the pictures' vectors (N, D), if they are known; otherwise pictures are encoded once, and their
+            vectors kept in the folder `cache`, if one is given.
         clean_ranks: (Q,) ranks of the unchanged captions with the same `encode`, if they are known already.
         seed: seed of random kinds; a text is always rewritten the same way with the same seed.
         progress: called as `progress(kind, texts done, texts in all)`.
@@ -164,7 +164,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """Return the vectors (N, D) of `dataset.pictures`: from `cache/<id>.pictures`, or else encode and store them."""
+    """Return the vectors (N, D) of `dataset.pictures`, from `cache/<id>.pictures` or else encoded and stored there."""
     shape = (len(dataset.pictures), model.width)
     named = f"{label}\n{dataset.fingerprint}\n{shape}"
     path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
@@ -182,7 +182,7 @@ def picture_vectors(
 
 
 class UnderstoodEncoder:
-    """Encodes texts as a search does: each text's vector is the weighted sum of the readings that an interpreter finds.
+    """Encodes texts as a search does: as the weighted sum of the vectors of all readings that an interpreter finds.
 
     Unlike in a search, dates, folders and operators in a text are ordinary words and characters here, because the texts
     are captions. `texts` counts the texts encoded so far, `readings` the distinct readings.

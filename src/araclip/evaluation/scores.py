@@ -21,7 +21,7 @@ class Protocol:
     Two figures may stand in one table only if all fields but the model's are equal.
     """
 
-    dataset: str  #: name of the data set: its folder's, or on the hub
+    dataset: str  #: name of the data set: that of its folder, on the hub, or in `KNOWN`
     fingerprint: str  #: twelve hex digits: a hash of the pictures' names and sizes and of the captions
     split: str | None  #: None: all pictures
     caption_field: str  #: field of captions.jsonl that the queries come from
@@ -29,7 +29,7 @@ class Protocol:
     n_queries: int  #: number of queries
     n_images: int  #: number of pictures
     normalizer: int  #: version of `araclip.normalize`
-    model: str  #: label and fingerprint of the encoder, such as "araclip-mini@3f2a"
+    model: str  #: name and fingerprint of the encoder, such as "araclip-mini@3f2a"
 
     @property
     def id(self) -> str:
@@ -49,7 +49,7 @@ class Direction:
     found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
     scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine; infinite without one
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -84,7 +84,7 @@ class Evaluated:
         return f"<Evaluated {self.protocol.model} on {self.protocol.dataset}: text to image {self.t2i}>"
 
 
-DEPTH = 10  # nDCG and MRR look at this many candidates
+DEPTH = 10  # nDCG@10 and MRR@10 look at this many candidates
 BLOCK = 48 << 20  # bytes of scores computed at once: enough rows to make the matrix product efficient
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
@@ -107,7 +107,7 @@ def score(
     and Najork 2008). An encoder that maps everything to one point thus scores like chance, not perfectly.
 
     Args:
-        queries: (Q, D). gallery: (N, D). Scores are inner products in float32.
+        queries, gallery: vectors (Q, D) and (N, D). Scores are their inner products in float32.
         relevant: for each query, the rows of `gallery` that are right answers.
         clusters: (Q,) the picture of each query; by default each query has its own.
         keep: how many of the best candidates to keep, K = min(keep, N).
@@ -184,7 +184,7 @@ def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, 
 
 
 def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
-    """Return the distinct rows of the gallery, and for each row (N,) which of them it is.
+    """Return the distinct rows of the gallery, and for each of its N rows the index among these (N,).
 
     A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
     no longer tie. Therefore each distinct vector is multiplied once.
@@ -246,8 +246,9 @@ def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vec
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    tie_number -= (tie_number[first] - at_end[first])[rows]  # numbers a row's ties for its last rank: 1, 2, …
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond the last rank; there may be thousands
+    # numbers the candidates of each row that tie for rank `keep`, the last that is kept: 1, 2, …
+    tie_number -= (tie_number[first] - at_end[first])[rows]
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond rank `keep`; there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]

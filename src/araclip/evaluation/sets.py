@@ -1,7 +1,7 @@
 """Reads picture sets: a folder with `captions.jsonl` (one JSON object on each line) and the pictures it names.
 
-Fields of a line: `image` (path below the folder, see `PictureFiles`), optional `split` and `dialect`, and caption
-fields, each a text or a list of texts.
+Fields of a line: `image` (path below the folder, see `PictureFiles`), optional `split` (by default "train") and
+`dialect`, and caption fields, each a text or a list of texts.
 `published_sets` and `archives` read other published forms.
 """
 
@@ -82,7 +82,7 @@ class CaptionedPicture:
     path: Path
     english: tuple[str, ...]
     arabic: tuple[str, ...]
-    source: str
+    source: str  # name of the set's folder
 
 
 @dataclass(frozen=True)

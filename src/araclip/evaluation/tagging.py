@@ -53,7 +53,9 @@ def tag(
     progress: Callable[[int, int], None] = lambda done, total: None,
     label_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
-    """Choose each picture's labels, and yield the keywords that its side-car lacks; with `write`, add them to it first.
+    """Choose each picture's labels; yield the keywords that its side-car lacks, and with `write` add them there before.
+
+    A picture whose side-car lacks no keyword is left out.
 
     Args:
         least: a label is chosen from this probability on, or from the label's own least probability if that is higher.
@@ -66,7 +68,7 @@ def tag(
         progress, label_progress: called with the numbers of pictures, and of the labels' prompts, encoded and in all.
 
     Raises:
-        InputError: as for `label_probabilities`.
+        InputError, ModelMismatch: as for `label_probabilities`.
     """
     kept, found = readable_vectors(model, pictures, skip, progress, vectors)
     names = [each.arabic for each in labels]

@@ -111,8 +111,8 @@ def labelled_set(
     """Read a labelled set: a folder with `captions.jsonl`, or with a folder for each class.
 
     Args:
-        labels: names of the folders' classes: between commas in the order of the folders, or a JSON file as for
-            `imagenet`. field: the field of `captions.jsonl` that has the class. images: see `from_folder`.
+        labels: the classes' names, between commas in the order of the folders, or a JSON file as for `imagenet`.
+        field, split, images: as for `from_folder`; without `captions.jsonl` they are ignored.
 
     Raises:
         InputError: as for `from_folder` and `imagenet`; or labels are missing, or given although captions.jsonl has
@@ -225,7 +225,7 @@ def classify(
 
     Args:
         templates: texts with {} in place of the class's name.
-        label: as for `retrieval.evaluate`. image_vectors: (N, D) of `dataset.pictures`, if they are known already.
+        label, image_vectors: as for `retrieval.evaluate`.
 
     Raises:
         InputError: there is no template, one has no {}, or the model has no label and none was given.
@@ -287,11 +287,11 @@ def label_probabilities(
 ) -> Vectors:
     """Return the probability (N, C) of each label for each picture, if one of the labels is right; rows sum to 1.
 
-    It is the softmax of `SCALE` × cosine (Radford et al. 2021), at the scale at which araclip-mini is calibrated.
+    Probabilities are the softmax of `SCALE` × cosine (Radford et al. 2021); at this SCALE araclip-mini is calibrated.
 
     Args:
         other: add a last column, (N, C + 1): the probability that none of the labels is right, see `none_of`.
-        image_vectors: (N, D) of the pictures, if they are known already.
+        image_vectors: the vectors (N, D) of the pictures, if they are known already.
         progress: as for `class_vectors`.
 
     Raises:
@@ -346,13 +346,13 @@ def readable_vectors(
 
 
 def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
-    """Return the probability (N,) that none of the labels is right, from pictures' cosines.
+    """Return for N pictures the probability (N,) that none of the labels is right.
 
     It is a logistic function of the number of labels and of how many standard deviations the best label's cosine lies
     above the mean cosine with everyday queries. benchmarks/label_probabilities.py fits and measures it.
 
     Args:
-        labels: (N, C) cosines with the labels. everyday: (N, E) cosines with everyday queries.
+        labels, everyday: cosines of the pictures with the labels (N, C), and with the queries EVERYDAY (N, E).
     """
     above = (labels.max(axis=1) - everyday.mean(axis=1)) / np.maximum(everyday.std(axis=1), 1e-6)
     odds = OTHER[0] * above + OTHER[1] + OTHER[2] * np.log(labels.shape[1])
