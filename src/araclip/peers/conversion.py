@@ -59,7 +59,7 @@ class Expected:
 
 
 def expected_of(source: Source) -> Expected:
-    """Encode some texts and pictures by the model's own library, each alone."""
+    """Encode test texts and pictures by the model's own library, each alone, to compare the graphs' vectors with."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
     resizes = encoder.image.settings  # a dict for an open_clip model; open_clip resizes with Pillow

@@ -131,7 +131,7 @@ def _at_home(location: str) -> str:
 
 
 def nearest(text: str) -> list[str]:
-    """Return the known names nearest to an unknown one: models on this machine, the table's names, and hub ids."""
+    """Return up to three known names like an unknown one: of models on this machine or in the table, or hub ids."""
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
@@ -164,7 +164,7 @@ def origin_of(request: Request) -> str:
 
 
 def layout(folder: Path) -> str | None:
-    """Tell by its files which kind of model a folder holds; None if the kind is unknown."""
+    """Return the kind of model that a folder holds, told by its files; None if unknown, a ModelMismatch if damaged."""
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
     if not (folder / "config.json").exists():

@@ -25,7 +25,7 @@ MTEB = "https://github.com/embeddings-benchmark/results"
 
 @dataclass(frozen=True)
 class PublishedRecall:
-    """Published text → picture recall in percent: at 1, 5 and 10 in `at`; None if only their `mean` was published."""
+    """Published text → picture recall in percent: at 1, 5 and 10 (`at`; None if not published), and their `mean`."""
 
     protocol: str
     mean: float
@@ -61,7 +61,7 @@ _FIRST: dict[str, PublishedRecall] = {
     "siglip2-gopt-256": _mean(67.28),
     "siglip2-gopt-384": _mean(67.56),
 }
-_ALL: dict[str, PublishedRecall] = {  # Babel-ImageNet's, as in benchmarks/published_recall.json
+_ALL: dict[str, PublishedRecall] = {  # most by Babel-ImageNet, as in benchmarks/published_recall.json
     "nllb-clip-large-siglip": _at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
     "nllb-clip-base-siglip": _at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),
     "m-clip-b16plus": _at(ALL_CAPTIONS, 51.1, 78.3, 86.2, BABEL),
@@ -222,8 +222,8 @@ PEERS = (
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
     _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
-    _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # as above
-    _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # as above
+    _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # computed, too
+    _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # computed, too
     _metaclip2("metaclip2-b32", "worldwide-b32", 512, 2350),
     _metaclip2("metaclip2-b16", "worldwide-b16", 512, 2344),
     _metaclip2("metaclip2-l14", "worldwide-l14", 768, 4328),

@@ -94,7 +94,8 @@ def paper_table(
             `KNOWN` is read as it was published; any other name is for a folder that `load_dataset` takes.
         models: name of a row → the model to measure for it; anything that `AraCLIP.load` takes.
         split, caption_field: as for `load_dataset`; the test split of published sets by default.
-        captions, cache, log: as for `retrieval.evaluate`. progress: (row, kind, done, total).
+        captions, cache, log: as for `retrieval.evaluate`.
+        progress: called with the row's name, "pictures" or "texts", and the numbers of those encoded and of all.
 
     Raises:
         InputError: `models` has an unknown row, or there is no set or no model to measure.

@@ -21,7 +21,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two ligatures: each gets longer, which `models.tokenizer_file` limits
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two: each gets longer, and `models.tokenizer_file` limits how much
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -110,7 +110,10 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
-    """Copy the fast tokenizer of a transformers tokenizer without padding and truncation; `lower` lowers texts."""
+    """Copy the fast tokenizer of a transformers tokenizer, without padding and truncation; `lower`: lower-case first.
+
+    A SiglipTokenizer, which has none, is converted; any other tokenizer without one is a ModelMismatch.
+    """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):
         made = Tokenizer.from_str(backend.to_str())

@@ -28,7 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """Return a PyTorch device, such as "cuda:1"; "auto" is the first GPU, or the CPU if there is none."""
+    """Return a PyTorch device, such as "cuda:1"; "auto" is the first GPU, else the CPU. No such device: InputError."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:

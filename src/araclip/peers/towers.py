@@ -118,8 +118,8 @@ class CutTable(nn.Module):
 class Language(nn.Module):
     """Sets the first token of each text by script: `arabic` if any other token has Arabic letters, else `other`.
 
-    The tokenizer writes `arabic` before every text. NLLB's encoder is read at this token. `pieces` (V,) is true for the
-    ids of pieces with Arabic letters.
+    The tokenizer writes `arabic` before every text, and NLLB's encoder gives its output at this token. `pieces` (V,) is
+    true for the ids of pieces with Arabic letters.
     """
 
     pieces: Tensor
@@ -350,7 +350,7 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
 
 
 def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
-    """Return how many tokens of a text the library keeps; at most as many as the tower has positions."""
+    """Return how many tokens of a text the library keeps, at most `most`: the tower's positions, if given."""
     longest = int(encoder.text.longest or 0) or most
     if longest is None:
         raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")

@@ -156,7 +156,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
 
 
 def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
-    """Return every piece by its id, as the text that the piece stands for, where that can be told."""
+    """Return id → piece; pieces of a byte-level tokenizer are decoded, with U+FFFD for incomplete characters."""
     content = json.loads(tokenizer.to_str())
     read = _text_of_bytes if _is_byte_level(content) else str
     return {id_: read(piece) for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
@@ -174,7 +174,7 @@ def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
 
 def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
     own = set(characters)
-    if (normalizer := tokenizer.normalizer) is not None:  # all that it makes of a character between two letters "a"
+    if (normalizer := tokenizer.normalizer) is not None:  # all that it makes of each character, between two "a"
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
@@ -224,13 +224,13 @@ def _text_of_bytes(piece: str) -> str:
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
     """True if a piece's bytes can stand in a text of characters with these UTF-8 bytes: whole, beginnings and ends.
 
-    The bytes may be the end of one character, then whole characters, then the start of one character.
+    The bytes may be the end of one character, then whole characters, then the start of one. A single byte always can.
     """
     bare = piece.removesuffix(suffix) if suffix else piece
     if len(bare) == 1 or any(char not in _BYTES for char in bare):
         return len(bare) == 1
     code = bytes(_BYTES[char] for char in bare)
-    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # before: an end
+    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # before it: an end
     if first == len(code):
         return any(code in char for char in whole)
     if first and code[:first] not in ends:
