@@ -141,7 +141,7 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check tokenizer and graphs of a folder that this process wrote, without a trial; remember that they passed."""
+    """Check tokenizer and graphs of a folder that this process wrote, without `try_tower`; remember that it passed."""
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))

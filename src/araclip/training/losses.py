@@ -27,8 +27,7 @@ def contrastive_loss(
     neither negatives nor counted twice. The mean is over captions; a picture without a caption is only a negative.
 
     Args:
-        text: (T, D) unit.
-        image: (I, D) unit.
+        text, image: vectors (T, D) and (I, D) of unit length.
         log_scale: log of the inverse temperature, a scalar.
         same: (T, I) bool, true if a text must not be a negative of a picture, because the picture is the text's own
             picture once more, or has the same text. A text's own picture is never masked.
@@ -52,8 +51,7 @@ def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belong
     log(N / I) is subtracted, so that a random guess has the loss log I, as in `contrastive_loss`, for any N.
 
     Args:
-        image: (I, D) unit.
-        captions: (N, D) unit.
+        image, captions: vectors (I, D) and (N, D) of unit length.
         log_scale: log of the inverse temperature, a scalar.
         belongs: (I, N) bool, true if the caption belongs to the picture; at least one in each row.
     """
@@ -169,7 +167,7 @@ def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def affinity_loss(student: Tensor, teacher: Tensor, temperature: float = 0.05) -> Tensor:
-    """Return the KL divergence of similarities within a batch, teacher to student; (B, D) unit twice → scalar.
+    """Return the KL divergence of similarities within a batch, teacher to student; unit vectors (B, D) twice → scalar.
 
     The student's vectors should rank the teacher's vectors as the teacher itself ranks them: the softmax of each row of
     `student @ teacher.T` is compared with the softmax of the row of `teacher @ teacher.T`.
@@ -188,8 +186,9 @@ def distillation_contrastive_loss(
     contrastive learning, Yang et al. 2024).
 
     Args:
-        student, teacher: (B, D) unit.
-        same: (B, B) bool, true if the teacher read the same text twice; see `same_pairs`. The diagonal is ignored.
+        student, teacher: vectors (B, D) of unit length.
+        same: (B, B) bool, true at [i, j] if the teacher read the same text for rows i and j (see `same_pairs`). Such
+            pairs are no negatives. The diagonal is ignored.
     """
     own = torch.arange(len(student), device=student.device)
     logits = student @ teacher.T / temperature  # (B, B)

@@ -1,4 +1,4 @@
-"""Reads concepts: the classes of an image classifier, their names, and their vectors in the image tower's features."""
+"""Reads concepts: the classes of an image classifier, with names and a vector in the image tower's feature space."""
 
 import hashlib
 import random
@@ -57,7 +57,7 @@ def normalized_texts(listed: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Concepts:
-    """The classes that have a name in the stage's languages."""
+    """The classes that have a name in one of the languages that a stage of training asks for."""
 
     features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
@@ -90,8 +90,9 @@ def read_concepts(path: Path, languages: tuple[str, ...], width: int | None = No
     """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
 
     The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
-    names as `names_en` and `names_ar`; only names in `languages` are kept. Features of another width than `width` (the
-    image tower's; None: not compared), and files that do not fit together are a DataError.
+    names as `names_en` and `names_ar`; only names in `languages` are kept. A DataError is raised if features have
+    another width than `width` (the image tower's; None: not compared), if files do not fit together, if a number is not
+    finite, or if no class has a name.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):

@@ -37,12 +37,12 @@ def drop_hamza(text: str, rng: random.Random) -> str:
 
 
 def swap_final_ha(text: str, rng: random.Random) -> str:
-    """Exchange final ta marbuta and ha, in about half of the words: قطة ↔ قطه."""
+    """Exchange final ta marbuta and ha, in about half of the words of three letters or more: قطة ↔ قطه."""
     return _swap_final(text, rng, {"ة": "ه", "ه": "ة"})
 
 
 def swap_final_ya(text: str, rng: random.Random) -> str:
-    """Exchange final alef maqsura and ya, in about half of the words: على ↔ علي."""
+    """Exchange final alef maqsura and ya, in about half of the words of three letters or more: على ↔ علي."""
     return _swap_final(text, rng, {"ى": "ي", "ي": "ى"})
 
 
@@ -99,7 +99,7 @@ def stretch(text: str, rng: random.Random) -> str:
 
 
 def persian_letters(text: str, rng: random.Random) -> str:
-    """Replace kaf and ya by those of Persian and Urdu keyboards: كرسي → کرسی."""
+    """Replace kaf, ya and alef maqsura by letters of Persian and Urdu keyboards: كرسي → کرسی."""
     return text.translate(_PERSIAN)
 
 
@@ -136,7 +136,7 @@ def _swap_final(text: str, rng: random.Random, swap: Mapping[str, str]) -> str:
 
 
 HELD_EVERY = 5
-SYNONYMS = "sy"
+SYNONYMS = "sy"  # the lexicon's label of synonyms, which stands here beside the dialects
 _PREFIXES = ("وال", "بال", "ال", "و")  # kept when the rest of the word is replaced: والكلب → والجرو
 
 Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -180,7 +180,7 @@ def _rewritten(
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
         found = other(fold(stem))
-        # The word stays if prefix and form together are a form held back, such as ال + هوا.
+        # The word stays if prefix and form together are a form that is kept out of training, such as ال + هوا.
         if found is not None and not (prefix and fold(prefix + found) in _held()):
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()

@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # slots from this number on fill a batch in which a picture was drawn twice
+SPARE = 10**9  # the sampler's slots from this number on fill up batches in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PictureSource:
     folder: Path
     share: Positive = 1.0
     split: str | None = None
-    english: tuple[str, ...] = ("caption_en",)
+    english: tuple[str, ...] = ("caption_en",)  # names of the caption fields
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
     group: str = ""  # a batch has pictures of one group's sets only, so that its negatives are of one kind
@@ -127,7 +127,7 @@ class PictureMixture:
 
     @property
     def about(self) -> list[str]:
-        """A line for each source: its pictures, and their captions in each of the mixture's languages."""
+        """For each source one line of text: how many pictures it has, and how many captions in each language."""
         lines = []
         for name, start, end in zip(self._names, self._offsets, [*self._offsets[1:], None], strict=True):
             rows = self.pictures[start:end]
@@ -151,7 +151,7 @@ class PictureMixture:
         return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """Let every later batch contain `hard` neighbours of each picture that is drawn.
+        """Let every later batch contain up to `hard` neighbours of each picture that is drawn.
 
         Args:
             neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
@@ -159,7 +159,10 @@ class PictureMixture:
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
     def batch(self, step: int, size: int) -> Batch:
-        """Return the batch of one step; `size` counts pictures. The same seed, step and size give the same batch."""
+        """Return the batch of one step, of `size` pictures; the same seed, step and size give the same batch.
+
+        A `size` above the number of pictures in the smallest group is a DataError.
+        """
         if size > self._distinct:
             raise DataError(
                 f"a batch of {size} pictures, but there are only {self._distinct} (in the smallest group, if there are "

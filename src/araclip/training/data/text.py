@@ -343,7 +343,7 @@ class Mixture:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hex digits: a hash of all pairs that can be drawn; weights, noise and templates do not count."""
+        """Sixteen hex digits: a hash of all pairs that can be drawn; shares, noise and templates do not count."""
         return fingerprint(pair for pairs in self._pairs for pair in pairs)
 
     @property

@@ -117,7 +117,7 @@ class DevPictures:
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
-        """Read a dev set. A caption field whose name contains `_en` is English, any other is Arabic."""
+        """Read a dev set. Caption fields with `_en` in the name are English (by default caption_en), others Arabic."""
         english = tuple(field for field in spec.captions if "_en" in field) or ("caption_en",)
         arabic = tuple(field for field in spec.captions if "_en" not in field)
         try:
@@ -287,7 +287,7 @@ def model_of(run: Path) -> Path:
 
 
 def dev_of(run: Path) -> list[DevSet]:
-    """Return the dev set of a stage's recipe, with every caption as a query; an empty list for a saved model."""
+    """Return the dev set of a stage's recipe, every caption a query; empty without one, and for a saved model."""
     path = run / "config.json"
     if model_of(run) == run or not path.is_file():
         return []
@@ -320,7 +320,7 @@ def check_target(folder: Path) -> None:
 def tokenizer_of(processor: AraCLIPProcessor) -> Tokenizer:
     """Return a copy of the processor's fast tokenizer that also normalises text like `araclip.normalize`.
 
-    It neither pads nor cuts texts.
+    The copy neither pads nor cuts texts.
     """
     backend = getattr(processor.tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
@@ -363,7 +363,7 @@ def _tower_name(config: Any) -> str:
 
 
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
-    """Hash the files, write config.json and an empty card, and check the folder as users' machines will check it.
+    """Hash the files, write config.json and an empty card, and check tokenizer and graphs as users' machines will.
 
     Return the config with the hashes.
     """

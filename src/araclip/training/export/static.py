@@ -72,9 +72,10 @@ def convolutions(graph: Any) -> Iterator[Convolution]:
 
 
 def separate_biases(graph: Any) -> None:
-    """Give each convolution a bias of its own, of zeros if it has none.
+    """Give each convolution of an ONNX graph a bias that only this convolution uses, so that it can be corrected.
 
-    PyTorch's exporter leaves out biases of zeros, and stores equal biases once.
+    PyTorch's exporter leaves out a bias of zeros, and stores equal biases once. A missing bias becomes zeros, a shared
+    one is copied.
     """
     uses = uses_of(graph)
     for each in convolutions(graph):
@@ -137,7 +138,8 @@ _AFFINE = ("Mul", "Div", "Add", "Sub")
 def take_bytes(model: Any) -> bool:
     """Let the first convolution read a picture's bytes, in place.
 
-    Return False, with the graph unchanged, if anything but one scaling stands before the convolution.
+    Return False, with the graph unchanged, if anything but one scaling, the same for all channels, stands before the
+    convolution, or if the scaling's zero point does not fit into a byte.
     """
     graph = model.graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -197,7 +199,7 @@ def _number(values: NDArray[Any] | None) -> float | None:
 
 
 def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write `target` from a float32 graph, with QuantizeLinear and DequantizeLinear around each operator (QDQ).
+    """Write `target`, a float32 graph with QuantizeLinear and DequantizeLinear (QDQ) around `between_convolutions`.
 
     `feeds` are calibration inputs; 128 photographs are enough, none is an InputError.
     """

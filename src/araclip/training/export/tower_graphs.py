@@ -89,7 +89,7 @@ def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: P
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
-    # `write_origin` moves its weights into the graph
+    # the file of weights beside the graph is moved into the graph later, by `write_origin`
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
 
 

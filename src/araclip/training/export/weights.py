@@ -69,11 +69,11 @@ def store(
     write_graph(model, graph.parent, target)
 
 
-CAPTIONS = 48
+CAPTIONS = 48  # number of everyday queries among the probe texts
 PICTURES = 8  # probe pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
 CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
 
-Probes = Sequence[Feed]  # one item each
+Probes = Sequence[Feed]  # inputs of a graph, with one text or picture each
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
@@ -175,7 +175,7 @@ def store_near(
 ) -> str:
     """Store a tower so that every probe's vector stays near the float32 vector; return the way that was taken.
 
-    First `way` is tried, then `way` with more and more products in float32, at last float16.
+    First `way` is tried, then, if it is one of SMOOTH, `way` with more and more products in float32, at last float16.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"

@@ -28,7 +28,7 @@ _FORMAT = "checkpoint_format"  # the key under which a checkpoint holds FORMAT
 STORED = 2  # checkpoints kept: the newest, and the one before in case a disk error damages the newest
 _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
-_SEAL = len(_MARK) + 64
+_SEAL = len(_MARK) + 64  # bytes of the zip comment: the mark and the hex digits of a SHA-256
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes besides tensors with weights_only=True
 
@@ -37,8 +37,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step`, the number of steps done; of the older checkpoints, keep only the newest.
 
     Checkpoints of later steps and temporary files of killed runs are deleted, too, since a run that resumed from an
-    earlier step writes them anew. One process saves at a time. `state` holds tensors, numbers, strings, None, and
-    dicts, lists and tuples of these; anything else, and a full disk, is a TrainingError.
+    earlier step writes them anew. One process saves at a time. `state` holds tensors, numbers, strings, bytes, None,
+    and dicts, lists and tuples of these; anything else, and a full disk, is a TrainingError.
     """
     for key, leaf in _leaves(state):
         if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:
@@ -74,7 +74,8 @@ def newest(folder: Path, log: Log) -> tuple[int, dict[str, Any]] | None:
     A damaged checkpoint is skipped; `log` gets a line that names it and says what is used instead.
 
     Raises:
-        RunMismatch: an undamaged file is not a checkpoint, such as a pickle that would run code; no code was run.
+        RunMismatch: an undamaged file is no checkpoint, such as a pickle that would run code (no code was run), or a
+            newer release wrote it.
     """
     damaged: list[str] = []
     for step, path in reversed(_checkpoints(folder)):
@@ -124,7 +125,7 @@ def remove_all(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*.pt"))
-    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # no folder, no pipe
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # no folders, no pipes
 
 
 def _tidy(folder: Path, step: int) -> None:

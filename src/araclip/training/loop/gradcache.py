@@ -47,8 +47,8 @@ def cached_backward(
             `loss_fn` (temperature, bias) get their gradients too.
         backward: called once, on the loss: `Tensor.backward` or `accelerator.backward`. If accelerate scales the loss,
             all gradients are scaled.
-        no_sync: makes a context in which DistributedDataParallel does not synchronise gradients, because that expects
-            one backward pass in a step and this function makes many.
+        no_sync: makes a context in which DistributedDataParallel does not synchronise gradients: that class expects one
+            backward pass in a step, and this function makes many.
         seed: the seed of this step; different in each process if processes are to draw different dropout.
 
     Returns:

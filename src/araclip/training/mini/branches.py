@@ -91,7 +91,8 @@ class SharedBlocks(nn.Module):
 class Branch(nn.Module):
     """The blocks after the shared blocks, and the pooling: maps (B, C, h, w) → features (B, W).
 
-    Its layers are the network's own layers, not copies.
+    Its layers are the network's own layers, not copies. `gated`: a gate multiplies the features. `routed_by`: a router
+    reads the features of the `routed_by` branches before this one; 0: no router. `map_scale`: see the module.
     """
 
     def __init__(
@@ -130,7 +131,7 @@ class Branches(nn.ModuleList):
                 # picture
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
-                own = torch.nonzero(passes[:, 0])[:, 0]  # rows
+                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
                 # batch_norm cannot be traced with 0 rows; the graph written nevertheless takes 0 rows
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
@@ -333,14 +334,14 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """Return how many branches a tower has; a RecipeError if it is not a tower of branches without gates."""
+    """Return how many branches a tower has; a RecipeError unless it is a tower of branches without gates."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
 
 
 def set_map_scale(branches: nn.Module, scale: float) -> None:
-    """Set the map scale of a branch, or of all of several branches, in place."""
+    """Set the map scale of one branch, or of every branch in a module of branches, in place."""
     for branch in branches.modules():
         if isinstance(branch, Branch):
             branch.map_scale = scale
@@ -373,7 +374,7 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Yield every module of a tower's upper part after `split`, and the modules that contain them."""
+    """Yield the modules of the upper part that `split` returns; for a tower without branches, also its network."""
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()
     else:

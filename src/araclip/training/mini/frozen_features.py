@@ -5,7 +5,7 @@ the picture, so the first blocks, which take most of the time, never run again. 
 
 `fuse_batchnorm`: a BatchNorm with fixed statistics is an affine map of each channel, so it is merged into the
 convolution before it (Markuš 2018, "Fusing batch normalization and convolution in runtime"; PyTorch's
-`fuse_conv_bn_eval`) and separated again after training, which takes four fifths of the time.
+`fuse_conv_bn_eval`) and separated again after training. Training then takes four fifths of the time.
 
 `narrow_pointwise`: processors with AVX-512 bfloat16 or AMX compute 1 × 1 convolutions, which are matrix products, twice
 as fast in bfloat16. Depthwise convolutions are slower in bfloat16.

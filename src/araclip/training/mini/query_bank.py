@@ -17,7 +17,7 @@ SAMPLE = 256  # pictures whose mean popularity is subtracted, so that the correc
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Give a model a query bank of texts, the captions and names of the pictures; return the dev recall.
+    """Give a model a query bank of texts, one caption of each picture of a batch; return the dev recall.
 
     Nothing is trained. `heads` says what the bank does.
     """

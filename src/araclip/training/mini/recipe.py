@@ -80,7 +80,7 @@ class QueryBank(StartingStage):
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # most texts in the query bank; equal texts count once
-    pictures: Pictures = ()  # pictures whose captions and names are the texts of the bank
+    pictures: Pictures = ()  # pictures whose captions are the texts of the bank; some sets' captions are names
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
     weight: Positive = 0.6  # factor of this average when it is subtracted from scores

@@ -61,7 +61,7 @@ def is_size(value: object) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ModelMismatch if a model folder's settings ask for code, for files elsewhere, or for absurd sizes.
+    """Raise ModelMismatch if a model folder asks for code, files elsewhere or absurd sizes, or its tokenizer is unsafe.
 
     The folder has the layout of transformers, timm, sentence-transformers, or of open_clip with a text tower of
     transformers.
@@ -276,7 +276,7 @@ def tokenizer_at(location: str | Path, config: Any = None) -> Any:
 
 
 def check_tokens(tokenizer: Any, location: str | Path) -> None:
-    """Raise an error if a loaded tokenizer has rules that could make texts endless or take for ever."""
+    """Raise ModelMismatch if a loaded tokenizer has rules that could make texts endless or take for ever."""
     backend = getattr(tokenizer, "backend_tokenizer", None)  # None for a tokenizer that is written in Python
     if backend is not None:
         check_rules(json.loads(backend.to_str()), str(location))
@@ -329,7 +329,10 @@ _ENDS = ("*.safetensors", "*.bin", "*.pth")  # files that open_clip takes for a 
 
 
 def model_settings(location: str) -> Mapping[str, Any]:
-    """Return the checked `model_cfg` of an open_clip model: a name of its list, `local-dir:FOLDER` or `hf-hub:ID`."""
+    """Return the checked `model_cfg` of an open_clip model: of `local-dir:FOLDER`, `hf-hub:ID` or a name.
+
+    A name that is not in open_clip's list gives an empty table.
+    """
     import open_clip
 
     if location.startswith(_DIRECTORY):

@@ -169,7 +169,7 @@ texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.pro
 
 
 def _stated(config: AraCLIPConfig) -> str:
-    """Return a paragraph on licence and training data; if the licence is unknown, it says what to fill in."""
+    """Return a paragraph on licence and training data, as far as they are known, and on what to fill in."""
     if not config.license:
         return (
             "Not filled in yet: name the data with their licences, the numbers with their protocol, and what the "
@@ -194,7 +194,7 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any =
 
 
 def source_of(config: Any) -> str:
-    """Return where a tower came from: its hub id, or its folder's name without the path on this machine."""
+    """Return where a tower came from: its hub id, or its folder's name without the path here; "" if not known."""
     named = str(config.name_or_path or "")
     return Path(named).name if Path(named).is_absolute() else named
 

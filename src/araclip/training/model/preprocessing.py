@@ -83,7 +83,7 @@ def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
 
 
 def square_processor(height: int, width: int, mean: Sequence[float], std: Sequence[float]) -> ViTImageProcessor:
-    """Make an image processor that squashes pictures to one size with a bicubic filter, as every stage does."""
+    """Make an image processor that squashes pictures to one size with a bicubic filter, as all training does."""
     size = {"height": height, "width": width}
     return ViTImageProcessor(size=size, resample=FILTERS["bicubic"], **_scaling(mean, std))
 

@@ -161,7 +161,7 @@ class Linear(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class LearningStage(StartingStage):
-    """The keys of every stage that trains by gradient steps; it trains a text tower at least."""
+    """The keys of every stage that trains by gradient steps."""
 
     steps: Count = 1000
     batch: Many = 128

@@ -43,7 +43,7 @@ class TomlFile:
     def __init__(self, path: Path, expected: str) -> None:
         """Read a file. If that fails, the RecipeError ends with `expected`, such as «Give a recipe, a TOML file.»"""
         self.path = path
-        self.files: dict[str | int, Path] = {}
+        self.files: dict[str | int, Path] = {}  # key of the table → another file that the key was inherited from
         self._mistakes: dict[str, str] = {}  # message without its section → whole message
         try:
             self.table = tomllib.loads(path.read_text("utf-8-sig"))

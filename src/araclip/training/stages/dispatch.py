@@ -105,7 +105,7 @@ def _stamps(stage: Stage) -> dict[str, list[int] | None]:
 def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
     """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
 
-    The data is read only if a file has another size or time than before. It is not compared if a file is gone.
+    The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """
     now = _stamps(stage)
     stored = folder / STAMPS  # earlier releases wrote no such file

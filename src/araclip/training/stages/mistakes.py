@@ -22,7 +22,7 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str]) -> None:
-    """Raise one RecipeError that lists what these stages need and what is not there. They will run in this order.
+    """Raise one RecipeError that lists all that is missing of what these stages need. They will run in this order.
 
     Of a list of captions, only the lines up to the first with the needed field are read. No model is loaded or looked
     up, so a hub id may still turn out to be wrong. `trained` names stages whose models are there already.

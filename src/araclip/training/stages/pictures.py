@@ -1,8 +1,8 @@
 """Makes the image vectors of a step: from a locked tower's cached outputs, from cached feature maps, or from pixels.
 
-Each of the three classes has `inputs(rows, step)`, which depends on seed, step and rows alone and builds no autograd
-graph, and `encode(inputs)`, which GradCache calls twice. `vectors(pictures)`, for dev recall, leaves the model in eval
-mode.
+The three classes for this (`LockedImages`, `BranchImages` of `mini.frozen_features`, `PixelImages`) have
+`inputs(rows, step)`, which depends on seed, step and rows alone and builds no autograd graph, and `encode(inputs)`,
+which GradCache calls twice. `vectors(pictures)`, for dev recall, may leave the model in eval mode.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from araclip.training.recipe.stages import ImageSide
 class EncodedImages(NamedTuple):
     """The output of an image tower and its projection for B pictures."""
 
-    vectors: Tensor  # (B, K, D) float32, unit; K is the number of branches if each has its own loss, or else 1
+    vectors: Tensor  # (B, K, D) float32, of unit length; K: the number of branches if each has its own loss, else 1
     features: Tensor  # (B, W) float32, the tower's output before the projection
 
 

@@ -105,7 +105,7 @@ def members_of(
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
-    """True if this names an earlier stage or an exported model; false for a hub id or a folder of transformers."""
+    """True if this names a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.is_ours(named)
 
 
@@ -123,7 +123,7 @@ def _unpacked(exported: str, cache: Path) -> Path:
 def beginning(recipe: Recipe, name: str) -> dict[str, str]:
     """Return what a stage begins with, for config.json: the stage before it, or [model] as JSON.
 
-    Empty if the stage's own section has a `model`.
+    Empty if the stage's own section has a `model`, and for a stage that starts from no single model.
     """
     stage = recipe.stage(name)
     if not isinstance(stage, StartingStage) or stage.model is not None:

@@ -202,7 +202,7 @@ class _State:
 
 
 def _read(cache: TeacherCache, warn: Log) -> _State:
-    """Copy the vectors of the cache folder's shards into `cache.vectors`; return the texts that no sound shard has."""
+    """Copy the vectors of undamaged shards into `cache.vectors`; return which texts they lack, and their hashes."""
     owner = cache.folder / "cache.json"
     try:
         _check_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
