@@ -67,7 +67,7 @@ def evaluate(
 
     Raises:
         InputError: no picture has a caption, or the model has no label and none was given.
-        ModelMismatch: the model's vectors are not (n, D), not finite or not of unit length.
+        ModelMismatch, InvalidVectors: the model's vectors are not (n, D), not finite or not of unit length.
         ImageError: a picture cannot be opened; the message names it.
     """
     label = label_of(model, label)

@@ -157,7 +157,7 @@ def in_dialect(text: str, rng: random.Random) -> str:
 
 
 def with_english(text: str, rng: random.Random) -> str:
-    """Replace one word that has an English gloss by the gloss: كلب في الحديقة → dog في الحديقة."""
+    """Replace one word that has an English gloss, and its prefix, by the gloss: كلب في الحديقة → dog في الحديقة."""
     glosses = _glosses()
     places = [number for number, word in enumerate(words(text)) if fold(_parted(word.group(), glosses)[1]) in glosses]
     if not places:

@@ -154,7 +154,7 @@ class PictureMixture:
         """Let every later batch contain up to `hard` neighbours of each picture that is drawn.
 
         Args:
-            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
+            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`; they may be of other groups.
         """
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 

@@ -83,7 +83,7 @@ class QueryBank(StartingStage):
     pictures: Pictures = ()  # pictures whose captions are the texts of the bank; some sets' captions are names
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
-    weight: Positive = 0.6  # factor of this average when it is subtracted from scores
+    weight: Positive = 0.6  # a picture's scores are lowered by its average score for the bank times this
 
     def mixtures(self) -> tuple[PictureMixture]:
         ungrouped = [replace(source, group="") for source in self.pictures]  # one batch has pictures of all groups

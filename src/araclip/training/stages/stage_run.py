@@ -27,7 +27,7 @@ def checkpoint_activations(model: AraCLIPModel) -> None:
 
 
 def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
-    """Return the projections, the temperature and the bias as parts to train, each with its learning rate."""
+    """Return projections, temperature and bias as parts to train; freeze the text projection if the stage says so."""
     model.text_projection.requires_grad_(stage.train_text_head)
     parts = [Part(model.text_projection, stage.lr_head), Part(model.logit_scale, 1e-3)]
     if isinstance(model.visual_projection, nn.Linear):

@@ -172,8 +172,8 @@ def teacher_vectors(
         log: called with one line for each damaged file, which is written anew; by default a `logging` warning.
 
     Raises:
-        TeacherMismatch: the folder holds another teacher's vectors.
-        DataError: a text is empty, or the teacher gives a vector that is not of unit length.
+        TeacherMismatch: the folder holds another teacher's vectors, or has another format.
+        DataError: a text is empty, or the teacher gives a vector of another width, or not of unit length.
     """
     distinct = list(dict.fromkeys(texts))
     for text in distinct:
