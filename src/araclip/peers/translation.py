@@ -36,7 +36,7 @@ class Translated:
 
     @property
     def width(self) -> int:
-        """D, the length of a vector."""
+        """D, how many numbers a vector has."""
         return self.encoder.width
 
     @property

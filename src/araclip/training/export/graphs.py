@@ -233,7 +233,7 @@ def uses_of(graph: Any) -> dict[str, Uses]:
 
 
 def products(graph: Any) -> Iterator[Product]:
-    """Yield the products with float32 matrices of MIN_ELEMENTS or more, in the order of the graph."""
+    """Yield the products with float32 matrices of at least MIN_ELEMENTS numbers, in the order of the graph."""
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == 1 and len(tensor.dims) == 2}
     for node in graph.node:
         if node.domain in ("", "ai.onnx") and node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:

@@ -199,7 +199,7 @@ def _number(values: NDArray[Any] | None) -> float | None:
 
 
 def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
-    """Write `target`, a float32 graph with QuantizeLinear and DequantizeLinear (QDQ) around `between_convolutions`.
+    """Write `target` from a float32 graph, with QuantizeLinear and DequantizeLinear around `between_convolutions`.
 
     `feeds` are calibration inputs; 128 photographs are enough, none is an InputError.
     """

@@ -182,7 +182,7 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit above 0 for nearly all of `own` (N, W) and few of `others` (M, W).
+    """Return weight (W,) and bias () of a logit that is above 0 for nearly all of `own` (N, W), few of `others` (M, W).
 
     At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
     them, to suit unseen pictures of both kinds.

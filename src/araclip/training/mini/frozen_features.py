@@ -352,7 +352,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Return the gradient (C, 1, k, l) of a depthwise convolution's weights, of maps and their output's gradient.
+    """Return the gradient (C, 1, k, l) of a depthwise convolution's weights, from its input and its output's gradient.
 
     It is each channel's maps (B, C, h, w) convolved with the channel's gradient (B, C, h', w'), summed over rows. The
     channels of several rows are treated as channels of a single picture, with kernels as large as the gradient.

@@ -261,7 +261,7 @@ ALWAYS = 20.0  # a bias so large that the sigmoid is 1
 
 @dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of pooled features: weight (C, F), bias (C,); the first `exclusive` share a softmax."""
+    """A linear classifier of features: weight (C, F), bias (C,). Its first `exclusive` classes share a softmax."""
 
     weight: Tensor
     bias: Tensor

@@ -131,7 +131,7 @@ class Stage:
         return ()
 
     def fingerprints(self) -> list[str]:
-        """Read all data that this stage learns from, and return the hashes that the run's config.json holds of it."""
+        """Read all data that this stage learns from; return their hashes, which the run's config.json holds."""
         return [mixture.fingerprint for mixture in self.mixtures()]
 
 

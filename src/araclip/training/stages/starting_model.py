@@ -56,7 +56,7 @@ class StageContext:
         return self.runs / CACHE
 
     def told(self, mixtures: Mixtures) -> Mixtures:
-        """Log a line for each source of these mixtures: how much it has to learn from. Return the mixtures."""
+        """Log for each source of these mixtures a line that says how much data it has. Return the mixtures."""
         for line in [line for mixture in mixtures for line in mixture.about]:
             self.reporter.log(f"{self.name} learns from {line}")
         return mixtures

@@ -54,7 +54,7 @@ class Teacher(Protocol):
 
     @property
     def width(self) -> int:
-        """D, the length of its vectors."""
+        """D, how many numbers a vector has."""
 
     @property
     def fingerprint(self) -> str:
@@ -73,7 +73,7 @@ class TorchTeacher:
 
     @cached_property
     def width(self) -> int:
-        """D, the length of its vectors."""
+        """D, how many numbers a vector has."""
         return int(self.encode(["a photo of a cat"]).shape[1])
 
     @cached_property
@@ -105,7 +105,7 @@ class FolderTeacher:
 
     @property
     def width(self) -> int:
-        """D, the length of its vectors."""
+        """D, how many numbers a vector has."""
         return self._model.width
 
     @property
