@@ -38,7 +38,7 @@ from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import parse_shard, plan_of, tasks_of
 from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
-from araclip.bulk.sources import Part, list_source, of_shard
+from araclip.bulk.sources import Part, cut, list_source
 from araclip.core import atomic
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
@@ -266,6 +266,22 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     assert sorted(path.name for path in home.iterdir()) == ["a.tar", "b.tar", "c.tar"]
 
 
+def test_captions_stand_before_or_after_their_picture_in_a_tar(tmp_path: Path, model: AraCLIP) -> None:
+    red, green = png(COLOURS[4], tmp_path), png(COLOURS[2], tmp_path)
+    members = {"0.caption": b"zero", "0.png": red, "0.txt": b"more", "1.json": b'{"caption": "one"}', "1.png": green}
+    embed(tar_of(tmp_path / "a.tar", members), tmp_path / "out", model=model)
+    assert [row["caption"] for row in rows(tmp_path / "out")] == ["zero\nmore", "one"]
+
+
+def test_a_list_with_a_file_that_was_replaced_is_another_source(tmp_path: Path, model: AraCLIP) -> None:
+    pictures.solid(tmp_path / "a.png", COLOURS[4])
+    (tmp_path / "list.txt").write_text("a.png\n", "utf-8")
+    assert embed(tmp_path / "list.txt", tmp_path / "out", model=model).pictures == 1
+    pictures.solid(tmp_path / "a.png", COLOURS[2], (500, 300))
+    with pytest.raises(ShardMismatch, match="changed since"):
+        embed(tmp_path / "list.txt", tmp_path / "out", model=model)
+
+
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="this Python reads it")
 def test_a_tar_that_this_python_cannot_unpack_is_refused_before_the_work(tmp_path: Path, model: AraCLIP) -> None:
     (tmp_path / "more.tar.zst").write_bytes(b"(\xb5/\xfd")
@@ -485,7 +501,7 @@ def test_a_list_names_pictures_tars_and_urls(folder: Path, tmp_path: Path, model
 
 def test_parts_are_in_exactly_one_shard_and_shards_weigh_about_the_same() -> None:
     parts = [Part("picture", f"/{n:04}.jpg", 1000 * (n % 97)) for n in range(1000)]
-    shards = [of_shard(parts, shard, 7) for shard in range(7)]
+    shards = cut(parts, 7)
     assert [part for shard in shards for part in shard] == parts
     weights = [sum(part.weight for part in shard) for shard in shards]
     assert max(weights) - min(weights) < 2 * max(part.weight for part in parts)

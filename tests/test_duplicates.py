@@ -15,7 +15,7 @@ from araclip.errors import InputError
 from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.maintenance.duplicates import grouped, groups, scene_pairs
-from araclip.gallery.near_hashes import NEAR, near_pairs
+from araclip.gallery.near_hashes import NEAR, SeenHashes, near_pairs
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
@@ -163,6 +163,15 @@ def test_pictures_that_come_and_go_meanwhile_put_no_other_into_a_group() -> None
             files, lambda: (np.arange(1, 5), hashes), lambda seen=seen: (seen, vectors[seen - 1]), ["semantic"]
         )
         assert [group.paths for group in groups] == [("/2.jpg", "/3.jpg")]
+
+
+@given(st.lists(st.integers(0, 3) | st.sampled_from([0b11 << 20, 1 << 63, (1 << 64) - 1, 0x7F0]), max_size=200))
+def test_of_seen_hashes_each_is_far_from_those_before_it(hashes: list[int]) -> None:
+    seen, kept = SeenHashes(), list[int]()
+    for own in hashes:
+        near = any(own and other and (own ^ other).bit_count() <= NEAR for other in kept)
+        assert seen.add_unless_near(own) == (not near)
+        kept += [] if near else [own]
 
 
 @given(st.integers(0, 1000))

@@ -173,6 +173,19 @@ def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Galle
     assert 0.2 < told("فاتورة زرافة") < STRONG
 
 
+def test_a_word_that_is_left_out_may_be_in_more_pictures_than_are_ranked(
+    gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.add(sorted(root.rglob("*.png")), metadata={"album": "كلب"})
+    monkeypatch.setattr("araclip.gallery.text_matches.MANY", 1)
+    for word in ("0412", "0413", "الكهرباء", "electricity"):
+        for unwanted in ((), ("كلب",)):
+            query = TextQuery.of([word], unwanted, 1.0)
+            assert query
+            matches = text_matches(WordIndex(gallery._catalog), query, len(gallery))
+            assert len(matches.ids) == 1 - len(unwanted)
+
+
 def test_of_an_endless_query_the_first_words_are_looked_for(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     for name in ("with_stems", "with_parts"):

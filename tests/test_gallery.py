@@ -541,6 +541,8 @@ def test_a_gallery_that_was_given_another_model_meanwhile_is_neither_searched_no
     other = AraCLIP(write_tiny_model(tmp_path / "other", seed=1, name="other"), threads=1)
     with Gallery.open(tmp_path / "g", model=tiny_model, create=True) as gallery:
         gallery.update([tmp_path / "pictures"])
+        pictures.solid(tmp_path / "pictures" / "a.png", pictures.GREEN)
+        gallery.add([tmp_path / "pictures" / "a.png"])  # takes the only path of the picture before
         assert reembed(tmp_path / "g", other) == 1
         with pytest.raises(WidthMismatch, match=r"vectors of other now, and was opened with tiny.*again"):
             gallery.search("أحمر")

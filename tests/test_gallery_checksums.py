@@ -22,7 +22,7 @@ from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.ingest.reembed import reembed
 from araclip.gallery.maintenance.backup import replaced_by
-from araclip.gallery.open import restore_gallery
+from araclip.gallery.open import open_reader, restore_gallery
 from catalog_file import damage, edited, value
 from crash.story import picture_files, pictures_bytes
 from tiny import write_tiny_model
@@ -158,6 +158,28 @@ def test_every_change_leaves_a_sound_catalogue(place: Path, model: AraCLIP, root
     reembed(place, other)
     with Gallery.open(place, model=other) as gallery:
         assert gallery._catalog.damages() == []
+
+
+def test_a_gallery_that_was_compacted_need_not_be_checked_whole_again(place: Path, model: AraCLIP) -> None:
+    rest(place, model)
+    with Gallery.open(place, model=model) as gallery:
+        gallery.compact()
+    assert is_known(place)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
+def test_connections_of_threads_that_have_ended_are_closed(place: Path, model: AraCLIP) -> None:
+    def files_open() -> int:
+        return sum(os.path.realpath(each).endswith("catalog.sqlite") for each in Path("/proc/self/fd").iterdir())
+
+    def of_threads(count: int) -> int:
+        for _ in range(count):
+            with ThreadPoolExecutor(1) as ended:
+                assert ended.submit(reader.store.counts).result()[1] == PICTURES + 1
+        return files_open()
+
+    with closing(open_reader(place, model)) as reader:
+        assert of_threads(3) == of_threads(10)
 
 
 def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
@@ -582,6 +604,21 @@ def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
             restore_gallery(backup, target)
     with pytest.raises(GalleryNotFound, match="no backup at"):
         restore_gallery(tmp_path / "nothing", place)
+
+
+def test_a_restore_through_a_link_keeps_the_gallery_that_the_link_leads_to(
+    place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+        gallery.add([pictures_bytes(500)])
+    (tmp_path / "link").symlink_to(place, target_is_directory=True)
+    aside = restore_gallery(tmp_path / "backup", tmp_path / "link")
+    assert aside == place.with_name("g.replaced-1")
+    monkeypatch.chdir(place)
+    assert restore_gallery(tmp_path / "backup", Path()) == place.with_name("g.replaced-2")
+    with Gallery.open(tmp_path / "link", model=model) as now, Gallery.open(aside, model=model) as before:
+        assert (len(now), len(before)) == (PICTURES + 1, PICTURES + 2)
 
 
 def test_after_a_restore_that_was_killed_half_way_the_gallery_that_it_moved_aside_is_named(

@@ -601,6 +601,45 @@ def test_a_hidden_picture_stays_hidden_when_a_save_pauses_or_its_file_moves_betw
     assert gallery.hidden() == []
 
 
+def test_hiding_one_picture_hides_no_other_that_takes_its_name(gallery: BaseGallery, tmp_path: Path) -> None:
+    root = tmp_path / "صور"
+    numbered = [pictures.solid(root / f"{number}.png", (40 * number, 9, 200)) for number in range(1, 6)]
+    gallery.update([root])
+    gallery.hide(numbered[:1])
+    numbered[0].unlink()
+    for before, after in zip(numbered[1:], numbered, strict=False):
+        before.rename(after)
+    gallery.update([root])
+    assert gallery.hidden() == [] and len(gallery) == 4
+
+    gallery.hide(numbered[:1])
+    (root / "رحلة").mkdir()
+    shutil.move(numbered[0], root / "رحلة")
+    gallery.update([root])
+    pictures.solid(numbered[0], (9, 99, 9))  # the camera gives the name again
+    gallery.update([root])
+    assert gallery.hidden() == [str(root / "رحلة" / "1.png")]
+
+    gallery.hide(numbered[1:2])
+    hidden = numbered[1].read_bytes()
+    shutil.copy(numbered[2], numbered[1])
+    gallery.update([root])
+    assert gallery.hidden() == [str(root / "رحلة" / "1.png")]
+    (root / "again.png").write_bytes(hidden)
+    gallery.update([root])
+    assert gallery.hidden() == sorted(map(str, (root / "again.png", root / "رحلة" / "1.png")))
+
+
+def test_a_picture_whose_only_path_an_added_file_takes_is_gone_at_once(gallery: BaseGallery, tmp_path: Path) -> None:
+    path = pictures.solid(tmp_path / "a.png", pictures.RED)
+    pictures.solid(tmp_path / "b.png", pictures.BLUE)
+    gallery.add([path, tmp_path / "b.png"])
+    Image.new("RGB", (40, 40), pictures.GREEN).save(path, "bmp")
+    gallery.add([path])
+    assert gallery.stats().formats == {"BMP": 1, "PNG": 1}
+    assert names(gallery, formats=("PNG",)) == ["b.png"] and len(gallery) == 2
+
+
 def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_query(
     gallery: BaseGallery, folder: Path
 ) -> None:
@@ -610,6 +649,34 @@ def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_que
     assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2}
     gallery.hide([folder / "green.png"])  # and its copy with it
     assert gallery._catalog.overview().folders == {"صور": 4, "رحلة 🏖️": 1}
+
+
+# ------------------------------------------------------------------ files that are gone
+
+
+@pytest.mark.parametrize("kind", ["folder"], indirect=True)
+def test_files_that_are_gone_are_no_hits_and_only_all_of_them_are_a_drive_that_is_away(
+    gallery: BaseGallery, tmp_path: Path
+) -> None:
+    root = tmp_path / "صور"
+    one = pictures.solid(root / "A" / "x.png", pictures.RED)
+    (root / "B").mkdir()
+    shutil.copy(one, root / "B" / "x.png")
+    (tmp_path / "drive").mkdir()
+    pictures.solid(tmp_path / "drive" / "far.png", pictures.BLUE)
+    (root / "far.png").symlink_to(tmp_path / "drive" / "far.png")
+    for number in range(60):
+        pictures.solid(root / f"20{10 + number // 12}-01-{1 + number % 12:02}.png", (number, 9, 100 + number))
+    gallery.update([root])
+    one.unlink()
+    assert gallery.search("أحمر", where=f"folder={root / 'A'}") == []
+    (tmp_path / "drive").rename(tmp_path / "unplugged")
+    assert "far.png" not in names(gallery)
+    for path in sorted(root.glob("*.png"))[10:]:
+        path.unlink()
+    assert gallery.search("صورة", where="captured=1999").away is None
+    shutil.rmtree(root)
+    assert gallery.search("صورة", where="captured=1999").away == str(root)
 
 
 # ------------------------------------------------------------------ names and numbers that could be taken for others

@@ -266,6 +266,8 @@ def test_filters_are_read_as_people_type_them(texts: list[str], expected: Filter
     [
         ("2023", "KEY=VALUE"),
         ("captured=", "KEY=VALUE"),
+        ("captured=..", "captured=.. has no end"),
+        ("size= .. ", "size=.. has no end"),
         ("album=رحلة", "no filter 'album'.*meta.KEY"),
         ("meta.=x", "no filter 'meta.'"),
         ("size=big", "'big' is no size"),

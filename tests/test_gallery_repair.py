@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from araclip import AraCLIP, Gallery
+from araclip.core import atomic
 from araclip.errors import AraCLIPError, GalleryCorrupt
 from catalog_file import edited
 from crash.story import picture_files, pictures_bytes
@@ -129,6 +130,39 @@ def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_kno
     with Gallery.open(place, model=model) as gallery:
         (stored,) = (hit.path for hit in gallery.search("كلب", 100) if hit.path.startswith("picture:"))
         assert gallery.metadata(stored) == {"album": "رحلة"}
+
+
+@pytest.mark.parametrize("killed_at", ["set the log aside", "set aside", "rename", "unlink"])
+def test_a_second_repair_that_is_killed_goes_on_with_its_own_file(
+    killed_at: str, sound: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Path(shutil.copytree(sound, tmp_path / "g"))
+    catalogue = place / "catalog.sqlite"
+
+    def damaged() -> None:
+        raw, start = bytearray(catalogue.read_bytes()), dict(root_pages(catalogue))["files_content"]
+        raw[start : start + 200] = bytes(200)
+        catalogue.write_bytes(raw)
+
+    damaged()
+    Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        gallery.add([pictures_bytes(100), pictures_bytes(101)])
+    damaged()
+    log = place / "catalog.sqlite-wal"
+    log.touch()
+
+    def killed(name: str) -> None:
+        if name == killed_at:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, suppress(KeyboardInterrupt):
+        patched.setattr(atomic, "step", killed)
+        Gallery.rescue(place, model=model)
+        raise AssertionError(f"no step {killed_at}")
+    Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        assert len(gallery) == PICTURES + 3
 
 
 def test_whatever_reads_a_damaged_catalogue_whose_time_was_kept_ends_in_an_error_of_ours(

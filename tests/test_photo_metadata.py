@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -280,6 +281,17 @@ def test_a_hidden_picture_stays_hidden_when_its_file_is_edited_or_moved(gallery:
 )
 def test_a_date_in_the_name_of_a_file_is_read(name: str, date: str | None) -> None:
     assert date_in_name(f"/2020-01-01/{name}") == date
+
+
+def test_a_copy_loses_the_date_of_a_name_that_another_picture_takes(gallery: Gallery, root: Path) -> None:
+    dated = pictures.solid(root / "2015-03-04.png", pictures.GREEN, (50, 40))
+    shutil.copy(dated, root / "copy.png")
+    gallery.update([root])
+    assert gallery.details(root / "copy.png")["captured_at"] == "2015-03-04T00:00:00"
+    pictures.solid(dated, pictures.BLUE, (50, 40))
+    gallery.update([root])
+    assert gallery.details(root / "copy.png")["captured_at"] is None
+    assert gallery.details(dated)["captured_at"] == "2015-03-04T00:00:00"
 
 
 @given(st.text(max_size=60))

@@ -18,7 +18,7 @@ from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.scan import Walk
-from araclip.gallery.ingest.watch import watch
+from araclip.gallery.ingest.watch import changes, watch
 from araclip.gallery.results import Update
 
 PATIENCE = 60  # seconds: far more than it takes, on a machine that does much else
@@ -174,6 +174,18 @@ def test_another_writer_is_waited_for(watched: Watched, folder: Path) -> None:
         time.sleep(1.5)
         assert len(watched.gallery) == 1
     watched.until(lambda: len(watched.gallery) == 2)
+
+
+def test_a_walk_that_was_asked_for_and_postponed_is_due_again(folder: Path) -> None:
+    walk, stop = Event(), Event()
+    due = changes([folder], stop=stop, walk=walk)
+    assert next(due).paths is None
+    walk.set()
+    postponed = next(due)
+    assert postponed.paths is None
+    postponed.postponed = True
+    assert next(due).paths is None
+    stop.set()
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path, tiny_model: Path) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, default_shards, of_shard
+from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, cut, default_shards
 from araclip.errors import InputError, ShardMismatch
 from araclip.gallery.catalog.records import RecordedModel
 from araclip.models.encoder_base import Encoder
@@ -84,7 +84,8 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
 
 def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
     """Return the tasks for the shards with these numbers."""
-    return [ShardTask(plan, shard, tuple(of_shard(source.parts, shard, plan.shards))) for shard in shards]
+    parts = cut(source.parts, plan.shards)
+    return [ShardTask(plan, shard, tuple(parts[shard])) for shard in shards]
 
 
 def parse_shard(text: str) -> tuple[int, int]:

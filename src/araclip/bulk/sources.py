@@ -16,7 +16,7 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -94,20 +94,20 @@ def default_shards(parts: Sequence[Part]) -> int:
     return max(1, min(wanted, len(parts)))
 
 
-def of_shard(parts: Sequence[Part], shard: int, shards: int) -> list[Part]:
-    """Return the parts of shard number `shard`, if the source is cut into `shards` shards of about the same weight.
+def cut(parts: Sequence[Part], shards: int) -> list[list[Part]]:
+    """Cut a source into `shards` shards of about the same weight; return the parts of each.
 
     The parts of a shard are neighbours; each part is in exactly one shard.
     """
-    total, before, chosen = sum(part.weight for part in parts), 0, []
+    total, before = sum(part.weight for part in parts), 0
+    found: list[list[Part]] = [[] for _ in range(shards)]
     for part in parts:
         # The middle of the part on the scale of weights, times two: whole numbers give the same result on every
         # machine.
         middle = 2 * before + part.weight
-        if min(shards - 1, middle * shards // (2 * total)) == shard:
-            chosen.append(part)
+        found[min(shards - 1, middle * shards // (2 * total))].append(part)
         before += part.weight
-    return chosen
+    return found
 
 
 MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
@@ -310,7 +310,6 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
             each.caption = joined(captions)
             yield each
         sample.clear()
-        captions.clear()
 
     try:
         with opened(part.place) as stream:
@@ -321,6 +320,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     continue
                 if mine != key:
                     yield from finished()
+                    captions.clear()
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
@@ -426,12 +426,12 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
     if "*" in name and not os.path.lexists(name):
         system, pattern = filesystem_of(name)
         with source_errors(name):
-            yield from _of_files(((str(path), about["size"], "") for path, about in _found(system, pattern)), notes)
+            yield from _of_files(((str(path), 0, "") for path, _ in _found(system, pattern)), notes)
         return
     if not os.path.exists(name):  # noqa: PTH110  (names that are not UTF-8 stay text)
         raise InputError(f"{name}: no such file or folder. Check the path.")
     if not os.path.isdir(name):  # noqa: PTH112
-        yield from _of_files([(name, os.stat(name).st_size, "")], notes)  # noqa: PTH116
+        yield from _of_files([(name, 0, "")], notes)
         return
     walk = Walk()
     for file in walk.pictures(name):
@@ -508,8 +508,12 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
     `listed`: True for files from a list; then files with an unknown suffix count as pictures.
     """
     others = shards = 0
-    for place, size, version in files:
-        lower = place.lower()
+    for place, told, version in files:
+        lower, size, changed = place.lower(), told, 0
+        if not is_url(place):
+            with suppress(OSError):  # a file that is missing is reported when its picture is read
+                about = os.stat(place)  # noqa: PTH116  (names that are not UTF-8 stay text)
+                size, changed = about.st_size, about.st_mtime_ns
         # Raise an error instead of leaving the file out, because its shard would look finished.
         if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
@@ -523,7 +527,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
             for group, (rows, bytes_, start) in enumerate(groups_of(place)):
                 yield Part(PARQUET, place, bytes_, version, group, rows, start)
         elif PurePosixPath(lower).suffix in SUFFIXES or (listed and not is_video(place)):
-            yield Part(PICTURE, place, size, version)
+            yield Part(PICTURE, place, size, version, mtime_ns=changed)
         else:
             others += 1
     if shards:

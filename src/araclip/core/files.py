@@ -87,6 +87,11 @@ def lexists(path: str) -> bool:
     return os.path.lexists(openable(path))
 
 
+def exists(path: str) -> bool:
+    """True if a file or folder has this path; a link that leads nowhere does not count."""
+    return os.path.exists(openable(path))  # noqa: PTH110  (names that are not UTF-8)
+
+
 def as_stored(path: Path) -> Path:
     """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 

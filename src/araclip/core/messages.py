@@ -49,6 +49,7 @@ ENGLISH = {
     "words letters": "{name} has {letters} letters, the most is {most}. Leave some words out.",
     "scenes": "scenes is '{given:.80}'; write all (every scene of a video that is found) or best.",
     "size": "'{given:.80}' is no size; write bytes or a unit: 200000, 200kB, 1.5MB.",
+    "range empty": "{key}=.. has no end; write one or both, as in {key}=FIRST.., {key}=..LAST or {key}=FIRST..LAST.",
     "size most": "'{given:.80}' is more than any file can have; the most is {most} bytes.",
     "choice": "no {name} '{given:.80}'. Choose one of {known}.",
     "value folder": "no picture has the folder '{given:.80}'. There are: {known}.",
@@ -152,6 +153,8 @@ ARABIC = {
     "words letters": "حروف {name} هي {letters}، والحد الأقصى {most}. يلزم اختصارها.",
     "scenes": "قيمة scenes هي all (كل ما يطابق من مشاهد الفيديو) أو best، لا '{given:.80}'.",
     "size": "ليس حجمًا: '{given:.80}'؛ يُكتب بالبايتات أو بوحدة: 200000 أو 200kB أو 1.5MB.",
+    "range empty": "ليس في {key}=.. بداية ولا نهاية؛ اكتب إحداهما أو كلتيهما: "
+    "{key}=FIRST.. أو {key}=..LAST أو {key}=FIRST..LAST.",
     "size most": "الحجم '{given:.80}' أكبر من أي ملف؛ والحد {most} بايت.",
     "choice": "لا توجد القيمة '{given:.80}' في {name}. الممكن: {known}.",
     "value folder": "لا صورة في المجلد '{given:.80}'. الموجود: {known}.",

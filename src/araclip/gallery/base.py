@@ -280,6 +280,7 @@ class BaseGallery(ABC):
 
         with self._ingesting() as turn:
             paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
+            self._catalog.remove_loose(turn)
         return Addition(tuple(paths), tuple(lines))
 
     def add_embedded(

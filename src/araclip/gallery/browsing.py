@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.display import shown
-from araclip.core.files import lexists
+from araclip.core.files import exists
 from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
@@ -279,13 +279,20 @@ def known(store: Store, filters: Filters) -> Filters:
 
 
 def away(store: Store) -> str | None:
-    """Return the folder of the newest pictures if none of their files exists now (a drive may be unplugged).
+    """Return the folder of all pictures if no file of a sample of them exists now (a drive may be unplugged).
 
-    None if a file exists, or if there are no files.
+    None if a file exists, or if there are no files. If the files lie on several drives, the folder of one is returned.
     """
-    newest = timeline(store, Filters(hidden=None)).ids[:LOOKED_FOR].tolist()
-    files = [copy.file for each in store.records(newest).values() for copy in each.copies if not copy.stored]
-    return None if not files or any(map(lexists, files)) else os.path.commonpath(map(os.path.dirname, files))
+    ids = timeline(store, Filters(hidden=None)).ids
+    sample = ids[:: max(1, len(ids) // LOOKED_FOR)].tolist()
+    files = [copy.file for each in store.records(sample).values() for copy in each.copies if not copy.stored]
+    if not files or any(map(exists, files)):
+        return None
+    folders = list(map(os.path.dirname, files))
+    try:
+        return os.path.commonpath(folders)
+    except ValueError:  # on Windows, if they have different drives
+        return folders[0]
 
 
 def positions(store: Store) -> tuple[Ids, Floats, Floats]:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.core.files import lexists
+from araclip.core.files import exists as file_exists
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING
 from araclip.gallery.catalog.full_text import Document
@@ -87,14 +87,15 @@ class FolderSearch(StoreSearch):
             for each in group:
                 # A picture that lost its last path because its files were removed is listed in `loose`; another one
                 # without a path has damaged rows.
+                passing, others = paths[each.content]
                 if (
-                    not paths[each.content]
+                    not (passing or others)
                     and self._index.generation == self._catalog.generation
                     and not self._catalog.rows("SELECT 1 FROM loose WHERE content = ?", (each.content,))
                 ):
                     raise self._catalog.damaged(f"the rows of picture {each.content} cannot be found")
-                if existing := [path for path in paths[each.content] if exists(path)]:
-                    yield each, existing
+                if existing := [path for path in passing if exists(path)]:
+                    yield each, existing + [path for path in others if exists(path)]
 
     def phash(self, content: int) -> int:
         return self._hashes().of(content)
@@ -120,4 +121,4 @@ class FolderSearch(StoreSearch):
 
 def exists(path: str) -> bool:
     """True if the path names an existing file, or a picture whose pixels the gallery stores."""
-    return path.startswith(STORED_PREFIX) or lexists(file_of(path))
+    return path.startswith(STORED_PREFIX) or file_exists(file_of(path))

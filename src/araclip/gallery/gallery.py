@@ -116,8 +116,7 @@ class Gallery(BaseGallery):
             self._reader.drop()
             before = _size(self.folder)
             scan_index.drop_derived(self.folder)
-            self._catalog.rows("VACUUM")
-            self._catalog.checkpoint()
+            self._catalog.checkpoint(vacuum=True)
             return before - _size(self.folder)
 
     def backup(self, folder: str | os.PathLike[str]) -> int:

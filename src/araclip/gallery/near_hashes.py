@@ -22,9 +22,23 @@ AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB
 Hashes = NDArray[np.uint64]
 
 
-def is_near(one: int, other: int) -> bool:
-    """True if two perceptual hashes differ in at most NEAR bits. Hash 0 (a picture of one colour) is near to none."""
-    return bool(one and other) and (one ^ other).bit_count() <= NEAR
+class SeenHashes:
+    """A growing list of perceptual hashes; hash 0 (a picture of one colour) is near to none."""
+
+    def __init__(self) -> None:
+        self._hashes: Hashes = np.zeros(64, np.uint64)
+        self._count = 0
+
+    def add_unless_near(self, phash: int) -> bool:
+        """Add a hash if it is near to none that was added before, and return whether it was added."""
+        seen = self._hashes[: self._count]
+        if phash and bool(((np.bitwise_count(seen ^ np.uint64(phash)) <= NEAR) & (seen != 0)).any()):
+            return False
+        if self._count == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
+        self._hashes[self._count] = phash
+        self._count += 1
+        return True
 
 
 @dataclass(frozen=True)

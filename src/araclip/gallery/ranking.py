@@ -26,7 +26,7 @@ from araclip.core.messages import message
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.near_hashes import is_near
+from araclip.gallery.near_hashes import SeenHashes
 from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
 from araclip.gallery.results import FIRST_ROW, WEAK, Hit, fits_nothing
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
@@ -423,17 +423,14 @@ def hits_of(
     Only the best scene of a video becomes a hit, unless the filters ask for every scene.
     """
     hits: list[tuple[int, Hit]] = []
-    shown: list[int] = []  # the perceptual hashes of the hits so far, to recognise near-duplicates
+    shown = SeenHashes()
     videos: set[str] = set()
     for each, paths in candidates:
         file = file_of(paths[0])
         if file in videos or each.content == exclude:
             continue
-        if page.filters.collapse:
-            own = phash(each.content)
-            if any(is_near(own, other) for other in shown):
-                continue
-            shown.append(own)
+        if page.filters.collapse and not shown.add_unless_near(phash(each.content)):
+            continue
         if file != paths[0] and not page.filters.every_scene:
             videos.add(file)
         cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger

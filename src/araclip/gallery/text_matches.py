@@ -170,7 +170,7 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
     strength *= coverage
     for minus in query.unwanted:
         has_all = np.ones(len(ids), bool)
-        for found in index.with_stems([word.stem for word in minus], most):
+        for found in index.with_stems([word.stem for word in minus], pictures):
             has_all &= np.isin(ids, found, assume_unique=True)
         strength[has_all] = 0
     kept = strength > 0

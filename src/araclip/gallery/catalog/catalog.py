@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -70,6 +71,7 @@ class Catalog(Store):
     """One open catalogue. All changes are made inside `writing()`."""
 
     hidden = HIDDEN
+    is_hidden = "EXISTS (SELECT 1 FROM photos WHERE photos.content = files.content AND photos.hidden <> 0)"
     unread = (
         "format IS NULL OR phash IS NULL OR contents.id NOT IN (SELECT content FROM texts) OR "
         "contents.id NOT IN (SELECT content FROM photos) OR "
@@ -77,6 +79,7 @@ class Catalog(Store):
     )
     shown = "TRUE"
     stored = "(SELECT count(*) FROM kept)"
+    loose = "SELECT 1 FROM loose LIMIT 1"
 
     def __init__(self, folder: Path, database: Connection) -> None:
         self._folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
@@ -215,7 +218,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with self.connection.transaction():
-                self.connection.execute(schema.HIDDEN_GONE)  # creates a table that older galleries of this schema lack
+                self.connection.execute(schema.HIDDEN_GONE)  # older galleries of this schema lack it
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")
@@ -240,10 +243,15 @@ class Catalog(Store):
             for name, value in usual.items():
                 self.rows(f"PRAGMA {name} = {value}")
 
-    def checkpoint(self) -> None:
-        """Copy the write-ahead log into the catalogue, after a write."""
+    def checkpoint(self, *, vacuum: bool = False) -> None:
+        """Copy the write-ahead log into the catalogue, after a write.
+
+        `vacuum`: True to rewrite the file first, without its free pages.
+        """
         known = seal.is_known(self.path)
-        with self.own_errors():
+        with connection.own_errors(self.path, writing=vacuum):
+            if vacuum:
+                self.connection.execute("VACUUM")
             self.connection.checkpoint()
         seal.write(self.path, self.meta("generation"), known=known)
 
@@ -487,7 +495,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ paths
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        raw = os.fsencode(file.path)
+        raw, before = os.fsencode(file.path), self.content_of(file.path)
         self._hide_again(raw, content)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -497,12 +505,13 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
         if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            photos.complete(self.connection, content)
+            for changed in {content, before or content}:  # the name or side-car is not of both now
+                photos.complete(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for raw in map(os.fsencode, paths):
             told = photos.has_beside(self.connection, raw) or date_in_name(os.fsdecode(raw))
-            self._note_hidden_gone(raw)
+            self._note_hidden_gone(raw, now())
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
@@ -522,19 +531,19 @@ class Catalog(Store):
         )
         self.change("DELETE FROM loose")
 
-    def paths_of(self, contents: Sequence[int], condition: Condition = EVERYTHING) -> dict[int, list[str]]:
-        """Return the paths of each picture: paths that pass the condition, then the others, both sorted by bytes.
+    def paths_of(self, contents: Sequence[int], condition: Condition) -> dict[int, tuple[list[str], list[str]]]:
+        """Return the paths of each picture: those that pass the condition, and the others, both sorted by bytes.
 
         `contents` may hold a few hundred ids.
         """
         rows = self.rows(
-            f"SELECT content, path FROM {JOINED} WHERE content IN ({', '.join('?' * len(contents))}) "
-            f"ORDER BY NOT ifnull(({condition.of_file}) AND ({condition.of_content}), FALSE), path",
-            (*contents, *condition.file_values, *condition.content_values),
+            f"SELECT content, path, ifnull(({condition.of_file}) AND ({condition.of_content}), FALSE) FROM {JOINED} "
+            f"WHERE content IN ({', '.join('?' * len(contents))}) ORDER BY path",
+            (*condition.file_values, *condition.content_values, *contents),
         )
-        paths: dict[int, list[str]] = {content: [] for content in contents}
-        for content, raw in rows:
-            paths[content].append(os.fsdecode(raw))
+        paths: dict[int, tuple[list[str], list[str]]] = {content: ([], []) for content in contents}
+        for content, raw, passes in rows:
+            paths[content][not passes].append(os.fsdecode(raw))
         return paths
 
     # ------------------------------------------------------------------ texts and marks
@@ -749,7 +758,7 @@ class CatalogPool:
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model
         self._local = threading.local()
-        self._opened: list[Catalog] = []
+        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # an ended thread's connection closes by itself
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:
@@ -759,14 +768,14 @@ class CatalogPool:
         if catalog is not None and not catalog.is_current:
             self._local.catalog = None
             with self._lock:
-                self._opened.remove(catalog)
+                self._opened.discard(catalog)
             catalog.close()
             catalog = None
         if catalog is None:
             catalog = Catalog.open(self._folder, self._model)
             self._local.catalog = catalog
             with self._lock:
-                self._opened.append(catalog)
+                self._opened.add(catalog)
         return catalog
 
     def close(self) -> None:

@@ -27,16 +27,6 @@ from araclip.text.places import EARTH_M
 WORDS = ("camera", "lens", "place", "name")  # filters whose value is a text with words to find
 KINDS = ("picture", "video")
 ORIENTATIONS = {"landscape": "width > height", "portrait": "width < height", "square": "width = height"}
-# SQL that compares a value of a picture's metadata with the wanted text. A list matches if one of its members matches;
-# true and false are compared as words. A whole number too large for SQLite's integers never matches in SQL:
-# `has_metadata` compares such numbers.
-_METADATA = """files.metadata <> '{}' AND EXISTS (SELECT 1 FROM json_each(files.metadata) AS pair,
-    json_each(CASE pair.type || typeof(pair.value) WHEN 'arraytext' THEN pair.value WHEN 'integerreal' THEN '[]'
-        ELSE '[' || json_quote(
-        CASE pair.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE pair.value END) || ']' END) AS member
-    WHERE pair.key = ? AND ? = CASE member.type || typeof(member.value)
-        WHEN 'trueinteger' THEN 'true' WHEN 'falseinteger' THEN 'false' WHEN 'integerreal' THEN NULL
-        ELSE CAST(member.value AS TEXT) END)"""
 LARGEST = (1 << 63) - 1  # the largest size in bytes, and SQLite's largest integer
 _DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d)?)?)?)?)?")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
@@ -189,6 +179,8 @@ class Filters:
             if key in seen:
                 raise InputError(message("filter twice", key=key))
             seen.add(key)
+            if value.strip() == "..":
+                raise InputError(message("range empty", key=key))
             if key in ("captured", "added"):
                 fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)
             elif key == "size":
@@ -290,9 +282,7 @@ class Filters:
         if self.near is not None:
             of_content.append(_around(*self.near))
         for key, value in self.metadata.items():
-            # compare in Python, because SQLite would round this number
-            large = value.lstrip("-").isdecimal() and abs(int(value)) > LARGEST
-            of_file.append(("has_metadata(metadata, ?, ?)" if large else _METADATA, (key, value)))
+            of_file.append(("metadata <> '{}' AND has_metadata(metadata, ?, ?)", (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
         return Condition(*all_of(of_file), *all_of(of_content), hidden)
 

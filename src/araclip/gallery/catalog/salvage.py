@@ -6,18 +6,20 @@ rows are called doubtful: `repair` encodes doubtful pictures again, and the next
 again. The schema in the file is not trusted: the layout of the tables is known, and an empty schema with this layout
 replaces the schema of the copy before the copy is read.
 
-The damaged file stays beside the new one as `catalog.sqlite.damaged`. Nothing is replaced before the new catalogue is
-complete. A killed run leaves the damaged catalogue in place; if killed between two renames, it leaves no catalogue, and
-opening the gallery then asks for a repair.
+The damaged file stays beside the new one as `catalog.sqlite.damaged`; that of an earlier repair gets a number. Nothing
+is replaced before the new catalogue is complete. A killed run leaves the damaged catalogue in place; if killed between
+two renames, it leaves no catalogue, and opening the gallery then asks for a repair.
 """
 
 import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,8 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             atomic.unlink(folder / seal.FILE_NAME)
             if source == path:
                 _set_aside(path)
+            else:
+                _remove_log(path)  # SQLite would take it for the log of the new file
 
         atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines
@@ -394,14 +398,25 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
 
 
 def _set_aside(path: Path) -> None:
-    """Move the damaged file and its log to free names; an earlier damaged file may have taken the usual name."""
-    number = 1
-    while (aside := path.with_name(DAMAGED_NAME + (f"-{number}" if number > 1 else ""))).exists():
+    """Move the damaged file to DAMAGED_NAME, where a killed repair finds it again; move an earlier one from there.
+
+    Its log is copied first, and removed last: after a kill, the log lies beside its file in either place.
+    """
+    usual, number = path.with_name(DAMAGED_NAME), 2
+    while (free := path.with_name(f"{DAMAGED_NAME}-{number}")).exists():
         number += 1
-    log = path.with_name(f"{path.name}-wal")  # Move the log as well: SQLite would take it for the log of the new file.
-    if log.is_file():
-        atomic.step("set the log aside")
-        log.replace(aside.with_name(f"{aside.name}-wal"))
-    atomic.unlink(path.with_name(f"{path.name}-shm"))
-    atomic.step("set aside")
-    path.replace(aside)
+    for file, aside in ((usual, free), (path, usual)):
+        if not file.exists():
+            continue
+        log = file.with_name(f"{file.name}-wal")
+        if log.is_file():
+            atomic.step("set the log aside")
+            atomic.write(aside.with_name(f"{aside.name}-wal"), partial(shutil.copyfile, log))
+        atomic.step("set aside")
+        file.replace(aside)
+        _remove_log(file)
+
+
+def _remove_log(path: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        atomic.unlink(path.with_name(f"{path.name}{suffix}"))

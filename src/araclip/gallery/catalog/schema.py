@@ -63,7 +63,8 @@ _ROWS = """
 HIDDEN_GONE_TABLE = (
     "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 )
-HIDDEN_GONE = HIDDEN_GONE_TABLE.format(bytes="BLOB") + " STRICT, WITHOUT ROWID"
+HIDDEN_GONE_INDEX = "CREATE INDEX IF NOT EXISTS hidden_gone_hash ON hidden_gone (hash)"
+HIDDEN_GONE = f"{HIDDEN_GONE_TABLE.format(bytes='BLOB')} STRICT, WITHOUT ROWID; {HIDDEN_GONE_INDEX}"
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation the number of its last change
 # (-1: `changes` no longer reaches back to it); `commits` is never shortened, because `seal` and backups ask whether a
@@ -170,7 +171,7 @@ def replaced_name(folder: Path, number: int) -> Path:
 
 def _restored_half(folder: Path) -> str:
     """Say what to do if a folder has no gallery: make one, or finish a restore that was stopped half way."""
-    found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder, number))]
+    found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder.resolve(), number))]
     if not found or folder.exists():
         return "Make one with `araclip index FOLDER`."
     return f"One that a restored backup replaced is at {found[-1]}: rename it back, or run `araclip restore` again."

@@ -63,15 +63,19 @@ class Store(ABC):
 
     Attributes:
         hidden: SQL that selects the ids of all hidden pictures.
+        is_hidden: an SQL condition on a row of `files` joined with `contents`: the picture is hidden.
         unread: an SQL condition on `contents`: the picture lacks facts, which the next update reads from its file.
         shown: an SQL condition on `contents`: the picture has a path.
         stored: an SQL expression: how many pictures have no file, so that the store has their pixels.
+        loose: SQL that gives a row if pictures may have lost their last path since `remove_files` last ran.
     """
 
     hidden: str
+    is_hidden: str
     unread: str
     shown: str
     stored: str
+    loose: str
 
     @property
     @abstractmethod
@@ -218,6 +222,15 @@ class Store(ABC):
     @abstractmethod
     def remove_files(self, paths: Iterable[str]) -> None:
         """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
+
+    def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
+        """Remove pictures without a path: a new file took it, and the run that found the file was stopped or added it.
+
+        `turn` returns a context manager that holds the writer's lock.
+        """
+        if self.rows(self.loose):
+            with turn(), self.writing():
+                self.remove_files(())
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
@@ -383,33 +396,41 @@ class Store(ABC):
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
         return self._hide(list(whole), hide)
 
-    def _note_hidden_gone(self, raw: bytes) -> None:
-        """If the picture at a path is hidden, remember path and picture; called before the path is removed."""
+    def _note_hidden_gone(self, raw: bytes, when: str, successor: int = -1) -> None:
+        """If the picture at a path is hidden and has no other path, remember it before it is removed or replaced.
+
+        `successor` is the picture that replaces it: the same picture stays.
+        """
         self.rows(
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
-            f"ON id = content WHERE path = ? AND content IN ({self.hidden}) "
+            f"ON id = content WHERE path = ? AND content <> ? AND {self.is_hidden} AND NOT EXISTS "
+            "(SELECT 1 FROM files AS other WHERE other.content = files.content AND other.path <> files.path) "
             "ON CONFLICT (path) DO UPDATE SET hash = excluded.hash, gone_at = excluded.gone_at",
-            (now(), raw),
+            (when, raw, successor),
         )
 
     def _hide_again(self, raw: bytes, content: int) -> None:
         """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
 
-        It must be hidden if another hidden picture has this path or had it within SUCCESSOR_WITHIN, or if the same
-        picture was hidden when it was removed. For a scene, all scenes of its video count.
+        It must be hidden if the same picture was hidden when it was removed; and a picture that had no path before also
+        if another hidden picture has this path, or had it as its last path within SUCCESSOR_WITHIN. For a scene, all
+        scenes of its video count.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-        before = self.rows(
-            f"SELECT path FROM files WHERE path BETWEEN ? AND ? AND content <> ? AND content IN ({self.hidden}) "
-            "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
-            (first, last, content, first, last, now(before=SUCCESSOR_WITHIN)),
-        )
+        before: Sequence[Any] = ()
+        if not self.rows("SELECT 1 FROM files WHERE content = ? LIMIT 1", (content,)):
+            before = self.rows(
+                f"SELECT path FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
+                "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
+                (first, last, content, first, last, now(before=SUCCESSOR_WITHIN)),
+            )
         if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before) or self.rows(
             f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
         ):
             self._hide([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
+        self._note_hidden_gone(raw, "", content)  # without a time: only the same picture is hidden again
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

@@ -5,7 +5,7 @@ with the old model continue. A run that was stopped or killed resumes.
 """
 
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -68,6 +68,7 @@ def reembed_store(
     if record.fingerprint == model.fingerprint:
         store.drop_next_vectors()
         return 0
+    store.remove_loose(nullcontext)
     waiting = store.without_next_vector(model)
     ((total,),) = store.rows("SELECT count(*) FROM contents")
     progress = progress or (lambda done, total: None)

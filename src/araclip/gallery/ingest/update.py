@@ -122,7 +122,7 @@ def _reconcile(
         path
         for path in known
         if path not in found
-        and not any(path == other or below(path, other) for other in walk.unreadable)
+        and walk.unreadable.keys().isdisjoint((path, *map(str, Path(path).parents)))
         and not may_come_back(path)
     ]
     progress(report.unchanged, len(found))
@@ -157,6 +157,7 @@ def _reconcile(
             catalog.remove_files(
                 [p for path, here in there.items() if by_file(here).get(path) == known[path] for p in here]
             )
+    catalog.remove_loose(turn)
     of_videos = scene_paths(stored) | videos.scenes
     beside = {file: walk.sidecars[file] for file in found if file in walk.sidecars}
     at = [path for file in found for path in of_videos.get(file, [file])]

@@ -83,6 +83,8 @@ def changes(
             if not due.postponed:
                 paths.clear()
                 walked = time.monotonic() if everything else walked
+            elif asked and walk:
+                walk.set()
 
 
 def _matters(path: Path, roots: Iterable[Path]) -> bool:

@@ -67,6 +67,7 @@ def restore_backup(backup: Path, folder: Path) -> Path | None:
         raise InputError(f"{folder} is the backup itself. Name the gallery to restore with --gallery.")
     if not is_gallery(backup):
         raise GalleryNotFound(f"no backup at {backup}. Name the folder that `araclip backup` has written.")
+    folder = folder.resolve()  # if `folder` is a link, the gallery that it leads to is moved aside, not the link
     aside: Path | None = None
     if folder.exists():
         _check_own_files(folder)

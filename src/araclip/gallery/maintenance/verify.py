@@ -105,7 +105,7 @@ def _name_of(catalog: Catalog, key: object) -> str:
     if isinstance(key, bytes):
         return os.fsdecode(key)
     try:
-        paths = catalog.paths_of([key])[key] if isinstance(key, int) else []
+        paths = catalog.known_paths(key) if isinstance(key, int) else []
     except GalleryCorrupt:
         paths = []
     return paths[0] if paths else f"{catalog.path}, {f'picture {key}' if isinstance(key, int) else key}"

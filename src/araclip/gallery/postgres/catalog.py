@@ -75,9 +75,11 @@ class PostgresCatalog(Store):
     """The catalogue of one gallery. All changes are made inside `writing()`, which must be inside `turn()`."""
 
     hidden = "SELECT id FROM contents WHERE hidden"
+    is_hidden = "hidden"
     unread = "format IS NULL"
     shown = "shown"
     stored = "(SELECT count(*) FROM contents WHERE pixels IS NOT NULL)"
+    loose = "SELECT 1 FROM contents WHERE NOT shown LIMIT 1"
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
@@ -205,9 +207,10 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as one new generation, or none."""
         with self.database.transaction():
-            # a gallery that an earlier release made lacks this table
-            if not self.database.rows("SELECT to_regclass('hidden_gone')")[0][0]:
-                self.database.rows(HIDDEN_GONE)
+            # a gallery that an earlier release made lacks this table or its index
+            if not self.database.rows("SELECT to_regclass('hidden_gone_hash')")[0][0]:
+                for definition in HIDDEN_GONE:
+                    self.database.rows(definition)
             self._changed = {}
             yield
             self._derive()
@@ -285,7 +288,7 @@ class PostgresCatalog(Store):
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for path in paths:
-            self._note_hidden_gone(os.fsencode(path))
+            self._note_hidden_gone(os.fsencode(path), now())
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
