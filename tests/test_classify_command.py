@@ -163,6 +163,7 @@ def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> N
         (["--dataset", "set", "--other", "--csv"], "--other and --csv have no effect with --dataset"),
         (["--dataset", "set", "--labels", WORDS], "names the classes itself"),
         (["--dataset", "."], "Name the classes of its folders"),
+        (["--dataset", ".", "--labels", WORDS, "--split", "dev"], "has no captions.jsonl, so a split"),
         (["--dataset", "set", "--label-field", "class"], "has a caption in 'class'"),
     ],
 )

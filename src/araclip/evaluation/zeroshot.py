@@ -112,16 +112,18 @@ def labelled_set(
 
     Args:
         labels: the classes' names, between commas in the order of the folders, or a JSON file as for `imagenet`.
-        field, split, images: as for `from_folder`; without `captions.jsonl` they are ignored.
+        field, split, images: as for `from_folder`; a set without `captions.jsonl` has no such fields.
 
     Raises:
         InputError: as for `from_folder` and `imagenet`; or labels are missing, or given although captions.jsonl has
-            them.
+            them; or a split or a folder of images is given for a set without captions.jsonl.
     """
     if (folder / LISTING).is_file():
         if labels is not None:
             raise InputError(f"{folder / LISTING} names the classes itself. Leave the labels out.")
         return from_folder(folder, field, split, images)
+    if split is not None or images is not None:
+        raise InputError(f"{folder} has no {LISTING}, so a split or a folder of images says nothing. Leave them out.")
     if labels is None:
         raise InputError(f"{folder} has no {LISTING}. Name the classes of its folders: a JSON file, or texts in order.")
     return imagenet(folder, Path(labels) if labels.endswith(".json") else re.split(" *[,،] *", labels.strip()))

@@ -108,7 +108,7 @@ class AraCLIP(EncoderBase):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes that pickle stores, without the open graphs; a copy opens the graphs again itself."""
-        return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image")}
+        return {name: value for name, value in vars(self).items() if name not in ("_text_tower", "_image_tower")}
 
     @property
     def fingerprint(self) -> str:
@@ -203,8 +203,13 @@ class AraCLIP(EncoderBase):
         check_device(self.folder, self.config, tower, self.device, self.threads)
         return tower
 
-    @cached_property
+    @property
     def _image(self) -> ImageTower:
+        with _opening:
+            return self._image_tower
+
+    @cached_property
+    def _image_tower(self) -> ImageTower:
         checks.check_tower(self.folder, self.config, "image")
         tower = ImageTower(self.folder, self.config, self.threads, self.device)
         check_device(self.folder, self.config, tower, self.device, self.threads)
