@@ -552,7 +552,7 @@ class Catalog(Store):
         sql = "SELECT path, size, mtime_ns FROM sidecars"
         return as_files(self.rows(sql) if at is None else self.rows(f"{sql} WHERE path = ?", (os.fsencode(at),)))
 
-    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
         raw = os.fsencode(path)
         if caption is None:
             self.change("DELETE FROM sidecars WHERE path = ?", (raw,))

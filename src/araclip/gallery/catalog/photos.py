@@ -34,10 +34,10 @@ def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
 
 
-def put_beside(database: Connection, path: str, photo: PhotoMetadata | None) -> None:
-    """Store what the side-car of a path says (None: nothing), after its row in `sidecars` was written."""
+def put_beside(database: Connection, path: str, photo: PhotoMetadata) -> None:
+    """Store what the side-car of a path says, after its row in `sidecars` was written."""
     raw = os.fsencode(path)
-    if photo is None or photo == NOTHING_KNOWN:
+    if photo == NOTHING_KNOWN:
         database.execute("DELETE FROM sidecar_photos WHERE path = ?", (raw,))
     else:
         database.execute(

@@ -237,10 +237,10 @@ class Store(ABC):
         """Return size and time of the stored side-car captions by path: all of them, or the one at a path."""
 
     @abstractmethod
-    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
         """Store the caption and the metadata from the side-car of the picture at a path.
 
-        `caption` is None if there is no side-car any more. `photo` is None if the side-car has no metadata.
+        `caption` is None if there is no side-car any more; then `photo` says nothing.
         """
 
     def files(self, at: str | None = None) -> dict[str, File]:

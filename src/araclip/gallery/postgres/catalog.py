@@ -48,7 +48,7 @@ from araclip.gallery.postgres.schema import (
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
-from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
+from araclip.pictures.metadata import PhotoMetadata
 from araclip.text.places import tokens_of
 
 PAGE = 1000  # pictures that one SQL statement reads
@@ -270,12 +270,12 @@ class PostgresCatalog(Store):
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
-    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata | None = None) -> None:
+    def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
         beside = (None, None) if caption is None else (file.size, file.mtime_ns)
         found = self.database.rows(
             "UPDATE files SET caption = ?, beside_size = ?, beside_mtime_ns = ?, photo = ? WHERE path = ? "
             "RETURNING content",
-            (storable(caption or ""), *beside, (photo or NOTHING_KNOWN).to_json(), os.fsencode(path)),
+            (storable(caption or ""), *beside, photo.to_json(), os.fsencode(path)),
         )
         self._changed |= {content: None for (content,) in found}
 
