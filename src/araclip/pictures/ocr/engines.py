@@ -81,7 +81,8 @@ class Tesseract:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
         Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So a number
-        counts as it is read as English, or not at all. Pictures with digits are therefore read twice.
+        counts as it is read as English, or not at all. Pictures with digits are therefore read twice, each time within
+        `seconds`.
         """
         found = self._words(picture, self.languages, "3", seconds)
         if "eng" in self.languages and any(_has_digit(word.text) for word in found):
