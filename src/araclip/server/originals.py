@@ -123,7 +123,8 @@ class Original:
 def open_original(store: Store, picture: PictureRecord) -> Original | None:
     """Open the file of a picture, or the JPEG that the store has for a picture without a file.
 
-    Return None if no file holds the picture any more. A video is hashed when first opened: a second for each gigabyte.
+    Return None if no file holds the picture any more, or if it has more than MAX_BYTES. A video is hashed when first
+    opened: a second for each gigabyte.
     """
     media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
     for copy in picture.copies:
@@ -146,7 +147,7 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
-    """Return size and time of change of an open file, which stay the same if it is renamed; None in memory."""
+    """Return size and time of change of an open file, which stay when it is renamed; None for bytes in memory."""
     if isinstance(stream, io.BytesIO):
         return None
     about = os.fstat(stream.fileno())

@@ -148,7 +148,7 @@ class Indexing:
             self._stop.wait(RETRY_SECONDS)
 
     def _last_word(self, due: Due) -> dict[str, Any]:
-        """Run the worker for an update; return its last message, or an "error" with its "cause" if it died."""
+        """Run the worker for an update; return its last message, {"error", "cause"} if it died, or {} after `close`."""
 
         def progress(said: dict[str, Any]) -> None:
             if "found" in said:

@@ -257,7 +257,7 @@ async def _term_vectors(
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
-    """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
+    """Return the vector (D,) of a picture of the gallery; raise a Problem if no picture has this id."""
     if len(identity) != 32 or not set(identity) <= set("0123456789abcdef"):
         raise Problem("no-picture", id=shown(identity[:40]))
     return service.gallery.store.vector(record_of(service, identity).content)
