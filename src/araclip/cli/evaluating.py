@@ -531,7 +531,7 @@ def robustness_of(
 
 
 def robustness_table(result: "Robustness") -> Table:
-    """Make a table with a row for each kind: texts changed, R@10, and the points of R@10 and R@1 that are lost."""
+    """Make a table with a row for each kind of rewriting: texts changed, R@10, and the points of R@10 and R@1 lost."""
     clean = result.losses[0]
     texts = counted(clean.queries, "text")
     table = Table(

@@ -22,7 +22,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Extra:
-    """A format that is read with an extra: its name for people, the extra, the module that reads it, its suffixes."""
+    """A format that an extra of araclip reads: name for people, extra, the module that reads it, suffixes."""
 
     shown: str
     extra: str

@@ -84,7 +84,8 @@ async def zipped(
 
     Args:
         opened: opens the original of a picture; returns None if no file holds the picture any more.
-        in_thread, opening: run a function in a thread: reading pieces, or opening and hashing a file.
+        in_thread: runs a function that reads a piece of a file, in a thread.
+        opening: runs a function that opens and hashes a file, in another thread.
         most_bytes: most bytes of the archive.
     """
     names, missing, videos, sent = Names(), list[str](), set[str](), Sent()

@@ -41,7 +41,8 @@ TYPES = {
     "JXL": "image/jxl",
     "RAW": "image/x-dcraw",
 }
-CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)  # before they are shown
+# media types that are converted before a browser shows them
+CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)
 STILL_SIDE = 1600  # pixels of the longer side of a scene's JPEG: the size of the largest preview
 OTHER_TYPE = "application/octet-stream"
 Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]

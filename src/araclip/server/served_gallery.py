@@ -82,7 +82,7 @@ class ServedGallery:
         return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
-        """Return example queries that find something in the gallery."""
+        """Return example queries that suit the gallery's pictures; none for an empty gallery."""
         found = self.snapshot
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 

@@ -140,7 +140,7 @@ def lines_of(words: list[Word]) -> str:
 
 
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
-    """Put the number that was surely read as English at the place of each word with digits; leave the others out."""
+    """Replace each word with digits by the number surely read as English in its place; leave it out without one."""
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []
     for word in words:

@@ -62,7 +62,7 @@ from araclip.server.service import Service, decode_data_uri
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
-MOST_NEAR = 200  # near-duplicates of one picture
+MOST_NEAR = 200  # most near-duplicates in an answer
 MAX_TYPED = 200  # characters; a longer text is not completed
 MOST_SUGGESTED = 20
 WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
