@@ -85,7 +85,7 @@ class Interpreter:
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        A further lexicon has priority over the present one.
+        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what that decides.
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
