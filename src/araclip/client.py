@@ -30,7 +30,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Results:
-    """A page of results, best first. `nothing_found` is True if there is no result, or only weak ones."""
+    """A page of results, best first or by date. `nothing_found` is True if there is no result, or only weak ones."""
 
     query: str
     results: tuple[Result, ...]
@@ -38,7 +38,7 @@ class Results:
     more: bool
     nothing_found: bool
     took_ms: float
-    generation: str
+    generation: str  # of the gallery; it changes with every commit
     passing: int = 0  # how many pictures pass the filters
     away: bool = False  # True if there are no results because the pictures' files cannot be found now
     interpretation: Mapping[str, Any] | None = None  # how the words were read, see docs/server.md
@@ -187,7 +187,7 @@ class Client:
         return self._json("GET", f"{_image(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
-        """Add a picture: a path, or bytes. When this returns it is stored on the server's disk."""
+        """Add a picture, given by its path or as bytes. When `add` returns, the server has stored the picture."""
         data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
         shown = name or (path.name if path else "picture")
         boundary = secrets.token_hex(16)

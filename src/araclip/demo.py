@@ -85,7 +85,7 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
 
     Args:
         folder: receives photographs/<name> and openmoji/<HEXCODE>.png.
-        progress: called with (pictures done, pictures in all), once before the first is made.
+        progress: called with (pictures done, pictures in all), before the first picture and after each.
         limit: create only this many samples; the photographs come first. None: all.
 
     Raises:
@@ -128,7 +128,10 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
 
 def available(folder: Path) -> list[Sample]:
-    """Return all samples with their paths under `folder`, whether the files exist or not; photographs first."""
+    """Return the samples that the installed packages can provide, photographs before drawings.
+
+    Each has its path under `folder`, whether its file exists there or not.
+    """
     return _photographs(folder / "photographs") + _drawings(folder / "openmoji")
 
 
@@ -147,7 +150,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # False for an emoji without the selector, and for components of emoji such as hair: leave these out.
+        # False for an emoji without the selector, and for components of emoji such as hair, which are left out.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue

@@ -42,7 +42,7 @@ Mark = Literal["ok", "note", "fault"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One fact about an installation: its subject, the fact, fine or not (`mark`), and what to do if it is not."""
+    """One fact about an installation: its subject, the fact, whether it is fine (`mark`), and what to do if not."""
 
     about: str
     fact: str
@@ -71,7 +71,7 @@ def version(name: str) -> str | None:
 
 BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml")
 FOR_CUDA = "pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'"
-TRIED = 64  # pictures of the trial
+TRIED = 64  # pictures that a device encodes when it is tried
 NAME_LENGTH = 256
 COMPUTE_CAPABILITY = (75, 76)  # CUdevice_attribute of the compute capability: major, minor
 
@@ -101,8 +101,7 @@ def accelerators() -> Iterator[Finding]:
 
 
 def _gpus() -> list[str]:
-    """Return name, memory and compute capability of each GPU, with the driver's CUDA release; empty without a
-    driver."""
+    """Return name, memory, compute capability and the driver's CUDA release for each GPU; empty without a driver."""
     try:
         driver = nvidia_driver()
         count, release = gpus_of(driver), ctypes.c_int(0)
@@ -163,7 +162,7 @@ def _trial(device: str) -> Finding:
 
 
 def _torch() -> tuple[str, str | None] | None:
-    """Return PyTorch's version and the CUDA release it was built for (None: for the CPU), without importing it."""
+    """Return PyTorch's version and the CUDA release of its build (None: for the CPU); None if PyTorch is missing."""
     try:
         place = metadata.distribution("torch").locate_file("torch/version.py")
         text = Path(str(place)).read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ AraCLIPError
 │   └── EmptyFolder         a folder to index holds no pictures
 ├── ImageError              one picture cannot be used; an indexing run skips it
 │   ├── UnsupportedFormat   not one of the formats on the allow-list
-│   ├── ImageTooLarge       more pixels than are allowed
+│   ├── ImageTooLarge       takes more pixels, memory or time than is allowed
 │   └── UnreadableImage     damaged, cut short, or not a picture at all
 ├── ModelError              a model folder cannot be used
 │   ├── ModelNotFound       no bundled model and no folder of that name
@@ -93,7 +93,7 @@ class UnsupportedFormat(ImageError):
 
 
 class ImageTooLarge(ImageError):
-    """The picture has more pixels than are allowed."""
+    """The picture has more pixels, or takes more memory or time, than is allowed."""
 
 
 class UnreadableImage(ImageError):

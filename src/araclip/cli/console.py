@@ -173,15 +173,12 @@ _REMEDIES = {
 
 
 def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
-    """Show a progress bar in a `with` block. It yields `show(done, total)`; the bar appears at the first call."""
+    """Show a progress bar in a `with` block, which gets `show(done, total)`; the bar appears at the first call."""
     return drawing.progress(title, err)
 
 
 def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
-    """Show a progress bar for each title in a `with` block.
-
-    It yields `show(title, done, total)`; a title's bar appears at its first call.
-    """
+    """Show a progress bar for each title in a `with` block, which gets `show(title, done, total)`."""
     return drawing.bars(err)
 
 
@@ -189,7 +186,8 @@ def refuse_idle(options: Mapping[str, object], why: str) -> None:
     """Raise InputError if options were given that have no effect here, because the user expects an effect.
 
     Args:
-        options: name → its value, or True if it was given. why: the end of the sentence “… has no effect”.
+        options: name → its value, or True if it was given.
+        why: the end of the sentence “… has no effect”.
     """
     idle = [name for name, value in options.items() if value]
     if idle:
@@ -227,7 +225,7 @@ def write_line(line: str) -> None:
 
 
 def _use(context: typer.Context, device: str | None) -> None:
-    """Set $ARACLIP_DEVICE while the command runs, for it and the processes that it starts; None changes nothing."""
+    """Set $ARACLIP_DEVICE while the command runs, for this process and its children; None changes nothing."""
     if not device:
         return
     before = os.environ.get(VARIABLE)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MOST = 3  # labels that are printed for a picture
 LABEL_FIELD = "label"
-OTHER_NAME = "أخرى"  # the name that every output gives to the label of --other: none of the labels is right
+OTHER_NAME = "أخرى"  # the label of --other in every output; it means that none of the labels is right
 
 
 @app.command()
@@ -401,21 +401,22 @@ def _cell(scores: "Scores", name: str) -> str:
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"
 
 
-CLAIMED = ("R@1", "R@5", "MRR")  # of the claim
+CLAIMED = ("R@1", "R@5", "MRR")  # the measures that AraCLIP's description states
 
 
 def run_paper_suite(
     sets: Sequence[str], models: Sequence[str], *, split: str | None, caption_field: str | None, captions: str,
     cache: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Measure the models of the paper's table, and print the table.
+    """Measure models for the table of the AraCLIP paper, and print the table.
 
     Args:
-        sets: NAME=FOLDER or NAME=FOLDER,PICTURES. models: ROW=MODEL.
+        sets: NAME=FOLDER, or NAME=FOLDER,PICTURES if the pictures lie in another folder than the captions.
+        models: ROW=MODEL, the model to measure for a row of the table, as in AraCLIP=MODEL.
     """
     from araclip.peers.paper_suite import paper_table
 
-    places: dict[str, tuple[Path, Path | None]] = {}  # folder and folder of the pictures, by set
+    places: dict[str, tuple[Path, Path | None]] = {}  # set → its folder, and another folder for its pictures
     for name, value in _pairs(sets, "--set", "xtd-ar=FOLDER"):
         folder, _, images = value.partition(",")
         places[name] = user_path(Path(folder)), user_path(Path(images)) if images else None
@@ -530,7 +531,7 @@ def robustness_of(
 
 
 def robustness_table(result: "Robustness") -> Table:
-    """Make a table with a row for each kind: texts changed, R@10, and the points of R@10 and R@1 that are lost."""
+    """Make a table with a row for each kind of rewriting: texts changed, R@10, and the points of R@10 and R@1 lost."""
     clean = result.losses[0]
     texts = counted(clean.queries, "text")
     table = Table(

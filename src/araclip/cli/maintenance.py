@@ -218,7 +218,7 @@ def restore(
         say(f"{target} holds {replaced}.")
         try:
             agreed = yes or typer.confirm("Replace it with the backup? It is kept beside it.", err=True)
-        except typer.Abort:  # the input has ended
+        except typer.Abort:  # Ctrl-C, or the input has ended
             agreed = False
         if not agreed:
             say("Nothing was changed.")

@@ -137,7 +137,7 @@ def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: s
 
 @contextmanager
 def _downloading() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each large file in a `with` block. It yields a function of file, bytes done and bytes in all."""
+    """Show a bar for each large file in a `with` block, which gets a function of file, bytes done and bytes in all."""
     with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
         yield lambda file, done, size: show(f"{file}, MB", done // 1_000_000, size // 1_000_000)
 

@@ -53,14 +53,14 @@ def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]
 
 
 def models_to_pull(incomplete: str) -> Iterable[str]:
-    """Return the names of the published models in the registry; the shell itself completes paths."""
+    """Complete a beginning to names of published models in the registry; the shell itself completes paths."""
     from araclip.peers.model_registry import BY_NAME
 
     return sorted(name for name in BY_NAME if name.startswith(incomplete))
 
 
 def models_here(incomplete: str) -> Iterable[str]:
-    """Return the names of the bundled and pulled models; the shell itself completes paths."""
+    """Complete a beginning to names of bundled and pulled models; the shell itself completes paths."""
     return sorted(name for name in installed() if name.startswith(incomplete))
 
 
@@ -96,8 +96,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
     """Return the location of the named gallery.
 
-    Without a name, it is the gallery of the folder `pictures`; without both, the gallery of the working folder (or of a
-    folder above), or the gallery of the folder that was indexed last.
+    Without a name, return that of the folder `pictures`; without both, that of the working folder (or of a folder
+    above), or else that of the folder indexed last.
     """
     from araclip.gallery import locations
 

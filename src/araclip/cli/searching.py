@@ -328,7 +328,7 @@ def _picture(hit: "Hit") -> Text:
 
 
 def marked(match: "Match") -> str:
-    """Return a text as markup, with the matching words in bold."""
+    """Return a match as markup: its field, and its text with the matching words in bold."""
     pieces, done = [f"[dim]{match.field}:[/] "], 0
     for start, end in match.marks:
         pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
@@ -383,7 +383,10 @@ def _print_explanation(query: str, found: "Explanation") -> None:
 
 
 def understood_lines(found: "Interpretation") -> list[str]:
-    """Return a line for each part of the query that was not read as typed; the last line says how to prevent that."""
+    """Return a line for each part of the query that was not read as typed, and one for a suggestion.
+
+    The last line before the suggestion says how to have all words read as typed.
+    """
     language = _language(found)
     comma = ", " if language == "en" else "، "
     listed = {"search also": found.also, "search excluded": found.excluded, "query quality": found.qualities}

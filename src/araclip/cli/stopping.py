@@ -60,9 +60,9 @@ def on_signals() -> Iterator[None]:
 
 
 def _exiting(owner: int) -> None:
-    """Let signals no longer interrupt: called at the interpreter's exit, before other exit functions.
+    """Let no signal but Ctrl-C interrupt any more; called when the interpreter exits, before other exit functions.
 
-    The command is done. Only Ctrl-C still ends the process, in case it hangs.
+    The command is done. Ctrl-C still ends the process, in case it hangs.
     """
     gc.freeze()  # skips the last garbage collection, which takes a fifth of a second
     if os.getpid() != owner:

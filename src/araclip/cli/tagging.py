@@ -114,8 +114,8 @@ def tag(
 def _indexed(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
     """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
 
-    Without a name, they come from the gallery of the folder or its nearest ancestor; empty if there is none, or if it
-    cannot be read or has another model.
+    Without a name, they come from the gallery of the folder or of its nearest ancestor. If there is none, or it cannot
+    be read or has another model, no vectors are returned; for a named gallery, these are errors.
     """
     from araclip.gallery.locations import gallery_above
     from araclip.gallery.open import open_gallery

@@ -208,7 +208,7 @@ def _print_export(report: "Report") -> None:
 
 
 def need_training_extra(*more: str) -> None:
-    """Refuse the command if the packages for training, or those in `more`, are not installed."""
+    """Raise InputError if the packages for training, or those in `more`, are not installed."""
     missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")

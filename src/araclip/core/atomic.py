@@ -105,7 +105,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
 
     An existing folder is removed only after the new one is complete on disk; if `fill` fails, it stays unchanged. A
     kill between the two renames leaves the old one as a hidden `.<name>.<digits>.old`; the next successful call removes
-    it, and temporary folders of killed calls.
+    that folder, and temporary folders that killed calls have left LEFT_OVER_S ago or earlier.
 
     Args:
         flush: False if `fill` flushes its files itself.
@@ -174,7 +174,7 @@ def write_checked(path: Path, content: bytes) -> None:
 
 
 def read_checked(path: Path) -> bytes | None:
-    """Return the bytes that `write_checked` wrote; None if the file is missing, truncated or damaged."""
+    """Return the bytes that `write_checked` wrote; None if the file cannot be read, or is truncated or damaged."""
     try:
         with open_regular(path) as file:
             raw = file.read()
@@ -285,6 +285,6 @@ def _opened_lock(path: Path) -> IO[bytes]:
 
 
 def _owner(file: IO[bytes]) -> str:
-    """Return what the lock's owner wrote into the lock file; empty for a moment after the lock has changed hands."""
+    """Return what the lock's owner wrote into the lock file, or "another process" if the owner has not written yet."""
     file.seek(0)
     return file.read(200).decode("utf-8", "replace").strip() or "another process"

@@ -91,7 +91,7 @@ def read(
 
 
 def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """Say which limit a text exceeds, `max_depth` or `max_nodes`; None if it exceeds neither.
+    """Say which limit a text exceeds, `max_depth` or `max_nodes`, or that its brackets are no JSON; None otherwise.
 
     Cheap upper bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """

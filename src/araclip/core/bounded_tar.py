@@ -127,7 +127,7 @@ class Member:
 
 
 def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
-    """Yield the regular members of a tar, read from a stream of `size` bytes."""
+    """Yield the regular files in a tar, read from a stream of `size` bytes; `where` names the tar in error messages."""
     allowed = MAX_EXPANSION * size + MAX_MEMBER
     with (
         _damage(where),

@@ -55,7 +55,7 @@ def safe_environment() -> dict[str, str]:
 
 
 def own_environment() -> dict[str, str]:
-    """Return this process's environment without the server's tokens, for a child that needs the user's own settings."""
+    """Return this process's environment, with its module path and without the server's tokens, for a trusted child."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(TOKENS)}
     return kept | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
@@ -73,7 +73,7 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     """Read one message; None at the end of the input, even if that is within the four bytes of the length.
 
     Args:
-        most: bytes of all blobs; None, for messages of a process that is trusted: no limit, nor for the object.
+        most: the most bytes of all blobs; then the object has a limit, too. None: no limits, for a trusted process.
 
     Raises:
         ValueError: the message is incomplete or malformed, or its object or blobs are too large.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-# name and most bytes of the file beside a pulled model that says how the model was pulled
+# name and most bytes of the file in a pulled model's folder that says how the model was pulled
 NOTE, MAX_NOTE = ".pulled-from", 1000
 
 

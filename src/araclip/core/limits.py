@@ -82,7 +82,7 @@ def allow_processor(seconds: float) -> None:
 
 
 def limit(wanted: Mapping[str, int]) -> None:
-    """Set limits of this process by their names, such as RLIMIT_DATA; limits that the system lacks are left out."""
+    """Set limits of this process by name, such as RLIMIT_DATA; those that the system lacks or refuses are left out."""
     if system.windows():
         with suppress(OSError):
             own_job().limit(memory=wanted.get("RLIMIT_DATA", 0), seconds=wanted.get("RLIMIT_CPU", 0))

@@ -50,7 +50,7 @@ class Facts:
 
 
 def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
-    """Read the facts of an opened picture; ignore damaged blocks. `size`: width and height as the header says."""
+    """Read the facts of an opened picture; ignore damaged blocks. `size`: width and height as its header says."""
     width, height = image.info.get("full_size", size)
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
@@ -102,7 +102,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
 def _directory(exif: Image.Exif, which: int) -> Any:
     try:
         return exif.get_ifd(which)
-    except Exception:  # a damaged directory is ignored; the other directories may be sound
+    except Exception:  # a damaged EXIF directory is ignored; the others may be sound
         return {}
 
 

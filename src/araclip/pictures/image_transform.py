@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # labels on disk contain the `repr` without it
+    crop_offset: str = field(default="half-even", repr=False)  # fingerprints on disk were made from the other fields
 
     @property
     def distorts(self) -> bool:

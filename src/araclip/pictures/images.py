@@ -77,7 +77,7 @@ def opened(
 ) -> Iterator[tuple[Image.Image, Facts]]:
     """Open a picture like `open_image`, for the length of a `with` block; yield the picture and its facts.
 
-    Inside the block, its memory counts against the shared budget.
+    Inside the block, the picture's memory counts against the shared budget. Errors are as for `open_image`.
 
     Args:
         distort: True if the picture is used only for squares; then an extremely long picture is reduced along its long

@@ -87,7 +87,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Remove what `with_keywords` added to a side-car; return the new bytes, or None if nothing is left to keep.
+    """Remove what `with_keywords` added to a side-car; return the new bytes, or None if it was made for that alone.
 
     Raises:
         InputError: as for `keywords_of`.

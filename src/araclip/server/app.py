@@ -123,7 +123,7 @@ async def _own_error(request: Request, error: Exception) -> Response:
 
 
 async def _client_left(request: Request, error: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED)  # for the metrics
+    return Response(status_code=CLIENT_CLOSED)  # for the metrics only: the client has left
 
 
 # ------------------------------------------------------------------ OpenAPI

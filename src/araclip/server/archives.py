@@ -51,7 +51,11 @@ class Archives:
         self._lock = threading.Lock()
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
-        """Store a list of pictures to download; return the archive's key and how many bytes the pictures have."""
+        """Store a list of pictures to download; return the archive's key and the pictures' bytes.
+
+        Raises:
+            Problem: the pictures have more bytes than an archive may have.
+        """
         sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video counts once
         size = sum(sizes.values())
         if size > self._most_bytes:
@@ -64,7 +68,7 @@ class Archives:
         return key, size
 
     def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """Return the pictures of the archive with this key; raise a Problem if there is none, or its time is over."""
+        """Return the pictures of the archive with this key; raise a Problem if no such archive is kept any more."""
         with self._lock:
             until, records = self._prepared.get(key, (0.0, ()))
         if self._now() > until:
@@ -80,7 +84,8 @@ async def zipped(
 
     Args:
         opened: opens the original of a picture; returns None if no file holds the picture any more.
-        in_thread, opening: run a function in a thread: reading pieces, or opening and hashing a file.
+        in_thread: runs a function that reads a piece of a file, in a thread.
+        opening: runs a function that opens and hashes a file, in another thread.
         most_bytes: most bytes of the archive.
     """
     names, missing, videos, sent = Names(), list[str](), set[str](), Sent()

@@ -41,7 +41,8 @@ TYPES = {
     "JXL": "image/jxl",
     "RAW": "image/x-dcraw",
 }
-CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)  # before they are shown
+# media types that are converted before a browser shows them
+CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)
 STILL_SIDE = 1600  # pixels of the longer side of a scene's JPEG: the size of the largest preview
 OTHER_TYPE = "application/octet-stream"
 Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
@@ -123,7 +124,8 @@ class Original:
 def open_original(store: Store, picture: PictureRecord) -> Original | None:
     """Open the file of a picture, or the JPEG that the store has for a picture without a file.
 
-    Return None if no file holds the picture any more. A video is hashed when first opened: a second for each gigabyte.
+    Return None if no file holds the picture any more, or if it has more than MAX_BYTES. A video is hashed when first
+    opened: a second for each gigabyte.
     """
     media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
     for copy in picture.copies:
@@ -146,7 +148,7 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
-    """Return size and time of change of an open file, which stay the same if it is renamed; None in memory."""
+    """Return size and time of change of an open file, which stay when it is renamed; None for bytes in memory."""
     if isinstance(stream, io.BytesIO):
         return None
     about = os.fstat(stream.fileno())

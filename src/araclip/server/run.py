@@ -188,6 +188,9 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
 
     Args:
         ready: called with the address once requests are accepted.
+
+    Raises:
+        InputError: the server cannot listen on this host and port.
     """
     use_one_malloc_arena()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

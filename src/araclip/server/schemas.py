@@ -39,7 +39,7 @@ class ReadText(BaseModel):
 
 
 class DerivedFilter(BaseModel):
-    """A filter read from words of the query; `applied` is false if no picture of the gallery passes it."""
+    """A filter read from words of the query; `applied` is false if no picture passes it together with the rest."""
 
     part: Literal["date", "folder", "place", "kind", "order"]
     words: str

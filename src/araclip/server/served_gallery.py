@@ -82,7 +82,7 @@ class ServedGallery:
         return self._made("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
-        """Return example queries that find something in the gallery."""
+        """Return example queries that suit the gallery's pictures; none for an empty gallery."""
         found = self.snapshot
         return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
 
@@ -132,7 +132,7 @@ class ServedGallery:
         return self._made(name, lambda: browsing.timeline(self._reader.store, filters))
 
     def albums(self) -> Albums:
-        """All albums of the gallery: its folders with pictures."""
+        """Return all albums of the gallery: its folders with pictures."""
         return self._made("albums", lambda: Albums(self._reader.store.listing()))
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
@@ -147,7 +147,7 @@ class ServedGallery:
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
 
     def place_names(self) -> Mapping[str, str]:
-        """The names of the places where pictures were taken, by their keys (`text.places.spellings`)."""
+        """Return the names of the places where pictures were taken, by their keys (`text.places.spellings`)."""
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:
@@ -163,7 +163,7 @@ class ServedGallery:
         return self._reader.made(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
-        """Add an uploaded picture. When this returns, it is stored on the disk, or by the server of the gallery.
+        """Add an uploaded picture. When `add` returns, the picture is stored on the disk, or by the gallery's server.
 
         Raises:
             GalleryLocked: another process holds the writer's lock for longer than PATIENCE_S.
@@ -196,7 +196,11 @@ class ServedGallery:
 
 
 def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
-    """Raise InputError if a folder to index does not exist, or if the gallery cannot be written."""
+    """Check that the server can index and take uploads. A gallery in PostgreSQL is not checked.
+
+    Raises:
+        InputError: a folder to index is no existing folder, or a gallery's folder exists and cannot be written.
+    """
     for folder in folders:
         checked_root(folder)
     if isinstance(gallery, Path) and gallery.exists() and not may_write(gallery / FILE_NAME):
@@ -227,8 +231,8 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
 class Refresher:
     """Refreshes a served gallery's snapshot in a background thread.
 
-    After a refresh it pauses nine times as long as the refresh took, so that refreshing takes at most a tenth of a core
-    while an indexing run commits every few seconds.
+    After a refresh the thread pauses nine times as long as the refresh took (at most MAX_PAUSE_SECONDS), so that
+    refreshing takes about a tenth of a core while an indexing run commits every few seconds.
     """
 
     def __init__(

@@ -218,7 +218,7 @@ class Service:
 
 
 def decode_data_uri(data_uri: str, most: int) -> bytes:
-    """Return the bytes of a picture that is given as a base64 data URI."""
+    """Return the bytes of a picture in a base64 data URI; raise InputError if it is none, a Problem above `most`."""
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
         raise InputError(message("data URI"))

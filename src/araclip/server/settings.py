@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # seconds after which an /events stream is ended
     device: str | None = None  # where the model runs, one of `araclip.models.devices`; by default the CPU
-    decode_seconds: float = Field(default=10, gt=0)  # of one picture
+    decode_seconds: float = Field(default=10, gt=0)  # longest time to decode one picture
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
     decoders: int = Field(default=2, ge=1)
     search_threads: int = Field(default=4, ge=1)

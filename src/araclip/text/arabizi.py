@@ -50,7 +50,7 @@ LETTER_SKIPS = {
     "ع": 0.6, "ه": 0.9, "ق": 0.6,
 }  # fmt: skip  # long vowels are often left out
 
-# Letters and sounds that are often confused have the same class in a skeleton; "" means that one may be missing.
+# Letters and sounds that are often confused share a class. A skeleton is made of classes; "" leaves the letter out.
 _ALWAYS = {
     "ب": "b", "ت": "t", "ط": "t", "ح": "h", "خ": "x", "د": "d", "ض": "d", "ر": "r", "ز": "z", "س": "s", "ص": "s",
     "ش": "S",
@@ -88,8 +88,8 @@ USUAL = mapped("arabizi: usual")
 MAX_COST = 1.3  # words that cost more are no candidates
 STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
 COMMONNESS = 0.45  # a candidate's weight rises with this power of its count
-BUCKET = 50  # most words with the same skeleton that are compared, the most common first
-SHORT_COUNT = 30  # a word of two letters is compared only if it occurs in captions at least this often
+BUCKET = 50  # most words with the same skeleton that are compared, the most common first, besides the everyday words
+SHORT_COUNT = 30  # a word of two letters is compared if captions use it at least this often, or if it is everyday
 KEYS = 12  # most skeletons that are made of one word
 MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
@@ -128,9 +128,9 @@ class Arabizi:
         self._read = lru_cache(maxsize=4096)(self._candidates)
 
     def read(self, word: str) -> list[tuple[str, float]]:
-        """Return the Arabic words that a Latin word may stand for, likeliest first; empty if no word is near.
+        """Return (Arabic word, confidence) for at most MOST words that a Latin word may stand for, likeliest first.
 
-        The confidences add up to at most 1.
+        The confidences add up to at most 1. Empty if no word is near.
         """
         return list(self._read(word.lower().replace("\u2019", "'")))
 
@@ -166,7 +166,7 @@ class Arabizi:
 
 
 def _sounds(word: str) -> list[str]:
-    """Split a word into sounds, doubled consonants once: so8ayyara → s o 8 a y a r a, 3arabeyya → 3 a r a b ey a."""
+    """Split a word into sounds, doubled consonants once: so8ayyara → s o 8 ay a r a, 3arabeyya → 3 a r a b ey a."""
     sounds: list[str] = []
     for match in _SOUND.finditer(_DOUBLED.sub(r"\1", word)):
         sound = match.group()
@@ -245,9 +245,10 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
 
 
 def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[float]) -> tuple[list[float], float]:
-    """Return the costs for one more letter, and their least; entry i is the cost of matching the first i sounds.
+    """Return the row of costs for one more letter, and the least of them; entry i is for matching the first i sounds.
 
-    costs: of matching the letter with each sound. skip: of skipping the letter. skipped: of skipping each sound.
+    `row` is the row without this letter. `costs` has the cost of matching the letter with each sound, `skipped` that of
+    skipping each sound; `skip` is the cost of skipping the letter.
     """
     diagonal = row[0]
     left = least = diagonal + skip

@@ -7,7 +7,7 @@ _MONTHS = listed("dates: months")
 _HIJRI = listed("dates: Hijri months")
 _SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
             "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
-_FEASTS = {
+_FEASTS = {  # name → (Hijri month, first day, last day)
     "رأس السنة الهجرية": (1, 1, 1),
     "عيد الفطر|العيد الصغير|eid al fitr": (10, 1, 3),
     "عيد الأضحى|العيد الكبير|عيد الاضحي|eid al adha": (12, 10, 13),

@@ -36,8 +36,8 @@ def hijri_days(year: int, first: tuple[int, int], last: tuple[int, int]) -> tupl
 class DateFilter:
     """A date as `Filters` takes it: a span of days, certain months, or certain days of months.
 
-    `first` and `last` are a day, month or year each, both included. `months` are months of any year or, with a span, of
-    its years. `days` are days of these months or, without months, of the span.
+    `first` and `last` are a day, month or year each, both included; None leaves the span open at that end. `months` are
+    months of any year or, with a span, of its years. `days` are days of these months or, without months, of the span.
     """
 
     first: str | None = None
@@ -255,7 +255,7 @@ class DateReader:
         return None
 
     def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
-        """Return the number of words in the longest of the `known` names that begins at word `at`; 0 without one."""
+        """Return the number of words in the longest of the `known` names that begins at word `at`; 0 if none does."""
         name = self.named(at, known)
         return len(name) if name else 0
 
@@ -267,10 +267,9 @@ class DateReader:
         return None
 
     def hijri_span(self, at: int, month: int, first: int = 1, last: int = 30) -> tuple[int, DateFilter] | None:
-        """Read what follows a Hijri month (a year of either calendar, "last"): return (words read, date filter), or
-        None.
+        """Read what follows a Hijri month: a year of either calendar, or "last".
 
-        The filter has the days from `first` to `last` of the month.
+        Return (words read, filter for the days from `first` to `last` of the month), or None.
         """
         if year := self.hijri(at):
             return year[0], days(hijri_days(year[1], (month, first), (month, last)))
@@ -348,7 +347,7 @@ class DateReader:
             width, day = (1, self._day(at)) if self._day(at) else in_words
             width += self.word(at + width) in _OF
             name = self.named(at + width, names.MONTHS)
-            # no day is named in «كلب واحد مايو 2019»; a day is in «الأول من مايو»
+            # «كلب واحد مايو 2019» names no day, but «الأول من مايو» does
             if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._by_order(at):
                 return None
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
@@ -453,7 +452,7 @@ class DateReader:
         return width + month[0], replace(month[1], days=days)
 
     def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a third as an end of a span: the first, middle or last month of a year, or ten days of its month."""
+        """Read a third as an end of a span: January, June and July, or December of a year; or a third of a month."""
         if (name := self.named(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
@@ -540,7 +539,10 @@ class DateReader:
         return None
 
     def _season_year(self, at: int) -> tuple[int, int, int] | None:
-        """Read a season's year, «2018-2019» or «السنة الماضية»: return (words read, first year, last year), or None."""
+        """Read the year of a season: «2018-2019», «19» or «السنة الماضية».
+
+        Return (words read, first year, last year), or None.
+        """
         year = self.year_told(at)
         # this year's season, «صيف هالسنة», is read by another rule
         if year and (year[1] < self.today.year or self.gregorian(at)):
@@ -596,7 +598,7 @@ _AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أما�
 
 
 def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
-    """Read how long ago something was, such as «قبل سنتين» or "2 years ago"; None if words name no such time."""
+    """Read a time such as «قبل سنتين» or "2 years ago" from word `at` on; None if no such time begins there."""
     lead = folded[at] in (_BEFORE, _SINCE, _FROM)
     start = at + lead
     if start >= len(folded):
@@ -733,7 +735,7 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
 
 @dataclass(frozen=True)
 class _End:
-    """One end of a span: a whole date, or only a month, a day of a month, or a day."""
+    """One end of a span, in `width` words: a whole date (`filter`), or only a month, a day of a month, or a day."""
 
     width: int
     filter: DateFilter | None = None
@@ -847,7 +849,7 @@ def _whole(found: DateFilter) -> DateFilter:
 
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
-    """Return the span from one end to the other; None if their order is wrong or a day does not exist."""
+    """Return the span from one end to the other; None if they name no span, in this order, of days that exist."""
     # The end without a month is in the month of the other end: «من 5 إلى 10 مايو».
     if first.month is None and first.day is not None:
         if not last.filter:
@@ -882,9 +884,10 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
 
 
 def together(first: DateFilter, second: DateFilter) -> DateFilter | None:
-    """Return the filter for two dates joined by "and"; None if there is a gap that no filter can leave out.
+    """Join two dates that "and" connects into one filter; None if they cannot be joined.
 
-    Joined are spans that touch («يونيو 2023 ويوليو 2023»), and the same months of years that touch.
+    Two spans that touch can be joined («يونيو 2023 ويوليو 2023»), and so can the same months of years that touch. Dates
+    with a gap between them, open spans, days of months, and different months without a year cannot.
     """
     if first.days or second.days or first.months != second.months or not (first.last and second.first):
         return None

@@ -12,8 +12,8 @@ from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import folded
 
-# Confidences that a form stands for its standard word: it means nothing else; captions also use it; it has another
-# common meaning; it is itself a common standard word.
+# Confidences that a form stands for its standard word, if the form means nothing else (SURE), is also used in captions,
+# has another common meaning, or is itself a common standard word (UNLIKELY).
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence of an unknown word of LEAST_STEM letters after عال (عالكورنيش)
 LEAST_STEM = 4
@@ -78,7 +78,7 @@ class Dialects:
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
-        """Return what the word at `at` may be in standard Arabic, likeliest first; empty if standard or unknown."""
+        """Return what word `at` may be in standard Arabic, likeliest first; empty if it is standard or unknown."""
         word = words[at]
         if sure := _asks(words, at):
             return [Change(word, "", "dialect", sure)]
@@ -99,7 +99,8 @@ class Dialects:
     def _after_of(self, word: str) -> str:
         """Return what stands after "picture of", without the ل that means "of": «صورة لكلب» → كلب, «صور للبحر» → البحر.
 
-        Empty if there is no such ل: the word begins with another letter, or the ل belongs to it, as in لبنان.
+        Empty if the word has no such ل: it begins with another letter, or is more common than the rest after the ل, as
+        لبنان is. Also empty if that rest is unknown.
         """
         if not word.startswith("ل"):
             return ""
@@ -288,7 +289,7 @@ def _said(words: Sequence[str], at: int, target: str) -> bool:
 
 
 def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Raise the confidence of ambiguous forms if another word is certainly of the same dialect.
+    """Return the changes of each word, surer ones for ambiguous forms if another word is certainly of the same dialect.
 
     A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
     more.

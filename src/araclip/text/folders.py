@@ -13,7 +13,7 @@ _LEADING = folded("folders: before")
 # so that «قطط» means cats even if a folder has this name.
 MIN_NAME = 4
 MIN_WORDS = 2
-MAX_WORDS = 6  # of a folder's name
+MAX_WORDS = 6  # most words of a folder's name
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Placed:
     """A text without the folder (or the place) that it names.
 
     `words` are the removed words. `folders` are the folder's names in the gallery, several if they are spelled nearly
-    alike (الإجازة, الاجازة); empty if no folder was found.
+    alike (الإجازة, الاجازة), or the one text that names the place; empty if the text names none.
     """
 
     text: str

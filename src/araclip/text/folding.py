@@ -88,5 +88,5 @@ def folded_words(text: str) -> FoldedWords:
 
 
 def cut_out(text: str, begin: int, end: int) -> str:
-    """Return a text without text[begin:end]; white space and marks at the ends of the result are removed, too."""
+    """Return a text without text[begin:end], and without white space, commas, stops and semicolons at its ends."""
     return " ".join((text[:begin] + " " + text[end:]).split()).strip(" ،,.;؛")

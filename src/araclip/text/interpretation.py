@@ -1,7 +1,7 @@
 """Interprets a query's words: turns misspellings, dialect and Arabizi into words that captions use. Pure.
 
-Each word may be read in several ways, with confidences. The readings of the whole text are the likeliest combinations;
-the text as typed is one of them. A search encodes all readings and adds their vectors, weighted by confidence
+Each word may be read in several ways, with confidences. The readings of the whole text are the likeliest combinations,
+mostly with the text as typed among them. A search encodes all readings and adds their vectors, weighted by confidence
 (benchmarks/understanding.py).
 """
 
@@ -65,7 +65,7 @@ class Interpreter:
         vocabulary: the words of captions, with their counts.
         english: returns the English words, in lower case. An English word is never read as Arabizi, unless Arabizi
             words stand beside it.
-        names: names and everyday words that captions lack. None is taken for a typo of another word.
+        names: names and everyday words that captions lack. No such word is taken for a typo of another word.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class Interpreter:
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        A further lexicon has priority over the present one.
+        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what that decides.
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
         return Interpreter(joined, vocabulary, self._english, self._as_written)
 
     def interpret(self, text: str) -> TextInterpretation:
-        """Return the readings of one text, in time linear in its length, and in a few milliseconds at most."""
+        """Return the readings of one text, in a few milliseconds: only its first MAX_WORDS words are interpreted."""
         normal = _bare(normalize(text))
         found = _first(words(normal))
         typed = [match.group() for match in found]
@@ -102,10 +102,10 @@ class Interpreter:
         return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
 
     def suggestion(self, text: str) -> str | None:
-        """Return the text with unknown Arabic words replaced by the nearest known words, for «هل تقصد».
+        """Return the text with unknown Arabic words replaced by the nearest known words, to ask "did you mean …".
 
-        None if no word has a near one, or the text has more than MAX_SUGGESTED words. This goes further than
-        `interpret`, up to two letters in a word, because a person may decline the suggestion.
+        None if no unknown word has a known one near it, or the text has more than MAX_SUGGESTED words. A suggestion
+        changes up to two letters of a word, more than `interpret` does, because a person may decline it.
         """
         normal = normalize(text)
         found = _first(words(normal))
@@ -139,7 +139,7 @@ class Interpreter:
         return word.casefold() in self._english()
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words are the known phrase that begins at word `at`, such as «لقطة شاشة»; 1 if none does."""
+        """Return the number of words in the known phrase that begins at word `at` («لقطة شاشة»); 1 without one."""
         for width in range(min(self.lexicon.longest, len(typed) - at), 1, -1):
             phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
             if phrase in self.lexicon.standard or self.lexicon.find(phrase):
@@ -149,8 +149,8 @@ class Interpreter:
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 
-        The و means "and" if the word is more frequent without the و. Before unknown words it means "and", too, except
-        in participles.
+        It does before an article, أ, إ, آ or a standard word, if the word is more frequent without the و, and before
+        unknown words, except in participles.
         """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):
@@ -166,8 +166,7 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """Find words, or groups of words, that may stand for others: return (index of the first word, changes) for
-        each."""
+        """Return (index of the first word, changes) for each word or group of words that may stand for others."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         latin = self.latin.read(typed)
@@ -186,7 +185,7 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _name(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words, two or more, are the name that begins at word `at`; 0 if no such name begins there."""
+        """Return the number of words, two or more, in the name that begins at word `at`; 0 if none begins there."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
             for stem in (first, *(stem for _, stem in split_proclitics(first))):
@@ -263,24 +262,25 @@ class Interpreter:
         return "ar" if script == "arabic" else "en" if script == "latin" else script
 
 
-# Marks at the ends of words. Captions have none, and models read them as a difference: «شاطئ؟» has cosine .81 to شاطئ.
-# A run of marks is matched only from its beginning; otherwise a long run would take time in the square of its length.
+# Punctuation before and after words. Captions have none, and to models it makes a difference: «شاطئ؟» has cosine .81 to
+# شاطئ. A run is matched only from its beginning; otherwise a long run would take time in the square of its length.
 _ENDS = "[؟?!.…,،;؛:»\"“”')]"
 _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
 
 def _first(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the words to interpret: the first MAX_WORDS, but only up to a word of more than MAX_LETTERS letters."""
+    """Return the words to interpret: the first MAX_WORDS, but none from a word of more than MAX_LETTERS letters on."""
     return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 
 def _bare(text: str) -> str:
-    """Return a text without the marks at the ends of its words; unchanged if it has nothing else."""
+    """Return a text without punctuation before and after its words; unchanged if it is only punctuation."""
     bare = " ".join(_MARKS.sub("", text).split())
     return bare or text
 
 
-_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")  # a prefix whose Latin word stays as typed: «bel mayy»
+# "\0" after an Arabizi prefix joins the prefix to the next word, unless that word stays in Latin letters: «bel mayy».
+_PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 
 def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:

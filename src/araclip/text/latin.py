@@ -45,11 +45,11 @@ class Change:
     confidence: float  # 0…1: how likely the target is what was meant
     dialects: tuple[str, ...] = ()
     width: int = 1
-    ambiguous: bool = False
+    ambiguous: bool = False  # True if the typed form has another common meaning
 
 
 LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
-IN_CONTEXT = 0.93  # the confidence if the word has a digit for a letter (7), or stands beside words that have
+IN_CONTEXT = 0.93  # the same if a word of the text has a digit for a letter (7), or several words look like Arabizi
 # Least counts with which the lexicon's words are compared when Arabizi is read. A standard word has STANDARD_COUNT; a
 # dialect's form has FORM_COUNT for each of its labels: بنت, said everywhere, counts more than بينط, said in the east.
 FORM_COUNT, STANDARD_COUNT = 4, 80
@@ -67,9 +67,9 @@ class Latin:
         self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
 
     def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
-        """Return index of a word in Latin letters → the Arabic words that it may be.
+        """Return index of a word in Latin letters → its changes into the Arabic words that it may be.
 
-        English words are read as Arabizi only if Arabizi words stand beside them.
+        An English word is read as Arabizi only if the text has Arabizi words, too.
         """
         places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         if not places:

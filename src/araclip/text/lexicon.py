@@ -60,7 +60,7 @@ class Entry:
 
 
 class Lexicon:
-    """Entries, found by any of their forms. If two words have the same form, the earlier entry comes first."""
+    """Entries, found by any of their forms. `forms` says which comes first if several words have the same form."""
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.entries = tuple(entries)
@@ -69,12 +69,15 @@ class Lexicon:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon that also has `other`'s entries; if both have a form, the meaning in `other` comes first."""
+        """Return a lexicon with `other`'s entries before this one's; see `forms` for a form that both have."""
         return Lexicon((*other.entries, *self.entries))
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
-        """Folded form → the standard words that it may stand for, the likeliest first."""
+        """Folded form → the standard words that it may stand for, the likeliest first.
+
+        Likeliest is an unambiguous meaning, then one that more dialects have, then that of the earlier entry.
+        """
         found: dict[str, dict[str, Form]] = {}
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
@@ -137,7 +140,7 @@ def parse_lexicon(text: str, name: str = "lexicon") -> Lexicon:
         name: the file's name, for messages.
 
     Raises:
-        InputError: a line is no entry; the message names the file, the line and what is wrong.
+        InputError: a line is no entry or too long, or there are too many; the message says where and what is wrong.
     """
     lines = text.removeprefix("\ufeff").splitlines()
     if len(lines) > MAX_LINES:

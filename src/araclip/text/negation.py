@@ -81,7 +81,7 @@ class KnownWords(Protocol):
         """True if a word is the name of a person or a place."""
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words are the known phrase that begins at word `at`, such as «لقطة شاشة»; 1 if none does."""
+        """Return the number of words in the known phrase that begins at word `at` («لقطة شاشة»); 1 without one."""
 
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة."""
@@ -110,8 +110,9 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
     """Separate what a text shows from what it excludes.
 
     «بدون» and the like exclude the words after them, up to a preposition, a verb or the next negation; «و» separates
-    two excluded things. «مش», «لا» and «غير» exclude the one word after them, if something stands before them or the
-    text says nothing else; "not a" excludes a few words. If a text only excludes («صور بدون كلاب»), `text` is empty.
+    two excluded things. «مش», «لا» and «غير» exclude the word or known phrase after them, if something
+    stands before them or the text says nothing else; "not a" excludes a few words. If a text only
+    excludes («صور بدون كلاب»), `text` is empty.
 
     Args:
         beside: true if the query also has something else, such as a date, so that the text may begin with «لا».

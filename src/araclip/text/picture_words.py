@@ -27,7 +27,8 @@ _ASKING = PICTURE_WORDS | folded("dialects: asking")
 _VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
 _ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
 _NOT_BEFORE, _NOT_AFTER = folded("pictures: no videos before"), folded("pictures: no videos after")
-_AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}  # unlike these, in "picture frame" a noun goes on
+# What may follow "pictures" where one asks for them. Another English word continues the noun, as in "picture frame".
+_AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}
 _AND = "و"
 
 

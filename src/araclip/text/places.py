@@ -107,7 +107,7 @@ def place_at(latitude: float | None, longitude: float | None) -> str | None:
 
     Inside of several towns, the place is the town whose middle is nearest, relative to the town's size. At more than
     AT metres from a town's edge, the place is the town's region and country only. None is returned at more than NEAR
-    metres from any town, and for coordinates that no GPS gives (0° 0°, 91°, NaN).
+    metres from any town, without coordinates, and for those that no GPS gives (0° 0°, 91°, NaN).
     """
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
@@ -219,19 +219,20 @@ _OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
 _IN = "ب"  # a preposition that is written on the word: بدبي
 _AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
-LARGE = 3000  # metres, the radius of a town of 430,000 people; the name of a larger town is always a place
+LARGE = 3000  # metres, radius of a town of 430,000 people; the name of a larger town is no dialect word for a thing
 FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
-MOST_WORDS = 5  # of a place's name
+MOST_WORDS = 5  # most words of a place's name
 MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
 
 
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
-    After a word for a town («مدينة العين») any name is a place. Elsewhere a common word is none, or only after "in"
-    («في صور»). Names of several words are places. Another single word is a place after "in" or a word for "picture", or
-    if no caption uses it (in Latin letters: if it is no English word, or the whole text). Where a dialect uses the name
-    of a small town for a thing («شط», a beach), the name is a place only after "in".
+    After a word for a town («مدينة العين») any name is a place. Elsewhere a common word is no place, or only after "in"
+    («في صور»). Other names of several words are places. Another single word is a place if it is known as a name or used
+    in no caption; after "in" or a word for "picture", if captions use it less than FREQUENT times. In Latin letters it
+    is a place after these words, if it is no English word, or as the whole text. Where a dialect uses the name of a
+    small town for a thing («شط», a beach), only after "in". After words such as "flag of" and "outside" no name is.
     """
     if not known:
         return Placed(text)
@@ -272,9 +273,9 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
 def _next_place(
     found: FoldedWords, at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
 ) -> tuple[int, str, str] | None:
-    """Read another place («ودبي», "or Dubai"), or the area around it, from word `at` on, right after a place `before`.
+    """Read from word `at` on what follows the place `before`: another («ودبي»), or the area around it («طرابلس لبنان»).
 
-    Return (index of the word after it, its name as typed, what is written between the two), or None.
+    Return (index of the word after the name, the name as typed, what to write between the two names), or None.
     """
     count = len(found.folded)
     apart = at < count and found.folded[at] in _AND

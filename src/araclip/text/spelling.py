@@ -20,7 +20,7 @@ MAX_SLIPS = 2  # most corrections of one word
 MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
 MIN_COUNT = 3  # least count of each of two words that were typed without a space
 # A space inside a word is this much rarer than two words side by side: a torn word is joined if the whole word is
-# likelier than its halves by more than that. Chosen on 600 pictures of train; of 1,998 captions that the vocabulary has
+# likelier than its halves by more than that. Chosen on 600 training pictures; of 1,998 captions that the vocabulary has
 # not seen, none is joined wrongly (docs/log/2026-11.md).
 RARELY_TORN = 1e-3
 TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
@@ -49,7 +49,7 @@ class Spelling:
         self.vocabulary = vocabulary
 
     def usual(self, word: str) -> Change | None:
-        """Return the usual spelling of a word that is known in another spelling; None if it needs no change."""
+        """Return the usual spelling of a word; None if the word is unknown, spelled so, or would lose a hamza."""
         once = _NEVER_TWICE.sub(r"\1", word)
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
@@ -68,7 +68,7 @@ class Spelling:
         return list(self._slips(word))
 
     def torn(self, word: str, following: str) -> Change | None:
-        """Join `word` and the next word if they are halves of one (أب يض → أبيض); None if two words are likelier."""
+        """Join `word` and the next word if they are halves of a known one (أب يض → أبيض); None if two are likelier."""
         if word == ARTICLE:
             whole = self._known(word + following) or (word + following if self.vocabulary.knows(following) else None)
             return Change(f"{word} {following}", whole, "spelling", USUAL, width=2) if whole else None
@@ -86,7 +86,7 @@ class Spelling:
         return Change(f"{word} {following}", target, "spelling", sure, width=2) if sure >= TORN_LEAST else None
 
     def nearest(self, word: str) -> str | None:
-        """Return the known word nearest to an unknown one, at most two letters away (one in a short word), or None."""
+        """Return the first word that `repaired` finds, or else a known word two letters away; None if there is none."""
         if changes := self.repaired(word):
             return changes[0].target
         folded = fold(word)
@@ -98,7 +98,7 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known(self, word: str) -> str | None:
-        """Return the usual spelling of a word that occurs often enough, perhaps without its beginning, or None."""
+        """Return the usual spelling of a word, or of its stem with the beginning put back; None if both are rare."""
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
         for prefix, stem in split_proclitics(word):
@@ -162,7 +162,7 @@ class Spelling:
                     return
 
     def _swapped(self, word: str) -> Iterator[Change]:
-        """Yield, for a word of three letters, the most common word with two neighbouring letters exchanged."""
+        """Yield, for a word of three letters, the most common word with two neighbours exchanged, if common enough."""
         swaps = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
         best = max(swaps, key=self.vocabulary.count, default=word)
         if len(word) == MIN_STEM and self.vocabulary.count(best) >= SWAPPED_COUNT:

@@ -7,7 +7,7 @@ from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
 
-OWN = 10  # how many occurrences in captions a word counts as, for each text of the gallery with this word
+OWN = 10  # each occurrence of a word in the gallery's texts counts as this many occurrences in captions
 KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no mistake
 
 # Beginnings of words, the longest first: و and then; ال the; ب with; ل to; ك like.
@@ -86,7 +86,7 @@ class Vocabulary:
         return word if self.counts.get(word, 0) >= KEPT * total else spelled[0]
 
     def spelling_of_parts(self, word: str) -> str | None:
-        """Return the usual spelling of a word whose stem is known (والشاطى → والشاطئ); None if it is not."""
+        """Return the usual spelling of a word whose stem is known (والشاطى → والشاطئ); None if no stem is known."""
         for prefix, stem in split_proclitics(word):
             if (spelled := self.spelling(stem)) is not None:
                 return prefix + spelled

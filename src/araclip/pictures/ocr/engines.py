@@ -81,7 +81,8 @@ class Tesseract:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
         Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So a number
-        counts as it is read as English, or not at all. Pictures with digits are therefore read twice.
+        counts as it is read as English, or not at all. Pictures with digits are therefore read twice, each time within
+        `seconds`.
         """
         found = self._words(picture, self.languages, "3", seconds)
         if "eng" in self.languages and any(_has_digit(word.text) for word in found):
@@ -139,7 +140,7 @@ def lines_of(words: list[Word]) -> str:
 
 
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
-    """Put the number that was surely read as English at the place of each word with digits; leave the others out."""
+    """Replace each word with digits by the number surely read as English in its place; leave it out without one."""
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []
     for word in words:

@@ -61,7 +61,7 @@ def find_scenes(
 
 
 def pictures_at(file: IO[bytes], name: str, times: Sequence[float], transform: ImageTransform) -> DecodedScenes:
-    """Decode the pictures of a video at times that `find_scenes` returned; arguments and errors are the same."""
+    """Decode the pictures of a video at times that `find_scenes` returned; other arguments and errors are as there."""
     target = {"times": list(times), "transform": asdict(transform), "format": _format(name)}
     return _pictures(_ask(file, name, "pictures", target, SECONDS), transform, name)
 

@@ -78,7 +78,8 @@ STILL_QUALITY = 85
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """Find the scenes of a video and decode them; return what `pictures` returns.
 
-    `target`: the job's settings: `most` scenes, within so many `seconds`. `tell` is called with the share of work done.
+    `target` holds the settings of the job, among them `most` (scenes) and `seconds` (until the search for scenes ends);
+    `tell` is called with the share of work done.
     """
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])

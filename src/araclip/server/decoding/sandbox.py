@@ -70,7 +70,7 @@ class Sandbox:
     async def thumbnail(
         self, data: Data, side: int, client: str = "", max_pixels: int = MAX_PIXELS
     ) -> tuple[bytes, bytes, int, int]:
-        """Return an upright WebP of at most `side` pixels a side, its placeholder, width and height.
+        """Return an upright WebP of at most `side` pixels a side, its placeholder, and the WebP's width and height.
 
         The placeholder is a tiny WebP that the page shows until the thumbnail has loaded; it may be empty.
 

@@ -79,7 +79,7 @@ def unauthorized() -> Problem:
 
 
 class Requires(BeforeBody):
-    """A dependency of routes that refuses requests without a scope."""
+    """A dependency of routes that refuses requests which do not have this scope."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope

@@ -40,7 +40,7 @@ class Indexing:
         committed: Callable[[], None], device: str | None = None, ocr: bool = False,
     ) -> None:  # fmt: skip
         self.state: State = "offered"
-        self.cause: Cause | None = None  # of "failed"
+        self.cause: Cause | None = None  # why indexing failed; None in other states
         self.unread: dict[str, int] = {}  # kind → files that the last update could not read
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
@@ -148,7 +148,7 @@ class Indexing:
             self._stop.wait(RETRY_SECONDS)
 
     def _last_word(self, due: Due) -> dict[str, Any]:
-        """Run the worker for an update; return its last message, or an "error" with its "cause" if it died."""
+        """Run the worker for an update; return its last message, {"error", "cause"} if it died, or {} after `close`."""
 
         def progress(said: dict[str, Any]) -> None:
             if "found" in said:

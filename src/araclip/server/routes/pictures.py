@@ -175,8 +175,7 @@ async def _original(service: Service, identity: str) -> Original:
 
 
 def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Return a function that runs work in a thread; videos have threads of their own, so that searches need not
-    wait."""
+    """Return a function that runs work in a thread; videos get other threads, so that searches need not wait."""
     return service.in_thread if time is None else asyncio.to_thread
 
 

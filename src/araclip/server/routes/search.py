@@ -62,7 +62,7 @@ from araclip.server.service import Service, decode_data_uri
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
-MOST_NEAR = 200  # near-duplicates of one picture
+MOST_NEAR = 200  # most near-duplicates in an answer
 MAX_TYPED = 200  # characters; a longer text is not completed
 MOST_SUGGESTED = 20
 WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
@@ -257,7 +257,7 @@ async def _term_vectors(
 
 
 def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
-    """Return the vector (D,) of a picture of the gallery; a Problem if there is no picture with this id."""
+    """Return the vector (D,) of a picture of the gallery; raise a Problem if no picture has this id."""
     if len(identity) != 32 or not set(identity) <= set("0123456789abcdef"):
         raise Problem("no-picture", id=shown(identity[:40]))
     return service.gallery.store.vector(record_of(service, identity).content)

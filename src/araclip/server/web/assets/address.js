@@ -4,7 +4,7 @@
  * ?q=قطة&like=ID&like=-ID&picture=KEY&where=format=PNG&strong&unfold&sort=date&literal&ignore=date&open=ID&view=ID&show=albums; a minus before an id or key excludes.
  */
 
-/** Parts of a query's understanding that can be taken back. */
+/** What the server may read into a query's words; a person can take each of these parts back. */
 const PARTS = ['words', 'exclusions', 'date', 'folder', 'place', 'kind', 'order'];
 
 /** The state that a URL's query holds: `like` and `pictures` are lists of { id, weight }, `where` maps a filter to its value. */
@@ -26,7 +26,7 @@ export function read(search) {
     ignore: params.getAll('ignore').filter((part) => PARTS.includes(part)),
     open: params.getAll('open').filter(Boolean), // pictures whose near-duplicates are shown beside them
     view: params.get('view') ?? '',
-    show: params.get('show') ?? '', // of a state without a query: albums or map, else the timeline
+    show: params.get('show') ?? '', // without a query: 'albums' or 'map' in place of the timeline
   };
 }
 
@@ -55,7 +55,7 @@ export const searchOf = (state) => write({ ...state, view: '', open: [] });
 /** The change that removes every filter. */
 export const UNFILTERED = { where: {}, strong: false, collapse: true };
 
-/** Whether there is a search; filters alone are none. */
+/** Whether the state has a search; filters alone are no search. */
 export const isSearch = (state) => Boolean(state.q || state.like.length || state.pictures.length);
 
 /** Filters for the server, KEY=VALUE each, sorted. */

@@ -5,7 +5,7 @@ import { ofTab } from './storage.js';
 const PLACE = 'araclip.albums';
 const names = JSON.parse(ofTab.get(PLACE) ?? '{}');
 
-/** Remember a name. */
+/** Remember the name of the album with this key. */
 export function named(key, name) {
   if (names[key] === name) return;
   names[key] = name;

@@ -1,4 +1,4 @@
-/** Folders as nested albums: those at the top, or those in an album, with the way to it. */
+/** Folders as nested albums: those at the top, or those in an album, with the trail of albums that leads there. */
 
 import { thumbnail } from './api.js';
 import { write } from './address.js';
@@ -10,7 +10,7 @@ import { placed } from './placed.js';
 import { fetched } from './toast.js';
 
 let shown = '';
-let asked = 0; // how often
+let asked = 0; // how often `show` has asked the server
 
 /** Show the albums in the album that the state filters by, or at the top. */
 export async function show(root, state, go) {
@@ -22,7 +22,7 @@ export async function show(root, state, go) {
   let [found, towns, parent] = [null, null, inside];
   try {
     [found, towns] = await Promise.all([api.folders(inside), inside ? { places: [] } : api.towns()]);
-    const [only] = found.albums; // one folder that holds all others says nothing
+    const [only] = found.albums; // if one folder holds all others, those are shown
     if (!inside && found.albums.length === 1 && only.albums) {
       parent = only.key;
       found = { ...await api.folders(parent), trail: [] };
@@ -68,5 +68,5 @@ export async function show(root, state, go) {
   root.replaceChildren(...[trail, found.albums.length && list, more, ...places || [], !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
 }
 
-/** Ask again when it is next shown. */
+/** Let the next `show` ask the server again. */
 export const forget = () => { shown = ''; };

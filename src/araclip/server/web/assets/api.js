@@ -10,7 +10,7 @@ export const PAGE = 40; // pictures per request: two desktop screens, six phone 
 
 /** The access token, until the tab is closed. */
 let token = ofTab.get('araclip.token');
-const session = token && signIn(token).catch(() => {}); // its cookie may have ended
+const session = token && signIn(token).catch(() => {}); // the session's cookie may have expired
 
 export async function request(path, { body, form, signal, method = form && 'POST', headers = {}, raw = false } = {}) {
   if (path !== 'session') await session;
@@ -28,14 +28,14 @@ export async function request(path, { body, form, signal, method = form && 'POST
     return response.status === 204 ? null : await response.json();
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof Problem) throw error;
-    throw unanswered(); // nor is half of an answer one
+    throw unanswered(); // there is no answer, or only half of one
   }
 }
 
 /** One page of a search: { results, more, … }. */
 export async function search(state, offset, signal) {
   const settings = { q: state.q, k: PAGE, offset };
-  if (state.strong) settings.threshold = FAIR; // below, a hit is weak
+  if (state.strong) settings.threshold = FAIR; // hits below are weak
   if (state.collapse) settings.collapse = 'near';
   if (state.sort) settings.sort = state.sort;
   if (state.literal) settings.literal = true;
@@ -64,9 +64,9 @@ export const explain = (id, { q, literal, ignore }, signal) => {
   for (const part of ignore) params.append('ignore', part);
   return request(`images/${id}/explain?${params}`, { signal });
 };
-/** Pictures that show the same, as results. */
+/** The near-duplicates of a picture, whatever the filters. */
 export const near = async (id, signal) => (await request(`images/${id}/near`, { signal })).results;
-/** The first bytes of a picture's file, never of what it is converted to. */
+/** The first bytes of a picture's file, also where the server would show a converted picture. */
 export const beginning = (id, bytes, signal) => request(download(id), { signal, headers: { Range: `bytes=0-${bytes - 1}` }, raw: true });
 export const thumbnail = (id, size) => `thumbnails/${id}?size=${size}`;
 export const picture = (id) => `images/${id}`;
@@ -82,7 +82,7 @@ export async function signIn(newToken) {
 /** Ask for a token until the server accepts it. */
 export const askForToken = async () => (await import('./token.js')).askForToken();
 
-/** Begin a session anew: its cookie ends after hours, and with the server. Throws a Problem where no answer comes. */
+/** Begin a new session, since the cookie ends after hours, and when the server restarts. Throws a Problem where no answer comes. */
 export async function renewSession() {
   try {
     await (token ? signIn(token) : stats());

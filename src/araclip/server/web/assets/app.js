@@ -27,11 +27,11 @@ import { Understood } from './understood.js';
 import { Viewing } from './viewing.js';
 import { waited, waiting } from './waiting.js';
 
-const AS_READ = { literal: false, ignore: [] }; // a new query is understood again
+const AS_READ = { literal: false, ignore: [] }; // for a new query: the server may interpret all its words
 let state = read(location.search);
 let shownSearch = null; // the search whose results the page shows
 let [results, stats] = [null, null];
-let [firstRun, firstRuns] = [null, 0]; // its module, once a gallery without pictures was shown; how often that was shown or left
+let [firstRun, firstRuns] = [null, 0]; // firstrun.js, once a gallery without pictures was shown; how often that was shown or left
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item), unfold: toggleCopies });
 const sequence = new Sequence({
@@ -47,14 +47,14 @@ const filters = new Filters(go);
 const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
 const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) keepUp().then((each) => each.now()).catch(again); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' || kind === 'place' ? { ...AS_READ, q: '', where: { [kind]: text } } : { ...AS_READ, q: text }));
-let freshness = null; // once the gallery has changed
+let freshness = null; // the Freshness of the page, once the gallery has changed
 const keepUp = async () => (freshness = (await import('./freshness.js')).freshnessOf({ results: () => results, grid, show, bar: $('bar') }));
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(); });
 const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
 
-/** Change a part of the state, and the URL with it; returns whether it has changed. */
+/** Change a part of the state, and the URL with it; returns whether the state has changed. */
 function go(change, { replace = false } = {}) {
   const next = { ...state, open: [], view: '', ...('view' in change ? { open: state.open } : {}), ...change };
   if (write(next) === write(state)) return false;
@@ -73,7 +73,7 @@ const lessLike = (item) => go({ like: [...state.like.filter(({ id }) => id !== i
 
 const closeViewer = () => leaveViewer() || go({ view: '' }, { replace: true });
 
-/** Show the picture so many steps from the current one. */
+/** Show the picture that is `step` places from the current one. */
 async function turn(step) {
   const item = await sequence.from(state.view, step);
   if (!item || item.id === state.view || !state.view) return;
@@ -81,7 +81,7 @@ async function turn(step) {
   arrive();
 }
 
-/** The slideshow of what the page shows, or of some pictures. */
+/** Start a slideshow of `items`, or of all that the page shows. */
 function play(items = null) {
   sequence.choose(items);
   go({ view: sequence.first?.id ?? '' });
@@ -90,7 +90,7 @@ function play(items = null) {
 
 async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
   const id = await storePicture(file, stats?.reads).catch((problem) => { complain(problem); });
-  if (id && !go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // it was lost, and is here again
+  if (id && !go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // the URL is the same, but the lost picture is here again
 }
 
 // ------------------------------------------------------------------ from the URL to the page
@@ -109,7 +109,7 @@ async function arrive({ scroll } = {}) {
     showFrame();
     if (isSearch(state)) await run();
     else clearResults();
-    if (scroll && browse.showing) await browse.placed; // before, there is no place to scroll to
+    if (scroll && browse.showing) await browse.placed; // until then, the page is too short to scroll
     if (search !== shownSearch) return; // the page shows another state by now
     goTo(scroll);
   } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
@@ -126,7 +126,7 @@ async function arrive({ scroll } = {}) {
 /** Draw everything around the results. */
 function showFrame() {
   const home = !isSearch(state) && !filterCount(state);
-  const start = home && !state.show; // albums and the map need the room
+  const start = home && !state.show; // leaves the room to albums and the map
   document.body.dataset.page = start ? 'home' : home || onlyHidden(state) ? 'browse' : 'results';
   document.title = state.q ? `${state.q} – AraCLIP` : t('title');
   $('clear').hidden = !$('query').value;
@@ -163,7 +163,7 @@ function clearResults() {
 
 async function run() {
   const current = Results.of(state);
-  results = null; // the grid still shows those of the last search
+  results = null; // the grid still shows the results of the last search
   grid.cancelLoading();
   waiting();
   const outdated = () => searchOf(state) !== searchOf(current.state); // another search has started
@@ -186,7 +186,7 @@ async function run() {
   }
 }
 
-/** Repeat the current search, and what was needed before it. */
+/** Repeat the current search, after loading the statistics if they are missing. */
 function again() {
   if (!stats) begin();
   Results.forget();

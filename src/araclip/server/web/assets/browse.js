@@ -15,7 +15,7 @@ export class Browse {
   constructor({ go, failed }) {
     Object.assign(this, { go, failed, parts: {}, showing: false });
     this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count() });
-    onLanguage(() => { this.timeline.key = null; }); // the page shows its state again
+    onLanguage(() => { this.timeline.key = null; }); // `show`, which the page calls then, draws the timeline anew
   }
 
   /** Show what a state without a query asks for. */
@@ -34,7 +34,7 @@ export class Browse {
     this.#part('albums', view === 'albums' || Boolean(album), state, stats);
     this.#part('map', view === 'map', state, stats);
     if (view) return this.timeline.hide();
-    this.placed = this.timeline.show(state, filterTexts(state)); // once it has its height
+    this.placed = this.timeline.show(state, filterTexts(state)); // a promise, kept once the timeline has its height
     return this.placed;
   }
 
@@ -54,7 +54,7 @@ export class Browse {
     else this.timeline.key = null;
   }
 
-  /** A part that is loaded when it is first shown: a module of its name with a `show(root, state, go, stats)`. */
+  /** Show or hide a part. Its module, `name`.js with a `show(root, state, go, stats)`, is loaded when the part is first shown. */
   async #part(name, wanted, state, stats) {
     const root = $(name);
     root.hidden = !wanted;
@@ -87,26 +87,26 @@ export class Browse {
     return this.timeline.list?.item(0);
   }
 
-  /** A picture by its id, as far as it is known. */
+  /** The picture with this id; { id } alone until its page of the list has come. */
   item(id) {
     return this.timeline.list?.item(this.timeline.list.indexOf(id)) ?? { id };
   }
 
-  /** Fetch what stands around a picture of which the address tells no more than the id. */
+  /** Fetch the pages around a picture of which the address tells only the id. */
   async locate(id) {
     await this.placed;
     const { list } = this.timeline;
-    if (list?.months) await import('./locate.js').then(({ locate }) => locate(list, id)).catch(() => {}); // it is shown alone
+    if (list?.months) await import('./locate.js').then(({ locate }) => locate(list, id)).catch(() => {}); // without them, the picture is shown alone
   }
 
-  /** Where a picture is among the others; null if it is not known. */
+  /** The place of a picture among the others, with its neighbours; null until its page has come. */
   position(id) {
     const { list } = this.timeline;
     const at = list?.indexOf(id) ?? -1;
     return at < 0 ? null : { at, all: list.count, more: false, before: list.item(at - 1), after: list.item(at + 1) };
   }
 
-  /** The picture a step from another one; Infinity is the last, -Infinity the first. */
+  /** The picture `step` places from another one; Infinity gives the last, -Infinity the first. */
   async from(id, step) {
     const { list } = this.timeline;
     const at = list?.indexOf(id) ?? -1;

@@ -17,7 +17,7 @@ export const pictures = (filters, offset, k, signal) => asked('pictures', filter
 /** { trail, albums, more, … }: 500 of the albums in an album, or of those at the top, from `offset` on. */
 export const folders = (inside, offset = 0) => asked('folders', [], { k: 500, offset, ...(inside ? { in: inside } : {}) });
 
-/** { known, places, … } in cells of so many degrees. */
+/** { pictures, places, … }: where pictures were taken, in cells of so many degrees. */
 export const places = (filters, cell, signal) => asked('places', filters, { cell }, signal);
 
 /** The places of all pictures by town: { places: [{ name, pictures, cover, … }] }. */

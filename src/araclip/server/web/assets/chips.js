@@ -15,10 +15,10 @@ export class Chips {
     Object.assign(this, { root: $('chips'), change });
   }
 
-  /** Show the chips of a state. `filters` are [{ label, rest }]; `rest` is the change that removes one. */
+  /** Show the chips of a state. `filters` are [{ label, rest }]; `rest` is the change that removes the filter. */
   show(state, filters) {
     const shown = JSON.stringify([language(), write({ ...state, open: [], view: '' }), state.pictures.map(({ id }) => Boolean(dataOf(id))), filters.map(({ label }) => label)]);
-    if (shown === this.shown) return; // a term that is being added stays, while pictures are indexed
+    if (shown === this.shown) return; // unchanged: a term that is being typed stays while pictures are indexed
     this.shown = shown;
     const focusedAt = this.root.contains(document.activeElement) ? [...this.root.querySelectorAll('button')].indexOf(document.activeElement) : -1;
     const terms = split(state.q);

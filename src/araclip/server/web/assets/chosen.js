@@ -14,7 +14,7 @@ export function chosenPictures({ grid, browse, rights, state, changed, play }) {
   const selection = new Selection(async (full) => {
     const bar = await fetched(import('./selection-bar.js'));
     if (!bar) return;
-    const items = [...selection.items.values()]; // those of now: calls that wait for the first import end in any order
+    const items = [...selection.items.values()]; // read after the import: calls that wait for it may end in any order
     const ids = items.map(({ id }) => id);
     const hidden = state().where.hidden === 'yes';
     bar.selectionBar(items, [

@@ -3,7 +3,7 @@
 import { button, el, setStyle } from './dom.js';
 import { number, t } from './i18n.js';
 
-const LEAST = 24; // pixels of the box on the screen
+const LEAST = 24; // least pixels of a side of the box on the screen
 const SHARP = 224; // pixels that a model sees at least: a smaller part is cut from the original
 const KEY_STEP = 16; // pixels of an arrow key
 const ARROWS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
@@ -59,7 +59,7 @@ export class Crop {
     return { left, top, width: right - left, height: bottom - top };
   }
 
-  /** Put the box there, inside the picture. */
+  /** Put the box at this place, moved and sized to lie inside the picture. */
   #put({ left, top, width, height }) {
     const bounds = this.#bounds();
     width = Math.min(Math.max(width, LEAST), bounds.width);

@@ -8,10 +8,10 @@ import { placed } from './placed.js';
 import { said } from './problems.js';
 import { toast } from './toast.js';
 
-const REST_MS = 250; // turning pages quickly asks for no extras
+const REST_MS = 250; // milliseconds at a picture before its extras are asked for
 const HEAD = 131_072; // bytes of a file in which its EXIF block lies
 const ALIKE = 24; // near-duplicates that are shown
-const FIVE = { minimumFractionDigits: 5, maximumFractionDigits: 5 }; // of a degree: a metre
+const FIVE = { minimumFractionDigits: 5, maximumFractionDigits: 5 }; // decimals of a degree: about a metre
 
 /** The elements that show a picture with its details; `asked` is the query in words that found it, or null. */
 export function details(item, asked, signal) {
@@ -43,7 +43,7 @@ export function details(item, asked, signal) {
   ].filter(Boolean);
 }
 
-/** Add what takes longer, and is asked for when one stays at a picture: exposure and near-duplicates. What fails is left out. */
+/** Add what takes longer, once a person has stayed at a picture: exposure and near-duplicates. What fails is left out. */
 export async function extras(item, facts, signal, open) {
   await new Promise((rested) => { setTimeout(rested, REST_MS); });
   if (signal.aborted) return;
@@ -67,7 +67,7 @@ const row = (name, value) => el('div', {}, el('dt', {}, name), el('dd', {}, valu
 function coordinates({ latitude, longitude }) {
   const plain = `${latitude.toFixed(5)},${longitude.toFixed(5)}`;
   return [
-    el('a', { href: `geo:${plain}` }, // opens a map that is installed
+    el('a', { href: `geo:${plain}` }, // opens an installed program for maps
       `${isolated(number(latitude, FIVE))}${t('comma')}${isolated(number(longitude, FIVE))}`),
     copier(plain, t('copyCoordinates')),
   ];
@@ -82,7 +82,7 @@ function text(title, item, field) {
     lines.map((line) => el('p', { dir: 'auto' }, found(line) ? [...marked(found(line)).childNodes] : line)));
 }
 
-/** Whether a text that matched is shown with the others anyway. */
+/** Whether a text that matched is among the picture's texts, which are shown anyway. */
 const told = (item, { text: matched }) => (item.texts ?? []).some((each) => each.text.split('\n').includes(matched));
 
 /** A path: each part is isolated, so that Arabic names keep their place between the slashes. */
@@ -99,7 +99,7 @@ async function copy(plain, node, done) {
   try {
     await navigator.clipboard.writeText(plain);
     toast(done);
-  } catch { // no https, or not allowed: it is selected for Ctrl+C
+  } catch { // no https, or not allowed: the text is selected for Ctrl+C
     getSelection().selectAllChildren(node);
     toast(t('notCopied'));
   }
@@ -110,7 +110,7 @@ function files(exact) {
   return el('details', {}, el('summary', {}, t('copies', { n: exact.length })), el('ul', {}, exact.map(entry)));
 }
 
-/** Near-duplicates, to be opened. */
+/** The section of near-duplicates, each of which can be opened. */
 function alike(near, open) {
   const entry = (item) => el('li', {}, el('button', {
     type: 'button', onclick: () => open(item), title: item.name,
@@ -120,7 +120,7 @@ function alike(near, open) {
   return el('section.alike', {}, el('h3', {}, t('nearCopies', { n: near.length })), el('ul', { role: 'list' }, near.map(entry)));
 }
 
-/** What each word of the query adds, asked for when it is opened. */
+/** The section that says what each word of the query adds; the server is asked when the section is opened. */
 function why(item, asked, signal) {
   const shares = el('div', { 'aria-live': 'polite' });
   const open = async ({ target }) => {

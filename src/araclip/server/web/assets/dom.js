@@ -17,7 +17,7 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
-/** A listener for clicks on a link that does this instead; with Ctrl, Shift or the like a new tab or window opens as everywhere. */
+/** A listener for clicks on a link that calls `act` instead; with Ctrl, Shift or the like a new tab or window opens as everywhere. */
 export const plainly = (act) => (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;
   event.preventDefault();
@@ -56,7 +56,7 @@ export async function styled(name) {
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** Put the icons into the page: each later one is then there without a request, also when there is no network. */
+/** Put all icons into the page, so that a later one needs no request and no network. */
 export async function loadIcons() {
   const answer = await fetch(new URL('icons.svg', import.meta.url));
   const sprite = new DOMParser().parseFromString(await answer.text(), 'image/svg+xml').documentElement;

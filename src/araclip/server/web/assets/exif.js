@@ -1,4 +1,4 @@
-/** Exposure from the EXIF block of a file's beginning: what the gallery does not store. Pure. */
+/** The exposure, which the gallery does not store, from the EXIF block at the beginning of a file. Pure. */
 
 const TAGS = { 0x829a: 'time', 0x829d: 'aperture', 0x8827: 'iso', 0x920a: 'focal' };
 const TIFF = ['II*\0', 'MM\0*'];
@@ -19,7 +19,7 @@ export function exposure(bytes) {
       iso > 0 && `ISO\u00a0${iso}`,
       focal > 0 && `${rounded(focal)}\u00a0mm`,
     ].filter(Boolean).join(' · ');
-  } catch { // a damaged block points outside
+  } catch { // a damaged block points outside of the bytes
     return '';
   }
 }

@@ -21,7 +21,7 @@ export class Filters {
   build(stats, state) {
     this.stats = stats;
     const built = JSON.stringify([language(), Object.keys(stats.formats ?? {}).sort(), [...stats.folders ?? []].sort(), stats.captured_at]);
-    if (built === this.built) return this.sync(state); // a control that is being used stays, while pictures are indexed
+    if (built === this.built) return this.sync(state); // unchanged: a control in use stays while pictures are indexed
     this.built = built;
     const formats = Object.keys(stats.formats ?? {});
     const folders = stats.folders ?? [];
@@ -69,7 +69,7 @@ export class Filters {
     this.form.querySelector('input, select').focus(); // the button that had the focus is hidden now
   }
 
-  /** The filters as the controls have them. */
+  /** The filters to which the controls are set. */
   #values() {
     const form = new FormData(this.form);
     const [from, to] = [form.get('from') ?? '', form.get('to') ?? ''];
@@ -86,7 +86,7 @@ export class Filters {
     const form = new FormData(this.form);
     const where = { ...this.where };
     for (const [key, value] of Object.entries(this.#values())) {
-      if (value === this.read[key]) continue; // what no control can show, as a year, stays
+      if (value === this.read[key]) continue; // a value that no control can show, such as a year, stays
       if (value) where[key] = value;
       else delete where[key];
     }

@@ -7,7 +7,7 @@ import { clearNotice, emptyNotice, howToFill, notice, problemNotice } from './no
 import { causeOf, kindsOf } from './problems.js';
 
 let drawn = 0; // a later drawing cancels an earlier one that still waits for its answer
-let began = false; // whether the gallery was empty: one that has pictures shows those, and what comes joins them
+let began = false; // whether the gallery was empty at first; one with pictures shows them, and new pictures among them
 
 /** Show what a gallery without pictures, or one whose folder is being indexed, shows in place of results. */
 export async function showFirstRun(stats) {
@@ -22,7 +22,7 @@ export async function showFirstRun(stats) {
   if (now === drawn) draw(found, stats);
 }
 
-/** Leave it: the page shows something else. */
+/** Cancel a drawing that waits for its answer: the page shows something else. */
 export const leaveFirstRun = () => { drawn += 1; };
 
 function draw({ state, cause, folders, newest, unread }, stats) {
@@ -43,7 +43,7 @@ function emptyDetail(unread = {}) {
   return el('div', {}, kinds && el('p', {}, kinds), el('p', {}, t('emptyFolderDetail')), howToFill());
 }
 
-/** The pictures that came last; those that are shown already stay, so that nothing flickers. */
+/** Show the newest pictures; those that are shown already stay, so that nothing flickers. */
 function coming(folder, newest) {
   const detail = t('comingDetail');
   if (!$('notice').querySelector('.coming')) {

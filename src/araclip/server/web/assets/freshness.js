@@ -4,15 +4,15 @@ import { button } from './dom.js';
 import { t } from './i18n.js';
 import { Results } from './results.js';
 
-const PAUSE_MS = 3000; // between two looks while pictures are indexed
+const PAUSE_MS = 3000; // milliseconds between two looks while pictures are indexed
 
 let shown = null;
 
-/** The one of this page. */
+/** The page's only Freshness. */
 export const freshnessOf = (parts) => (shown ??= new Freshness(parts));
 
 class Freshness {
-  /** `results` gives what is shown, `grid` shows it; `show` is called when it has changed, `bar` gets the hint. */
+  /** `results` gives the results that `grid` shows; `show` is called when they have changed, `bar` gets the hint. */
   constructor({ results, grid, show, bar }) {
     Object.assign(this, { results, grid, show, bar, looking: false, again: false });
   }
@@ -30,7 +30,7 @@ class Freshness {
     this.looking = false;
   }
 
-  /** Show what the gallery holds now, in the place that is looked at. Throws a Problem. */
+  /** Repeat the search and show its results, even if those in sight move. Throws a Problem. */
   async now() {
     Results.forget();
     const before = this.results();
@@ -64,7 +64,7 @@ class Freshness {
     if (this.results() !== before || document.querySelector('#viewer[open]')) return;
     const at = before.items.findIndex(({ id }, i) => fresh.items[i]?.id !== id);
     const known = new Set(before.items.map(({ id }) => id));
-    const last = fresh.items.findLastIndex(({ id }) => known.has(id)); // what comes after it may only have moved up
+    const last = fresh.items.findLastIndex(({ id }) => known.has(id)); // later pictures may not be new, but only have moved up
     const added = fresh.items.slice(0, last + 1).filter(({ id }) => !known.has(id)).length;
     const apply = () => {
       this.forget();
@@ -77,7 +77,7 @@ class Freshness {
 
   /** Whether everything from a place on is below what can be seen. */
   #isBelow(at, { items }) {
-    const tile = this.grid.tiles.get(items[Math.max(0, at - 1)].id); // its row may be laid out anew
+    const tile = this.grid.tiles.get(items[Math.max(0, at - 1)].id); // the row of this tile may be laid out anew
     return tile ? at > 0 && tile.getBoundingClientRect().top > innerHeight : true;
   }
 

@@ -3,7 +3,7 @@
 const SLOP = 8; // pixels until a touch is a movement
 const DOUBLE_MS = 300;
 const DOUBLE_PX = 30;
-const OURS = 'button, a, select, video, .crop'; // what handles its own pointers
+const OURS = 'button, a, select, video, .crop'; // elements that handle pointers themselves
 
 export class Gestures {
   constructor(stage, zoom, swipe) {
@@ -60,7 +60,7 @@ export class Gestures {
     if (this.kind === 'pinch') {
       if (!this.fingers.size) this.kind = '';
       else [this.first] = this.fingers.values();
-      if (this.fingers.size === 1) this.kind = this.zoom.zoomed ? 'pan' : 'none'; // the other finger turns no page
+      if (this.fingers.size === 1) this.kind = this.zoom.zoomed ? 'pan' : 'none'; // the finger that is left turns no page
       return;
     }
     if (this.fingers.size) return;

@@ -35,7 +35,7 @@ export class Grid {
       this.tiles.clear();
       this.current = null;
     }
-    for (const image of this.root.querySelectorAll('img[data-src]')) { // cancelled for a search that is not waited for
+    for (const image of this.root.querySelectorAll('img[data-src]')) { // cancelled for a later search that was then given up
       image.src = image.dataset.src;
       delete image.dataset.src;
     }
@@ -113,13 +113,13 @@ export class Grid {
       el('a.open', { href: write({ ...state, view: id }), 'aria-label': whole, onclick: plainly(() => { this.current = id; this.open(item); }) },
         image,
         el('span.name', {}, el('bdi', {}, name)),
-        matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // what no file name tells comes last
+        matched?.length > 0 && el('span.matched', {}, marked(matched.at(-1))), // matches of names come first, those of other texts last
         timeCode(item),
         relevance !== null && el('span.relevance', { style: { '--relevance': bars(relevance) } })),
       item.near > 0 && button('near', 'copies', t('near', { n: item.near }), () => this.unfold(item)),
       button('like', 'similar', t('similar'), () => this.similar(item)));
     tile.querySelector('.near')?.append(el('span', { 'aria-hidden': true }, number(item.near + 1)));
-    for (const each of tile.querySelectorAll('button')) each.tabIndex = -1; // keyboard users find it in the viewer
+    for (const each of tile.querySelectorAll('button')) each.tabIndex = -1; // keyboard users find these actions in the viewer
     this.dress?.(tile, item);
     image.addEventListener('load', () => { tile.dataset.loaded = ''; }, { once: true });
     image.addEventListener('error', () => { image.replaceWith(el('span.gone', {}, icon('broken'), t('gone'))); });

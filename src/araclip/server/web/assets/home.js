@@ -20,7 +20,7 @@ export function showHome(state, stats, go) {
   const earlier = recent();
   const examples = stats?.pictures ? stats[language() === 'ar' ? 'examples' : 'examples_en'] ?? [] : [];
   const now = JSON.stringify([language(), earlier, examples]);
-  if (now === drawn) { // what has the focus, or the pointer above it, stays
+  if (now === drawn) { // unchanged: what has the focus or the pointer stays
     $('home').querySelector('.total').textContent = t('gallery', { n: stats.pictures });
     return;
   }

@@ -42,10 +42,10 @@ export function t(key, values = {}) {
 /** A text between bidirectional isolates, as <bdi> does in markup. */
 export const isolated = (text) => `\u2068${text}\u2069`;
 
-/** A text of ours that begins with isolates, in the page's direction: an isolate around it would take it for one from the left. */
+/** A text of ours that begins with isolates, after a mark of the page's direction: without it, the text would count as left-to-right. */
 export const directed = (text) => `${root.dir === 'rtl' ? '\u200f' : '\u200e'}${text}`;
 
-/** Texts one after the other as one reads the page, whatever directions they have. */
+/** A list of texts in the page's order of reading, whatever directions the texts have. */
 export const listed = (texts) => (texts.length > 1 ? directed(texts.map(isolated).join(t('comma'))) : texts.join(''));
 
 const shown = (value) => (typeof value === 'number' ? number(value) : isolated(value));
@@ -55,7 +55,7 @@ export const number = (value, options) => new Intl.NumberFormat(locale, options)
 /** From these relevances on a hit is strong, or fair; below, it is weak, as gallery/relevance.py has it. */
 const STRONG = 0.5;
 export const FAIR = 0.2;
-export const FAR = 0.08; // where all are below it, nothing is shown unasked: measured in docs/log/2026-11.md
+export const FAR = 0.08; // if all hits are below, none is shown unasked; measured in docs/log/2026-11.md
 
 /** The relevance of a hit in a word. */
 export const strength = (relevance) =>

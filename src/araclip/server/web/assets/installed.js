@@ -9,7 +9,7 @@ if (wasShared) history.replaceState(null, '', './');
 const workers = navigator.serviceWorker;
 if (workers) addEventListener('load', () => workers.register('worker.js').then(keep).catch(() => {})); // without it, the page works as ever
 
-/** Call `take` with the picture that another app shared with the page. If the worker that kept it has ended, ask for it once more. */
+/** Call `take` with the picture that another app shared with the page. If the worker has lost the picture, ask for it once more. */
 export function receiveShared(take) {
   if (!wasShared) return;
   const received = ({ data } = {}) => (data ? take(data) : toast(t('shareAgain')));
@@ -19,7 +19,7 @@ export function receiveShared(take) {
   workers.controller.postMessage('shared', [port2]);
 }
 
-/** On the first visit the worker was not there yet: have it keep the page and the scripts that are here already. */
+/** On the first visit, store the page and the scripts that were loaded before the worker was there. */
 async function keep() {
   if (workers.controller) return;
   const shell = await caches.open('araclip-shell');

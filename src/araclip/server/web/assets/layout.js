@@ -2,7 +2,7 @@
 
 const FLATTEST = 3.2; // wider panoramas are cropped in the grid
 const TALLEST = 0.45;
-const LARGER = 1.6; // times the usual height, or its inverse: what a row may have so that it is full
+const LARGER = 1.6; // a full row is at most so many times as high, or as low, as the target
 
 /** Aspect ratio of a tile. */
 export const ratioOf = ({ width, height }) => Math.min(FLATTEST, Math.max(TALLEST, width / height || 1));

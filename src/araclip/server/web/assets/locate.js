@@ -1,17 +1,17 @@
-/** Where a picture stands among others by date, of which an address tells no more than the id. */
+/** Find the place of a picture in a list by date when an address tells only its id. */
 
 import { details } from './api.js';
 import { PAGE } from './picture-list.js';
 
-const SOUGHT = 5; // pages of its month in which it is looked for
+const SOUGHT = 5; // most pages of its month in which a picture is looked for
 
-/** Fetch what stands around a picture in a list. Throws a Problem. */
+/** Fetch the pages of a list in which a picture is looked for. Throws a Problem. */
 export async function locate(list, id) {
   const { captured_at: day } = await details(id);
   await find(list, id, day?.slice(0, 7) ?? null);
 }
 
-/** Fetch the pages of a month, null for none, until a picture has come. */
+/** Fetch the pages of a month (null: of pictures without a date) until a picture has come. */
 export async function find(list, id, month) {
   let first = 0;
   for (const each of list.months) {

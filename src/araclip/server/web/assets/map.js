@@ -11,7 +11,7 @@ import { fetched } from './toast.js';
 const SVG = 'http://www.w3.org/2000/svg';
 const CELLS = [16, 8, 4, 2, 1, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01]; // degrees, as the server offers them
 const APART = 64; // pixels between two groups of pictures
-const NEAREST = 4096; // times the whole world
+const NEAREST = 4096; // greatest scale; 1 shows the whole world
 const EARTH = 6371; // km
 let map;
 
@@ -22,7 +22,7 @@ export async function show(root, state, go) {
   await map.show(state, go);
 }
 
-/** Ask again when it is next shown. */
+/** Let the next `show` ask the server again. */
 export const forget = () => { if (map) map.key = null; };
 
 class PlacesMap {
@@ -54,7 +54,7 @@ class PlacesMap {
     this.#draw();
   }
 
-  /** Pixels of a tenth of a degree. */
+  /** Pixels on the screen for a tenth of a degree. */
   get pixel() {
     return (Math.max(this.frame.clientWidth, this.frame.clientHeight * 2) / 3600) * this.scale;
   }

@@ -34,5 +34,5 @@ export async function show(root, state, go) {
   }
 }
 
-/** Ask again when it is next shown. */
+/** Let the next `show` ask the server again. */
 export const forget = () => { shown = ''; };

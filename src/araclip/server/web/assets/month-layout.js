@@ -6,13 +6,13 @@
 
 const GAP = 4;
 const HEAD = 56; // pixels of a month's heading
-const AFTER = 20; // below a month
+const AFTER = 20; // pixels below a month
 
 /**
  * The layout of months ([{ month, pictures }]) in a width.
  *
  * Returns { sections: [{ month, oldest, first, count, top, height }], height, columns, cell, count }; `first` is the
- * number of the section's first picture, `top` its place with its heading; it begins in `month` and ends in `oldest`.
+ * number of the section's first picture, `top` the place of its heading; the section goes back from `month` to `oldest`.
  */
 export function layout(months, width) {
   const columns = Math.max(3, Math.round(width / (width < 600 ? 130 : 172)));
@@ -59,7 +59,7 @@ export function between({ columns, cell }, section, from, to) {
   return [section.first + Math.min(first, section.count), section.first + Math.max(0, last)];
 }
 
-/** The number of the picture that an arrow key leads to from picture `index`; stays where there is none. */
+/** The number of the picture that an arrow key leads to from picture `index`; `index` itself if there is none. */
 export function beside(layout, index, { right = 0, down = 0 }) {
   const { columns, sections, count } = layout;
   if (right) return Math.min(count - 1, Math.max(0, index + right));
@@ -76,7 +76,7 @@ export function beside(layout, index, { right = 0, down = 0 }) {
   return other.first + Math.min(other.count - 1, (down > 0 ? 0 : lastRow) + column);
 }
 
-/** The last position whose entry holds. */
+/** The last position whose entry satisfies `holds`; 0 if none does. */
 function search(entries, holds) {
   let [low, high] = [0, entries.length - 1];
   while (low < high) {

@@ -4,7 +4,7 @@ import * as api from './api.js';
 import { el, icon, setStyle } from './dom.js';
 import { clock } from './i18n.js';
 
-const STILL = 1600; // pixels
+const STILL = 1600; // pixels of the longer side of the still
 
 export const isScene = (item) => typeof item?.time === 'number';
 
@@ -19,7 +19,7 @@ export class Movie {
 
   /** Show the video of a scene at its time, paused; nothing for a picture. */
   show(item) {
-    if (item.id === this.id) return; // its details have come
+    if (item.id === this.id) return; // only its details have come
     this.hide();
     if (!isScene(item)) return;
     this.id = item.id;

@@ -13,7 +13,7 @@ export function notice({ name, title, detail, action = null, alert = false }) {
     icon(name), el('h2', {}, title), text, action && button('solid', action.icon ?? 'retry', null, action.run, action.label)));
 }
 
-/** Nothing found; `reset` removes the filters and `reveal` shows the nearest pictures, each null where there are none; `said`: title and detail. */
+/** Say that nothing was found. `reset` removes the filters, `reveal` shows the nearest pictures; null: no button. `said`: title, detail. */
 export function nothingNotice(reset, reveal, said = [t('nothing'), t(reset ? 'nothingFiltered' : 'nothingDetail')]) {
   const shown = [language(), Boolean(reset), Boolean(reveal)].join();
   if ($('notice').firstChild?.dataset.shown === shown) return; // while pictures are indexed, it is not said again

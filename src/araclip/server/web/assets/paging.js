@@ -8,7 +8,7 @@ import { complain } from './toast.js';
 const AUTO_FETCH = 200; // results that scrolling fetches; further ones need a click
 
 export class Paging {
-  /** `results` gives what is shown, `grid` shows it, `show` draws it anew; `isFree`: whether the focus may be moved. */
+  /** `results` gives the results that `grid` shows, `show` draws them anew; `isFree` says whether the focus may be moved. */
   constructor({ results, grid, show, isFree }) {
     Object.assign(this, { results, grid, draw: show, isFree });
     this.button = button('quiet.more', 'more', null, () => this.fetch(true), t('more'));

@@ -33,7 +33,7 @@ export class Photo {
     fit(this.image, item);
   }
 
-  /** Load what is sharp enough for so many pixels of the screen along the longer side. */
+  /** Load a version that is sharp enough for so many screen pixels along the longer side. */
   sharpen(pixels) {
     if (!this.item?.width) return this.loading;
     const level = pixels > PREVIEW && !isScene(this.item) ? 2 : first(this.item);
@@ -63,17 +63,17 @@ export class Photo {
   }
 }
 
-/** Ask for a picture that will be shown next, as it will be shown first. */
+/** Load a picture that will be shown next, in the version that comes after the thumbnail. */
 export const prefetch = (item) => loaded(first(item) === 2 ? api.picture(item.id) : api.thumbnail(item.id, PREVIEW));
 
-/** A picture that swiping or turning shows for a moment. */
+/** Give an <img> the size and the ratio of a picture, if they are known. */
 export function fit(image, { width, height }) {
   if (!width) return;
   Object.assign(image, { width, height });
   setStyle(image, { '--width': width, '--ratio': width / height });
 }
 
-/** Small pictures are shown as they are, sharp and moving if they move. */
+/** The version after the thumbnail: 2, the original, for small pictures, which may be animated; else 1, the preview. */
 const first = (item) => (Math.max(item.width, item.height) <= PREVIEW && !isScene(item) ? 2 : 1);
 
 async function loaded(source) {

@@ -1,9 +1,9 @@
-/** A long list of pictures by date, of which pages are fetched where they are looked at. */
+/** A long list of pictures by date. Its pages are fetched when they are looked at. */
 
 import * as api from './browsing-api.js';
 
 export const PAGE = 120;
-const AT_ONCE = 3; // requests
+const AT_ONCE = 3; // most requests at a time
 
 export class PictureList {
   /** `filters` as for the server; `arrived` is called when a page has come, `failed` with a Problem. */
@@ -11,7 +11,7 @@ export class PictureList {
     Object.assign(this, { filters, arrived, failed, pages: new Map(), places: new Map(), loading: new Map(), count: undefined });
   }
 
-  /** The months with their counts; the first page is fetched at the same time. */
+  /** Fetch the months with their counts, and at the same time the first page. */
   async open() {
     this.need(0, 1);
     const { months, pictures, generation } = await api.timeline(this.filters);
@@ -42,7 +42,7 @@ export class PictureList {
     return Array.from({ length: last - first }, (_, i) => this.item(first + i)).filter(Boolean);
   }
 
-  /** `held`: somebody waits for it, wherever the page is scrolled to meanwhile. */
+  /** Fetch a page of the list; with `held`, it is waited for, even if another page is looked at meanwhile. */
   #fetch(page, held = false) {
     const loading = this.loading.get(page);
     if (loading) {
@@ -62,7 +62,7 @@ export class PictureList {
       results.forEach(({ id }, i) => this.places.set(id, page * PAGE + i));
     } catch (problem) {
       if (problem.name !== 'AbortError') this.failed(problem);
-      return; // nothing has come: drawn anew, the page would be asked for again at once, and without end
+      return; // `arrived` is not called: a new drawing would ask for the page again at once, and without end
     } finally {
       if (this.loading.get(page)?.abort === abort) this.loading.delete(page);
     }

@@ -39,7 +39,7 @@ export const pictureIn = (transfer) => [...(transfer?.files ?? [])].find(({ type
 
 function store(key, data) {
   if (ofTab.set(key, data)) return;
-  ofTab.drop(PREFIX); // full: without the others it may fit; else it is kept in memory only
+  ofTab.drop(PREFIX); // full: without other pictures, this one may fit; else it is in memory only
   ofTab.set(key, data);
 }
 

@@ -1,6 +1,6 @@
 /** The entries of the history: how far the page is scrolled in each, for the ways back and forward and for a reload. */
 
-const SETTLED_MS = 150; // without scrolling
+const SETTLED_MS = 150; // milliseconds without scrolling
 let there = false; // whether the page shows what the entry asks for
 let settling;
 
@@ -8,10 +8,10 @@ function keepPlace() {
   if (there) history.replaceState({ ...history.state, scroll: scrollY }, '');
 }
 
-/** Add an entry for an address, or `replace` this one's; `viewing`: whether the viewer is open in this one. */
+/** Add an entry for an address, or with `replace` change the present one; `viewing`: whether the viewer is open in the present one. */
 export function enter(address, { replace, viewing }) {
   keepPlace();
-  const inside = viewing ? history.state?.inside && history.state.inside + 1 : 1; // entries since the last one without it
+  const inside = viewing ? history.state?.inside && history.state.inside + 1 : 1; // entries since the last one without the viewer
   history[replace ? 'replaceState' : 'pushState']({ inside }, '', address);
 }
 
@@ -22,7 +22,7 @@ export function leaveViewer() {
   return Boolean(inside);
 }
 
-/** Another entry is shown from now on; its place is not known before `goTo`. */
+/** Another entry is shown from now on; how far it is scrolled is not known before `goTo`. */
 export const leavePlace = () => { there = false; };
 
 export function goTo(place = 0) {

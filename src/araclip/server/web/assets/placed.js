@@ -1,4 +1,4 @@
-/** A place in the page's language, of «القاهرة، مصر · Cairo, Egypt»; as it is, where it is written in the other one only. */
+/** The part of a place (القاهرة، مصر · Cairo, Egypt) in the page's language; the whole place if it has no such part. */
 
 import { language } from './i18n.js';
 

@@ -1,4 +1,4 @@
-/** Errors for display, in the page's language whatever the answer says: its text where that is in the language, else one of ours by its type. */
+/** Errors for display in the page's language: the server's text if it is in that language, else a text of ours, by the error's type. */
 
 import { directed, isolated, language, listed, number, t } from './i18n.js';
 
@@ -34,7 +34,7 @@ export class Problem extends Error {
   }
 }
 
-/** The Problem of no answer: for want of the server, or of the network. */
+/** The Problem of a request without an answer: the server or the network is missing. */
 export const unanswered = () => new Problem(navigator.onLine
   ? { title: t('unreachable'), detail: t('unreachableDetail', { command: 'araclip serve' }) }
   : { title: t('offline'), detail: t('offlineDetail') });
@@ -64,5 +64,5 @@ export const causeOf = (cause) => t(CAUSES[cause] ?? 'causeInLog', { command: 'a
 /** Files in formats that are not read, the most frequent kinds first: HEIC ×2, SVG ×1. */
 export const kindsOf = (counts) => listed(Object.entries(counts).sort(([, a], [, b]) => b - a).map(([kind, count]) => directed(`${isolated(kind)} ×${number(count)}`)));
 
-/** What to say of any error: that of a Problem, and of a fault of the page's own that something went wrong. */
+/** The text for any error: that of a Problem; for a fault of the page itself, that something went wrong. */
 export const said = (error) => (error instanceof Problem ? error.detail || error.title : t('failed'));

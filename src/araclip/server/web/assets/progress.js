@@ -6,7 +6,7 @@ import { onLanguage, t } from './i18n.js';
 import { causeOf, kindsOf } from './problems.js';
 
 const DONE_MS = 4000;
-const AGAIN_MS = 3000; // after an answer that was no stream
+const AGAIN_MS = 3000; // milliseconds until events are asked for again, after an answer that was no stream
 
 export class Progress {
   /** `changed` is called with { generation, pictures } when the gallery has changed, `turned` when indexing begins or ends. */
@@ -38,7 +38,7 @@ export class Progress {
     }, AGAIN_MS);
   }
 
-  /** Close the box until there is other news than that. */
+  /** Close the box until the state of indexing changes. */
   #close() {
     this.closed = true;
     this.box.hidden = true;

@@ -5,7 +5,7 @@ import { ofDevice } from './storage.js';
 const KEY = 'araclip.recent';
 const MOST = 8;
 
-/** Texts, the latest first. */
+/** The texts of recent searches, the latest first. */
 export function recent() {
   try {
     const stored = JSON.parse(ofDevice.get(KEY) ?? '[]');

@@ -53,12 +53,12 @@ export class Results {
     return !this.revealed && this.items.length > 0 && this.items.every(({ weak, relevance }) => weak && relevance < FAR);
   }
 
-  /** Whether they are by date: the query says nothing that a picture shows. */
+  /** Whether the results are ordered by date, since the query says nothing that a picture shows. */
   get dated() {
     return this.items.length > 0 && this.items.every(({ score }) => score === 0);
   }
 
-  /** The message that counts them. How many pictures an exclusion leaves is known at the end of the list only. */
+  /** The key of the message that counts the results. How many pictures an exclusion leaves is known at the end of the list only. */
   get counted() {
     if (!this.dated) return 'shown';
     return !this.excludes ? 'pictures' : this.more ? 'rest' : 'listed';
@@ -77,7 +77,7 @@ export class Results {
     }
   }
 
-  /** The same search asked again, for as many results. Throws a Problem. */
+  /** Ask the same search again, for as many results, and return these. Throws a Problem. */
   async asked() {
     const fresh = new Results(this.state);
     do await fresh.next(); while (fresh.more && fresh.items.length < this.items.filter(({ of }) => !of).length);

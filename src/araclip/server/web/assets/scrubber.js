@@ -26,7 +26,7 @@ export class Scrubber {
     this.track.hidden = box.height < LEAST_SCREENS * innerHeight || $('viewer').open;
     if (this.track.hidden) return;
     if (this.box !== box || this.high !== this.track.clientHeight || this.language !== document.documentElement.lang) this.#label(box);
-    this.track.toggleAttribute('data-above', top < 0); // it would stand beside what is no timeline
+    this.track.toggleAttribute('data-above', top < 0); // hides the scrubber above the timeline
     const most = Math.max(1, box.height + above - innerHeight);
     const section = sectionAt(box, Math.max(0, top));
     this.at = box.sections.indexOf(section);

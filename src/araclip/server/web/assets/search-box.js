@@ -2,7 +2,7 @@
 
 import { $, setStyle } from './dom.js';
 
-/** Call `submit` with the text when Enter is pressed or the button is. */
+/** Call `submit` with the text when Enter or the button is pressed. */
 export function listenToSearchBox(submit) {
   const [field, clear] = [$('query'), $('clear')];
   $('search').addEventListener('submit', (event) => {

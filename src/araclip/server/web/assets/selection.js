@@ -3,12 +3,12 @@
 import { button } from './dom.js';
 import { t } from './i18n.js';
 
-const MOST = 1000; // what an archive holds
+const MOST = 1000; // most pictures, as many as an archive may hold
 const HOLD_MS = 450;
 const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End'];
 
 export class Selection {
-  /** `changed` is called when `items`, the chosen pictures, change; with true where more were asked for than can be. */
+  /** `changed` is called when `items`, the chosen pictures, change; with true if there are MOST, or a range was cut to MOST. */
   constructor(changed) {
     Object.assign(this, { changed, items: new Map(), views: [], anchor: -1, before: null });
     document.addEventListener('keydown', (event) => this.#everywhere(event));
@@ -40,7 +40,7 @@ export class Selection {
   }
 
   clear() {
-    const held = document.getElementById('chosen')?.contains(document.activeElement); // the bar goes away with it
+    const held = document.getElementById('chosen')?.contains(document.activeElement); // the bar, which goes away, has the focus
     this.items.clear();
     this.anchor = -1;
     this.#redraw();
@@ -102,12 +102,12 @@ export class Selection {
     if (!held && !marked && !(this.items.size && event.target.closest('.open'))) return;
     event.preventDefault();
     event.stopPropagation();
-    if (held) return; // the end of holding a finger
+    if (held) return; // this click ends the holding of a finger
     if (event.shiftKey && this.anchor >= 0) this.#stretch(view, view.indexOf(tile.dataset.id));
     else this.#toggle(view, tile.dataset.id);
   }
 
-  /** Before an arrow key moves the focus: where a range begins. */
+  /** Remember where a range begins, before an arrow key moves the focus. */
   #moving(view, event) {
     const tile = event.target.closest('.tile[data-id]');
     if (!tile || !ARROWS.includes(event.key)) return;
@@ -142,7 +142,7 @@ export class Selection {
 
   #hold(view, event) {
     this.touched = event.pointerType !== 'mouse';
-    this.held = false; // a browser need not send a click after holding: the next one is this finger's own
+    this.held = false; // the browser may have sent no click after holding, so the next click counts
     const tile = event.target.closest('.tile[data-id]');
     if (!this.touched || !tile) return;
     const stop = () => {
@@ -154,7 +154,7 @@ export class Selection {
     };
     const timer = setTimeout(() => {
       stop();
-      this.held = true; // the click that follows is no click
+      this.held = true; // the click that follows is ignored
       setTimeout(() => { this.held = false; }, 1500);
       navigator.vibrate?.(10);
       this.#toggle(view, tile.dataset.id);
@@ -163,5 +163,5 @@ export class Selection {
   }
 }
 
-/** The key of the letter A, wherever the layout has it; on one without Latin letters, where it stands on most. */
+/** Whether a key is that of the letter A; in a layout without Latin letters, the key where most layouts have it. */
 const isA = ({ key, code }) => (/^[a-z]$/i.test(key) ? key.toLowerCase() === 'a' : code === 'KeyA');

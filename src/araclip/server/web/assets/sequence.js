@@ -18,12 +18,12 @@ export class Sequence {
     return this.#browsed ? this.#browsed.first : this.#items[0];
   }
 
-  /** A picture by its id, as far as it is known. */
+  /** The picture with this id; { id } alone if no more is known of it. */
   item(id) {
     return this.#browsed ? this.#browsed.item(id) : this.#items.find((each) => each.id === id) ?? { id };
   }
 
-  /** Where a picture is among the others, with those beside it; null if it is none of them. */
+  /** The place of a picture among the others, with its neighbours; null if it is none of them. */
   position(id) {
     if (this.#browsed) return this.#browsed.position(id);
     const items = this.#items;
@@ -32,7 +32,7 @@ export class Sequence {
     return { at, all: items.length, more: this.#more, before: items[at - 1], after: items[at + 1] };
   }
 
-  /** The picture a step from another one, fetched if need be; Infinity is the last that is here, -Infinity the first. */
+  /** The picture `step` places from another one, fetched if need be; Infinity gives the last that was fetched, -Infinity the first. */
   async from(id, step) {
     if (this.#browsed) return this.#browsed.from(id, step);
     const at = this.#items.findIndex((each) => each.id === id);

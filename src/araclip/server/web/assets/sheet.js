@@ -7,7 +7,7 @@ const SWIPE = 80; // pixels downwards that close it
 
 let sheet = null;
 
-/** Open it, or close it. */
+/** Open the sheet, or close it if it is open. */
 export function toggleSheet() {
   sheet ??= new Sheet($('sheet'), $('filter-switch'), $('sheet-done'));
   if (sheet.dialog.open) sheet.dialog.close();
@@ -23,8 +23,8 @@ class Sheet {
       opener.setAttribute('aria-expanded', false);
       this.#move(0);
     });
-    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); }); // the backdrop is the dialog's
-    dialog.addEventListener('keydown', (event) => { if (event.key === 'Escape') dialog.close(); }); // the panel is not modal
+    dialog.addEventListener('click', (event) => { if (event.target === dialog) dialog.close(); }); // a click on the backdrop
+    dialog.addEventListener('keydown', (event) => { if (event.key === 'Escape') dialog.close(); }); // a panel is not modal: Escape alone does not close it
     dialog.addEventListener('touchstart', ({ touches: [touch] }) => { this.from = dialog.scrollTop > 0 ? null : touch.clientY; }, { passive: true });
     dialog.addEventListener('touchmove', ({ touches: [touch] }) => this.#move(this.#down(touch)), { passive: true });
     dialog.addEventListener('touchend', ({ changedTouches: [touch] }) => (this.#down(touch) > SWIPE ? dialog.close() : this.#move(0)), { passive: true });

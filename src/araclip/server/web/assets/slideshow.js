@@ -8,14 +8,14 @@ const SECONDS = [3, 5, 10, 30];
 const STORED = 'araclip.seconds';
 
 export class Slideshow {
-  /** Called: `onward` for the next picture; `ready` gives the promise of the one that is loading; `changed` on start and stop. */
+  /** `onward` is called for the next picture, `changed` on start and stop; `ready` gives the promise of the picture that is loading. */
   constructor({ onward, ready, changed }) {
     Object.assign(this, { onward, ready, changed, running: false, paused: false, turn: 0 });
     this.seconds = SECONDS.find((each) => String(each) === ofDevice.get(STORED)) ?? 5;
     document.addEventListener('visibilitychange', () => this.arm());
   }
 
-  /** Its controls: pause, seconds, end. They are seen while it runs. */
+  /** The controls (pause, seconds, end), which are seen while the slideshow runs. */
   controls() {
     this.pause = button('bare', 'pause', t('pause'), () => this.toggle());
     const choice = el('select', { 'aria-label': t('interval'), onchange: ({ target }) => this.#choose(Number(target.value)) },
@@ -47,7 +47,7 @@ export class Slideshow {
     this.arm();
   }
 
-  /** Count the seconds of the picture that is shown from the beginning. */
+  /** Begin to count the seconds of the picture that is shown, once it has loaded. */
   async arm() {
     clearTimeout(this.timer);
     const turn = this.turn += 1;

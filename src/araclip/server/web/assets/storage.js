@@ -4,11 +4,11 @@ const area = (name) => ({
   get(key) {
     try { return window[name].getItem(key); } catch { return null; }
   },
-  /** Whether it was kept. */
+  /** Store a value; returns whether it was kept. */
   set(key, value) {
     try { window[name].setItem(key, value); return true; } catch { return false; }
   },
-  /** Forget every key that begins so. */
+  /** Forget every key that begins with `prefix`. */
   drop(prefix) {
     try { for (const key of Object.keys(window[name])) if (key.startsWith(prefix)) window[name].removeItem(key); } catch { /* nothing was kept */ }
   },

@@ -5,7 +5,7 @@ import { $, el, icon } from './dom.js';
 import { t } from './i18n.js';
 import { recent } from './recent.js';
 
-const PAUSE_MS = 120; // without a key, before the server is asked
+const PAUSE_MS = 120; // milliseconds without a key before the server is asked
 const EARLIER = 3; // earlier searches beside the server's suggestions
 const ICONS = { earlier: 'clock', folder: 'folder', place: 'pin', word: 'search', query: 'search', file: 'picture' };
 const FOLDED = [[/[\u064b-\u065f\u0670\u0640]/g, ''], [/[أإآٱ]/g, 'ا'], [/ة/g, 'ه'], [/ى/g, 'ي'], [/ؤ/g, 'و'], [/ئ/g, 'ي']];
@@ -90,7 +90,7 @@ export class Suggest {
     if (step) {
       event.preventDefault();
       if (!this.open) this.#typed();
-      const places = this.shown.length + 1; // the field itself is one, -1
+      const places = this.shown.length + 1; // the field itself is a place, too: -1
       if (this.open) this.#activate(((this.at + 1 + step + places) % places) - 1);
     } else if (event.key === 'Enter' && this.at >= 0) {
       event.preventDefault();

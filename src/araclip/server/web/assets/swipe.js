@@ -5,12 +5,12 @@ import { el, setStyle } from './dom.js';
 import { fit } from './photo.js';
 
 const GAP = 24; // pixels between two pictures
-const FAR = 0.25; // of the width: a slow swipe turns from here on
-const FAST = 0.45; // pixels a millisecond: a flick turns before
+const FAR = 0.25; // share of the width from which on a slow swipe turns
+const FAST = 0.45; // pixels a millisecond: a swipe so fast turns before FAR
 const LEAST = 24; // pixels of a flick
 const DOWN = 110; // pixels to close
 const GLIDE_MS = 180;
-const STIFF = 0.3; // of the way, where there is no further picture
+const STIFF = 0.3; // share of the finger's way, where there is no further picture
 
 export class Swipe {
   /** `neighbour` gives the picture a step away: a result, null at the ends, undefined for one not fetched yet. */
@@ -29,7 +29,7 @@ export class Swipe {
     this.stage.style.removeProperty('--away');
   }
 
-  /** The finger is so far from where it began; it turns, or closes if `down`. */
+  /** Let the picture follow a finger, which is so far from where it began; `down`: to close the viewer, else to turn. */
   follow(dx, dy, down) {
     if (down) {
       const away = Math.max(0, dy);
@@ -49,7 +49,7 @@ export class Swipe {
     this.#place(item === null ? dx * STIFF : dx, 0, false);
   }
 
-  /** The finger was lifted, at this speed in pixels a millisecond. */
+  /** Turn, close or go back when the finger is lifted; `speed` in pixels a millisecond. */
   async release(dx, dy, down, speed) {
     const { offsetWidth } = this.stage;
     if (down) {

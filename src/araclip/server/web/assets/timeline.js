@@ -10,10 +10,10 @@ import { PictureList } from './picture-list.js';
 import { Scrubber } from './scrubber.js';
 
 const AHEAD = 500; // pixels above and below the window that are drawn, too
-const PAPER = 4000; // that are printed
-const QUIET_MS = 90; // while the page jumps, nothing is fetched before it has stood still for so long
+const PAPER = 4000; // the same for printing
+const QUIET_MS = 90; // milliseconds that the page must stand still after a jump before pictures are fetched
 
-/** Take a tile away; a thumbnail that has not come is not waited for. */
+/** Remove a tile, and cancel its thumbnail if that has not come. */
 function removed(tile) {
   const image = tile.querySelector('img');
   if (image && !image.complete) image.removeAttribute('src');
@@ -45,7 +45,7 @@ export class Timeline {
     return this.opened;
   }
 
-  /** Hide it; what it showed stays for the way back. */
+  /** Hide the timeline; its list stays for the way back. */
   hide() {
     this.root.hidden = true;
     this.#clear();
@@ -67,7 +67,7 @@ export class Timeline {
       arrived: () => { if (this.list === list) this.#draw(); },
       failed: (problem) => { if (this.list === list) this.failed(problem); },
     });
-    this.coming = list; // what is shown stays until it has come
+    this.coming = list; // what is shown stays until the new list has come
     try {
       await list.open();
       if (this.tiles.size) await list.range(...this.#inSight(list.count)); // drawn at once in place of what is shown
@@ -183,7 +183,7 @@ export class Timeline {
 
   #tile(section, index, item) {
     const { start, top, side } = boxOf(this.box, section, index);
-    const size = side * devicePixelRatio > 200 ? 512 : 256; // squares are cut from the middle: the shorter side must do
+    const size = side * devicePixelRatio > 200 ? 512 : 256; // a square is cut from the middle, so the shorter side must be large enough
     const place = { 'inset-inline-start': `${start}px`, top: `${section.top + top}px`, width: `${side}px`, height: `${side}px` };
     const there = this.kept.get(item.id);
     if (there?.size === size) return this.#move(there, index, place);
@@ -203,7 +203,7 @@ export class Timeline {
     return tile;
   }
 
-  /** A tile that was there before, at its new place. */
+  /** Put a tile that was there before at its new place. */
   #move(tile, index, place) {
     this.kept.delete(tile.picture);
     if (tile.index === this.current && tile.contains(document.activeElement)) this.current = index;

@@ -5,11 +5,11 @@ import { t } from './i18n.js';
 import { Problem, unanswered } from './problems.js';
 
 const SHOWN_MS = 4000;
-const OFFERED_MS = 9000; // where there is something to click
-const box = $('toast'); // kept: a dialog that is removed takes it along
+const OFFERED_MS = 9000; // for a message with a button
+const box = $('toast'); // kept here: a dialog that holds it may be removed from the document
 let timer;
 
-/** Put a node into what is in front: a modal dialog hides what is outside it, and so does what fills the screen. */
+/** Put a node into the element in front: what fills the screen, or a modal dialog, hides all that is outside of it. */
 export const toFront = (node) => (document.fullscreenElement ?? document.querySelector('dialog:modal') ?? document.body).append(node);
 
 /** Show a text, and a button { label, run } if there is one. */
@@ -21,7 +21,7 @@ export function toast(text, action) {
   timer = setTimeout(close, action ? OFFERED_MS : SHOWN_MS);
 }
 
-/** Show an error until it is closed or another message comes. Returns what closes it. */
+/** Show an error until it is closed or another message comes. Returns a function that closes it. */
 export function complain(error) {
   const close = () => { if (own.isConnected) box.textContent = ''; };
   const own = button('bare', 'close', t('close'), close);
@@ -31,5 +31,5 @@ export function complain(error) {
   return close;
 }
 
-/** What a module gives that is fetched when it is needed; nothing, and a message, where no answer comes. */
+/** The promise of a module that is fetched when needed; where no answer comes, a message is shown, and nothing is given. */
 export const fetched = (given) => given.catch(() => { complain(unanswered()); });

@@ -10,7 +10,7 @@ export class Understood {
     Object.assign(this, { root: $('understood'), change });
   }
 
-  /** Show an interpretation of the server's, or nothing. */
+  /** Show how the server has interpreted the query, or nothing if `found` is null. */
   show(state, found) {
     const shown = JSON.stringify([language(), state.literal, state.ignore, found]);
     if (shown === this.shown) return; // what has the focus stays, while pictures are indexed
@@ -44,7 +44,7 @@ export class Understood {
       el('button.link', { type: 'button', dir: 'auto', onclick: () => this.change({ q: suggestion }) }, suggestion));
   }
 
-  /** Back to the words as typed, or to their understanding. */
+  /** The button that leads back to the words as typed, or to their interpretation. */
   #wayBack(state, { also, excluded, filters }) {
     if (state.literal || state.ignore.length) return link(t('understand'), () => this.change({ literal: false, ignore: [] }));
     return (also.length || excluded.length || filters.length) && link(t('literal'), () => this.change({ literal: true }));
@@ -53,7 +53,7 @@ export class Understood {
 
 const link = (label, run) => el('button.link', { type: 'button', onclick: run }, label);
 
-/** Filters of the server's, KEY=VALUE texts, as the chips of filters name them. */
+/** Filters that the server has derived (KEY=VALUE), named as the chips of filters name them. */
 function filtersLabel(where) {
   const pairs = where.map((text) => [text.slice(0, text.indexOf('=')), text.slice(text.indexOf('=') + 1)]);
   return pairs.map(([key, value]) => filterLabel(key, value)).join(t('comma'));

@@ -19,8 +19,8 @@ const TURN_KEYS = { PageUp: -1, PageDown: 1, Home: -Infinity, End: Infinity };
 
 export class Viewer {
   /**
-   * Called: `turn` with a step (1, -1, Infinity to the last, -Infinity to the first), `close`, `hidden` once it is closed, `open`,
-   * `similar` and `unlike` with a picture, `part` with a canvas that shows a part of one.
+   * The functions in `actions`: `turn` takes a step (1, -1, Infinity to the last, -Infinity to the first), `open`, `similar` and
+   * `unlike` take a picture, `part` takes a canvas that shows a part of one; `close` is called to close, `hidden` once closed.
    */
   constructor(actions) {
     Object.assign(this, { actions, dialog: $('viewer'), id: '', position: null });
@@ -37,7 +37,7 @@ export class Viewer {
 
   /**
    * Show a picture: a result, or { id } alone. `position` is { at, all, more, before, after } among the results, with the pictures
-   * beside it, or null; `asked` is the query in words that found it, { q, literal, ignore }, or null where it is no words alone.
+   * beside it, or null; `asked` is the query in words that found it, { q, literal, ignore }, or null if the query is not only words.
    */
   async show(item, position, asked) {
     this.request?.abort();
@@ -131,7 +131,7 @@ export class Viewer {
       el('a.quiet', { href: api.download(item.id), download: item.name ?? '' }, icon('download'), el('span', {}, t('download'))));
   }
 
-  /** The box is fetched when it is asked for, like all that few use. */
+  /** Open the box for a part of the picture; its module, which few use, is fetched when first needed. */
   async #openCrop() {
     const { id } = this;
     const cropping = await fetched(import('./crop.js'));
@@ -191,7 +191,7 @@ export class Viewer {
     else this.#close();
   }
 
-  /** Ask for the end, once: it goes back in the history. */
+  /** Ask to be closed, only once, since closing goes back in the history. */
   #close() {
     if (!this.id || this.closing) return;
     this.closing = true;
@@ -207,7 +207,7 @@ export class Viewer {
   }
 
   #actionOf({ key, shiftKey, target }) {
-    const reading = target.closest('.about'); // there, the keys that scroll do so
+    const reading = target.closest('.about'); // in the details, keys that scroll the text do so
     const { turn } = this.actions;
     if (ZOOM_KEYS[key]) return () => this.zoom.by(ZOOM_KEYS[key]);
     if (key === '0' || key === '٠') return () => this.zoom.to(1);

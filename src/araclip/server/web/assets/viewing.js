@@ -12,7 +12,7 @@ export class Viewing {
     }
   }
 
-  /** As `Viewer.show`; at once where it is there. */
+  /** As `Viewer.show`; at once if the viewer has been fetched. */
   show(...picture) {
     const asked = this.asked += 1;
     const show = () => { if (asked === this.asked) this.viewer.show(...picture); };

@@ -1,9 +1,9 @@
 /** Zoom and pan of the picture in its frame. A scale of 1 is the whole picture; its edges never come inside the frame. */
 
-const STEP = 1.5; // of a key or a button
-const WHEEL = 0.0022; // of a pixel of the wheel: 1.25 for a notch
+const STEP = 1.5; // factor of a key or a button
+const WHEEL = 0.0022; // exponent of a pixel of the wheel: a notch enlarges by 1.25
 const LEAST_MOST = 4; // small pictures may be enlarged this much; large ones to two screen pixels a pixel
-const DOUBLE = [2, 5]; // a double click shows real pixels, but at least and at most this
+const DOUBLE = [2, 5]; // a double click shows real pixels, but enlarges by at least and at most this
 const GLIDE = 'transform .15s ease-out';
 const LINE = 16; // pixels of a line, which some mice count in
 
@@ -36,7 +36,7 @@ export class Zoom {
     this.#draw();
   }
 
-  /** Zoom to a scale; what lies at the point of the screen stays there, else what is in the middle of the frame. */
+  /** Zoom to a scale; what lies at `point` of the screen, by default in the middle of the frame, stays there. */
   to(scale, point = this.middle, smooth = false) {
     const next = Math.min(Math.max(scale, 1), Math.max(LEAST_MOST, 2 * this.real));
     const [cx, cy] = this.#centre();
@@ -51,7 +51,7 @@ export class Zoom {
     this.to(this.scale * STEP ** steps, point, true);
   }
 
-  /** Between the whole picture and its real pixels, at a point. */
+  /** Switch between the whole picture and its real pixels, at a point. */
   double(point) {
     this.to(this.zoomed ? 1 : Math.min(Math.max(this.real, DOUBLE[0]), DOUBLE[1]), point, true);
   }
@@ -95,7 +95,7 @@ export class Zoom {
   }
 }
 
-/** A shift at which a picture of this size covers the frame, or is where it was if it is smaller. */
+/** The shift nearest to `shift` at which a picture of this size covers the frame; 0 if the picture is smaller than the frame. */
 function bounded(shift, size, frame, centre) {
   if (size <= frame) return 0;
   return Math.min(Math.max(shift, frame - centre - size / 2), size / 2 - centre);
