@@ -423,8 +423,8 @@ def run_paper_suite(
     chosen = dict(_pairs(models, "--model", "AraCLIP=MODEL"))
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
-    hint = "; with --cache what is measured would be kept" if cache is None else "; the same command resumes there"
-    with stoppable(f"Stopped{hint}."), bars() as show:
+    hint = "With --cache, what is measured is kept." if cache is None else "The same command resumes there."
+    with stoppable(hint), bars() as show:
         table = paper_table(
             places, chosen, split=split, caption_field=caption_field, captions=captions, cache=cache,
             log=say, progress=partial(_of_model, show),
@@ -475,8 +475,6 @@ def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
 
 
 def _json(table: "PaperTable") -> dict[str, Any]:
-    from dataclasses import asdict
-
     from araclip.evaluation.significance import json_of, summarise
     from araclip.peers.paper_suite import CLAIM, ROWS
 

@@ -207,9 +207,9 @@ def _print_export(report: "Report") -> None:
     out.print(f"The model is in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
-def need_training_extra(*more: str) -> None:
-    """Raise InputError if the packages for training, or those in `more`, are not installed."""
-    missing = [name for name in (*_NEEDED, *more) if find_spec(name) is None]
+def need_training_extra() -> None:
+    """Raise InputError if the packages for training are not installed."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")
 

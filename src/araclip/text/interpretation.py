@@ -114,10 +114,7 @@ class Interpreter:
         parts, end, changed = [], 0, False
         for match in found:
             word = match.group()
-            known = (
-                not is_arabic(word) or self.vocabulary.knows(word) or self.lexicon.find(word) or self._is_standard(word)
-            )
-            nearest = None if known else self.spelling.nearest(word)
+            nearest = None if self._knows(word) else self.spelling.nearest(word)
             parts += [normal[end : match.start()], nearest or word]
             end, changed = match.end(), changed or nearest is not None
         return "".join((*parts, normal[end:])) if changed else None

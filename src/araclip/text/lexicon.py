@@ -10,7 +10,7 @@ the form after `as:` is read in its place: تفاحة; apple; as: تفاح. docs
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from araclip.errors import InputError
 from araclip.text.folding import fold
@@ -62,23 +62,26 @@ class Entry:
 class Lexicon:
     """Entries, found by any of their forms. `forms` says which comes first if several words have the same form."""
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self.entries = tuple(entries)
+    def __init__(self, entries: Iterable[Entry], first: int = 0) -> None:
+        """Keep `entries`, of which the meanings of the `first` take precedence."""
+        self.entries, self._first = tuple(entries), first
 
     def __len__(self) -> int:
         return len(self.entries)
 
     def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon with `other`'s entries before this one's; see `forms` for a form that both have."""
-        return Lexicon((*other.entries, *self.entries))
+        """Return a lexicon with the entries of both, in which `other`'s take precedence."""
+        return Lexicon((*other.entries, *self.entries), len(other))
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
         """Folded form → the standard words that it may stand for, the likeliest first.
 
-        Likeliest is an unambiguous meaning, then one that more dialects have, then that of the earlier entry.
+        Likeliest is a meaning that takes precedence (see `joined`), then an unambiguous meaning, then one that more
+        dialects have, then that of the earlier entry.
         """
         found: dict[str, dict[str, Form]] = {}
+        first = {(fold(text), entry.standard) for entry in self.entries[: self._first] for _, text, _ in entry.forms}
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
@@ -87,10 +90,11 @@ class Lexicon:
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)
                 known[entry.standard] = Form(entry.standard, labels, ambiguous or bool(before and before.ambiguous))
-        return {
-            key: tuple(sorted(forms.values(), key=lambda form: (form.ambiguous, -len({*DIALECTS} & {*form.labels}))))
-            for key, forms in found.items()
-        }
+
+        def order(key: str, form: Form) -> tuple[bool, bool, int]:
+            return (key, form.standard) not in first, form.ambiguous, -len({*DIALECTS} & {*form.labels})
+
+        return {key: tuple(sorted(forms.values(), key=partial(order, key))) for key, forms in found.items()}
 
     @cached_property
     def headwords(self) -> frozenset[str]:

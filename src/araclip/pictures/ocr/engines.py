@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -81,25 +82,27 @@ class Tesseract:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
         Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So a number
-        counts as it is read as English, or not at all. Pictures with digits are therefore read twice, each time within
-        `seconds`.
+        counts as it is read as English, or not at all. Pictures with digits are therefore read twice.
         """
-        found = self._words(picture, self.languages, "3", seconds)
-        if "eng" in self.languages and any(_has_digit(word.text) for word in found):
-            found = with_sure_numbers(found, self._words(picture, ("eng",), "11", seconds))
+        ends = time.monotonic() + seconds
+        try:
+            found = self._words(picture, self.languages, "3", ends)
+            if "eng" in self.languages and any(_has_digit(word.text) for word in found):
+                found = with_sure_numbers(found, self._words(picture, ("eng",), "11", ends))
+        except subprocess.TimeoutExpired:
+            raise OcrFailed(f"took more than {seconds:.0f} s") from None
         return lines_of(found)[:MAX_LETTERS]
 
-    def _words(self, picture: bytes, languages: tuple[str, ...], layout: str, seconds: float) -> list["Word"]:
+    def _words(self, picture: bytes, languages: tuple[str, ...], layout: str, ends: float) -> list["Word"]:
         command = [self.program, "stdin", "stdout", "-l", "+".join(languages), "--psm", layout, "tsv"]
         command = with_memory(command, TESSERACT_KB)
         # one thread each, because several pictures are read at once
         environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}
         try:
+            left = max(ends - time.monotonic(), 0)
             done = subprocess.run(
-                command, input=picture, capture_output=True, timeout=seconds, check=False, env=environment
+                command, input=picture, capture_output=True, timeout=left, check=False, env=environment
             )
-        except subprocess.TimeoutExpired:
-            raise OcrFailed(f"took more than {seconds:.0f} s") from None
         except OSError as error:
             raise OcrFailed(f"{self.program} could not be started ({error.strerror})") from None
         if done.returncode:

@@ -15,7 +15,7 @@ export function notice({ name, title, detail, action = null, alert = false }) {
 
 /** Say that nothing was found. `reset` removes the filters, `reveal` shows the nearest pictures; null: no button. `said`: title, detail. */
 export function nothingNotice(reset, reveal, said = [t('nothing'), t(reset ? 'nothingFiltered' : 'nothingDetail')]) {
-  const shown = [language(), Boolean(reset), Boolean(reveal)].join();
+  const shown = [language(), Boolean(reset), Boolean(reveal), ...said].join();
   if ($('notice').firstChild?.dataset.shown === shown) return; // while pictures are indexed, it is not said again
   const first = reveal ? { label: t('reveal'), icon: 'more', run: reveal } : reset && { label: t('reset'), icon: 'close', run: reset };
   notice({ name: 'nothing', title: said[0], detail: said[1], action: first });

@@ -90,7 +90,7 @@ export class Selection {
     const items = new Map(this.before);
     for (const item of some) if (items.size < MOST) items.set(item.id, item);
     Object.assign(this, { items, anchor: from });
-    this.#redraw(last - first > length);
+    this.#redraw(last - first > length || some.some((item) => !items.has(item.id)));
   }
 
   #click(view, event) {
