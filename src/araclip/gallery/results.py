@@ -54,7 +54,7 @@ class Hit(AtPath):
     `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
     query contains a picture, or the gallery has too few pictures.
-    `near` counts the near-duplicates that were left out in favour of this hit, if near-duplicates are collapsed.
+    `near` counts the near-duplicates of the picture, if near-duplicates are collapsed.
     `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
     path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
     `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are
@@ -227,7 +227,7 @@ class Result:
     height: int | None
     placeholder: str | None
     copies: int = field(metadata=_said("Number of further files with the same bytes."))
-    near: int = field(default=0, metadata=_said("With collapse=near: how many near-duplicates it stands for."))
+    near: int = field(default=0, metadata=_said("With collapse=near: how many near-duplicates the picture has."))
     time: float | None = field(default=None, metadata=_TIME)
     matched: Sequence[Match] = field(default=(), metadata=_said("Where words of the query stand in its texts."))
 
