@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import subprocess
+import time
 import unicodedata
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 import pictures
+from araclip import AraCLIP, Gallery
 from araclip.server.archives import MAX_NAME, Known, Names, Sent
 from serving import READ, WRITE, bearer, encoded, make_gallery, problem, serving, settings_for
 
@@ -122,6 +124,23 @@ def test_an_archive_is_bounded_in_pictures_and_bytes(gallery: Path, tiny_model: 
         problem(client.post("/archives", json={"ids": []}), "invalid")
         problem(client.post("/archives", json={"ids": ["0" * 32]}), "no-picture")
         problem(client.get("/archives/nothing"), "no-archive")
+
+
+def test_lists_of_archives_are_dropped_when_their_time_is_over_and_removed_pictures_are_named(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    gallery = make_gallery(tmp_path / "gallery", album(tmp_path / "album"), tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        archives, chosen = client.app.state.service.archives, ids(client)
+        prepared = client.post("/archives", json={"ids": chosen}).json()["address"]
+        with Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1)) as opened:
+            opened.remove([tmp_path / "album" / "3" / "CON.png"])
+        with zipfile.ZipFile(io.BytesIO(client.get(f"/{prepared}").content)) as found:
+            assert found.read("not-included.txt").decode("utf-8-sig") == "CON.png\r\n"
+        later = time.monotonic() + 3600
+        archives._now = lambda: later
+        client.post("/archives", json={"ids": chosen[:1]})
+        assert len(archives._prepared) == 1
 
 
 def test_archives_paths_and_hiding_need_their_rights(gallery: Path, tiny_model: Path) -> None:

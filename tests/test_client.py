@@ -78,6 +78,44 @@ def test_pictures_are_listed_without_a_query(client: Client, album: Path) -> Non
     assert client.places(where=["format=PNG"]) == []
 
 
+def test_a_folder_by_its_name_reaches_the_server_and_other_folders_are_refused(client: Client) -> None:
+    assert {each.folder for each in client.browse(where=Filters(folder_name="بيت"))} == {"بيت"}
+    for where in (Filters(folder_name=("بيت", "سفر")), Filters(below="بيت")):
+        with pytest.raises(InputError, match="one folder, by its name"):
+            client.search("أزرق", where=where)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "http://127.0.0.1:abc"])
+def test_a_port_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match="no valid port"):
+        Client(address)
+
+
+@pytest.mark.parametrize("token", ["supersecret\n", "سر", "two words"])
+def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
+    with pytest.raises(InputError, match="the token has") as caught:
+        Client(token=token)
+    assert token.strip() not in str(caught.value)
+
+
+def test_a_full_disk_is_not_taken_for_a_server_that_is_away(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = client.search("أزرق", k=1).results[0]
+    opened = Path.open
+
+    def full(self: Path, *given: Any, **options: Any) -> Any:
+        file = opened(self, *given, **options)
+        if self.parent == tmp_path:
+            file.close()
+            return opened(Path("/dev/full"), "wb", buffering=0)
+        return file
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(OSError, match="No space left"):
+        client.download([best.id], tmp_path / "a.zip")
+
+
 def test_a_picture_is_added_under_its_name_and_forgotten(client: Client, tmp_path: Path) -> None:
     added = client.add(pictures.solid(tmp_path / 'غروب "1".png', (255, 128, 0)))
     assert added.name == 'غروب "1".png'

@@ -38,6 +38,19 @@ def test_a_jpeg_with_too_many_scans_is_refused_at_once() -> None:
     assert time.process_time() - start < 1
 
 
+def test_bytes_behind_the_end_of_a_jpeg_are_no_scans_and_those_before_a_hidden_end_are() -> None:
+    whole = jpeg((2000, 1500), 60)
+    assert open_image(io.BytesIO(whole + b"\xff\xda\x00\x10" * 5000), 224).mode == "RGB"  # a motion photo's video
+    table = b"\xff\xe2\x00\x04\xff\xd9"  # bytes of a segment that look like the end
+    at = whole.index(b"\xff\xda")
+    bomb = whole[:at] + table + whole[at:-2] + jpeg((2000, 1500), 3000)[2:]
+    with pytest.raises(ImageTooLarge, match="passes"):
+        open_image(io.BytesIO(bomb), 224)
+    assert {limits.scans(io.BytesIO(whole[:cut])) for cut in (0, 1, 2, 5, at)} == {0}
+    padded = whole[:at] + b"\xff\xe2\xff\xf0" + bytes(0xFFEE) + b"\xff" * 5 + whole[at:]
+    assert limits.scans(io.BytesIO(padded)) == limits.scans(io.BytesIO(whole)) == 70
+
+
 def test_a_jpeg_with_thousands_of_exif_blocks_is_refused_before_they_are_joined() -> None:
     assert open_image(io.BytesIO(jpeg((8, 8), exif_blocks=60)), 224).size == (8, 8)
     with pytest.raises(UnreadableImage, match=r"5,000 EXIF blocks, 64 at most.*Restore it"):

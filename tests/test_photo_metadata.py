@@ -127,6 +127,11 @@ def test_xmp_in_a_picture_completes_its_exif(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "b.jpg", exif=exif(), xmp=PACKET.encode())
     assert read_facts(tmp_path / "b.jpg").photo == RIYADH.completed(DOHA)
     assert read_facts(tmp_path / "b.jpg").place == "الدوحة, قطر"
+    assert read_facts(tmp_path / "b.jpg").caption == "سوق\nmarket"
+    title = f"<dc:title><rdf:Alt><rdf:li>{'ص' * 3000}</rdf:li></rdf:Alt></dc:title>"
+    longer = PACKET.replace("<dc:subject>", f"<!-- <dc:title>draft</dc:title> -->{title}<dc:subject>")
+    Image.new("RGB", (40, 30)).save(tmp_path / "c.jpg", xmp=longer.encode())
+    assert read_facts(tmp_path / "c.jpg").caption == f"{'ص' * 3000}\nسوق\nmarket"
 
 
 def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
@@ -140,7 +145,7 @@ def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=words):
             metadata.xmp_properties(text.encode(), "a.xmp")
-    assert metadata.embedded_properties(bomb) == {}
+    assert metadata.embedded_properties({"xmp": bomb}) == {}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +155,7 @@ def test_xmp_in_an_encoding_that_no_xml_parser_reads_is_an_error_of_ours(encodin
     declared = f'<?xml version="1.0" encoding="{encoding}"?>' + PACKET.partition("?>")[2]
     with pytest.raises(InputError, match="cannot be read"):
         metadata.xmp_properties(declared.encode(), "a.xmp")
-    assert metadata.embedded_properties(declared) == {}
+    assert metadata.embedded_properties({"xmp": declared}) == {}
 
 
 @given(st.binary(max_size=200), st.integers(0, 3000), st.integers(0, 3000))

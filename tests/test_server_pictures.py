@@ -23,6 +23,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.models.encoder import AraCLIP
 from araclip.server import originals, thumbnails
 from araclip.server import served_gallery as uploads
+from araclip.server.http.gates import Slots
 from araclip.server.http.limits import Aborted
 from araclip.server.routes import pictures as routes
 from araclip.server.thumbnails import Thumbnails
@@ -418,7 +419,7 @@ def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_m
         answer = client.post("/images", files={"file": (f"../../{BIDI}شمس.jpg", sent)})
         assert answer.status_code == 201, answer.text
         added = answer.json()
-        assert answer.headers["location"] == f"/images/{added['id']}"
+        assert answer.headers["location"] == f"images/{added['id']}"
         assert added["name"] == "\\u202egpj.صورة\\u2066شمس.jpg"  # no folder, and no hidden mark
         assert (added["width"], added["height"]) == (90, 60)
         client.app.state.service.gallery.refresh()
@@ -456,6 +457,43 @@ def test_a_browser_keeps_the_preview_of_an_upload_only_until_its_file_is_indexed
         part = {"Range": "bytes=5-9", "If-Range": preview.headers["etag"]}  # a download of the preview does not go on
         assert client.get(address, headers=part).content == sent
         assert "immutable" in client.get(address).headers["cache-control"]
+
+
+def test_a_large_thumbnail_of_an_upload_gets_finer_when_its_file_is_indexed(tmp_path: Path, tiny_model: Path) -> None:
+    gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
+    sent = encoded(pictures.landscape((2000, 1000)), "JPEG")
+    with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
+        address = f"/thumbnails/{client.post('/images', files={'file': ('a.jpg', sent)}).json()['id']}?size=1600"
+        coarse = client.get(address)
+        assert opened(coarse.content).size == (1024, 512) and "no-cache" in coarse.headers["cache-control"]
+        (tmp_path / "album" / "a.jpg").write_bytes(sent)
+        with Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1)) as opened_gallery:
+            opened_gallery.update([tmp_path / "album"])
+        fine = client.get(address, headers={"If-None-Match": coarse.headers["etag"]})
+        assert opened(fine.content).size == (1600, 800) and "immutable" in fine.headers["cache-control"]
+
+
+def test_a_thumbnail_that_was_kept_is_not_sent_once_its_picture_is_removed(tmp_path: Path, tiny_model: Path) -> None:
+    album = photo_album(tmp_path / "album")
+    gallery = make_gallery(tmp_path / "gallery", album, tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        address = f"/thumbnails/{id_of(client, 'blue1')}"
+        assert client.get(address).status_code == 200
+        with Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1)) as opened_gallery:
+            opened_gallery.remove([album / "بيت" / "blue1.png"])
+        problem(client.get(address), "no-picture")
+
+
+def test_a_converted_picture_that_a_browser_has_is_not_converted_again(tmp_path: Path, tiny_model: Path) -> None:
+    pictures.solid(tmp_path / "album" / "a.tiff", pictures.RED)
+    gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
+    with serving(settings_for(gallery, tiny_model)) as client:
+        address = f"/images/{id_of(client, 'a')}"
+        converted = client.get(address)
+        kept = {"If-None-Match": converted.headers["etag"]}
+        assert converted.headers["content-type"] == "image/webp"
+        assert client.get(address, headers=kept).status_code == 304
+        assert client.get(f"{address}?download=true", headers=kept).status_code == 200
 
 
 def test_the_same_upload_twice_is_one_picture(client: TestClient) -> None:
@@ -554,9 +592,9 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
         return made[0]
 
     async def left() -> bool:
-        store = SimpleNamespace(record=lambda identity: SimpleNamespace(time=None))
-        service = SimpleNamespace(in_thread=asyncio.to_thread, gallery=SimpleNamespace(store=store))
-        request = asyncio.create_task(routes._original(service, "0" * 32))
+        opening = Slots(1, most=2, seconds=5)
+        service = SimpleNamespace(gallery=SimpleNamespace(store=None), opening=opening)
+        request = asyncio.create_task(routes._original(service, "client", SimpleNamespace(id="0" * 32)))
         await asyncio.to_thread(started.wait)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -564,7 +602,7 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
         go_on.set()
         while not (made and made[0]._stream.closed):
             await asyncio.sleep(0.01)
-        return made[0]._stream.closed
+        return made[0]._stream.closed and opening.inside == 0
 
     monkeypatch.setattr(routes, "open_original", slow)
     assert asyncio.run(asyncio.wait_for(left(), 60))

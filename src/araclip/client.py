@@ -10,13 +10,14 @@ import base64
 import http.client
 import json
 import os
+import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from shutil import copyfileobj
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,6 +26,7 @@ from araclip.errors import InputError, ServerError
 from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
 
 PAGE = 200  # entries in one request of a list
+PIECE = 1 << 20  # bytes read from a response at once
 Answer = TypeVar("Answer")
 
 
@@ -51,8 +53,16 @@ class FiltersLike(Protocol):
     def collapse(self) -> bool:
         """True if a search returns only the best picture of each group of near-duplicates."""
 
+    @property
+    def folder_name(self) -> str | Sequence[str] | None:
+        """The name of a folder at any depth, or several."""
+
+    @property
+    def below(self) -> object:
+        """A folder as the gallery knows it."""
+
     def texts(self) -> list[str]:
-        """Return the filters as texts KEY=VALUE."""
+        """Return the filters as texts KEY=VALUE, without `folder_name` and `below`."""
 
 
 Where = FiltersLike | str | Sequence[str] | None
@@ -64,7 +74,12 @@ def where_texts(where: Where) -> list[str]:
         return [where] if where else []
     if not isinstance(where, Sequence) and not hasattr(where, "texts"):
         raise InputError(f"where takes Filters, a text or a list of texts, got {type(where).__name__}.")
-    return list(where) if isinstance(where, Sequence) else where.texts()
+    if isinstance(where, Sequence):
+        return list(where)
+    names = [where.folder_name] if isinstance(where.folder_name, str) else list(where.folder_name or ())
+    if where.below is not None or len(names) > 1:
+        raise InputError("a server takes one folder, by its name: Filters(folder_name=…), not below or several names.")
+    return [*where.texts(), *(f"folder={name}" for name in names)]
 
 
 class Client:
@@ -82,9 +97,17 @@ class Client:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"{address} is not the address of a server. Pass one such as http://127.0.0.1:8000.")
+        try:
+            _ = parts.port
+        except ValueError as error:
+            raise InputError(f"{address} has no valid port ({error}). Pass one from 1 to 65535.") from None
         self.address = address.rstrip("/")
         self._parts, self._timeout = parts, timeout
         token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
+        if token and not re.fullmatch(r"[!-~]+", token):
+            raise InputError(
+                "the token has a space, a line break or a letter that is not ASCII. Pass it as it was made."
+            )
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
@@ -195,7 +218,7 @@ class Client:
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(shown)}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
-        body = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        body = head.encode("utf-8", "replace") + data + f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         return _read(Added, self._answer(self._request("POST", "/images", body, kind)))
 
@@ -220,9 +243,9 @@ class Client:
 
         The kind "indexing" tells the progress of indexing, "generation" that the content of the gallery has changed.
         """
-        with self._streamed("/events") as response:
+        with closing(self._streamed("/events", iter)) as lines:
             kind = ""
-            for line in response:
+            for line in lines:
                 name, _, value = line.decode("utf-8").rstrip("\n").partition(": ")
                 if name == "event":
                     kind = value
@@ -267,8 +290,11 @@ class Client:
         prepared = self._json("POST", "/archives", {"ids": list(ids)})
 
         def fill(temporary: Path) -> None:
-            with self._streamed(f"/{prepared['address']}") as response, temporary.open("wb") as file:
-                copyfileobj(response, file)
+            pieces = self._streamed(
+                f"/{prepared['address']}", lambda response: iter(partial(response.read, PIECE), b"")
+            )
+            with closing(pieces), temporary.open("wb") as file:
+                file.writelines(pieces)
 
         atomic.write(Path(path), fill)
         return Path(path)
@@ -302,16 +328,17 @@ class Client:
 
     # ------------------------------------------------------------------ requests
 
-    @contextmanager
-    def _streamed(self, path: str) -> Iterator[http.client.HTTPResponse]:
-        """Send a GET request whose response is read piece by piece, over a connection of its own."""
+    def _streamed(
+        self, path: str, read: Callable[[http.client.HTTPResponse], Iterable[bytes]]
+    ) -> Generator[bytes, None, None]:
+        """Send a GET request over a connection of its own, and yield what `read` yields from the response."""
         connection = self._connect()
         try:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
             response = connection.getresponse()
             if response.status != 200:
                 raise _error(response.status, response.read(), response.headers.get("Retry-After"))
-            yield response
+            yield from read(response)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable(error) from error
         finally:

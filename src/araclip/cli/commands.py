@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli.console import app, err, explained, out, print_stopped, say, warnings_said
+from araclip.cli.console import PipeClosed, app, err, explained, out, print_stopped, say, warnings_said
 from araclip.cli.stopping import exit_code
 from araclip.core.messages import in_arabic, message
 from araclip.errors import AraCLIPError, InputError
@@ -66,6 +66,9 @@ def _choose(ctx: typer.Context) -> None:
 
 def run() -> None:
     """Run the command that the arguments name; an expected error becomes one line on stderr and exit code 2."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: a file of ours would get its number
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # escapes Arabic that a legacy code page cannot write
             stream.reconfigure(errors="backslashreplace")
@@ -75,7 +78,7 @@ def run() -> None:
                 app()
         finally:
             sys.stdout.flush()  # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
-    except BrokenPipeError:  # the reader has closed the pipe, as in `araclip search … | head`
+    except (BrokenPipeError, PipeClosed):  # the reader has closed the pipe, as in `araclip search … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # further output goes nowhere
         raise SystemExit(0) from None
     except KeyboardInterrupt:

@@ -81,6 +81,8 @@ class _Commands(TyperGroup):
         try:
             with _errors_shown():
                 return super().invoke(ctx)
+        except BrokenPipeError:
+            raise PipeClosed from None
         except KeyboardInterrupt:  # typer would print no line, and use one exit code for all signals
             print_stopped("")
             raise typer.Exit(exit_code()) from None
@@ -104,7 +106,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+class PipeClosed(Exception):
+    """The reader of the output is gone; typer ends with code 1 for a BrokenPipeError."""
+
+
+class _Plain(Console):
+    """A console that leaves texts as they are: rich would replace the :cat: in a path by an emoji."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        raise PipeClosed
+
+
+out, err = _Plain(), _Plain(stderr=True)
 
 
 @contextmanager

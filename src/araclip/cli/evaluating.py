@@ -88,6 +88,7 @@ def classify(
         refuse_idle(of_sets, "without --dataset")
         if as_json and as_csv:
             raise InputError("--json and --csv exclude each other. Choose one.")
+        refuse_idle({"-k": as_csv and k != MOST}, "with --csv, which has a column a label")
         form = "json" if as_json else "csv" if as_csv else "table"
         _classify(pictures or [], labels, prompts, k, model, other, form)
 

@@ -15,7 +15,7 @@ from araclip.cli.options import (
     JsonOption,
     ModelOption,
     completer,
-    gallery_location,
+    existing_gallery,
     hidden_pictures,
     opened,
 )
@@ -72,7 +72,7 @@ def repair(gallery: GalleryOption = None, as_json: JsonOption = False, model: Mo
     """Fix the repairable faults of `araclip verify`; recover the readable rows of a damaged catalogue."""
     from araclip.gallery.open import repair_gallery
 
-    location = gallery_location(gallery)
+    location = existing_gallery(gallery)
     with stoppable("Run `araclip repair` again to resume."), progress("Encoding again") as show:
         actions = repair_gallery(location, model=model, progress=show)
     if as_json:
@@ -190,7 +190,7 @@ def backup(
     from araclip.gallery.open import backup_gallery
 
     with stoppable("An earlier backup is unchanged; run the same command again."):
-        count = backup_gallery(gallery_location(gallery), folder)
+        count = backup_gallery(existing_gallery(gallery), folder)
     if as_json:
         print_json({"folder": str(folder), "pictures": count})
         return
@@ -212,7 +212,7 @@ def restore(
     from araclip.gallery.maintenance.backup import replaced_by
     from araclip.gallery.open import restore_gallery
 
-    target = location_of(gallery_location(gallery))
+    target = location_of(existing_gallery(gallery))
     replaced = replaced_by(backup, target) if isinstance(target, Path) else None
     if replaced is not None:
         say(f"{target} holds {replaced}.")
@@ -259,9 +259,8 @@ def doctor(gallery: GalleryOption = None, as_json: JsonOption = False) -> None:
     No path, query or name of a picture is printed. Exit code 1 if something is broken.
     """
     from araclip.doctor import block, examine
-    from araclip.gallery.locations import location_of
 
-    findings = examine(location_of(gallery) if gallery is not None else None)
+    findings = examine(existing_gallery(gallery) if gallery is not None else None)
     if as_json:
         print_json({"findings": [asdict(finding) for finding in findings]})
     else:

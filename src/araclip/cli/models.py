@@ -39,6 +39,7 @@ def models(
     if remove is not None:
         _remove(remove, yes, as_json)
         return
+    refuse_idle({"--yes": yes}, "without --remove")
     from araclip.models.library import model_rows
 
     rows = model_rows()

@@ -106,6 +106,17 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
     return locations.gallery_of(pictures) if pictures else locations.gallery_here(Path.cwd())
 
 
+def existing_gallery(gallery: str | None) -> "Location":
+    """Like `gallery_location`; if a folder of pictures that has a gallery is named, return its gallery's location."""
+    from araclip.gallery.catalog.schema import is_gallery
+    from araclip.gallery.locations import gallery_of
+
+    location = gallery_location(gallery)
+    if isinstance(location, Path) and not is_gallery(location) and is_gallery(own := gallery_of(location)):
+        return own
+    return location
+
+
 def remember(location: "Location") -> None:
     """Make this gallery the default for searches, if it is in the default place; if that fails, only say so."""
     from araclip.gallery import locations
@@ -127,13 +138,9 @@ def opened(
         checked: False to open a gallery with damaged rows, for `verify` or `repair`.
         encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
-    from araclip.gallery.catalog.schema import is_gallery
-    from araclip.gallery.locations import gallery_of
     from araclip.gallery.open import encoder_of, open_gallery
 
-    location = gallery_location(gallery)
-    if isinstance(location, Path) and not is_gallery(location) and is_gallery(own := gallery_of(location)):
-        location = own  # a folder of pictures was named: its gallery is meant
+    location = existing_gallery(gallery)
     encoder = encoder_of(location, model, encodes=encodes)
     with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
         yield opened_gallery

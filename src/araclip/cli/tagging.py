@@ -64,7 +64,7 @@ def tag(
     if undo:
         idle = {
             "--labels": labels, "--write": write, "--at": at is not None, "--short-names": short_names,
-            "--gallery": gallery,
+            "--gallery": gallery, "--language": language != "both", "--model": model != DEFAULT_MODEL,
         }  # fmt: skip
         refuse_idle(idle, "with --undo")
         with stoppable("The same command continues there."):

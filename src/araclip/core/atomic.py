@@ -48,7 +48,8 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # of a long name only the beginning, because the temporary name must not be longer than a name may be
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     step("open")
     temporary.touch(exist_ok=False)  # The default permissions; a file of mkstemp would be unreadable for other users.
     try:

@@ -42,7 +42,7 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
-    drawn = Progress(*columns, console=console or Console(stderr=True))
+    drawn = Progress(*columns, console=console or Console(stderr=True, emoji=False))
     tasks: dict[str, TaskID] = {}
 
     def show(title: str, done: float, total: int) -> None:

@@ -300,7 +300,7 @@ class Place:
     longitude: float
     pictures: int
     cover: str | None = field(metadata=_said("The id of the newest."))
-    box: tuple[float, float, float, float] = field(metadata=_said("South, west, north, east; for `where=box=…`."))
+    box: tuple[float, float, float, float] = field(metadata=_said("South, west, north, east."))
     name: str | None = field(
         default=None, metadata=_said("Town, region and country, in Arabic · in English; null far from any.")
     )

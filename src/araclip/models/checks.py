@@ -19,6 +19,7 @@ import numpy as np
 
 from araclip.core import atomic
 from araclip.core.installed_models import bundled
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO
@@ -50,7 +51,7 @@ def checked_models() -> Path:
     """Return the folder that records passed checks: $ARACLIP_CHECKED_MODELS, or one in the user's cache directory."""
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
-        return Path(named).expanduser().absolute()
+        return user_path(named).absolute()
     import platformdirs  # imported only here, so that a bundled model can be loaded without it
 
     return platformdirs.user_cache_path("araclip") / "checked-models"

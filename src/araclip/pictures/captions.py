@@ -1,8 +1,7 @@
 """Read captions: titles, descriptions and keywords embedded in a picture (EXIF, IPTC, XMP, PNG), or in a file beside it
-(.txt, .json). They come from strangers, so their size is bounded, and XML is searched as plain text, not parsed.
+(.txt, .json). They come from strangers, so their size is bounded.
 """
 
-import html
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -10,15 +9,13 @@ from typing import Any
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 
 from araclip.core import bounded_json
-from araclip.pictures.metadata import CAPTIONS
+from araclip.pictures.metadata import embedded_properties, xmp_captions
 
 MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
-_XMP_BYTES = 200_000
 _IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
 _XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
 _CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
-_ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,4000})</rdf:li>")
 _KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
     "people", "name",
@@ -71,14 +68,7 @@ def _iptc(image: Image.Image) -> Iterator[str]:
 
 
 def _xmp(image: Image.Image) -> Iterator[str]:
-    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    text = raw[:_XMP_BYTES] if isinstance(raw, str) else bytes(raw[:_XMP_BYTES]).decode("utf-8", "replace")
-    for name in CAPTIONS:
-        start = text.find(f"<{name}")
-        end = text.find(f"</{name}>", start)
-        if 0 <= start < end:
-            inside = text[start : min(end, start + 20_000)]
-            yield from (html.unescape(item) for item in _ITEM.findall(inside)[:200])
+    yield from xmp_captions(embedded_properties(image.info))
 
 
 def _png(image: Image.Image) -> Iterator[str]:

@@ -111,8 +111,7 @@ def _parts(value: object) -> tuple[object, ...]:
 
 
 def _xmp(image: Image.Image) -> PhotoMetadata:
-    raw = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    return xmp_metadata(embedded_properties(raw)) if isinstance(raw, bytes | str) and raw else NOTHING_KNOWN
+    return xmp_metadata(embedded_properties(image.info))
 
 
 def _iptc(image: Image.Image) -> PhotoMetadata:

@@ -88,7 +88,7 @@ def check_header(image: Image.Image, name: str) -> int:
     needed = _tiff_buffers(image, stream) if image.format == "TIFF" else 0
     if image.format not in JPEGS and image.info.get("compression") not in ("jpeg", "tiff_jpeg"):
         return needed
-    passes = count(stream, b"\xff\xda")
+    passes = scans(stream) if image.format in JPEGS else count(stream, b"\xff\xda")
     if passes * pixels > MAX_SCANNED:
         raise ImageTooLarge(
             message("picture passes", name=name, megapixels=pixels / 1e6, passes=passes, most=MAX_SCANNED // pixels)
@@ -166,6 +166,32 @@ def _tile(tags: Any) -> int:
 def _numbers(value: object) -> list[int]:
     members = value if isinstance(value, tuple) else (value,)
     return [member for member in members if isinstance(member, int)] or [1]
+
+
+def scans(stream: IO[bytes]) -> int:
+    """Count the scans of a JPEG up to its end; what follows, such as the video of a motion photo, does not count.
+
+    The stream's position is restored.
+    """
+    start, total, at, offset, chunk = stream.tell(), 0, 2, 0, b""
+    while True:
+        if not offset <= at <= offset + len(chunk) - 4:  # a marker of two bytes, and a length of two
+            stream.seek(at)
+            offset, chunk = at, stream.read(_CHUNK)
+            if len(chunk) < 4:
+                break
+        marker = _IN_SCAN.search(chunk, at - offset)
+        if marker is None or marker.end() + 2 > len(chunk):
+            at = offset + (len(chunk) - 1 if marker is None else marker.start())
+            chunk = b""
+        elif marker[0][1] == _END:
+            break
+        else:
+            total += marker[0][1] == _SCAN
+            length = chunk[marker.end() : marker.end() + 2]
+            at = offset + marker.end() + max(2, int.from_bytes(length, "big"))
+    stream.seek(start)
+    return total
 
 
 def count(stream: IO[bytes], pattern: bytes) -> int:
@@ -259,8 +285,9 @@ MAX_NUMBERS = 1_000_000  # most numbers in a TIFF's directories; a strip for eac
 NUMBER_BYTES = 40  # bytes that a number takes in a Python list
 INFLATED = 1_100_000  # most bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
 
-_HEAD, _SCAN = 1 << 18, 0xDA
+_HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # the same, or the end of the picture
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")

@@ -194,11 +194,12 @@ def xmp_properties(data: bytes, name: str) -> Properties:
     return reader.found
 
 
-def embedded_properties(data: bytes | str) -> Properties:
-    """Read the properties of an XMP packet embedded in a picture; empty if it cannot be read."""
+def embedded_properties(info: Mapping[Any, Any]) -> Properties:
+    """Read the properties of the XMP packet in a picture's `info` (Pillow's); empty if none is there or readable."""
+    data = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     try:
-        return xmp_properties(raw, "embedded XMP")
+        return xmp_properties(raw, "embedded XMP") if raw and isinstance(raw, bytes) else {}
     except InputError:
         return {}
 

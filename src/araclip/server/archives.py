@@ -10,9 +10,10 @@ import threading
 import time
 import unicodedata
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 from zipfile import ZipFile, ZipInfo
 from zlib import crc32
 
@@ -33,7 +34,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECA
 
 T = TypeVar("T")
 InThread = Callable[[Callable[[], T]], Awaitable[T]]
-Opener = Callable[[PictureRecord], Original | None]
+Opener = Callable[[str], tuple[PictureRecord, Original] | None]
 
 
 class Archives:
@@ -47,7 +48,7 @@ class Archives:
     def __init__(self, *, most_bytes: int, now: Callable[[], float] = time.monotonic) -> None:
         self._most_bytes = most_bytes
         self._now = now
-        self._prepared: OrderedDict[str, tuple[float, tuple[PictureRecord, ...]]] = OrderedDict()
+        self._prepared: OrderedDict[str, tuple[float, dict[str, str]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
@@ -62,47 +63,46 @@ class Archives:
             raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
         key = secrets.token_urlsafe(16)
         with self._lock:
-            self._prepared[key] = self._now() + SECONDS, tuple(records)
-            while len(self._prepared) > KEPT:
+            self._prepared[key] = self._now() + SECONDS, {record.id: record.copies[0].name for record in records}
+            while len(self._prepared) > KEPT or next(iter(self._prepared.values()))[0] < self._now():
                 self._prepared.popitem(last=False)
         return key, size
 
-    def pictures(self, key: str) -> tuple[PictureRecord, ...]:
-        """Return the pictures of the archive with this key; raise a Problem if no such archive is kept any more."""
+    def pictures(self, key: str) -> dict[str, str]:
+        """Return ids and names of the pictures of an archive; raise a Problem if no such archive is kept any more."""
         with self._lock:
-            until, records = self._prepared.get(key, (0.0, ()))
+            until, names = self._prepared.get(key, (0.0, dict[str, str]()))
         if self._now() > until:
             raise Problem("no-archive")
-        return records
+        return names
 
 
 async def zipped(
-    records: Sequence[PictureRecord], opened: Opener, in_thread: InThread[bytes], opening: InThread[Original | None],
-    most_bytes: int,
-) -> AsyncIterator[bytes]:  # fmt: skip
+    pictures: Mapping[str, str], opened: Opener, in_thread: InThread[bytes], opening: InThread[Any], most_bytes: int
+) -> AsyncIterator[bytes]:
     """Yield the bytes of a ZIP archive. Pictures left out (gone, changed, too much) are named in a text file.
 
     Args:
-        opened: opens the original of a picture; returns None if no file holds the picture any more.
+        pictures: the pictures' ids and names.
+        opened: opens the original of the picture with an id; returns None if no file holds the picture any more.
         in_thread: runs a function that reads a piece of a file, in a thread.
         opening: runs a function that opens and hashes a file, in another thread.
         most_bytes: most bytes of the archive.
     """
     names, missing, videos, sent = Names(), list[str](), set[str](), Sent()
     archive = ZipFile(sent, "w")  # type: ignore[call-overload]
-    for record in records:
-        original = await opening(lambda record=record: opened(record))  # type: ignore[misc]
-        if original is None or sent.tell() + original.size > most_bytes:
-            if original:
-                original.close()
-            missing.append(record.copies[0].name)
+    for identity, known_as in pictures.items():
+        found = await opening(partial(opened, identity))
+        if found is None:
+            missing.append(known_as)
             continue
+        record, original = found
         with original:
             # the video is in the archive already, because of another of its scenes
             if original.time is not None and original.path in videos:
                 continue
-            if await opening(lambda original=original: _summed(original)) is None:  # type: ignore[misc]
-                missing.append(record.copies[0].name)
+            if sent.tell() + original.size > most_bytes or await opening(partial(_summed, original)) is None:
+                missing.append(known_as)
                 continue
             videos.add(original.path)
             name, date = names.free(shown(original.name)), record.captured_at or record.added or ""

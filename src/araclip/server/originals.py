@@ -113,7 +113,7 @@ class Original:
             return self.read(0, self.size)
         if _state(self._stream) != self._state:
             raise Aborted
-        return still(self._stream, self.path, self.time, STILL_SIDE)
+        return still(self._stream, self.name, self.time, STILL_SIDE)  # an error shows the name to clients
 
     async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` to `stop` in pieces; `reading` runs a function in a thread."""

@@ -177,11 +177,19 @@ class ServedGallery:
         store, turn = self._reader.writer(PATIENCE_S)
         Intake(store, self.model, turn).ingest([loaded], refused, metadata=[metadata])
 
-    def forget(self, picture: PictureRecord) -> None:
-        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay."""
+    def forget(self, picture: PictureRecord) -> list[str]:
+        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
+
+        Returns:
+            The ids of the removed pictures.
+        """
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
-            store.remove_files([path for copy in picture.copies for path in stored_of(store, copy.file)])
+            paths = [path for copy in picture.copies for path in stored_of(store, copy.file)]
+            contents = {content for path in paths if (content := store.content_of(path)) is not None}
+            removed = [record.id for record in store.records(list(contents)).values()]
+            store.remove_files(paths)
+        return removed
 
     def hide(self, contents: list[int], hidden: bool) -> int:
         """Hide pictures, or show them again; returns how many have changed."""

@@ -31,7 +31,7 @@ from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.events import Events
 from araclip.server.http.errors import Problem
-from araclip.server.http.gates import Gate
+from araclip.server.http.gates import Gate, Slots
 from araclip.server.http.tokens import Keys
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.metrics import Metrics
@@ -68,6 +68,8 @@ class Service:
         self.embeddings = Gate(settings.max_searches)
         self.started = int(time.time())
         self.sending = Gate(MAX_SENT)
+        # as many originals as searches are opened and hashed at a time, in other threads
+        self.opening = Slots(settings.search_threads, most=MAX_SENT, seconds=settings.wait_seconds)
         self.ready = False
         self.indexing: Indexing | None = None
         self._threads = ThreadPoolExecutor(settings.search_threads, "search")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger("araclip.server")
 
-VERSION = 2  # increase it when thumbnails change; stored thumbnails are then dropped
+VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
 IN_MEMORY_PAGES = 2_000  # pages of 4 kB that the cache may have in memory, if its file cannot be used

@@ -44,7 +44,7 @@ class Represented:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        head = scope["method"] == "HEAD"
+        head, asked = scope["method"] == "HEAD", scope
         if head:
             scope = {**scope, "method": "GET", HEAD_ONLY: True}
         packs = accepts_gzip(Headers(scope=scope))
@@ -67,6 +67,7 @@ class Represented:
             await send(message)
 
         await self._app(scope, receive, represented)
+        asked["route"] = scope.get("route")  # for the metrics
 
 
 def _packed(start: Message, message: Message) -> Message:

@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import PureWindowsPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from starlette.types import Receive, Scope, Send
 
 from araclip.core.display import shown, shown_lines, undirected
-from araclip.gallery.catalog.records import STORED_PREFIX, Copy, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, Copy, PictureRecord, identity_of
+from araclip.gallery.ingest.intake import STORED_SIDE
 from araclip.gallery.results import Added
 from araclip.pictures.image_transform import transform_of
 from araclip.server.http.errors import Problem
@@ -35,7 +35,6 @@ from araclip.server.schemas import Details, Identity, PictureText, SameFile
 from araclip.server.service import Service
 from araclip.server.thumbnails import VERSION
 
-T = TypeVar("T")
 router = APIRouter(route_class=GuardedRoute, tags=["pictures"])
 # Browsers may keep the answer for ever, because an id is a hash of the content.
 IMMUTABLE = "private, max-age=31536000, immutable"
@@ -66,9 +65,12 @@ async def thumbnail(
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     side = int(size)
+    record = await service.in_thread(lambda: record_of(service, identity))  # a removed picture is not shown any more
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
-        small = await while_connected(request, _create_thumbnail(service, client, identity, side))
+        small, final = await while_connected(request, _create_thumbnail(service, client, record, side))
+        if not final:
+            headers |= {"ETag": f'"{identity}-stored-{size}-{VERSION}"', "Cache-Control": UNTIL_INDEXED}
     return Response(small, headers=headers, media_type="image/webp")
 
 
@@ -91,11 +93,18 @@ async def thumbnail_of_upload(
     return Response(small, headers=ISOLATED, media_type="image/webp")
 
 
-async def _create_thumbnail(service: Service, client: str, identity: str, side: int) -> bytes:
-    with await _original(service, identity) as original:
-        small, placeholder = await _converted(service, client, identity, original, side)
-    await service.in_thread(lambda: service.thumbnails.put(identity, side, small, placeholder))
-    return small
+async def _create_thumbnail(service: Service, client: str, picture: PictureRecord, side: int) -> tuple[bytes, bool]:
+    """Return a thumbnail, and whether it is final: a stored JPEG gives a coarser one than the picture's file later."""
+    with await _original(service, client, picture) as original:
+        small, placeholder = await _converted(service, client, picture.id, original, side)
+        final = side <= STORED_SIDE or not original.path.startswith(STORED_PREFIX)
+
+    def keep() -> None:
+        if final and service.gallery.store.record(picture.id):  # it may have been removed meanwhile
+            service.thumbnails.put(picture.id, side, small, placeholder)
+
+    await service.in_thread(keep)
+    return small, final
 
 
 async def _converted(
@@ -104,7 +113,7 @@ async def _converted(
     """Return a WebP of at most `side` pixels a side, and its placeholder (a tiny preview)."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
-            lambda: _thread_for(service, original.time)(original.picture), side, client
+            lambda: asyncio.to_thread(original.picture), side, client
         )
     except Aborted:  # the file has changed
         raise Problem("no-picture", id=identity) from None
@@ -133,12 +142,15 @@ async def image(
     Formats that browsers do not show (TIFF, HEIC, JPEG XL, JPEG 2000, RAW) are converted to WebP of at most 4,096
     pixels a side, unless `download` asks for the file.
     """
-    etag = f'"{identity}"'
+    etag, converted_etag = f'"{identity}"', f'"{identity}-{SHOWN_SIDE}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
+    if not download and is_known(request, converted_etag):
+        return Response(status_code=304, headers=headers | {"ETag": converted_etag})
+    picture = await service.in_thread(lambda: record_of(service, identity))
     with contextlib.ExitStack() as stack:
-        original = stack.enter_context(await _original(service, identity))
+        original = stack.enter_context(await _original(service, client, picture))
         # The stored JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.
         if original.path.startswith(STORED_PREFIX):
             etag = f'"{identity}-stored"'
@@ -147,7 +159,7 @@ async def image(
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
             converted = await while_connected(request, _converted(service, client, identity, original, SHOWN_SIDE))
-            headers |= {"ETag": f'"{identity}-{SHOWN_SIDE}-{VERSION}"', "Content-Disposition": "inline"}
+            headers |= {"ETag": converted_etag, "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
         part = range_of(request, original.size, etag)
         stack.pop_all()  # closed by the response
@@ -157,12 +169,11 @@ async def image(
     return OriginalResponse(service, client, original, part, headers)
 
 
-async def _original(service: Service, identity: str) -> Original:
-    async def opened() -> Original | None:
-        picture = await service.in_thread(lambda: record_of(service, identity))
-        return await _thread_for(service, picture.time)(lambda: open_original(service.gallery.store, picture))
-
-    opening = asyncio.ensure_future(opened())
+async def _original(service: Service, client: str, picture: PictureRecord) -> Original:
+    """Open and hash the original in a thread that serves no searches; only so many are opened at a time."""
+    await service.opening.acquire(client)
+    opening = asyncio.ensure_future(asyncio.to_thread(open_original, service.gallery.store, picture))
+    opening.add_done_callback(lambda _: service.opening.release(client))
     try:
         original = await asyncio.shield(opening)
     # The client has left, but a thread still opens the file: close the file when it is open.
@@ -170,13 +181,8 @@ async def _original(service: Service, identity: str) -> Original:
         opening.add_done_callback(_close_unused)
         raise
     if original is None:
-        raise Problem("no-picture", id=identity)
+        raise Problem("no-picture", id=picture.id)
     return original
-
-
-def _thread_for(service: Service, time: float | None) -> Callable[[Callable[[], T]], Awaitable[T]]:
-    """Return a function that runs work in a thread; videos get other threads, so that searches need not wait."""
-    return service.in_thread if time is None else asyncio.to_thread
 
 
 def _close_unused(opening: asyncio.Future[Original | None]) -> None:
@@ -262,7 +268,7 @@ async def upload(
     await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     service.refresher.wake()
     identity = identity_of(loaded.digest)
-    response.headers["Location"] = f"/images/{identity}"
+    response.headers["Location"] = f"images/{identity}"  # relative, as the server may lie below a path
     facts = loaded.decoded.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
 
@@ -274,8 +280,8 @@ async def delete(service: ServiceOf, identity: Identity) -> None:
         raise Problem("uploads-off")
 
     def remove() -> None:
-        service.gallery.forget(record_of(service, identity))
-        service.thumbnails.forget(identity)
+        for removed in service.gallery.forget(record_of(service, identity)):
+            service.thumbnails.forget(removed)
 
     await service.in_writer(remove)
     service.refresher.wake()

@@ -284,7 +284,7 @@ def _results(
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
     filters = replace(read.filtered(page.filters), collapse=False)
-    passing = snapshot.pictures if filters == Filters() else len(service.gallery.timeline(filters))
+    passing = len(service.gallery.timeline(filters))
     return results, more, passing, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
 
 

@@ -13,7 +13,7 @@ from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.archives import MAX_PICTURES, zipped
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.originals import open_original
+from araclip.server.originals import Original, open_original
 from araclip.server.routes.dependencies import READ, WRITE, ClientOf, GuardedRoute, ServiceOf, problems, record_of
 from araclip.server.schemas import Identity
 from araclip.server.service import Service
@@ -79,11 +79,14 @@ async def archive(
     service: ServiceOf, request: Request, client: ClientOf, key: Annotated[str, Path(max_length=64)]
 ) -> GatedStream:
     """Download a prepared archive. The files are not changed or compressed, and are read while the archive is sent."""
-    records = service.archives.pictures(key)
-    stream = zipped(
-        records, lambda record: open_original(service.gallery.store, record), service.in_thread,
-        asyncio.to_thread, service.settings.max_archive,
-    )  # fmt: skip
+
+    def opened(identity: str) -> tuple[PictureRecord, Original] | None:
+        record = service.gallery.store.record(identity)
+        original = record and open_original(service.gallery.store, record)
+        return (record, original) if record and original else None
+
+    chosen = service.archives.pictures(key)
+    stream = zipped(chosen, opened, service.in_thread, asyncio.to_thread, service.settings.max_archive)
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(ARCHIVE_NAME, safe='')}",

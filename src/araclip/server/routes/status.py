@@ -83,14 +83,12 @@ async def session(service: ServiceOf, request: Request, response: Response, body
     return Session(scopes=sorted(scopes), expires_in=keys.session_seconds)
 
 
-@router.head("/healthz", include_in_schema=False)  # monitoring programs send HEAD requests, too
 @router.get("/healthz")
 async def health() -> Health:
     """Answer that the server is alive."""
     return Health(status="ok")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problems(503))
 async def readiness(service: ServiceOf) -> Health:
     """Answer that searches work: the server has started, is not stopping, and can read the gallery."""

@@ -36,7 +36,7 @@ async function page(request) {
   const shell = await caches.open(SHELL);
   try {
     const answer = await fetch(request);
-    if (answer.ok) await renew(shell, answer.clone());
+    if (answer.ok) await renew(shell, answer.clone()).catch(() => {}); // a full disk keeps nobody from the page
     return answer;
   } catch (error) {
     return (await shell.match(base)) ?? Promise.reject(error);
@@ -46,8 +46,8 @@ async function page(request) {
 /** Store the page, and drop the assets of another version. */
 async function renew(shell, answer) {
   const [version] = /assets\/[0-9a-f]{12}\//.exec(await answer.clone().text()) ?? [];
-  for (const old of await shell.keys()) if (!old.url.includes(version)) await shell.delete(old);
   await shell.put(base, answer);
+  for (const old of await shell.keys()) if (!old.url.includes(version) && new URL(old.url).pathname !== base) await shell.delete(old);
 }
 
 /** A script, style or icon: its address holds its version, so what is kept is right. */
@@ -56,6 +56,6 @@ async function asset(request) {
   const kept = await shell.match(request);
   if (kept) return kept;
   const answer = await fetch(request);
-  if (answer.ok) await shell.put(request, answer.clone());
+  if (answer.ok) await shell.put(request, answer.clone()).catch(() => {});
   return answer;
 }

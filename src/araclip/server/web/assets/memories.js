@@ -16,11 +16,12 @@ export async function show(root, state, go) {
   const key = `${day} ${document.documentElement.lang}`;
   if (shown === key) return;
   shown = key;
-  const { results } = await api.pictures([`month=${today.getMonth() + 1}`, `day=${today.getDate()}`], 0, MOST).catch(() => ({ results: [] }));
+  const where = [`month=${today.getMonth() + 1}`, `day=${today.getDate()}`, `captured=..${today.getFullYear() - 1}`];
+  const { results } = await api.pictures(where, 0, MOST).catch(() => ({ results: [] }));
   const years = new Map();
   for (const item of results) {
     const year = Number(item.captured_at.slice(0, 4));
-    if (year < today.getFullYear()) years.set(year, [...(years.get(year) ?? []), item]);
+    years.set(year, [...(years.get(year) ?? []), item]);
   }
   root.replaceChildren(...(years.size ? [el('h2', {}, t('onThisDay')), el('ul', { role: 'list' }, [...years].map(([year, items]) => el('li', {}, card(year, items))))] : []));
 

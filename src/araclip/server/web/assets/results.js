@@ -66,11 +66,13 @@ export class Results {
 
   /** Show the near-duplicates of these pictures beside them, and those of no others. Throws a Problem. */
   async unfold(ids) {
+    this.unfolded = ids;
     this.items = this.items.filter(({ of }) => !of || ids.includes(of));
     for (const id of ids) {
       const shown = this.items.find((item) => item.id === id && !item.of);
       if (!shown?.near || this.items.some(({ of }) => of === id)) continue;
       const { results } = await copiesOf(id, this.state);
+      if (this.unfolded !== ids) return; // others were asked for meanwhile
       const known = new Set(this.items.map((item) => item.id));
       const copies = results.filter((copy) => !known.has(copy.id)).map((copy) => ({ ...copy, of: id, weak: shown.weak, near: 0 }));
       this.items.splice(this.items.indexOf(shown) + 1, 0, ...copies);

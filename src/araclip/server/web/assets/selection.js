@@ -10,7 +10,7 @@ const ARROWS = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'Home', 'End'
 export class Selection {
   /** `changed` is called when `items`, the chosen pictures, change; with true if there are MOST, or a range was cut to MOST. */
   constructor(changed) {
-    Object.assign(this, { changed, items: new Map(), views: [], anchor: -1, before: null });
+    Object.assign(this, { changed, items: new Map(), views: [], anchor: -1, before: null, turn: 0 });
     document.addEventListener('keydown', (event) => this.#everywhere(event));
   }
 
@@ -43,6 +43,7 @@ export class Selection {
     const held = document.getElementById('chosen')?.contains(document.activeElement); // the bar, which goes away, has the focus
     this.items.clear();
     this.anchor = -1;
+    this.turn += 1;
     this.#redraw();
     if (held) this.#seen?.root.querySelector('.open[tabindex="0"]')?.focus({ preventScroll: true });
   }
@@ -76,7 +77,7 @@ export class Selection {
     const at = view.indexOf(id);
     if (this.items.has(id)) this.items.delete(id);
     else if (this.items.size < MOST) this.items.set(id, view.item(at));
-    Object.assign(this, { anchor: at, before: null });
+    Object.assign(this, { anchor: at, before: null, turn: this.turn + 1 });
     this.#redraw(this.items.size >= MOST);
   }
 
@@ -86,7 +87,9 @@ export class Selection {
     this.before ??= new Map(this.items);
     const [first, last] = [Math.min(from, to), Math.max(from, to) + 1];
     const length = Math.min(last - first, MOST);
+    const turn = this.turn += 1;
     const some = await view.range(from <= to ? first : last - length, from <= to ? first + length : last);
+    if (turn !== this.turn) return; // something else was chosen meanwhile
     const items = new Map(this.before);
     for (const item of some) if (items.size < MOST) items.set(item.id, item);
     Object.assign(this, { items, anchor: from });
