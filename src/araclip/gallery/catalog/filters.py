@@ -264,7 +264,7 @@ class Filters:
         return of_file, of_content
 
     def condition(self, *, hidden_exist: bool = True) -> Condition:
-        """Return the SQL condition of all filters that are set, for SQLite; EVERYTHING if none is set.
+        """Return the SQL condition of all filters that are set, for SQLite; EVERYTHING if they leave out no picture.
 
         Args:
             hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.

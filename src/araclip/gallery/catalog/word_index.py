@@ -38,7 +38,7 @@ class WordIndex:
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
 
-        For a text of fewer than PART letters, no id is returned.
+        For a text of fewer than PART letters, or with a space, no id is returned.
         """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
@@ -115,7 +115,7 @@ class WordIndex:
 
 
 def _best(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; of equals the one with more hamzas and dots, which people tend to omit."""
+    """Return the most frequent spelling; of equally frequent ones that with more hamzas and dots, often left out."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -229,7 +229,6 @@ class PostgresCatalog(Store):
         return content
 
     def put_vector(self, table: str, content: int, vector: NDArray[np.floating[Any]]) -> None:
-        """Store a picture's vector in the table of a model."""
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
             (content, sent(vector)),
