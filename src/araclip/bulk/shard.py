@@ -46,7 +46,7 @@ Outcome = ShardReport | tuple[int, str]
 
 
 def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
-    """Return the report of a shard that was finished before; None if its file is missing or damaged."""
+    """Return the report of a shard that was finished before; None if its file is missing, damaged or unreadable now."""
     try:
         found = read_header(out.path_of(task.plan.file_name(task.shard)))
     except (InputError, SourceError, OSError):

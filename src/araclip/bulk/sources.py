@@ -396,7 +396,8 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
 
     Args:
         source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one such
-            file; a pattern with `*`; or a list: a .txt file with a path or URL on each line, relative to the list.
+            file; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are relative
+            to the list.
 
     Raises:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.

@@ -235,7 +235,7 @@ class BaseGallery(ABC):
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
         """Like `update(folders)`, but read only `paths` (absolute) and what lies below them.
 
-        All of `folders` is read if the given paths do not suffice (links, drives that are mounted or unmounted).
+        All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         at = [text_path(path) for path in several(paths, "update_at", "path")]
@@ -553,7 +553,7 @@ class BaseGallery(ABC):
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
     ) -> list[Hit]:
-        """Return the k pictures that look most like `picture`: a path, also as text or `picture:…`, bytes, an array …
+        """Return the k pictures that look most like one picture: a path, `picture:…`, or a picture as for `search`.
 
         If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
         calibrated for texts only. The other arguments and the errors are those of `search`.

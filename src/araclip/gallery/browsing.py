@@ -75,7 +75,7 @@ class Timeline:
         rising = self.dates[::-1]
         first = size - int(np.searchsorted(rising, key, "right"))
         last = size - int(np.searchsorted(rising, key, "left"))
-        same = self.ids[first:last][::-1]  # rising
+        same = self.ids[first:last][::-1]  # ascending
         return first + len(same) - int(np.searchsorted(same, content, "right"))
 
 
@@ -178,7 +178,7 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
-LOOKED_FOR = 50  # to detect an unplugged drive, the files of at most this many pictures are looked for
+LOOKED_FOR = 50  # to detect an unplugged drive, the files of about this many pictures are looked for
 LISTED = 20  # an error message lists at most this many valid values
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the sizes of map cells, in degrees

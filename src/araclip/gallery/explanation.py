@@ -35,7 +35,7 @@ class Explanation:
 
 
 def texts_of_shares(read: QueryPlan) -> list[str]:
-    """List the texts that `word_shares` needs as vectors: each text of the query, whole and without each word."""
+    """List the texts that `word_shares` needs as vectors: each text of the query, whole and with each word left out."""
     whole = (" ".join(words) for _, words in _spoken(read))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 

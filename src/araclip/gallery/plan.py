@@ -243,7 +243,7 @@ def plan(
     ignore: Collection[Part] = (),
     unapplied: Sequence[DerivedFilter] = (),
 ) -> QueryPlan:
-    """Understand a query's text terms.
+    """Plan a query: read its text terms, and note how they were understood.
 
     Args:
         today: the date to which words such as «أمس» ("yesterday") refer.

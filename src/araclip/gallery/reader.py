@@ -271,7 +271,7 @@ class FolderReader(GalleryReader):
 
     @classmethod
     def open(cls, folder: Path, model: Encoder) -> "FolderReader":
-        """Return a reader of the gallery in a folder that any thread can use; each gets a connection of its own."""
+        """Return a reader of the gallery in a folder; any thread can use it, through a connection of its own."""
         pool = CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
 

@@ -53,7 +53,7 @@ class Hit(AtPath):
 
     `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
-    query contains a picture, or the gallery has too few pictures.
+    query contains a picture or a vector or says nothing that pictures show, or the gallery has too few pictures.
     `near` counts the near-duplicates of the picture, if near-duplicates are collapsed; 0 in a gallery on a server.
     `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
     path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.

@@ -88,8 +88,8 @@ class TextQuery:
 class TextMatches:
     """The pictures whose texts match a query: their ids (n,) ascending, with strength and coverage (n,) in 0…1.
 
-    The head of this module defines strength and coverage. `answered`: True if any picture's texts match, even a picture
-    that the filters leave out.
+    The docstring of this module defines strength and coverage. `answered`: True if the texts of any picture match, even
+    of one that the filters leave out.
     """
 
     ids: Ids

@@ -506,7 +506,7 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
         if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # its name and side-car now tell about another picture
+            for changed in {content, before or content}:  # name and side-car now belong to the other picture
                 photos.complete(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:

@@ -323,9 +323,9 @@ def _meta(
 
 
 def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
-    """Remove rows that refer to lost rows, and doubtful rows that can be made again; mend what other rows tell.
+    """Remove rows that refer to lost rows, and doubtful rows that can be made again; return a line for each table.
 
-    Return a line for each table.
+    Stored pictures get lost paths back, because such a path follows from the picture's hash.
     """
     contents, files = tables["contents"], tables["files"]
     by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}

@@ -165,7 +165,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
 
 
 def replaced_name(folder: Path, number: int) -> Path:
-    """Return the path to which a folder's gallery is moved when a backup is restored in its place."""
+    """Return the path, with this number, to which a folder's gallery is moved when a backup takes its place."""
     return folder.with_name(f"{folder.name}.replaced-{number}")
 
 

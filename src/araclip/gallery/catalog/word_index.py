@@ -46,7 +46,7 @@ class WordIndex:
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata in Arabic letters (or else in other letters)."""
+        """Return which of the given pictures have captions or metadata of a few words; see `StoreSearch.described`."""
         sql = "SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})"
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}

@@ -30,7 +30,7 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.text.script import describes
 
 EF_SEARCH = 400  # candidates that a search of the graph keeps
-PART = 3  # the fewest letters of which a part of a word that is looked for may consist
+PART = 3  # letters in a trigram; parts of words with fewer letters are not found
 
 
 class PostgresSearch(StoreSearch):
