@@ -58,8 +58,8 @@ def embed(
         out: a folder or a URL; created if it does not exist.
         model: as for `AraCLIP.load`; araclip-mini by default.
         shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
-        shards: the number of shards, if all are made; by default as many as the folder has, or as the source's size
-            suggests.
+        shards: the number of shards, unless `shard` says it; by default as many as the folder has, or as the source's
+            size suggests.
         jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.

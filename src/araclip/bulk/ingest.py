@@ -230,7 +230,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
         for place, header in zip(shards.places, shards.headers, strict=True)
         for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
-    # The thread reads the next group while the gallery commits the last one.
+    # One thread reads the next group while the gallery commits the last one.
     ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)
     with closing(ahead):
         return gallery.add_embedded((pictures for _, pictures in ahead), progress=progress)

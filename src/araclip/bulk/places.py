@@ -95,7 +95,7 @@ def source_errors(place: str) -> Iterator[None]:
 
 @contextmanager
 def opened(place: str) -> Iterator[IO[bytes]]:
-    """Open a file as a stream, for the length of a `with` block; opening and reading raise `SourceError`."""
+    """Open a file as a stream, for the length of a `with` block; a failure to open or read it is a SourceError."""
     with source_errors(place):
         if is_url(place):
             system, path = filesystem_of(place)
@@ -186,7 +186,7 @@ class ShardFolder:
             atomic.sweep(folder)
 
     def names(self) -> list[str]:
-        """Return the names of the folder's files, sorted; empty if the folder does not exist."""
+        """Return the names of the folder's entries, sorted; empty if the folder does not exist."""
         if self.is_local:
             folder = Path(self.place)
             return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []

@@ -56,7 +56,7 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
 
     Raises:
         ShardMismatch: the folder holds shards of another source or model, or of another number of shards.
-        InputError: too many shards.
+        InputError: there would be more than MAX_SHARDS shards.
     """
     found = {(match[1], match[2], int(match[4])) for name in there if (match := SHARD_NAME.fullmatch(name))}
     mine = (source.fingerprint, model.fingerprint)

@@ -46,7 +46,7 @@ Outcome = ShardReport | tuple[int, str]
 
 
 def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
-    """Return the report of a shard that was finished before; None if its file is missing or damaged."""
+    """Return the report of a shard that was finished before; None if its file is missing, damaged or unreadable now."""
     try:
         found = read_header(out.path_of(task.plan.file_name(task.shard)))
     except (InputError, SourceError, OSError):
@@ -57,7 +57,7 @@ def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
 def embed_shard(
     task: ShardTask, model: Encoder, out: ShardFolder, progress: Progress = lambda done: None
 ) -> ShardReport:
-    """Embed one shard, unless it is finished.
+    """Embed one shard, unless it is finished; return its report.
 
     If two processes embed the same shard at once, both write the same rows, and one of the two files remains.
 

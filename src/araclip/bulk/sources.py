@@ -55,7 +55,7 @@ class Part:
     Attributes:
         kind: PICTURE, TAR or PARQUET.
         place: path or URL of the file.
-        size: its bytes; 0 if not known.
+        size: bytes of the file, or unpacked bytes of the row group; 0 if not known.
         version: what an object store says about the content (ETag, hash); empty on a disk.
         group: for a parquet file, the number of the row group.
         rows: the number of rows in the row group.
@@ -232,7 +232,7 @@ def _check_footer(stream: IO[bytes], place: str) -> None:
 
 AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files that wait in memory to be decoded
 MAX_NAME = 1000  # most characters that are kept of a name inside a file
-MAX_CAPTIONS = 16  # most captions of a sample in a tar; usual are one or two, but a name can be repeated without end
+MAX_CAPTIONS = 16  # most captions of a picture in a tar; usual are one or two, but names can be repeated without end
 
 Refused = Callable[[str, str], None]  # called with a path, and why it is left out
 
@@ -396,7 +396,8 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
 
     Args:
         source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one such
-            file; a pattern with `*`; or a list: a .txt file with a path or URL on each line, relative to the list.
+            file; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are relative
+            to the list.
 
     Raises:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.

@@ -82,8 +82,8 @@ class BaseGallery(ABC):
     def _ingesting(self) -> AbstractContextManager[Turn]:
         """Run several commits in a `with` block, as one ingestion run.
 
-        The block gets a function whose context manager holds the writer's lock; each commit runs inside that context
-        manager. `_finish_writing` is called when the block ends.
+        The block gets a function that returns a context manager, which holds the writer's lock; each commit runs inside
+        such a context manager. `_finish_writing` is called when the block ends.
         """
 
     @abstractmethod
@@ -158,7 +158,7 @@ class BaseGallery(ABC):
         return grouped(there, self._catalog.phashes, self._catalog.vectors, kinds)
 
     def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Return the files that `duplicates` compares; on a server all, because files may be on other machines."""
+        """Return which files of a picture `duplicates` compares; on a server all, as files may be on other machines."""
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
@@ -181,19 +181,18 @@ class BaseGallery(ABC):
     def repair(self) -> list[str]:
         """Fix every fault that `verify` calls repairable; return one line for each action.
 
-        A picture with a damaged vector is encoded again; one that cannot be read is removed until the next `update`.
+        A picture with a damaged vector is encoded again; if it cannot be read, it is removed until the next `update`.
         """
 
     @abstractmethod
     def compact(self) -> int:
-        """Free the space of removed pictures; return the number of bytes freed on this machine's disk."""
+        """Free the space of removed pictures; return the number of bytes freed on the disk of the gallery's machine."""
 
     def export(self, folder: str | os.PathLike[str]) -> int:
         """Export the gallery for other programs into `folder`; return the number of pictures.
 
         about.json names the model; vectors.npy holds (n, D) float16 of unit length; line i of pictures.jsonl describes
-        the picture of row i: sha256, format, width, height, captured_at, added, and its files (path, size, metadata;
-        for a scene in a video also its time in seconds). An earlier export in `folder` is replaced.
+        the picture of row i, with the keys of `details`. An earlier export in `folder` is replaced.
 
         Raises:
             InputError: the folder holds files that are not an export.
@@ -225,8 +224,8 @@ class BaseGallery(ABC):
             skip: called with one line for each file that cannot be used: its name, why, and what to do.
 
         Raises:
-            InputError: a folder does not exist, or holds no picture. Its pictures stay indexed, because an unplugged
-                drive looks like an empty folder.
+            InputError: a folder does not exist, or holds no picture. What was indexed there stays indexed, because an
+                unplugged drive looks like an empty folder.
         """
         roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
@@ -236,7 +235,7 @@ class BaseGallery(ABC):
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
         """Like `update(folders)`, but read only `paths` (absolute) and what lies below them.
 
-        All of `folders` is read if the given paths do not suffice (links, drives that are mounted or unmounted).
+        All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
         roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
         at = [text_path(path) for path in several(paths, "update_at", "path")]
@@ -264,7 +263,7 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: `pictures` is a single picture instead of several, one of them is a folder or a path that does
-                not exist, or the metadata has a wrong type; nothing is added.
+                not exist, or the metadata cannot be stored as JSON or is not one mapping for each; nothing is added.
         """
         sources = [source_of(picture) for picture in several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
@@ -362,7 +361,7 @@ class BaseGallery(ABC):
         """Return an encoded picture: the file at `path`, the JPEG stored under `picture:…`, or a video scene as JPEG.
 
         Raises:
-            InputError: the path is not in the gallery, or the gallery knows the picture but neither file nor pixels.
+            InputError: the path is not in the gallery, or the picture's file is on another machine (see `bulk.ingest`).
             OSError, ImageError: the file cannot be read, or is no longer a file.
         """
         content, path = self._content_of(path), stored(text_path(path))
@@ -385,8 +384,9 @@ class BaseGallery(ABC):
     def details(self, path: StrPath) -> dict[str, Any]:
         """Return everything known about the picture at a path.
 
-        The keys are those that `export` writes: sha256, format, width, height, captured_at, added, camera, lens,
-        latitude, longitude, place, hidden, and files (each with path, size and metadata); and also `captured_by_name`.
+        The keys are sha256, format, width, height, captured_at, added, camera, lens, latitude, longitude, place,
+        hidden, captured_by_name (see `PictureRecord`), and files: each with path, size, metadata, and for a scene in a
+        video also its time in seconds.
 
         Raises:
             InputError: the path is not in the gallery.
@@ -396,7 +396,8 @@ class BaseGallery(ABC):
     def vectors(self, folder: StrPath) -> dict[str, NDArray[np.float32]]:
         """Return the unit vectors (D,) of the file at `folder`, or of all indexed files below it, by their paths.
 
-        Files that are gone or have changed since they were indexed are left out. A scene has the path that hits show.
+        Files that cannot be read or have changed since they were indexed are left out. A scene has the path that hits
+        show.
         """
         files = self._catalog.files(stored(text_path(folder)))
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
@@ -435,8 +436,8 @@ class BaseGallery(ABC):
             where: search only pictures that pass these filters: Filters, or texts as `araclip search --where` takes
                 them ("format=JPEG"). Recall does not suffer, however few pictures pass.
             threshold: the least relevance of a hit. 0.2 leaves out the weak hits (for a meaningless query, these are
-                all hits), 0.5 the fair hits too. It has no effect if relevance is unknown: with a picture in the query,
-                or in a gallery of a few pictures.
+                all hits), 0.5 the fair hits too. It has no effect if relevance is unknown: with a picture or a vector
+                in the query, or in a gallery of a few pictures.
             offset: how many of the best hits to skip.
             collapse: True to return only the best picture of each group of near-duplicates.
             files: True to let a term name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
@@ -449,7 +450,7 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
-            ImageError: a picture in the query cannot be used.
+            ImageError, OSError: a picture in the query cannot be read.
         """
         page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)), threshold, sort)
         snapshot = self._reader.latest()
@@ -480,7 +481,7 @@ class BaseGallery(ABC):
             literal, files: as for `search`.
 
         Raises:
-            InputError: as for `search`.
+            InputError: as for `search`; or `picture` is neither in the gallery nor a file.
             ImageError, OSError: the picture is not in the gallery, and its file cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
@@ -516,7 +517,7 @@ class BaseGallery(ABC):
 
     @property
     def interpreter(self) -> Interpreter:
-        """The interpreter of query words; by default with the lexicons of package and user (docs/understanding.md)."""
+        """The interpreter of query words; by default with araclip's and the user's lexicons (docs/understanding.md)."""
         if self._interpreter is None:
             self._interpreter = interpreter(home=data_home())
         return self._interpreter
@@ -531,7 +532,7 @@ class BaseGallery(ABC):
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
         """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
-        If no picture matches the query's date, folder or place, these are read as ordinary words instead.
+        If no picture matches what the query says of date, folder, place and kind, these are read as ordinary words.
         """
         reader, generation = self._reader, snapshot.generation
 
@@ -552,10 +553,10 @@ class BaseGallery(ABC):
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
     ) -> list[Hit]:
-        """Return the k pictures that look most like a picture (as for `search`, or a path as text, or `picture:…`).
+        """Return the k pictures that look most like one picture: a path, `picture:…`, or a picture as for `search`.
 
         If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
-        calibrated for texts only. Arguments and errors: as for `search`.
+        calibrated for texts only. The other arguments and the errors are those of `search`.
         """
         page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
@@ -568,7 +569,8 @@ class BaseGallery(ABC):
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """Return the vector (D,) of a picture, and the picture's id in the store.
 
-        The id is None if the gallery does not have the picture, which is then decoded and encoded.
+        The vector of a scene or a stored picture, named by its path, is read from the store; any other picture is
+        encoded. The id is None if the gallery does not have the picture.
         """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._content_of(picture)

@@ -35,11 +35,10 @@ class Month:
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's ids, `dates` (n,) the dates as texts, "" if unknown."""
+    """Pictures, the newest first: `ids` (n,) are the store's ids, `dates` (n,) the dates as bytes, b"" if unknown."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
-        """Sort the given ids by their dates, which are texts as in `pictures.facts.Facts.captured_at`, "" if
-        unknown."""
+        """Sort ids by dates, which are texts as in `pictures.facts.Facts.captured_at`, "" if unknown."""
         known = np.array(dates, f"S{DATE_LETTERS}") if len(dates) else np.empty(0, f"S{DATE_LETTERS}")
         order = np.lexsort((ids, known))[::-1]  # newest first; pictures without a date come last
         self.ids: NDArray[np.int64] = ids[order]
@@ -68,7 +67,7 @@ class Timeline:
         return f"{self.dates[position].decode('ascii', 'replace')}~{self.ids[position]}"
 
     def position(self, cursor: str) -> int:
-        """Return the position where a cursor's page begins: at the cursor's picture or, if it is gone, the next one."""
+        """Return the position of a cursor's picture, or of the next one if it is gone; raise InputError if invalid."""
         date, tilde, number = cursor.partition("~")
         if not (tilde and date.isascii() and number.isascii() and number.isdigit() and len(number) < DATE_LETTERS):
             raise InputError("the cursor is not one of this server's answers. Pass `next` of the page before.")
@@ -76,7 +75,7 @@ class Timeline:
         rising = self.dates[::-1]
         first = size - int(np.searchsorted(rising, key, "right"))
         last = size - int(np.searchsorted(rising, key, "left"))
-        same = self.ids[first:last][::-1]  # rising
+        same = self.ids[first:last][::-1]  # ascending
         return first + len(same) - int(np.searchsorted(same, content, "right"))
 
 
@@ -179,7 +178,7 @@ def _all(albums: Iterable[Album]) -> Iterable[Album]:
         yield from _all(album.albums)
 
 
-LOOKED_FOR = 50  # to detect an unplugged drive, the files of at most this many pictures are looked for
+LOOKED_FOR = 50  # to detect an unplugged drive, the files of about this many pictures are looked for
 LISTED = 20  # an error message lists at most this many valid values
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the sizes of map cells, in degrees
@@ -255,11 +254,11 @@ def timeline(store: Store, filters: Filters) -> Timeline:
 def known(store: Store, filters: Filters) -> Filters:
     """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
 
-    If `folder` is not the path of a folder with pictures, it is taken as the name of one: at any depth, and with small
-    differences of spelling.
+    If `folder` is not the path of a folder with pictures, it is taken as the name of one, at any depth and with small
+    differences of spelling; the returned filters then have a `folder_name` instead.
 
     Raises:
-        InputError: no picture has the given value; the message lists the values that there are.
+        InputError: no picture has the given value, but pictures have other values; the message lists these.
     """
     for name in ("folder", "folder_name", "camera", "lens", "place"):
         given = getattr(filters, name)
@@ -279,9 +278,10 @@ def known(store: Store, filters: Filters) -> Filters:
 
 
 def away(store: Store) -> str | None:
-    """Return the folder of all pictures if no file of a sample of them exists now (a drive may be unplugged).
+    """Return the folder that holds all pictures if none of their files exists now (a drive may be unplugged).
 
-    None if a file exists, or if there are no files. If the files lie on several drives, the folder of one is returned.
+    The files of about LOOKED_FOR pictures are looked for. None if one exists, or if there are no files. If the files
+    lie on several drives, the folder of one file is returned.
     """
     ids = timeline(store, Filters(hidden=None)).ids
     sample = ids[:: max(1, len(ids) // LOOKED_FOR)].tolist()

@@ -35,7 +35,7 @@ class Explanation:
 
 
 def texts_of_shares(read: QueryPlan) -> list[str]:
-    """List the texts that `word_shares` needs as vectors: each text of the query, whole and without each word."""
+    """List the texts that `word_shares` needs as vectors: each text of the query, whole and with each word left out."""
     whole = (" ".join(words) for _, words in _spoken(read))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
 
@@ -43,7 +43,7 @@ def texts_of_shares(read: QueryPlan) -> list[str]:
 def word_shares(
     read: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
 ) -> tuple[WordShare, ...]:
-    """Return the share of each word, in the order of the query.
+    """Return the share of each word that takes part in the score (at most MAX_WORDS), in the order of the query.
 
     If a term may stand for several texts, the words are those of the likeliest text. For a term of one word, the whole
     term is left out; if it is the only term, its word's share is the whole cosine.
@@ -67,7 +67,7 @@ def word_shares(
 
 
 def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """For each text term that takes part in the score, return its number among the query's terms, and its words."""
+    """Return, for each text term that takes part in the score, its number among the query's terms, and its words."""
     if read.only_filters:
         return []
     out = excluding_terms(read.query)
@@ -75,9 +75,9 @@ def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
 
 
 def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
-    """For each word, yield the number of its term in the query, the word, and the term's text without the word.
+    """Yield, for each word, the number of its term in the query, the word, and the term's text without the word.
 
-    At most MAX_WORDS words are yielded.
+    Only words that take part in the score are yielded, at most MAX_WORDS.
     """
     every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):

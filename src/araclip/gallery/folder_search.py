@@ -34,7 +34,7 @@ class FolderSearch(StoreSearch):
         vector: NDArray[np.float32],
         page: Page,
     ) -> None:
-        """Prepare a search for `vector` (D,). `hashes` returns the perceptual hashes, when they are needed."""
+        """Prepare a search for `vector` (D,). `hashes` returns all perceptual hashes; it is called only if needed."""
         self._catalog, self._index, self._hashes, self._vector = catalog, index, hashes, vector
         self._wanted = page.offset + page.k
         self._condition = condition = catalog.condition(page.filters)
@@ -85,8 +85,8 @@ class FolderSearch(StoreSearch):
         while group := list(islice(waiting, min(self._wanted, PATHS_AT_ONCE))):
             paths = self._catalog.paths_of([each.content for each in group], self._condition)
             for each in group:
-                # A picture that lost its last path because its files were removed is listed in `loose`; another one
-                # without a path has damaged rows.
+                # A picture that lost its last path because its files were removed is listed in `loose`; any other
+                # picture without a path has damaged rows.
                 passing, others = paths[each.content]
                 if (
                     not (passing or others)

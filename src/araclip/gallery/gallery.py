@@ -61,7 +61,7 @@ class Gallery(BaseGallery):
             checked: False to open the gallery for `verify` or `repair` although rows are damaged.
 
         Raises:
-            GalleryNotFound, GalleryCorrupt, NewerGallery: the gallery does not exist, or cannot be used.
+            GalleryNotFound, GalleryCorrupt, NewerGallery, GalleryError: the gallery does not exist, or cannot be used.
             WidthMismatch: the gallery was made with another model than `model`.
             InputError: `path` is not a path, or is the address of a gallery on a server.
             ModelNotFound: the gallery's own model is not on this machine; the message says which, and how to get it.
@@ -90,7 +90,7 @@ class Gallery(BaseGallery):
             progress: called with (pictures done, pictures in all).
 
         Raises:
-            GalleryNotFound, NewerGallery, WidthMismatch, GalleryLocked, OSError: as for `open` and `update`.
+            GalleryError, ModelNotFound, InputError, OSError: as for `open` and `update`.
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
         encoder, actions = None if model is None else as_encoder(model), list[str]()
@@ -126,15 +126,15 @@ class Gallery(BaseGallery):
         step.
 
         Raises:
-            InputError: the folder holds other files, another gallery, or a copy of this gallery with changes that this
-                gallery lacks.
+            InputError: the folder is the gallery itself, or holds other files, another gallery, or a copy of this
+                gallery with changes that this gallery lacks.
             GalleryCorrupt: the gallery is damaged; an earlier backup stays.
             OSError: the disk is full or read-only; an earlier backup stays.
         """
         return write_backup(self._catalog, user_path(folder))
 
     def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
-        """Fix every fault that `verify` calls repairable.
+        """Fix every fault that `verify` calls repairable; return one line for each action.
 
         Args:
             progress: called with (pictures done, pictures in all).
@@ -164,8 +164,8 @@ class Gallery(BaseGallery):
     ) -> Reading:
         """Read the text in pictures that OCR has not processed yet, so that searches find the pictures by their text.
 
-        Only pictures that seem to contain text are read, each in a process with limits. The texts are committed every
-        few seconds; after a stop or a kill, the next run resumes there.
+        Only pictures that seem to contain text are read, in a process with limits. The texts are committed every few
+        seconds; after a stop or a kill, the next run resumes there.
 
         Args:
             engine: the OCR engine; by default RapidOCR if its recogniser is on this machine, else Tesseract

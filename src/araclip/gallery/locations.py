@@ -58,7 +58,7 @@ class Address:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname or "", parts.port or PORT
-        except ValueError:  # raised for brackets without an IPv6 address, and for a port that is no number
+        except ValueError:  # raised for a wrong host (an open bracket …), and for a port that is no number up to 65535
             signs = " In a password, / ? # are written %2F %3F %23." if text.startswith("postgres") else ""
             raise InputError(f"'{shown}' has an invalid port or host.{signs} {EXAMPLE}") from None
         if parts.scheme not in ("postgresql", "postgres"):
@@ -69,7 +69,7 @@ class Address:
         options = dict(parse_qsl(parts.query))
         database, schema = unquote(parts.path.strip("/")), options.pop("schema", SCHEMA)
         ssl, host = options.pop("sslmode", SSL_MODES[0]), options.pop("host", host)
-        # A / or # in a password was not escaped, so that urlsplit took the password's end for the path.
+        # A / or # in the password was not escaped, so that urlsplit took the end of the password for the path.
         if "@" in parts.path + parts.fragment:
             raise InputError(f"'{shown}' has a password with signs that an address cannot have. {EXAMPLE}")
         if not host or not database or "/" in database:
@@ -175,7 +175,7 @@ def gallery_above(folder: Path) -> Path | None:
 
 
 def latest_gallery() -> Path | None:
-    """Return the gallery that was indexed last; None if there is none, or it was deleted."""
+    """Return the gallery that `remember` noted last; None if there is none, or it was deleted."""
     home = data_home() / "galleries"
     latest = home / _LATEST
     gallery = home / latest.read_text(encoding="utf-8", errors="replace") if is_there(latest) else None
@@ -197,7 +197,7 @@ MOST_ENTRIES = 20_000  # most folder entries that are examined to find a picture
 
 
 def is_unindexed(folder: Path) -> bool:
-    """True if neither the folder nor a folder above it has a gallery with pictures.
+    """True if a folder is in no gallery with pictures: `gallery_above` finds none, or an empty one.
 
     A gallery that cannot be opened counts as a gallery with pictures; opening it later tells the user what is wrong.
     """
@@ -215,9 +215,9 @@ def is_unindexed(folder: Path) -> bool:
 
 
 def may_have_pictures(folder: Path, most: int = MOST_ENTRIES) -> bool:
-    """True if the folder, or a folder below it, has a file with a picture's suffix.
+    """True if the folder, or a folder below it, has a file with a picture's suffix that is not hidden.
 
-    Also true if the first `most` entries have no picture and there are more entries, which are not looked at.
+    Also true if no picture was found after looking at `most` files and folders.
     """
     for _, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

@@ -23,7 +23,7 @@ Hashes = NDArray[np.uint64]
 
 
 class SeenHashes:
-    """A growing list of perceptual hashes; hash 0 (a picture of one colour) is near to none."""
+    """A growing list of perceptual hashes; hash 0 (a picture of one colour) is near to no hash."""
 
     def __init__(self) -> None:
         self._hashes: Hashes = np.zeros(64, np.uint64)

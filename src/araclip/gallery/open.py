@@ -46,7 +46,7 @@ def open_gallery(
     """Open the gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
 
     Args:
-        model, create, checked: as for `Gallery.open`.
+        model, create, checked: as for `Gallery.open`; `checked` has no effect on a server.
 
     Raises:
         InputError: the location is invalid, or is an address and the extra `postgres` is not installed.
@@ -102,7 +102,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 def repair_gallery(
     location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery, also one in a folder that cannot be opened; return one line for each action."""
+    """Repair a gallery, in a folder even if the gallery cannot be opened; return one line for each action."""
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)
@@ -111,9 +111,12 @@ def repair_gallery(
 
 
 def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> int:
-    """Copy a gallery in a folder into another folder, even while programs write to it; see `Gallery.backup`.
+    """Copy a gallery in a folder into another folder, even while programs write to it; return the number of pictures.
 
-    Return the number of pictures. Needs no model.
+    Needs no model.
+
+    Raises:
+        InputError: the gallery is on a server; and the errors of `Gallery.backup`.
     """
     target = location_of(location)
     if isinstance(target, Address):
@@ -156,7 +159,7 @@ def reembed_gallery(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Encode all pictures of a gallery again with another model; see `gallery.ingest.reembed.reembed`."""
+    """Encode all pictures of a gallery again with another model, as `gallery.ingest.reembed.reembed` does."""
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

@@ -50,7 +50,7 @@ FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filt
     "kind": ("kind",),
 }
 FILTERS: frozenset[Part] = frozenset(FIELDS)
-MAX_TEXTS = 12  # most readings (texts that a term may stand for) that are encoded for one query
+MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for one query; at least one for each term
 # other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
@@ -81,7 +81,7 @@ class Interpretation:
     # what was searched for each term that has several readings, or a reading unlike the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    # colours, dates and places after "not": the model does not see them well enough, so no picture is left out
+    # colours, materials, sizes, dates and places after "not": models see them too badly to leave pictures out by them
     qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
@@ -99,7 +99,7 @@ class Interpretation:
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
         found = (change.target for reading in shown for change in reading.changes)
-        whole = (target for target in found if target and "\0" not in target)  # NUL marks a prefix
+        whole = (target for target in found if target and "\0" not in target)  # NUL ends a prefix, such as «bel»
         return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
@@ -193,7 +193,7 @@ class QueryPlan:
         return self.query.of_texts and not self.only_filters
 
     def words_to_find(self, weight: float) -> TextQuery | None:
-        """Return the words to look for in pictures' texts, or None if there are none.
+        """Return the words to look for in pictures' texts; None if there are none, or if their `weight` is 0.
 
         They are the words as typed, without those that only ask for pictures («صور»), and for Arabizi (Arabic in Latin
         letters) also the likeliest Arabic words.
@@ -243,7 +243,7 @@ def plan(
     ignore: Collection[Part] = (),
     unapplied: Sequence[DerivedFilter] = (),
 ) -> QueryPlan:
-    """Understand a query's text terms.
+    """Plan a query: read its text terms, and note how they were understood.
 
     Args:
         today: the date to which words such as «أمس» ("yesterday") refer.
@@ -293,8 +293,8 @@ class Planner:
     with the texts of other queries.
 
     `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query. The caller's `page` has filters and an order of its own: they replace filters
-    of the same kind and the order that are read from the query's words, and the plan then does not name these.
+    `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, what the query's words say
+    of the same thing has no effect and is not named in the plan.
     """
 
     query: Query

@@ -71,7 +71,7 @@ class Query:
 
     @property
     def words(self) -> int:
-        """Count the words in the texts after a plus."""
+        """Count the words of all texts that are not after a minus."""
         return sum(len(term.value.split()) for term in self.terms if term.kind == "text" and term.weight > 0)
 
     def __str__(self) -> str:
@@ -89,8 +89,8 @@ def parse(text: str, *, files: bool = False) -> Query:
 
     Raises:
         InputError: the query or a term is empty, a weight is invalid, a quotation mark is left open, all terms are
-            minus terms and one of them is too light to exclude, there are too many terms or letters, or a term names
-            a file although `files` is False; docs/understanding.md lists the messages.
+            minus terms and one of them is too light to exclude, there are too many terms or letters, a letter is no
+            valid Unicode, or a term names a file although `files` is False; docs/understanding.md lists the messages.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")

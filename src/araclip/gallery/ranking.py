@@ -6,9 +6,8 @@ unknown, hits are ordered by their value: their cosine on the scale of the galle
 
 After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
 relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-Where words only exclude, no ranked hits are there to compare with, or those of a picture, which may all show the thing:
-`RelevanceScale.excluded_cosine` is the limit instead.
-Measured by benchmarks/exclusion.py.
+If the words of a query only exclude, there are no ranked hits to compare with, or only the hits of a picture, which may
+all show the excluded thing; then `RelevanceScale.excluded_cosine` is the limit. Measured by benchmarks/exclusion.py.
 """
 
 import heapq
@@ -33,7 +32,7 @@ from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, whe
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
-LIFT = 2.5  # The score from the vector alone is 0 to 1; a perfect text match of weight 1 adds LIFT to it.
+LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
 LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
 DOUBT = 0.2  # a description without the query's words costs this share of the best cosine's lead over the average
 DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
@@ -69,17 +68,21 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How much cosine a description without the query's words costs: a share of the best one's lead (`lowered`)."""
+        """The share of the best picture's lead over the average that a description without the words costs."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lowered(self, score: float, best: float) -> float:
-        """Return the lowered cosine of a picture whose description lacks the query's words."""
+        """Return the cosine of a picture, lowered because the picture's description lacks the query's words.
+
+        `best` is the best picture's cosine.
+        """
         return score - self.doubt * max(best - self.average, 0.0)
 
     def lifted(self, relevance: float, strength: float, surely: float) -> float:
-        """Return a picture's relevance, raised if its texts match (`strength` above 0).
+        """Return the relevance of a picture, raised if its texts match the query.
 
-        A raised relevance is at least `surely`, the relevance by the texts alone, times the weight of texts.
+        The log-odds of the relevance grow in proportion to `strength`; at 0 the relevance stays as it is. A raised
+        relevance is at least the relevance by the texts alone (`surely`) multiplied by the weight of texts.
         """
         if not strength:
             return relevance
@@ -88,7 +91,7 @@ class Hybrid:
         return max(1 / (1 + math.exp(-odds)), min(surely * weight, 1.0))
 
     def value(self, score: float, best: float) -> float:
-        """Turn a cosine into a value: 0 for the average picture, 1 for the best picture of a meaningful query."""
+        """Turn a cosine into a value: 0 for an average picture or a worse one, 1 for the best of a meaningful query."""
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
@@ -149,8 +152,11 @@ def doubted(
     yield from (each for _, each in sorted(held))
 
 
-FIRST_HITS = 30  # an excluded thing is judged by comparing a picture with this many first hits of the query
-# a picture is dropped this many standard deviations above the first hits' average cosine (tuned on judged pairs)
+# Whether a picture shows an excluded thing is judged by its cosine with the excluded term, compared with the same
+# cosine of this many first hits of the query (see `Exclusion.beside`).
+FIRST_HITS = 30
+# A picture is left out if its cosine with the excluded term is this many standard deviations above the average of the
+# first hits. Tuned on judged pairs.
 ABOVE = 1.0
 # most candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
 LARGEST_CHUNK = 4096
@@ -174,7 +180,7 @@ class Exclusion:
 
         `first` (n, m): the cosines of these hits with the excluded terms. A limit is lowered to ABOVE standard
         deviations above the average of these cosines if that is less. Nothing changes if `relative` is False, or with
-        few hits.
+        fewer than MIN_PICTURES hits.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
@@ -232,7 +238,7 @@ class Page:
     """Which hits to return: skip `offset` hits, then return `k`, out of those that pass the other fields' conditions.
 
     Raises:
-        InputError: a number is out of range, or the value is not a number.
+        InputError: a number is out of range or is no number, or `sort` is none of SORTS.
     """
 
     k: int
@@ -297,11 +303,17 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have a caption or metadata in Arabic letters (or else in others)."""
+        """Return which of the given pictures have captions or metadata of a few words in Arabic letters.
+
+        If `in_arabic` is False: in other letters.
+        """
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """Yield the candidates whose files exist, each with its paths; paths that pass the filters come first."""
+        """Yield the candidates that have an existing file, each with its paths; those that pass the filters come first.
+
+        A store on a server yields all candidates, because files may be on other machines.
+        """
 
     @abstractmethod
     def phash(self, content: int) -> int:
@@ -309,7 +321,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def near(self, content: int) -> list[int]:
-        """Return the near-duplicates of a picture, judged by their perceptual hashes."""
+        """Return the near-duplicates of a picture, by their perceptual hashes; some may not pass the filters."""
 
     @abstractmethod
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
@@ -418,8 +430,9 @@ def dated_first(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterat
 def hits_of(
     candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
 ) -> list[tuple[int, Hit]]:
-    """Pick the hits of one page, with their ids, from candidates and their paths; `phash` returns the hash of an id.
+    """Pick the hits of one page from candidates and their paths; return each with the store's id of its picture.
 
+    `phash` returns the perceptual hash of the picture with an id; `exclude` is the id of a picture to leave out.
     Only the best scene of a video becomes a hit, unless the filters ask for every scene.
     """
     hits: list[tuple[int, Hit]] = []

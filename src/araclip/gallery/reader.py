@@ -45,8 +45,7 @@ class Snapshot(ABC):
     """
 
     def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
-        """Prepare a snapshot of `generation`. `store` returns this thread's store, `reference` the reference
-        vectors."""
+        """Prepare a snapshot of a generation. `store` returns the store of the calling thread."""
         self.generation = generation
         self._store, self._reference = store, reference
 
@@ -129,7 +128,8 @@ class Snapshot(ABC):
             relevance: turns a cosine with the query into a relevance; None if relevance is unknown.
 
         Returns:
-            The texts in which words of the query occur, and the relevance that a search gives this picture.
+            The texts in which words of the query occur, and the relevance that a search gives this picture (None:
+            unknown).
         """
         hybrid = self.hybrid(vector, text)
         with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
@@ -174,7 +174,7 @@ class GalleryReader(ABC):
         return value
 
     def place_names(self, generation: str) -> Mapping[str, str]:
-        """Return the names of the gallery's places by their keys, see `text.places.spellings`."""
+        """Return the gallery's place names, by the keys under which a query's words are looked up (`text.places`)."""
         return self.made(generation, "place names", lambda: spellings(tuple(self.store.values("place"))))
 
     @property
@@ -185,7 +185,7 @@ class GalleryReader(ABC):
         return self._snapshot
 
     def refresh(self, *, prepared: bool = False) -> bool:
-        """Switch to a new snapshot if the gallery has changed; return True if it has.
+        """Make a new snapshot if there is none yet or the gallery has changed; return whether one was made.
 
         Args:
             prepared: prepare the new snapshot before it replaces the old one, so that no search waits.
@@ -213,11 +213,11 @@ class GalleryReader(ABC):
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The store, through a connection of the calling thread's own if the store needs that."""
+        """The store; where each thread has a connection of its own, through that of the calling thread."""
 
     @abstractmethod
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """Return the store, for one thread to write a few pictures to, and a function that locks it for one commit.
+        """Return a store for one thread to write a few pictures, and a function that locks the store for one commit.
 
         That function raises GalleryLocked if others write for longer than `patience` seconds, and WidthMismatch if the
         gallery was re-embedded with another model.
@@ -265,19 +265,18 @@ class FolderReader(GalleryReader):
     """Reads a gallery in a folder through its catalogue and scan index."""
 
     def __init__(self, catalog: Catalogs, model: Encoder, close: Callable[[], None] = lambda: None) -> None:
-        """`catalog` returns the calling thread's catalogue; `close` closes the catalogues of all threads."""
+        """Make a reader. `catalog` returns the calling thread's catalogue, `close` closes those of all threads."""
         super().__init__(model)
         self._catalog, self._close = catalog, close
 
     @classmethod
     def open(cls, folder: Path, model: Encoder) -> "FolderReader":
-        """Return a reader of the gallery in a folder that any thread can use; each gets a connection of its own."""
+        """Return a reader of the gallery in a folder; any thread can use it, through a connection of its own."""
         pool = CatalogPool(folder, model)
         return cls(pool.catalog, model, pool.close)
 
     @property
     def store(self) -> Catalog:
-        """The catalogue, through this thread's connection."""
         return self._catalog()
 
     def writer(self, patience: float) -> tuple[Store, Turn]:

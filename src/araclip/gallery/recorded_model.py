@@ -18,7 +18,7 @@ from araclip.models.folder import DEFAULT_MODEL
 
 
 def recorded_in(folder: Path) -> RecordedModel | None:
-    """Read the record of the gallery in a folder; None if there is no gallery, or only one that was never finished."""
+    """Read what the gallery in a folder records about its model; None if there is no gallery, or an unfinished one."""
     if not is_gallery(folder):
         return None
     try:
@@ -72,8 +72,8 @@ def recorded_encoder(
 ) -> Encoder:
     """Load the model that a gallery records: a bundled, pulled or recorded model folder, or a known published model.
 
-    The record of an untrusted gallery may say anything, so only a model folder with the recorded fingerprint is loaded,
-    or a published model that araclip knows under this name.
+    The record of an untrusted gallery may say anything, so nothing else is loaded than a model folder with the recorded
+    fingerprint, an installed model of the recorded name, or a published model that araclip knows under this name.
 
     Raises:
         ModelNotFound: the model is not on this machine; the message says how to get it.

@@ -33,7 +33,9 @@ EXCLUDED = 0.2
 EXCLUDED_DEVIATION = 1.0
 MIDPOINT = 0.3  # the relative spread at which a query is as likely meaningful as nonsense
 SLOPE = np.log(19) / MIDPOINT  # chosen so that nonsense gets a meaning of 0.05
-STRONG_PERCENTILE = 90  # everyday queries at this percentile are "strong": the gallery has pictures for them
+# The value of a measure (`spread`, `_above`) that this percentile of the everyday queries reaches is taken for that of
+# a "strong" query, one for which the gallery has pictures.
+STRONG_PERCENTILE = 90
 # Most features use only the scores of the TOP or BEST best pictures of a query. In a small gallery they use fewer: at
 # most one in BEST_SHARE of its pictures.
 TOP, BEST, BEST_SHARE = 20, 5, 40
@@ -52,7 +54,7 @@ INTERCEPT = -6.59
 
 @dataclass(frozen=True)
 class ReferenceVectors:
-    """The vectors of the reference queries: everyday queries (E, D) and nonsense queries (M, D)."""
+    """The vectors of the reference queries: (E, D) of queries that people might type, (M, D) of random letters."""
 
     everyday: Vectors
     nonsense: Vectors
@@ -115,7 +117,10 @@ class RelevanceScale:
         return min(self.cosine_at(EXCLUDED, term), outstanding)
 
     def deviation(self, query: Vectors, score: float) -> float:
-        """Return how far a score is above a query's (D,) average score, in standard deviations of everyday queries."""
+        """Return how far a score is above the average score of its query (D,) over the pictures.
+
+        The unit is the standard deviation that the scores of an everyday query (see `ReferenceVectors`) usually have.
+        """
         return (score - float(self._centre @ query)) / self._deviation
 
     def features(self, query: Vectors) -> dict[str, float]:

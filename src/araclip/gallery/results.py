@@ -25,8 +25,8 @@ def strength(relevance: float | None) -> str | None:
 def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
     """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
 
-    `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True for hits sorted by
-    date, which are only the fitting ones; a weak hit among them says that nothing fitted.
+    `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True if the hits are sorted
+    by date; then weak hits are left out unless nothing fits, so that one weak hit says that nothing fits.
     """
     if by_date:
         return any(each is not None and each < WEAK for each in relevances)
@@ -53,8 +53,8 @@ class Hit(AtPath):
 
     `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
-    query contains a picture, or the gallery has too few pictures.
-    `near` counts the near-duplicates of the picture, if near-duplicates are collapsed.
+    query contains a picture or a vector or says nothing that pictures show, or the gallery has too few pictures.
+    `near` counts the near-duplicates of the picture, if near-duplicates are collapsed; 0 in a gallery on a server.
     `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
     path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
     `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are
@@ -77,12 +77,12 @@ class Hit(AtPath):
 
     @property
     def width(self) -> int | None:
-        """Pixels of the upright picture's width."""
+        """The width of the upright picture in pixels; None if it is not known."""
         return self.picture.width if self.picture else None
 
     @property
     def height(self) -> int | None:
-        """Pixels of the upright picture's height."""
+        """The height of the upright picture in pixels; None if it is not known."""
         return self.picture.height if self.picture else None
 
     @property
@@ -112,7 +112,7 @@ class Hit(AtPath):
 
 @dataclass
 class Update:
-    """What one update did, counted in files. Afterwards, the gallery holds `pictures` different pictures in `files`.
+    """What one update did, counted in files. The gallery then has `pictures` different pictures in `files` files.
 
     `skipped` has a line for each file that could not be used. `unread` counts, by kind, the files that look like
     pictures or videos but cannot be read here, among the files that the update looked at.

@@ -73,9 +73,9 @@ class Hits(list[Hit]):
 
 
 def replanned(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
-    """Return a plan that reads the query's date and folder as ordinary words, if no picture matches them as filters.
+    """Return a plan that reads the words that became filters as ordinary words, if no picture passes these filters.
 
-    Returns None if a picture passes these filters and the caller's, or if the plan has no filters of its own.
+    Returns None if a picture passes these filters and the caller's, or if no words of the query became filters.
     `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
     """
     if plan.has_filters:

@@ -105,7 +105,7 @@ def completions(
 
 
 def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
-    """Return the typed text with its last word completed in several ways; words of the most pictures come first."""
+    """Return the typed text with its last word completed in several ways; words that most pictures have come first."""
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
@@ -159,7 +159,7 @@ class Suggestions:
         return replace(found, suggestion=_with_words(read, typed | corrected)) if corrected else found
 
     def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
-        """Return the interpreter extended by the gallery's own words; make it again if either has changed."""
+        """Return the interpreter, extended by the words of the gallery's texts if the gallery is in a folder."""
         if not isinstance(store, Catalog):
             return interpreter
         made, generation = self._reader, store.generation

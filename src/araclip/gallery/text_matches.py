@@ -42,7 +42,7 @@ class TextIndex(Protocol):
         """For each stem, return the ids of the pictures whose texts have a word with that stem."""
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each text, return the ids of the pictures with a word that contains it; none if the store cannot look."""
+        """For each text, return the ids of the pictures with a word that contains it; none for one or two letters."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,6 @@ class TextQuery:
 
     `typed` lists words that were typed in Latin letters: the stem of the Arabic reading (سلم), with the typed word
     (salma). Texts with either of them match, because the typed word may be a name.
-
-    Raises:
-        InputError: the weight is out of range.
     """
 
     words: tuple[Word, ...]
@@ -63,7 +60,7 @@ class TextQuery:
 
     @classmethod
     def of(cls, wanted: Sequence[str], unwanted: Sequence[str], weight: float) -> "TextQuery | None":
-        """Make a query from the texts of plus and minus terms; None if there is nothing to look for.
+        """Make a query from the texts of plus and minus terms; None if there is no word to look for, or `weight` is 0.
 
         Only the first MAX_WORDS different words of the plus terms count, and only the first minus terms that together
         have at most MAX_WORDS words: this bounds the work for an endless query.
@@ -91,8 +88,8 @@ class TextQuery:
 class TextMatches:
     """The pictures whose texts match a query: their ids (n,) ascending, with strength and coverage (n,) in 0…1.
 
-    The head of this module defines strength and coverage. `answered`: True if any picture's texts match, even a picture
-    that the filters leave out.
+    The docstring of this module defines strength and coverage. `answered`: True if the texts of any picture match, even
+    of one that the filters leave out.
     """
 
     ids: Ids

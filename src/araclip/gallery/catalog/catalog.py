@@ -119,7 +119,7 @@ class Catalog(Store):
 
         Raises:
             GalleryNotFound: there is no catalogue.
-            GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`.
+            GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`. GalleryError: it cannot be migrated now.
         """
         path = folder / FILE_NAME
         catalog = cls._connected(folder)
@@ -213,6 +213,7 @@ class Catalog(Store):
 
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
+            GalleryError: the catalogue file was replaced since it was opened.
         """
         self.check_current()
         known = seal.is_known(self.path)
@@ -505,7 +506,7 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
         if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # the name or side-car is not of both now
+            for changed in {content, before or content}:  # name and side-car now belong to the other picture
                 photos.complete(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -607,7 +608,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ pictures that pass a filter
 
     def select(self, condition: Condition) -> Ids:
-        """Return the ids of the pictures that pass, ascending. Pictures without any path may be included."""
+        """Return the ids of the pictures that pass, ascending; pictures without any path may be among them."""
         passed: Ids | None = None
         for table, column, sql, values in (
             ("files", "content", condition.of_file, condition.file_values),
@@ -624,7 +625,7 @@ class Catalog(Store):
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
     def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
-        """Return the ids of the pictures that pass, the newest or `oldest` first; those without a date last."""
+        """Return the ids of the pictures that pass, the newest or the `oldest` first; those without a date last."""
         passed = set(self.select(condition).tolist())
         rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
         return [content for (content,) in rows if content in passed]
@@ -668,7 +669,7 @@ class Catalog(Store):
         return sorted(value for (value,) in rows)
 
     def positions(self) -> list[tuple[Any, ...]]:
-        """Return the positions of all photographs; damaged positions are left out."""
+        """Return positions as `Store.positions` says; damaged ones are left out."""
         return self.rows(
             "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
             f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"
@@ -709,8 +710,7 @@ class Catalog(Store):
         return rows[0][0] if rows else None
 
     def changed_since(self, generation: str) -> Ids | None:
-        """Return the ids of pictures whose vector was added, changed or removed after the commit `generation`;
-        ascending.
+        """Return the ids of pictures whose vector was added, changed or removed after a commit (`generation`), sorted.
 
         None if the log of changes does not reach back to that commit.
         """

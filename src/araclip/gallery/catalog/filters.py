@@ -91,7 +91,7 @@ class Filters:
     added_to: str | None = None
     min_size: int | None = None  # bytes of the file
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # any of pictures.formats.FORMATS, in any case; jpg, tif, heic and jp2 work, too
+    formats: tuple[str, ...] = ()  # formats of pictures or videos, in any case; jpg, tif, heic and jp2 work, too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # all these words are in the lens's name
@@ -264,7 +264,7 @@ class Filters:
         return of_file, of_content
 
     def condition(self, *, hidden_exist: bool = True) -> Condition:
-        """Return the SQL condition of all filters that are set, for SQLite; EVERYTHING if none is set.
+        """Return the SQL condition of all filters that are set, for SQLite; EVERYTHING if they leave out no picture.
 
         Args:
             hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.
@@ -439,7 +439,7 @@ def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
 
 
 def format_of(name: str) -> str:
-    """Return a format's name as in `pictures.formats.FORMATS`, given in any case; raise InputError if it is unknown."""
+    """Return the name of a picture or video format, given in any case; raise InputError if it is unknown."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")
     known = _FORMAT_ALIASES.get(name.upper(), name.upper())

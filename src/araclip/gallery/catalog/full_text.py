@@ -116,8 +116,10 @@ def forms_of(about: Document) -> tuple[list[str], str]:
 
 
 def _joined_forms(text: str, *, humps: bool = False) -> tuple[str, dict[str, None]]:
-    """Return the stems of a text, joined by spaces, and its folded words, each once; with `humps`, CamelCase has two
-    stems."""
+    """Return the stems of a text, joined by spaces, and its folded words, each once.
+
+    With `humps`, a word in CamelCase has one stem for each of its parts.
+    """
     read = forms(text)
     stems = forms(text, names=True) if humps else read
     return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in read])

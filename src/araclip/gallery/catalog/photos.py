@@ -2,8 +2,8 @@
 
 The table `photos` has a row for each picture whose file was read for metadata. `embedded` is what the file itself says,
 as JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars;
-the town, region and country at the coordinates are added to the place.
-`hidden` is the user's mark. If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
+the town, region and country at the coordinates are added to the place. `hidden` is 1 if the user hid the picture.
+If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
 The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
 
@@ -18,7 +18,7 @@ HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of al
 
 
 def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says; also if it says nothing, to record that the file was read."""
+    """Store what a picture's file says of the photograph; if it says nothing, too, to record that the file was read."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
@@ -85,7 +85,7 @@ def complete(database: Connection, content: int) -> None:
 
 
 # Values that earlier releases did not derive: key in `meta` → (its value once they are derived, SQL for the ids of the
-# pictures that may lack them). Increase the value of places when text/data/places.txt.xz gives other names.
+# pictures that may lack them). Increase that of `placed_by_coordinates` when text/data/places.txt.xz has other names.
 DERIVED = {
     "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),

@@ -130,7 +130,7 @@ class PictureRecord:
         return identity_of(self.digest)
 
     def described(self) -> dict[str, Any]:
-        """Return everything known about the picture. A scene has its video's path and its time in seconds."""
+        """Return everything known about the picture as plain data; for a scene, the video's path and the time in it."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
         times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
         files = [
@@ -142,7 +142,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of a gallery after one commit: of files, of pictures by format, of files by the name of their folder.
+    """Counts of a gallery after one commit: of files, of pictures by format, of visible files by their folder's name.
 
     `captured_at` is the first and the last date on which a picture was taken; None if no picture has a date.
     """

@@ -57,7 +57,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
     Raises:
         GalleryNotFound: there is no catalogue at all.
-        GalleryCorrupt: no row can be read, or the model cannot be read and was not named; the file stays as it is.
+        GalleryCorrupt: nothing can be read, or the model cannot be read and was not named; the file stays as it is.
         GalleryLocked: another process is writing this gallery.
         OSError: the disk is full; the file stays as it is. The disk needs room for a copy and for the new catalogue.
     """
@@ -302,7 +302,7 @@ def _meta(
     longer says its model and the caller names it, all pictures become doubtful.
 
     Raises:
-        GalleryCorrupt: no picture can be read, or the model is unknown.
+        GalleryCorrupt: the old catalogue does not say its model, and no picture can be read or `model` is None.
     """
     found = {
         str(key): row["value"]
@@ -323,7 +323,10 @@ def _meta(
 
 
 def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
-    """Remove rows that refer to lost rows, and rows that can be read again; return a line for each table."""
+    """Remove rows that refer to lost rows, and doubtful rows that can be made again; return a line for each table.
+
+    Stored pictures get lost paths back, because such a path follows from the picture's hash.
+    """
     contents, files = tables["contents"], tables["files"]
     by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
     identities = {content: identity for identity, content in by_id.items()}

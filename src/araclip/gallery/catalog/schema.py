@@ -148,10 +148,10 @@ def is_begun(folder: Path) -> bool:
 
 
 def connected(path: Path, *, create: bool = False) -> Connection:
-    """Connect to the catalogue at `path`; only for reading if this user cannot write its folder.
+    """Connect to the catalogue at `path`; only for reading unless this user may write both folder and file.
 
     Raises:
-        GalleryCorrupt: a repair was stopped half way.
+        GalleryCorrupt: a repair was stopped half way, or the file is damaged.
         GalleryNotFound: there is no catalogue, and `create` is False.
     """
     if not path.is_file():
@@ -165,7 +165,7 @@ def connected(path: Path, *, create: bool = False) -> Connection:
 
 
 def replaced_name(folder: Path, number: int) -> Path:
-    """Return the path to which a folder's gallery is moved when a backup is restored in its place."""
+    """Return the path, with this number, to which a folder's gallery is moved when a backup takes its place."""
     return folder.with_name(f"{folder.name}.replaced-{number}")
 
 
@@ -209,7 +209,7 @@ def check_number(database: Connection, path: Path) -> bool:
     Raises:
         NewerGallery: a later release made the file.
         GalleryCorrupt: the file has no tables, or is damaged.
-        GalleryError: the file must be migrated but its folder is read-only, or is older than the first release.
+        GalleryError: the file must be migrated but cannot be written, or its schema is older than the first release.
     """
     number = number_of(database)
     if number > SCHEMA:

@@ -224,7 +224,7 @@ class Store(ABC):
         """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
 
     def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Remove pictures without a path: a new file took it, and the run that found the file was stopped or added it.
+        """Remove pictures without a path: `add`, or a run that was stopped, has recorded another picture at their path.
 
         `turn` returns a context manager that holds the writer's lock.
         """
@@ -234,7 +234,7 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return size and time of the stored side-car captions by path: all of them, or the one at a path."""
+        """Return size and time of the stored side-cars by the path of their picture; only of the picture at `at`."""
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
@@ -305,7 +305,7 @@ class Store(ABC):
         return found
 
     def counts(self) -> tuple[int, int]:
-        """Return two numbers: the files, and the different pictures in them; a scene of a video counts as a picture."""
+        """Return the number of files, and that of different pictures in them; a scene of a video is a picture."""
         ((files, pictures),) = self.rows(
             f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), "
             "count(DISTINCT content) FROM files"
@@ -334,7 +334,7 @@ class Store(ABC):
         return (first, last) if first else None
 
     def overview(self) -> Overview:
-        """Count the files, the pictures of each format, and the files in folders of each name; find the span of dates.
+        """Count files, pictures of each format, and visible files in folders of each name; find the span of dates.
 
         Reads every path.
         """
@@ -367,10 +367,13 @@ class Store(ABC):
 
     @abstractmethod
     def positions(self) -> Sequence[Any]:
-        """Return the id, latitude and longitude of each picture with a position, in order of the ids."""
+        """Return the id, latitude and longitude of each picture with a position, in order of the ids.
+
+        Of a video only the first scene is returned. Hidden pictures are among them.
+        """
 
     def listing(self) -> Iterator[tuple[str, int, str | None]]:
-        """Yield every file that is not hidden: its path, its picture's id, and its date."""
+        """Yield path, picture's id and date of every file that is not hidden; of a video those of its first scene."""
         for raw, content, date in self.rows(
             f"SELECT path, content, taken FROM {JOINED} "
             f"WHERE content NOT IN ({LATER_SCENES}) AND content NOT IN ({self.hidden}) ORDER BY path"
@@ -381,10 +384,10 @@ class Store(ABC):
 
     @abstractmethod
     def _hide(self, contents: Sequence[int], hide: bool) -> int:
-        """Mark pictures as hidden, or as not hidden; return the number changed."""
+        """Mark pictures as hidden, or as not hidden; return the number of pictures changed."""
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures, or show them again; return the number changed. A scene changes with its whole video."""
+        """Hide pictures or show them again; return how many changed. With a scene, all scenes of its video change."""
         whole = dict.fromkeys(contents)
         for content in list(whole):
             for scene in filter(None, map(scene_of, self.known_paths(content))):
@@ -399,7 +402,7 @@ class Store(ABC):
     def _note_hidden_gone(self, raw: bytes, when: str, successor: int = -1) -> None:
         """If the picture at a path is hidden and has no other path, remember it before it is removed or replaced.
 
-        `successor` is the picture that replaces it: the same picture stays.
+        `successor` is the id of the picture that takes its path; if it is the same picture, nothing is remembered.
         """
         self.rows(
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "

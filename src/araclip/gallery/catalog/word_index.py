@@ -38,7 +38,7 @@ class WordIndex:
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
 
-        For a text of fewer than PART letters, no id is returned.
+        For a text of fewer than PART letters, or with a space, no id is returned.
         """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
@@ -46,7 +46,7 @@ class WordIndex:
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata in Arabic letters (or else in other letters)."""
+        """Return which of the given pictures have captions or metadata of a few words; see `StoreSearch.described`."""
         sql = "SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})"
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
@@ -115,7 +115,7 @@ class WordIndex:
 
 
 def _best(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; of equals the one with more hamzas and dots, which people tend to omit."""
+    """Return the most frequent spelling; of equally frequent ones that with more hamzas and dots, often left out."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -84,7 +84,7 @@ class LoadedPicture:
 
 
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Read one picture; decode it unless its hash is in `known`."""
+    """Read one picture; decode it, unless it comes from a file and its hash is in `known`."""
     if isinstance(source, Image.Image):
         with opened(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
@@ -215,7 +215,7 @@ def metadata_for_each(
     """Return one mapping for each of `count` pictures; None if there is no metadata.
 
     Raises:
-        InputError: the number of mappings is wrong, or a mapping has a key or a value of a wrong type.
+        InputError: the number of mappings is wrong, or a mapping has a key or a value that cannot be stored as JSON.
     """
     if metadata is None:
         return None
@@ -282,7 +282,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit may hold this many times more files if their pictures are known: they cost little
+LINK_EVERY = 8  # a commit may have this many times COMMIT_EVERY files: those with a known picture cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
@@ -308,7 +308,7 @@ def vectors_in_batches(model: Encoder, squares: Sequence[NDArray[np.uint8]]) -> 
 def commit_every(size: int) -> int:
     """Return the most new pictures in a commit, for a model whose square inputs have `size` pixels a side.
 
-    They take as much memory as COMMIT_EVERY squares of 224 pixels.
+    Their squares take as much memory as COMMIT_EVERY squares of 224 pixels a side.
     """
     return max(ENCODE_BATCH, COMMIT_EVERY * 224**2 // max(size, 224) ** 2)
 

@@ -31,7 +31,11 @@ NO_TEXT = "no text"  # stored in place of the engine's name if a picture shows n
 
 @dataclass
 class Reading:
-    """Counts of one OCR run: pictures with text (`read`) and without; and a line for each picture not read."""
+    """The result of one OCR run.
+
+    `read` counts the pictures with text, `without` those without. `skipped` has one line for each picture that was
+    given up or could not be opened.
+    """
 
     read: int = 0
     without: int = 0
@@ -40,7 +44,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class _Seen:
-    """The result of OCR for one picture; `by` names the engine, and is None if the picture could not be opened now."""
+    """The result of OCR for one picture.
+
+    `by` names the engine, or says why there is no text; it is None if the picture could not be opened now.
+    """
 
     by: str | None
     text: str = ""

@@ -117,7 +117,7 @@ def decoded_again(store: Store, content: int, *, model: Encoder) -> DecodedPictu
     return decoded
 
 
-SAMPLE = 16  # pictures to measure; a model that encodes three pictures a second needs five seconds for them
+SAMPLE = 16  # pictures encoded to measure the time; a model that encodes three a second needs five seconds for them
 MOST_SECONDS = 10.0
 
 

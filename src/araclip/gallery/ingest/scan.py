@@ -55,7 +55,7 @@ class Walk:
 
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
-    to be unplugged, and its pictures stay indexed. `sidecars`: the caption files beside a picture, by the picture's
+    to be unplugged, and its pictures stay indexed. `sidecars`: the side-cars of each picture, by the picture's
     path. `unread`: for each kind that cannot be read here, how many pictures or videos there are.
     """
 
@@ -66,7 +66,7 @@ class Walk:
     unread: Counter[str] = field(default_factory=Counter)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
-        """Yield the picture files below `root`, recognised by their suffix, in a stable order.
+        """Yield the pictures, and the videos if these can be read, below `root`: by their suffix, in a stable order.
 
         Hidden files and folders are skipped. Symbolic links are followed after all other folders. Each folder is
         entered only once: under its own path if that is below `root`, else under the path of a link.
@@ -112,7 +112,7 @@ class Walk:
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
-        """Yield the picture at `path`, or the pictures below it; nothing if the path does not exist."""
+        """Yield the picture or video at `path`, or those below it; nothing if the path does not exist."""
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
         except FileNotFoundError:

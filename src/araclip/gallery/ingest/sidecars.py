@@ -50,7 +50,7 @@ def pictures_beside(path: str) -> Iterable[str]:
 
 
 def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> int:
-    """Store the captions of new and changed side-cars, and remove captions whose side-cars are gone.
+    """Store captions and metadata of new and changed side-cars; remove those whose side-cars are gone.
 
     Args:
         found: the side-cars that exist now.
@@ -80,7 +80,8 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
 def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
     """Read a picture's side-cars; return their joined captions, and what XMP files say about the photograph.
 
-    None if a side-car cannot be read now; then the stored caption stays, and the next update tries again.
+    A damaged side-car is left out. None if one cannot be opened now; then the stored caption stays, and the next update
+    tries again.
     """
     captions, photo, whole = [], NOTHING_KNOWN, True
     for file in files:

@@ -93,7 +93,7 @@ class VideoIntake:
         done: Done = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[bool]:
-        """Ingest videos; return for each whether it was committed. `refused` is called for each that cannot be used."""
+        """Ingest videos; return for each whether it was committed. `refused` is called for the videos that were not."""
         taken: list[bool] = []
         if any(video.size in self._known for video in videos):
             self._digests = self._catalog.digests()

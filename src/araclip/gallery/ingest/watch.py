@@ -113,7 +113,7 @@ def update_as_far_as_possible(
     """Update the gallery with `paths`, or with all of `folders` if `paths` is None.
 
     If one of several folders is missing or empty (an unplugged drive), the other folders are updated, and `skip` is
-    called with a line about the missing folder.
+    called with a line about the missing folder. InputError is raised if no folder can be updated.
     """
     progress = progress or (lambda done, found: None)
     try:

@@ -229,7 +229,6 @@ class PostgresCatalog(Store):
         return content
 
     def put_vector(self, table: str, content: int, vector: NDArray[np.floating[Any]]) -> None:
-        """Store a picture's vector in the table of a model."""
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
             (content, sent(vector)),
@@ -346,7 +345,7 @@ class PostgresCatalog(Store):
                 self._changed |= {content: None for (content,) in missing}
 
     def compact(self) -> int:
-        """Free the space of removed pictures, for new ones; return the number of bytes given back to the system."""
+        """Free the space of removed pictures for new pictures; return the number of bytes that the system got back."""
         before = self.stored_bytes
         for table in ("contents", "files", self.table):
             self.database.rows(f"VACUUM (ANALYZE) {table}")

@@ -15,7 +15,7 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values that select the pictures with a path that pass all filters (None: no filters)."""
+    """Return SQL and its values for the pictures with a path that passes all filters but a glob (None: no filters)."""
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")

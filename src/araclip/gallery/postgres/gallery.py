@@ -43,7 +43,7 @@ class PostgresGallery(BaseGallery):
         create: bool = False,
         exact: bool = False,
     ) -> "PostgresGallery":
-        """Open the gallery at `address`, postgresql://USER@HOST/DATABASE?schema=NAME; the password is in $PGPASSWORD.
+        """Open the gallery at `address`, postgresql://USER@HOST/DATABASE?schema=NAME (password: see `Address`).
 
         Args:
             model: as for `Gallery.open`.

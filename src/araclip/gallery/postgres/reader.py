@@ -54,7 +54,6 @@ class PostgresReader(GalleryReader):
 
     @classmethod
     def open(cls, address: Address, model: Encoder) -> "PostgresReader":
-        """Return a reader of the gallery at an address."""
         catalog = PostgresCatalog(Database(address), model)
         with catalog.database.closed_on_error():
             catalog.state()

@@ -70,7 +70,7 @@ PICTURE = """contents.id, hash, added, format, width, height, contents.caption, 
 
 @dataclass(frozen=True)
 class State:
-    """A gallery's model and current generation. `birth` is a random token that was drawn when it was created."""
+    """A gallery's model, the random token drawn at its creation (`birth`), and a number that each commit increases."""
 
     model: RecordedModel
     birth: str

@@ -30,7 +30,7 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.text.script import describes
 
 EF_SEARCH = 400  # candidates that a search of the graph keeps
-PART = 3  # least letters of a part of a word that is looked for
+PART = 3  # letters in a trigram; parts of words with fewer letters are not found
 
 
 class PostgresSearch(StoreSearch):
@@ -55,7 +55,6 @@ class PostgresSearch(StoreSearch):
         self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
     def nearest(self) -> Iterator[tuple[int, float]]:
-        """Yield every picture that passes the filters, fetched in growing batches."""
         done, limit = 0, self._wanted + 1
         exact = self._exact or self._few()
         while True:
@@ -66,7 +65,6 @@ class PostgresSearch(StoreSearch):
             done, limit = limit, 3 * limit
 
     def dated(self, *, oldest: bool) -> Iterator[int]:
-        """Yield the pictures that pass the filters, the newest or the `oldest` first, fetched in growing batches."""
         condition, values = condition_of(self._filters)
         done, limit = 0, 64
         order = f"taken {'ASC' if oldest else 'DESC'} NULLS LAST, contents.id"
@@ -124,13 +122,12 @@ class PostgresSearch(StoreSearch):
         return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, return ids of pictures with a word of this stem in any text, ascending; at most `most` + 1."""
         return [self._ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, return the ids of pictures with a word that contains it.
+        """For each folded text, return the ids of pictures with a word that contains it; at most `most` + 1 ids.
 
-        A text of fewer than PART letters finds no picture.
+        A text of fewer than PART letters, or with other signs than letters and digits, finds no picture.
         """
         none = np.empty(0, np.int64)
         return [
@@ -150,7 +147,7 @@ class PostgresSearch(StoreSearch):
         return row.id
 
     def _passing(self, ids: Sequence[int]) -> list[int]:
-        """Return which of the given pictures pass the filters, in any order; a glob for file names is not compared."""
+        """Return which of the given pictures pass the filters, in any order; a glob for file names has no effect."""
         condition, values = condition_of(self._filters)
         sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
         return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
