@@ -210,7 +210,7 @@ def parquet_file(
                 page_checksum_verification=checksums, read_dictionary=list(texts),
                 thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=1_000_000,
             )  # fmt: skip
-        except (AraCLIPError, GeneratorExit):
+        except AraCLIPError:
             raise
         except Exception as error:  # any exception, because pyarrow raises nearly anything for a damaged file
             if isinstance(error.__context__, SourceError):
@@ -351,7 +351,7 @@ def _of_group(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Wait
             name, data, caption, why = row
             suffix = PurePosixPath(name).name
             path = inside(part.place, f"{number:08}{'-' if suffix else ''}{suffix}")
-            if data is None or not data:
+            if data is None:
                 refused(path, why)
                 continue
             held = _held(budget, len(data))

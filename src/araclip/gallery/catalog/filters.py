@@ -179,7 +179,7 @@ class Filters:
             if key in seen:
                 raise InputError(message("filter twice", key=key))
             seen.add(key)
-            if value.strip() == "..":
+            if value == "..":
                 raise InputError(message("range empty", key=key))
             if key in ("captured", "added"):
                 fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)

@@ -338,7 +338,7 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
                 row["path"] = os.fsencode(STORED_PREFIX + identities[row["content"]])
-                files[row["path"]] = files.pop(path)
+                files[row["path"]] = files.pop(path, row)
         elif path in doubtful["files"]:
             row["mtime_ns"] = -1  # a time that no file has, so that the next update reads the file again
         if row["content"] not in contents or not isinstance(row["size"], int) or not isinstance(row["mtime_ns"], int):

@@ -49,16 +49,13 @@ def pictures_beside(path: str) -> Iterable[str]:
             return
 
 
-def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> int:
+def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> None:
     """Store captions and metadata of new and changed side-cars; remove those whose side-cars are gone.
 
     Args:
         found: the side-cars that exist now.
         at: the paths of the pictures to synchronise.
         few: True to look stored captions up path by path, instead of reading all.
-
-    Returns:
-        The number of pictures whose side-cars have changed.
     """
     known = {key: file for path in at for key, file in catalog.sidecars(path).items()} if few else catalog.sidecars()
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
@@ -74,7 +71,6 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
         with turn(), catalog.writing():
             for each in changed[start : start + COMMIT_EVERY]:
                 catalog.put_sidecar(*each)
-    return len(changed)
 
 
 def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
