@@ -123,7 +123,9 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
                 new = without_keywords(before, str(sidecar))
                 if new is None:
                     atomic.unlink(sidecar)
-                elif new != before:
+                elif new == before:
+                    continue
+                else:
                     _write(sidecar, new)
             except (InputError, OSError) as error:
                 skip(_why(error))
