@@ -114,9 +114,10 @@ def read_bytes(place: str, most: int) -> bytes | None:
                 with open_file(place) as file:
                     return file.read(most)
             system, path = filesystem_of(place)
-            if "https" in system.protocol:  # as a stream: a server may send no size, ignore a range, or never end
+            # read as a stream, because a web server may send no size, ignore the range, or never stop sending
+            if "https" in system.protocol:
                 found = io.BytesIO()
-                with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size=0: of unknown size
+                with system.open(path, "rb", block_size=0, size=1) as stream:  # 0: a stream; 1: ask for no size
                     while found.tell() < most and (piece := stream.read(most - found.tell())):
                         found.write(piece)
                 return found.getvalue()

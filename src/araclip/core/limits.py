@@ -42,7 +42,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     Raises:
         OSError: the system refuses; ValueError where a lower limit is in force.
     """
-    step_back(5)  # searches have priority
+    step_back(5)  # lowers this process's priority, so that searches go first
     if system.windows():
         own_job().limit(memory=memory, processes=1)
         return
