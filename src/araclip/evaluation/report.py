@@ -336,7 +336,7 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
     from araclip.evaluation import charts
 
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
-    known: dict[int, tuple[float, float]] = {}  # model → MB, ms
+    known: dict[int, tuple[float, float]] = {}  # number of a model → its MB, its ms for a text and a picture
     for i, model in enumerate(models):
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:

@@ -214,7 +214,7 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
     words = lexicon()
     for prefix in PREFIXES:
         stem = word[len(prefix) :]
-        for known in (stem, stem.removesuffix("ا")):  # قميصا, in the accusative
+        for known in (stem, stem.removesuffix("ا")):  # «قميصا» is the accusative of «قميص», "shirt"
             if word.startswith(prefix) and (entry := words.get(known)):
                 return prefix, entry, stem
     return None
@@ -227,7 +227,11 @@ def _bare(word: str) -> tuple[str, None, str]:
 
 
 def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
-    """Write a word in Latin letters: consonants by one of two habits, and guessed vowels between two consonants."""
+    """Write an Arabic word in Latin letters (Arabizi). `habit` is the row of _HABITS that spells its letters.
+
+    The spelling of a long vowel is drawn. A short vowel, which Arabic does not write, is guessed between two
+    consonants.
+    """
     out, after_consonant = "", False
     for i, letter in enumerate(word):
         if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel
