@@ -12,9 +12,9 @@ from typing import IO, BinaryIO
 
 from araclip.core import system
 
-# Seconds for which renaming is tried again: Windows refuses while another process, often a virus scanner, has the file
-# open.
-PATIENCE_S = 2.0
+PATIENCE_S = (
+    2.0  # seconds of tries to rename: Windows refuses while a process, often a virus scanner, has the file open
+)
 _PAUSE_S = 0.01
 # With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)

@@ -75,7 +75,7 @@ class Timeline:
         rising = self.dates[::-1]
         first = size - int(np.searchsorted(rising, key, "right"))
         last = size - int(np.searchsorted(rising, key, "left"))
-        same = self.ids[first:last][::-1]  # ascending
+        same = self.ids[first:last][::-1]  # ids of the pictures with this date, ascending
         return first + len(same) - int(np.searchsorted(same, content, "right"))
 
 

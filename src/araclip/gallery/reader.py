@@ -154,7 +154,7 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
-        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # by generation and name
+        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # derived values by generation and name
         self._lock = threading.Lock()
 
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:

@@ -92,7 +92,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
             return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
-        # Decode even if the hash is known, because the known file may vanish while stored pixels stay.
+        # Decode even a known picture: its file may vanish, while the JPEG that is stored for these bytes stays.
         with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
@@ -248,7 +248,7 @@ def decode_again(
 ) -> DecodedPicture | str:
     """Decode a known picture again, from its files or its stored JPEG; return the reason if that is not possible."""
     reason = "its file changed since it was indexed"
-    # try the files before the stored JPEG, which is smaller
+    # the files before the stored JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
@@ -282,7 +282,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit may have this many times COMMIT_EVERY files: those with a known picture cost little
+LINK_EVERY = 8  # times COMMIT_EVERY: most files in a commit; a file whose picture is known costs little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
