@@ -13,7 +13,7 @@ from typing import IO, BinaryIO
 from araclip.core import system
 
 PATIENCE_S = (
-    2.0  # seconds of tries to rename: Windows refuses while a process, often a virus scanner, has the file open
+    2.0  # seconds of tries to rename a file: Windows refuses while a process, such as a virus scanner, reads it
 )
 _PAUSE_S = 0.01
 # With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.

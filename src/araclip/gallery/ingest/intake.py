@@ -246,7 +246,7 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a known picture again, from its files or its stored JPEG; return the reason if that is not possible."""
+    """Decode a known picture again, from a file with the hash `digest` or its stored JPEG; else return the reason."""
     reason = "its file changed since it was indexed"
     # the files before the stored JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):

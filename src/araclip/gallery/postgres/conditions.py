@@ -15,7 +15,7 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values for pictures with a path that pass all filters but a glob; for None, all with a path."""
+    """Return SQL and its values for the pictures with a path that pass all filters but a glob; with None, all pass."""
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
