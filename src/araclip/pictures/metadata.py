@@ -77,7 +77,7 @@ def name_of(text: object) -> str | None:
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # the rest is dropped, as cameras leave old bytes after a NUL
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # up to NUL: behind it, cameras leave bytes of earlier texts
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 

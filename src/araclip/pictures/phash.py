@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
-SIZE = 32  # side of the grey square in pixels
+SIZE = 32  # side in pixels of the square to which a picture is scaled and made grey before its hash is computed
 CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
 Hashes = NDArray[np.uint64]
@@ -42,7 +42,7 @@ def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, i
 
 
 def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each query (Q,), return the row of the nearest hash in `among` (N,), and the Hamming distance to it."""
+    """For each query (Q,), return the row of the nearest hash in `among` (N,; not empty), and its Hamming distance."""
     if not len(among):
         raise ValueError("no hashes to compare with.")
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)
