@@ -35,13 +35,13 @@ class Settings(BaseSettings):
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
-    lexicon: Path | None = None  # docs/understanding.md; by default lexicon.txt in the data directory
+    lexicon: Path | None = None  # user's words, docs/understanding.md; by default lexicon.txt in the data directory
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     # further host names to answer to; in an environment variable they are separated by commas
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    behind_proxy: bool = False  # trust X-Forwarded-Proto and -For of a proxy on this machine
+    behind_proxy: bool = False  # true: trust X-Forwarded-Proto and -For, which a proxy on this machine sets
 
     token_read: SecretStr | None = None
     token_write: SecretStr | None = None

@@ -87,7 +87,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _english() -> frozenset[str]:
-    """Read the words that count as English, in lower case: the ENGLISH commonest, the lexicon's glosses, a few others."""
+    """Read the words that count as English, in lower case: the ENGLISH commonest, the lexicon's glosses, a few more."""
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())
