@@ -56,7 +56,7 @@ def index(
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
-    Only new and changed files are read. It may be stopped at any time; the next run resumes.
+    Only new and changed files are read (with --reembed all, with --from none). A run that was stopped can be resumed.
     """
     from araclip.gallery.ingest.scan import checked_root
 

@@ -12,9 +12,7 @@ from typing import IO, BinaryIO
 
 from araclip.core import system
 
-PATIENCE_S = (
-    2.0  # seconds of tries to rename a file: Windows refuses while a process, such as a virus scanner, reads it
-)
+PATIENCE_S = 2.0  # seconds of tries to rename a file: Windows refuses while a virus scanner, for example, has it open
 _PAUSE_S = 0.01
 # With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
