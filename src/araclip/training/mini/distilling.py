@@ -123,7 +123,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     precision = stage.image_precision or stage.precision
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # rows of the batch of all processes together
+        rows = mixture.batch(step, stage.batch)  # the batch of all processes together
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 

@@ -290,7 +290,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
     config = AraCLIPConfig.from_dict(origins["text.onnx"]["config"])
-    if not exported.config.license.startswith(NOT_STATED):  # later copies state the same licence and training data
+    if not exported.config.license.startswith(NOT_STATED):  # kept, so that a later export states them, too
         config.license, config.training_data = exported.config.license, list(exported.config.training_data)
     model = build(config).eval()
     weights: dict[str, Tensor] = {}
@@ -391,7 +391,7 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Return convolution → the BatchNorm that reads its output; PyTorch's exporter merges the two into one layer."""
     producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    outputs = []  # keeps outputs alive, because a freed tensor's id could be reused
+    outputs = []  # keeps all outputs alive: the id of a freed tensor could be that of a later one
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 BLOCK = 16_384  # rows converted to float64 at a time: 100 MB for rows of 768 numbers
-STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, relative to the mean of X'X's diagonal
+STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, in means of the diagonal of X'X
 MAX_HELD_OUT = 20_000  # most rows held out; with more, the mean cosine changes in its fourth digit only
 
 
@@ -50,7 +50,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add a block of (n, H) features and (n, D) targets."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies of the rows, which change below
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed below
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)

@@ -244,7 +244,7 @@ def _fill(
     names = (name for name in numbered if name not in state.hashes)
     for first in range(0, len(todo), shard):
         rows = todo[first : first + shard]
-        by_length = sorted(rows, key=lambda row: len(texts[row]))  # less padding
+        by_length = sorted(rows, key=lambda row: len(texts[row]))  # like lengths need less padding
         for start in range(0, len(rows), batch):
             part = by_length[start : start + batch]
             cache.vectors[part] = _encoded(teacher, [texts[row] for row in part])
@@ -340,7 +340,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    # all columns are hashed, since earlier releases wrote more columns
+    # hash every column, because files of earlier releases have more of them
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
