@@ -74,8 +74,8 @@ class Sample:
 
     path: Path
     arabic: str  # the emoji's name, or what the photograph shows
-    emoji: str  # "" for photographs
-    credit: str  # author and licence
+    emoji: str  # the emoji itself; "" for a photograph
+    credit: str  # the picture's author and licence
 
 
 def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.models.library import ModelRow
     from araclip.models.pull import Pulled
 
-WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of `araclip pull`
+WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of the options of `araclip pull`
 WIDE = 100  # least columns of a terminal for the full table of `araclip models`; in fewer, licences would be broken
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 

@@ -147,7 +147,7 @@ def search(
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
-            # Opens the model in the background while the query is read; this takes a quarter of the whole time.
+            # opens the model, a quarter of the whole time, in the background, while the query is read
             found.model.open_text_tower()
         if lexicon:
             from araclip.text.resources import interpreter

@@ -25,8 +25,8 @@ class Hub:
     id: str  # id on the hub, or the folder of a dataset saved by `save_to_disk`
     split: str | None  # None: all rows of a saved dataset without splits
     image: str = "image"  # name of the picture column
-    config: str | None = None  # None: the default one
-    revision: str | None = None  # None: the newest
+    config: str | None = None  # the set's configuration; None: the default one
+    revision: str | None = None  # the repository's revision; None: the newest
 
 
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:

@@ -189,7 +189,7 @@ def render(
     }
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # the package's own file, so it is not escaped
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # not escaped: it is our own file
         version=__version__,
         protocol=protocol,
         models=models,

@@ -234,7 +234,7 @@ def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
     """
     out, after_consonant = "", False
     for i, letter in enumerate(word):
-        if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel
+        if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # و or ي as a long vowel
             out += draw.choice(("o", "oo", "ou") if letter == "و" else ("i", "ee"))
             after_consonant = False
             continue
@@ -252,7 +252,7 @@ _WORD = re.compile(f"[{_LETTER}]+")
 _ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
 _SEATS = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
-_VOWELS = "\u064e\u064f\u0650\u0652"  # fatha, damma, kasra, sukun
+_VOWELS = "\u064e\u064f\u0650\u0652"  # vowel marks: fatha (a), damma (u), kasra (i), sukun (no vowel)
 # The rows of letters on an Arabic and on an English keyboard.
 _ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}

@@ -22,8 +22,8 @@ from araclip.models.vectors import Floats, Ids
 from araclip.text.folding import fold
 from araclip.text.places import place_at
 
-DATE_LETTERS = 19  # YYYY-MM-DDTHH:MM:SS
-MONTH_LETTERS = 7  # YYYY-MM
+DATE_LETTERS = 19  # length of a whole date, YYYY-MM-DDTHH:MM:SS
+MONTH_LETTERS = 7  # length of its beginning that says the month, YYYY-MM
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ def away(store: Store) -> str | None:
     folders = list(map(os.path.dirname, files))
     try:
         return os.path.commonpath(folders)
-    except ValueError:  # on Windows, if they have different drives
+    except ValueError:  # on Windows, paths on different drives have no common folder
         return folders[0]
 
 

@@ -81,7 +81,7 @@ class Interpretation:
     # what was searched for each term that has several readings, or a reading unlike the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    # colours, materials, sizes, dates and places after "not": models see them too badly to leave pictures out by them
+    # colours, materials, sizes, dates and places after "not": no picture is left out for them, which models see badly
     qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling

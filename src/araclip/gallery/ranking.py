@@ -37,7 +37,7 @@ from araclip.pictures.video.scenes import file_of
 LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
 LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
 DOUBT = 0.2  # part of the best cosine's lead over the average that a description without the query's words costs
-DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
+DOUBTED = 512  # so many candidates are looked up whether they have a description; further ones count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown

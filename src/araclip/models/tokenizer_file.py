@@ -208,7 +208,7 @@ def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
         elif pattern[at] == "{" and (end := pattern.find("}", at)) > 0:
             least, comma, most = pattern[at + 1 : end].partition(",")
             if not all(part.isascii() and part.isdigit() for part in (least, most) if part) or not (least or most):
-                break  # this brace is a character, no quantifier
+                break  # this brace begins no quantifier, and stands for itself
             most = most or ("" if comma else least)
             endless |= not most or len(most) > 3 or int(most) > MANY
             at = end + 1

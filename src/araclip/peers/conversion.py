@@ -33,7 +33,7 @@ from araclip.training.export.model_card import About
 from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
-LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to PyTorch's; rounding alone stays above .999999
+LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to that of PyTorch; rounding alone makes .999999
 LEAST_RESIZED = 0.999  # the same for a resized picture, if the model's own library does not resize with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",

@@ -31,7 +31,7 @@ class Row:
 
     name: str  # the model's name in the paper's table
     models: tuple[str, ...]
-    claimed: tuple[float, float, float]  # R@1, R@5 and MRR
+    claimed: tuple[float, float, float]  # R@1, R@5 and MRR that the paper states
 
 
 ROWS = (

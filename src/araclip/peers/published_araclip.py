@@ -285,7 +285,7 @@ def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
 
 
 def _about(source: str) -> About:
-    named = folder.name if (folder := existing_folder(source)) else source  # the card names no path of this machine
+    named = folder.name if (folder := existing_folder(source)) else source  # the card must not name a local path
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(

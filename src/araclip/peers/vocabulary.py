@@ -62,7 +62,7 @@ _SCRIPTS: dict[str, Ranges] = {
     "kana": ((0x3005, 0x3007), (0x3031, 0x3035), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F)),
     "Han": ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
 }  # fmt: skip
-LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
+LANGUAGES: dict[str, tuple[str, ...]] = {  # code of a language → the scripts in which it is written
     "en": ("basic Latin",),
     **dict.fromkeys(("ar", "arz", "ary", "fa", "ur", "ps", "ckb", "ug", "sd", "pa-arab"), ("Arabic",)),
     **dict.fromkeys(

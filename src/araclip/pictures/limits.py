@@ -145,10 +145,10 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
-    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # BitsPerSample
-    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # SamplesPerPixel
+    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
+    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # 277: SamplesPerPixel
     depth = bits if of_sample >= samples else bits * samples
-    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # RowsPerStrip
+    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
     here = stream.tell()
     length = stream.seek(0, 2)
     stream.seek(here)
@@ -157,7 +157,7 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
 
 def _tile(tags: Any) -> int:
     """Return the number of pixels in a TIFF's tile; 0 if it has no tiles."""
-    sides = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
+    sides = [tags.get(tag, 0) for tag in (322, 323)]  # the tags TileWidth, TileLength
     return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
 
 
@@ -286,8 +286,8 @@ INFLATED = 1_100_000  # most bytes to which one compressed text is unpacked; Pil
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
 _IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # such a marker, or the end of the picture (D9)
-_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
-_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
+_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → its bytes
+_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # the tags of EXIF, GPS and interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
@@ -359,7 +359,7 @@ def _png(stream: IO[bytes], name: str) -> int:
 
 def _inflated(kind: bytes, content: bytes) -> int:
     """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
-    _, _, rest = content.partition(b"\0")  # keyword, NUL, method, data
+    _, _, rest = content.partition(b"\0")  # zTXt, iCCP: keyword, NUL, method, data
     if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
         if rest[:1] != b"\1":
             return 0

@@ -189,7 +189,7 @@ def xmp_properties(data: bytes, name: str) -> Properties:
     reader = _Reader(name)
     try:
         reader.parse(data.rstrip(b"\0 \r\n\t"))
-    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: the XML names an unknown encoding
         raise InputError(f"{name}: XMP that cannot be read ({error}). Save it again with your photo manager.") from None
     return reader.found
 

@@ -30,7 +30,7 @@ def phash(squares: NDArray[np.uint8]) -> Hashes:
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
     low[:, 0] = waves[:, -1]  # replace the mean brightness, which says nothing, by the ninth diagonal frequency
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # waves below a quarter of a grey level: one colour, hash 0
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # all waves below ¼ grey level: one colour, hash 0
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 

@@ -111,7 +111,7 @@ async def zipped(
                     file.write(piece)
                     yield sent.taken()
     if missing:
-        # for Windows Notepad: with byte order mark
+        # with a byte order mark, for Notepad on Windows
         text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")
         with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
             file.write(text)

@@ -128,7 +128,7 @@ class _TimedProtocol(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # if the client's next request has already arrived, this begins to answer it
+        super().on_response_complete()  # begins the answer to the client's next request, if it has already arrived
         if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
             self._expect_headers()
 

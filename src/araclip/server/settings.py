@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
-    idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
+    idle_seconds: float = Field(default=15, ge=1)  # how long a connection stays open between two requests
     send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # seconds after which an /events stream is ended

@@ -19,7 +19,7 @@ VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dr
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
 IN_MEMORY_PAGES = 2_000  # most pages of 4 kB of a cache in memory, which is used if its file cannot be
-KEEP = 0.8  # after an eviction, this share of the limit is still used
+KEEP = 0.8  # if the cache exceeds its limit, it is reduced to this share of the limit
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS thumbnails (id BLOB NOT NULL, side INTEGER NOT NULL, picture BLOB NOT NULL,

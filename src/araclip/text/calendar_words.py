@@ -30,7 +30,7 @@ FEASTS = {name: days for names, days in _FEASTS.items() for name in forms(names)
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in forms(names)}
 EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات», the last feast, is the later of those in EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
-# Months that are also common words: they count only beside a year, or after "month".
+# Names of months that are also common words, such as "may": they count only beside a year, or after "month".
 AMBIGUOUS = phrases("dates: ambiguous")
 # (preposition, month): after "in", even one of the AMBIGUOUS months is a month: «في مارس» (in March), "in may".
 TOLD_BY_IN = frozenset(

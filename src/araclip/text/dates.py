@@ -711,7 +711,7 @@ def _month(today: date, back: int) -> DateFilter:
 
 
 def _week(today: date, back: int) -> DateFilter:
-    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
+    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # a week begins on Saturday
     return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
 
 

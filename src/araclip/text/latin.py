@@ -48,7 +48,7 @@ class Change:
     ambiguous: bool = False  # True if the typed form has another common meaning
 
 
-LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
+LATIN = 0.75  # confidence that a word in Latin letters that is not English is Arabizi; it may also be a name
 IN_CONTEXT = 0.93  # the same if a word has a digit for a letter, as in 7elwa, or several words look like Arabizi
 # Least counts of the lexicon's words when Arabizi is read; words with a higher count are likelier. A standard word has
 # STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.

@@ -31,7 +31,7 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # «محدش», "nobody" → "people"
+_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # a word for "nobody" → "people"
 _NOBODY_BUT = folded("negation: nobody but")
 _AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
@@ -70,7 +70,7 @@ _NOTHING = folded("negation: nothing")
 _EXCEPT = phrases("negation: except")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
-# Fixed phrases with «بلا» and «دون» that exclude nothing visible.
+# Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
 _FIXED = folded("negation: fixed phrases")
 
 

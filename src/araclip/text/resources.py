@@ -17,7 +17,7 @@ from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
 
 VARIABLE = "ARACLIP_LEXICON"
-MAX_BYTES = 4_000_000  # largest user's lexicon
+MAX_BYTES = 4_000_000  # most bytes of a user's lexicon
 ENGLISH = 30_000  # how many of the most common words count as English; rarer words are more often Arabizi or names
 
 

@@ -24,7 +24,7 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    # If these two steps are there, all are. Other steps vary with Python's Unicode version, so they are not compared.
+    # A tokenizer with these two steps has all. Others are not compared: they vary with Python's Unicode version.
     ours = (_without(LAYOUT), _without(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer

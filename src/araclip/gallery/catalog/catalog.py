@@ -48,7 +48,7 @@ from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata, date_in_name
 
-BLOCK = 16_384  # vectors read at once
+BLOCK = 16_384  # number of vectors that are read at once
 PARTS = {  # how a report names a damaged row of each table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",

@@ -78,7 +78,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _set_aside(path)
             else:
-                _remove_log(path)  # SQLite would take it for the log of the new file
+                _remove_log(path)  # SQLite would take the old file's log for that of the new file
 
         atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines

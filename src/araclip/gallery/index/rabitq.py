@@ -132,7 +132,7 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        # Few threads, because each of them holds two blocks in float32.
+        # few threads, because each of them holds two blocks of vectors in float32 in memory
         with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 

@@ -126,7 +126,7 @@ class VideoIntake:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
-                # of a known video with this hash, only the times of its scenes are needed
+                # a video that the gallery has is not decoded again: the known times of its scenes are taken
                 for times in self._known.get(file.size, ()):
                     if self._digests.issuperset(_digests(digest, times)):
                         return _Read(file, digest, times, None)

@@ -283,7 +283,7 @@ def _socket(address: Address, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
-    stream = connection._sock  # closed here, because pg8000 would leave this stream, and so the socket, open
+    stream = connection._sock  # pg8000 itself would leave this stream, and so the socket, open
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
     if stream:

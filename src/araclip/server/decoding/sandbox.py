@@ -102,7 +102,7 @@ class Sandbox:
         task.add_done_callback(self._ended)
         try:
             answer, blobs = await asyncio.shield(task)
-        except asyncio.CancelledError:  # the client has left
+        except asyncio.CancelledError:  # the client has left, so this request was cancelled
             asyncio.get_running_loop().call_later(ABANDONED_SECONDS, task.cancel)
             raise
         if "error" in answer:

@@ -22,7 +22,7 @@ from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import encoded, open_image
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
-PLACEHOLDER_BYTES = 130  # most bytes; as a data URI, this is less than 200 characters
+PLACEHOLDER_BYTES = 130  # most bytes of a placeholder; as a data URI, it has less than 200 characters
 THUMBNAIL_QUALITY = 80
 
 

@@ -24,7 +24,7 @@ HEADERS = {
         "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",  # for browsers that do not support frame-ancestors
+    "x-frame-options": "DENY",  # for browsers that do not know frame-ancestors, which says the same
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

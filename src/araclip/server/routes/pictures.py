@@ -115,7 +115,7 @@ async def _converted(
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: asyncio.to_thread(original.picture), side, client
         )
-    except Aborted:  # the file has changed
+    except Aborted:  # the picture's file has changed since it was opened
         raise Problem("no-picture", id=identity) from None
     return small, placeholder
 

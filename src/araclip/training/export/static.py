@@ -44,7 +44,7 @@ class Convolution:
     """A Conv node whose weight is constant."""
 
     node: Any
-    weight: Any  # TensorProto, (O, I / groups, h, w)
+    weight: Any  # a TensorProto of shape (O, I / groups, h, w)
     bias: Any  # TensorProto, (O,); None if there is no bias, or if a node computes the bias
 
     @property

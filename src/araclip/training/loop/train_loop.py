@@ -33,7 +33,7 @@ class Part:
 
     module: nn.Module | nn.Parameter
     lr: float  # peak learning rate: of the last layer, or of all layers if `layer_decay` is 1
-    layer_decay: float = 1.0  # each layer's learning rate is the next layer's times this; 1: one rate for all layers
+    layer_decay: float = 1.0  # a layer's learning rate is that of the layer above times this; 1: one rate for all
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:

@@ -223,7 +223,7 @@ class Fused:
     parent: nn.Module
     convolution: str
     norm: str
-    plain: nn.Conv2d  # the original convolution
+    plain: nn.Conv2d  # the convolution before it was fused
     batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
@@ -420,7 +420,7 @@ class BranchImages:
             return encoded(self.model, features)
         head: nn.Linear = self.model.visual_projection
         parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
-        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K of (B, D)
+        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K times (B, D)
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:

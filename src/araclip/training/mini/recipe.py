@@ -104,7 +104,7 @@ class Names(StartingStage):
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open
     length: Chance = 1.0  # 1: a picture of doubtful class has a short names part; 0: all have one length
     pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
-    captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
+    captions: Many = 4096  # most captions of `pictures` that are used, evenly spread over all
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
     unfamiliar_pictures: Pictures = ()  # other pictures, such as drawings, for which the names part learns to count 0
     familiar_batch: Many = 1024  # most familiar pictures that are used, and most unfamiliar ones

@@ -101,7 +101,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             )
         if reduction not in (None, *REDUCTIONS):
             raise ModelMismatch(f"the processor's reduction is {reduction!r:.40}, known are {', '.join(REDUCTIONS)}.")
-        if image_processor is None:  # ProcessorMixin requires every part
+        if image_processor is None:  # `ProcessorMixin` does not accept None for a part
             self.chat_template = self.image_processor = None
             self.check_argument_for_proper_class("tokenizer", tokenizer)
             self.tokenizer = tokenizer

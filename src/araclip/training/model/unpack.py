@@ -97,7 +97,7 @@ def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, N
     return wide.T if turned else wide
 
 
-LEAST_COSINE = 0.999  # least cosine between the float32 graph and PyTorch; rounding alone stays above .999999
+LEAST_COSINE = 0.999  # least cosine between vectors of the float32 graph and of PyTorch; rounding makes .999999
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
@@ -235,7 +235,7 @@ def pictures_at_once(size: int) -> int:
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
     """Raise ExportRejected if a graph has a probe whose cosine to PyTorch is below `least`."""
     for graph in graphs:
-        if not graph.least >= least:  # NaN is refused too
+        if not graph.least >= least:  # written so that NaN is refused, too
             raise ExportRejected(
                 f"{graph.graph} is not the trained model: on the probe '{graph.worst:.60}' its graph has "
                 f"cosine {graph.least:.4f} to PyTorch, {least} is the least. The tracing, the tokenizer or "
@@ -264,7 +264,7 @@ def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDA
     except Exception as error:  # any, since ONNX Runtime's errors have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
-    worse: NDArray[np.float32] = each.min(axis=0)  # NaN where any is
+    worse: NDArray[np.float32] = each.min(axis=0)  # NaN if one of them is NaN
     return worse
 
 

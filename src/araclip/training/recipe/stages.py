@@ -233,7 +233,7 @@ class Finetune(LearningStage):
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # for the image tower; None: `precision`
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"

@@ -267,7 +267,7 @@ def _encoded(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
             f"{(len(texts), teacher.width)}. Correct the teacher."
         )
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_TOLERANCE))  # NaN is wrong, too
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_TOLERANCE))  # written so that NaN counts as wrong, too
     if len(wrong):
         raise DataError(
             f"teacher {teacher.name} made a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r:.80}, "
@@ -367,7 +367,7 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
             "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
         )
     name = f"teacher {spec}"
-    # The tower that encodes no texts is dropped below, which halves the memory.
+    # the attribute with the image tower, which is dropped below, to halve the memory
     unused = ["vision_model"]
     if kind == "open_clip":
         text, unused = open_clip_text(name, location), ["visual"]
