@@ -89,7 +89,7 @@ def index(
 
 def _print_how_to_search(gallery: str | None) -> None:
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
-    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # in one line, to be copied
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # unbroken, so that it can be copied
 
 
 def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":

@@ -336,7 +336,7 @@ def readable_vectors(
         chunk = unknown[start : start + CHUNK]
         try:
             vectors.update(zip(chunk, model.encode_image(chunk), strict=True))
-        except (ImageError, OSError):  # a bad picture: encode one by one, and leave out only the bad ones
+        except (ImageError, OSError):  # encode the pictures one by one, to leave out only the bad ones
             for path in chunk:
                 try:
                     vectors[path] = model.encode_image([path])[0]

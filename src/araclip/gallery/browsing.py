@@ -23,7 +23,7 @@ from araclip.text.folding import fold
 from araclip.text.places import place_at
 
 DATE_LETTERS = 19  # length of a whole date, YYYY-MM-DDTHH:MM:SS
-MONTH_LETTERS = 7  # length of its beginning that says the month, YYYY-MM
+MONTH_LETTERS = 7  # length of the beginning of a date that says year and month, YYYY-MM
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.pictures.formats import SUFFIXES
 
-PASSWORD = "PGPASSWORD"  # the variable of libpq; as an argument, other users could read the password
+PASSWORD = "PGPASSWORD"  # libpq's environment variable: other users could read a password among the arguments
 PORT = 5432
 SCHEMA = "araclip"
 SSL_MODES = ("prefer", "disable", "require", "verify-full")  # ways to use TLS, as libpq's sslmode names them

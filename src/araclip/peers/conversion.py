@@ -33,8 +33,8 @@ from araclip.training.export.model_card import About
 from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
-LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to that of PyTorch; rounding alone makes .999999
-LEAST_RESIZED = 0.999  # the same for a resized picture, if the model's own library does not resize with Pillow
+LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to PyTorch's; rounding alone stays above .999999
+LEAST_RESIZED = 0.999  # this limit for a resized picture, if the model's own library does not resize with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
@@ -137,7 +137,7 @@ def _ids(ids: Any) -> str:
 
 
 LANGUAGES = ("ar", "en")  # languages to whose words the vocabulary is cut unless the caller names others
-REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # in errors about a tower that cannot be written
+REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice in an error if a tower cannot be written
 
 
 def make_model_folder(

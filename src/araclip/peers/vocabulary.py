@@ -175,7 +175,7 @@ def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
 
 def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
     own = set(characters)
-    if (normalizer := tokenizer.normalizer) is not None:  # may make several characters of one that stands inside a word
+    if (normalizer := tokenizer.normalizer) is not None:  # it may make several of a character inside a word
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]

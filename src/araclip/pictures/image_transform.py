@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # fingerprints hash the repr, and must stay
+    crop_offset: str = field(default="half-even", repr=False)  # not in repr: fingerprints hash it, and must stay
 
     @property
     def distorts(self) -> bool:

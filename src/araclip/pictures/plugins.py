@@ -100,7 +100,7 @@ _JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
 
 
 _TIFF = (b"II*\0", b"MM\0*")
-_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # of ORF, RW2, RAF, X3F, MRW files
+_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # in ORF, RW2, RAF, X3F, MRW files
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _ENTRIES = 512  # most entries that are read of a TIFF's first directory; cameras write a few dozen
 _SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbnail, and the sensor's data are used

@@ -67,7 +67,7 @@ TODAY, NOW, RECENT = phrases("dates: today"), phrases("dates: now"), phrases("da
 # «الأول» (the first), «الخامس عشر» (the fifteenth), … → the day of a month
 BY_ORDER = {form: 1 + place for place, form in numbered("numbers: days by order")}
 PARTS_OF_A_MONTH = phrases("dates: parts of a month")
-THIRDS = {form: place for place, form in numbered("dates: thirds")}  # third of a month, by name → 0, 1 or 2
+THIRDS = {form: place for place, form in numbered("dates: thirds")}  # third of a month or year → 0, 1 or 2
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"

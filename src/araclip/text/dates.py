@@ -953,7 +953,7 @@ def _may_be_dated(word: str) -> bool:
     return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
 
 
-# Every date has a digit or one of these words: all words of names of days, months, years and feasts, also bare.
+# Every date has a digit or one of these words of names of days, months, years and feasts, with or without article.
 _DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
     word.removeprefix(article)
     for named in (

@@ -246,7 +246,7 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # after "and"
+        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # وبيلعب, "and he plays"
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 

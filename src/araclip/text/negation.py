@@ -141,7 +141,7 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, at + 1))
             excluded.append(nobody)
-            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # nobody "in it"
+            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # skips "in it", too
             end, left_out = spans[at - 1][1], -1
             continue
         phrase = _without_at(folded, at)

@@ -507,7 +507,7 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
         if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # the facts in name and side-car pass from one to the other
+            for changed in {content, before or content}:  # the path's name and side-car now tell of the other
                 photos.complete(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -759,7 +759,7 @@ class CatalogPool:
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model
         self._local = threading.local()
-        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # weak: when a thread ends, its connection closes
+        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # weak, so that an ended thread's connection closes
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:

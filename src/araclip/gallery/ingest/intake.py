@@ -248,7 +248,7 @@ def decode_again(
 ) -> DecodedPicture | str:
     """Decode a known picture again, from a file with the hash `digest` or its stored JPEG; else return the reason."""
     reason = "its file changed since it was indexed"
-    # the files before the stored JPEG, which has fewer pixels
+    # try the files before the stored JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
@@ -282,7 +282,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # times COMMIT_EVERY: most files in a commit; a file whose picture is known costs little
+LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: files with a known picture cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit

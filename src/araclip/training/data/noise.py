@@ -104,7 +104,7 @@ def persian_letters(text: str, rng: random.Random) -> str:
 
 
 NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
-    "hamza": (0.5, drop_hamza),  # as half of all people do who type
+    "hamza": (0.5, drop_hamza),  # half of all people who type leave hamzas out
     "ha": (0.3, swap_final_ha),
     "ya": (0.3, swap_final_ya),
     "space": (0.1, drop_space),

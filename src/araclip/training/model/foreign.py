@@ -220,7 +220,7 @@ def check_known(content: Any, known: Collection[str], where: str) -> None:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
-_SPARE = 1_000_000  # so many more numbers than its files have bytes may a model have, such as new projections
+_SPARE = 1_000_000  # a model may have this many more numbers than its files have bytes, for example in new projections
 
 
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:

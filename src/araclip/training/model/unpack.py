@@ -97,7 +97,7 @@ def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, N
     return wide.T if turned else wide
 
 
-LEAST_COSINE = 0.999  # least cosine between vectors of the float32 graph and of PyTorch; rounding makes .999999
+LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's; rounding alone stays above .999999
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once

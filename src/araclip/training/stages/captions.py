@@ -40,7 +40,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
         batch = mixture.batch(step, stage.batch)
         mine = share(accelerator, stage.batch)
         chunks, inverse = texts.inputs(batch.texts[2 * mine.start : 2 * mine.stop], stage.chunk)
-        same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B): equal captions
+        same = torch.from_numpy(batch.same[0::2] | batch.same[1::2].T).to(accelerator.device)  # (B, B)
 
         def loss(vectors: Tensor) -> Tensor:
             vectors = gather(vectors[inverse])  # (2B, D): rows 2i and 2i + 1 are the captions of picture i

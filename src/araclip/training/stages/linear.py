@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 BLOCK = 16_384  # rows converted to float64 at a time: 100 MB for rows of 768 numbers
-STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, in means of the diagonal of X'X
+STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, relative to the mean of X'X's diagonal
 MAX_HELD_OUT = 20_000  # most rows held out; with more, the mean cosine changes in its fourth digit only
 
 
