@@ -40,7 +40,7 @@ class Results:
     more: bool
     nothing_found: bool
     took_ms: float
-    generation: str  # of the gallery; it changes with every commit
+    generation: str  # the gallery's state: another text after every commit
     passing: int = 0  # how many pictures pass the filters
     away: bool = False  # True if there are no results because the pictures' files cannot be found now
     interpretation: Mapping[str, Any] | None = None  # how the words were read, see docs/server.md
@@ -442,7 +442,7 @@ def _quoted(name: str) -> str:  # escapes a name as browsers do in multipart/for
 def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
     try:
         problem = json.loads(body)
-        error = problem.get("error")  # OpenAI's shape, below /v1/
+        error = problem.get("error")  # below /v1/, errors have the form of OpenAI's API
         message = str(error["message"]) if error else f"{problem['title']}: {problem['detail']}"
     # a body that is not JSON, such as a proxy's error page, is quoted
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -74,8 +74,8 @@ class Sample:
 
     path: Path
     arabic: str  # the emoji's name, or what the photograph shows
-    emoji: str  # "" for photographs
-    credit: str  # author and licence
+    emoji: str  # the emoji itself; "" for a photograph
+    credit: str  # the picture's author and licence
 
 
 def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit: int | None = None) -> list[Sample]:
@@ -119,7 +119,8 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
     The rest are other drawings, evenly spread, so that the queries have to find their pictures among others.
     """
-    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]  # CLDR's name of a مظلة
+    # «شمسية» is CLDR's word for an umbrella, for which QUERIES has «مظلة».
+    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]
     named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
     others = [each for each in samples if each.path not in named]
     room = max(0, FIRST - len(named))

@@ -2,7 +2,8 @@
 
 Each line is a fact with a mark: fine, worth a look, or broken. Paths are left out: where a folder matters, its purpose
 is named. An unused GPU mostly has one of four causes: the build of ONNX Runtime for the CPU, two builds that overwrite
-each other's files, missing CUDA libraries, PyTorch's build for the CPU. There is a line for each cause.
+each other's files, missing CUDA libraries, PyTorch's build for the CPU. One line names the builds of ONNX Runtime; each
+other cause has a line of its own.
 """
 
 import ctypes

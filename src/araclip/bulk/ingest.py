@@ -33,7 +33,7 @@ from araclip.pictures.video.scenes import file_of
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
 MAX_BYTES = 64_000_000  # most bytes of vectors in a commit, for models with long vectors
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
-MAX_PATH = 4096  # the longest path that is accepted
+MAX_PATH = 4096  # most characters of a picture's path
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
 

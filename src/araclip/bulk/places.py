@@ -114,9 +114,11 @@ def read_bytes(place: str, most: int) -> bytes | None:
                 with open_file(place) as file:
                     return file.read(most)
             system, path = filesystem_of(place)
-            if "https" in system.protocol:  # as a stream: a server may send no size, ignore a range, or never end
+            # A web server may send no size, ignore a range, or never stop sending: read a stream (block_size=0), and do
+            # not ask for its size (size=1).
+            if "https" in system.protocol:
                 found = io.BytesIO()
-                with system.open(path, "rb", block_size=0, size=1) as stream:  # block_size=0: of unknown size
+                with system.open(path, "rb", block_size=0, size=1) as stream:
                     while found.tell() < most and (piece := stream.read(most - found.tell())):
                         found.write(piece)
                 return found.getvalue()

@@ -145,7 +145,7 @@ def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSEr
     try:
         return read_source(waiting.fetched(), set(), transform)
     except (OSError, ImageError) as error:
-        return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
+        return error.with_traceback(None)  # without the traceback, whose frames keep the file's bytes in memory
     finally:
         waiting.release()
 

@@ -43,7 +43,8 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-PER_PICTURE = 50_000  # reading this many bytes takes as long as decoding and encoding a picture
+# A picture weighs this much more than its bytes: decoding and encoding it takes as long as reading so many bytes.
+PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
 SHARD_WEIGHT = 1_000_000_000  # a shard's weight by default: about 7,000 pictures of 100 kB, minutes of work
 
@@ -102,8 +103,8 @@ def cut(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     total, before = sum(part.weight for part in parts), 0
     found: list[list[Part]] = [[] for _ in range(shards)]
     for part in parts:
-        # The middle of the part on the scale of weights, times two: whole numbers give the same result on every
-        # machine.
+        # twice the middle of the part's range on the scale of weights: whole numbers, unlike halves and fractions,
+        # make the same shards on every machine
         middle = 2 * before + part.weight
         found[min(shards - 1, middle * shards // (2 * total))].append(part)
         before += part.weight
@@ -324,7 +325,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
                     key = mine
                 path = inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from finished()  # frees the memory of the last picture, which this one may need
+                    yield from finished()  # hands on the picture before: its memory becomes free for this one
                     held = _held(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -440,7 +441,7 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
             notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
         else:
             yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
-    if walk.unreadable:  # do not leave these files out: their shard would look finished
+    if walk.unreadable:  # an error, because without these files their shard would still look finished
         path, why = next(iter(walk.unreadable.items()))
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()

@@ -67,7 +67,8 @@ def _choose(ctx: typer.Context) -> None:
 def run() -> None:
     """Run the command that the arguments name; an expected error becomes one line on stderr and exit code 2."""
     for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller: a file of ours would get its number
+        # The caller has closed this stream. Open another in its place, or our next file would get its descriptor.
+        if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # escapes Arabic that a legacy code page cannot write

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from araclip.peers.paper_suite import PaperTable
 
 
-MOST = 3  # labels that are printed for a picture
+MOST = 3  # most labels that are printed for a picture
 LABEL_FIELD = "label"
 OTHER_NAME = "أخرى"  # the label of --other in every output; it means that none of the labels is right
 
@@ -102,7 +102,7 @@ def _classify(
     if k < 1:
         raise InputError(f"k is {k}, expected a positive whole number.")
     names, encoder, vectors = read_labels(labels), as_encoder(model), None
-    # a damaged file in a folder is skipped, not an error
+    # if a folder is given, a damaged file in it is skipped and does not end the command
     if len(names) > 1 and any(path.is_dir() for path in pictures):
         pictures, vectors = readable_vectors(encoder, _files(pictures), lambda line: say(f"skipped: {line}", "yellow"))
         if not pictures:

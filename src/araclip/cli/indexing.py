@@ -56,7 +56,7 @@ def index(
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
-    Only new and changed files are read. It may be stopped at any time; the next run resumes.
+    Only new and changed files are read (with --reembed all, with --from none). A run that was stopped can be resumed.
     """
     from araclip.gallery.ingest.scan import checked_root
 
@@ -89,7 +89,7 @@ def index(
 
 def _print_how_to_search(gallery: str | None) -> None:
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
-    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # to be copied
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # unbroken, so that it can be copied
 
 
 def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
@@ -102,7 +102,7 @@ def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGaller
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # report the WidthMismatch, not the error of measuring the time
+        except (AraCLIPError, OSError):  # the time cannot be measured: report the WidthMismatch without it
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
@@ -164,7 +164,7 @@ def how_to_resume(location: "Location") -> str:
                 indexed = counted(catalog.counts()[1], "picture is", "pictures are")
     except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
-    except AraCLIPError:  # a damaged or newer gallery, which the next run tells of
+    except AraCLIPError:  # the gallery is damaged or of a newer release, which the next run reports
         pass
     return f"{indexed} indexed; run the same command again to resume."
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.models.library import ModelRow
     from araclip.models.pull import Pulled
 
-WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of `araclip pull`
+WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of the options of `araclip pull`
 WIDE = 100  # least columns of a terminal for the full table of `araclip models`; in fewer, licences would be broken
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
@@ -246,7 +246,8 @@ def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
     for one in row.recall:
         at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:g}"
         lines.append(f"{at} {marks[one.protocol]}")
-    if not lines and row.state == "bundled" and row.measured:  # what its config.json states, by our own protocol
+    # for the bundled model, the recall that its config.json states, measured by this project's own protocol
+    if not lines and row.state == "bundled" and row.measured:
         found = next(iter(row.measured.values()))["arabic"]["t2i"]
         lines.append("/".join(f"{100 * found[f'R@{k}']:.1f}" for k in (1, 5, 10)) + " own")
     return "\n".join(lines) or "–"

@@ -65,7 +65,7 @@ def models_here(incomplete: str) -> Iterable[str]:
 
 
 _GALLERY = "A folder, or postgresql://USER@HOST/DATABASE; by default"
-NewGalleryOption = Annotated[  # for commands that create a missing gallery
+NewGalleryOption = Annotated[  # the option --gallery of commands that create a missing gallery
     str | None, typer.Option("--gallery", "-g", help=f"{_GALLERY} a folder in your user data directory.")
 ]
 GalleryOption = Annotated[
@@ -82,7 +82,7 @@ ModelOption = Annotated[
         autocompletion=models_here,
     ),
 ]
-AnyModelOption = Annotated[  # for commands that use no gallery
+AnyModelOption = Annotated[  # the option --model of commands that use no gallery
     str,
     typer.Option(
         "--model",

@@ -78,7 +78,8 @@ ThumbnailsOption = Annotated[
 PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
 
 
-_MARK = "\u2060"  # invisible; put before a word such as -كلب, which click would otherwise take for an option
+# An invisible character, put before a word such as -كلب ("no dog"), which click would otherwise take for an option.
+_MARK = "\u2060"
 
 
 class WordsCommand(TyperCommand):
@@ -94,7 +95,7 @@ class WordsCommand(TyperCommand):
         try:
             left = super().parse_args(ctx, [*marked, *args[end:]])
         except Exception as error:
-            unknown = getattr(error, "option_name", "--")  # of click's NoSuchOption
+            unknown = getattr(error, "option_name", "--")  # only click's NoSuchOption has `option_name`
             word = next((each[1:] for each in args if each.startswith(unknown) and not each.startswith("--")), "")
             if word:
                 error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
@@ -146,7 +147,7 @@ def search(
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
-            # Opens the model in the background while the query is read; this takes a quarter of the whole time.
+            # opens the model, a quarter of the whole time, in the background, while the query is read
             found.model.open_text_tower()
         if lexicon:
             from araclip.text.resources import interpreter
@@ -373,7 +374,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)  # The table has two narrow columns; the lines below it say what they mean.
+    out.print(table)  # its columns are too narrow to say what they mean, so the lines below do
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in understood_lines(found.interpretation):

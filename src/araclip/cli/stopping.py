@@ -68,7 +68,7 @@ def _exiting(owner: int) -> None:
     if os.getpid() != owner:
         return
     for number in stopping():
-        # At exit, Python replaces its own handlers by SIG_DFL, with which a signal kills; SIG_IGN stays as it is.
+        # At exit, Python replaces its own handlers by SIG_DFL, so that a signal would kill the process; SIG_IGN stays.
         if signal.getsignal(number) in _DEFAULTS:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)
 

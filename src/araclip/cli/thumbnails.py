@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "ARACLIP_TERMINAL_PICTURES"
 METHODS = ("kitty", "iterm", "sixel", "blocks")
-ROWS = 8  # lines of the terminal
+ROWS = 8  # height of a thumbnail, in lines of the terminal
 COLUMNS = 24
 SIDE = 160  # pixels of the longer side: 8 lines of about 20 pixels
 COLOURS = 128  # colours of a sixel picture; terminals have 256 at most
@@ -100,7 +100,7 @@ def sixel(picture: Image.Image) -> str:
         band = pixels[top : top + 6]
         weights = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band):
-            columns = ((band == number) * weights).sum(axis=0)  # (W,), six bits each
+            columns = ((band == number) * weights).sum(axis=0)  # (W,), one bit for each of the six rows
             out.append(f"#{number}{_runs(columns + 63)}$")
         out.append("-")
     return "".join([*out, "\x1b\\"])

@@ -48,10 +48,10 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
-    # of a long name only the beginning, because the temporary name must not be longer than a name may be
+    # only the beginning of a long name, because file systems limit the length of the temporary name, too
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     step("open")
-    temporary.touch(exist_ok=False)  # The default permissions; a file of mkstemp would be unreadable for other users.
+    temporary.touch(exist_ok=False)  # has the usual permissions; other users could not read a file of mkstemp
     try:
         step("fill")
         fill(temporary)
@@ -153,7 +153,7 @@ def scratch_folder(filling: Path) -> "tempfile.TemporaryDirectory[str]":
 
 
 def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
-    """Overwrite a small file of constant length in place; its content must carry its own checksum.
+    """Overwrite a small file of constant length in place, or make it; its content must carry its own checksum.
 
     Args:
         durable: flush it to the disk; otherwise a power cut may undo the write.
@@ -243,7 +243,7 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
             raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
-            # the owner's name may be missing: on a full disk, the next write reports the error
+            # On a full disk, the lock stays without its owner's name, and the next write reports the error.
             with contextlib.suppress(OSError):
                 file.write(f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield

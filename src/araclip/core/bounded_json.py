@@ -96,7 +96,8 @@ def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
     Cheap upper bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
-    unescaped_quotes = data.count(b'"') - data.count(b'\\"')  # a lower bound
+    # a lower bound, because a quote after an escaped backslash is unescaped, but not counted
+    unescaped_quotes = data.count(b'"') - data.count(b'\\"')
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many
     if _nodes(data) > max_nodes or _openings(data) > max_depth:

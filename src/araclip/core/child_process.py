@@ -25,7 +25,7 @@ from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # most bytes of a message's JSON object
 MOST_BYTES = 500_000_000  # most bytes of all blobs of an answer
-END_SECONDS = 1.0  # seconds that a child may take to end after it has closed its output: its exit code tells why
+END_SECONDS = 1.0  # a child that has closed its output may take this long to end, so that its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",
@@ -264,7 +264,7 @@ class Pool:
     """
 
     def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
-        self.replaced = 0  # children that died, or had answered `most_jobs` questions
+        self.replaced = 0  # number of children replaced because they died or had answered `most_jobs` questions
         self.idle: deque[Child] = deque()
         self._active: set[Child] = set()
         self._start, self._keep, self._most_jobs = start, keep, most_jobs

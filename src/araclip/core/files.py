@@ -12,7 +12,7 @@ from typing import IO, BinaryIO
 
 from araclip.core import system
 
-PATIENCE_S = 2.0  # seconds of tries: Windows refuses while another process, often a virus scanner, has the file open
+PATIENCE_S = 2.0  # seconds of tries to rename a file: Windows refuses while a virus scanner, for example, has it open
 _PAUSE_S = 0.01
 # With O_NONBLOCK, opening a pipe does not block. A flag that this operating system lacks counts as 0.
 _TO_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -69,7 +69,7 @@ def flush_content(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-LONG = 248  # most letters of a folder's path on Windows without a prefix (files: 260)
+LONG = 248  # a folder's path of this many letters needs a prefix on Windows (a file's path: from 260 on)
 _LONG_PATH = "\\\\?\\"
 _LONG_SHARE = "\\\\?\\UNC"
 
@@ -78,7 +78,7 @@ def openable(path: str) -> str:
     r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
-    plain = ntpath.normpath(path)  # normalised here, because Windows does not normalise a path with the prefix
+    plain = ntpath.normpath(path)  # Windows itself does not normalise a path with the prefix
     return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
 
 

@@ -9,7 +9,7 @@ from araclip.core import system
 
 # glibc's mallopt parameters, <malloc.h>
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
-_NEVER = -1  # as trim threshold: freed memory at the heap's top is never given back
+_NEVER = -1  # value of the trim threshold with which freed memory at the heap's end is never given back
 _GROWTH = 256 * 2**20  # bytes by which the heap grows at a time
 
 

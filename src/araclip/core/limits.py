@@ -42,7 +42,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     Raises:
         OSError: the system refuses; ValueError where a lower limit is in force.
     """
-    step_back(5)  # searches have priority
+    step_back(5)  # lowers this process's priority, so that searches go first
     if system.windows():
         own_job().limit(memory=memory, processes=1)
         return
@@ -90,7 +90,7 @@ def limit(wanted: Mapping[str, int]) -> None:
     import resource
 
     for name, value in wanted.items():
-        # not set, because a lower limit is in force, or the system lacks this limit
+        # the limit is not set if a lower one is in force, or the system has no such limit
         with suppress(ValueError, OSError, AttributeError):
             resource.setrlimit(getattr(resource, name), (value, value))
 
@@ -106,8 +106,8 @@ def with_memory(command: list[str], kilobytes: int) -> list[str]:
     return [shell, "-c", _LIMITED, str(kilobytes), *command] if shell else command
 
 
-EXTENDED_LIMITS = 9  # JobObjectExtendedLimitInformation, <winnt.h>
-# JOB_OBJECT_LIMIT_…
+EXTENDED_LIMITS = 9  # Windows' JobObjectExtendedLimitInformation, <winnt.h>
+# Windows' flags JOB_OBJECT_LIMIT_…
 PROCESS_TIME, ACTIVE_PROCESS, PROCESS_MEMORY = 0x2, 0x8, 0x100
 DIE_ON_UNHANDLED_EXCEPTION, KILL_ON_JOB_CLOSE = 0x400, 0x2000
 TICKS = 10_000_000  # units of 100 ns in a second

@@ -25,8 +25,8 @@ class Hub:
     id: str  # id on the hub, or the folder of a dataset saved by `save_to_disk`
     split: str | None  # None: all rows of a saved dataset without splits
     image: str = "image"  # name of the picture column
-    config: str | None = None  # None: the default one
-    revision: str | None = None  # None: the newest
+    config: str | None = None  # the set's configuration; None: the default one
+    revision: str | None = None  # the repository's revision; None: the newest
 
 
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
@@ -144,7 +144,7 @@ def _hub_rows(hub: Hub) -> Any:
             "or fetch it elsewhere and pass its path."
         ) from None
     if isinstance(rows.features.get(hub.image), datasets.Image):
-        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # gives the stored bytes
+        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # stored bytes, not decoded pictures
     return rows
 
 
@@ -176,7 +176,7 @@ def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
     from huggingface_hub import constants
 
     texts = [name for name in _text_columns(rows) if name != hub.image]
-    # Pictures that are stored as paths, not bytes, lie in the set's folder, or where `datasets` unpacked them.
+    # A picture that the set stores as a path lies in the set's folder, or where `datasets` unpacked the set.
     caches = Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)
     places = (Path(hub.id),) if Path(hub.id).is_dir() else caches
     files = PictureFiles(*places, remedy="Save the set with its pictures inside, as `datasets` does by default.")

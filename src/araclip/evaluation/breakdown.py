@@ -64,7 +64,7 @@ def by_length(queries: Sequence[str]) -> list[Group]:
     groups = []
     for first, after in pairwise((*LENGTHS, None)):
         name = f"{first} words or more" if after is None else f"{first}–{after - 1} words"
-        low = 0 if first == LENGTHS[0] else first  # an empty text belongs to the first group
+        low = 0 if first == LENGTHS[0] else first  # a text without words belongs to the first group
         groups.append(Group(name, np.flatnonzero((words >= low) & (words < (after or np.inf)))))
     return [group for group in groups if len(group.rows)]
 

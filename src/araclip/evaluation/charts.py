@@ -171,7 +171,8 @@ def pareto_plot(models: Sequence[CostPoint]) -> str:
         axes.set_xscale("log")
         axes.set_xlim(ms.min() / 2.2, ms.max() * 2.2)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:g}"))
-        axes.xaxis.set_minor_formatter(FuncFormatter(lambda t, _: f"{t:g}" if f"{t:.0e}"[0] in "25" else ""))  # 20, 50
+        # between the powers of ten, only 2, 5, 20, 50 … are written at the axis
+        axes.xaxis.set_minor_formatter(FuncFormatter(lambda t, _: f"{t:g}" if f"{t:.0e}"[0] in "25" else ""))
         axes.set_xlabel("ms, one text and one picture")
         room = max(0.05, np.ptp(recall) * 0.35)
         axes.set_ylim(max(0.0, recall.min() - room), min(1.0, recall.max() + room))

@@ -189,7 +189,7 @@ def render(
     }
     page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # the package's own file, so it is not escaped
+        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # not escaped: it is our own file
         version=__version__,
         protocol=protocol,
         models=models,
@@ -336,7 +336,7 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
     from araclip.evaluation import charts
 
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
-    known: dict[int, tuple[float, float]] = {}  # model → MB, ms
+    known: dict[int, tuple[float, float]] = {}  # number of a model → its MB, its ms for a text and a picture
     for i, model in enumerate(models):
         cost = model.evaluated.cost
         if cost.megabytes is not None and cost.text_ms is not None and cost.image_ms is not None:

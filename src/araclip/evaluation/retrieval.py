@@ -183,7 +183,7 @@ def vectors_of(
             f"the model's {kind} vectors are {vectors.shape}, expected {(len(items), width)}. Check its encoder."
         )
     lengths = np.linalg.norm(vectors, axis=1)
-    is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE  # false for NaN
+    is_unit = np.abs(lengths - 1) <= UNIT_TOLERANCE  # the comparison is false for NaN
     if not is_unit.all():
         row = int(np.argmin(is_unit))
         raise ModelMismatch(

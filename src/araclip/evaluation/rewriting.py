@@ -214,7 +214,7 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
     words = lexicon()
     for prefix in PREFIXES:
         stem = word[len(prefix) :]
-        for known in (stem, stem.removesuffix("ا")):  # قميصا, in the accusative
+        for known in (stem, stem.removesuffix("ا")):  # «قميصا» is the accusative of «قميص», "shirt"
             if word.startswith(prefix) and (entry := words.get(known)):
                 return prefix, entry, stem
     return None
@@ -227,10 +227,14 @@ def _bare(word: str) -> tuple[str, None, str]:
 
 
 def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
-    """Write a word in Latin letters: consonants by one of two habits, and guessed vowels between two consonants."""
+    """Write an Arabic word in Latin letters (Arabizi). `habit` is the row of _HABITS that spells its letters.
+
+    The spelling of a long vowel is drawn. A short vowel, which Arabic does not write, is guessed between two
+    consonants.
+    """
     out, after_consonant = "", False
     for i, letter in enumerate(word):
-        if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # a long vowel
+        if letter in "وي" and i and (after_consonant or i + 1 == len(word)):  # و or ي as a long vowel
             out += draw.choice(("o", "oo", "ou") if letter == "و" else ("i", "ee"))
             after_consonant = False
             continue
@@ -248,7 +252,7 @@ _WORD = re.compile(f"[{_LETTER}]+")
 _ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
 _SEATS = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
-_VOWELS = "\u064e\u064f\u0650\u0652"  # fatha, damma, kasra, sukun
+_VOWELS = "\u064e\u064f\u0650\u0652"  # vowel marks: fatha (a), damma (u), kasra (i), sukun (no vowel)
 # The rows of letters on an Arabic and on an English keyboard.
 _ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
 _BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}

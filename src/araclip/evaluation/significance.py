@@ -119,7 +119,7 @@ def _share(values: Floats, at_least: float) -> float:
 class Scores:
     """The figures of one model in one direction."""
 
-    values: dict[str, float]  #: see `scores.measures`
+    values: dict[str, float]  #: the means of metrics and two more figures, see `scores.measures`
     ci95: dict[str, tuple[float, float]]  #: metric → 95 % bootstrap interval of its mean, pictures resampled
     p: dict[str, float]  #: metric → two-sided p-value against the first model; empty for the first model
 

@@ -20,7 +20,7 @@ from araclip.pictures.keywords import HIERARCHY, RECORD, SUBJECT, keywords_of, w
 from araclip.pictures.metadata import MAX_XMP_BYTES, xmp_properties
 from araclip.text.labels import Label
 
-LEAST = 0.5  # a label without a least probability of its own is written from this probability on
+LEAST = 0.5  # least probability at which a label is written, if neither the caller nor the label states one
 LANGUAGES = {"ar": (True, False), "en": (False, True), "both": (True, True)}
 _BESIDE = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a picture and are not pictures
 

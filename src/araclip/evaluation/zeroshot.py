@@ -180,7 +180,7 @@ def _json(path: Path) -> Any:
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
-# weights in `none_of`: of the best label's distance, a constant, and of the logarithm of the number of labels
+# for `none_of`: weight of the best label's distance, a constant, weight of the logarithm of the number of labels
 OTHER = (2.27, -4.3, -0.57)
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
@@ -336,7 +336,7 @@ def readable_vectors(
         chunk = unknown[start : start + CHUNK]
         try:
             vectors.update(zip(chunk, model.encode_image(chunk), strict=True))
-        except (ImageError, OSError):  # tries the pictures one by one, to leave out only the bad ones
+        except (ImageError, OSError):  # encode the pictures one by one, to leave out only the bad ones
             for path in chunk:
                 try:
                     vectors[path] = model.encode_image([path])[0]

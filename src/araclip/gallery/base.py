@@ -169,7 +169,7 @@ class BaseGallery(ABC):
             progress: called with (files done, files in all).
         """
         faults = list(self._store_faults())
-        with suppress(GalleryCorrupt):  # stop checking at damage, which `_store_faults` has already reported
+        with suppress(GalleryCorrupt):  # the check of files ends at damage, which `_store_faults` has reported
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
         return faults
 

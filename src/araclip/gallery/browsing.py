@@ -22,8 +22,8 @@ from araclip.models.vectors import Floats, Ids
 from araclip.text.folding import fold
 from araclip.text.places import place_at
 
-DATE_LETTERS = 19  # YYYY-MM-DDTHH:MM:SS
-MONTH_LETTERS = 7  # YYYY-MM
+DATE_LETTERS = 19  # length of a whole date, YYYY-MM-DDTHH:MM:SS
+MONTH_LETTERS = 7  # length of the beginning of a date that says year and month, YYYY-MM
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Timeline:
         rising = self.dates[::-1]
         first = size - int(np.searchsorted(rising, key, "right"))
         last = size - int(np.searchsorted(rising, key, "left"))
-        same = self.ids[first:last][::-1]  # ascending
+        same = self.ids[first:last][::-1]  # ids of the pictures with this date, ascending
         return first + len(same) - int(np.searchsorted(same, content, "right"))
 
 
@@ -291,7 +291,7 @@ def away(store: Store) -> str | None:
     folders = list(map(os.path.dirname, files))
     try:
         return os.path.commonpath(folders)
-    except ValueError:  # on Windows, if they have different drives
+    except ValueError:  # on Windows, paths on different drives have no common folder
         return folders[0]
 
 

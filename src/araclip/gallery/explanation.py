@@ -55,7 +55,7 @@ def word_shares(
     """
     whole = terms.copy()
     for row, words in _spoken(read):
-        # The likeliest text alone instead of an average of texts, so that only the left-out word makes a difference.
+        # A term that stands for several texts counts as the likeliest alone, so that only a left-out word matters.
         whole[row] = vector_of[" ".join(words)]
     score = _cosine(whole, read, picture)
     shares = []

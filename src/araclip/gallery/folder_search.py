@@ -49,7 +49,7 @@ class FolderSearch(StoreSearch):
         (ids, scores), done = self._found(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
-            # if the caller still wants more (files of some hits are missing on the disk), search for twice as many
+            # the caller wants more hits, perhaps because files of some are missing: search for twice as many
             done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 

@@ -16,10 +16,10 @@ from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.pictures.formats import SUFFIXES
 
-PASSWORD = "PGPASSWORD"  # libpq's variable; other users could read the password among a program's arguments
+PASSWORD = "PGPASSWORD"  # libpq's environment variable: other users could read a password among the arguments
 PORT = 5432
 SCHEMA = "araclip"
-SSL_MODES = ("prefer", "disable", "require", "verify-full")  # as libpq names them
+SSL_MODES = ("prefer", "disable", "require", "verify-full")  # ways to use TLS, as libpq's sslmode names them
 EXAMPLE = "Write postgresql://USER@HOST/DATABASE, and the password into $PGPASSWORD."
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")  # two letters or more: C:// is a Windows drive, not a protocol
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,40}")

@@ -102,7 +102,10 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
 def repair_gallery(
     location: LocationLike, *, model: ModelLike | None = None, progress: FilesProgress | None = None
 ) -> list[str]:
-    """Repair a gallery, in a folder even if the gallery cannot be opened; return one line for each action."""
+    """Repair a gallery; return one line for each action.
+
+    A gallery in a folder is repaired even if it cannot be opened. A gallery on a server must be one that can be opened.
+    """
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)

@@ -51,7 +51,7 @@ FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filt
 }
 FILTERS: frozenset[Part] = frozenset(FIELDS)
 MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for one query; at least one for each term
-# other readings of a term are mentioned if their weight is at least this share of the likeliest reading's weight
+# a reading is mentioned to the user if its weight is at least this share of the likeliest reading's weight
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
@@ -81,7 +81,7 @@ class Interpretation:
     # what was searched for each term that has several readings, or a reading unlike the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    # colours, materials, sizes, dates and places after "not": models see them too badly to leave pictures out by them
+    # colours, materials, sizes, dates and places after "not": no picture is left out for them, which models see badly
     qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
@@ -99,7 +99,7 @@ class Interpretation:
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
         found = (change.target for reading in shown for change in reading.changes)
-        whole = (target for target in found if target and "\0" not in target)  # NUL ends a prefix, such as «bel»
+        whole = (target for target in found if target and "\0" not in target)  # NUL ends a prefix: «bel» ("with the")
         return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
@@ -346,7 +346,7 @@ def _taken_apart(
     derived: list[DerivedFilter] = []
     if "order" not in found:
         left, removed, order = split_order(text)
-        if order and not (negates and _excludes(text, removed, interpreter)):  # "not the latest photos"
+        if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
             text = left
             derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
     if "kind" not in found:
@@ -355,16 +355,16 @@ def _taken_apart(
             text = left
             derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed = Placed(text)
-    if named:  # look for folders first: in «مجلد دهب 2019», the year is part of a folder's name
+    if named:  # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
         placed = split_folder(text, folders)
-        # «صيف 2019» may also be the name of a folder: take it as a date
+        # but a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
         when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)
-    # dates before exclusions: «بدون كلاب صيف 2019» excludes dogs, not a summer
+    # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
     if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
-        dated = Dated(placed.text)  # «بدون يونيو»
+        dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
     beside = bool(placed.folders) or dated.filter is not None
     parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
     rest = parts.text
@@ -460,7 +460,7 @@ def _as_typed(change: Change) -> tuple[str, Word] | None:
 def _to_find(typed: str, reading: Reading) -> str:
     if reading.changes and not any(is_arabic(match.group()) for match in words(normalize(typed))):
         return reading.text
-    # words that only ask for pictures, such as «صور»
+    # words that only ask for pictures, such as «صور» ("pictures of"), which a change removed
     left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed

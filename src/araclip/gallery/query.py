@@ -26,7 +26,7 @@ MINUS = 0.5  # a term after a minus counts half of one after a plus; docs/log/20
 # A picture beside text counts half: its cosines to pictures are higher than a text's, so it would outweigh the text.
 PICTURE_BESIDE_TEXT = 0.5
 
-_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0, "\u2013": -1.0}  # telephones turn "--" into the last sign
+_SIGNS = {"+": 1.0, "-": -1.0, "\u2212": -1.0, "\u2013": -1.0}  # the last sign is the dash that telephones make of "--"
 _QUOTES = {'"': '"', "«": "»", "“": "”"}
 _LAYOUT = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"  # invisible direction marks
 _ESCAPABLE = frozenset("\\:./~") | _SIGNS.keys() | _QUOTES.keys() | set(_QUOTES.values())
@@ -162,7 +162,7 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
         if not normalize(text):
             raise InputError(message("query empty", example=EXAMPLE))
         raise InputError(message("query part", query=text.strip()))
-    if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):  # no tokenizer accepts them
+    if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):  # no tokenizer takes surrogates
         raise InputError(message("query encoding", query=text.strip()))
     if kind == "file" and not files:
         raise InputError(message("query file", file=value))

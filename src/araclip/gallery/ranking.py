@@ -3,11 +3,13 @@
 Hits are ordered by their relevance: how surely the picture shows what the query says. Relevance rises if words of the
 query occur in the picture's texts, and falls if the picture has a description without these words. If relevance is
 unknown, hits are ordered by their value: their cosine on the scale of the gallery, raised and lowered in the same way.
+If the page asks for it, the hits that fit the query are ordered by date instead.
 
-After ranking, pictures that show an excluded thing are left out: those for which the excluded text has a strong
-relevance (`gallery.relevance`), or a cosine at least a standard deviation above its average over the first hits.
-If the words of a query only exclude, there are no ranked hits to compare with, or only the hits of a picture, which may
-all show the excluded thing; then `RelevanceScale.excluded_cosine` is the limit. Measured by benchmarks/exclusion.py.
+Last, pictures that show an excluded thing are left out. A picture is judged by its cosine with the excluded text. Two
+limits are computed, and the lower one counts: the cosine at which relevance is strong (`gallery.relevance`), and one
+standard deviation above the average of the same cosine over the query's first hits. If the words of a query only
+exclude, its first hits are no measure: either there are none, or they are the hits of the query's picture, and all of
+them may show the excluded thing. Then `RelevanceScale.excluded_cosine` is the limit. See benchmarks/exclusion.py.
 """
 
 import heapq
@@ -34,8 +36,8 @@ from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
 LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
-DOUBT = 0.2  # a description without the query's words costs this share of the best cosine's lead over the average
-DOUBTED = 512  # only for this many candidates descriptions are looked up; the others are assumed to have one
+DOUBT = 0.2  # part of the best cosine's lead over the average that a description without the query's words costs
+DOUBTED = 512  # so many candidates are looked up whether they have a description; further ones count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
@@ -135,7 +137,7 @@ def doubted(
         described: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates, until their turn has come
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates that wait for their turn
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
@@ -245,12 +247,11 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    sort: str = SORTS[0]  # "date": only pictures that fit, the newest first, "oldest": the oldest (see `dated_first`)
+    sort: str = SORTS[0]  # "date", "oldest": only pictures that fit, newest or oldest first (see `dated_first`)
     by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
-    alone: bool = (
-        False  # True: words only exclude, so what they exclude is judged by the gallery, not by the first hits
-    )
+    # True: the query's words only exclude, so what they exclude is judged by the gallery, not by the first hits
+    alone: bool = False
 
     def __post_init__(self) -> None:
         for name in ("k", "offset", "threshold"):
@@ -259,7 +260,7 @@ class Page:
             if isinstance(value, bool) or not isinstance(value, WHOLE if whole else REAL):
                 wanted = "a whole number" if whole else "a number"
                 raise InputError(f"{name} is {value!r}, a {type(value).__name__}; pass {wanted}.")
-            # also converts NumPy's numbers
+            # `int` and `float` also turn NumPy's numbers into Python's
             object.__setattr__(self, name, min(int(value), _EVERY) if whole else float(value))
         if self.sort not in SORTS:
             raise InputError(message("choice", name="sort", given=str(self.sort), known=", ".join(SORTS)))
@@ -274,7 +275,8 @@ class Page:
 class StoreSearch(ABC):
     """One search of a store for a unit vector (D,), among the pictures that pass a page's filters.
 
-    Its methods answer all that ranking asks of a store. Pictures are identified by the store's ids.
+    Its methods answer all that ranking asks of a store; `best_score` ignores the filters, and `matches` may return
+    pictures that do not pass them. Pictures are identified by the store's ids.
     """
 
     @abstractmethod
@@ -345,7 +347,9 @@ def ranked(
     hybrid: Hybrid | None = None,
     exclusion: Exclusion | None = None,
 ) -> list[tuple[int, Hit]]:
-    """Return the hits of one page for a unit vector (D,): best first, ties in the order of indexing, each with its id.
+    """Return the hits of one page for a unit vector (D,), each with its id.
+
+    The best hit comes first, ties in the order of indexing; if `page` asks for it, hits are ordered by date.
 
     Args:
         scale: turns cosines into relevance; None if relevance is unknown.
@@ -366,7 +370,7 @@ def ranked(
     others = (
         rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
-    # both are sorted, and have no common picture
+    # `merge` needs sorted inputs: both are, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=order)
     if hybrid and matches.answered:
         asked = hybrid
@@ -446,7 +450,7 @@ def hits_of(
             continue
         if file != paths[0] and not page.filters.every_scene:
             videos.add(file)
-        cosine = max(-1.0, min(each.score, 1.0))  # rounding may make it a little larger
+        cosine = max(-1.0, min(each.score, 1.0))  # rounding may bring a score beyond ±1
         hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break

@@ -154,7 +154,7 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
-        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # by generation and name
+        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # derived values by generation and name
         self._lock = threading.Lock()
 
     def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
@@ -163,7 +163,7 @@ class GalleryReader(ABC):
         A generation is the token of a commit. Only values of one generation are cached: the KEPT values used last.
         """
         key = generation, name
-        with self._lock:  # if two threads ask for the same value, the second waits for the first one's result
+        with self._lock:  # if two threads ask for one value, only the first computes it, and the second waits
             if key not in self._made:
                 self._made = OrderedDict((old, value) for old, value in self._made.items() if old[0] == generation)
                 self._made[key] = make()

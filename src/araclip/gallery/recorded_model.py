@@ -84,7 +84,7 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), origin):
         if folder is not None and _fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # another release's model of the same name: opening the gallery reports the difference
+    if record.name in here:  # it is another release's model: opening the gallery with it reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
     # A record with a source was made by a pulled model, whose vectors differ from the published model's.
     for peer in () if record.source else (record.origin, record.name):

@@ -31,8 +31,8 @@ MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
 # score is EXCLUDED_DEVIATION standard deviations above the term's average (most pictures may show the excluded thing).
 EXCLUDED = 0.2
 EXCLUDED_DEVIATION = 1.0
-MIDPOINT = 0.3  # the relative spread at which a query is as likely meaningful as nonsense
-SLOPE = np.log(19) / MIDPOINT  # chosen so that nonsense gets a meaning of 0.05
+MIDPOINT = 0.3  # relative spread of a query's scores at which `meaning` is 0.5: 0 is nonsense's, 1 a strong query's
+SLOPE = np.log(19) / MIDPOINT  # chosen so that `meaning` returns 0.05 for nonsense, whose relative spread is 0
 # The value of a measure (`spread`, `_above`) that this percentile of the everyday queries reaches is taken for that of
 # a "strong" query, one for which the gallery has pictures.
 STRONG_PERCENTILE = 90

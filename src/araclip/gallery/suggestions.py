@@ -18,12 +18,12 @@ from araclip.text.words import FUNCTION_WORDS, Word, words
 # the greatest number of suggestions of each kind; without it one kind could fill the whole list
 FOLDERS, PLACES, WORDS, QUERIES, FILES = 2, 2, 4, 3, 3
 LEAST = 2  # letters to type before names of files are suggested
-SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed letters: «سيارة» has the stem «سيار».
+SHORTER = 3  # A stem may be up to SHORTER - 1 letters shorter than the typed word: «سيارة», "car", has the stem «سيار».
 CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-# letters that must remain when this article is cut off (1 for others): in a shorter word, و is rarely "and"
+# Letters that must remain if this article is cut off (1 for others). In a shorter word, و is rarely "and".
 LEFT = {"و": 4}
 
 

@@ -23,7 +23,7 @@ from araclip.text.words import Word, asked_words, words
 MAX_TEXT_WEIGHT = 10.0
 PART = 0.5  # a word found inside a longer word counts as half a word
 # Relevance by texts alone is SURELY * strength, at most the coverage. With 1.9, finding half of a query's words, or its
-# only word inside a longer one («فيل» in «الفيلم»), is not enough for a strong hit.
+# only word inside a longer one («فيل», elephant, in «الفيلم», the film), is not enough for a strong hit.
 SURELY = 1.9
 FEW = 10  # a word is looked for inside longer words only if fewer pictures than this have it whole
 COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it

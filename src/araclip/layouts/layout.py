@@ -321,7 +321,7 @@ def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
     pad_id, pad_token = padding(model)
-    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the longest
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the length of the longest text
     session = _session(graph)
     rows = []
     for encoding in tokenizer.encode_batch(TEXTS):
@@ -340,7 +340,7 @@ def _session(path: Path) -> Any:
 
 
 def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
-    same = (expected * found[:, : expected.shape[1]]).sum(axis=1)  # what follows is zero
+    same = (expected * found[:, : expected.shape[1]]).sum(axis=1)  # a longer vector must end in zeros
     lengths = np.linalg.norm(found, axis=1)
     if same.min() < SAME or np.abs(lengths - 1).max() > 1e-3:
         raise ExportRejected(
@@ -379,7 +379,7 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-# how the text graph stores weights → the end of both graphs' file names in transformers.js; other ways: _quantized
+# how the text graph stores weights → the end of both graphs' file names in transformers.js; any other way: _quantized
 SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 
@@ -401,7 +401,7 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        # A graph with separate weights gets no second name: transformers.js makes the weights' name from the graph's.
+        # No second name if the weights have a file of their own, whose name transformers.js makes from the graph's.
         if suffix and not model.config.data_files:
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 

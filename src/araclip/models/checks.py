@@ -61,7 +61,7 @@ def _marker(content: Sequence[object]) -> Path:
     return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-LEAST_COSINE = 0.999  # least cosine to the vector from ONNX Runtime on the CPU; rounding alone stays above .9999
+LEAST_COSINE = 0.999  # least cosine of a device's vector to the CPU's (ONNX Runtime); rounding alone stays above .9999
 # The same limit for graphs that compute in int8. With OpenVINO, araclip-mini's cosines are .997 and .999 on average,
 # and .991 at least.
 LEAST_IN_INT8 = 0.98
@@ -77,7 +77,7 @@ def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTowe
         return
     reference = type(tower)(folder, config, threads)
     least = float((_probed(tower, config) * _probed(reference, config)).sum(axis=1).min())
-    if not least >= needed:  # NaN is refused too
+    if not least >= needed:  # written so that NaN is refused, too
         raise InputError(
             f"{config.label} gives other vectors on the device '{device}' than on the CPU: the {kind} tower's least "
             f"cosine is {least:.4f}, {needed} is needed. Use the CPU, or export the model with other weights."

@@ -81,7 +81,7 @@ def fetch(
 
 def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
     done = part.stat().st_size if part.exists() else 0
-    if done > size:  # longer than the whole file, so these bytes are of another file: drop them
+    if done > size:  # more bytes than the file has: they are of another file, so drop them
         part.unlink()
         done = 0
     if done < size:
@@ -128,7 +128,7 @@ def _read(answer: IO[bytes], most: int) -> bytes:
 
 OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
 _SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
-_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders to ignore
+_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders that are not downloaded
 HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 

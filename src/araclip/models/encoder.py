@@ -33,7 +33,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
 _opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
-# module of published models; imported only when needed, because it imports this module in turn, by way of `training`
+# loads published models; imported only when needed, because it imports this module in turn, by way of `training`
 PEERS = "araclip.peers.loading"
 
 
@@ -193,7 +193,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with _opening:  # since Python 3.12, two threads could otherwise open the tower twice
+        with _opening:  # from Python 3.12 on, `cached_property` has no lock: two threads could open the tower twice
             return self._text_tower
 
     @cached_property

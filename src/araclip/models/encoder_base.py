@@ -147,7 +147,7 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _checked_size(batch_size) * 16  # enough texts to sort by length, so that a batch has similar lengths
+        many = _checked_size(batch_size) * 16  # texts sorted by length together, so that those of a batch are similar
         groups = batches(checked_texts(texts), many)
         vectors = self._stacked(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
@@ -193,7 +193,7 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 def is_one_picture(pictures: object) -> bool:
     """True if the argument is a single picture, or was meant as one, rather than several pictures."""
     if isinstance(pictures, np.ndarray):
-        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # U, O: several paths
+        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # U (texts), O: several paths
     return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 

@@ -253,7 +253,7 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # a name with a path in it is refused, too
+        and not value.keys() - {*HASHED, *DATA_FILES}  # so a name such as ../../file is refused, too
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 
@@ -372,7 +372,7 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
         except FileNotFoundError:
             missing.append(part)
             continue
-        # raised for a link that leads to itself, or a folder that may not be read
+        # a link that leads to itself, or a folder that this user may not read
         except (OSError, RuntimeError) as error:
             raise ModelMismatch(f"{path} cannot be read ({error}). Copy the folder again.") from None
         if elsewhere:
@@ -494,7 +494,7 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
 
 def image_processor(image: ImageConfig) -> dict[str, Any]:
     """Return settings with which an image processor of transformers prepares pictures as this model does."""
-    from araclip.pictures.image_transform import FILTERS  # see `ImageConfig.transform`
+    from araclip.pictures.image_transform import FILTERS  # imported here, because it imports numpy
 
     squash = image.resize == "squash"
     square = {"height": image.size, "width": image.size}

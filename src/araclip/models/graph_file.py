@@ -15,7 +15,7 @@ from araclip.errors import ModelMismatch
 MAX_BYTES = (1 << 31) - 1  # most bytes in a protocol buffer; larger graphs keep weights in another file
 MAX_NODES = 20_000  # most nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
 MAX_FIELDS = 500_000  # most fields in the whole file; araclip-mini's larger graph has 18,000
-MAX_RANK = 32  # dimensions of a weight
+MAX_RANK = 32  # most dimensions of a weight
 DATA_KEYS = ("location", "offset", "length")  # the facts that a graph may state about weights in another file
 MAX_DIGITS = 20  # most digits in an offset or length
 MAX_TEXT = 4000  # most bytes in a name; names that PyTorch writes are paths through the modules
@@ -274,7 +274,7 @@ def _bytes(value: Value) -> memoryview:
 def _text(value: Value) -> str:
     if len(text := _bytes(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # keeps different bytes different
+    return bytes(text).decode(errors="surrogateescape")  # so that names of different bytes stay different
 
 
 def _whole(text: str) -> int:

@@ -335,6 +335,6 @@ def _reported(path: Path, how: str) -> Iterator[None]:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise  # Ctrl-C
+            raise  # such as KeyboardInterrupt, after Ctrl-C
         reason = shown(shortened(first_line(error), MAX_REASON))
         raise ModelMismatch(f"{path} cannot be {how} ({reason}). Export the model again.") from error

@@ -86,7 +86,7 @@ def pull_source(text: str) -> PullSource:
         return _of_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _of_folder(text, folder)
-    if (request := parse_request(text)) is not None:  # the text is a hub id in the table of models
+    if (request := parse_request(text)) is not None:  # a hub id that `model_registry` lists
         return _of_request(text, request)
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
         return _of_repository(text, text)
@@ -129,7 +129,7 @@ def _of_request(text: str, request: Request | None) -> PullSource:
         return PullSource(text, peer.name, repository=peer.hub_id, request=request)
     name = _plain(request.location)
     if model_folder.existing_folder(request.location.removeprefix("local-dir:")):
-        request = replace(request, name=name)  # keeps paths of this machine out of the folder
+        request = replace(request, name=name)  # the model folder must not name paths of this machine
     return PullSource(text, name, request=request)
 
 

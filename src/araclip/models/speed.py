@@ -12,7 +12,7 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # most time for pictures; texts get as much
+SECONDS = 4.0  # most time to encode pictures, and then as much to encode texts
 MOST = 32  # most pictures, and most texts, that are measured
 
 
@@ -33,7 +33,7 @@ def measure(model: Encoder) -> Speed:
     """Encode noise pictures in batches of four, then short texts one by one, at most MOST of each, and time both."""
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    model.encode_pixels(noise[:1])  # opens the graphs
+    model.encode_pixels(noise[:1])  # opens the graphs before the clock starts
     model.encode_text(TEXTS[0])
     begin, pictures = time.perf_counter(), 0
     while pictures < MOST and (not pictures or time.perf_counter() - begin < SECONDS):

@@ -95,7 +95,10 @@ def _replaced(entry: dict[str, Any]) -> str | None:
 
 
 def _expression(entry: dict[str, Any]) -> str | None:
-    """Return the regular expression in a step or in the step's pattern; None if there is none."""
+    """Return the regular expression of a JSON object inside a normalizer, pre-tokenizer or decoder; None without one.
+
+    It stands under "Regex", in the object or in its "pattern".
+    """
     pattern = entry.get("pattern")
     expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
     return next((found for found in expressions if isinstance(found, str)), None)
@@ -135,7 +138,7 @@ def _longest_entry(table: str) -> int:
         data = base64.b64decode(table)
         (length,) = struct.unpack_from("<I", data)
     except (binascii.Error, ValueError, struct.error):
-        return 0  # this is no character map, and the library refuses it
+        return 0  # no character map; the library `tokenizers` refuses it when it opens the file
     return max(map(len, data[4 + length :].split(b"\0")))
 
 
@@ -205,7 +208,7 @@ def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
         elif pattern[at] == "{" and (end := pattern.find("}", at)) > 0:
             least, comma, most = pattern[at + 1 : end].partition(",")
             if not all(part.isascii() and part.isdigit() for part in (least, most) if part) or not (least or most):
-                break  # this brace is a character, no quantifier
+                break  # this brace begins no quantifier, and stands for itself
             most = most or ("" if comma else least)
             endless |= not most or len(most) > 3 or int(most) > MANY
             at = end + 1

@@ -31,7 +31,7 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each of these, repeated, is a long text
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each of these is repeated to a long text
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 

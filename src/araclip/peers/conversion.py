@@ -34,7 +34,7 @@ from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
 LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to PyTorch's; rounding alone stays above .999999
-LEAST_RESIZED = 0.999  # the least cosine for a resized picture if the model's library does not resize with Pillow
+LEAST_RESIZED = 0.999  # this limit for a resized picture, if the model's own library does not resize with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
@@ -62,7 +62,7 @@ def expected_of(source: Source) -> Expected:
     """Encode test texts and pictures by the model's own library, each alone, to compare the graphs' vectors with."""
     texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
     encoder = source.reference
-    resizes = encoder.image.settings  # a dict for an open_clip model; open_clip resizes with Pillow
+    resizes = encoder.image.settings  # only an open_clip model has a dict here, and open_clip resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return Expected(
         texts, pictures,
@@ -79,7 +79,7 @@ def check_ids(source: Source) -> None:
         inputs = source.reference.text.tokens([probe])
         theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
         ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
-        if text.graph.language is not None:  # skips the token of the language, which the graph sets
+        if text.graph.language is not None:  # the first token names the language, which the graph itself sets
             ours, theirs = ours[1:], theirs[1:]
         if len(ours) != len(theirs) or (ours != theirs).any():
             raise ModelMismatch(
@@ -137,7 +137,7 @@ def _ids(ids: Any) -> str:
 
 
 LANGUAGES = ("ar", "en")  # languages to whose words the vocabulary is cut unless the caller names others
-REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice if a tower cannot be written
+REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice in an error if a tower cannot be written
 
 
 def make_model_folder(

@@ -74,7 +74,7 @@ def load_transformers(request: Request) -> TorchEncoder:
 
 
 def _named(texts: list[str]) -> list[dict[str, str]]:
-    # As a dict, because a bare text that is a picture's path or address would be opened as a picture.
+    # sentence-transformers opens a bare text as a picture if it is a picture's path or address, but never a dict's.
     return [{"text": entry} for entry in texts]
 
 

@@ -20,7 +20,7 @@ from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.failures import failures
 
-MAX_SETTINGS = 8_000_000  # bytes of a config.json
+MAX_SETTINGS = 8_000_000  # most bytes of a config.json
 HEADS = ("*.pickle", "*.pkl")  # names of files that may hold the head of an older text encoder
 
 

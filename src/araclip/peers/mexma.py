@@ -86,7 +86,7 @@ def read_model(folder: Path) -> MexmaSigLIP:
     check_fit(state, empty, folder, (*_SPARE, *optional))
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
         model = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state)
-        for name, parameter in model.named_parameters():  # converted from bfloat16 one by one, which saves memory
+        for name, parameter in model.named_parameters():  # bfloat16 to float32 one by one, which saves memory
             parameter.data.copy_(state.pop(name))
     return model.eval()
 

@@ -61,7 +61,7 @@ _FIRST: dict[str, PublishedRecall] = {
     "siglip2-gopt-256": _mean(67.28),
     "siglip2-gopt-384": _mean(67.56),
 }
-_ALL: dict[str, PublishedRecall] = {  # most by Babel-ImageNet, as in benchmarks/published_recall.json
+_ALL: dict[str, PublishedRecall] = {  # most figures are Babel-ImageNet's; benchmarks/published_recall.json has them
     "nllb-clip-large-siglip": _at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
     "nllb-clip-base-siglip": _at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),
     "m-clip-b16plus": _at(ALL_CAPTIONS, 51.1, 78.3, 86.2, BABEL),
@@ -149,7 +149,7 @@ _XLMR_H = "CLIP-ViT-H-14-frozen-xlm-roberta-large-laion5B-s13B-b90k"
 _SBERT = "sentence-transformers/clip-ViT-B-32"
 _NON_COMMERCIAL, _GOOGLE_LICENSE = "CC-BY-NC-4.0", "Apache-2.0"
 _SIGLIP512 = "ViT-B-16-SigLIP-512/webli"
-_VIT_L = "ViT-L-14-quickgelu/openai"  # quickgelu is OpenAI's activation; with another, vectors differ a little
+_VIT_L = "ViT-L-14-quickgelu/openai"  # OpenAI trained with QuickGELU; with another activation, vectors differ a little
 _VIT_B = "ViT-B-32-quickgelu/openai"
 
 PEERS = (
@@ -222,8 +222,8 @@ PEERS = (
     _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
     _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
     _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
-    _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # computed, too
-    _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # computed, too
+    _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # megabytes computed, too
+    _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # megabytes computed, too
     _metaclip2("metaclip2-b32", "worldwide-b32", 512, 2350),
     _metaclip2("metaclip2-b16", "worldwide-b16", 512, 2344),
     _metaclip2("metaclip2-l14", "worldwide-l14", 768, 4328),

@@ -29,9 +29,9 @@ class Row:
     The first candidate that is a finished model folder is measured; if none is, the first one is loaded with PyTorch.
     """
 
-    name: str  # the row's name, as in the claim
+    name: str  # the model's name in the paper's table
     models: tuple[str, ...]
-    claimed: tuple[float, float, float]  # R@1, R@5 and MRR
+    claimed: tuple[float, float, float]  # R@1, R@5 and MRR that the paper states
 
 
 ROWS = (

@@ -140,7 +140,7 @@ def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPCon
             },
             projection_dim=width, vision_projection="identity", logit_bias_init=-10.0 if has_images else None,
         )  # fmt: skip
-        # the published code does not truncate and fails on longer texts
+        # The published code cuts no text and fails on texts with more tokens than positions; this model cuts them.
         config.max_tokens = positions(config.text_config)
     return config
 
@@ -206,7 +206,7 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     if processor.image_processor is None:
         return text, None
 
-    processor.image_processor = on_pillow(processor.image_processor)  # prepares pictures if our own `transform` cannot
+    processor.image_processor = on_pillow(processor.image_processor)  # used if there is no `transform` below
     transform = None
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform
@@ -285,7 +285,7 @@ def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
 
 
 def _about(source: str) -> About:
-    named = folder.name if (folder := existing_folder(source)) else source  # the card names no path of this machine
+    named = folder.name if (folder := existing_folder(source)) else source  # the card must not name a local path
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",
         training_data=(

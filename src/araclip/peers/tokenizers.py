@@ -18,10 +18,10 @@ from tokenizers.models import BPE, Unigram
 from araclip.errors import ModelMismatch
 
 _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
-_CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # as ftfy removes them
+_CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # characters that ftfy removes
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two: each gets longer, and `models.tokenizer_file` limits how much
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two, because `models.tokenizer_file` limits how much longer texts may get
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -101,7 +101,7 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # `towers.Language` sets English for other texts
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # Arabic; for other texts, `towers.Language` sets English
     made = of_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
         made = _without(made, tokenizer.tokenizer.sep_token_id)
@@ -133,7 +133,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     """Make a Unigram tokenizer from a SentencePiece file; it puts the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
-    parsed: Any = messages  # typed as Any, since the module makes its classes only when it is imported
+    parsed: Any = messages  # typed Any: the module makes its classes when it is imported, so mypy does not see them
     proto = parsed.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
     if proto.trainer_spec.model_type != 1:
         raise ModelMismatch(f"{name}: its SentencePiece model is no Unigram model. Put a tokenizer.json beside it.")

@@ -122,7 +122,7 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
-        # The fingerprint of a squashing model stays as in earlier releases, which squashed every picture.
+        # without the transform, as in earlier releases: so the fingerprint of a model that squashes has not changed
         if self.image_transform.distorts and not ours:
             return digest
         offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"

@@ -295,8 +295,7 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            # padding is on the right, so the first token is at 0; the library's own search for it would become an If
-            # node
+            # The first token is at 0, because padding is on the right. The library's search for it would become an If.
             if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)
@@ -363,7 +362,7 @@ def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
 def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
-    trunk: Any = getattr(visual, "trunk", None)  # a network of timm
+    trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
     graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)

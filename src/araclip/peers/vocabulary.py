@@ -4,11 +4,12 @@ Texts in these languages are tokenized as before. A piece stays if all of its ch
 the tokenizer's normaliser; a lower-casing tokenizer therefore loses its capitals, too. At every step of tokenizing such
 a text, all candidate pieces consist of the text's own characters, so all candidates are still there: the best path of a
 Unigram model, the merges of a byte-pair model and the longest matches of WordPiece do not change. Special tokens,
-single bytes and the unknown token always stay, so text in other languages becomes bytes or unknown tokens.
+single bytes, the unknown token and a Unigram model's piece of the lowest score always stay, so text in other languages
+becomes bytes or unknown tokens.
 
 The characters of a language are decided by script, not by a corpus: digits, punctuation, symbols, emoji, spaces and
 invisible marks of every script stay; letters and their marks stay only in the languages' scripts. English has the ASCII
-and Latin-1 letters (café, naïve).
+and Latin-1 letters (café, naïve), also as ligatures, full-width and mathematical letters.
 """
 
 import json
@@ -32,7 +33,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0x02B0, 0x036F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x200B, 0x200F), (0x20D0, 0x20FF), (0x2100, 0x214F),
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
-_MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # 𝓗𝓮𝓵𝓵𝓸
+_MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # letters for formulas, which people use as fonts: 𝓗𝓮𝓵𝓵𝓸
 _EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # a range, because the tables of an older Python lack newer emoji
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
@@ -61,7 +62,7 @@ _SCRIPTS: dict[str, Ranges] = {
     "kana": ((0x3005, 0x3007), (0x3031, 0x3035), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9F)),
     "Han": ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x323AF)),
 }  # fmt: skip
-LANGUAGES: dict[str, tuple[str, ...]] = {  # code → scripts
+LANGUAGES: dict[str, tuple[str, ...]] = {  # code of a language → the scripts in which it is written
     "en": ("basic Latin",),
     **dict.fromkeys(("ar", "arz", "ary", "fa", "ur", "ps", "ckb", "ug", "sd", "pa-arab"), ("Arabic",)),
     **dict.fromkeys(
@@ -174,7 +175,7 @@ def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
 
 def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
     own = set(characters)
-    if (normalizer := tokenizer.normalizer) is not None:  # all that it makes of each character, between two "a"
+    if (normalizer := tokenizer.normalizer) is not None:  # it may make several of a character inside a word
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
@@ -186,7 +187,7 @@ def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable
     own |= {SPACE, " "}
 
     def keeps(piece: str) -> bool:
-        if piece.startswith("<0x") and piece.endswith(">"):  # a byte
+        if piece.startswith("<0x") and piece.endswith(">"):  # a single byte, such as <0x0A>, always stays
             return True
         prefix, suffix = affixes
         bare = piece.removeprefix(prefix) if prefix else piece
@@ -230,7 +231,7 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
     if len(bare) == 1 or any(char not in _BYTES for char in bare):
         return len(bare) == 1
     code = bytes(_BYTES[char] for char in bare)
-    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # before it: an end
+    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # here a character begins
     if first == len(code):
         return any(code in char for char in whole)
     if first and code[:first] not in ends:

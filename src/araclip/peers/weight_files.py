@@ -37,7 +37,7 @@ def folder_of(name: str, location: str) -> Path:
 
     try:
         folder = Path(snapshot_download(location, allow_patterns=_SMALL))
-        for weights in WEIGHTS:  # one form is enough; each has gigabytes
+        for weights in WEIGHTS:  # fetch the weights in one file format only, because each has gigabytes
             snapshot_download(location, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
             if any(folder.glob(weights.replace(".", "*."))):
                 break

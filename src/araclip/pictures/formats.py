@@ -65,7 +65,7 @@ SUFFIXES = frozenset(
     suffix
     for suffixes in (*ALWAYS.values(), *(extra.suffixes for extra in EXTRAS.values() if extra.installed))
     for suffix in suffixes
-)  # the suffixes of files that are read on this machine
+)  # suffixes of the files that this machine can read
 _SHOWN = {"WEBP": "WebP", "JPEG2000": "JPEG 2000"}
 # the formats that this machine reads, as messages name them
 READ = (*(_SHOWN.get(name, name) for name in ALWAYS), *(extra.shown for extra in EXTRAS.values() if extra.installed))

@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # fingerprints on disk were made from the other fields
+    crop_offset: str = field(default="half-even", repr=False)  # not in repr: fingerprints hash it, and must stay
 
     @property
     def distorts(self) -> bool:
@@ -53,7 +53,7 @@ class ImageTransform:
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
-        else:  # scales the middle only: the same result up to rounding, without a very long scaled picture
+        else:  # scales only the middle: a very long scaled picture would take much memory; equal up to rounding
             across, down = image.width / size[0], image.height / size[1]
             right, bottom = (corner[0] + self.size) * across, (corner[1] + self.size) * down
             box = (corner[0] * across, corner[1] * down, min(right, image.width), min(bottom, image.height))

@@ -110,7 +110,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # without `size`, a picture beyond the budget waits until no other is decoded
+        if size is not None:  # without `size`, a picture beyond the budget is decoded, but only alone
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -177,7 +177,7 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     try:
         descriptor = open_to_read(path)
     except OSError as error:
-        # these errors mean that the path is a socket
+        # the errors with which systems refuse to open a socket
         if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise

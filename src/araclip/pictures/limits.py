@@ -30,7 +30,7 @@ from araclip.errors import ImageTooLarge, UnreadableImage
 
 MAX_PIXELS = 150_000_000  # most pixels of a picture: the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or time for a pixel
-    "WEBP": 65_000_000,  # libwebp keeps two canvases: 17 bytes a pixel
+    "WEBP": 65_000_000,  # its decoder, libwebp, holds the picture twice: 17 bytes for each pixel
     "HEIF": 65_000_000,
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
@@ -39,21 +39,19 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
-MAX_SCANNED = (
-    # most pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
-    3_000_000_000
-)
+# most pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
+MAX_SCANNED = 3_000_000_000
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
 # Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand
 # (docs/log).
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # two copies with 32 bits for each channel
+    "JPEG2000": 28,  # its decoder holds two copies, with 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
-ROW_BYTES = 8  # Pillow's pointer to each row; counts for a picture that is very high and narrow
+ROW_BYTES = 8  # bytes of Pillow's pointer to each row of pixels, which add up for a very high and narrow picture
 STRIP_BYTES = 40_000_000  # memory of the strips in which `upright` reduces a picture
 JPEGS = ("JPEG", "MPO")  # MPO: a JPEG followed by further pictures
 # bytes of a pixel in Pillow, by mode; other modes take 4
@@ -147,10 +145,10 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
-    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # BitsPerSample
-    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # SamplesPerPixel
+    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
+    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # 277: SamplesPerPixel
     depth = bits if of_sample >= samples else bits * samples
-    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # RowsPerStrip
+    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
     here = stream.tell()
     length = stream.seek(0, 2)
     stream.seek(here)
@@ -159,7 +157,7 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
 
 def _tile(tags: Any) -> int:
     """Return the number of pixels in a TIFF's tile; 0 if it has no tiles."""
-    sides = [tags.get(tag, 0) for tag in (322, 323)]  # TileWidth, TileLength
+    sides = [tags.get(tag, 0) for tag in (322, 323)]  # the tags TileWidth, TileLength
     return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
 
 
@@ -175,7 +173,7 @@ def scans(stream: IO[bytes]) -> int:
     """
     start, total, at, offset, chunk = stream.tell(), 0, 2, 0, b""
     while True:
-        if not offset <= at <= offset + len(chunk) - 4:  # a marker of two bytes, and a length of two
+        if not offset <= at <= offset + len(chunk) - 4:  # 4: two bytes of a marker, two bytes of its length
             stream.seek(at)
             offset, chunk = at, stream.read(_CHUNK)
             if len(chunk) < 4:
@@ -287,9 +285,9 @@ INFLATED = 1_100_000  # most bytes to which one compressed text is unpacked; Pil
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
-_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # the same, or the end of the picture
-_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes
-_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # EXIF, GPS, interoperability
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # such a marker, or the end of the picture (D9)
+_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → its bytes
+_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # the tags of EXIF, GPS and interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
@@ -361,7 +359,7 @@ def _png(stream: IO[bytes], name: str) -> int:
 
 def _inflated(kind: bytes, content: bytes) -> int:
     """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
-    _, _, rest = content.partition(b"\0")  # keyword, NUL, method, data
+    _, _, rest = content.partition(b"\0")  # zTXt, iCCP: keyword, NUL, method, data
     if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
         if rest[:1] != b"\1":
             return 0

@@ -77,7 +77,7 @@ def name_of(text: object) -> str | None:
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # the rest is dropped, as cameras leave old bytes after a NUL
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # up to NUL: behind it, cameras leave bytes of earlier texts
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
@@ -189,7 +189,7 @@ def xmp_properties(data: bytes, name: str) -> Properties:
     reader = _Reader(name)
     try:
         reader.parse(data.rstrip(b"\0 \r\n\t"))
-    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+    except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: the XML names an unknown encoding
         raise InputError(f"{name}: XMP that cannot be read ({error}). Save it again with your photo manager.") from None
     return reader.found
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
-SIZE = 32  # side of the grey square in pixels
+SIZE = 32  # side in pixels of the square to which a picture is scaled and made grey before its hash is computed
 CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
 Hashes = NDArray[np.uint64]
@@ -30,7 +30,7 @@ def phash(squares: NDArray[np.uint8]) -> Hashes:
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
     low[:, 0] = waves[:, -1]  # replace the mean brightness, which says nothing, by the ninth diagonal frequency
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # waves below a quarter of a grey level: one colour, hash 0
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # all waves below ¼ grey level: one colour, hash 0
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 
@@ -42,7 +42,7 @@ def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, i
 
 
 def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each query (Q,), return the row of the nearest hash in `among` (N,), and the Hamming distance to it."""
+    """For each query (Q,), return the row of the nearest hash in `among` (N,; not empty), and its Hamming distance."""
     if not len(among):
         raise ValueError("no hashes to compare with.")
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)

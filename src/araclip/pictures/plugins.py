@@ -70,7 +70,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # any error: the first bytes may be too few, so the whole file is tried
+        except Exception:  # perhaps the first bytes are too few, which gives any error: try the whole file
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())
@@ -194,7 +194,7 @@ def _preview(raw: Any) -> Image.Image | None:
 
 
 def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
-    if head[8:10] == b"CR":  # CR2
+    if head[8:10] == b"CR":  # Canon's format CR2
         return True
     order = "<" if head[:2] == b"II" else ">"
     (start,) = struct.unpack_from(f"{order}I", head, 4)
@@ -204,7 +204,7 @@ def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
     for at in range(2, min(len(directory), 2 + 12 * int.from_bytes(directory[:2], _ORDERS[order])) - 11, 12):
         tag, kind, _, value = struct.unpack_from(f"{order}HHII", directory, at)
         tags[tag] = value if kind != 3 else struct.unpack_from(f"{order}H", directory, at + 8)[0]
-    if 50706 in tags:  # DNGVersion
+    if 50706 in tags:  # the tag DNGVersion, which every DNG has
         return True
     reduced, has_others, compression = tags.get(254) == 1, 330 in tags, tags.get(259)
     return (271 in tags and reduced and has_others) or compression in (34713, 32767, 65535, 32770)

@@ -51,13 +51,13 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     """Decode and reduce a picture; return it upright, in sRGB, with transparency blended onto white."""
     if min(image.size) < 1:
         raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
-    image.load()  # not in a try block: after a failed load(), a second load() succeeds silently
+    image.load()  # its error must reach the caller: a second load() would succeed silently
     turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
     if turn is not None:
         image = image.transpose(turn)
         for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-            image.info.pop(block, None)  # it may tell the orientation: a reader would turn the picture again
+            image.info.pop(block, None)  # the block may hold the orientation: a reader would turn the picture again
     if image.mode in ("I", "F"):  # scales 16-bit and float grey values; convert() would clip them
         image = _eight_bit(image, sixteen_bit)
     image = to_srgb(image, profile)
@@ -79,7 +79,7 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
 
 def _averageable(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # comes first: Pillow would clip 16 bits to 8 for RGBA, and make all white
+    if image.mode.startswith("I;16"):  # before RGBA, for which Pillow would clip 16 bits to 8: all would be white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")

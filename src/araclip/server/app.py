@@ -118,12 +118,12 @@ async def _own_error(request: Request, error: Exception) -> Response:
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
         return answer(Problem("bad-query", reason=message_of(error)), request.scope)
-    log.error("%s", shown(str(error)))  # only logged: the text may contain paths, which clients must not see
+    log.error("%s", shown(str(error)))  # goes only to the log: it may contain paths, which clients must not see
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 
 async def _client_left(request: Request, error: Exception) -> Response:
-    return Response(status_code=CLIENT_CLOSED)  # for the metrics only: the client has left
+    return Response(status_code=CLIENT_CLOSED)  # the client has left; only the metrics count the status
 
 
 # ------------------------------------------------------------------ OpenAPI
@@ -147,7 +147,7 @@ def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 _bound(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
-                    # `q` is required for GET /search; POST /search may have pictures instead
+                    # only GET /search has `q` as a parameter, and needs it; POST /search may have pictures instead
                     parameter["schema"]["minLength"] = 1
             statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)

@@ -57,7 +57,7 @@ class Archives:
         Raises:
             Problem: the pictures have more bytes than an archive may have.
         """
-        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # a video counts once
+        sizes = {record.copies[0].file: record.copies[0].size for record in records}  # two scenes of a video count once
         size = sum(sizes.values())
         if size > self._most_bytes:
             raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
@@ -98,7 +98,7 @@ async def zipped(
             continue
         record, original = found
         with original:
-            # the video is in the archive already, because of another of its scenes
+            # this is a scene of a video that is in the archive already, because of another scene
             if original.time is not None and original.path in videos:
                 continue
             if sent.tell() + original.size > most_bytes or await opening(partial(_summed, original)) is None:
@@ -111,7 +111,7 @@ async def zipped(
                     file.write(piece)
                     yield sent.taken()
     if missing:
-        # for Windows Notepad: with byte order mark
+        # with a byte order mark, for Notepad on Windows
         text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")
         with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
             file.write(text)

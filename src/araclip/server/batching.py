@@ -61,7 +61,7 @@ class Batcher(Generic[Item]):
             own = self._waiting.pop(client)
             batch.append(own.popleft())
             if own:
-                self._waiting[client] = own  # behind the others
+                self._waiting[client] = own  # at the end: the other clients come first
         return batch
 
     async def _encode_batch(self, batch: Sequence[_Asked[Item]]) -> None:

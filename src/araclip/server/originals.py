@@ -92,7 +92,7 @@ class Original:
     @property
     def crc(self) -> int:
         """The CRC-32 of the bytes, found together with `digest`."""
-        if self._crc is None:  # for scenes, `digest` computes no CRC
+        if self._crc is None:  # not computed yet: for a scene, `digest` computes no CRC
             self._crc = 0
             for start in range(0, self.size, PIECE):
                 self._crc = zlib.crc32(self.read(start, PIECE), self._crc)
@@ -113,7 +113,7 @@ class Original:
             return self.read(0, self.size)
         if _state(self._stream) != self._state:
             raise Aborted
-        return still(self._stream, self.name, self.time, STILL_SIDE)  # an error shows the name to clients
+        return still(self._stream, self.name, self.time, STILL_SIDE)  # clients see the name in errors, but no path
 
     async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
         """Yield the bytes from `start` to `stop` in pieces; `reading` runs a function in a thread."""
@@ -143,7 +143,7 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
     if pixels is None:
         return None
     copy = next((copy for copy in picture.copies if copy.stored), picture.copies[0])
-    name = f"{Path(copy.name.removeprefix(STORED_PREFIX)).stem}.jpg"  # whatever format was uploaded
+    name = f"{Path(copy.name.removeprefix(STORED_PREFIX)).stem}.jpg"  # a JPEG is stored, whatever was uploaded
     return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}", name=name)
 
 

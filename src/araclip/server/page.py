@@ -21,14 +21,14 @@ from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
-_KEPT = "max-age=31536000,immutable"  # a year
+_KEPT = "max-age=31536000,immutable"  # browsers keep the file for a year, and do not ask again
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 
 @dataclass(frozen=True)
 class _File:
     data: bytes
-    packed: bytes  # gzip
+    packed: bytes  # `data`, compressed by gzip
     media_type: str
     etag: str
 
@@ -73,7 +73,7 @@ def router() -> APIRouter:
             raise Problem("not-found")
         headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
-        headers["Content-Type"] = file.media_type  # no charset is added here: all files are UTF-8
+        headers["Content-Type"] = file.media_type  # without a charset: all files are UTF-8
         if not kept and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
         if accepts_gzip(request.headers):
@@ -95,7 +95,7 @@ def router() -> APIRouter:
     @routes.post("/share")
     async def share() -> Response:
         """Open the page for a picture that another app shares while the browser has dropped the service worker."""
-        return RedirectResponse("./?shared", 303)  # `http.limits.Bounded` receives the picture and drops it
+        return RedirectResponse("./?shared", 303)  # the picture itself is received and dropped by `http.limits.Bounded`
 
     @routes.get("/favicon.ico")
     async def icon(request: Request) -> Response:

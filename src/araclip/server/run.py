@@ -45,7 +45,7 @@ class Serving(uvicorn.Server):
                 port=settings.port,
                 http=type("Protocol", (_TimedProtocol,), limits),
                 ws="none",
-                access_log=False,  # it would contain queries
+                access_log=False,  # the log would contain users' queries
                 log_config=None,
                 server_header=False,
                 proxy_headers=settings.behind_proxy,
@@ -111,7 +111,7 @@ class _TimedProtocol(H11Protocol):
         # asyncio sets TCP_NODELAY only on sockets that were created with an explicit protocol. Without it, the end of a
         # response waits 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # drops a client that stops reading, also while no task of the server waits for it
+        # the system drops a client that stops reading, even while no task of the server waits for the client
         drop_silent(line, self.send_seconds)
         self._expect_headers()
 
@@ -128,7 +128,7 @@ class _TimedProtocol(H11Protocol):
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # if the client's next request has already arrived, this begins to answer it
+        super().on_response_complete()  # begins the answer to the client's next request, if it has already arrived
         if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
             self._expect_headers()
 
@@ -155,8 +155,7 @@ class _TimedProtocol(H11Protocol):
             h11.EndOfMessage(),
         ):
             self.transport.write(self.conn.send(event) or b"")
-        # Closing now, with unread bytes, would reset the connection, and the client would not get the answer. So
-        # linger.
+        # Read on for a while: closing now, with unread bytes, would reset the connection before the answer arrives.
         self._refused = True
         self._stop_waiting()
         self.transport.write_eof()

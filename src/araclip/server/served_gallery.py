@@ -46,7 +46,7 @@ class ServedGallery:
             create: create the gallery if it does not exist.
         """
         self.location = location
-        self._left: list[GalleryReader] = []  # readers with earlier models, which requests may still use
+        self._left: list[GalleryReader] = []  # readers with earlier models, still open for requests that use them
         self._reader = open_reader(location, model, create=create)
         self._finding: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
@@ -192,7 +192,7 @@ class ServedGallery:
         return removed
 
     def hide(self, contents: list[int], hidden: bool) -> int:
-        """Hide pictures, or show them again; returns how many have changed."""
+        """Hide pictures, or show them again; return how many have changed. With a scene, all scenes of its video do."""
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
             return store.set_hidden(contents, hidden)
@@ -228,7 +228,7 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); centred: some pictures score high for every query
+    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); minus the mean: some pictures fit every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
 
@@ -249,7 +249,7 @@ class Refresher:
         self._gallery = gallery
         self._changed = changed
         self._failed = failed
-        self._failure = ""  # the last failure; it may last for hours, but is reported only once
+        self._failure = ""  # the last failure, to report it only once: it may return for hours
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="refresh", daemon=True)

@@ -68,7 +68,7 @@ class Service:
         self.embeddings = Gate(settings.max_searches)
         self.started = int(time.time())
         self.sending = Gate(MAX_SENT)
-        # as many originals as searches are opened and hashed at a time, in other threads
+        # originals are opened and hashed in threads of their own, as many at a time as searches
         self.opening = Slots(settings.search_threads, most=MAX_SENT, seconds=settings.wait_seconds)
         self.ready = False
         self.indexing: Indexing | None = None
@@ -106,7 +106,7 @@ class Service:
         if self.indexing and settings.index:
             self.indexing.start()
         await self.texts.rows(["قطة"])
-        for query in ("2otta", "قطه سودا"):  # loads the tables for both scripts (0.1 s): no user has to wait for them
+        for query in ("2otta", "قطه سودا"):  # loads the tables for both scripts now, so that no user waits 0.1 s
             await self.in_thread(partial(self.interpreter.interpret, query))
         await self.in_thread(self.gallery.overview)
         await self.in_thread(self._prepare_timeline)
@@ -183,7 +183,7 @@ class Service:
         try:
             model = self._encoder(None)
             self.gallery.adopt(model)
-        # the old model stays in use, for example because the new one is not on this machine
+        # The old model stays in use; the new one may not be on this machine.
         except AraCLIPError as why:
             log.error("%s", why)
             return

@@ -35,13 +35,13 @@ class Settings(BaseSettings):
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
-    lexicon: Path | None = None  # docs/understanding.md; by default lexicon.txt in the data directory
+    lexicon: Path | None = None  # user's words, docs/understanding.md; by default lexicon.txt in the data directory
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     # further host names to answer to; in an environment variable they are separated by commas
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    behind_proxy: bool = False  # trust X-Forwarded-Proto and -For of a proxy on this machine
+    behind_proxy: bool = False  # true: trust X-Forwarded-Proto and -For, which a proxy on this machine sets
 
     token_read: SecretStr | None = None
     token_write: SecretStr | None = None
@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
-    idle_seconds: float = Field(default=15, ge=1)  # keep-alive between requests
+    idle_seconds: float = Field(default=15, ge=1)  # how long a connection stays open between two requests
     send_seconds: float = Field(default=60, gt=0)  # seconds to send one chunk of a response
     drain_seconds: float = Field(default=20, ge=1)
     events_seconds: float = Field(default=3600, gt=0)  # seconds after which an /events stream is ended

@@ -18,8 +18,8 @@ log = logging.getLogger("araclip.server")
 VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
-IN_MEMORY_PAGES = 2_000  # pages of 4 kB that the cache may have in memory, if its file cannot be used
-KEEP = 0.8  # after an eviction, this share of the limit is still used
+IN_MEMORY_PAGES = 2_000  # most pages of 4 kB of a cache in memory, which is used if its file cannot be
+KEEP = 0.8  # if the cache exceeds its limit, it is reduced to this share of the limit
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS thumbnails (id BLOB NOT NULL, side INTEGER NOT NULL, picture BLOB NOT NULL,

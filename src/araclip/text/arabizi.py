@@ -79,22 +79,22 @@ PREFIXES = mapped("arabizi: prefixes")
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
 WORDS = mapped("arabizi: function words")
-# Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab.
+# Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab, "a boy is playing".
 SITTING = frozenset(listed("arabizi: sitting"))
-# Everyday words that would otherwise be taken for another word: otta is قطة, not أتى; 7elwa is جميلة, not حلوى.
+# Everyday words that would otherwise be taken for others: otta is قطة (cat), not أتى (came); 7elwa جميلة, not حلوى.
 USUAL = mapped("arabizi: usual")
 
 
-MAX_COST = 1.3  # words that cost more are no candidates
+MAX_COST = 1.3  # an Arabic word whose letters match the typed sounds at a higher cost is no candidate
 STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
-COMMONNESS = 0.45  # a candidate's weight rises with this power of its count
+COMMONNESS = 0.45  # a candidate's weight rises with this power of its count in captions
 BUCKET = 50  # most words with the same skeleton that are compared, the most common first, besides the everyday words
 SHORT_COUNT = 30  # a word of two letters is compared if captions use it at least this often, or if it is everyday
-KEYS = 12  # most skeletons that are made of one word
+KEYS = 12  # most skeletons (consonants, as classes of similar letters) that are made of one word
 MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
-FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed; people nearly always type it: walad is ولد, not ولدي
-# A vowel at the beginning of a word stands for a letter, often for a ع that was typed without its 3: aroosa, asfour.
+FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed, which is rare: walad is ولد (a boy), not ولدي (my boy)
+# A first vowel stands for a letter of the Arabic word, often for a ع that was typed without its 3: aroosa is عروسة.
 INITIAL_VOWELS = ("a", "e", "i", "o")
 INITIAL_VOWEL, INITIAL_AYN = 0.25, 0.2  # cost of skipping a word's first vowel; cost of reading it as ع
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-z2356789])\1+")
@@ -148,7 +148,7 @@ class Arabizi:
         }
         best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
-        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # confidence is lower if even the nearest word is far
+        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # less sure if even the nearest word costs much
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property

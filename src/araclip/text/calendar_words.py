@@ -28,17 +28,17 @@ HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name 
 SEASONS = {name: months for names, months in _SEASONS.items() for name in forms(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in forms(names)}
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in forms(names)}
-EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات» means the later of the two feasts in EITHER_OF
+EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات», the last feast, is the later of those in EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
-# Months that are also common words: they count only beside a year, or after "month".
+# Names of months that are also common words, such as "may": they count only beside a year, or after "month".
 AMBIGUOUS = phrases("dates: ambiguous")
-# (preposition, month): after this preposition even an ambiguous word is a month, as in «في مارس», "in may".
+# (preposition, month): after "in", even one of the AMBIGUOUS months is a month: «في مارس» (in March), "in may".
 TOLD_BY_IN = frozenset(
     (preposition, name)
     for preposition, names in ((fold("في"), "مارس|نيسان|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
     for name in forms(names)
 )
-# Words for "last" after feminine nouns and plurals. Days of the week, except الجمعة, are neither feminine nor plural.
+# Words for "last" after feminine nouns and plurals; of the days of the week, they fit only الجمعة (Friday).
 LAST_FEMININE = phrases("dates: last, feminine")
 LAST = LAST_FEMININE | frozenset(
     forms(
@@ -52,11 +52,11 @@ THIS_YEAR = phrases("dates: this year")
 # on Sunday.
 WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in forms(names)}
 WEEKDAYS |= dict.fromkeys(forms(_WEEKEND), (6, 3))
-NUMBERS_TOO = phrases("dates: numbers too")  # weekdays that are also numbers: «السنوات الأربع الماضية»
+NUMBERS_TOO = phrases("dates: numbers too")  # weekdays that are also numbers, as in «السنوات الأربع» (the four years)
 YEAR_WORDS = phrases("dates: year")
-# Words that show that «العام» before them means "general", not "year", as in «المدير العام السابق».
+# Words that show that «العام» before them means "general", not "year": «المدير العام السابق», former general manager.
 OF_AN_OFFICE = phrases("dates: of an office")
-# Things named after a day or a month, which is then no date: «ميدان 25 يناير», «حرب أكتوبر»; "6th of October bridge".
+# Things named after a day or a month, which is then no date: «ميدان 25 يناير» (25 January Square), «حرب أكتوبر».
 BEFORE_ITS_DAY = phrases("dates: called after a day")
 AFTER_ITS_DAY = phrases("dates: called after a day, English")
 MONTH_WORDS = phrases("dates: month")
@@ -64,10 +64,10 @@ WEEK_WORDS = phrases("dates: week")
 GREGORIAN_MARKS = phrases("dates: Gregorian")
 HIJRI_MARKS = phrases("dates: Hijri")
 TODAY, NOW, RECENT = phrases("dates: today"), phrases("dates: now"), phrases("dates: up to today")
-# «الأول», «الخامس عشر», … → the day of a month
+# «الأول» (the first), «الخامس عشر» (the fifteenth), … → the day of a month
 BY_ORDER = {form: 1 + place for place, form in numbered("numbers: days by order")}
 PARTS_OF_A_MONTH = phrases("dates: parts of a month")
-THIRDS = {form: place for place, form in numbered("dates: thirds")}  # name → 0, 1 or 2
+THIRDS = {form: place for place, form in numbered("dates: thirds")}  # third of a month or year → 0, 1 or 2
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"
@@ -75,12 +75,12 @@ _YESTERDAYS = {
 }
 YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in forms(names)}
 BEFORE, AFTER = frozenset(forms("قبل|before")), frozenset(forms("بعد|منذ|من بعد|since|after"))
-UNTIL = phrases("dates: until")  # «حتى 2015» includes 2015
+UNTIL = phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
 AND = phrases("dates: and")
 BETWEEN = phrases("dates: between")
 FROM, TO = BETWEEN | frozenset(forms("من|from")), AND | UNTIL | frozenset(forms("إلى|الى|لـ|ل|to"))
-OF_AN_END = phrases("dates: before an end")  # words before an end of a span: من شهر مايو إلى شهر يوليو
-# Words that are removed together with the date after them.
+OF_AN_END = phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
+# Words that are removed from a query together with the date after them.
 LEADING = phrases("dates: leading")
 DECADES = {
     name: start

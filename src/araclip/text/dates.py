@@ -78,8 +78,8 @@ NUMERIC = re.compile(
 )
 _CHUNK = re.compile(r"\S+")
 _OF_IT = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
-_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # numbers in file names are no years: IMG_2019, 2015.jpg
-# A و or ل before a month continues a list or a span after another month or a number: «ويوليو», «لمارس».
+_FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
+# و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _JOINED = re.compile("[ول](?=..)")
 _FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY))
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
@@ -143,7 +143,7 @@ def number_in_words(folded: Sequence[str], at: int) -> Found | None:
     if (pair := f"{word} {following}") in _TEENS:
         return 2, _TEENS[pair]
     tens = _TENS.get(_after_and(following) or "", 0)
-    if word in UNITS and UNITS[word] < 10 and tens:  # خمسة وعشرين
+    if word in UNITS and UNITS[word] < 10 and tens:  # خمسة وعشرين, "five and twenty"
         return 2, UNITS[word] + tens
     value = _TEENS.get(word) or _TENS.get(word) or UNITS.get(word)
     return (1, value) if value else None
@@ -160,7 +160,7 @@ def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
         if rest := _and_number(folded, at + 1):
             return 1 + rest[0], 2000 + rest[1]
         return (1, 2000) if told else None
-    if word == _TWENTY and (rest := number_in_words(folded, at + 1)) and rest[1] > 9:  # twenty twenty
+    if word == _TWENTY and (rest := number_in_words(folded, at + 1)) and rest[1] > 9:  # such as "twenty twenty"
         return 1 + rest[0], 2000 + rest[1]
     if word == _THOUSAND and at + 1 < len(folded) and _after_and(folded[at + 1]) in _NINE_HUNDRED:
         rest = _and_number(folded, at + 2) or (0, 0)
@@ -183,7 +183,7 @@ def _after_and(word: str) -> str | None:
 
 Rule = Callable[[int], tuple[int, DateFilter] | None]  # index of a word → words read and filter of the date there
 FIRST_YEAR = 1840  # earlier years are no dates of photographs
-GENERAL = fold("العام")  # "general", or "the year"
+GENERAL = fold("العام")  # means "general" or "the year"
 _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
@@ -347,7 +347,7 @@ class DateReader:
             width, day = (1, self._day(at)) if self._day(at) else in_words
             width += self.word(at + width) in _OF
             name = self.named(at + width, names.MONTHS)
-            # «كلب واحد مايو 2019» names no day, but «الأول من مايو» does
+            # «كلب واحد مايو 2019» (one dog, May 2019) names no day, but «الأول من مايو» (the first of May) does
             if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._by_order(at):
                 return None
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
@@ -381,8 +381,7 @@ class DateReader:
         if qualified := self.qualifier(at + width, names.LAST):
             return width + qualified, self._last(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        # `day_month` leaves a day out if it is part of a name, «ميدان 25 يناير»; then the month after it is no date
-        # either.
+        # a day in a name, «ميدان 25 يناير» (25 January Square), was no date: then the month after it is none, either
         first = first - 1 if first and self._day(first - 1) else at
         return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
 
@@ -390,14 +389,14 @@ class DateReader:
         """Read «مايو», «شهر مايو», «شهر 5»: return (words read, month, true if it needs no year), or None."""
         if name := self.named(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
-            # after «في», مارس is the month, not the verb
+            # after «في» (in), مارس is March, not the verb "practised"
             told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN
             return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
         if self.named(at, names.MONTH_WORDS):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد» may mean "one month"
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد»: "one month"
         return None
 
     def _last(self, month: int) -> DateFilter:
@@ -430,7 +429,7 @@ class DateReader:
                 width, found = result
                 while joint := self.qualifier(at + width, names.AND):
                     after = at + width + joint
-                    other = _first(rules, after) if after < len(self.folded) else None  # «2019 و»
+                    other = _first(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
                     if other is None or (both := together(found, other[1])) is None:
                         break
                     width, found = width + joint + other[0], both
@@ -498,18 +497,18 @@ class DateReader:
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
             return len(name) + found[0], found[1]
         lead = self.qualifier(at, LAST)
-        if lead and (name := self.named(at + lead, names.HIJRI_MONTHS)):  # last Ramadan
+        if lead and (name := self.named(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
             latest = self.last_hijri(names.HIJRI_MONTHS[name])
             return (lead + len(name), latest) if latest else None
         word, name = self.folded[at], self.named(at + 1, names.HIJRI_MONTHS)
-        day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # 15 رمضان 1444
+        day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # as in 15 رمضان 1444 (15 Ramadan)
         if name and 1 <= day <= 30:
             found = self.hijri_span(at + 1 + len(name), names.HIJRI_MONTHS[name], day, day)
             return (1 + len(name) + found[0], found[1]) if found else None
         return self.hijri_year(at)
 
     def _season(self, at: int) -> tuple[int, DateFilter] | None:
-        here = self.this_one(at)  # هالصيف
+        here = self.this_one(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
         name = here if here in names.SEASONS else self.named(at, names.SEASONS)
         lead = 0
         if not name and (lead := self.qualifier(at, names.LAST | names.THIS)):
@@ -519,11 +518,11 @@ class DateReader:
         months, after = names.SEASONS[name], at + lead + len(name)
         if year := self._season_year(after):
             width = lead + len(name) + year[0]
-            if months[0] == 12 and year[1] < year[2]:  # شتاء 2018-2019
+            if months[0] == 12 and year[1] < year[2]:  # winter 2018-2019
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
         last = self.qualifier(after, names.LAST)
-        of_now = self.qualifier(after, names.THIS_YEAR) or int(self.this_one(after) in names.YEAR_WORDS)  # صيف هالسنة
+        of_now = self.qualifier(after, names.THIS_YEAR) or int(self.this_one(after) in names.YEAR_WORDS)
         current = self.qualifier(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
         if last or current or (lead and not current):
@@ -534,7 +533,7 @@ class DateReader:
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
             width = lead + len(name) + max(last, self.qualifier(after, names.THIS))
-            width += of_now or self.qualifier(at + width, names.YEAR_WORDS)  # صيف هذا العام
+            width += of_now or self.qualifier(at + width, names.YEAR_WORDS)  # "this year", in two words
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
@@ -544,7 +543,7 @@ class DateReader:
         Return (words read, first year, last year), or None.
         """
         year = self.year_told(at)
-        # this year's season, «صيف هالسنة», is read by another rule
+        # not "the summer of this year", which `_season` reads, because it may not be over
         if year and (year[1] < self.today.year or self.gregorian(at)):
             following = self.gregorian(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
@@ -558,15 +557,15 @@ class DateReader:
     def _year(self, at: int) -> tuple[int, DateFilter] | None:
         if not (year := self.gregorian(at)):
             return None
-        season = self.named(at + year[0], SEASONS)  # 2023 summer
+        season = self.named(at + year[0], SEASONS)  # in English, as in "2023 summer"
         if season and season[0].isascii() and not self.gregorian(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
-        last = self.gregorian(at + year[0])  # 2018-2019
+        last = self.gregorian(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
         joint = self.qualifier(at + year[0], names.AND)
         following = self.gregorian(at + year[0] + joint) if joint else None
-        if following and following[1] == year[1] + 1:  # 2018 و2019
+        if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
             return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
         return year[0], one(str(year[1]))
 
@@ -586,14 +585,13 @@ _UNITS = {  # unit → words for one, for two, for several
     "day": ("يوم|day", "يومين", "أيام|ايام|days"),
 }
 _ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
-# Without واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays.
+# Without one and two, واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays, not two days.
 _NUMBERS = {word: number for word, number in UNITS.items() if number > 2}
 _NUMBERS |= {form[0]: 1 + place for place, form in numbered("numbers: 1 to 10 in English")}
-# Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين». «من سنة» is not read so, as it may begin a span of
-# years.
+# Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين»: two years ago. «من سنة» may begin a span of years.
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
-# Words that may follow «قبل سنة» ("a year ago"). Before any other word it is no time ago: «قبل يوم العيد», «قبل شهر
-# رمضان», «منذ سنة ١٤٤٠».
+# Words that may follow «قبل سنة», "a year ago". Before any other word, «قبل» means "before" and «منذ» "since", as in
+# «قبل شهر رمضان» (before the month of Ramadan) and «منذ سنة ١٤٤٠» (since the year 1440).
 _AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
@@ -635,7 +633,7 @@ def _recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
         return 2, _SEVERAL[following], number
     if word in _TWO:
         return 1, _TWO[word], 2
-    # "last week" is the week before this one; «آخر يوم» is the last day of something, such as school
+    # but "last week" is the week before this one, and «آخر يوم» is the last day of something, such as school
     single = word in _ONE and _ONE[word] != "day" and following in _AFTER_ONE and words.word(at - 1) != "last"
     return (1, _ONE[word], 1) if single else None
 
@@ -664,7 +662,7 @@ def _span(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # most words of a text in which "today" is a date; «اليوم الوطني» is another kind of day
+TODAY_IN = 3  # most words of a text in which «اليوم» is "today" and so a date, not "the day", as in "the national day"
 
 
 def relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
@@ -713,7 +711,7 @@ def _month(today: date, back: int) -> DateFilter:
 
 
 def _week(today: date, back: int) -> DateFilter:
-    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # weeks begin on Saturday
+    first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # a week begins on Saturday
     return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
 
 
@@ -735,7 +733,11 @@ def _last(name: tuple[str, ...], today: date) -> DateFilter:
 
 @dataclass(frozen=True)
 class _End:
-    """One end of a span, in `width` words: a whole date (`filter`), or only a month, a day of a month, or a day."""
+    """One end of a span of dates, and how many words name it (`width`).
+
+    Either `filter` holds a whole date, or `month` and `day` hold what was said: a month («مايو»), a day and its month
+    («5 مايو»), or a day alone («5», whose month the other end names).
+    """
 
     width: int
     filter: DateFilter | None = None
@@ -765,7 +767,7 @@ def between(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     place = at + len(lead) + first.width + len(middle)
     last = _end(words, place)
     if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
-        return None  # «مايو ويوليو» alone are two months, no span
+        return None  # «مايو ويوليو», May and July, are two months and no span
     found = _joined(first, last)
     return (place + last.width - at, found) if found else None
 
@@ -775,7 +777,7 @@ def limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
-    if words.named(at, names.YESTERDAYS):  # «قبل أمس» is a day, not a limit
+    if words.named(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
         lead = words.named(at, known)
@@ -850,7 +852,7 @@ def _whole(found: DateFilter) -> DateFilter:
 
 def _joined(first: _End, last: _End) -> DateFilter | None:
     """Return the span from one end to the other; None if they name no span, in this order, of days that exist."""
-    # The end without a month is in the month of the other end: «من 5 إلى 10 مايو».
+    # a first day without a month is in the month of the last: «من 5 إلى 10 مايو», from 5 to 10 May
     if first.month is None and first.day is not None:
         if not last.filter:
             return _joined(replace(first, month=last.month), last) if last.month else None
@@ -938,7 +940,7 @@ def split_date(text: str, today: date) -> Dated:
     at, width, named = place
     first, last = found[at].start, found[at + width - 1].end
     before = list(words(normal[:first]))
-    # a weekday before the date is part of it: «يوم الجمعة 17 مايو 2019»
+    # a weekday before a date is removed with it: «يوم الجمعة 17 مايو 2019», Friday 17 May 2019
     absorbed = names.LEADING | (names.WEEKDAYS.keys() if named.is_day else set())
     while before and (fold(before[-1].group()),) in absorbed:
         first = before.pop().start()
@@ -951,7 +953,7 @@ def _may_be_dated(word: str) -> bool:
     return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
 
 
-# The words of all names of days, months, years and feasts, with and without the article: a date has one, or a digit.
+# Every date has a digit or one of these words of names of days, months, years and feasts, with or without article.
 _DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
     word.removeprefix(article)
     for named in (

@@ -15,12 +15,12 @@ from araclip.text.word_lists import folded
 # Confidences that a form stands for its standard word, if the form means nothing else (SURE), is also used in captions,
 # has another common meaning, or is itself a common standard word (UNLIKELY).
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
-ARTICLE_SURE = 0.7  # confidence of an unknown word of LEAST_STEM letters after عال (عالكورنيش)
+ARTICLE_SURE = 0.7  # confidence that عال is "on the" before an unknown word of LEAST_STEM letters: عالكورنيش
 LEAST_STEM = 4
-# How much a certain word of one dialect adds to the confidence of an ambiguous form of the same dialect. A word that n
-# dialects share adds an n-th of this.
+# how much a certain word of a dialect adds to the confidence of an ambiguous form of this dialect; a word that n
+# dialects share adds an n-th of this
 EVIDENCE = 0.4
-RULE = 0.85  # confidence of a rule, such as of a verb whose standard form is known
+RULE = 0.85  # confidence of a change by rule, such as of a dialect's verb to the standard form, if captions have this
 # Least counts of a form in captions: OFTEN, to be a word of its own; VERY_OFTEN, to be a word that models know well;
 # NEVER, to be left unchanged.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
@@ -30,7 +30,7 @@ _BEGINNINGS = (
     ("وهال", "وال"), ("عهال", "على ال"), ("بهال", "بال"), ("وعال", "وعلى ال"), ("هال", "ال"), ("عال", "على ال"),
     ("فال", "في ال"), ("مال", "من ال"),
 )  # fmt: skip
-# (beginning of a present-tense verb in a dialect, beginning in standard Arabic, dialects): بيلعب, كيلعب, تيلعب, ديلعب.
+# (beginning of a present-tense verb in a dialect, in standard Arabic, dialects), as in بيلعب and كيلعب, "he plays"
 _NEAR_EAST = ("eg", "lv")
 _VERBS = (
     ("بي", "ي", _NEAR_EAST), ("بت", "ت", _NEAR_EAST), ("بن", "ن", _NEAR_EAST), ("حي", "ي", ("eg",)),
@@ -38,22 +38,22 @@ _VERBS = (
     ("كي", "ي", ("ma",)), ("كت", "ت", ("ma",)), ("تي", "ي", ("ma",)), ("تت", "ت", ("ma",)),
     ("دي", "ي", ("iq",)), ("دت", "ت", ("iq",)), ("دن", "ن", ("iq",)),
 )  # fmt: skip
-# Letters of Iraqi and Gulf spelling, and the standard letters they stand for: گاعد, چبير.
+# Letters of Iraqi and Gulf spelling → the standard letters they stand for: گاعد is قاعد (sitting), چبير كبير (big).
 _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "كجبف"))
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
 # Particles before a verb, which the standard sentence leaves out.
 _BEFORE_VERB = folded("dialects: before a verb")
-# Words that only ask for pictures: «عايز صورة كلب», «بدي صور البحر», «وريني القطط». Some do so only before a word for
-# "picture" (_MAY_ASK): in the Gulf «أبي صور البحر» asks, but «أبي وأمي» are one's parents.
+# Words that only ask for pictures, such as "I want" in «عايز صورة كلب». Some (_MAY_ASK) do so only before a word for
+# "picture": in the Gulf «أبي صور البحر» is "I want pictures of the sea", but «أبي وأمي» are one's parents.
 _ASKING = folded("dialects: asking")
 _MAY_ASK = folded("dialects: may ask")
 _PICTURES = folded("dialects: pictures")
 _KINDS_OF_PICTURES = folded("dialects: after pictures")
 _OF = folded("dialects: of")
-_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects, else "money", "right"
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects; else "money" and "right"
 _ONE = fold("واحد")
-_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense: يلعب; in Lebanon بيلعب after عم
+_PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense, such as يلعب, in Lebanon بيلعب (plays)
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
 
 
@@ -71,7 +71,7 @@ class Dialects:
         """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
-                continue  # words that captions use very often stay: «كلب صغير» is standard
+                continue  # words that captions use very often are standard: «كلب صغير», a small dog
             typed = " ".join(words[at : at + width])
             if found := self._of(typed, typed, "", self.lexicon.find(typed)):
                 return [replace(change, width=width) for change in found]
@@ -139,7 +139,7 @@ class Dialects:
         return self._inflected(word) or self._verb(word)
 
     def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
-        telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ marks dialect: چلب is only "dog"
+        telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ is dialect: چلب is nothing but "dog"
         count = 0 if telling else self.vocabulary.count(stem)
         own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
         changes: list[Change] = []
@@ -150,7 +150,7 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # شجر: trees, or zucchini
+            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # as in شجر, in Iraq also zucchini
             # if captions use the form itself, it is unlikely to stand for another word
             if own or doubtful or (count >= OFTEN and not labels):
                 confidence = UNLIKELY
@@ -183,10 +183,10 @@ class Dialects:
         following = words[at + 1] if at + 1 < len(words) else ""
         if folded in _BEFORE_VERB and _PRESENT.match(following):
             return Change(words[at], "", "dialect", RULE)
-        if folded == _ONE and following.startswith("ال"):  # in Morocco, «واحد الراجل» is just "a man"
+        if folded == _ONE and following.startswith("ال"):  # in Morocco, «واحد الراجل» is "a man", not "one the man"
             return Change(words[at], "", "dialect", RULE, ("ma",))
         if folded in _MAY_BE_OF and at and following and fold(following) not in ENDS:
-            possessed = following.startswith("ال") or fold(following) in self._names  # كتاب حق الولد
+            possessed = following.startswith("ال") or fold(following) in self._names  # كتاب حق الولد, the boy's book
             confidence = RULE if possessed else AMBIGUOUS
             return Change(words[at], "", "dialect", confidence, _MAY_BE_OF[folded], ambiguous=True)
         if (folded in _OF and at and following) or (folded in _AFTER_NOUN and at):
@@ -212,7 +212,7 @@ class Dialects:
                 if bare == folded or len(bare) < MIN_STEM - 1 or stem.endswith("ة"):
                     continue
                 if bare + "ه" in self.lexicon.standard:
-                    return []  # بطاقتي is بطاقة, never ب and طاقة
+                    return []  # بطاقتي (my card) is of بطاقة, a standard word, and never ب (with) and طاقة (energy)
                 for form in self.lexicon.find(bare + "ه") or (() if feminine else self.lexicon.find(bare)):
                     if form.standard.endswith("ه") or (form.ambiguous and not feminine and ending != "ات"):
                         continue
@@ -239,14 +239,14 @@ class Dialects:
                     return [Change(word, spelled, "dialect", RULE, labels)]
                 if found := self._of(word, attempt, "", self.lexicon.find(attempt)):
                     return found
-        for end in _PLURALS:  # يلعبوا → يلعبون
+        for end in _PLURALS:  # يلعبوا → يلعبون, "they play" in a dialect and in standard Arabic
             if (
                 word.endswith(end)
                 and word[0] in "يت"
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # وبيلعب, وديلعب
+        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # وبيلعب, "and he plays"
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 

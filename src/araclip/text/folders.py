@@ -9,8 +9,8 @@ from araclip.text.word_lists import folded
 
 _FOLDER = folded("folders: words")
 _LEADING = folded("folders: before")
-# A folder's name without a word for "folder" before it needs at least MIN_NAME letters, and MIN_WORDS words or a digit,
-# so that «قطط» means cats even if a folder has this name.
+# Without a word for "folder" before it, a folder's name counts only if it has at least MIN_NAME letters, and MIN_WORDS
+# words or a digit: so «قطط», cats, shows cats even if a folder has this name.
 MIN_NAME = 4
 MIN_WORDS = 2
 MAX_WORDS = 6  # most words of a folder's name

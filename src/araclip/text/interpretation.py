@@ -24,8 +24,8 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
-MAX_WORDS = 40  # words of a text that are interpreted, from the first on; models read about as many
-MAX_LETTERS = 60  # interpretation ends at a longer word, since all its endings would be tried one by one
+MAX_WORDS = 40  # only the first MAX_WORDS words of a text are interpreted; models read about as many
+MAX_LETTERS = 60  # from a longer word on, nothing is interpreted: all endings of the word would be tried one by one
 MAX_READINGS = 5  # most readings of a text, with the text as typed
 MAX_CHOICES = 3  # most changes of one word that readings are made with
 LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
@@ -152,7 +152,7 @@ class Interpreter:
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):
             return False
-        article = rest.startswith("ال") and not rest.startswith("الد")  # والد is a father
+        article = rest.startswith("ال") and not rest.startswith("الد")  # no article in والد, "father"
         if article or rest[0] in "أإآ" or fold(rest) in standard:
             return True
         alone, whole = self.vocabulary.count(rest), self.vocabulary.count(word)
@@ -196,14 +196,14 @@ class Interpreter:
             return [whole]
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
-            # a name as it is written, such as عمرة, is not عمره; but علي is far more often على than a name
+            # عمرة and منى are names as they are written; but علي is far more often "on" (على) than the name Ali
             named = word in self._as_written and (
-                word.endswith("ى") or self.vocabulary.count(usual.target) < VERY_OFTEN  # منى is not مني
+                word.endswith("ى") or self.vocabulary.count(usual.target) < VERY_OFTEN
             )
             changes = changes if named else [usual, *changes]
-        # Before another word, as in «مش كلب», مش means "not", and never the Moroccan word for a cat.
+        # Before another word, as in «مش كلب» (not a dog), مش means "not", and never "cat" as in Morocco.
         if following and (folded := fold(word)) in NEGATIONS:
-            walks = folded == WALKING  # ماشي for "not" was removed before; this one means "walking"
+            walks = folded == WALKING  # «ماشي» is "walking" here: where it means "not", it was removed before
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
             changes = self.spelling.repaired(word)
@@ -259,8 +259,8 @@ class Interpreter:
         return "ar" if script == "arabic" else "en" if script == "latin" else script
 
 
-# Punctuation before and after words. Captions have none, and to models it makes a difference: «شاطئ؟» has cosine .81 to
-# شاطئ. A run is matched only from its beginning; otherwise a long run would take time in the square of its length.
+# Punctuation before and after words. Captions have none, and models read it: the vectors of «شاطئ؟» and «شاطئ» (beach)
+# have a cosine of .81. A run of marks is matched only from its beginning, because else it would take quadratic time.
 _ENDS = "[؟?!.…,،;؛:»\"“”')]"
 _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
@@ -276,7 +276,7 @@ def _bare(text: str) -> str:
     return bare or text
 
 
-# "\0" after an Arabizi prefix joins the prefix to the next word, unless that word stays in Latin letters: «bel mayy».
+# "\0" joins an Arabizi prefix such as «bel» ("in the") to the next word; this finds one before a word in Latin letters.
 _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 

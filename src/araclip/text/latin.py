@@ -48,16 +48,16 @@ class Change:
     ambiguous: bool = False  # True if the typed form has another common meaning
 
 
-LATIN = 0.75  # confidence that a Latin word that is not English is Arabizi; it may be a name
-IN_CONTEXT = 0.93  # the same if a word of the text has a digit for a letter (7), or several words look like Arabizi
-# Least counts with which the lexicon's words are compared when Arabizi is read. A standard word has STANDARD_COUNT; a
-# dialect's form has FORM_COUNT for each of its labels: بنت, said everywhere, counts more than بينط, said in the east.
+LATIN = 0.75  # confidence that a word in Latin letters that is not English is Arabizi; it may also be a name
+IN_CONTEXT = 0.93  # the same if a word has a digit for a letter, as in 7elwa, or several words look like Arabizi
+# Least counts of the lexicon's words when Arabizi is read; words with a higher count are likelier. A standard word has
+# STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.
 FORM_COUNT, STANDARD_COUNT = 4, 80
 # If an Arabizi word has a standard and a dialect meaning, the dialect's gets the share EITHER; or THING if the word
 # looks like an adjective (3arabeya: a car, or "Arabic"), which is less likely here, since adjectives follow a noun.
 EITHER, THING = 0.5, 0.65
-ADJECTIVE = fold("ية")  # how adjectives of nouns end, folded: عربية, شخصية
-_CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # don't, man's
+ADJECTIVE = fold("ية")  # how adjectives made of nouns end, folded: عربية (Arabic), شخصية (personal)
+_CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # such as don't, man's
 
 
 class Latin:
@@ -86,16 +86,16 @@ class Latin:
             for at in places
             if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
         ]
-        joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # ghroub el shams
+        joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # "shams" after the article "el"
         context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # goes backwards: a word before a verb depends on the verb
+        for at in sorted(certain, reverse=True):  # from the last word on: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._arabizi(typed[at], read[at], sure)
             if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
-            for at in reversed(places):  # goes backwards: a prefix depends on the word after it
+            for at in reversed(places):  # from the last word on: a prefix depends on the word after it
                 if at in found:
                     continue
                 if lower[at] in WORDS:
@@ -129,7 +129,7 @@ class Latin:
                 options += [(prefix + target, share * 0.9) for target, share in self._index.read(stem)]
         for typed in VERB_PREFIXES:
             stem = word.removeprefix(typed)
-            # a verb is read without the dialect's prefix: by2fz, kayl3ab
+            # a verb is read without the dialect's prefix for the present tense: by2fz (jumps), kayl3ab (plays)
             if stem != word and len(stem) > 3 and stem[0] in "yt":
                 options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
         return sorted(options, key=lambda option: -option[1])[:MOST]

@@ -9,10 +9,10 @@ from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.picture_words import shows_nothing
 from araclip.text.word_lists import folded, listed, mapped, phrases
 
-# Words of phrases that say that something is not there: «ليس معه كلب», «ما بها ناس», «لا يوجد عليها أحد».
+# First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
 _NOT_THERE = listed("negation: not there")
 _THERE = listed("negation: there")
-_IN_IT = folded("negation: there") - {fold("في")}  # «محدش في الشارع» names the street
+_IN_IT = folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
 _WITHOUT = tuple(
     sorted(
         {
@@ -31,46 +31,46 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # «محدش», "nobody" → "people"
+_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # a word for "nobody" → "people"
 _NOBODY_BUT = folded("negation: nobody but")
 _AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
-_BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون in Latin letters
+_BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
 NEGATIONS = folded("negation: not")
 WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
-_MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح
-# Words between a negation and the excluded thing: "not a cat", «ليس أي كلب».
+_MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح (Mo Salah)
+# Words between a negation and the excluded thing, as in "not a cat", «ليس أي كلب» (not any dog).
 _ARTICLES = folded("negation: articles")
-_ONLY = folded("negation: only")  # words after which "not" excludes nothing: "not only cats"
+_ONLY = folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
 _HOW_ONE_WALKS = folded("negation: walking")
-_MANNER = re.compile("[بل]...")  # بسرعة, لوحده
-# Words that end an excluded thing: «بدون سيارات في الشارع» excludes cars, but not the street.
+_MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
+# Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 ENDS = folded("negation: ends")
 MAX_THING = 3  # most words of an excluded thing
-# Clothes and the like: «رجل بلا قميص» describes how a man looks and excludes no thing.
+# Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = folded("negation: worn")
-_PLACE = re.compile("(?:بال|فال).{3}")  # words that say where, with a preposition in front: بالشارع, فالبحر
+_PLACE = re.compile("(?:بال|فال).{3}")  # words that begin with "in the" and say where: بالشارع, فالبحر
 _AND = folded("negation: and")
-_NOR = folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب»
+_NOR = folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
 _WEARING = folded("negation: wearing")
-# Things and qualities that look like verbs of the present tense, which in Egypt and the Levant may begin with ب.
+# Words for things and qualities that look like verbs of the present tense, which begin with ي or a dialect's بي.
 _THINGS = folded("negation: things")
-# Words after which «لا» excludes no thing: verbs (لا تبتسم, لا ننام), a slogan (لا للحرب), a house number.
+# Words that make a «لا» ("no") in front of them exclude no thing: verbs (لا ننام), a slogan (لا للحرب), house numbers.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
 _NO = folded("negation: no")
-# Words after which "not" excludes nothing ("not far behind", "not yet"), and words before "not" that show that a verb
-# follows.
+# Words that make a "not" in front of them exclude nothing: "not far behind", "not yet". _BEFORE_VERB: words before a
+# "not" that show that a verb follows it.
 _HOW_FAR = folded("negation: not far")
 _BEFORE_VERB = frozenset(listed("negation: before a verb"))
 _SIGNS = frozenset(listed("negation: signs"))  # words for signs: "a no skiing sign" shows a sign and excludes nothing
-_THAT = folded("negation: that")  # words before a verb, «دون أن يبتسم», «من غير ما يضحك»: no thing is excluded
-# _SOME: words after which ما means "some" («شيء ما في فمه»). _NOTHING and _EXCEPT: "nothing except paint" shows the
-# paint.
+_THAT = folded("negation: that")  # "that" before a verb, as in «دون أن يبتسم», without smiling: no thing is excluded
+# After _SOME, ما means "some", not "not": «شيء ما في فمه», something in his mouth. _NOTHING and _EXCEPT: "nothing
+# except paint" shows the paint.
 _SOME = folded("negation: some")
 _NOTHING = folded("negation: nothing")
 _EXCEPT = phrases("negation: except")
-# Before a definite word these words ask («ما في الصورة»), otherwise they exclude («ما في ناس» excludes people).
+# Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
-# Fixed phrases with «بلا» and «دون» that exclude nothing visible.
+# Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
 _FIXED = folded("negation: fixed phrases")
 
 
@@ -131,17 +131,17 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
     found = folded_words(text)
     normal, spans, folded = found.normal, found.spans, found.folded
     kept, excluded, negations = [], [], []
-    at, end, left_out = 0, 0, -1  # left_out: where the last thing that «مش» and the like exclude ends
+    at, end, left_out = 0, 0, -1  # left_out: the end of the last thing after a word such as «مش» (not)
     while at < len(folded):
         nobody = _NOBODY.get(folded[at].removeprefix("و"))
         if nobody and at + 1 < len(folded) and folded[at + 1] in _NOBODY_BUT:
-            at += 2  # «محدش غير العروسة» shows the bride
+            at += 2  # «محدش غير العروسة», nobody but the bride, shows the bride
             continue
         if nobody:
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, at + 1))
             excluded.append(nobody)
-            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # «شارع محدش فيه»
+            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # skips "in it", too
             end, left_out = spans[at - 1][1], -1
             continue
         phrase = _without_at(folded, at)
@@ -229,7 +229,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
 
 def _begins_no_thing(word: str) -> bool:
     """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
-    verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # بيلعب
+    verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # as in بيلعب, "plays"
     other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
     return verb or other or _PLACE.match(word) is not None
 

@@ -15,10 +15,10 @@ NORMALIZER_VERSION = 1  # stored in every model folder; raise it when normalize(
 
 PRESENTATION_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")  # Arabic letters coded as glyphs, such as ﻻ ﷲ ﷺ
 LAYOUT = re.compile(
-    "\u0640"  # tatweel
-    "|[\u064b-\u0652\u0656-\u065f\u0670]"  # tashkeel; not U+0653–0655, which compose with an alef, waw or ya
+    "\u0640"  # tatweel, which only stretches a word
+    "|[\u064b-\u0652\u0656-\u065f\u0670]"  # vowel marks; not U+0653–0655, which are part of letters such as آ and أ
     "|[\u0610-\u061a\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u08d3-\u08e1\u08e3-\u08ff]"  # Quranic marks
-    "|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"  # bidi, zero width
+    "|[\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]"  # invisible marks
     "|[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]"  # control characters that are not white space
 )
 # lone surrogates come from undecodable file names; no tokenizer accepts them
@@ -27,13 +27,13 @@ SURROGATES = re.compile("[\ud800-\udfff]")
 STRAY_JOINER = re.compile(
     "(?<![\u2190-\u2bff\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2190-\u2bff\U0001f000-\U0001faff])"
 )
-# NFC sorts the marks of a letter in quadratic time, so their number is limited, as in Unicode's Stream-Safe Text
-# Format. No writing system comes near the limit, so models trained before it read the same, and the version stays.
+# NFC takes quadratic time to sort the marks of a letter, so their number is limited, as in Unicode's Stream-Safe Text
+# Format. No writing system comes near this limit: models that were trained without it get the same texts as before, and
+# NORMALIZER_VERSION stays.
 MAX_MARKS = 30
-# Runs of fewer than 10 characters cannot exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more
-# than 3.
+# Only a run of 10 or more can exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more than 3.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # matches marks, pictographs and punctuation
-SHORT = 100  # letters of a text whose normal form is remembered: a query's words are asked for many times
+SHORT = 100  # the normal form of a text of at most this many letters is cached: a query's words come many times
 _WHITE_SPACE = re.compile(r"\s+")
 DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹٪٫٬", "01234567890123456789%.,")
 

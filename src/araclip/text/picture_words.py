@@ -27,7 +27,7 @@ _ASKING = PICTURE_WORDS | folded("dialects: asking")
 _VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
 _ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
 _NOT_BEFORE, _NOT_AFTER = folded("pictures: no videos before"), folded("pictures: no videos after")
-# What may follow "pictures" where one asks for them. Another English word continues the noun, as in "picture frame".
+# Words that may follow "pictures" if a query asks for pictures; another English word makes a noun, as "picture frame".
 _AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}
 _AND = "و"
 
@@ -44,7 +44,7 @@ def split_videos(text: str) -> tuple[str, str]:
     if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] not in {"and", *_NOT_AFTER}:
         at, width = len(folds) - 1, 1
     after = folds[at + width] if at + width < len(folds) else ""
-    other = after.removeprefix(_AND) in _NOUNS or after == "and"  # «فيديوهات وصور», videos and photos
+    other = after.removeprefix(_AND) in _NOUNS or after == "and"  # «فيديوهات وصور», videos and photos, asks for both
     if not width or other or after in _NOT_BEFORE:
         return text, ""
     end = at + width + (after in _ABOUT)
@@ -62,7 +62,7 @@ def split_order(text: str) -> tuple[str, str, str]:
         for order, known in _ORDERS.items():
             width = _width(folds, at, known)
             end = at + width
-            # «الصور الأحدث», but «صور أحدث سيارة» says which car
+            # «الصور الأحدث», the newest pictures; but «صور أحدث سيارة» is "pictures of the newest car"
             after = at > 0 and folds[at - 1] in _NOUNS and folds[at].startswith("ال")
             following = folds[end + 1] if end + 1 < len(folds) else ""
             whole = not following.isascii() or not following or following in _AFTER_A_NOUN

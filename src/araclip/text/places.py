@@ -194,12 +194,12 @@ def _by_key() -> dict[str, list[Area]]:
     return found
 
 
-@lru_cache(4)  # cached: a server asks after each change of its gallery
+@lru_cache(4)  # cached, because a server asks again after each change of its gallery
 def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return key → name for the names in some places; further names of these towns and areas lead to the usual name."""
     written = {name for place in places for name in names_of(place)}
     found = {key(name): name for name in sorted(written)}
-    others = []  # (is it a town, its names); an area's names win over a town's
+    others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's
     for line in _lines() if written else ():
         *numbers, arabic, english = line.split("\t")
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
@@ -217,10 +217,10 @@ _BEFORE, _CITY = folded("places: before"), folded("places: city")
 _THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
 _OUTSIDE = folded("places: outside")
 _COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
-_IN = "ب"  # a preposition that is written on the word: بدبي
+_IN = "ب"  # "in", written together with the next word: بدبي, in Dubai
 _AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
-LARGE = 3000  # metres, radius of a town of 430,000 people; the name of a larger town is no dialect word for a thing
-FREQUENT = 3  # a word with at least this count in captions is a thing, unless it is known as a name
+LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
+FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
 MOST_WORDS = 5  # most words of a place's name
 MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
 
@@ -238,7 +238,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         return Placed(text)
     found = folded_words(text)
     folds, count = found.folded, len(found.folded)
-    owner = False  # whether the names that follow say whose thing is looked for
+    owner = False  # true after a word such as "flag": the next name says whose flag, not where the picture was taken
     for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
         for width in range(min(MOST_WORDS, count - at), 0, -1):
@@ -264,7 +264,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             while len(named) < MOST_LETTERS and (more := _next_place(found, last, name, known, interpreter)):
                 last, name, between = more
                 named += between + known[key(name)]
-                if between != EITHER:  # «طرابلس لبنان» is one place: the filter looks for the words of both names
+                if between != EITHER:  # «طرابلس لبنان» (Tripoli, Lebanon) is one place, with the words of both names
                     break
             return Placed(found.without(first, last), found.part(first, last), (named,))
     return Placed(text)
@@ -284,7 +284,7 @@ def _next_place(
         whole = found.part(begin, begin + width)
         attached = not apart and whole.startswith(_AND_ATTACHED) and key(whole) not in known
         name = whole.removeprefix(_AND_ATTACHED) if attached else whole
-        lead = "" if fold(name) in _ONLY_IN else _IN  # «القاهرة وصور العائلة» is not in Tyre
+        lead = "" if fold(name) in _ONLY_IN else _IN  # «وصور» is "and pictures", not "and Tyre"
         if key(name) not in known or not _is_meant(name, width, lead, False, interpreter):
             continue
         towns, around = (_by_key().get(key(each), ()) for each in (before, name))
@@ -309,7 +309,7 @@ def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interp
         return True
     known_name = interpreter.is_name(name)
     count = 0 if known_name else interpreter.vocabulary.count(name)
-    # in a dialect many small towns' names are things: سحاب (clouds), شط (a beach)
+    # many names of small towns are also a dialect's words for things: سحاب (clouds), شط (a beach)
     if folded_name in _ONLY_IN or (not known_name and interpreter.lexicon.find(name) and _is_small(name)):
         return is_in
     if not is_arabic(name):

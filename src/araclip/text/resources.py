@@ -17,7 +17,7 @@ from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
 
 VARIABLE = "ARACLIP_LEXICON"
-MAX_BYTES = 4_000_000  # largest user's lexicon
+MAX_BYTES = 4_000_000  # most bytes of a user's lexicon
 ENGLISH = 30_000  # how many of the most common words count as English; rarer words are more often Arabizi or names
 
 
@@ -87,7 +87,7 @@ def _names() -> frozenset[str]:
 
 @cache
 def _english() -> frozenset[str]:
-    """Read the English words, in lower case; called when the first Latin word is typed."""
+    """Read the words that count as English, in lower case: the ENGLISH commonest, the lexicon's glosses, a few more."""
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())

@@ -19,19 +19,19 @@ LONG_ENOUGH = 4  # least letters of a word in which typos are corrected; shorter
 MAX_SLIPS = 2  # most corrections of one word
 MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
 MIN_COUNT = 3  # least count of each of two words that were typed without a space
-# A space inside a word is this much rarer than two words side by side: a torn word is joined if the whole word is
-# likelier than its halves by more than that. Chosen on 600 training pictures; of 1,998 captions that the vocabulary has
-# not seen, none is joined wrongly (docs/log/2026-11.md).
+# How much rarer a space inside a word is than two words side by side: the halves of a torn word are joined if the whole
+# word is likelier by more than that. Chosen on the captions of 600 training pictures; of 1,998 captions that the
+# vocabulary has not seen, none is joined wrongly (docs/log/2026-11.md).
 RARELY_TORN = 1e-3
 TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
 UNSEEN = 0.5  # a torn word's half that is in no caption counts as if it had been seen this often
 # If a word is known only without its beginning («و», «ال» …), it counts as often as its stem, times this factor.
 BY_STEM = 0.1
 ARTICLE = "ال"
-LOOSE = frozenset("وفبلكع")  # letters that people write apart before a word: ف البحر is في البحر
+LOOSE = frozenset("وفبلكع")  # one-letter words that people write apart, as in «ف البحر», "in the sea"
 _RUN = re.compile(r"(.)\1+")
-_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never stand side by side: شاطئئ, شاطئء, حمراءء
-SWAPPED_COUNT = 300  # least count of a word of three letters to which exchanged letters are corrected: كبل → كلب
+_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never follow each other, as they do in شاطئئ
+SWAPPED_COUNT = 300  # least count of a word of three letters to which swapped letters are corrected: كبل → كلب (dog)
 # Pairs of letters that are easily confused: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
     frozenset(pair)
@@ -54,7 +54,7 @@ class Spelling:
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
-        # fewer hamzas are no correction: إناء is not أنا
+        # a word with fewer hamzas is another word, no correction: إناء (a vessel) is not أنا (I)
         if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(once):
             return None
         return Change(word, spelled, "spelling", confidence)
@@ -123,7 +123,7 @@ class Spelling:
         for at in range(2, len(word) - 1):
             first, second = word[:at], word[at:]
             if (len(second) < MIN_STEM and len(first) < MIN_STEM) or (first[:-1] == ARTICLE):
-                continue  # «الم» and the like begin nouns: المصيف is not ألم صيف
+                continue  # the article begins a noun: المصيف (the resort) is not ألم صيف (pain, summer)
             weight = min(self.vocabulary.count(first), self.vocabulary.count(second))
             if weight >= MIN_COUNT and weight > best:
                 spelled = (self.vocabulary.spelling(first), self.vocabulary.spelling(second))

@@ -16,7 +16,7 @@ from typing import Any
 from araclip.text.normalization import DIGITS, LAYOUT, MAX_MARKS, PRESENTATION_FORMS, STRAY_JOINER
 
 Normalizer = dict[str, Any]
-_END = 0x30000  # marks, letters with marks and white space lie below; Han, selectors and private use above
+_END = 0x30000  # below lie all marks, letters with marks and white space; above only Han, selectors and private use
 
 
 def prepend_normalizer(tokenizer: str) -> str:
@@ -24,7 +24,7 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    # If these two steps are there, all are. Other steps vary with Python's Unicode version, so they are not compared.
+    # A tokenizer with these two steps has all. Others are not compared: they vary with Python's Unicode version.
     ours = (_without(LAYOUT), _without(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer
@@ -68,7 +68,7 @@ def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
     for character in _all_characters():
         parts = unicodedata.normalize("NFD", character)
         count = sum(unicodedata.combining(part) > 0 for part in parts)
-        if count == len(parts) > 1:  # U+0344 and three more
+        if count == len(parts) > 1:  # a character of several marks: U+0344 and three more
             several.append((character, parts))
         elif unicodedata.combining(character):
             marks.append(character)

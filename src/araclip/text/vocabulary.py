@@ -10,7 +10,7 @@ from araclip.text.script import is_arabic, words
 OWN = 10  # each occurrence of a word in the gallery's texts counts as this many occurrences in captions
 KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no mistake
 
-# Beginnings of words, the longest first: و and then; ال the; ب with; ل to; ك like.
+# Beginnings of words, the longest first: و "and", ف "then", ال "the", ب "with", ل "to", ك "like", and combinations.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
 MIN_STEM = 3  # least letters of a stem
@@ -39,9 +39,10 @@ class Vocabulary:
         return word in self.counts
 
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
-        """Return a vocabulary with the words of further texts (a gallery's captions, names), at most `most` new words.
+        """Return a vocabulary with the words of further texts, such as a gallery's captions and names, too.
 
-        Each of these words counts like one that captions use often, because it is known to be in the gallery.
+        Each occurrence of a word there counts as OWN occurrences in captions, because the word is known to be in the
+        gallery. At most `most` new words are added; numbers, single letters and words of more than 30 letters are not.
         """
         counts = dict(self.counts)
         room = len(counts) + most
@@ -103,7 +104,7 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي: my لوحة
+                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي, "my picture", is of لوحة
                 if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in nouns):
                     return True
         return False

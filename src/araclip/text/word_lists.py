@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from araclip.text.folding import fold
 
-Phrase = tuple[str, ...]  # folded words
+Phrase = tuple[str, ...]  # the words of a phrase, folded
 
 
 @cache

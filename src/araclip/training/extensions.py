@@ -12,7 +12,7 @@ TOWERS = f"{_MINI}.branches"  # registers towers with transformers
 HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → module of its projections
 CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on feature maps, the cached output of frozen blocks
 PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # loads pretrained towers out of Python packages
-RECIPE = f"{_MINI}.recipe"  # adds to `recipe.stages.KINDS`
+RECIPE = f"{_MINI}.recipe"  # defines further kinds of stages for `recipe.stages.KINDS`
 STAGES = {  # kind of a stage → module and function that run it
     "ensemble": (f"{_MINI}.joining", "ensemble"),
     "average": (f"{_MINI}.joining", "average"),

@@ -48,14 +48,14 @@ from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata, date_in_name
 
-BLOCK = 16_384  # vectors read at once
+BLOCK = 16_384  # number of vectors that are read at once
 PARTS = {  # how a report names a damaged row of each table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
-_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a file's JSON
+_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
@@ -64,7 +64,8 @@ _RECORDS = (
     f"path, size, metadata FROM {JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
-_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}  # 200 MB each: cache in kB, log in 4-kB pages
+# For `large_writes`: 200 MB of cache (negative: in kB), and 200 MB of log (in pages of 4 kB).
+_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
 
 
 class Catalog(Store):
@@ -219,7 +220,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.own_errors(self.path, writing=True):
             with self.connection.transaction():
-                self.connection.execute(schema.HIDDEN_GONE)  # older galleries of this schema lack it
+                self.connection.execute(schema.HIDDEN_GONE)  # a table that older galleries of this schema lack
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")
@@ -271,7 +272,7 @@ class Catalog(Store):
     def frozen(self) -> Iterator["Catalog"]:
         """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
         with closing(self._connected(self.folder)) as frozen, frozen.reading():
-            _ = frozen.generation  # any SELECT, because SQLite starts the read transaction with the first
+            _ = frozen.generation  # any SELECT: SQLite's read transaction begins only with the first one
             yield frozen
 
     @property
@@ -506,7 +507,7 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
         if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # name and side-car now belong to the other picture
+            for changed in {content, before or content}:  # the path's name and side-car now tell of the other
                 photos.complete(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -516,7 +517,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # another copy of the picture inherits the path's metadata: a renamed file keeps it
+                # Another path of the picture inherits the metadata of the removed path, so a renamed file keeps it.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -758,7 +759,7 @@ class CatalogPool:
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model
         self._local = threading.local()
-        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # an ended thread's connection closes by itself
+        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # weak, so that an ended thread's connection closes
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:

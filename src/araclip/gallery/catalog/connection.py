@@ -152,7 +152,7 @@ class Connection:
                 yield
                 self.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(apsw.Error):  # if the disk is full, SQLite has already rolled back
+                with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled back, and refuses
                     self.execute("ROLLBACK")
                 raise
 

@@ -33,7 +33,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 _NUMBER = r" ?([+-]?\d{1,9}(?:\.\d{1,20})?) ?"
 _NEAR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER}(km|m|كم|م) ?", re.IGNORECASE)
 _METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
-_AROUND = 20_040_000  # metres: half of the Earth's circumference
+_AROUND = 20_040_000  # greatest distance of `near` in metres: half of the Earth's circumference
 _LETTERS = 200
 FILTER_NAMES = (
     "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
@@ -252,7 +252,8 @@ class Filters:
         for name, column in (("captured", "taken"), ("added", "added")):
             if first := getattr(self, f"{name}_from"):
                 of_content.append((f"{column} >= ?", (first,)))
-            if last := getattr(self, f"{name}_to"):  # includes longer dates: "\x7f" sorts after their next character
+            # "\x7f" sorts after all characters of dates, so that 2023 includes 2023-05
+            if last := getattr(self, f"{name}_to"):
                 of_content.append((f"{column} < ?", (last + "\x7f",)))
         if self.formats:
             of_content.append((f"format IN ({', '.join('?' * len(self.formats))})", self.formats))

@@ -21,7 +21,7 @@ FIELDS = ("names", "metadata", "captions", "ocr")
 # how many folders above a file give their names to its texts; folders further up hold everything, so tell nothing
 FOLDERS = 3
 _AT_ONCE = 500  # number of pictures read by one SQL statement
-_VERSION = "words_version"  # a key of `meta`
+_VERSION = "words_version"  # the key in the table `meta` under which WORDS_VERSION is stored
 
 Document = dict[str, list[str]]  # field name → different texts of one picture
 
@@ -125,6 +125,6 @@ def _joined_forms(text: str, *, humps: bool = False) -> tuple[str, dict[str, Non
     return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in read])
 
 
-@lru_cache(maxsize=4096)  # because pictures share the names of their folders
+@lru_cache(maxsize=4096)  # cached, because many pictures have the same folders, whose names are read for each
 def _name_forms(name: str) -> tuple[str, dict[str, None]]:
     return _joined_forms(name, humps=has_humps(name))

@@ -84,8 +84,8 @@ def complete(database: Connection, content: int) -> None:
     )
 
 
-# Values that earlier releases did not derive: key in `meta` → (its value once they are derived, SQL for the ids of the
-# pictures that may lack them). Increase that of `placed_by_coordinates` when text/data/places.txt.xz has other names.
+# Facts that earlier releases did not derive. Key in the table `meta` → (its value once they are derived, SQL for ids of
+# pictures that may lack them). Increase the value of the second when text/data/places.txt.xz has other names.
 DERIVED = {
     "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),

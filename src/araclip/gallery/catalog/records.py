@@ -155,7 +155,7 @@ class Overview:
 
 # ------------------------------------------------------------------ the model
 
-ORIGIN, SOURCE = "model_origin", "model_source"  # further keys of the record, beside "model", "fingerprint", "width"
+ORIGIN, SOURCE = "model_origin", "model_source"  # keys of the model's record, besides "model", "fingerprint", "width"
 
 
 @dataclass(frozen=True)

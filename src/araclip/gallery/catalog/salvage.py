@@ -78,7 +78,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _set_aside(path)
             else:
-                _remove_log(path)  # SQLite would take it for the log of the new file
+                _remove_log(path)  # SQLite would take the old file's log for that of the new file
 
         atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines
@@ -353,7 +353,7 @@ def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     for table in _READ_AGAIN:
         for key in doubtful[table]:
             tables[table].pop(key, None)
-    for key in doubtful["photos"] & tables["photos"].keys():  # a hidden picture stays hidden
+    for key in doubtful["photos"] & tables["photos"].keys():  # of doubtful rows, only "hidden" is kept
         hidden = tables["photos"][key]["hidden"]
         tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}
     for table in ("kept", "texts", "photos", "next_vectors"):

@@ -23,9 +23,9 @@ from araclip.core import atomic
 from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
-_LENGTH = 300  # bytes; always the same, because the file is overwritten in place, within one disk sector
+_LENGTH = 300  # bytes of every seal: the file is overwritten in place, and must fit into one sector of the disk
 
-FileId = tuple[int, int]  # device and inode
+FileId = tuple[int, int]  # a file's device and inode
 FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
 
 

@@ -211,7 +211,7 @@ class Store(ABC):
         """Return the ids (n,), ascending, and perceptual hashes (n,) of all pictures with a path; 0: not known."""
         sql = "SELECT id, coalesce(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         known = np.array(self.rows(sql), np.int64).reshape(-1, 2)
-        return known[:, 0], known[:, 1].astype(np.uint64)  # stored as signed integers
+        return known[:, 0], known[:, 1].astype(np.uint64)  # the hashes are stored as signed integers
 
     # ------------------------------------------------------------------ paths
 
@@ -395,7 +395,7 @@ class Store(ABC):
                 sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
                 rows = self.rows(sql, (start, start + b":"))
                 whole |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
-        for content in whole:  # the user's choice replaces the mark that a removed picture was hidden
+        for content in whole:  # the user decides anew, so forget that a removed copy of the picture was hidden
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
         return self._hide(list(whole), hide)
 
@@ -433,7 +433,7 @@ class Store(ABC):
         ):
             self._hide([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
-        self._note_hidden_gone(raw, "", content)  # without a time: only the same picture is hidden again
+        self._note_hidden_gone(raw, "", content)  # time "": only the same picture is hidden again, no successor
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

@@ -16,7 +16,7 @@ from araclip.text.words import Word, words
 PART = 3  # letters in a trigram; parts of words with fewer letters are not found
 SCANNED = 20_000  # most stems that are read to complete one word; 100,000 captioned pictures have fewer stems in all
 EXAMPLES = 6  # most pictures in whose texts the usual spelling of a word is looked up
-LETTERS = 2_000  # only this many letters of each text are searched for the spelling
+LETTERS = 2_000  # a word's usual spelling is looked for in only the first LETTERS letters of each text
 MAX_NEWEST = 5_000  # the gallery's own words are collected from the texts of this many newest pictures
 _LAST = "\U0010ffff"
 

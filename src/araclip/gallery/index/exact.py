@@ -70,7 +70,7 @@ class Exact:
             if count == most or scores[0, last] < scores[0, k - 1]:
                 break
             count = min(2 * count, most)
-        valid = best[0] >= 0  # FAISS pads with -1
+        valid = best[0] >= 0  # FAISS fills up with -1 if there are fewer vectors
         row, score = best[0][valid], scores[0][valid]
         order = np.lexsort((row, -score))[:k]
         return self.ids[row[order]], score[order]

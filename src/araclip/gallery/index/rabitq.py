@@ -25,7 +25,7 @@ from araclip.gallery.index.index_file import IndexFile
 from araclip.models.vectors import Ids, StoredVectors, Vectors
 
 if TYPE_CHECKING:
-    import faiss  # imported late, see `exact`
+    import faiss  # imported in functions, because the import takes long (see `exact`)
 
 Mask = NDArray[np.bool_]
 
@@ -33,15 +33,16 @@ EXACT_UP_TO = 100_000  # most vectors that are all compared: 102 MB with 512 dim
 SHARDS = 4  # number of parts of the codes, which are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
-RECALL_AT = 10  # the k of recall@k
-# A depth suffices if it includes this percentage of the true ten nearest vectors, over the texts that choose the depth.
+RECALL_AT = 10  # depth and recall are measured on the ten nearest vectors of each text
+# A depth (how many candidates are compared exactly) suffices if, over the texts that choose it, this percentage of the
+# truly nearest vectors are among the candidates.
 DEPTH_PERCENTILE = 99.5
-DEPTH_FACTOR = 2  # `depth` is the least sufficient depth times this
+DEPTH_FACTOR = 2  # the depth that is used is the least sufficient depth times this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
-# Only the best eighth of the `depth` exactly compared candidates is taken for the nearest vectors; if more are wanted,
-# all vectors are compared.
+# Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
+# are wanted, all vectors are compared.
 TRUSTED_PART = 8
-TIE = 1e-5  # smaller differences of estimates are ties: FAISS rounds equal codes differently, by their place in a block
+TIE = 1e-5  # estimates that differ by less are equal: FAISS rounds equal codes differently, by their place in a block
 EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
 
@@ -131,7 +132,7 @@ class _Scan:
                 shard.add(vectors[start : min(start + BLOCK, int(some[-1]) + 1)].astype(np.float32) @ rotation)
             return shard
 
-        # Few threads, because each of them holds two blocks in float32.
+        # few threads, because each of them holds two blocks of vectors in float32 in memory
         with ThreadPoolExecutor(min(SHARDS, usable_cores()), "encode") as pool:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 

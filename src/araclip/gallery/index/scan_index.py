@@ -29,9 +29,9 @@ from araclip.gallery.index.exact import Exact, positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
 from araclip.models.vectors import Ids, Vectors
 
-REBUILD_AFTER = 32_768  # new codes (a base) are made after so many changes; an exact scan of these takes milliseconds
+REBUILD_AFTER = 32_768  # new codes are made after so many changed vectors; until then, these are scanned exactly
 REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
-CACHED_FILTERS = 8  # filters whose ids are cached for the next page of the same search
+CACHED_FILTERS = 8  # number of filters whose passing ids are cached, for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)
 
 Texts = Callable[[], Vectors]
@@ -181,8 +181,9 @@ class ScanIndex:
         if self.base is None:
             return ids.tolist(), scores.tolist()
         first, cosines = self.base.codes.search(query, k, allowed, self._shown)
-        # Beyond the trusted candidates, scores may rise again. Merging by the running minimum of the scores keeps the
-        # order of earlier hits, so that pages are consistent.
+        # After the first `depth / TRUSTED_PART` hits (see `rabitq`), all vectors are compared, and a hit may score
+        # higher than an earlier one. Merging by the running minimum of the scores keeps the order of earlier hits, so
+        # that pages agree.
         falling = np.minimum.accumulate(cosines)
         merged = heapq.merge(
             zip((-falling).tolist(), first.tolist(), cosines.tolist(), strict=True),

@@ -92,7 +92,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
             return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
-        # Decode even if the hash is known, because the known file may vanish while stored pixels stay.
+        # Decode even a known picture: its file may vanish, while the JPEG that is stored for these bytes stays.
         with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
@@ -246,9 +246,9 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a known picture again, from its files or its stored JPEG; return the reason if that is not possible."""
+    """Decode a known picture again, from a file with the hash `digest` or its stored JPEG; else return the reason."""
     reason = "its file changed since it was indexed"
-    # try the files before the stored JPEG, which is smaller
+    # try the files before the stored JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
@@ -282,7 +282,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit may have this many times COMMIT_EVERY files: those with a known picture cost little
+LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: files with a known picture cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit

@@ -23,7 +23,7 @@ from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
 # A side-car's name is the picture's name and one of these endings, with or without the picture's own suffix.
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
-COMMIT_EVERY = 1000  # captions in one commit
+COMMIT_EVERY = 1000  # number of captions of side-cars that are stored in one commit
 
 Found = Mapping[str, tuple[File, ...]]  # the side-cars of each picture, by the picture's path
 

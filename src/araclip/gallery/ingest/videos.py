@@ -24,7 +24,7 @@ from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
 MAX_BYTES = 50_000_000_000  # the largest video file that is read
-FEW = 16  # with at most this many picture files, hashes are looked up one by one instead of all read
+FEW = 16  # for at most this many picture files, hashes are looked up one by one; for more, all hashes are read
 AHEAD = 2  # videos decoded at a time; their scenes wait in memory (60 scenes of 224 pixels take 9 MB)
 
 Times = tuple[float, ...]
@@ -109,7 +109,7 @@ class VideoIntake:
                 if isinstance(read, _Read):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
-                    except ImageError as late:  # an OSError, such as a full disk of the store, ends the run
+                    except ImageError as late:  # but an OSError, such as a full disk of the store, ends the run
                         error = late
                 if error is not None:
                     refused(number, error)
@@ -126,7 +126,7 @@ class VideoIntake:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
-                # of a known video with this hash, only the times of its scenes are needed
+                # a video that the gallery has is not decoded again: the known times of its scenes are taken
                 for times in self._known.get(file.size, ()):
                     if self._digests.issuperset(_digests(digest, times)):
                         return _Read(file, digest, times, None)

@@ -21,8 +21,8 @@ from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
 
-QUIET_MS = 200  # an update begins after this time without a further change …
-GATHER_MS = 1000  # … or at the latest after this time, so that copying a thousand files is not a thousand updates
+QUIET_MS = 200  # an update begins when nothing has changed for this time
+GATHER_MS = 1000  # longest time in which changes are gathered: copying a thousand files is not a thousand updates
 MAX_PATHS = 5_000  # with more changed paths at once, walk everything: the system's queue may have been full
 FULL_WALK_S = 600  # seconds between two walks of all folders
 WAKE_MS = 500  # how often `stop` is checked, and a postponed update tried again

@@ -35,7 +35,7 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
 
     Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
     """
-    labels = np.arange(len(vectors))  # rows that the pairs so far connect have equal labels
+    labels = np.arange(len(vectors))  # rows with equal labels are connected by earlier pairs, and need no pair
     size = max(1, COMPARED // max(len(vectors), 1))
     for start in range(0, len(vectors), size):
         cosines = vectors[start : start + size] @ vectors.T  # (B, n)

@@ -11,11 +11,11 @@ from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
 from araclip.text.places import EARTH_M, wanted
 
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
-    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # haversine
+    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # distance on a sphere
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values for the pictures with a path that passes all filters but a glob (None: no filters)."""
+    """Return SQL and its values for the pictures with a path that pass all filters but a glob; with None, all pass."""
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")

@@ -22,7 +22,7 @@ from araclip.gallery.locations import PASSWORD, Address
 CONNECT_SECONDS = 10.0
 TIMEOUT = 60.0  # seconds that a reader waits for a statement
 PATIENCE = 60.0  # seconds to wait for another writer's commit
-TRIES = 5  # with pauses of 0.2, 0.4, 0.8 and 1.6 s between the tries: enough for a server's restart
+TRIES = 5  # tries of a statement, with pauses of 0.2, 0.4, 0.8 and 1.6 s between them: enough for a server's restart
 PAUSE = 0.2
 IDLE = 8  # idle connections that are kept open
 LOCK = 0x617261  # the first of the two numbers that name araclip's advisory locks
@@ -165,7 +165,7 @@ class Database:
                 return connection, found
             except Broken as error:
                 failure = error
-                self.close()  # the idle connections, to the same server, have probably failed as well
+                self.close()  # close the idle connections, too: those to the same server have probably failed
                 _close(connection)
             except BaseException:
                 _close(connection)
@@ -215,7 +215,7 @@ class Database:
             raise self._refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
             late = next((each for each in (error, error.__cause__) if isinstance(each, TimeoutError)), None)
-            if late:  # do not try again: the server may still be working on the statement
+            if late:  # a statement that took too long is not tried again: the server may still be working on it
                 raise self._unreachable(late) from None
             raise Broken(_words(error)) from None
 
@@ -283,7 +283,7 @@ def _socket(address: Address, timeout: float | None) -> socket.socket:
 def _close(connection: CoreConnection | None) -> None:
     if connection is None:
         return
-    stream = connection._sock  # closed here, because pg8000 would leave this stream, and so the socket, open
+    stream = connection._sock  # pg8000 itself would leave this stream, and so the socket, open
     with suppress(InterfaceError, OSError, struct.error):
         connection.close()
     if stream:

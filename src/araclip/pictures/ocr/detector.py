@@ -1,13 +1,14 @@
 """Tell in milliseconds whether a picture seems to contain text, so that OCR, which is slow, reads only such pictures.
 
-Letters are strokes of one colour on another. Along a row of pixels, strong changes follow each other closely; and a
-line of text has many such cells side by side. Pure. Measured by `benchmarks/hybrid.py detector` (docs/log/2026-11.md).
+Letters are strokes of one colour on another. The picture is divided into square cells. In a cell with letters, strong
+changes of brightness follow each other closely along the rows of pixels; a line of text is several such cells side by
+side. Pure. Measured by `benchmarks/hybrid.py detector` (docs/log/2026-11.md).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-SIDE = 640  # pixels: a picture is reduced until its longer side has about as many, then it is examined for text
+SIDE = 640  # a picture is examined for text after it is reduced to about this many pixels on its longer side
 CELL = 16  # side in pixels of a square cell of the picture
 STRONG = 48  # grey levels, of 255: pixels two apart that differ by more are at the edge of a stroke
 TRANSITIONS = 0.09  # least share of strong changes among the pixels of a cell with letters
@@ -30,7 +31,7 @@ def text_cells(grey: NDArray[np.uint8]) -> int:
     low, high = tiles.min(axis=(1, 3)), tiles.max(axis=(1, 3))
     middle = (low + high)[:, None, :, None] / 2
     spread = np.maximum(high - low, 1)[:, None, :, None]
-    # the share of medium grey, which is low for letters
+    # the share of pixels between dark and bright, which is low in a cell with letters
     between = (np.abs(tiles - middle) < spread / 6).mean(axis=(1, 3))
     letters = (share > TRANSITIONS) & (share < CROWDED) & (high - low > 2 * STRONG) & (between < 0.22)
     padded = np.pad(letters, ((0, 0), (1, 1)))

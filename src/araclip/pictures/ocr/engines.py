@@ -96,7 +96,7 @@ class Tesseract:
     def _words(self, picture: bytes, languages: tuple[str, ...], layout: str, ends: float) -> list["Word"]:
         command = [self.program, "stdin", "stdout", "-l", "+".join(languages), "--psm", layout, "tsv"]
         command = with_memory(command, TESSERACT_KB)
-        # one thread each, because several pictures are read at once
+        # one thread for each process, because several pictures are read at once, each by a process
         environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}
         try:
             left = max(ends - time.monotonic(), 0)
@@ -206,7 +206,7 @@ class RapidOcr:
             )
         self.model = model
         self._child = Pool(self._started, keep=1)
-        self._turn = threading.Lock()  # one picture at a time, so that a single process takes RAPIDOCR_KB
+        self._turn = threading.Lock()  # one picture at a time: a second process would take RAPIDOCR_KB once more
 
     @property
     def name(self) -> str:

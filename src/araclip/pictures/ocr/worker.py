@@ -86,7 +86,7 @@ SAME_LINE = 0.5  # boxes stand in one line if their middles are nearer than this
 _LATIN = "a-zA-Z0-9\u0660-\u0669"
 _RUN = re.compile(rf"[{_LATIN}]+(?:[ :*./%+-]+[{_LATIN}]+)*|.", re.DOTALL)
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom
+Box = tuple[float, float, float, float]  # left, top, right and bottom of a line's box in pixels
 
 
 def reading_order(seen: str) -> str:

@@ -33,7 +33,7 @@ PACKETS = 2000  # packets after which a search is given up; phones write a key f
 BACK = (0.0, 2.0, 10.0, 60.0)
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
-_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709, in degrees
+_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709: +30.04+031.24
 SIDE = 1024  # most pixels of the longer side to which FFmpeg scales a frame
 
 

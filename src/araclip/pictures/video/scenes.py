@@ -77,7 +77,10 @@ class AtPath:
 
 
 def stored(path: str) -> str:
-    """Return a path in the form that galleries store: for a scene, its time is written with all digits."""
+    """Return a path in the form that galleries store, in which a scene's time has five digits and three decimals.
+
+    Such as clip.mp4#t=83.2 → clip.mp4#t=00083.200. Other paths stay as they are.
+    """
     scene = scene_of(path) if MARK in path else None
     return scene_path(*scene) if scene else path
 

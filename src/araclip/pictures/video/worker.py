@@ -55,8 +55,8 @@ def chosen(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_different(frames, worth, low)) > most:
-        high = 256.0  # no two frames differ by more, so only the first would be left
-        while high - low > 0.5:  # search the least difference that leaves no more than `most` frames
+        high = 256.0  # two frames always differ by less, so this leaves only the first
+        while high - low > 0.5:  # look between for the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
     return _different(frames, worth, high)
@@ -126,7 +126,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # the lowest free file descriptor; only the video's file may use it
+    lowest = os.dup(0)  # the lowest free file descriptor, which the video's file will get; no other may be opened
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})

@@ -102,7 +102,7 @@ class Sandbox:
         task.add_done_callback(self._ended)
         try:
             answer, blobs = await asyncio.shield(task)
-        except asyncio.CancelledError:  # the client has left
+        except asyncio.CancelledError:  # the client has left, so this request was cancelled
             asyncio.get_running_loop().call_later(ABANDONED_SECONDS, task.cancel)
             raise
         if "error" in answer:
@@ -112,7 +112,7 @@ class Sandbox:
     def _ended(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
-            task.exception()  # marks the error as retrieved; asyncio would log an error that nobody awaits
+            task.exception()  # tells asyncio that the error was seen; it would log an error that nobody awaits
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
@@ -137,7 +137,7 @@ class Sandbox:
             for child in asked:
                 child.kill()
             await asyncio.wait([answer])
-            answer.exception()  # seen
+            answer.exception()  # tells asyncio that the error was seen
             raise
 
     async def close(self) -> None:

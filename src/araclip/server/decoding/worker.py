@@ -22,7 +22,7 @@ from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import encoded, open_image
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
-PLACEHOLDER_BYTES = 130  # most bytes; as a data URI, this is less than 200 characters
+PLACEHOLDER_BYTES = 130  # most bytes of a placeholder; as a data URI, it has less than 200 characters
 THUMBNAIL_QUALITY = 80
 
 
@@ -36,8 +36,8 @@ def thumbnail(data: bytes, side: int) -> Reply:
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
     """Read an uploaded picture for the catalogue; return a `gallery.ingest.intake.LoadedPicture` as a reply."""
     loaded = read_source(data, set(), ImageTransform(**transform))
-    assert loaded.decoded is not None  # it is decoded because the set of known hashes is empty
-    assert loaded.stored_pixels is not None  # always of bytes
+    assert loaded.decoded is not None  # `read_source` decodes all bytes, and makes a JPEG of them to store
+    assert loaded.stored_pixels is not None
     about = {
         "path": loaded.file.path,
         "bytes": loaded.file.size,

@@ -24,7 +24,7 @@ HEADERS = {
         "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",  # for browsers that do not support frame-ancestors
+    "x-frame-options": "DENY",  # for browsers that do not know frame-ancestors, which says the same
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -96,7 +96,7 @@ class SafeHeaders:
 
         try:
             await self._app(scope, receive, safe)
-        # Starlette's handler of internal errors is outside this middleware, so its response would lack the headers
+        # answered here: Starlette's own handler is outside this middleware, so its response would lack the headers
         except Exception:
             if started:
                 raise
@@ -210,7 +210,7 @@ class Bounded:
                 # connection.
                 message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             if message["type"] == "http.response.body" and not message.get("more_body", False) and body.is_coming:
-                # end the answer after the request's body is drained; the client has all that Content-Length announced
+                # The client gets the whole answer now, but the answer ends only after the request's body is drained.
                 await timed_send({**message, "more_body": True})
                 await body.drain()
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -252,7 +252,7 @@ class _Body:
 
     async def receive(self) -> Message:
         """Return the next message, as `receive` of ASGI does."""
-        if self._complete:  # wait for the disconnect message, which has no deadline
+        if self._complete:  # the next message says that the client has left, for which there is no deadline
             return await self._receive()
         if max(self._claimed, self.count) > self.limit:
             raise self._too_large()

@@ -67,7 +67,7 @@ class Represented:
             await send(message)
 
         await self._app(scope, receive, represented)
-        asked["route"] = scope.get("route")  # for the metrics
+        asked["route"] = scope.get("route")  # for the metrics, which see the scope that was passed to this middleware
 
 
 def _packed(start: Message, message: Message) -> Message:

@@ -75,7 +75,7 @@ class Indexing:
                 self.state = "running"
                 return
             if self._thread:
-                self._thread.join()  # an earlier thread has ended its work, as `state` says: wait until it is gone
+                self._thread.join()  # wait for the end of an earlier thread, whose work is done (see `state`)
             self.state = "running"  # set now, so that the client's answer says "running"
             self._thread = threading.Thread(target=self._run, name="indexing", daemon=True)
             self._thread.start()

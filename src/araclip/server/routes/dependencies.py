@@ -28,7 +28,7 @@ FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # most bytes of a form beside
 JSON_DEPTH = 8
 JSON_NODES = 100_000
 NO_JSON = "المحتوى ليس JSON صحيحًا، أو فيه من القيم والمستويات أكثر مما يُقبل"
-SMALL_JSON = 16_384  # bytes; a longer JSON body is parsed in a thread
+SMALL_JSON = 16_384  # a JSON body of more bytes is parsed in a thread
 T = TypeVar("T")
 CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 

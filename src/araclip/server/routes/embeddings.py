@@ -113,7 +113,7 @@ def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form:
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
     entries = []
     for index, row in enumerate(rows):
-        # a prefix is rescaled to length 1
+        # the first numbers of a vector, without the rest, are scaled to length 1 again
         vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
         packed = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
         entries.append(Embedding(index=index, embedding=packed).model_dump_json())

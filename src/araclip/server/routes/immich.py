@@ -40,7 +40,7 @@ from araclip.server.routes.dependencies import (
 from araclip.server.schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
-MAX_ENTRIES = 16_384  # bytes
+MAX_ENTRIES = 16_384  # most bytes of the field `entries`
 _BY_WIDTH = {
     512: (
         "ViT-B-32__openai", "ViT-B-32__laion2b-s34b-b79k", "ViT-B-32__laion2b_e16", "ViT-B-32__laion400m_e31",
@@ -174,7 +174,7 @@ def _written(model: Encoder, row: NDArray[np.float32], width: int) -> str:
         vector = fitted(row, width, getattr(model, "matryoshka", ()))
     except WidthMismatch as error:  # pragma: no cover  (refused by its name before)
         raise _invalid("entries", str(error)) from None
-    return f"[{','.join(map(str, vector))}]"  # writes each float32 with the fewest decimals
+    return f"[{','.join(map(str, vector))}]"  # str() gives a float32 the fewest decimals
 
 
 def _password(request: Request) -> str:

@@ -65,7 +65,7 @@ async def thumbnail(
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     side = int(size)
-    record = await service.in_thread(lambda: record_of(service, identity))  # a removed picture is not shown any more
+    record = await service.in_thread(lambda: record_of(service, identity))  # raises if the picture was removed
     small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small, final = await while_connected(request, _create_thumbnail(service, client, record, side))
@@ -100,7 +100,7 @@ async def _create_thumbnail(service: Service, client: str, picture: PictureRecor
         final = side <= STORED_SIDE or not original.path.startswith(STORED_PREFIX)
 
     def keep() -> None:
-        if final and service.gallery.store.record(picture.id):  # it may have been removed meanwhile
+        if final and service.gallery.store.record(picture.id):  # the picture may have been removed meanwhile
             service.thumbnails.put(picture.id, side, small, placeholder)
 
     await service.in_thread(keep)
@@ -115,7 +115,7 @@ async def _converted(
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: asyncio.to_thread(original.picture), side, client
         )
-    except Aborted:  # the file has changed
+    except Aborted:  # the picture's file has changed since it was opened
         raise Problem("no-picture", id=identity) from None
     return small, placeholder
 
@@ -162,7 +162,7 @@ async def image(
             headers |= {"ETag": converted_etag, "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
         part = range_of(request, original.size, etag)
-        stack.pop_all()  # closed by the response
+        stack.pop_all()  # do not close the original here: the response does
     kind = "attachment" if download else "inline"
     name = quote(shown(original.name), safe="")  # RFC 8187; percent-encoding prevents the injection of headers
     headers["Content-Disposition"] = f"{kind}; filename*=UTF-8''{name}"
@@ -262,7 +262,7 @@ async def upload(
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     filename = file.filename or ""
-    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):  # which browsers escape (WHATWG)
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):  # browsers escape these letters (WHATWG)
         filename = filename.replace(escape, letter)
     name = shown(PureWindowsPath(filename).name)[:200]  # split at slashes and at backslashes, as Windows does
     await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))

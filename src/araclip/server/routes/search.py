@@ -63,7 +63,7 @@ router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
 MOST_NEAR = 200  # most near-duplicates in an answer
-MAX_TYPED = 200  # characters; a longer text is not completed
+MAX_TYPED = 200  # most characters of a text to complete; a longer one is refused
 MOST_SUGGESTED = 20
 WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
 ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
@@ -251,7 +251,7 @@ async def _term_vectors(
         name = term.removeprefix(STORED_PREFIX)
         return sent[name] if name in sent else stored_vector(service, name)
 
-    if plan.query.of_texts:  # nothing is looked up
+    if plan.query.of_texts:  # without pictures, nothing is looked up in the store, so no thread is needed
         return plan.term_vectors(texts, picture)
     return await service.in_thread(lambda: plan.term_vectors(texts, picture))
 

@@ -72,7 +72,7 @@ async def prepare_archive(service: ServiceOf, client: ClientOf, body: Selection)
 @router.get(
     "/archives/{key}",
     dependencies=READ,
-    response_class=StreamingResponse,  # for OpenAPI only: GatedStream has no status code of its own
+    response_class=StreamingResponse,  # only for OpenAPI, which cannot describe the GatedStream that is returned
     responses={200: {"content": {"application/zip": {}}}, **problems(401, 403, 404, 422, 429)},
 )
 async def archive(
@@ -116,6 +116,6 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         return service.gallery.hide(contents, body.hidden)
 
     changed = await service.in_writer(work)
-    if await service.in_thread(service.gallery.refresh):  # or the next search would use the old state
+    if await service.in_thread(service.gallery.refresh):  # at once: the next search must see the change
         service.announce()
     return HiddenAnswer(changed=changed)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-SLOTS = ("{}", "{c}")  # placeholders for a label; a template has one of the two
+SLOTS = ("{}", "{c}")  # a template of texts has one of these two, which stands for a label
 
 
 def limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:

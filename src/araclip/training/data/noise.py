@@ -104,7 +104,7 @@ def persian_letters(text: str, rng: random.Random) -> str:
 
 
 NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
-    "hamza": (0.5, drop_hamza),  # half of all typists leave hamzas out
+    "hamza": (0.5, drop_hamza),  # half of all people who type leave hamzas out
     "ha": (0.3, swap_final_ha),
     "ya": (0.3, swap_final_ya),
     "space": (0.1, drop_space),
@@ -137,7 +137,7 @@ def _swap_final(text: str, rng: random.Random, swap: Mapping[str, str]) -> str:
 
 HELD_EVERY = 5
 SYNONYMS = "sy"  # the lexicon's label of synonyms, which stands here beside the dialects
-_PREFIXES = ("وال", "بال", "ال", "و")  # kept when the rest of the word is replaced: والكلب → والجرو
+_PREFIXES = ("وال", "بال", "ال", "و")  # stay if the rest of a word is replaced: والكلب (and the dog) → والجرو (puppy)
 
 Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
 
@@ -180,7 +180,7 @@ def _rewritten(
     for match in words(text):
         prefix, stem = _parted(match.group(), known)
         found = other(fold(stem))
-        # The word stays if prefix and form together are a form that is kept out of training, such as ال + هوا.
+        # The word is not replaced if prefix and form together make a form that training must not see, as ال and هوا do.
         if found is not None and not (prefix and fold(prefix + found) in _held()):
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()

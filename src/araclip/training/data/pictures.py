@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # the sampler's slots from this number on fill up batches in which a picture was drawn twice
+SPARE = 10**9  # the sampler's slots from here on are spare: they fill up a batch in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class PictureMixture:
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        first: dict[Path, int] = {}  # file → its first row: two sets may list a file with different captions
+        first: dict[Path, int] = {}  # file → its first row; it has several if several sets list the file
         self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
         of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
@@ -310,7 +310,7 @@ class FileMixture:
         raise AssertionError
 
 
-BLOCK = 1024  # number of pictures that are compared with all others at once
+BLOCK = 1024  # number of pictures whose cosines with all others are computed at once
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:

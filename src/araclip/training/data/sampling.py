@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import RecipeError
 
-CYCLE = 10_000  # slots after which the order of sources repeats; so shares are multiples of 1/10,000
+CYCLE = 10_000  # the order of sources repeats after so many rows; so their shares are multiples of 1/10,000
 
 
 class Draw(NamedTuple):
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
 
 
 class InterleavedSampler:
-    """An endless stream of rows from several sources, whose shares are exact in every cycle of CYCLE slots.
+    """An endless stream of rows from several sources, with the same shares, rounded to slots, in every CYCLE slots.
 
     `sizes` has each source's number of rows, 1 or more; `weights` its share, relative to the other sources.
     """
@@ -33,7 +33,7 @@ class InterleavedSampler:
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
         self._pattern, self._earlier = _pattern(weights)
-        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # caches two epochs' orders of each source
+        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # keeps two epochs' orders of each source
 
     @property
     def shares(self) -> list[float]:

@@ -146,7 +146,7 @@ def _columns(path: Path, names: Sequence[str], arabic_only: bool) -> dict[str, s
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    # Bytes are split at line feeds only, so that line numbers are an editor's and a wrong byte can be located.
+    # Bytes are split at line feeds only, so that an error names the line that an editor shows, even for a wrong byte.
     left = _budget(path)
     with lzma.open(path) if path.name.endswith(".xz") else path.open("rb") as lines:
         for number in count(1):
@@ -204,7 +204,7 @@ def _cells(line: str, columns: int) -> list[str]:
     A spreadsheet writes "…" around a cell that holds a tab or a quotation mark, and doubles the marks inside. Other
     texts may also begin or end with a mark, so a tab belongs to a quoted cell only if the line has too many cells.
     """
-    cells = line.split("\t") if columns > 1 else [line]  # with one column, a tab belongs to the text
+    cells = line.split("\t") if columns > 1 else [line]  # in a file of one column, a tab is part of the text
     if len(cells) > columns:
         with suppress(csv.Error):
             quoted = next(csv.reader([line], delimiter="\t", strict=True))

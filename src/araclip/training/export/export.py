@@ -95,7 +95,7 @@ def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Clo
 
 
 def _milliseconds(run: Callable[[int], Any], count: int) -> float:
-    run(count)  # warm
+    run(count)  # not measured: the first run is slower
     times: list[float] = []
     while len(times) < 3 or sum(times) < SECONDS:
         start = time.perf_counter()
@@ -113,7 +113,7 @@ class DevPictures:
 
     name: str
     pictures: list[CaptionedPicture]
-    languages: tuple[str, ...]  # languages with captions; `check_recall` compares recall in the first one
+    languages: tuple[str, ...]  # languages that have captions; `check_recall` measures recall in the first of them
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
@@ -345,7 +345,7 @@ def _config(
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
     image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
-    # with a query bank or a names part, a vector cannot be cut to a prefix, so no widths for it are stated
+    # A vector with a query bank's numbers or a names part cannot be cut short, so no shorter widths are stated.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
     # If the caller states neither licence nor training data, those of the weights are kept.

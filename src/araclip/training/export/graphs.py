@@ -52,7 +52,8 @@ def trace_graph(
         (last,) = graph.outputs
         made = [value for node in graph for value in node.outputs]
         for value in [*made, *graph.initializers.values()]:
-            if value is not last and value.name == output:  # such as table look-ups, which torch calls "embedding"
+            # free the output's name inside the graph: torch calls table look-ups "embedding", too
+            if value is not last and value.name == output:
                 value.name = f"{output}_inside"
         for noted in (graph, *graph, *made):  # removes stack traces, which name paths of this machine
             noted.metadata_props.clear()
@@ -75,17 +76,17 @@ def take_in(path: Path) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     inside = graph.SerializeToString()
-    heads = []  # for each weight the bytes of its protobuf field up to its numbers, and where the numbers lie
+    heads = []  # for each weight: the bytes before its numbers in the new file; where these lie now; how many bytes
     for tensor in moved:
         where = ExternalDataInfo(tensor)
         size = int(where.length or 0)
         head = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims).SerializeToString()
-        head += _field(9, size)  # TensorProto.raw_data
-        heads.append((_field(5, len(head) + size) + head, where.offset or 0, size))  # GraphProto.initializer
+        head += _field(9, size)  # 9: field TensorProto.raw_data
+        heads.append((_field(5, len(head) + size) + head, where.offset or 0, size))  # 5: GraphProto.initializer
     length = len(inside) + sum(len(head) + size for head, _, size in heads)
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
-        file.write(model.SerializeToString() + _field(7, length) + inside)  # ModelProto.graph
+        file.write(model.SerializeToString() + _field(7, length) + inside)  # 7: ModelProto.graph
         for head, offset, size in heads:
             file.write(head)
             if size:
@@ -180,7 +181,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
             tensor.CopyFrom(moved)
     onnx.save(model, str(target))
     if not outside:
-        take_in(target)  # block by block, so that a large model is in memory only once
+        take_in(target)  # copies the weights block by block, so that a large model is in memory only once
 
 
 def add_domain(model: Any) -> None:
@@ -274,7 +275,7 @@ def opened(path: Path, threads: int | None = None) -> Any:
 
 
 def order_gelu(graph: Any) -> int:
-    """Reorder every GELU of a graph, in place, so that the factor ½ comes last; return how many were changed."""
+    """Reorder every exact GELU (with erf and a scalar ½) of a graph in place, so that ½ comes last; return how many."""
     constants = {t.name: t for t in graph.initializer if len(t.dims) == 0 and not t.external_data}
     made = {name: node for node in graph.node for name in node.output}
     uses = uses_of(graph)

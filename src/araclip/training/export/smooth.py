@@ -37,7 +37,8 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-# most that two neighbouring weights add up to; rounding adds at most ½ to each, and 255 · 128 fits 16 bits
+# Most that two neighbouring weights may add up to: processors add the products of two weights with bytes in 16 bits.
+# Rounding adds at most ½ to each, and 255 · 128 fits 16 bits.
 LARGEST_PAIR = 127
 _TINY = 1e-12  # serves as the scale of a column of zeros
 
@@ -82,9 +83,8 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
     return np.maximum(*scales)
 
 
-SMOOTHING = (
-    0.65  # this part of the channels' differences moves to the matrix; 0.5 and 0.8 were worse (docs/log/2026-11.md)
-)
+# this part of the channels' differences in range moves to the matrix; 0.5 and 0.8 were worse (docs/log/2026-11.md)
+SMOOTHING = 0.65
 _LEAST = 1e-5  # takes the place of 0 as the range of a channel that is always zero
 _CONSTANTS = {
     "int8_last_axis": np.array([-1]), "int8_least": np.float32(1e-9), "int8_step": np.float32(1 / 127),
@@ -218,7 +218,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
     mine = {name: f"{name}_int8" for name in names}
     for node in small.graph.node:
         outputs = [mine.get(name, name) for name in node.output]
-        if not known.issuperset(outputs):  # adds the nodes made by `compute_in_int8`; all read float32 values
+        if not known.issuperset(outputs):  # a node that `compute_in_int8` made; here all read the exact values
             node.output[:] = outputs
             exact.graph.node.append(node)
     exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)

@@ -44,7 +44,7 @@ class Convolution:
     """A Conv node whose weight is constant."""
 
     node: Any
-    weight: Any  # TensorProto, (O, I / groups, h, w)
+    weight: Any  # a TensorProto of shape (O, I / groups, h, w)
     bias: Any  # TensorProto, (O,); None if there is no bias, or if a node computes the bias
 
     @property
@@ -148,7 +148,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        # Nodes that read the pixels' shape do not count: the bytes have the same shape.
+        # A node that reads only the pixels' shape is no reader: it gets the same shape from bytes.
         readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]
         if len(readers) != 1:
             return False

@@ -88,7 +88,7 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
 def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
-        tower.set_attn_implementation("eager")  # plain MatMul and Softmax, which ONNX Runtime optimises best
+        tower.set_attn_implementation("eager")  # makes nodes MatMul and Softmax, which ONNX Runtime optimises best
     # the file of weights beside the graph is moved into the graph later, by `write_origin`
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
 

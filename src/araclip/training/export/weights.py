@@ -120,9 +120,9 @@ def _photographs() -> list[Path]:
 
 
 LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
-KEPT = (0.0, 0.15, 0.3)  # shares of the products that smooth-int8 leaves in float32, tried one after the other
+KEPT = (0.0, 0.15, 0.3)  # shares of products that smooth-int8 leaves in float32, tried until vectors are near enough
 _CALIBRATED_ON = 24  # number of probes on which smooth-int8 is calibrated
-_CONVOLUTIONAL = 8  # a network with fewer convolutions is no convolutional one; a vision transformer has one
+_CONVOLUTIONAL = 8  # least convolutions of a network that counts as convolutional; a vision transformer has one
 
 
 def store_towers(

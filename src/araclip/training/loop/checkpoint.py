@@ -51,7 +51,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         atomic.write(path, lambda temporary: _fill(temporary, state))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
-        # For each tensor, the archive adds some 300 bytes, and further bytes that align the tensor.
+        # 512: for each tensor, the archive adds some 300 bytes, and further bytes that align the tensor
         needed = sum(tensor.nbytes + 512 for tensor in tensors)
         free = shutil.disk_usage(folder).free
         system = error if isinstance(error, OSError) else error.__context__
@@ -125,7 +125,7 @@ def remove_all(folder: Path) -> None:
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*.pt"))
-    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # no folders, no pipes
+    return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # skips folders and pipes
 
 
 def _tidy(folder: Path, step: int) -> None:

@@ -127,9 +127,9 @@ def _backpropagate(chunks: Chunks, encode: Encode, gradients: Sequence[Tensor | 
             for tensor, gradient in zip(tensors, gradients, strict=True)
             if tensor.requires_grad and gradient is not None
         ]
-        if not learning:  # a locked tower
+        if not learning:  # the tower is locked: no output needs a gradient
             return
-        # Not through `backward`: the cached gradients are scaled already.
+        # not by the caller's `backward`, which scales the loss: the cached gradients are scaled already
         torch.autograd.backward([tensor for tensor, _ in learning], [gradient for _, gradient in learning])
         start = stop
 

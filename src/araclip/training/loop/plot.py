@@ -13,7 +13,7 @@ from araclip.core import atomic
 from araclip.errors import DataError
 
 RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": names as in `scores.summary`
-# Okabe and Ito 2008: distinct to colour-blind readers, too
+# the colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", "--", ":", "-.")
 LABEL_GAP = 0.045  # least distance of labels, as a part of the highest recall: a line's height at 450 pixels

@@ -22,7 +22,7 @@ def accelerator_for(batch: int = 0) -> Accelerator:
     evenly, a RecipeError is raised.
     """
     keep_freed_memory()
-    # `autocast` sets the precision: accelerate has one for the whole process, but stages of a recipe may differ.
+    # No mixed precision here, because accelerate keeps one for the whole process: `autocast` sets it for each stage.
     # Without a GPU, accelerate makes a group of processes only with cpu=True.
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),

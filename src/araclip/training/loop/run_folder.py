@@ -52,7 +52,7 @@ class SilentReporter(Reporter):
     """A reporter that shows nothing."""
 
 
-# Installed without its dependencies: trackio asks for Pillow < 13, but runs with 13.
+# trackio is installed without its dependencies, because it asks for Pillow < 13, but runs with 13.
 TRACKIO = "--no-deps trackio gradio-client orjson brotli websockets"
 
 
@@ -145,7 +145,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
         checkpoint.remove_all(folder)
         for name in ("metrics.jsonl", "result.json"):
             (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # else a later stage could start from the old model
+        shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
         path.unlink(missing_ok=True)
     config = _config(recipe, data)
     if not path.exists():

@@ -33,7 +33,7 @@ class Part:
 
     module: nn.Module | nn.Parameter
     lr: float  # peak learning rate: of the last layer, or of all layers if `layer_decay` is 1
-    layer_decay: float = 1.0  # each layer's learning rate is the next layer's times this; 1: one rate for all layers
+    layer_decay: float = 1.0  # a layer's learning rate is that of the layer above times this; 1: one rate for all
 
 
 def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
         # (learning rate, weight decay) → group of parameters with both
         by_rate: dict[tuple[float, float], dict[str, Any]] = {}
         layers: Iterator[tuple[str, nn.Parameter, int]]
-        if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):  # one rate: layers need not be told apart
+        if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):  # all layers have the same rate
             layers = ((name, parameter, 0) for name, parameter in part.module.named_parameters())
         else:
             layers = parameters_by_layer(part.module)
@@ -152,9 +152,9 @@ class Ema:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    """Copy stored weights into the weights that learn; a ValueError if their number or shapes differ."""
+    """Copy weights into others of the same number and shapes; a ValueError if number or shapes differ."""
     theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
-    if theirs != ours:  # copy_ would spread a single number over a whole matrix
+    if theirs != ours:  # checked, because `copy_` would spread a single number over a whole matrix
         differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
         first = next(differing, "another number of them")
         raise ValueError(f"it has {len(theirs)} weights, the model learns {len(ours)}: {first}")
@@ -199,7 +199,7 @@ class BestWeights:
 
     def restore(self) -> dict[str, float]:
         """Copy the best weights into the model and return their recall."""
-        if self.is_main:  # from here on, only the main process's weights are used
+        if self.is_main:  # the stage is over: only the main process's weights are saved and measured
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
                 _copy(stored, self.parameters)
@@ -238,7 +238,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
     (weights or averages) that had the best R@1 at a dev recall.
     """
     stage, model = job.stage, job.model
-    # SigLIP starts above CLIP's bound and keeps its start as the bound
+    # a model that starts above CLIP's bound, as SigLIP does, has its start as the bound
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())
     state = TrainingState(job, run)
     state.resume(run)
@@ -277,7 +277,7 @@ class TrainingState:
         self.ema = Ema(self.parameters, job.stage.ema) if job.stage.ema else None
         self.best = BestWeights(run, self.parameters, patience=job.stage.patience)
         self._sums: dict[str, float] = {}  # sums of the steps' values since the last logged row
-        self._summed = 0  # number of steps in the sums; `log_every` may change when a run is resumed
+        self._summed = 0  # number of steps in the sums: not always `log_every`, which may change if a run is resumed
 
     def resume(self, run: Run) -> None:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""

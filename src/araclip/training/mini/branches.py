@@ -36,7 +36,7 @@ from araclip.errors import InputError, RecipeError
 from araclip.training.mini.configuration import BranchesConfig
 from araclip.training.model.towers import image_width
 
-# maps with a smaller relative difference count as equal; int8 weights cause .0011 in EfficientNet-Lite2
+# Feature maps with a smaller relative difference count as equal; int8 weights make .0011 in EfficientNet-Lite2.
 ROUNDING = 0.005
 
 
@@ -127,12 +127,11 @@ class Branches(nn.ModuleList):
                 continue
             passes = branch.router(torch.cat(found, dim=1)) > 0  # (B, 1)
             if torch.compiler.is_compiling() and not torch.onnx.is_in_onnx_export():
-                # torch.compile and torch.export need one graph for all data, so here the branch computes for every
-                # picture
+                # torch.compile and torch.export need one graph for all data: the branch computes for every picture
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
-                # batch_norm cannot be traced with 0 rows; the graph written nevertheless takes 0 rows
+                # tells the exporter that there are rows, because it cannot trace batch_norm with 0; the graph takes 0
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
@@ -145,13 +144,13 @@ def can_split(cnn: Any) -> bool:
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
-# How much the loss of all other pictures together counts, relative to the loss of all the expert's own pictures: an
-# open gate harms other pictures more than a closed gate harms the expert's.
+# In the gate's loss, the weight of all other pictures relative to all of the expert's own pictures: an open gate harms
+# other pictures more than a closed gate harms the expert's.
 OTHERS = 8.0
 PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
-MISSED = 1e-3  # the router may leave out this share of the expert's own pictures
-PASSED = 1e-2  # the router may let this share of other pictures pass, if it can tell the two kinds apart
+MISSED = 1e-3  # share of the expert's own pictures that the router may leave out
+PASSED = 1e-2  # share of other pictures that the router may let pass, if it can tell the two kinds apart
 LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph or in another batch
 
 
@@ -232,7 +231,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
             )
         maps = self.shared(pixel_values)  # (B, C, h, w)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        states = (maps,) if wanted else None  # the only hidden state that is not of a single branch
+        states = (maps,) if wanted else None  # only the shared blocks' output: other states are a single branch's
         return BaseModelOutputWithPooling(
             last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
         )

@@ -13,19 +13,19 @@ from araclip.errors import RecipeError
 from araclip.training.model.foreign import MAX_WIDTH, is_size
 
 QUERY_BANK_AXES = 2  # how many numbers of a vector carry the query bank's correction
-NAME_AXES = 1  # with a names part, one more number makes a picture's vector unit length
+NAME_AXES = 1  # with a names part, a vector has one more number, which fills a picture's vector up to length 1
 SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank": 0,  # number of texts in the query bank that corrects scores for hubness, see `heads`; 0: no bank
-    "query_bank_sharpness": 20.0,  # see `heads.QueryBankImageHead`
+    "query_bank_sharpness": 20.0,  # inverse temperature of the bank's scores, see `heads.QueryBankImageHead`
     "query_bank_weight": 0.6,
     "names": 0,  # width of the names part, see `heads`; 0: no names part
     "name_classes": 0,  # number of classes of the names part's classifier
-    "name_exclusive": 0,  # how many classes, from the first on, share one softmax
-    "name_features": 0,  # how many of a picture's features the classifier reads, the last ones; 0: all
+    "name_exclusive": 0,  # the first so many classes share one softmax: they exclude each other
+    "name_features": 0,  # the classifier reads the last so many of a picture's features; 0: all
     "name_features_shared": False,  # true: the captions' head reads the classifier's features, too
-    "name_hidden": 256,  # see `heads.NameTextHead`
+    "name_hidden": 256,  # width of the layer before a text's names part, see `heads.NameTextHead`
     "name_weight": 1.0,
-    "name_length": 1.0,  # see `heads.NameImageHead`
+    "name_length": 1.0,  # a picture's names part has its length raised to this power, see `heads.NameImageHead`
 }
 
 

@@ -71,7 +71,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     spread = images.initial_features(images.maps.whole(sample).to(accelerator.device)).std(dim=0) + 1e-3  # (W,)
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # this process's rows
+        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # this process's part
         pixels, loss = images.inputs(rows, step).to(accelerator.device), 0.0
         for chunk in torch.split(pixels, stage.chunk):
             with autocast(stage.image_precision or stage.precision, accelerator):
@@ -123,7 +123,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     precision = stage.image_precision or stage.precision
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)  # rows of the batch of all processes together
+        rows = mixture.batch(step, stage.batch)  # the batch of all processes together
         pixels = images.inputs(rows[share(accelerator, stage.batch)], step).to(accelerator.device)
         wanted = targets[rows].to(accelerator.device)  # (B, D)
 

@@ -118,7 +118,7 @@ def cached_maps(
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.sweep(folder)  # deletes gigabytes that a killed run may have left
-    degradation = degradation if views_each > 2 else 0.0  # the first two views are never degraded
+    degradation = degradation if views_each > 2 else 0.0  # 0 for two views, because only further ones are degraded
     names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
     about += f" {degradation}" if degradation else ""
@@ -205,7 +205,7 @@ def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)
 
 
-# timm's names of each convolution and the BatchNorm after it: in blocks of the EfficientNet and MobileNet families, and
+# timm's names of each convolution and the BatchNorm after it, by class of block in EfficientNets and MobileNets; _HEAD:
 # at the end of a network or branch.
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
@@ -223,7 +223,7 @@ class Fused:
     parent: nn.Module
     convolution: str
     norm: str
-    plain: nn.Conv2d  # the original convolution
+    plain: nn.Conv2d  # the convolution before it was fused
     batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
@@ -241,7 +241,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
         setattr(parent, convolution, fused)
         activation = getattr(batch_norm, "act", nn.Identity())
         if hasattr(activation, "inplace"):
-            activation.inplace = False  # no activation in place: autograd would copy the values that are overwritten
+            activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
         setattr(parent, norm, activation)
         replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -273,7 +273,7 @@ def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]
                 yield parent, convolution, norm
 
 
-CACHED = 700_000  # numbers in a part whose gradient is taken at once: two such float32 parts fit into the CPU's cache
+CACHED = 700_000  # most numbers in a part whose gradient is computed at once: two such parts fit into the CPU's cache
 
 
 def narrow_pointwise(module: nn.Module) -> None:
@@ -380,7 +380,7 @@ class BranchImages:
     ) -> None:  # fmt: skip
         scale_before = map_scales(model.vision_model)[0]
         if side.map_scale is not None:
-            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # made on the CPU
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # is on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
@@ -390,7 +390,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # `vectors` of the training pictures reads the first view of these maps, which is the picture itself.
+        # for `vectors` of the training pictures: the first view in these maps is the whole picture
         self._cached = {tuple(pictures): self.maps}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
@@ -420,7 +420,7 @@ class BranchImages:
             return encoded(self.model, features)
         head: nn.Linear = self.model.visual_projection
         parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
-        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K of (B, D)
+        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K times (B, D)
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ from araclip.training.mini.configuration import NAME_AXES, QUERY_BANK_AXES, name
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 
-CONSTANT = 0.3  # c
-TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a
+CONSTANT = 0.3  # c of the module's docstring
+TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a of the module's docstring; a text's vector gets length 1 by it
 # b of the module's docstring; y is then at most ±.31, about five standard deviations of y over pictures
 IMAGE_SCALE = 0.95
 
@@ -128,7 +128,7 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
-SHORTEST = 1e-3  # a shorter mean direction says nothing about the class
+SHORTEST = 1e-3  # the mean of the classes' directions says nothing about the class if it is shorter than this
 
 
 class NameImageHead(nn.Module):
@@ -217,7 +217,7 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
     Two numbers of each vector carry the correction. To make room, the two principal axes of least variance are dropped.
     """
     model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
-    _, axes = torch.linalg.eigh(texts.T @ texts)  # principal axes, in order of rising variance
+    _, axes = torch.linalg.eigh(texts.T @ texts)  # principal axes of the texts, that of least variance first
     rotation = axes[:, QUERY_BANK_AXES:].T  # (D − 2, D)
     for head in _HEADS:
         ours, theirs = getattr(model, head).linear, getattr(before, head)
@@ -256,7 +256,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     return other
 
 
-ALWAYS = 20.0  # a bias so large that the sigmoid is 1
+ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
 
 
 @dataclass(frozen=True)

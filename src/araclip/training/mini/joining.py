@@ -40,7 +40,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         files, data["pictures"] = mixtures[0].draw(stage.batch), mixtures[0].fingerprint
         seen = [pooled_features(model, pixels, files) for model in models[members]]
         lengths[members] = [_mean_length(model, found) for model, found in zip(models[members], seen, strict=True)]
-    # the members' vectors get this mean length, so that the head's weights keep their size
+    # all members' vectors are scaled to this, their common mean, so that the joint head's weights keep their size
     mean_length = sum(lengths[members]) / len(stage.members)
     total = sum(branches[members])
     scales = [count / total * mean_length / length for count, length in zip(branches, lengths, strict=True)]

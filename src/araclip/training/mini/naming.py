@@ -36,7 +36,7 @@ class NamedClasses:
 
     weight: Floats  # (C, F)
     bias: Floats  # (C,)
-    exclusive: int  # how many classes, from the first on, share one softmax; each other class has its own probability
+    exclusive: int  # the first so many classes share one softmax; each other class has a probability of its own
     words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
     others: tuple[str, ...]  # texts that name no class; for them the names part must not count
 
@@ -80,9 +80,10 @@ def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
     return text, numbers
 
 
-SHARPNESS = 16.0  # inverse temperature of the cosines between words and directions
+SHARPNESS = 16.0  # inverse temperature of the cosines between words' vectors and classes' directions
 GATE = 1.0  # weight of the gate's loss in the sum of losses
-# noise against overfitting, in standard deviations of each input number: words are few, weights many
+# Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
+# the part would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
@@ -153,7 +154,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     classes = read_named_classes(stage.classes)
     mixture, *kinds = context.told(stage.mixtures())
     distinct = list(dict.fromkeys(mixture.texts))
-    captions = distinct[:: -(-len(distinct) // stage.captions)]  # evenly spread
+    captions = distinct[:: -(-len(distinct) // stage.captions)]  # every n-th, so that they are evenly spread
     before, processor = starting_model.start_of(stage, context, as_it_is=True)
     before = without_names(before)
     tower, features = None, 0
@@ -189,7 +190,7 @@ def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Seq
 
     The names part then counts only for pictures of a kind that the classifier knows.
     """
-    # with 0 the classifier reads all features, and [:, -0:] is all of them
+    # `name_features` is 0 if the classifier reads all features; [:, -0:] takes all of them, too
     pixels, read = Pixels.of(processor), model.config.name_features
     weight, bias = logistic(*(pooled_features(model, pixels, files)[:, -read:] for files in kinds))
     with torch.no_grad():

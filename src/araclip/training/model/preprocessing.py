@@ -27,7 +27,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
     if mode not in ("squash", "shortest"):
         raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
-        interpolation = "bicubic"  # open_clip takes this filter, too, if the name is "random" or unknown
+        interpolation = "bicubic"  # as open_clip does if the filter's name is "random" or unknown
     scaling = _three(config["mean"]), _three(config["std"])
     return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 
@@ -62,7 +62,7 @@ def _of_processor(name: str, processor: Any) -> ImageConfig:
     scaled = getattr(processor, "do_normalize", True)
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-    offset = "floor" if resize == "shortest" else "half-even"  # the default for squashing, which cuts nothing off
+    offset = "floor" if resize == "shortest" else "half-even"  # squashing cuts nothing off: the default
     return ImageConfig("", side, resize, _NAMES[resample], _three(mean), _three(std), "exact", offset)
 
 

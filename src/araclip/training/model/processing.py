@@ -101,7 +101,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             )
         if reduction not in (None, *REDUCTIONS):
             raise ModelMismatch(f"the processor's reduction is {reduction!r:.40}, known are {', '.join(REDUCTIONS)}.")
-        if image_processor is None:  # ProcessorMixin requires every part
+        if image_processor is None:  # `ProcessorMixin` does not accept None for a part
             self.chat_template = self.image_processor = None
             self.check_argument_for_proper_class("tokenizer", tokenizer)
             self.tokenizer = tokenizer
@@ -217,7 +217,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if not how.keys() & set(_RESIZING) and _are_pictures(images):
             try:
                 transform = self.preprocessing.transform
-            except ModelMismatch:  # no ImageTransform does the same: the image processor itself resizes and crops
+            except ModelMismatch:  # no ImageTransform does what the image processor does: let it resize and crop itself
                 pass
             else:
                 images = [Image.fromarray(transform.pixels(open_image(one))) for one in checked_pictures(images)]
@@ -247,7 +247,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
                     f"{', '.join(sorted(twice))} was passed two times, by name and in {part}. Pass it once."
                 )
             usual: dict[str, Any] = {}
-            if part == "text_kwargs":  # what the tokenizer was made with is the default of every call
+            if part == "text_kwargs":  # the arguments with which the tokenizer was made are the defaults of each call
                 tokenizer, made = self.tokenizer, self.tokenizer.init_kwargs
                 own = [key for key in known[part] & made.keys() if made[key] is not None]
                 usual = {**_TEXT_KWARGS, **{key: getattr(tokenizer, key, made[key]) for key in own}}
@@ -261,7 +261,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
         if not isinstance(self.tokenizer, AraCLIPTokenizer):  # AraCLIPTokenizer normalises by itself
             texts = [normalize(entry) for entry in texts]
-        longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers lowers the latter
+        longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers sets this one lower
         tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
         return tokens
 

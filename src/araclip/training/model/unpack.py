@@ -97,7 +97,7 @@ def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, N
     return wide.T if turned else wide
 
 
-LEAST_COSINE = 0.999  # least cosine between the float32 graph and PyTorch; rounding alone stays above .999999
+LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's; rounding alone stays above .999999
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
@@ -235,7 +235,7 @@ def pictures_at_once(size: int) -> int:
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
     """Raise ExportRejected if a graph has a probe whose cosine to PyTorch is below `least`."""
     for graph in graphs:
-        if not graph.least >= least:  # NaN is refused too
+        if not graph.least >= least:  # written so that NaN is refused, too
             raise ExportRejected(
                 f"{graph.graph} is not the trained model: on the probe '{graph.worst:.60}' its graph has "
                 f"cosine {graph.least:.4f} to PyTorch, {least} is the least. The tracing, the tokenizer or "
@@ -264,7 +264,7 @@ def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDA
     except Exception as error:  # any, since ONNX Runtime's errors have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
-    worse: NDArray[np.float32] = each.min(axis=0)  # NaN where any is
+    worse: NDArray[np.float32] = each.min(axis=0)  # NaN if one of them is NaN
     return worse
 
 
@@ -290,7 +290,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
     config = AraCLIPConfig.from_dict(origins["text.onnx"]["config"])
-    if not exported.config.license.startswith(NOT_STATED):  # later copies state the same licence and training data
+    if not exported.config.license.startswith(NOT_STATED):  # kept, so that a later export states them, too
         config.license, config.training_data = exported.config.license, list(exported.config.training_data)
     model = build(config).eval()
     weights: dict[str, Tensor] = {}
@@ -391,7 +391,7 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     """Return convolution → the BatchNorm that reads its output; PyTorch's exporter merges the two into one layer."""
     producer: dict[int, str] = {}
     pairs: dict[str, str] = {}
-    outputs = []  # keeps outputs alive, because a freed tensor's id could be reused
+    outputs = []  # keeps all outputs alive: the id of a freed tensor could be that of a later one
 
     def after(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:

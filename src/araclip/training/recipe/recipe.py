@@ -37,7 +37,7 @@ extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
-# table of a recipe that names sets of data → (class of a set, the set's key for its path, its key for its share)
+# a recipe's table of named sets of data → (class of these sets, their key for the path, their key for the share)
 NAMED: Mapping[str, tuple[type, str, str]] = {
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
@@ -185,7 +185,7 @@ def set_value(table: dict[str, Any], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, KeyError, RecursionError):
-        value = text  # a bare word
+        value = text  # a word without quotation marks, for example
     *way, last = key.split(".")
     for part in way:
         inner = table.setdefault(part, {})

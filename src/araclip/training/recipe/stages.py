@@ -60,7 +60,7 @@ class ModelSpec:
     projection_dim: Width = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
-    vision_mirror: bool = False  # true: features are averaged over the picture and its mirror image
+    vision_mirror: bool = False  # true: a picture's features are the mean of its own and its mirror image's
     matryoshka_dims: tuple[Width, ...] = ()
     max_tokens: Width = 64  # most tokens of a text; 64 as in AraCLIP, but 32 suffice for captions
     image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
@@ -96,9 +96,9 @@ class ImageSide:
     train: Literal["locked", "partial", "full"] = "locked"
     frozen_blocks: OrNone = 0
     views: Few = 2
-    degradation: Chance = 0.0  # chance that a crop is compressed, reduced or sharpened; see `degraded`
+    degradation: Chance = 0.0  # chance that a crop is made worse (compressed, reduced, sharpened), see `degraded`
     window: Window = 0.86  # side of a training crop, as a part of the picture's side
-    map_scale: Window | None = None  # factor by which the side of the cached maps is shrunk for the learning blocks
+    map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
 
@@ -165,8 +165,8 @@ class LearningStage(StartingStage):
 
     steps: Count = 1000
     batch: Many = 128
-    chunk: Many = 32  # rows that pass a tower at the same time
-    grad_cache: bool = False  # true: less memory for any batch, by a second pass (see `gradcache`)
+    chunk: Many = 32  # number of rows that pass a tower at the same time
+    grad_cache: bool = False  # true: less memory, however large the batch, by a second pass (see `gradcache`)
     gradient_checkpointing: bool = False  # true: activations are recomputed instead of stored
     dropout: Dropout | None = None  # dropout in a text tower that learns; None: as in the tower's configuration
     frozen_layers: OrNone = 0  # how many of the lowest text layers are frozen; the embeddings are frozen with them
@@ -233,7 +233,7 @@ class Finetune(LearningStage):
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # for the image tower; None: `precision`
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"
@@ -242,12 +242,11 @@ class Finetune(LearningStage):
     captions: Few = 1  # captions of each picture in a step
     all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    # how many pictures join a batch as hard negatives of each picture in it, out of the picture's nearest neighbours by
-    # the starting model's vectors
+    # so many hard negatives join a batch for each picture in it: out of its nearest neighbours for the starting model
     hard_negatives: OrNone = 0
     teacher: str = ""
-    distillation: NotNegative = 0.0  # weight of the loss to the teacher's vector of an English caption
-    concepts: Folder | None = None  # NAME of NAME.npz and NAME.json: class names and their image features
+    distillation: NotNegative = 0.0  # weight of the distance to the teacher's vector of an English caption
+    concepts: Folder | None = None  # NAME of the files NAME.npz (classes' image features) and NAME.json (class names)
     concept_batch: OrNone = 0
     concept_weight: NotNegative = 0.0
     anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`

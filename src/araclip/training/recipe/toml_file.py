@@ -21,7 +21,7 @@ Built = TypeVar("Built")
 def below_data(value: Any, info: ValidationInfo) -> Any:
     """Join a path, or every path in a tuple or dataclass, to the recipe's `data`; for pydantic's AfterValidator."""
     data = (info.context or {}).get("data")
-    if data is None:  # no file: the dataclass was made in Python
+    if data is None:  # the dataclass was made in Python, not read from a recipe file
         return value
     return _joined(value, data)
 
@@ -85,7 +85,7 @@ class TomlFile:
         if len(found) == 1:
             raise RecipeError(next(iter(self._mistakes.values())))
         if found:
-            listed: set[str] = set()  # lists of known keys that the message already has
+            listed: set[str] = set()  # lists of known keys in the mistakes so far, so that each list is shown once
             for number, message in enumerate(found):
                 what, _, known = message.partition(_KNOWN)
                 found[number] = what if known in listed else message

@@ -36,7 +36,7 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     """
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
-    stamps = _stamps(stage)  # as they are before the stage reads its files
+    stamps = _stamps(stage)  # now, before the stage reads its files: a later change must be noticed
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")

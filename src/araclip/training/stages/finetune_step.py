@@ -144,23 +144,21 @@ class FinetuneStep:
         """Leave the step's gradients in `.grad`; return {"loss": …}, and each term by name if there are several."""
         stage, losses = self.stage, self.losses
 
-        # Draws the batch of all processes, and takes this process's part.
         batch = self.mixture.batch(step, stage.batch)
         names, classes = self.concepts.draw(stage.concept_batch, stage.seed, step) if self.concepts else ([], [])
-        own = share(self.accelerator, stage.batch)
+        own = share(self.accelerator, stage.batch)  # this process's part of the batch of all processes
         own_captions = batch.texts[own.start * stage.captions : own.stop * stage.captions]
         own_names = names[share(self.accelerator, len(names))]
 
-        # The towers' inputs.
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
-        # the pictures of the loss against forgetting, evenly spread over the batch
+        # of the batch, every n-th picture takes part in the loss against forgetting
         anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
         before = pixels.new_empty(0)  # (a, W) with `losses.forgetting`
         if losses.forgetting and isinstance(self.images, RememberingImages):
             before = self.images.initial_features(pixels[anchors])
 
-        # The loss is taken over the vectors of all processes, gathered from each.
+        # the loss is taken over the vectors of all processes, gathered from each
         terms: dict[str, Tensor] = {}
 
         def loss(text: Tensor, image: EncodedImages) -> Tensor:

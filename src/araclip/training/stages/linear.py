@@ -50,7 +50,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add a block of (n, H) features and (n, D) targets."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies of the rows, which change below
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed below
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)

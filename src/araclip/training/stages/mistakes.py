@@ -16,7 +16,7 @@ from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Captions
 from araclip.training.stages.starting_model import models_of, packaged_names
 
-Mistakes = Iterator[tuple[str, str]]  # key and what is wrong with its value
+Mistakes = Iterator[tuple[str, str]]  # (a recipe's key, what is wrong with its value)
 _NEVER_ON_HUB = ("start", "members", "expert", "teacher")  # keys whose models are stages, folders or bundled models
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 

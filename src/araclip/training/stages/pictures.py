@@ -290,7 +290,7 @@ def training_images(
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
     stamps = repr([(str(path), stamp(path)) for path in pictures]).encode()
-    readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"  # says that all could be opened
+    readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"  # exists if all pictures could be opened
     if not readable.exists():
         check_readable(pictures, pixels.size)
         cache.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from araclip.training.stages.texts import LearningTexts
 
 def checkpoint_activations(model: AraCLIPModel) -> None:
     """Turn on gradient checkpointing (Chen et al. 2016): activations are recomputed instead of stored."""
-    enable = getattr(model, "activation_checkpointing_enable", None)  # renamed in transformers 5.24
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
     (enable or model.gradient_checkpointing_enable)()
 
 

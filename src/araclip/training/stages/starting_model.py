@@ -189,7 +189,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     else:
         vision, image_processor = _vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
-    if text_from:  # keeps the projection that the text tower was trained with, and so the text space
+    if text_from:  # take the text tower's projection, too, with which its vectors stay as they were trained
         ours, theirs = model.config.projection_dim, text_from[0].config.projection_dim
         if ours != theirs:
             raise RecipeError(

@@ -72,7 +72,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                # Some attention layers read their dropout rate from the dropout layer in them.
+                # set the rate of dropout layers: some attention layers read their own rate from the layer in them
                 if isinstance(module, nn.Dropout):
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
@@ -153,7 +153,7 @@ class LockedTexts:
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
-        # The tower, its pooling, the number of tokens and the precision decide the outputs; their hash names the file.
+        # The file is named by a hash of all that decides the outputs: tower, pooling, number of tokens and precision.
         digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
         digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
         path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"

@@ -244,7 +244,7 @@ def _fill(
     names = (name for name in numbered if name not in state.hashes)
     for first in range(0, len(todo), shard):
         rows = todo[first : first + shard]
-        by_length = sorted(rows, key=lambda row: len(texts[row]))  # less padding
+        by_length = sorted(rows, key=lambda row: len(texts[row]))  # like lengths need less padding
         for start in range(0, len(rows), batch):
             part = by_length[start : start + batch]
             cache.vectors[part] = _encoded(teacher, [texts[row] for row in part])
@@ -267,7 +267,7 @@ def _encoded(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
             f"{(len(texts), teacher.width)}. Correct the teacher."
         )
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    wrong = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_TOLERANCE))  # NaN is wrong, too
+    wrong = np.flatnonzero(~(np.abs(lengths - 1) < UNIT_TOLERANCE))  # written so that NaN counts as wrong, too
     if len(wrong):
         raise DataError(
             f"teacher {teacher.name} made a vector of length {lengths[wrong[0]]:.3g} for {texts[wrong[0]]!r:.80}, "
@@ -340,7 +340,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    # all columns are hashed, since earlier releases wrote more columns
+    # hash every column, because files of earlier releases have more of them
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
@@ -367,7 +367,7 @@ def load_teacher(spec: str, device: str = "cpu", *, bfloat16: bool = False) -> T
             "transformers:FOLDER_OR_HUB_ID; araclip:FOLDER_OR_BUNDLED_NAME."
         )
     name = f"teacher {spec}"
-    # The tower that encodes no texts is dropped below, which halves the memory.
+    # the attribute with the image tower, which is dropped below, to halve the memory
     unused = ["vision_model"]
     if kind == "open_clip":
         text, unused = open_clip_text(name, location), ["visual"]

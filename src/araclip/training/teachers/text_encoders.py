@@ -28,7 +28,7 @@ from araclip.training.model.foreign import (
 )
 from araclip.training.model.towers import load_complete
 
-# Texts whose ids identify a tokenizer in a fingerprint: case, punctuation, digits, Arabic, emoji, length.
+# A tokenizer's ids of these texts are hashed in fingerprints: case, punctuation, digits, Arabic, emoji, length.
 PROBES = ["a photo of a cat", "A Dog's 2 balls, RED & blue!", "قطة جالسة على طاولة", "أَكْلٌ ٣", "🐈", "long " * 100]
 # Text towers derived from RoBERTa; their positions start after the padding id, so fewer are left for tokens.
 _OFFSET = (
@@ -110,7 +110,7 @@ def open_clip_model(name: str, location: str) -> Any:
     if not model_name or weights == "":
         raise ModelNotFound(f"{name}: expected open_clip:MODEL/PRETRAINED, as in open_clip:ViT-B-32/openai.")
     with failures(name, "open_clip.list_pretrained() has the names; a file of weights works too"):
-        model_settings(model_name)  # raises for settings that open_clip must not get
+        model_settings(model_name)  # raises an error if open_clip must not load a model of these settings
         return open_clip.create_model(model_name, pretrained=weights, require_pretrained=True)
 
 
