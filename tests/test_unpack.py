@@ -177,6 +177,10 @@ def test_an_exported_model_states_the_licence_that_its_weights_came_with(
     with traced.quickly():
         config = export(tmp_path / "model", tmp_path / "own", weights="float32", about=About(license="MIT")).config
     assert (config.license, config.training_data) == ("MIT", ())
+    about = About(training_data=("more photographs",))
+    with traced.quickly():
+        config = export(tmp_path / "model", tmp_path / "data", weights="float32", about=about).config
+    assert (config.license, config.training_data) == ("CC-BY-4.0", ("more photographs",))
 
 
 @pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])
@@ -317,6 +321,11 @@ def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Pa
         ).pooler_output
     np.testing.assert_allclose(l2_normalize(found, dim=-1).numpy(), wanted, atol=1e-4)
     assert [folder.name for folder in (tmp_path / "more" / "cache").glob("exported@*")] == [exported.config.label]
+    config = json.loads((tmp_path / "exported" / "config.json").read_text(encoding="utf-8"))
+    config["name"] = "../../../escaped"
+    (tmp_path / "exported" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    unpacked = saved_model(context, str(tmp_path / "exported"), "more starts from")
+    assert unpacked.is_relative_to(tmp_path / "more" / "cache") and not (tmp_path.parent / "escaped").exists()
 
 
 def test_the_command_writes_a_folder_that_transformers_loads(

@@ -296,7 +296,9 @@ def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
             f"the repository {source.repository} holds no model that is known here: neither a model folder nor a "
             "published layout. docs/peers.md lists the layouts."
         )
-    return replace(source, request=replace(request, name=source.repository, license=snapshot.license))
+    image = request.image or model_registry.image_of(request.kind, source.repository)  # the folder is named by a commit
+    named = replace(request, name=source.repository, license=snapshot.license, image=image)
+    return replace(source, request=named)
 
 
 def _converted(

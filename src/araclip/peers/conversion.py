@@ -167,7 +167,8 @@ def make_model_folder(
     wanted, out = request, out.resolve()
     saved = existing_folder(request.location) if request.kind == "araclip" else None
     if saved is not None and is_saved(saved):
-        return export(saved, out, name=name, weights=weights, calibrate=folders, dev=(), log=log).folder
+        about = About(license=request.license) if request.license else None  # what the hub's page says
+        return export(saved, out, name=name, weights=weights, calibrate=folders, about=about, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
 

@@ -324,7 +324,10 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
     for start in range(0, len(vectors), BLOCK):
         scores = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, : min(2 * count, len(vectors) - 1)]
+        most = min(2 * count, len(vectors) - 1)
+        best = np.sort(np.argpartition(-scores, most - 1, axis=1)[:, :most], axis=1)  # N² scores are never sorted
+        nearest = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
+        best = np.take_along_axis(best, nearest, axis=1)
         for i, row in enumerate(best.tolist(), start):
             out[i] = sorted(row, key=lambda other: not texts[i].isdisjoint(texts[other]))[:count]
     return out

@@ -348,9 +348,8 @@ def _config(
     # A vector with a query bank's numbers or a names part cannot be cut short, so no shorter widths are stated.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
-    # If the caller states neither licence nor training data, those of the weights are kept.
-    if stated == (About().license, ()) and config.license:
-        stated = config.license, tuple(config.training_data)
+    if about.license == About().license and config.license:  # if the caller states none, that of the weights is kept
+        stated = config.license, about.training_data or tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
         license=stated[0], training_data=stated[1],

@@ -191,8 +191,9 @@ def _check_modules(content: Any, path: Path) -> None:
             raise refused_setting(
                 str(path), f"{number}.type", kind, why if own else f"{why}: it asks to run code of its own"
             )
-        if not isinstance(below, str) or Path(below).is_absolute() or ".." in Path(below).parts:
-            raise refused_setting(str(path), f"{number}.path", below, "expected a folder below the model's own")
+        # `check_folder` reads the settings in the model's folder and one level below
+        if not isinstance(below, str) or Path(below).is_absolute() or len(Path(below).parts) > 1 or below == "..":
+            raise refused_setting(str(path), f"{number}.path", below, "expected a folder directly in the model's own")
         if kind.endswith(".Dense") and (config := path.parent / below / "config.json").is_file():
             activation = read_settings(config, dict).get("activation_function")
             if activation is not None and not (isinstance(activation, str) and _ACTIVATIONS.fullmatch(activation)):

@@ -1,10 +1,10 @@
 """Saves a model with its processor, loads it (unchanged or with plain projections), unpacks it from a model folder."""
 
-import shutil
 from pathlib import Path
 
 import torch
 
+from araclip.core import atomic
 from araclip.errors import RecipeError, TrainingError
 from araclip.models import folder as model_folder
 from araclip.training import extensions
@@ -48,15 +48,12 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
 
     If the process is killed, the folder is complete or missing. An existing folder is replaced.
     """
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:  # errors of safetensors and tokenizers, as on a full disk, become one of araclip's
-        with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
-            model.save_pretrained(part)
-            processor.save_pretrained(part)
-    except TrainingError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    if folder.exists():
-        shutil.rmtree(folder)
-    part.rename(folder)
+
+    def fill(part: Path) -> None:
+        model.save_pretrained(part)
+        processor.save_pretrained(part)
+
+    # errors of safetensors and tokenizers, as on a full disk, become one of araclip's
+    with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_folder(folder, fill)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,8 @@ def is_model(recipe: Recipe, named: str) -> bool:
 
 
 def _unpacked(exported: str, cache: Path) -> Path:
-    folder = cache / model_folder.read_config(model_folder.find(exported)).label
+    label = model_folder.read_config(model_folder.find(exported)).label
+    folder = cache / re.sub(r"[/\\]", "_", label)  # the name in the label is the folder's own word
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):

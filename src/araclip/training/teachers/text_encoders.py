@@ -182,7 +182,9 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
         found = processor(text=texts, return_tensors="pt")
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
-    return TextEncoder("araclip", model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output)
+    pooling = model.config.text_pooling
+    kind = "araclip" if pooling == "mean" else f"araclip {pooling}"  # two poolings are two teachers
+    return TextEncoder(kind, model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output)
 
 
 def token_inputs(
