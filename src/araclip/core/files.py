@@ -111,7 +111,11 @@ def as_stored(path: Path) -> Path:
 
 
 def _listed(folder: Path, name: str) -> str | None:
-    """Return a folder's entry that is `name`, perhaps in another spelling; None if there is none, or several are."""
+    """Return the entry of a folder that is `name`; None if there is no such entry, or more than one.
+
+    An entry is `name` if it is the same, or the only one with the same composed letters (NFC), in any case where file
+    names ignore case.
+    """
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = os.listdir(openable(str(folder)))  # noqa: PTH208  (names that are not UTF-8 stay text)

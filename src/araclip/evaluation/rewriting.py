@@ -95,7 +95,10 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return what `_verb` does, for a verb in whose place dialects use an active participle: لابس, لابسة, لابسين."""
+    """Return the forms in dialects of a verb's present forms for which dialects use an active participle: لابس, لابسة.
+
+    The keys are the standard form, then the dialect.
+    """
     forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
     for dialect in DIALECTS:
         for form, written in forms.items():

@@ -247,7 +247,10 @@ def clusters(
 
 
 def timeline(store: Store, filters: Filters) -> Timeline:
-    """Return the pictures of a store that pass the filters, as a timeline."""
+    """Return the ids and dates of the pictures that pass the filters, the newest first.
+
+    Of a video only the first scene is returned, unless the filters ask for every scene.
+    """
     return Timeline(*store.dated(filters))
 
 

@@ -441,7 +441,7 @@ def _read(
 
 
 def _of_pictures(query: Query) -> bool:
-    """True if only pictures say what a query looks for."""
+    """True if a query asks by example pictures alone: no text says what it looks for, though texts may be excluded."""
     return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 

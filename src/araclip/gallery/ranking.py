@@ -168,9 +168,10 @@ Cosines = Callable[[Sequence[int], Vectors], Vectors]
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Excluded terms: their unit vectors (m, D), and for each the least cosine (m,) of a picture that shows the thing.
+    """Excluded terms: their unit vectors (m, D), and `limits` (m,).
 
-    `relative`: True to lower the limits by the query's first hits, see `beside`.
+    A picture is left out if its cosine with a term reaches the limit of that term. `relative`: True if `beside` lowers
+    the limits to fit the cosines of the query's first hits.
     """
 
     vectors: Vectors

@@ -1,8 +1,8 @@
 """Let Pillow read further formats with optional packages: HEIC (pi-heif), JPEG XL (pylibjxl), RAW (rawpy).
 
 Of a camera's RAW file, LibRaw (rawpy) reads the embedded preview, or else the sensor's data at half size. Most RAW
-files are also TIFF files. So a TIFF counts as RAW if its first directory has a DNG version, or if that directory holds
-a reduced copy and points to the sensor's data.
+files are also TIFF files. A TIFF counts as RAW if it is marked as Canon's CR2, has a DNG version, or is packed in a way
+that only cameras use; or if its first directory names the camera's maker, holds a reduced copy and points to others.
 """
 
 import contextlib

@@ -228,11 +228,12 @@ MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
-    After a word for a town («مدينة العين») any name is a place. Elsewhere a common word is no place, or only after "in"
-    («في صور»). Other names of several words are places. Another single word is a place if it is known as a name or used
-    in no caption; after "in" or a word for "picture", if captions use it less than FREQUENT times. In Latin letters it
-    is a place after these words, if it is no English word, or as the whole text. Where a dialect uses the name of a
-    small town for a thing («شط», a beach), only after "in". After words such as "flag of" and "outside" no name is.
+    After a word for a town («مدينة العين») any known name is a place; after a word such as "flag of" or "outside", none
+    is. A common word is no place, but some are places after "in" («في صور»), as is the name of a small town that a
+    dialect uses for a thing («شط», a beach). Any other name of several words is a place. A single Arabic word is a
+    place if it is known as a name or no caption uses it, and after "in" or a word for "picture" if captions use it less
+    than FREQUENT times. A single word in Latin letters is a place after such a word, as the whole text, or if it is no
+    English word.
     """
     if not known:
         return Placed(text)

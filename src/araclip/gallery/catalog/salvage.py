@@ -401,9 +401,10 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
 
 
 def _set_aside(path: Path) -> None:
-    """Move the damaged file to DAMAGED_NAME, where a killed repair finds it again; move an earlier one from there.
+    """Move the damaged catalogue to DAMAGED_NAME, where the next repair finds it if this one is killed.
 
-    Its log is copied first, and removed last: after a kill, the log lies beside its file in either place.
+    An older file of that name is renamed first: it gets a number. A file's log is copied before the file is moved, and
+    removed afterwards: after a kill, the log lies beside its file in either place.
     """
     usual, number = path.with_name(DAMAGED_NAME), 2
     while (free := path.with_name(f"{DAMAGED_NAME}-{number}")).exists():

@@ -313,7 +313,7 @@ class Store(ABC):
         return files, pictures
 
     def file_bytes(self) -> int:
-        """Return the total size of all files in bytes."""
+        """Return the total size in bytes of all indexed files, as recorded at indexing; a video counts once."""
         ((total,),) = self.rows(
             f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
             f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"

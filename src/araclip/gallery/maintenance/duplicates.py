@@ -148,7 +148,10 @@ def _is_link(path: str) -> bool:
 
 
 def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
-    """Return the files of each video, given the files of each scene."""
+    """Return the copies of each video, made from the copies of its scenes; all scenes of a video give one list.
+
+    Entries are (path, size, pixels); entries of pictures that are no scenes are left out.
+    """
     several = {
         tuple((file_of(path), size, pixels) for path, size, pixels in copies)
         for copies in scenes

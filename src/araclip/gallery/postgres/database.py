@@ -136,7 +136,10 @@ class Database:
 
     @contextmanager
     def _kept(self, connection: CoreConnection) -> Iterator[None]:
-        """Run this thread's statements on a connection, which is closed if the block raises."""
+        """Run this thread's statements on `connection` for the length of a `with` block.
+
+        If the block raises, the connection is closed; if not, the caller closes it or gives it back.
+        """
         self._thread.connection = connection
         try:
             yield

@@ -23,7 +23,10 @@ from araclip.models.vectors import Vectors
 
 
 class PostgresSnapshot(Snapshot):
-    """A snapshot of a gallery on a server."""
+    """Searches a gallery in PostgreSQL; a search sees the newest commit.
+
+    The number of pictures and the scale of relevance are computed once, when first used.
+    """
 
     def __init__(self, catalog: PostgresCatalog, model: Encoder, exact: bool) -> None:
         super().__init__(catalog.generation, lambda: catalog, lambda: reference_vectors(reference_home(), model))

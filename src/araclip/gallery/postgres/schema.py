@@ -124,10 +124,10 @@ def read_state(database: Database) -> State:
 
 
 def create(database: Database, model: Encoder) -> None:
-    """Create a gallery; if two processes do so at once, both get the same gallery.
+    """Create a gallery, unless the schema has tables, such as those that another process has just created.
 
     Raises:
-        GalleryError: the server lacks pgvector, or the user may not create a schema.
+        GalleryError: the server lacks pgvector 0.8 or pg_trgm, or the user may not create a schema.
     """
     record = RecordedModel.of(model)
     with database.locked(), database.transaction():

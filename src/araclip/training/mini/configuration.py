@@ -30,7 +30,7 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
 
 
 def own_width(config: Any) -> int:
-    """Return the width of the vectors without the names part."""
+    """Return the width of a model's vectors without the names part, which serves queries by the name of a class."""
     return int(config.projection_dim - (config.names + NAME_AXES if config.names else 0))
 
 

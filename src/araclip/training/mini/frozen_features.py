@@ -449,7 +449,7 @@ class BranchImages:
         self._remember(branch)
 
     def _remember(self, branch: nn.Module) -> None:
-        """Let `initial_features` return what this branch computes now."""
+        """Keep a frozen copy of a branch as it is now; `initial_features` computes with this copy from now on."""
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
         self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
         if self._pointwise:
