@@ -226,7 +226,11 @@ def captioned(folder: Path) -> None:
     picture = Image.new("RGB", SIZE, (200, 10, 10))
     exif = picture.getexif()
     exif[0x9C9E] = "عطلة;شاطئ".encode("utf-16-le")  # XPKeywords
-    xmp = '<x><dc:subject><rdf:Bag><rdf:li xml:lang="x">نخلة &amp; قارب</rdf:li></rdf:Bag></dc:subject></x>'
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>'
+        '<rdf:li xml:lang="x">نخلة &amp; قارب</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>'
+    )
     picture.save(folder / "a.jpg", exif=exif, xmp=xmp.encode())
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt("Description", "قلعة قديمة")

@@ -54,6 +54,24 @@ def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(worl
         assert mistake in said
 
 
+def test_keys_that_a_stage_needs_and_names_that_mean_nothing_are_said_before_the_first_stage(
+    world: Path, runs: Path
+) -> None:
+    said = said_of(
+        world, runs, "stages=['linear', 'distill', 'finetune']",
+        *section("linear", teacher="''"), *section("distill", sources=[], losses="{cosin = 1}"),
+        *section("finetune", languages="{arab = 1}", sinks=["wandb"]),
+    )  # fmt: skip
+    for mistake in (
+        "[linear] teacher: a stage of kind 'linear' needs it.",
+        "[distill] sources: a stage of kind 'distill' needs it.",
+        "[distill] losses: 'cosin' is none of cosine, ",
+        "[finetune] languages: 'arab' is none of arabic, english.",
+        "[finetune] sinks: 'wandb' is none of tensorboard, trackio.",
+    ):
+        assert mistake in said
+
+
 def test_a_path_of_the_model_at_the_top_is_missed_by_the_stage_that_begins_with_it(world: Path, runs: Path) -> None:
     said = said_of(world, runs, "stages=['linear']", "model.vocabulary=['none.tsv']")
     missing = f"[linear] vocabulary[0]: {world}/none.tsv is missing. Correct the path, or `data`."

@@ -1,5 +1,6 @@
 """Stages of a recipe, one or all of them in order; what is refused whatever the kind of stage."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from araclip.errors import DataError, LossDiverged, RecipeError, RunMismatch, TrainingError
+from araclip.training.recipe.stages import with_defaults
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import CHANCE, dev_recall, make_concepts, refused, section, student
 from toy_training import Notes, recipe, rows
@@ -35,7 +37,17 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
             runs,
             again,
         )
+    for name in ("distill", "finetune"):  # as if earlier releases had not known these keys
+        config = json.loads((runs / name / "config.json").read_text(encoding="utf-8"))
+        bare = with_defaults({}, read.stage(name))
+        config["recipe"] = {key: value for key, value in config["recipe"].items() if value != bare.get(key)}
+        (runs / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert run_all(read, runs, again) == results
+    weights = runs / "distill" / "model" / "model.safetensors"
+    weights.touch()
     (runs / "distill" / "result.json").touch()
+    assert run_all(read, runs, again) == results  # the same model, trained once more
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x99")
     with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, from which it starts, was trained ag"):
         run_all(read, runs, again)
 

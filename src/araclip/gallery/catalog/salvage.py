@@ -15,11 +15,9 @@ import contextlib
 import json
 import os
 import secrets
-import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -403,8 +401,8 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
 def _set_aside(path: Path) -> None:
     """Move the damaged catalogue to DAMAGED_NAME, where the next repair finds it if this one is killed.
 
-    An older file of that name is renamed first: it gets a number. A file's log is copied before the file is moved, and
-    removed afterwards: after a kill, the log lies beside its file in either place.
+    An older file of that name is renamed first: it gets a number. A log gets its second name before its file is moved,
+    and loses the first one afterwards: after a kill, the log lies beside its file in either place.
     """
     usual, number = path.with_name(DAMAGED_NAME), 2
     while (free := path.with_name(f"{DAMAGED_NAME}-{number}")).exists():
@@ -415,7 +413,12 @@ def _set_aside(path: Path) -> None:
         log = file.with_name(f"{file.name}-wal")
         if log.is_file():
             atomic.step("set the log aside")
-            atomic.write(aside.with_name(f"{aside.name}-wal"), partial(shutil.copyfile, log))
+            second = aside.with_name(f"{aside.name}-wal")
+            second.unlink(missing_ok=True)
+            try:
+                second.hardlink_to(log)
+            except OSError:  # a file system without links
+                log.replace(second)
         atomic.step("set aside")
         file.replace(aside)
         _remove_log(file)

@@ -128,7 +128,10 @@ SHOWN = 8  # most differing keys that a message names
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
-def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log) -> dict[str, Any]:
+def begin(
+    folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, fresh: bool, log: Log,
+    upgraded: Callable[[Any], Any],
+) -> dict[str, Any]:  # fmt: skip
     """Write config.json for a new run, or compare an old run's config.json with the arguments; return its contents.
 
     If the code, the packages or the number of threads changed since the run began, `log` gets a line.
@@ -136,6 +139,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
     Args:
         data: each source of data → its fingerprint; and under "begins with" the stage or model the run starts from.
         fresh: first delete the folder's checkpoints, metrics.jsonl, result.json, model and config.json.
+        upgraded: adds to the recipe of an old run what later releases have added.
 
     Raises:
         RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
@@ -158,7 +162,7 @@ def begin(folder: Path, recipe: Mapping[str, Any], data: Mapping[str, str], *, f
         return config
     try:
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
-        before = _flat(without_nulls({"recipe": begun["recipe"], "data": begun["data"]}))
+        before = _flat(without_nulls({"recipe": upgraded(begun["recipe"]), "data": begun["data"]}))
     except (RunMismatch, LookupError, TypeError) as error:
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
@@ -262,6 +266,7 @@ class Run:
         data: Mapping[str, str],
         *,
         log: Log,
+        upgraded: Callable[[Any], Any] = lambda recipe: recipe,
         fresh: bool = False,
         sinks: Sequence[str] = (),
         is_main: bool = True,
@@ -272,6 +277,7 @@ class Run:
             recipe: the stage with every default filled in; values are of JSON's types, paths or tuples.
             data: a fingerprint for each source of data.
             log: called with lines of text to show.
+            upgraded: as for `begin`.
             fresh: first delete the run that is there.
             sinks: names from SINKS.
             is_main: true in the one process that writes; the others wait here until the folder is ready.
@@ -289,7 +295,7 @@ class Run:
                     stack.enter_context(atomic.single_writer(folder / "run.lock"))
                 except GalleryLocked as error:
                     raise TrainingError(f"{error} Or train into another folder.") from error
-                config = begin(folder, recipe, data, fresh=fresh, log=log)
+                config = begin(folder, recipe, data, fresh=fresh, log=log, upgraded=upgraded)
                 for name in sinks:
                     if name not in SINKS:
                         known = ", ".join(sorted(SINKS))

@@ -12,12 +12,13 @@ Model families add further kinds of stages, see `extensions`.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import MISSING, field, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
+from pydantic_core import to_jsonable_python
 
 from araclip.training.data.concepts import read_concepts
 from araclip.training.data.limits import (
@@ -133,6 +134,24 @@ class Stage:
     def fingerprints(self) -> list[str]:
         """Read all data that this stage learns from; return their hashes, which the run's config.json holds."""
         return [mixture.fingerprint for mixture in self.mixtures()]
+
+
+def with_defaults(stored: Any, settings: Any) -> Any:
+    """Return a stored stage (JSON) with the defaults of keys that it lacks, because a later release added them.
+
+    `settings` is the stage, or the table in it, that `stored` is to be compared with.
+    """
+    if not isinstance(stored, dict):
+        return stored
+    filled = dict(stored)
+    for key in fields(settings):
+        if is_dataclass(value := getattr(settings, key.name)) and key.name in stored:
+            filled[key.name] = with_defaults(stored[key.name], value)
+        elif key.name not in stored and key.default is not MISSING:
+            filled[key.name] = to_jsonable_python(key.default)
+        elif key.name not in stored and key.default_factory is not MISSING:
+            filled[key.name] = to_jsonable_python(key.default_factory())
+    return filled
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -10,11 +10,12 @@ from pydantic_core import to_jsonable_python
 
 from araclip.core import atomic, bounded_json
 from araclip.errors import DataError, RunMismatch
+from araclip.models.folder import sha256
 from araclip.training import extensions
 from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import Stage
+from araclip.training.recipe.stages import Stage, with_defaults
 from araclip.training.stages.captions import captions
 from araclip.training.stages.distill import distill
 from araclip.training.stages.finetune import finetune
@@ -36,7 +37,8 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     """
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
-    stamps = _stamps(stage)  # now, before the stage reads its files: a later change must be noticed
+    # now, before the stage reads files and models: a later change must be noticed
+    stamps = {**_stamps(stage), **_models(recipe, name, runs)}
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
@@ -72,7 +74,7 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     try:
         recall: dict[str, float] = bounded_json.read(result, kind=dict, error=RunMismatch)
         config = bounded_json.read(runs / name / "config.json", kind=dict, error=RunMismatch)
-        before = dict(without_nulls(config["recipe"]))
+        before = dict(without_nulls(with_defaults(config["recipe"], recipe.stage(name))))
         began = dict(config["data"])
     except (RunMismatch, LookupError, TypeError, ValueError) as error:
         raise RunMismatch(f"{runs / name} has a result, but not what it was made with ({error}). {again}") from error
@@ -81,25 +83,41 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         before[key], now[key] = began.get(key), value
     differing = [key for key in sorted({*before, *now} - {*HOW}) if before.get(key) != now.get(key)]
     if differing:
-        key = differing[0]
+        key, more = differing[0], f", and {len(differing) - 1} more keys" if differing[1:] else ""
         raise RunMismatch(
-            f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}, and "
-            f"{len(differing) - 1} more keys. {again}"
+            f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}{more}. {again}"
         )
     if changed := _changed(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
         raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
-    for start in [model for _, model in models_of(recipe, name) if model in recipe.stages]:
-        first = _result(runs, start)
-        if not first.exists() or first.stat().st_mtime_ns > result.stat().st_mtime_ns:
-            raise RunMismatch(f"{name} is done, but stage {start}, from which it starts, was trained again. {again}")
+    stored = _stored(runs / name)
+    for start, weights in _models(recipe, name, runs).items():
+        if stored.get(start, weights) != weights:
+            raise RunMismatch(f"{name} is done, but {start}, from which it starts, was trained again. {again}")
     return recall
 
 
-STAMPS = "files.json"  # file of a run's folder: each file that the stage read → its size and time of change
+# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" that the
+# stage began with → the SHA-256 of that stage's weights
+STAMPS = "files.json"
 
 
 def _stamps(stage: Stage) -> dict[str, list[int] | None]:
     return {str(path): stamp(path) for _, path in files_of(stage)}
+
+
+def _models(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
+    """Return the SHA-256 of the weights of each stage that a stage begins with, by "stage NAME"; "" without weights."""
+    starts = [model for _, model in models_of(recipe, name) if model in recipe.stages]
+    return {
+        f"stage {start}": " ".join(map(sha256, sorted(result_of(runs, start).glob("*.safetensors"))))
+        for start in starts
+    }
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    """Return what STAMPS holds; empty if there is none, as in a run of an earlier release."""
+    stored = folder / STAMPS
+    return bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
 
 
 def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
@@ -107,9 +125,7 @@ def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
 
     The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """
-    now = _stamps(stage)
-    stored = folder / STAMPS  # earlier releases wrote no such file
-    before = bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
+    now, before = _stamps(stage), _stored(folder)
     changed = [path for path, stamp in now.items() if stamp != before.get(path)]
     if not changed or None in now.values():
         return ""

@@ -11,6 +11,8 @@ from araclip.errors import InputError, RecipeError
 from araclip.evaluation.sets import LISTING, bounded_lines
 from araclip.models.folder import existing_folder, is_ours
 from araclip.training.data.pictures import LANGUAGES
+from araclip.training.loop.run_folder import SINKS
+from araclip.training.losses import DISTILLATION_LOSSES
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Captions
@@ -30,12 +32,29 @@ def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str])
     found: dict[str, str] = {}  # mistake → where it was found first: stages that extend one another share mistakes
     for number, name in enumerate(names):
         ready = {*trained, *names[:number]}
-        for key, mistake in (*_files(recipe, name), *_captions(recipe.stage(name)), *_models(recipe, name, ready)):
+        stage = recipe.stage(name)
+        for key, mistake in (
+            *_settings(stage),
+            *_files(recipe, name),
+            *_captions(stage),
+            *_models(recipe, name, ready),
+        ):
             found.setdefault(mistake, f"[{name}] {key}: ")
     if found:
         count = f"{len(found)} mistakes" if len(found) > 1 else "a mistake"
         listed = " · ".join(f"{where}{mistake}" for mistake, where in found.items())
         raise RecipeError(f"recipe '{recipe.name}' has {count}, and no stage was run. {listed}")
+
+
+def _settings(stage: Any) -> Mistakes:
+    """Look for keys that a distillation cannot do without, and for names in tables that mean nothing."""
+    for key in ("teacher", "sources") if stage.kind in ("distill", "linear") else ():
+        if not getattr(stage, key):
+            yield key, f"a stage of kind '{stage.kind}' needs it. Name it in the stage's section."
+    for key, known in (("losses", DISTILLATION_LOSSES), ("languages", LANGUAGES), ("sinks", SINKS)):
+        for given in getattr(stage, key, ()):
+            if given not in known:
+                yield key, f"'{given}' is none of {', '.join(known)}. Correct it, or leave it out."
 
 
 def _files(recipe: Recipe, name: str) -> Mistakes:

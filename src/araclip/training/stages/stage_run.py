@@ -14,7 +14,7 @@ from araclip.training.loop.run_folder import Run
 from araclip.training.loop.train_loop import Part
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import ModelAndProcessor, save_model
-from araclip.training.recipe.stages import Finetune, LearningStage, Stage
+from araclip.training.recipe.stages import Finetune, LearningStage, Stage, with_defaults
 from araclip.training.stages.dev_recall import locked_recall
 from araclip.training.stages.starting_model import StageContext, beginning, result_of
 from araclip.training.stages.texts import LearningTexts
@@ -78,6 +78,7 @@ def stage_run(
         to_jsonable_python(stage),
         {**data, **beginning(context.recipe, context.name)},
         log=context.reporter.log,
+        upgraded=lambda recipe: with_defaults(recipe, stage),
         fresh=context.fresh,
         sinks=stage.sinks,
         is_main=accelerator.is_main_process,
