@@ -331,7 +331,7 @@ class Client:
     def _streamed(
         self, path: str, read: Callable[[http.client.HTTPResponse], Iterable[bytes]]
     ) -> Generator[bytes, None, None]:
-        """Send a GET request over a connection of its own, and yield what `read` yields from the response."""
+        """Send a GET request over a new connection, and yield the bytes that `read` yields from the response."""
         connection = self._connect()
         try:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)

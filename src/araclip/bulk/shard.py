@@ -57,7 +57,7 @@ def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
 def embed_shard(
     task: ShardTask, model: Encoder, out: ShardFolder, progress: Progress = lambda done: None
 ) -> ShardReport:
-    """Embed one shard, unless it is finished; return its report.
+    """Embed one shard, unless it is finished, and return the report on the shard.
 
     If two processes embed the same shard at once, both write the same rows, and one of the two files remains.
 

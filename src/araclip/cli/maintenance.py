@@ -208,11 +208,10 @@ def restore(
 
     The backup itself stays as it is.
     """
-    from araclip.gallery.locations import location_of
     from araclip.gallery.maintenance.backup import replaced_by
     from araclip.gallery.open import restore_gallery
 
-    target = location_of(existing_gallery(gallery))
+    target = existing_gallery(gallery)
     replaced = replaced_by(backup, target) if isinstance(target, Path) else None
     if replaced is not None:
         say(f"{target} holds {replaced}.")

@@ -22,17 +22,27 @@ AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB
 Hashes = NDArray[np.uint64]
 
 
+def near_to(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
+    """Return a mask (n,) of the hashes (n,) that differ from one hash, which is not 0, in at most NEAR bits.
+
+    Hash 0, that of a picture of one colour, is near to no hash.
+    """
+    near: NDArray[np.bool_] = (np.bitwise_count(hashes ^ np.uint64(phash)) <= NEAR) & (hashes != 0)
+    return near
+
+
 class SeenHashes:
-    """A growing list of perceptual hashes; hash 0 (a picture of one colour) is near to no hash."""
+    """A growing list of perceptual hashes; hash 0 is near to no hash, and is not kept."""
 
     def __init__(self) -> None:
         self._hashes: Hashes = np.zeros(64, np.uint64)
         self._count = 0
 
     def add_unless_near(self, phash: int) -> bool:
-        """Add a hash if it is near to none that was added before, and return whether it was added."""
-        seen = self._hashes[: self._count]
-        if phash and bool(((np.bitwise_count(seen ^ np.uint64(phash)) <= NEAR) & (seen != 0)).any()):
+        """Add a hash unless it is near to a hash that was added before; True if it is not."""
+        if not phash:
+            return True
+        if near_to(self._hashes[: self._count], phash).any():
             return False
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
@@ -61,7 +71,7 @@ class HashTable:
         row = int(np.searchsorted(self.ids, content))
         if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
             return []
-        close = (np.bitwise_count(self.hashes ^ self.hashes[row]) <= NEAR) & (self.hashes != 0)
+        close = near_to(self.hashes, self.hashes[row])
         close[row] = False
         found = self.ids[close]
         near: list[int] = (found if allowed is None else np.intersect1d(found, allowed, assume_unique=True)).tolist()

@@ -195,7 +195,10 @@ def xmp_properties(data: bytes, name: str) -> Properties:
 
 
 def embedded_properties(info: Mapping[Any, Any]) -> Properties:
-    """Read the properties of the XMP packet in a picture's `info` (Pillow's); empty if none is there or readable."""
+    """Read the properties of the XMP packet in `Image.info` of a picture that Pillow has opened.
+
+    The result is empty if there is no packet, or if the packet cannot be read.
+    """
     data = info.get("xmp") or info.get("XML:com.adobe.xmp") or b""
     raw = data.encode("utf-8", "replace") if isinstance(data, str) else data
     try:

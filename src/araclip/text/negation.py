@@ -240,7 +240,7 @@ def _is_verb(word: str) -> bool:
 
 
 def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
-    """Split the excluded words from `first` up to, but not including, `last` into things.
+    """Split the excluded words, which are those from number `first` to number `last` - 1, into things.
 
     They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
     """

@@ -498,7 +498,7 @@ class Catalog(Store):
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         raw, before = os.fsencode(file.path), self.content_of(file.path)
-        self._hide_again(raw, content)
+        self._hide_again(raw, content, before)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",

@@ -399,21 +399,20 @@ class Store(ABC):
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
         return self._hide(list(whole), hide)
 
-    def _note_hidden_gone(self, raw: bytes, when: str, successor: int = -1) -> None:
-        """If the picture at a path is hidden and has no other path, remember it before it is removed or replaced.
-
-        `successor` is the id of the picture that takes its path; if it is the same picture, nothing is remembered.
-        """
+    def _note_hidden_gone(self, raw: bytes, when: str) -> None:
+        """If the picture at a path is hidden and has no other path, remember it before the path is taken from it."""
         self.rows(
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
-            f"ON id = content WHERE path = ? AND content <> ? AND {self.is_hidden} AND NOT EXISTS "
+            f"ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
             "(SELECT 1 FROM files AS other WHERE other.content = files.content AND other.path <> files.path) "
             "ON CONFLICT (path) DO UPDATE SET hash = excluded.hash, gone_at = excluded.gone_at",
-            (when, raw, successor),
+            (when, raw),
         )
 
-    def _hide_again(self, raw: bytes, content: int) -> None:
+    def _hide_again(self, raw: bytes, content: int, replaced: int | None) -> None:
         """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
+
+        `replaced` is the picture that has the path now; None if no picture has it.
 
         It must be hidden if the same picture was hidden when it was removed; and a picture that had no path before also
         if another hidden picture has this path, or had it as its last path within SUCCESSOR_WITHIN. For a scene, all
@@ -421,19 +420,20 @@ class Store(ABC):
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-        before: Sequence[Any] = ()
+        predecessors: Sequence[Any] = ()
         if not self.rows("SELECT 1 FROM files WHERE content = ? LIMIT 1", (content,)):
-            before = self.rows(
+            predecessors = self.rows(
                 f"SELECT path FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
                 "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
                 (first, last, content, first, last, now(before=SUCCESSOR_WITHIN)),
             )
-        if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in before) or self.rows(
+        if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in predecessors) or self.rows(
             f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
         ):
             self._hide([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
-        self._note_hidden_gone(raw, "", content)  # time "": only the same picture is hidden again, no successor
+        if replaced not in (None, content):
+            self._note_hidden_gone(raw, "")  # time "": only the same picture is hidden again, no successor
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

@@ -256,7 +256,7 @@ class PostgresCatalog(Store):
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         raw, about = os.fsencode(file.path), dict(metadata or {})
         before = self.content_of(file.path)
-        self._hide_again(raw, content)
+        self._hide_again(raw, content, before)
         kept = "" if metadata is None else (
             ", metadata = excluded.metadata, marks = excluded.marks, name_words = excluded.name_words"
         )  # fmt: skip

@@ -287,7 +287,10 @@ def model_of(run: Path) -> Path:
 
 
 def dev_of(run: Path) -> list[DevSet]:
-    """Return the dev set of a stage's recipe, every caption a query; empty without one, and for a saved model."""
+    """Return the dev set that the recipe of a stage names, with every caption as a query.
+
+    The list is empty if the recipe names none, or if `run` is a saved model and no stage.
+    """
     path = run / "config.json"
     if model_of(run) == run or not path.is_file():
         return []

@@ -299,7 +299,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     for part, graph in graphs.items():
         weights |= _weights_of_graph(model, wide_weights(graph), origins[part]["moved"], merged)
     model.load_state_dict(weights, strict=False)
-    # The result of the comparison below depends on the libraries, on the folder's files, and on how these are read.
+    # The comparison below depends on the libraries, the folder's files, and how texts and pictures are prepared.
     prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, size]
     libraries = [araclip_version, torch.__version__, transformers.__version__]
     known = ["unpack", CHECKS, *libraries, exported.config.files, prepared]
