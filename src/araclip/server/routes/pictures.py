@@ -65,8 +65,11 @@ async def thumbnail(
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     side = int(size)
-    record = await service.in_thread(lambda: record_of(service, identity))  # raises if the picture was removed
-    small = await service.in_thread(lambda: service.thumbnails.get(identity, side))
+
+    def kept() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
+        return record_of(service, identity), service.thumbnails.get(identity, side)
+
+    record, small = await service.in_thread(kept)
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small, final = await while_connected(request, _create_thumbnail(service, client, record, side))
         if not final:
