@@ -42,9 +42,11 @@ def objective(text: Tensor, image: Tensor, **pairs: Any) -> Tensor:
 
 
 def all_captions() -> AllCaptionsLoss:
-    """Pictures 0 and 1 with a caption each, e0 and e1."""
-    texts = SimpleNamespace(all_features=lambda: torch.eye(2), rows={"text 0": 0, "text 1": 1})
-    mixture = SimpleNamespace(files=[Path("0.png"), Path("1.png")], texts_of=lambda row: [f"text {row}"])
+    """Pictures 0 and 1 with a caption each, e0 and e1; the text tower also read a class name, which is no caption."""
+    vectors = {"text 0": torch.eye(2)[0], "a class name": -torch.ones(2), "text 1": torch.eye(2)[1]}
+    texts = SimpleNamespace(inputs=lambda names, _: ([torch.stack([vectors[name] for name in names])], None))
+    files, captions = [Path("0.png"), Path("1.png")], ["text 0", "text 1"]
+    mixture = SimpleNamespace(files=files, texts=captions, texts_of=lambda row: [f"text {row}"])
     return AllCaptionsLoss(model(), texts, mixture)  # type: ignore[arg-type]
 
 

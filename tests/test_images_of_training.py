@@ -559,6 +559,26 @@ def test_vectors_are_those_of_the_whole_model_in_eval_mode(
     assert torch.allclose(found, expected, atol=5e-3)
 
 
+def test_vectors_of_a_tower_that_learns_are_those_of_a_locked_one_also_with_mirror_images(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    made = model("timm efficientnet")
+    made.config.vision_mirror = True
+    locked = ImageSide(frozen_blocks=1, views=3)
+    learning = ImageSide("partial", frozen_blocks=1, views=3)
+    with torch.inference_mode():
+        expected = training_images(made, PIXELS, pictures, locked, 3, tmp_path, silent).vectors(pictures)
+        images = training_images(made, PIXELS, pictures, learning, 3, tmp_path, silent)
+        of_training, of_others = images.vectors(pictures), images.vectors(pictures[1:3])
+        images.close()
+    assert torch.allclose(of_training, expected, atol=1e-3)  # the locked ones are stored in float16
+    assert torch.allclose(of_others, expected[1:3], atol=5e-3)
+    made.config.vision_mirror = False
+    with torch.inference_mode():
+        alone = training_images(made, PIXELS, pictures, locked, 3, tmp_path, silent).vectors(pictures)
+    assert not torch.allclose(alone, expected, atol=1e-2)
+
+
 def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwise(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize as l2_normalize
 from transformers import (
     AltCLIPConfig,
@@ -312,6 +313,22 @@ def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: l
     same(AraCLIP.load(tmp_path / "st"), text, image, pictures)
     location = tmp_path / "st"
     same(AraCLIP.load(f"sentence-transformers:{location}+sentence-transformers:{location}"), text, image, pictures)
+
+
+def test_weights_that_a_folder_of_sentence_transformers_lacks_are_not_drawn_at_random(tmp_path: Path) -> None:
+    folder = write_clip_of_sentence_transformers(tmp_path)
+    weights = folder / "model.safetensors"
+    state = load_file(weights)
+    lost = next(name for name in state if name.startswith("text_model.encoder"))
+    save_file({name: tensor for name, tensor in state.items() if name != lost}, weights, {"format": "pt"})
+    with pytest.raises(ModelMismatch, match=r"lacks 1 of the \d+ weights of CLIPModel"):
+        AraCLIP.load(folder)
+    save_file(state, weights, {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config["text_config"]["vocab_size"] = 900_000_000  # as many numbers would fill the memory
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelMismatch, match="describes a model of"):
+        AraCLIP.load(folder)
 
 
 @torch.inference_mode()

@@ -146,6 +146,12 @@ def test_every_recipe_of_ours_can_be_read(path: Path) -> None:
         ("more.anchor=1", r"\[more\]: anchor needs `concepts`"),
         ("more.teacher=x", r"\[more\]: teacher goes with distillation"),
         ("more.concept_batch=4", r"\[more\]: .*concept_batch with concept_weight"),
+        (
+            "more={kind = 'finetune', concept_batch = 4, concept_weight = 1.0}",
+            r"\[more\]: concept_batch is a number of class names out of `concepts`",
+        ),
+        ("distill={kind = 'distill', losses = {mse = 1.0}, matryoshka = true}", r"\[distill\]: mse compares lengths"),
+        ("also={kind = 'distill_images', dev = {folder = 'x'}, eval_every = 5}", "eval_every .* need a `teacher`"),
         ("distill.clip=0", r"\[distill\]: clip is 0, expected a positive number, or inf"),
         ("distill.steps=0", r"\[distill\]: steps is 0, expected 1 or more"),
         ("distill.batch=-1", r"\[distill\]: batch is -1, expected 1 or more"),

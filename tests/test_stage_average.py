@@ -39,12 +39,15 @@ def test_the_mean_of_two_models_lies_where_their_shares_say(world: Path, runs: P
 
 def test_models_of_different_shapes_and_less_than_two_are_refused(world: Path, runs: Path) -> None:
     other = {key: value for key, value in LEARNED.items() if key != "start"}
-    changes = section("other", model=student(world, "still-bert", str(world / "cnn"), projection_dim=8), **other)
-    read = recipe(world, *changes, *section("mean", kind="'average'", members=["teacher", "other"]))
+    other["model"] = student(world, "still-bert", str(world / "cnn"), projection_dim=8)
+    read = recipe(world, *section("other", **other), *section("mean", kind="'average'", members=["teacher", "other"]))
     with pytest.raises(RecipeError, match="stage 'mean' averages"):
         run_stage(read, "mean", runs, Notes())
     run_stage(read, "other", runs, Notes())
     refused(read, "mean", runs, "'teacher' and 'other' differ in text_projection.weight, so that .* have no mean")
+    other["model"] = student(world, "still-bert", str(world / "cnn"), max_tokens=9)
+    run_stage(recipe(world, *section("other", **other)), "other", runs, Notes(), fresh=True)
+    refused(read, "mean", runs, r"'teacher' and 'other', which differ in max_tokens \(12 and 9\), so that no one model")
     for members, shares, said in (
         (["teacher"], [], "two members or more"),
         (["teacher", "teacher"], [], "two members or more"),

@@ -1,5 +1,6 @@
 """The stage of texts with pictures: every way to learn, and what is refused."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import pre_tokenizers
 
 from araclip.errors import DataError
 from araclip.training.data.pictures import PictureMixture, PictureSource
@@ -73,6 +75,11 @@ def test_a_locked_text_tower_reads_what_is_new_and_no_more_for_the_next_stage(ta
     alone = LockedTexts(model, processor, ["a picture of a green triangle"], tmp_path / "other")
     assert np.allclose(next_.features[0], alone.features[0], atol=1e-2)
     assert not np.allclose(next_.features[0], next_.features[1], atol=1e-2)
+
+    cased = copy.deepcopy(processor)  # reads the same texts as other tokens
+    cased.tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.CharDelimiterSplit("e")
+    LockedTexts(model, cased, ["blue square"], tmp_path / "shared")
+    assert len(list((tmp_path / "shared").iterdir())) == 2
 
     kept.write_bytes(kept.read_bytes()[:100])
     with pytest.raises(DataError, match=r"texts-\w+\.npy cannot be read .*delete it"):

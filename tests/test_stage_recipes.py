@@ -40,6 +40,13 @@ def test_an_impossible_recipe_is_refused_before_anything_is_trained(
     refused(recipe(world, *section(stage, **changes)), stage, runs, said)
 
 
+def test_settings_of_texts_that_a_trained_tower_cannot_take_are_refused(world: Path, runs: Path) -> None:
+    for key, value in (("max_tokens", 9), ("text_pooling", '"cls"'), ("vocabulary", '["pairs.tsv"]')):
+        spec = f'{{text = "teacher", vision = "{world}/vit", projection_dim = 16, {key} = {value}}}'
+        said = rf"\[model\] {key} = .*, but teacher was trained with .*\. Leave it out"
+        refused(recipe(world, f"finetune.model={spec}"), "finetune", runs, said)
+
+
 @pytest.mark.parametrize("stage", ["linear", "distill", "finetune"])
 def test_a_teacher_of_another_width_is_refused(world: Path, runs: Path, stage: str) -> None:
     changes = {"model": student(world, vision=f"{world}/vit", projection_dim=8)}

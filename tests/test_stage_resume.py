@@ -1,6 +1,7 @@
 """Stages that are stopped, killed or damaged, and go on."""
 
 import errno
+import json
 import shutil
 import signal
 import subprocess
@@ -178,6 +179,23 @@ SPOILING = {  # the learning rate rises until it spoils what was learned
     "checkpoint_every": 2, "ema": 0.1, "start": "teacher", "languages": "{english = 1}",
     "dev": '{folder = "shapes", captions = ["caption_en"]}',
 }  # fmt: skip
+
+
+def test_a_dev_set_that_changed_is_refused_where_it_decides_which_weights_are_kept(world: Path, runs: Path) -> None:
+    shutil.copytree(world / "shapes", dev := runs.parent / "dev")
+    read = recipe(
+        world, *section("finetune", **{**SPOILING, "dev": f'{{folder = "{dev}", captions = ["caption_en"]}}'})
+    )
+    killed(read, "finetune", runs, 2)
+    listing = dev / "captions.jsonl"
+    listing.write_text(listing.read_text("utf-8").replace("red ", "reddish "), "utf-8")
+    with pytest.raises(RunMismatch, match=r"data\.dev was"):
+        run_stage(read, "finetune", runs, Notes())
+    config = runs / "finetune" / "config.json"  # as an earlier release wrote it, which did not record the dev set
+    begun = json.loads(config.read_text("utf-8"))
+    del begun["data"]["dev"]
+    config.write_text(json.dumps(begun), "utf-8")
+    assert run_stage(read, "finetune", runs, Notes())["R@1"] > 0
 
 
 def test_early_stopping_ends_early_with_the_best_weights_also_through_a_kill(world: Path, runs: Path) -> None:

@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import AutoModel, PreTrainedModel
 
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
 from araclip.training.failures import failures
-from araclip.training.model import foreign
+from araclip.training.model import foreign, towers
 from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
 from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_clip_text, pooled, transformers_text
 
@@ -115,6 +116,31 @@ def _encoded(model: Any, inputs: list[Any]) -> Tensor:
     return vectors
 
 
+def _check_fits(folder: Path) -> None:
+    """Call `foreign.check_fits` if the folder is one of transformers, such as the first module's."""
+    path = folder / "config.json"
+    if path.is_file() and "model_type" in foreign.read_settings(path, dict):
+        config = foreign.config_at(folder)
+        # of an encoder with a decoder, the folder may hold the encoder alone
+        if not config.is_encoder_decoder:
+            foreign.check_fits(lambda: AutoModel.from_config(config), folder)
+
+
+def _check_complete(part: Any, folder: Path, name: str) -> None:
+    """Raise ModelMismatch if a module of sentence-transformers has weights that its folder lacks, and so random ones.
+
+    sentence-transformers does not say which weights were missing, so transformers is asked to load them once more.
+    """
+    model = getattr(part, "model", None)
+    if isinstance(model, PreTrainedModel):
+        _, report = type(model).from_pretrained(
+            folder, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
+        )
+        pools = "pooler_output" in repr(getattr(part, "modality_config", None))  # or else another module pools
+        spare = [key for key in report["missing_keys"] if not pools and "pooler." in key]
+        towers.check_complete(model, report["missing_keys"], name, spare)
+
+
 def _sentence_transformer(name: str, location: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
@@ -126,11 +152,19 @@ def _sentence_transformer(name: str, location: str, device: str) -> Any:
             folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
             revision = folder.name
         foreign.check_folder(folder)
+        # each module's folder is a folder of transformers; without modules.json the whole folder is one
+        listing = folder / "modules.json"
+        modules = foreign.read_settings(listing, list) if listing.is_file() else [{"path": ""}]
+        places = [folder / module.get("path", "") for module in modules]
+        for place in places if revision is None else ():  # weights of a hub's model are not here yet
+            _check_fits(place)
         weights = {"dtype": torch.float32}
         with foreign.code_refused(location):
             model: Any = SentenceTransformer(
                 location, device=device, revision=revision, trust_remote_code=False, model_kwargs=weights
             )
+        for part, place in zip(model, places, strict=True):
+            _check_complete(part, place, name)
         check_tokens(getattr(model, "tokenizer", None), location)
     for part in (part for part in model if hasattr(part, "processor")):
         if hasattr(part.processor, "image_processor"):

@@ -294,8 +294,8 @@ class FileMixture:
         return hashlib.sha256(repr([path.name for path in self.files]).encode()).hexdigest()[:12]
 
     def draw(self, count: int) -> list[Path]:
-        """Return `count` different files, drawn by the sources' shares."""
-        return [self.files[row] for row in self.batch(0, count)]
+        """Return `count` different files, drawn by the sources' shares; all files if there are fewer."""
+        return [self.files[row] for row in self.batch(0, min(count, len(self.files)))]
 
     def batch(self, step: int, size: int) -> list[int]:
         """Return the rows of `files` for one step: `size` different rows, the same for the same seed, step and size."""

@@ -124,7 +124,7 @@ def _needed(module: str, packages: str) -> Any:
 
 SHOWN = 8  # most differing keys that a message names
 # Keys of a stage that a resumed run may change: they change how it computes and reports, not what it learns, except for
-# rounding.
+# rounding and (`chunk`) for the units that dropout leaves out.
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
 
 
@@ -162,7 +162,9 @@ def begin(
         return config
     try:
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
-        before = _flat(without_nulls({"recipe": upgraded(begun["recipe"]), "data": begun["data"]}))
+        # Data that an earlier release did not record is not compared; what decides it stands in the recipe.
+        recorded = {**config["data"], **begun["data"]}
+        before = _flat(without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded}))
     except (RunMismatch, LookupError, TypeError) as error:
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
@@ -170,7 +172,7 @@ def begin(
     now = _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
     differing = _differences(before, now)
     if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
-        log(f"{folder} was begun with other settings that change no more than rounding: {'; '.join(how)}.")
+        log(f"{folder} was begun with other settings, which change rounding and dropout alone: {'; '.join(how)}.")
     if differing:
         more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RunMismatch(

@@ -17,7 +17,7 @@ for its forward pass; another convolution gives the same gradient faster (docs/l
 import copy
 import hashlib
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import islice
@@ -390,8 +390,9 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # for `vectors` of the training pictures: the first view in these maps is the whole picture
-        self._cached = {tuple(pictures): self.maps}
+        self._mirror = bool(model.config.vision_mirror)
+        # for `vectors` of the training pictures: the first views in these maps are the whole picture and its mirror
+        self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(self._mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
@@ -475,14 +476,18 @@ class BranchImages:
         return 1 - ((now - before).square().sum() / (before - before.mean(dim=0)).square().sum()).item()
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """Return vectors (N, D) of any pictures, from whole feature maps, with the current weights."""
+        """Return vectors (N, D) of any pictures, from whole feature maps, with the current weights.
+
+        With the model's `vision_mirror`, features are averaged with those of the mirror image, as the saved model does.
+        """
         key = tuple(pictures)
         if key not in self._cached:
-            self._cached[key] = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log)
-        maps, device = self._cached[key], self.model.logit_scale.device
+            self._cached[key] = FeatureMaps(self._frozen, pictures, _whole_views(self._mirror), self.cache, self.log)
         self.model.eval()
-        features = (self.features(maps.whole(rows).to(device)) for rows in eval_batches(len(pictures)))
-        return torch.cat([projected(self.model, found) for found in features])
+        found = _features_of_whole(
+            self.features, self._cached[key], len(pictures), self.model.logit_scale.device, self._mirror
+        )
+        return torch.cat([projected(self.model, features) for features in found])
 
     def close(self) -> None:
         """Restore the tower's convolutions and BatchNorms."""
@@ -504,12 +509,26 @@ def whole_features(
     fuse_batchnorm(upper_modules(tower, blocks))
     shared, upper = split(tower, blocks)
     frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
-    maps = FeatureMaps(frozen, pictures, max(views, 2) if mirror else views, cache, log, degradation)
-    device, parts = model.logit_scale.device, []
-    for rows in eval_batches(len(pictures), log):
-        sides = [upper(maps.whole(rows, view).to(device)) for view in ((0, 1) if mirror else (0,))]
-        parts.append(torch.stack(sides).mean(dim=0))
-    return torch.cat(parts)
+    maps = FeatureMaps(frozen, pictures, max(views, _whole_views(mirror)), cache, log, degradation)
+    return torch.cat([*_features_of_whole(upper, maps, len(pictures), model.logit_scale.device, mirror, log)])
+
+
+def _whole_views(mirror: bool) -> int:
+    """Return how many views of a picture its features need: the picture, and with `mirror` its mirror image."""
+    return 2 if mirror else 1
+
+
+def _features_of_whole(
+    upper: Callable[[Tensor], Tensor], maps: FeatureMaps, count: int, device: torch.device, mirror: bool,
+    log: Log | None = None,
+) -> Iterator[Tensor]:  # fmt: skip
+    """Yield, batch by batch, the features (B, W) that the upper blocks compute from the maps of `count` whole pictures.
+
+    With `mirror` they are the mean over a picture and its mirror image.
+    """
+    for rows in eval_batches(count, log):
+        sides = [upper(maps.whole(rows, view).to(device)) for view in range(_whole_views(mirror))]
+        yield torch.stack(sides).mean(dim=0)
 
 
 def _channels_last(module: Any) -> nn.Module:  # typed Any: not all releases of PyTorch type `memory_format`

@@ -23,7 +23,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for()
     (mixture,) = context.told(stage.mixtures())
-    batch = mixture.batch(0, stage.batch)
+    batch = mixture.batch(0, min(stage.batch, len(mixture.pictures)))
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)
     pixels = Pixels.of(processor)

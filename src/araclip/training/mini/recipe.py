@@ -149,5 +149,11 @@ class DistillImages(LearningStage):
     def mixtures(self) -> tuple[FileMixture]:
         return (FileMixture(self.pictures, self.seed),)
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.eval_every and not self.teacher:
+            raise ValueError("eval_every and patience need a `teacher`: features have no dev recall. Leave them out.")
+        return self
+
 
 KINDS.update({stage.kind: stage for stage in (Ensemble, QueryBank, Names, DistillImages, Average)})

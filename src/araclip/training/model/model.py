@@ -16,7 +16,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 from araclip.errors import InputError, RecipeError
 from araclip.models import folder as model_folder
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.model import hub_files, towers, unpack
+from araclip.training.model import foreign, hub_files, towers, unpack
 from araclip.training.model.configuration import AraCLIPConfig
 
 
@@ -196,6 +196,8 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
             kwargs |= {"config": found.config, "state_dict": found.state_dict()}
+        elif source is not None and "config" not in kwargs:
+            foreign.check_size(source, lambda: cls(cls.config_class.from_pretrained(source)))
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         if found is not None:
             model.config.name_or_path = found.config.name_or_path

@@ -236,6 +236,12 @@ class Distill(LearningStage):
     losses: Shares = field(default_factory=lambda: {"cosine": 1.0, "affinity": 0.5})
     matryoshka: bool = False
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.matryoshka and "mse" in self.losses:
+            raise ValueError("mse compares lengths, and prefixes of vectors have length 1. Take unit_mse, or cosine.")
+        return self
+
     def mixtures(self) -> tuple[Mixture]:
         return (Mixture(self.sources, self.seed),)
 
@@ -269,7 +275,7 @@ class Finetune(LearningStage):
     concept_batch: OrNone = 0
     concept_weight: NotNegative = 0.0
     anchor: NotNegative = 0.0  # weight of a loss that keeps the starting tower's class probabilities; needs `concepts`
-    anchor_pictures: Count = 64  # pictures of each batch that the `anchor` loss uses
+    anchor_pictures: Count = 64  # most pictures of each batch that the `anchor` loss uses
 
     def mixtures(self) -> tuple[PictureMixture]:
         mixture = PictureMixture(
@@ -289,6 +295,8 @@ class Finetune(LearningStage):
             raise ValueError('all_captions needs train_text = "locked": a learning tower cannot embed them all.')
         if bool(self.teacher) != bool(self.distillation) or bool(self.concept_batch) != bool(self.concept_weight):
             raise ValueError("teacher goes with distillation, concept_batch with concept_weight. Give both or neither.")
+        if self.concept_batch and self.concepts is None:
+            raise ValueError("concept_batch is a number of class names out of `concepts`. Give `concepts`, too.")
         if self.anchor and (self.concepts is None or self.image.train != "partial"):
             raise ValueError('anchor needs `concepts` with a classifier and image = { train = "partial", … }.')
         return self

@@ -1,5 +1,6 @@
 """Measures dev recall during training: from captions to pictures, or to other captions of the same picture."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -71,6 +72,15 @@ class CaptionDev:
             rows = torch.tensor([row for _, row in self.gallery], device=captions.device)
             sums = captions.new_zeros(int(rows[-1]) + 1, captions.shape[1]).index_add(0, rows, captions)
             return _recall_of(queries, l2_normalize(sums, dim=-1), self.owner)
+
+
+def dev_fingerprint(stage: Stage) -> str:
+    """Return sixteen hex digits, a hash of the dev set's captions and its pictures' names; "" without a dev set."""
+    if stage.dev is None:
+        return ""
+    dev = CaptionDev(stage.dev) if isinstance(stage, Captions) else Dev(stage.dev)
+    read = [(picture.path.name, picture.english, picture.arabic) for picture in dev.pictures]
+    return hashlib.sha256(repr(read).encode()).hexdigest()[:16]
 
 
 def protocol(stage: Stage) -> str:

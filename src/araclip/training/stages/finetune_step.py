@@ -3,6 +3,7 @@
 `train_loop` then applies the gradients with the optimizer.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +32,12 @@ class AllCaptionsLoss:
 
     def __init__(self, model: AraCLIPModel, texts: LockedTexts, mixture: PictureMixture) -> None:
         self.model = model
-        self.features = texts.all_features().to(model.logit_scale.device)  # (N, H)
+        rows = {text: row for row, text in enumerate(dict.fromkeys(mixture.texts))}  # class names are no captions
+        (features,), _ = texts.inputs(list(rows), len(rows))
+        self.features = features.to(model.logit_scale.device)  # (N, H)
         captions: dict[Path, list[int]] = {}  # picture file → rows of all its captions; several sets may list a file
         for row, file in enumerate(mixture.files):
-            captions.setdefault(file, []).extend(texts.rows[text] for text in mixture.texts_of(row))
+            captions.setdefault(file, []).extend(rows[text] for text in mixture.texts_of(row))
         self.captions_of = [captions[file] for file in mixture.files]
 
     def __call__(self, pictures: Sequence[int], image: Tensor) -> Tensor:
@@ -153,7 +156,7 @@ class FinetuneStep:
         tokens, inverse = self.texts.inputs(own_captions + own_names, stage.chunk)
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
         # of the batch, every n-th picture takes part in the loss against forgetting
-        anchors = slice(None, None, max(1, stage.batch // stage.anchor_pictures))
+        anchors = slice(None, None, math.ceil(stage.batch / stage.anchor_pictures))
         before = pixels.new_empty(0)  # (a, W) with `losses.forgetting`
         if losses.forgetting and isinstance(self.images, RememberingImages):
             before = self.images.initial_features(pixels[anchors])

@@ -15,7 +15,7 @@ from araclip.training.loop.train_loop import Part
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.saved_models import ModelAndProcessor, save_model
 from araclip.training.recipe.stages import Finetune, LearningStage, Stage, with_defaults
-from araclip.training.stages.dev_recall import locked_recall
+from araclip.training.stages.dev_recall import dev_fingerprint, locked_recall
 from araclip.training.stages.starting_model import StageContext, beginning, result_of
 from araclip.training.stages.texts import LearningTexts
 
@@ -71,8 +71,11 @@ def stage_run(
 ) -> Iterator[Run]:
     """Open the run of a stage for a `with` block; at the end of the block, save the student in the run's folder.
 
-    `data` has a fingerprint for each source of data; a run that was begun with other data is not resumed.
+    `data` has a fingerprint for each source of data; a run that was begun with other data is not resumed. With
+    `patience` the dev set decides the result, so it counts as data, too.
     """
+    if isinstance(stage, LearningStage) and stage.patience:
+        data = {**data, "dev": dev_fingerprint(stage)}
     with Run.open(
         context.folder,
         to_jsonable_python(stage),

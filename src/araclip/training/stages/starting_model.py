@@ -4,7 +4,7 @@ import functools
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -100,9 +100,28 @@ def members_of(
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
+
+    Raises:
+        RecipeError: there is no such model, or two of them read texts or pictures in different ways.
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
-    return dict(zip(names, (model for model, _ in found), strict=True)), found[0][1].squashing()
+    processors = [processor.squashing() for _, processor in found]
+    read = [_how_it_reads(model, processor) for (model, _), processor in zip(found, processors, strict=True)]
+    for name, theirs in zip(names[1:], read[1:], strict=True):
+        if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
+            raise RecipeError(
+                f"stage '{context.name}' {why} '{names[0]}' and '{name}', which differ in {', '.join(differing)}, so "
+                "that no one model can do what each of them does. Train both with one [model]."
+            )
+    return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
+
+
+def _how_it_reads(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[str, Any]:
+    """Return the settings, besides weights, that decide the vectors of a text and of a picture."""
+    settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
+    if processor.image_processor is not None:
+        settings |= asdict(processor.preprocessing)
+    return {**settings, "max_tokens": processor.max_tokens}
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
@@ -182,7 +201,13 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
         "logit_bias_init": spec.logit_bias,
     }  # fmt: skip
     if text_from:
-        options |= {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
+        trained = {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
+        for name, value in {**trained, "vocabulary": ()}.items():
+            if (asked := getattr(spec, name)) not in (value, getattr(ModelSpec, name)):
+                raise RecipeError(
+                    f"[model] {name} = {asked}, but {spec.text} was trained with {value or 'its own'}. Leave it out."
+                )
+        options |= trained
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):

@@ -17,7 +17,8 @@ from araclip.training.failures import failures
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
-from araclip.training.model.towers import fingerprint, freeze
+from araclip.training.model.towers import freeze
+from araclip.training.teachers.text_encoders import fingerprint
 
 EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
 SHORT = 128  # most tokens for plain attention; longer texts take too much memory without fused attention
@@ -140,10 +141,6 @@ class LockedTexts:
         """Project the tower's outputs: (n, H) → (n, D), rows of unit length, in float32 even under autocast."""
         return _projected(self.model, features)
 
-    def all_features(self) -> Tensor:
-        """Return the tower's outputs (N, H) for all texts, in the order of `rows`."""
-        return torch.from_numpy(self.features.astype(np.float32))
-
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Return vectors (n, D) of any texts; they pass the tower at the first call only."""
         key = tuple(texts)
@@ -153,10 +150,14 @@ class LockedTexts:
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
         """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
-        # The file is named by a hash of all that decides the outputs: tower, pooling, number of tokens and precision.
-        digest = hashlib.sha256(fingerprint(self.model.text_model).encode())
-        digest.update(repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16)).encode())
-        path = self.cache / f"texts-{digest.hexdigest()[:16]}.npy"
+        # The file is named by a hash of all that decides the outputs: settings, tower, and what the tokenizer does.
+        settings = repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16))
+
+        def tokens(probes: list[str]) -> Tokens:
+            encoded: Tokens = self.processor(text=probes, return_tensors="pt")
+            return encoded
+
+        path = self.cache / f"texts-{fingerprint(settings, self.model.text_model.state_dict(), tokens)[:16]}.npy"
         # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (H,).
         stored: NDArray[np.void] | None = None
         if path.exists():
