@@ -131,7 +131,7 @@ def test_a_whole_checkpoint_of_something_else_is_named_and_nothing_is_lost(
 def test_a_pickle_in_place_of_a_checkpoint_is_not_run(stopped: Path, tmp_path: Path) -> None:
     runs = shutil.copytree(stopped / "runs", tmp_path / "runs")
     (step, path) = checkpoint._checkpoints(runs / "captions")[-1]
-    checkpoint._fill(path, {"weights": Pickled(tmp_path / "ran")})
+    checkpoint._write_state(path, {"weights": Pickled(tmp_path / "ran")})
     with pytest.raises(RunMismatch, match=rf"{path.name} is no checkpoint of a run .*nothing of it was run"):
         run_stage(read_recipe(stopped / "r.toml"), "captions", runs, Notes())
     assert step and not (tmp_path / "ran").exists()

@@ -36,7 +36,7 @@ def contrastive_loss(
     Raises:
         DataError: there is no `owner`, and the numbers of texts and pictures differ.
     """
-    owner = _owner(text, image, owner)
+    owner = _picture_of_text(text, image, owner)
     logits = mask_pairs(log_scale.exp() * text @ image.T, same, owner)  # (T, I)
     from_picture = logits.T[owner]  # (T, T): row t has the logits of text t's picture with each text
     siblings = owner[:, None] == owner[None, :]
@@ -74,7 +74,7 @@ def sigmoid_loss(
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs marked in `same` are left out of the sum.
         bias: added to every scaled cosine; SigLIP starts it at −10 with log_scale at log 10.
     """
-    owner = _owner(text, image, owner)
+    owner = _picture_of_text(text, image, owner)
     logits = log_scale.exp() * text @ image.T + bias  # (T, I)
     belongs = owner[:, None] == torch.arange(len(image), device=image.device)  # (T, I)
     terms = -logsigmoid(torch.where(belongs, logits, -logits))
@@ -124,7 +124,7 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     return nested
 
 
-def _owner(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
+def _picture_of_text(text: Tensor, image: Tensor, owner: Tensor | None) -> Tensor:
     if owner is not None:
         return owner
     if len(text) != len(image):
@@ -195,15 +195,15 @@ def distillation_contrastive_loss(
     return cross_entropy(mask_pairs(logits, same, own), own)
 
 
-def _of_units(loss: Loss) -> Loss:
+def _on_unit_vectors(loss: Loss) -> Loss:
     return lambda student, teacher, same: loss(l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1))
 
 
 DISTILLATION_LOSSES: Mapping[str, Loss] = {
-    "cosine": _of_units(cosine_loss),
+    "cosine": _on_unit_vectors(cosine_loss),
     "mse": lambda student, teacher, same: mse_loss(student, teacher),
-    "unit_mse": _of_units(unit_mse_loss),
-    "affinity": _of_units(affinity_loss),
+    "unit_mse": _on_unit_vectors(unit_mse_loss),
+    "affinity": _on_unit_vectors(affinity_loss),
     "contrastive": lambda student, teacher, same: distillation_contrastive_loss(
         l2_normalize(student, dim=-1), l2_normalize(teacher, dim=-1), same=same
     ),

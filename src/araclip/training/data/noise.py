@@ -159,7 +159,9 @@ def in_dialect(text: str, rng: random.Random) -> str:
 def with_english(text: str, rng: random.Random) -> str:
     """Replace one word that has an English gloss, and its prefix, by the gloss: كلب في الحديقة → dog في الحديقة."""
     glosses = _glosses()
-    places = [number for number, word in enumerate(words(text)) if fold(_parted(word.group(), glosses)[1]) in glosses]
+    places = [
+        number for number, word in enumerate(words(text)) if fold(_split_prefix(word.group(), glosses)[1]) in glosses
+    ]
     if not places:
         return text
     chosen, number = rng.choice(places), -1
@@ -178,16 +180,16 @@ def _rewritten(
     known = _known() if known is None else known
     out, at = [], 0
     for match in words(text):
-        prefix, stem = _parted(match.group(), known)
+        prefix, stem = _split_prefix(match.group(), known)
         found = other(fold(stem))
         # The word is not replaced if prefix and form together make a form that training must not see, as ال and هوا do.
-        if found is not None and not (prefix and fold(prefix + found) in _held()):
+        if found is not None and not (prefix and fold(prefix + found) in _held_forms()):
             out += [text[at : match.start()], prefix if prefixed else "", found]
             at = match.end()
     return "".join([*out, text[at:]])
 
 
-def _parted(word: str, known: Mapping[str, object]) -> tuple[str, str]:
+def _split_prefix(word: str, known: Mapping[str, object]) -> tuple[str, str]:
     """Split a word that is not known into a prefix of _PREFIXES and a known rest.
 
     Otherwise return an empty prefix and the word.
@@ -215,7 +217,7 @@ def _forms() -> Forms:
 
 
 @cache
-def _held() -> frozenset[str]:
+def _held_forms() -> frozenset[str]:
     """Return the lexicon's forms that training never uses (see `is_held`), folded."""
     entries = default_interpreter().lexicon.entries
     return frozenset(fold(form) for entry in entries for _, form, _ in entry.forms if is_held(form))

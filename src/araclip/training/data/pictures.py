@@ -93,7 +93,7 @@ class PictureMixture:
         self._offsets: list[int] = []
         for source in sources:
             self._offsets.append(len(self.pictures))
-            self.pictures += _usable(source, tuple(languages), 1 if needs_files else captions, needs_files)
+            self.pictures += _usable_pictures(source, tuple(languages), 1 if needs_files else captions, needs_files)
         self._names = [f"{source.folder.name} ({source.used_split})" for source in sources]
         sizes = np.diff([*self._offsets, len(self.pictures)]).tolist()
         groups: dict[str, list[int]] = {}
@@ -245,7 +245,9 @@ def listed_pictures(
     return found
 
 
-def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool) -> list[CaptionedPicture]:
+def _usable_pictures(
+    source: PictureSource, languages: tuple[str, ...], texts: int, needs_files: bool
+) -> list[CaptionedPicture]:
     fields = {name: getattr(source, name) for name in LANGUAGES}
     found = listed_pictures(
         source.folder, fields["english"], fields["arabic"], source.used_split, images=source.images,
@@ -258,10 +260,10 @@ def _usable(source: PictureSource, languages: tuple[str, ...], texts: int, needs
             f"{source.folder}: none of {len(found)} pictures (split {source.used_split}) has {counted} in "
             f"{' or '.join(languages)}. Its caption fields are taken to be {fields}; correct them or leave the set out."
         )
-    return _limited(usable, source.limit)
+    return _evenly_spread(usable, source.limit)
 
 
-def _limited(pictures: list[CaptionedPicture], limit: int | None) -> list[CaptionedPicture]:
+def _evenly_spread(pictures: list[CaptionedPicture], limit: int | None) -> list[CaptionedPicture]:
     count = min(limit or len(pictures), len(pictures))
     return [pictures[row * len(pictures) // count] for row in range(count)]
 
@@ -280,7 +282,7 @@ class FileMixture:
         self.about: list[str] = []  # a line for each source with the number of its pictures
         for source in sources:
             split = source.used_split
-            found = _limited(listed_pictures(source.folder, (), (), split, images=source.images), source.limit)
+            found = _evenly_spread(listed_pictures(source.folder, (), (), split, images=source.images), source.limit)
             if not found:
                 raise DataError(f"{source.folder} has no picture (split {split}). Correct it or leave it out.")
             self._rows.append([rows.setdefault(picture.path, len(rows)) for picture in found])

@@ -67,13 +67,15 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
         raise DataError(f"{path}: unknown kind of file, known are {', '.join(SUFFIXES)}. Convert it to one of them.")
     name = path.name.removesuffix(kind)
     try:
-        rows = {".tsv": _tsv, ".tsv.xz": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}[kind](path, arabic_only)
+        rows = {".tsv": _tsv_rows, ".tsv.xz": _tsv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}[kind](
+            path, arabic_only
+        )
         has_rows = False
         for where, row in rows:
             belongs = row.get("split", "train")
-            if isinstance(belongs, str) and belongs != split:  # `_pair` refuses a split that is no text
+            if isinstance(belongs, str) and belongs != split:  # `_checked_pair` refuses a split that is no text
                 continue
-            pair = _pair(where, row, name, arabic_only)
+            pair = _checked_pair(where, row, name, arabic_only)
             if pair.arabic and (pair.english or arabic_only):
                 has_rows = True
                 yield pair
@@ -97,16 +99,16 @@ def fingerprint(data: Iterable[Pair | Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pair(where: str, row: Cells, name: str, arabic_only: bool) -> Pair:
+def _checked_pair(where: str, row: Cells, name: str, arabic_only: bool) -> Pair:
     texts = {column: row.get(column) for column in ("english", "arabic")}
     if arabic_only and texts["english"] is None:
         texts["english"] = ""
     for column, text in texts.items():
         if not isinstance(text, str):
-            _malformed(where, f"{column} is {_shown(text)}, expected text")
+            _raise_malformed(where, f"{column} is {_shortened(text)}, expected text")
     for column in ("source", "license", "split"):
         if not isinstance(row.get(column, ""), str):
-            _malformed(where, f"{column} is {_shown(row[column])}, expected text")
+            _raise_malformed(where, f"{column} is {_shortened(row[column])}, expected text")
     return Pair(
         english=normalize(texts["english"] or ""),
         arabic=normalize(texts["arabic"] or ""),
@@ -115,11 +117,11 @@ def _pair(where: str, row: Cells, name: str, arabic_only: bool) -> Pair:
     )
 
 
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     return "missing or null" if value is None else f"{value!r:.60}"
 
 
-def _malformed(where: str, what: str) -> NoReturn:
+def _raise_malformed(where: str, what: str) -> NoReturn:
     raise DataError(f"{where}: {what}. Correct it, or take it out.")
 
 
@@ -145,9 +147,9 @@ def _columns(path: Path, names: Sequence[str], arabic_only: bool) -> dict[str, s
     return found
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def _text_lines(path: Path) -> Iterator[tuple[str, str]]:
     # Bytes are split at line feeds only, so that an error names the line that an editor shows, even for a wrong byte.
-    left = _budget(path)
+    left = _most_text_bytes(path)
     with lzma.open(path) if path.name.endswith(".xz") else path.open("rb") as lines:
         for number in count(1):
             where = f"{path}, line {number}"
@@ -155,34 +157,34 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                 return
             left -= len(raw)
             if len(raw) > MAX_LINE or left < 0:
-                _too_large(where)
+                _raise_too_large(where)
             try:
                 line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
-                _malformed(where, f"byte {error.start + 1} is no UTF-8, expected text in UTF-8")
+                _raise_malformed(where, f"byte {error.start + 1} is no UTF-8, expected text in UTF-8")
             yield where, line.rstrip("\r\n")
 
 
-def _budget(path: Path) -> int:
+def _most_text_bytes(path: Path) -> int:
     """Return how many bytes of text a file may hold when unpacked; a missing file is a DataError."""
     if not path.is_file():
         raise DataError(f"{path} cannot be read (no such file). Check the path, or fetch the file again.")
     return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE
 
 
-def _too_large(where: str) -> NoReturn:
+def _raise_too_large(where: str) -> NoReturn:
     raise DataError(
         f"{where}: more than {MAX_LINE:,} bytes of text in a row, or more than {MAX_EXPANSION} times the file's size "
         "in all. It is no file of pairs of texts; nothing of it is used."
     )
 
 
-def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
-    lines = _lines(path)
+def _tsv_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+    lines = _text_lines(path)
     where, first = next(lines, (f"{path}, line 1", ""))
     if not first or _ARABIC_LETTER.search(first):
-        _malformed(where, f"{first!r:.60} is no header, expected column names such as 'en' and 'ar'")
-    header = _cells(first, first.count("\t") + 1)
+        _raise_malformed(where, f"{first!r:.60} is no header, expected column names such as 'en' and 'ar'")
+    header = _split_cells(first, first.count("\t") + 1)
     if len(header) > 1 and not {"english", "arabic"} & set(_find_columns(header)):
         header[:2] = ["english", "arabic"]
     columns = _columns(path, header, arabic_only)
@@ -191,14 +193,14 @@ def _tsv(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     for where, line in lines:
         if not line.strip():
             continue
-        cells = _cells(line, len(header))
+        cells = _split_cells(line, len(header))
         if not needed <= len(cells) <= len(header):
             expected = f"{needed} to {len(header)}" if needed < len(header) else str(needed)
-            _malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
+            _raise_malformed(where, f"{len(cells)} cells, expected {expected} ({', '.join(header)})")
         yield where, {ours: cells[position] for ours, position in positions.items() if position < len(cells)}
 
 
-def _cells(line: str, columns: int) -> list[str]:
+def _split_cells(line: str, columns: int) -> list[str]:
     """Split a line of a .tsv into cells, and take the quotation marks off those that a spreadsheet has quoted.
 
     A spreadsheet writes "…" around a cell that holds a tab or a quotation mark, and doubles the marks inside. Other
@@ -218,24 +220,26 @@ def _cells(line: str, columns: int) -> list[str]:
     ]
 
 
-def _jsonl(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
-    for where, line in _lines(path):
+def _jsonl_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+    for where, line in _text_lines(path):
         if not line.strip():
             continue
         try:
             row = bounded_json.parse(line.encode(), where, error=DataError, lone_surrogates=True)
         except DataError as error:
-            _malformed(where, f"no JSON ({str(error).removeprefix(f'{where}: ').rstrip('.')}), expected one object")
+            _raise_malformed(
+                where, f"no JSON ({str(error).removeprefix(f'{where}: ').rstrip('.')}), expected one object"
+            )
         if not isinstance(row, dict):
-            _malformed(where, f"a {type(row).__name__}, expected an object")
+            _raise_malformed(where, f"a {type(row).__name__}, expected an object")
         yield where, {ours: row[theirs] for ours, theirs in _find_columns(list(row)).items()}
 
 
-def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
+def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     import pyarrow
     from pyarrow import compute
 
-    left, number = _budget(path), 0
+    left, number = _most_text_bytes(path), 0
     try:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
@@ -245,14 +249,14 @@ def _parquet(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
             # a file that unpacks to too much is refused before any row is read
             if any(group.total_byte_size > left for group in groups):
-                _too_large(f"{path}, row 1")
+                _raise_too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
                 for column in batch.columns:
                     size = column.nbytes
                     if pyarrow.types.is_dictionary(column.type):
                         size = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
                     if size > PARQUET_ROWS * MAX_LINE or (left := left - size) < 0:
-                        _too_large(f"{path}, row {number + 1}")
+                        _raise_too_large(f"{path}, row {number + 1}")
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{path}, row {number}", {ours: row[theirs] for ours, theirs in columns.items()}
@@ -372,7 +376,7 @@ class Mixture:
         rng = random.Random(f"{self.seed} {which} {earlier}")
         text = pair.english if source.direction == "en-en" else pair.arabic
         if self._templates[which] and rng.random() < 0.5:
-            text = _fill(rng.choice(self._templates[which]), text)
+            text = _fill_template(rng.choice(self._templates[which]), text)
         if source.direction != "en-en":
             for chance, change in ((source.dialects, in_dialect), (source.mixed, with_english), (source.noise, noisy)):
                 if chance and rng.random() < chance:
@@ -382,7 +386,7 @@ class Mixture:
     def _teacher_text(self, source: Source, pair: Pair) -> str:
         if source.direction == "ar-ar":
             return pair.arabic
-        return _fill(source.teacher_template, pair.english) if source.templates else pair.english
+        return _fill_template(source.teacher_template, pair.english) if source.templates else pair.english
 
 
 def read_templates(path: Path) -> tuple[str, ...]:
@@ -400,7 +404,7 @@ def read_templates(path: Path) -> tuple[str, ...]:
     return tuple(templates)
 
 
-def _fill(template: str, label: str) -> str:
+def _fill_template(template: str, label: str) -> str:
     for slot in SLOTS:
         template = template.replace(slot, label)
     return normalize(template)

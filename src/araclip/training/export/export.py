@@ -87,14 +87,14 @@ def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Clo
         sizes.append(
             GraphSize(
                 exact.graph, megabytes(full / exact.graph), megabytes(small.folder / exact.graph),
-                _milliseconds(run, 1), _milliseconds(run, batch) / batch, batch,
+                _measure_milliseconds(run, 1), _measure_milliseconds(run, batch) / batch, batch,
                 exact.least, stored.least, stored.mean,
             )
         )  # fmt: skip
     return tuple(sizes)
 
 
-def _milliseconds(run: Callable[[int], Any], count: int) -> float:
+def _measure_milliseconds(run: Callable[[int], Any], count: int) -> float:
     run(count)  # not measured: the first run is slower
     times: list[float] = []
     while len(times) < 3 or sum(times) < SECONDS:
@@ -256,7 +256,7 @@ def export(
             taken = store_towers(full, stored, exact.config, ways, pictures=pictures, log=notes.append)
             config = hashed(stored, replace(draft, weights=taken))
             small = AraCLIP(stored)
-            recalls, measured = _recalls(sets, exact, small, taken, log)
+            recalls, measured = _measure_recalls(sets, exact, small, taken, log)
             sizes = graph_sizes(full, small, expected, before)
             config = replace(config, measured=measured)
             model_folder.write_config(stored, config)
@@ -382,7 +382,7 @@ def write_card(folder: Path, config: ModelConfig, about: About) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _recalls(
+def _measure_recalls(
     sets: Sequence[DevPictures], exact: AraCLIP, small: AraCLIP, weights: str, log: Log
 ) -> tuple[tuple[Recall, ...], dict[str, Any]]:
     recalls, measured = [], {}

@@ -81,23 +81,23 @@ def take_in(path: Path) -> None:
         where = ExternalDataInfo(tensor)
         size = int(where.length or 0)
         head = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims).SerializeToString()
-        head += _field(9, size)  # 9: field TensorProto.raw_data
-        heads.append((_field(5, len(head) + size) + head, where.offset or 0, size))  # 5: GraphProto.initializer
+        head += _field_header(9, size)  # 9: field TensorProto.raw_data
+        heads.append((_field_header(5, len(head) + size) + head, where.offset or 0, size))  # 5: GraphProto.initializer
     length = len(inside) + sum(len(head) + size for head, _, size in heads)
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
-        file.write(model.SerializeToString() + _field(7, length) + inside)  # 7: ModelProto.graph
+        file.write(model.SerializeToString() + _field_header(7, length) + inside)  # 7: ModelProto.graph
         for head, offset, size in heads:
             file.write(head)
             if size:
                 with data.open("rb") as weights:
                     weights.seek(offset)
-                    _copy(weights, file, size)
+                    _copy_bytes(weights, file, size)
     temporary.replace(path)
     data.unlink(missing_ok=True)
 
 
-def _field(number: int, length: int) -> bytes:
+def _field_header(number: int, length: int) -> bytes:
     """Return the bytes that begin a protobuf field with this number and length."""
     out, value = bytearray([number << 3 | 2]), length
     while value > 0x7F:
@@ -106,7 +106,7 @@ def _field(number: int, length: int) -> bytes:
     return bytes([*out, value])
 
 
-def _copy(source: BinaryIO, target: BinaryIO, count: int) -> None:
+def _copy_bytes(source: BinaryIO, target: BinaryIO, count: int) -> None:
     while count:
         block = source.read(min(count, 1 << 24))
         if not block:

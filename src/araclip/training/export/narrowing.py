@@ -50,12 +50,12 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
         if _is_table(values, readers):
             four = compact and len(values) >= _MANY_ROWS and not values.shape[1] % (2 * BLOCK)
             four = four and bool(np.abs(values).max() < _HALF_MAX)
-            build = _half_table if half and _fits_half(values) else _four_bit_table if four else _table
+            build = _half_table if half and _fits_half(values) else _four_bit_table if four else _int8_table
             arrays, replaced = build(tensor.name, values, readers)
             weights += arrays
             lookups |= replaced
         else:
-            arrays, nodes = _matrix(tensor, values, None if half else _summed_axes(values, readers))
+            arrays, nodes = _int8_matrix(tensor, values, None if half else _summed_axes(values, readers))
             weights += arrays
             widening += nodes
         if not any(array is tensor for array in arrays):
@@ -108,7 +108,7 @@ def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
     return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
 
 
-def _table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+def _int8_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
     parts = [quantized(values[start : start + _AT_ONCE], axis=1) for start in range(0, len(values), _AT_ONCE)]
     rows, scale = (np.concatenate(part) for part in zip(*parts, strict=True))  # (V, H), (V, 1)
     arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
@@ -180,7 +180,7 @@ def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
     return axes.pop() if len(axes) == 1 else None
 
 
-def _matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
+def _int8_matrix(tensor: Any, values: NDArray[np.float32], axis: Axes | None) -> tuple[list[Any], list[Any]]:
     name = tensor.name
     if axis is not None:
         rows, scale = quantized(values, axis)

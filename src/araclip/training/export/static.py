@@ -159,7 +159,11 @@ def take_bytes(model: Any) -> bool:
             turned = node.output[0]
         elif node.op_type == "Cast":
             steps.append(node)
-        elif node.op_type in _AFFINE and (by := _number(constants.get(node.input[1]))) and node.input[0] == value:
+        elif (
+            node.op_type in _AFFINE
+            and (by := _constant_number(constants.get(node.input[1])))
+            and node.input[0] == value
+        ):
             steps.append(node)
             if node.op_type in ("Mul", "Div"):
                 times = by if node.op_type == "Mul" else 1 / by
@@ -191,7 +195,7 @@ def take_bytes(model: Any) -> bool:
     return True
 
 
-def _number(values: NDArray[Any] | None) -> float | None:
+def _constant_number(values: NDArray[Any] | None) -> float | None:
     """Return the number that all elements of a constant equal; None if they differ or there is no constant."""
     if values is None or not values.size or not (values == values.flat[0]).all():
         return None

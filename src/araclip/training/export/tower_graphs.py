@@ -55,14 +55,14 @@ class ImageGraph(nn.Module):
         self.model = model
         factors = [1 / (255 * deviation) for deviation in std]
         offsets = [-middle / deviation for middle, deviation in zip(mean, std, strict=True)]
-        self._factor, self._offset = _by_channel(factors), _by_channel(offsets)
+        self._factor, self._offset = _number_or_channels(factors), _number_or_channels(offsets)
 
     def forward(self, pixels: Tensor) -> Tensor:
         x = pixels.permute(0, 3, 1, 2).to(torch.float32) * self._factor + self._offset  # (B, 3, S, S)
         return l2_normalize(self.model.get_image_features(x).pooler_output, dim=-1)
 
 
-def _by_channel(values: Sequence[float]) -> float | Tensor:
+def _number_or_channels(values: Sequence[float]) -> float | Tensor:
     """Return a single number if all channels have the same, else (1, 3, 1, 1), which is slower in ONNX Runtime."""
     return values[0] if len(set(values)) == 1 else torch.tensor(values).view(1, 3, 1, 1)
 
@@ -121,12 +121,12 @@ def write_origin(path: Path, model: AraCLIPModel) -> None:
     names = {tensor.name for tensor in onnx_model.graph.initializer}
     known: dict[bytes, str] = {}
     for tensor in onnx_model.graph.initializer:
-        known.setdefault(_identity(numbers(tensor, path.parent)), tensor.name)
+        known.setdefault(_value_key(numbers(tensor, path.parent)), tensor.name)
     moved = {}
     for name, weight in model.state_dict().items():
         values = weight.detach().cpu().numpy()
         for transposed, array in enumerate((values, values.T) if values.ndim == 2 else (values,)):
-            if f"model.{name}" not in names and (initializer := known.get(_identity(array))) is not None:
+            if f"model.{name}" not in names and (initializer := known.get(_value_key(array))) is not None:
                 moved[name] = [initializer, bool(transposed)]
     config = {**model.config.to_dict(), "logit_scale_init_value": model.logit_scale.item()}
     if hasattr(model, "logit_bias"):
@@ -137,6 +137,6 @@ def write_origin(path: Path, model: AraCLIPModel) -> None:
     take_in(path)
 
 
-def _identity(values: NDArray[Any]) -> bytes:
+def _value_key(values: NDArray[Any]) -> bytes:
     """Return a key that is equal for equal numbers in the same order; shapes do not count: the exporter adds axes."""
     return f"{values.dtype} {values.size} ".encode() + hashlib.sha256(values.tobytes()).digest()

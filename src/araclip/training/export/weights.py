@@ -87,7 +87,7 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     for found in map(_pictures_in, pictures):
         chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
     if not pictures:
-        chosen = _photographs()[:count]
+        chosen = _sample_photographs()[:count]
     squares: Iterable[NDArray[np.uint8]] = (
         (model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen)
         if chosen
@@ -111,7 +111,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def _photographs() -> list[Path]:
+def _sample_photographs() -> list[Path]:
     """Return the sample gallery's photographs in the scikit-image wheel; empty if that is not installed."""
     if find_spec("skimage") is None:
         return []
@@ -181,7 +181,7 @@ def store_near(
         exact = Path(beside) / "float32.onnx"
         # weights in a file of their own can be memory-mapped
         write_graph(read_graph(graph), graph.parent, exact, outside=True)
-        before = _vectors(exact, feeds, threads)
+        before = _run_graph(exact, feeds, threads)
         calibration = feeds[:: max(1, len(feeds) // _CALIBRATED_ON)]
         largest = largest_by_channel(exact, calibration) if way in SMOOTH else {}
         errors: dict[str, float] = {}
@@ -190,7 +190,7 @@ def store_near(
                 errors = errors_of_products(exact, calibration[:4], largest)
             worst = sorted(errors, key=lambda product: -errors[product])[: round(share * len(errors))]
             store(exact, target, way, feeds=feeds, largest=largest, keep=worst)
-            cosine = float((before * _vectors(target, feeds, threads)).sum(axis=1).min())
+            cosine = float((before * _run_graph(target, feeds, threads)).sum(axis=1).min())
             log(f"{way}: cosine {cosine:.4f} at least{f', {len(worst)} products in float32' if worst else ''}")
             if cosine >= LEAST_COSINE:
                 return way
@@ -199,6 +199,6 @@ def store_near(
     return "float16"
 
 
-def _vectors(graph: Path, feeds: Probes, threads: int | None) -> NDArray[np.float32]:
+def _run_graph(graph: Path, feeds: Probes, threads: int | None) -> NDArray[np.float32]:
     session = opened(graph, threads)
     return np.concatenate([session.run(None, feed)[0] for feed in feeds])

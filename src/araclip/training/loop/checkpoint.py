@@ -48,7 +48,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
             )
     path = folder / f"step-{step:06}.pt"
     try:
-        atomic.write(path, lambda temporary: _fill(temporary, state))
+        atomic.write(path, lambda temporary: _write_state(temporary, state))
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         tensors = [leaf for _, leaf in _leaves(state) if isinstance(leaf, Tensor)]
         # 512: for each tensor, the archive adds some 300 bytes, and further bytes that align the tensor
@@ -64,7 +64,7 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         if isinstance(system, OSError) and system is not error:
             raise system from error  # another error of the system, such as a limit of file sizes
         raise
-    _tidy(folder, step)
+    _remove_older(folder, step)
     return path
 
 
@@ -84,13 +84,13 @@ def newest(folder: Path, log: Log) -> tuple[int, dict[str, Any]] | None:
             continue
         for name in damaged:
             log(f"{folder / name} is damaged, as by a crash or a disk error; resuming from {path.name}.")
-        return step, _state(path)
+        return step, _read_state(path)
     for name in damaged:
         log(f"{folder / name} is damaged and no whole checkpoint is left; starting from the beginning.")
     return None
 
 
-def _state(path: Path) -> dict[str, Any]:
+def _read_state(path: Path) -> dict[str, Any]:
     with warnings.catch_warnings(action="ignore"):  # torch warns if the file is a pickle that torch.save did not write
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -120,7 +120,7 @@ def remove_all(folder: Path) -> None:
     """Delete every checkpoint in the folder, and every temporary file that writing a checkpoint left."""
     for _, path in _checkpoints(folder):
         path.unlink()
-    _tidy(folder, 0)
+    _remove_older(folder, 0)
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
@@ -128,7 +128,7 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found if match and path.is_file())  # skips folders and pipes
 
 
-def _tidy(folder: Path, step: int) -> None:
+def _remove_older(folder: Path, step: int) -> None:
     found = _checkpoints(folder)
     stored = {path for at, path in [row for row in found if row[0] <= step][-STORED:]}
     for _, path in found:
@@ -150,7 +150,7 @@ def _leaves(value: Any, name: str = "state") -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _fill(temporary: Path, state: dict[str, Any]) -> None:
+def _write_state(temporary: Path, state: dict[str, Any]) -> None:
     # torch gets an open file: given a path, it would keep the file open after a full disk.
     with temporary.open("wb") as file:
         torch.save({**state, _FORMAT: FORMAT}, file)

@@ -71,9 +71,9 @@ def apart(heights: Sequence[float], gap: float) -> list[float]:
 
 
 def _draw_loss(axes: Axes, losses: Points) -> None:
-    _prepare(axes, "Loss")
+    _style_axes(axes, "Loss")
     if not losses:
-        _note(axes, "no loss was logged")
+        _write_note(axes, "no loss was logged")
         return
     window = 2 * round(WINDOW * len(losses) / 2) + 1
     marker = "o" if len(losses) == 1 else None
@@ -85,9 +85,9 @@ def _draw_loss(axes: Axes, losses: Points) -> None:
 
 
 def _draw_recall(axes: Axes, recalls: Mapping[str, Points], named: Mapping[str, re.Match[str]]) -> None:
-    _prepare(axes, "Recall on dev")
+    _style_axes(axes, "Recall on dev")
     if not recalls:
-        _note(axes, "dev recall was not measured")
+        _write_note(axes, "dev recall was not measured")
         return
     cutoffs = sorted({int(named[key]["k"]) for key in recalls})
     kinds = sorted({named[key]["of"] for key in recalls})
@@ -107,7 +107,7 @@ def _highest(recalls: Mapping[str, Points]) -> float:
     return max(value for points in recalls.values() for _, value in points) or 0.01
 
 
-def _prepare(axes: Axes, name: str) -> None:
+def _style_axes(axes: Axes, name: str) -> None:
     axes.set_title(name, loc="left")
     axes.set_xlabel("step")
     axes.grid(alpha=0.25)
@@ -115,7 +115,7 @@ def _prepare(axes: Axes, name: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
 
 
-def _note(axes: Axes, text: str) -> None:
+def _write_note(axes: Axes, text: str) -> None:
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="grey")
 
 

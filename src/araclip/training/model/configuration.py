@@ -109,16 +109,16 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         for name, default in of_heads.SETTINGS.items():
             setattr(self, name, kwargs.pop(name, default))
         super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
-        self.text_config = _tower(ARABERT if text_config is None else text_config)
-        self.vision_config: Any = None if vision_config is None else _tower(vision_config)
+        self.text_config = _tower_config(ARABERT if text_config is None else text_config)
+        self.vision_config: Any = None if vision_config is None else _tower_config(vision_config)
         if attention is not None:  # the kind of attention for both towers, or for each by name; None: the towers' own
             self._attn_implementation = attention
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)
         self.projection_dim = projection_dim
-        self.text_pooling = _one_of(TEXT_POOLINGS, "text_pooling", text_pooling)
-        self.vision_pooling = _one_of(VISION_POOLINGS, "vision_pooling", vision_pooling)
-        self.vision_projection = _one_of(VISION_PROJECTIONS, "vision_projection", vision_projection)
+        self.text_pooling = _check_one_of(TEXT_POOLINGS, "text_pooling", text_pooling)
+        self.vision_pooling = _check_one_of(VISION_POOLINGS, "vision_pooling", vision_pooling)
+        self.vision_projection = _check_one_of(VISION_PROJECTIONS, "vision_projection", vision_projection)
         self.vision_mirror = vision_mirror
         self.matryoshka_dims = sorted(set(matryoshka_dims))
         self.logit_scale_init_value = logit_scale_init_value
@@ -178,7 +178,7 @@ def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
 
 
-def _tower(config: Tower) -> PreTrainedConfig:
+def _tower_config(config: Tower) -> PreTrainedConfig:
     if isinstance(config, PreTrainedConfig):
         return config
     if not isinstance(config, dict):
@@ -193,7 +193,7 @@ def _tower(config: Tower) -> PreTrainedConfig:
     return AutoConfig.for_model(config["model_type"], **rest)
 
 
-def _one_of(known: tuple[str, ...], name: str, value: str) -> str:
+def _check_one_of(known: tuple[str, ...], name: str, value: str) -> str:
     if value not in known:
         raise RecipeError(f"{name} is {value!r}, expected one of {', '.join(known)}.")
     return value

@@ -97,7 +97,7 @@ def check_settings(content: Any, where: str) -> None:
     """Raise ModelMismatch if settings ask for code, files elsewhere or absurd sizes; `where` begins the message."""
     for place, value in _leaves(content):
         key = next((part for part in reversed(place) if not part.isdigit()), "")
-        fault = _fault(place, key, value)
+        fault = _setting_fault(place, key, value)
         if fault:
             raise refused_setting(where, ".".join(place), value, fault)
 
@@ -127,7 +127,7 @@ def code_refused(location: object) -> Iterator[None]:
         ) from error
 
 
-def _fault(place: Place, key: str, value: Any) -> str | None:
+def _setting_fault(place: Place, key: str, value: Any) -> str | None:
     """Return why the value of a setting is refused, or None if it is allowed.
 
     `key` is the setting's name, `place` the path of keys that leads there, with `key`.
@@ -347,13 +347,13 @@ def model_settings(location: str) -> Mapping[str, Any]:
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."
             )
         check_folder(folder)
-        model = _checked(folder / FILE)
-        check_fits(lambda: _built(model), folder, FILE)
+        model = _read_checked(folder / FILE)
+        check_fits(lambda: _build_open_clip(model), folder, FILE)
         return model
     if location.startswith(_HUB):
         from huggingface_hub import hf_hub_download
 
-        return _checked(Path(hf_hub_download(location.removeprefix(_HUB), FILE)))
+        return _read_checked(Path(hf_hub_download(location.removeprefix(_HUB), FILE)))
     return open_clip.get_model_config(location) or {}
 
 
@@ -362,7 +362,7 @@ def tokenizer_arguments(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"trust_remote_code": False} if model.get("text_cfg", {}).get("hf_tokenizer_name") else {}
 
 
-def _built(model: Mapping[str, Any]) -> Any:
+def _build_open_clip(model: Mapping[str, Any]) -> Any:
     """Build the network as `open_clip.create_model` does, with random weights."""
     from open_clip.coca_model import CoCa
     from open_clip.model import CLIP, CustomTextCLIP
@@ -375,7 +375,7 @@ def _built(model: Mapping[str, Any]) -> Any:
     return (CoCa if custom and "multimodal_cfg" in own else CustomTextCLIP if custom else CLIP)(**own)
 
 
-def _checked(path: Path) -> dict[str, Any]:
+def _read_checked(path: Path) -> dict[str, Any]:
     from open_clip.coca_model import MultimodalCfg
     from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 

@@ -164,11 +164,11 @@ texts = model.encode(["قطة جالسة على طاولة"])  # (1, {config.pro
 
 ## Trained on, measured, limits, licence
 
-{_stated(config)}
+{_license_paragraph(config)}
 """.replace("\n\n```\n", "\n```\n")
 
 
-def _stated(config: AraCLIPConfig) -> str:
+def _license_paragraph(config: AraCLIPConfig) -> str:
     """Return a paragraph on licence and training data, as far as they are known, and on what to fill in."""
     if not config.license:
         return (

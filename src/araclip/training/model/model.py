@@ -251,7 +251,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             raise InputError("get_text_features got no text. Pass input_ids, as AraCLIPProcessor(text=…) makes them.")
         if attention_mask is None:
             attention_mask = torch.ones(tokens_in.shape[:2], dtype=torch.long, device=tokens_in.device)
-        given = _given(
+        given = _without_nones(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids,
             token_type_ids=token_type_ids, inputs_embeds=inputs_embeds,
         )  # fmt: skip
@@ -283,7 +283,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
                 "this model has no image tower (vision_config is None): it was trained on image vectors computed "
                 "beforehand. Compute them with that tower, or build the model with a vision_config."
             )
-        tower |= _given(
+        tower |= _without_nones(
             pixel_attention_mask=pixel_attention_mask, spatial_shapes=spatial_shapes,
             interpolate_pos_encoding=interpolate_pos_encoding,
         )  # fmt: skip
@@ -369,7 +369,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             tower._set_gradient_checkpointing(enable)
 
 
-def _given(**inputs: Any) -> dict[str, Any]:
+def _without_nones(**inputs: Any) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if value is not None}
 
 

@@ -23,12 +23,12 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
-        raise _not_expressed(name, f"pictures of {sides} pixels, which are no squares")
+        raise _cannot_express(name, f"pictures of {sides} pixels, which are no squares")
     if mode not in ("squash", "shortest"):
-        raise _not_expressed(name, f"resize_mode '{mode:.40}', which fills pictures up")
+        raise _cannot_express(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
         interpolation = "bicubic"  # as open_clip does if the filter's name is "random" or unknown
-    scaling = _three(config["mean"]), _three(config["std"])
+    scaling = _three_numbers(config["mean"]), _three_numbers(config["std"])
     return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 
 
@@ -42,28 +42,28 @@ def _of_processor(name: str, processor: Any) -> ImageConfig:
     size = dict(getattr(processor, "size", None) or {})
     crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
     if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
-        raise _not_expressed(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
+        raise _cannot_express(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
     if "shortest_edge" in size:
         side, resize = int(size["shortest_edge"]), "shortest"
         if not crop or "longest_edge" in size:
-            raise _not_expressed(name, f"pictures of many sizes ({size})")
+            raise _cannot_express(name, f"pictures of many sizes ({size})")
         if set(crop.values()) != {side}:
-            raise _not_expressed(name, f"a crop of {crop} from a shortest side of {side}")
+            raise _cannot_express(name, f"a crop of {crop} from a shortest side of {side}")
     elif "height" in size and size["height"] == size.get("width"):
         side, resize = int(size["height"]), "squash"
         if crop and set(crop.values()) != {side}:
-            raise _not_expressed(name, f"a crop of {crop} from squares of {side}")
+            raise _cannot_express(name, f"a crop of {crop} from squares of {side}")
     else:
-        raise _not_expressed(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
+        raise _cannot_express(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
     resample = getattr(processor, "resample", None)
     if resample not in _NAMES:
-        raise _not_expressed(name, f"the resampling filter {resample}")
+        raise _cannot_express(name, f"the resampling filter {resample}")
     per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
     scaled = getattr(processor, "do_normalize", True)
     mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
     std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
     offset = "floor" if resize == "shortest" else "half-even"  # squashing cuts nothing off: the default
-    return ImageConfig("", side, resize, _NAMES[resample], _three(mean), _three(std), "exact", offset)
+    return ImageConfig("", side, resize, _NAMES[resample], _three_numbers(mean), _three_numbers(std), "exact", offset)
 
 
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
@@ -111,7 +111,7 @@ def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
     return {"image_mean": list(mean), "image_std": list(std), "do_convert_rgb": True}
 
 
-def _three(values: Any) -> Three:
+def _three_numbers(values: Any) -> Three:
     """Return three numbers, for red, green and blue; anything else is an InputError."""
     try:
         red, green, blue = values
@@ -122,7 +122,7 @@ def _three(values: Any) -> Three:
         ) from error
 
 
-def _not_expressed(name: str, what: str) -> ModelMismatch:
+def _cannot_express(name: str, what: str) -> ModelMismatch:
     return ModelMismatch(
         f"{name} is fed with {what}; a model folder has squares, squashed or cut from the middle. "
         "AraCLIP.load takes the model as it is, with PyTorch."

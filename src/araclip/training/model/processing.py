@@ -143,7 +143,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             ModelMismatch: the model folder is damaged.
         """
         if model_folder.is_ours(pretrained_model_name_or_path):
-            return _of_model_folder(cls, model_folder.find(pretrained_model_name_or_path))
+            return _processor_of_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
         kwargs["trust_remote_code"] = False  # code that a folder brings is never used
@@ -182,7 +182,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             raise ArgumentError("the processor got neither text nor picture. Pass text=, images= or both.")
         if images is not None and self.image_processor is None:
             raise ArgumentError("this processor has no image processor: its model has no image tower. Pass text only.")
-        how = self._by_part(kwargs)
+        how = self._split_arguments(kwargs)
         data: dict[str, Any] = {}
         if text is not None:
             data.update(self._tokens(text, **how["text_kwargs"]))
@@ -225,7 +225,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         made: Mapping[str, Any] = own(images, **how)
         return made
 
-    def _by_part(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def _split_arguments(self, given: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Sort a call's keyword arguments into those of the tokenizer and of the image processor, like ProcessorMixin.
 
         Before transformers 5.24, ProcessorMixin's own method ignored names if dictionaries were passed too, and changed
@@ -305,7 +305,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return parts
 
 
-def _of_model_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProcessor:
+def _processor_of_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProcessor:
     """Make the processor of a model folder; a ModelMismatch if it was not exported from an AraCLIPModel."""
     config = model_folder.read_config(folder)
     if config.source is not None:

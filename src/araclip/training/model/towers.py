@@ -231,7 +231,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
     if isinstance(module, nn.Parameter):
         yield "", module, 0
         return
-    prefixes, count = _stacks(module)
+    prefixes, count = _find_layers(module)
     reached = False  # true from the first parameter of a layer on; parameters before it are the layers' input
     for name, parameter in module.named_parameters():
         if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
@@ -241,7 +241,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
             yield name, parameter, 0 if reached else count
 
 
-def _stacks(module: nn.Module) -> tuple[tuple[str, ...], int]:
+def _find_layers(module: nn.Module) -> tuple[tuple[str, ...], int]:
     """Find the module's list of layers: return prefixes of its parameters' names, and the number of layers.
 
     The list of layers is the largest list that is not inside another list; it has one prefix. A tower of several
@@ -274,7 +274,7 @@ def freeze(module: nn.Module, first_layers: int, *, embeddings: bool = False) ->
     """
     if first_layers == 0 and not embeddings:
         return 0
-    prefixes, count = _stacks(module)
+    prefixes, count = _find_layers(module)
     if not 0 <= first_layers <= count:
         raise RecipeError(f"{first_layers} layers to freeze, but {type(module).__name__} has {count}. Freeze fewer.")
     frozen = 0

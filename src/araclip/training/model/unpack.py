@@ -57,9 +57,9 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            weights[name.removesuffix("_quantized")] = _of_convolution(name, weights)
+            weights[name.removesuffix("_quantized")] = _dequantize_convolution(name, weights)
     for product, (source, matrix, turned) in json.loads(noted.get(PRODUCTS_KEY, "{}")).items():
-        weights[matrix] = _of_product(product, source, turned, weights)
+        weights[matrix] = _dequantize_product(product, source, turned, weights)
     if SHIFT_KEY in noted:
         weight, bias, shift = json.loads(noted[SHIFT_KEY])
         weights[bias] = weights[bias] - np.float32(shift) * weights[weight].sum(axis=(1, 2, 3))
@@ -72,7 +72,7 @@ def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDA
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)
 
 
-def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+def _dequantize_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
     """Return in float32 what static-int8 stored with scales: a convolution's weight (O, I, h, w) or bias (O,).
 
     `name` may also be that of a constant, such as a map of positions, which the graph adds to a value.
@@ -85,7 +85,9 @@ def _of_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[n
     return wide
 
 
-def _of_product(product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+def _dequantize_product(
+    product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]
+) -> NDArray[np.float32]:
     """Return in float32 a matrix that smooth-int8 stored; transposed, if `turned`.
 
     Smoothing had multiplied each row of the matrix with a factor, by which the same channel of the input `source` is
@@ -212,13 +214,13 @@ def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     texts, squares = probes.texts, probes.squares
     some = pictures_at_once(squares.shape[1])
     groups = [squares[start : start + some] for start in range(0, len(squares), some)]
-    text = _cosines(
+    text = _cosines_to_graph(
         "text.onnx",
         probes.text_vectors,
         lambda: exported.encode_text(texts, batch_size=1),
         lambda: exported.encode_text(texts, batch_size=len(texts)),
     )
-    image = _cosines(
+    image = _cosines_to_graph(
         "image.onnx",
         probes.image_vectors,
         lambda: np.concatenate([exported.encode_pixels(square) for square in np.split(squares, len(squares))]),
@@ -258,7 +260,7 @@ def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Te
     return pixels
 
 
-def _cosines(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
+def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
     try:
         found = [way() for way in ways]
     except Exception as error:  # any, since ONNX Runtime's errors have no common base class
@@ -288,7 +290,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
         model_folder.check_hash(exported.folder, exported.config, part)
     checks.check_model_folder(exported.folder)
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
-    origins = {part: _origin(exported, part, graph) for part, graph in graphs.items()}
+    origins = {part: _read_origin(exported, part, graph) for part, graph in graphs.items()}
     config = AraCLIPConfig.from_dict(origins["text.onnx"]["config"])
     if not exported.config.license.startswith(NOT_STATED):  # kept, so that a later export states them, too
         config.license, config.training_data = exported.config.license, list(exported.config.training_data)
@@ -332,7 +334,7 @@ def check_trained_here(config: ModelConfig, folder: Path) -> None:
         )
 
 
-def _origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
+def _read_origin(exported: AraCLIP, part: str, graph: Any) -> dict[str, Any]:
     found = next((entry.value for entry in graph.metadata_props if entry.key == ORIGIN_KEY), None)
     if found is None:
         raise ModelMismatch(

@@ -71,7 +71,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class _Top:
+class _TopLevelKeys:
     """The keys at the top of the file, above all sections."""
 
     name: str
@@ -84,18 +84,18 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 
     A RecipeError names up to ten mistakes, each with its key and what is allowed.
     """
-    file = _open(path, ())
-    there = _sections(file.table)
+    file = _open_with_bases(path, ())
+    there = _section_names(file.table)
     for change in changes:
         set_value(file.table, change)
-    made = {name for name in _sections(file.table) if "kind" not in file.table[name]} - {*there, "model", *NAMED}
+    made = {name for name in _section_names(file.table) if "kind" not in file.table[name]} - {*there, "model", *NAMED}
     if made:
         raise RecipeError(f"--set: the recipe has no section '{min(made)}'. It has: {', '.join(there)}.")
     file.table.setdefault("name", path.stem)
-    return _recipe(file)
+    return _parse_recipe(file)
 
 
-def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
+def _open_with_bases(path: Path, before: tuple[Path, ...]) -> TomlFile:
     """Open a recipe file and add the sections of the file it `extends`.
 
     `before` has the files that lead here by `extends`; to extend one of these again is a RecipeError.
@@ -105,32 +105,32 @@ def _open(path: Path, before: tuple[Path, ...]) -> TomlFile:
         base = path.parent / str(named)
         if base.resolve() in before:
             file.refuse(("extends",), f"extends '{named}', which extends this file. Take one of them out.")
-        whole = _open(base, (*before, path.resolve()))
+        whole = _open_with_bases(base, (*before, path.resolve()))
         theirs = {key: whole.files.get(key, base) for key in whole.table}
         file.files = {key: there for key, there in theirs.items() if key not in file.table}
         file.table = {  # a section replaces the section of the same name; [model] and named sets are merged
             **whole.table,
             **{
-                key: _merged(whole.table.get(key), value) if key == "model" or key in NAMED else value
+                key: _merge(whole.table.get(key), value) if key == "model" or key in NAMED else value
                 for key, value in file.table.items()
             },
         }
     return file
 
 
-def _recipe(file: TomlFile) -> Recipe:
+def _parse_recipe(file: TomlFile) -> Recipe:
     table = file.table
     named = read_named(file, table)
     model = table.pop("model", {})
-    raw = {name: table.pop(name) for name in _sections(table)}
-    for key in [key for key in table if key not in _Top.__dataclass_fields__]:
+    raw = {name: table.pop(name) for name in _section_names(table)}
+    for key in [key for key in table if key not in _TopLevelKeys.__dataclass_fields__]:
         file.mistake((key,), unknown_key(key, ("name", "data", "model", "stages", *NAMED), " and the stages"))
         del table[key]
-    top = file.read(_Top, table)
+    top = file.read(_TopLevelKeys, table)
     for stage in raw:
-        if fault := _not_a_folder(stage):
+        if fault := _folder_name_fault(stage):
             file.mistake((stage,), f"section {stage!r:.80} {fault}")
-    if top is not None and (fault := _not_a_folder(top.name)):
+    if top is not None and (fault := _folder_name_fault(top.name)):
         file.mistake(("name",), f"name {top.name!r:.80} {fault}")
     file.check()
     assert top is not None
@@ -143,7 +143,7 @@ def _recipe(file: TomlFile) -> Recipe:
             continue
         for key, table_of in _SHARES.items():  # {NAME = share} becomes a list of the named sets
             if isinstance(shares := section.get(key), dict):
-                section[key] = list(_sets(shares, named[table_of], table_of))
+                section[key] = list(_named_sets(shares, named[table_of], table_of))
         stages[name] = file.read(KINDS[kind], section, (name,), data)
     file.check()
     order = tuple(raw) if top.stages is None else top.stages
@@ -162,7 +162,7 @@ def _recipe(file: TomlFile) -> Recipe:
     return Recipe(top.name, data, cast(ModelSpec, spec), cast(dict[str, Stage], stages), order, start_of)
 
 
-def _not_a_folder(name: str) -> str | None:
+def _folder_name_fault(name: str) -> str | None:
     """Return why this name cannot be used for a folder below `--runs`, or None if it can."""
     if name == CACHE:
         return "is the folder of vectors that all stages share. Take another name."
@@ -195,7 +195,7 @@ def set_value(table: dict[str, Any], change: str) -> None:
     table[last] = value
 
 
-def _sections(table: Mapping[str, Any]) -> list[str]:
+def _section_names(table: Mapping[str, Any]) -> list[str]:
     return [key for key, value in table.items() if isinstance(value, dict)]
 
 
@@ -207,14 +207,14 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
     """
     done = {}
     for name in sections:
-        chain = _chain(file, sections, name)
+        chain = _extended_chain(file, sections, name)
         merged: Table = {"kind": chain[-1]}
         for section in reversed(chain):
             own = {key: value for key, value in sections[section].items() if key != "extends"}
             for one, other in (("model", "start"), ("start", "model")):
                 if one in own and other not in own:
                     merged.pop(other, None)
-            merged |= {key: _merged(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
+            merged |= {key: _merge(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
         done[name] = merged
     return done
 
@@ -234,7 +234,7 @@ def read_named(file: TomlFile, table: Table) -> dict[str, Table]:
     return tables
 
 
-def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
+def _extended_chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str]:
     """List the section's name, the name of the section it extends, and so on to a section that extends none."""
     chain = [name]
     while (base := sections[chain[-1]].get("extends")) is not None:
@@ -247,13 +247,13 @@ def _chain(file: TomlFile, sections: Mapping[str, Table], name: str) -> list[str
     return chain
 
 
-def _merged(base: Any, own: Any) -> Any:
+def _merge(base: Any, own: Any) -> Any:
     if not isinstance(base, dict) or not isinstance(own, dict):
         return own
-    return {**base, **{key: _merged(base.get(key), value) for key, value in own.items()}}
+    return {**base, **{key: _merge(base.get(key), value) for key, value in own.items()}}
 
 
-def _sets(shares: Table, named: Table, kind: str, group: str = "") -> Iterator[Table]:
+def _named_sets(shares: Table, named: Table, kind: str, group: str = "") -> Iterator[Table]:
     """Yield the sets of `pictures = {NAME = share}` or `sources = {NAME = weight}`.
 
     A NAME that `named` does not define is a path below `data`. Share 0 leaves a set out. {emoji = {NAME = share}}
@@ -262,6 +262,6 @@ def _sets(shares: Table, named: Table, kind: str, group: str = "") -> Iterator[T
     _, path, share = NAMED[kind]
     for name, value in shares.items():
         if kind == "pictures" and isinstance(value, dict) and not group:
-            yield from _sets(value, named, kind, name)
+            yield from _named_sets(value, named, kind, name)
         elif value != 0 or isinstance(value, bool):
             yield {path: name, **named.get(name, {}), share: value, **({"group": group} if group else {})}

@@ -23,14 +23,14 @@ def below_data(value: Any, info: ValidationInfo) -> Any:
     data = (info.context or {}).get("data")
     if data is None:  # the dataclass was made in Python, not read from a recipe file
         return value
-    return _joined(value, data)
+    return _put_below(value, data)
 
 
-def _joined(value: Any, data: Path) -> Any:
+def _put_below(value: Any, data: Path) -> Any:
     if isinstance(value, Path):
         return data / value
     if isinstance(value, tuple):
-        return tuple(_joined(item, data) for item in value)
+        return tuple(_put_below(item, data) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
         paths = {f.name: getattr(value, f.name) for f in fields(value) if isinstance(getattr(value, f.name), Path)}
         return replace(value, **{name: data / path for name, path in paths.items()})
@@ -65,7 +65,7 @@ class TomlFile:
         except ValidationError as error:
             for found in error.errors():
                 loc = found["loc"][1:]
-                self.mistake((*key, *loc), _message(cls, found, loc, key))
+                self.mistake((*key, *loc), _error_message(cls, found, loc, key))
             return None
 
     def mistake(self, key: Key, message: str) -> None:
@@ -107,12 +107,12 @@ def unknown_key(key: str, known: Sequence[str], more: str = "") -> str:
 _EXPECTED = {"int_type": "int", "float_type": "float", "string_type": "str", "bool_type": "bool", "path_type": "str"}
 
 
-def _message(cls: Any, found: Any, loc: Key, key: Key) -> str:
+def _error_message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     """Return a message for one of pydantic's errors: what is wrong with the value, and what would be right."""
     kind, value = found["type"], found["input"]
     whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
-        return f"{inside}{unknown_key(str(loc[-1]), _known(cls, loc[:-1]))}"
+        return f"{inside}{unknown_key(str(loc[-1]), _known_keys(cls, loc[:-1]))}"
     if kind == "missing":
         return f"{inside}'{loc[-1]}' is missing."
     if kind == "literal_error":
@@ -140,7 +140,7 @@ def _location(section: Key, loc: Key) -> str:
     return f"{found}: " if found else ""
 
 
-def _known(cls: Any, way: Iterable[str | int]) -> list[str]:
+def _known_keys(cls: Any, way: Iterable[str | int]) -> list[str]:
     """Return the keys of the table that `way`, a path of keys below the dataclass `cls`, leads to."""
     for part in way:
         if isinstance(part, str) and is_dataclass(cls):

@@ -38,10 +38,10 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
     # now, before the stage reads files and models: a later change must be noticed
-    stamps = {**_stamps(stage), **_models(recipe, name, runs)}
+    stamps = {**_file_stamps(stage), **_weight_hashes(recipe, name, runs)}
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
-    atomic.write_text(_result(runs, name), json.dumps(recall, indent=2) + "\n")
+    atomic.write_text(_result_file(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall
 
 
@@ -51,26 +51,30 @@ def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = Fal
     Return the dev recall of each stage. A result made with another recipe or other data, or from a model trained again
     since, is a RunMismatch.
     """
-    done = {name: _done(recipe, name, runs) for name in recipe.order if not fresh and _result(runs, name).exists()}
+    done = {
+        name: _check_finished(recipe, name, runs)
+        for name in recipe.order
+        if not fresh and _result_file(runs, name).exists()
+    }
     trained = [name for name in recipe.stages if (result_of(runs, name) / "config.json").exists()]
     check_stages(recipe, [name for name in recipe.order if name not in done], trained)
     if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
         for name in recipe.order:
-            _result(runs, name).unlink(missing_ok=True)
+            _result_file(runs, name).unlink(missing_ok=True)
     for name in done:
-        reporter.log(f"{name} is done ({_result(runs, name)}); --fresh does it again")
+        reporter.log(f"{name} is done ({_result_file(runs, name)}); --fresh does it again")
     return {
         name: done[name] if name in done else run_stage(recipe, name, runs, reporter, fresh=fresh)
         for name in recipe.order
     }
 
 
-def _result(runs: Path, name: str) -> Path:
+def _result_file(runs: Path, name: str) -> Path:
     return runs / name / "result.json"
 
 
-def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
-    result, again = _result(runs, name), f"Do it again: `araclip train {name} … --fresh`."
+def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
+    result, again = _result_file(runs, name), f"Do it again: `araclip train {name} … --fresh`."
     try:
         recall: dict[str, float] = bounded_json.read(result, kind=dict, error=RunMismatch)
         config = bounded_json.read(runs / name / "config.json", kind=dict, error=RunMismatch)
@@ -87,10 +91,10 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         raise RunMismatch(
             f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}{more}. {again}"
         )
-    if changed := _changed(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
+    if changed := _changed_files(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
         raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
-    stored = _stored(runs / name)
-    for start, weights in _models(recipe, name, runs).items():
+    stored = _stored_stamps(runs / name)
+    for start, weights in _weight_hashes(recipe, name, runs).items():
         if stored.get(start, weights) != weights:
             raise RunMismatch(f"{name} is done, but {start}, from which it starts, was trained again. {again}")
     return recall
@@ -101,11 +105,11 @@ def _done(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 STAMPS = "files.json"
 
 
-def _stamps(stage: Stage) -> dict[str, list[int] | None]:
+def _file_stamps(stage: Stage) -> dict[str, list[int] | None]:
     return {str(path): stamp(path) for _, path in files_of(stage)}
 
 
-def _models(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
+def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
     """Return the SHA-256 of the weights of each stage that a stage begins with, by "stage NAME"; "" without weights."""
     starts = [model for _, model in models_of(recipe, name) if model in recipe.stages]
     return {
@@ -114,18 +118,18 @@ def _models(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
     }
 
 
-def _stored(folder: Path) -> dict[str, Any]:
+def _stored_stamps(folder: Path) -> dict[str, Any]:
     """Return what STAMPS holds; empty if there is none, as in a run of an earlier release."""
     stored = folder / STAMPS
     return bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
 
 
-def _changed(stage: Stage, folder: Path, fingerprints: str) -> str:
+def _changed_files(stage: Stage, folder: Path, fingerprints: str) -> str:
     """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
 
     The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """
-    now, before = _stamps(stage), _stored(folder)
+    now, before = _file_stamps(stage), _stored_stamps(folder)
     changed = [path for path, stamp in now.items() if stamp != before.get(path)]
     if not changed or None in now.values():
         return ""

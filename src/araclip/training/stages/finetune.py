@@ -83,7 +83,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     if concepts and stage.concept_batch:
         losses.concepts = ConceptLoss(model, concepts)
     if stage.anchor:
-        losses.forgetting = _forgetting(concepts, images, accelerator.device)
+        losses.forgetting = _forgetting_loss(concepts, images, accelerator.device)
     step = FinetuneStep(stage, accelerator, mixture, concepts, texts, images, losses)
     recall = (lambda: dev.recall(texts.vectors, images.vectors)) if dev else None
     parts = [
@@ -97,7 +97,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     return recall_at_end
 
 
-def _forgetting(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:
+def _forgetting_loss(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:
     if concepts is None or concepts.classifier is None or not isinstance(images, RememberingImages):
         raise RecipeError(
             "anchor needs concepts with a classifier, and an image tower whose first blocks can be cached. "

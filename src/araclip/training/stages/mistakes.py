@@ -34,10 +34,10 @@ def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str])
         ready = {*trained, *names[:number]}
         stage = recipe.stage(name)
         for key, mistake in (
-            *_settings(stage),
-            *_files(recipe, name),
-            *_captions(stage),
-            *_models(recipe, name, ready),
+            *_setting_mistakes(stage),
+            *_file_mistakes(recipe, name),
+            *_caption_mistakes(stage),
+            *_model_mistakes(recipe, name, ready),
         ):
             found.setdefault(mistake, f"[{name}] {key}: ")
     if found:
@@ -46,7 +46,7 @@ def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str])
         raise RecipeError(f"recipe '{recipe.name}' has {count}, and no stage was run. {listed}")
 
 
-def _settings(stage: Any) -> Mistakes:
+def _setting_mistakes(stage: Any) -> Mistakes:
     """Look for keys that a distillation cannot do without, and for names in tables that mean nothing."""
     for key in ("teacher", "sources") if stage.kind in ("distill", "linear") else ():
         if not getattr(stage, key):
@@ -57,7 +57,7 @@ def _settings(stage: Any) -> Mistakes:
                 yield key, f"'{given}' is none of {', '.join(known)}. Correct it, or leave it out."
 
 
-def _files(recipe: Recipe, name: str) -> Mistakes:
+def _file_mistakes(recipe: Recipe, name: str) -> Mistakes:
     begins_with_model = any(key.startswith("[model]") for key, _ in models_of(recipe, name))
     for section in (recipe.stage(name), *([recipe.model] if begins_with_model else [])):
         for key, path in files_of(section):
@@ -65,7 +65,7 @@ def _files(recipe: Recipe, name: str) -> Mistakes:
                 yield key, f"{path} is missing. Correct the path, or `data`."
 
 
-def _captions(stage: Any) -> Mistakes:
+def _caption_mistakes(stage: Any) -> Mistakes:
     """Look for the caption fields that the stage reads, in each of its picture sets and in its dev set."""
     read = [language for language in getattr(stage, "languages", ()) if language in LANGUAGES]
     needed = [
@@ -84,7 +84,7 @@ def _captions(stage: Any) -> Mistakes:
             yield key, str(error)
 
 
-def _models(recipe: Recipe, name: str, ready: Collection[str]) -> Mistakes:
+def _model_mistakes(recipe: Recipe, name: str, ready: Collection[str]) -> Mistakes:
     for key, model in models_of(recipe, name):
         kind, _, place = model.partition(":")
         if model in recipe.stages:

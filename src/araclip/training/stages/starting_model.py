@@ -83,7 +83,7 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
     """
     is_stage = named in context.recipe.stages
     if not is_stage and model_folder.is_ours(named):
-        return _unpacked(named, context.cache)
+        return _unpack_once(named, context.cache)
     folder = result_of(context.runs, named) if is_stage else Path(named)
     if not (folder / "config.json").is_file():
         todo = f"Run `araclip train {named}` first." if is_stage else "Give a stage, or a model's folder or name."
@@ -106,7 +106,7 @@ def members_of(
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     processors = [processor.squashing() for _, processor in found]
-    read = [_how_it_reads(model, processor) for (model, _), processor in zip(found, processors, strict=True)]
+    read = [_reading_settings(model, processor) for (model, _), processor in zip(found, processors, strict=True)]
     for name, theirs in zip(names[1:], read[1:], strict=True):
         if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
             raise RecipeError(
@@ -116,7 +116,7 @@ def members_of(
     return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
 
 
-def _how_it_reads(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[str, Any]:
+def _reading_settings(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[str, Any]:
     """Return the settings, besides weights, that decide the vectors of a text and of a picture."""
     settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
     if processor.image_processor is not None:
@@ -129,7 +129,7 @@ def is_model(recipe: Recipe, named: str) -> bool:
     return named in recipe.stages or model_folder.is_ours(named)
 
 
-def _unpacked(exported: str, cache: Path) -> Path:
+def _unpack_once(exported: str, cache: Path) -> Path:
     label = model_folder.read_config(model_folder.find(exported)).label
     folder = cache / re.sub(r"[/\\]", "_", label)  # the name in the label is the folder's own word
     if not (folder / "config.json").is_file():
@@ -186,7 +186,7 @@ def image_tower_of(named: str, context: StageContext) -> Any:
     """Load the image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
-    return _vision(ModelSpec(vision=named))[0]
+    return _load_vision(ModelSpec(vision=named))[0]
 
 
 def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
@@ -194,7 +194,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     torch.manual_seed(0)  # makes the random projections the same each time
     recipe = context.recipe
     text_from = load_plain(saved_model(context, spec.text, _TEXT_FROM)) if is_model(recipe, spec.text) else None
-    text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _text(spec)
+    text, tokenizer = (text_from[0].text_model, text_from[1].tokenizer) if text_from else _load_text(spec)
     options: dict[str, Any] = {
         "text_pooling": spec.text_pooling, "vision_projection": spec.vision_projection,
         "vision_mirror": spec.vision_mirror, "max_tokens": spec.max_tokens, "matryoshka_dims": spec.matryoshka_dims,
@@ -212,9 +212,9 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
         options["logit_scale_init_value"] = spec.logit_scale
     if spec.vision and (is_model(recipe, spec.vision) or (Path(spec.vision) / "modules.json").is_file()):
         whole = load_plain(saved_model(context, spec.vision, "[model] takes its image tower from"))
-        model, image_processor = _beside(whole, text, spec, options)
+        model, image_processor = _combine_towers(whole, text, spec, options)
     else:
-        vision, image_processor = _vision(spec)
+        vision, image_processor = _load_vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
     if text_from:  # take the text tower's projection, too, with which its vectors stay as they were trained
         ours, theirs = model.config.projection_dim, text_from[0].config.projection_dim
@@ -252,7 +252,9 @@ def _check_sizes(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
 _TEXT_FROM = "[model] takes its text tower from"
 
 
-def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]) -> tuple[AraCLIPModel, Any]:
+def _combine_towers(
+    whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[str, Any]
+) -> tuple[AraCLIPModel, Any]:
     """Combine a text tower with a finished model's image tower, image projection and temperature.
 
     Return the combined model and the finished model's image processor. `options` are further settings of the model;
@@ -269,33 +271,33 @@ def _beside(whole: ModelAndProcessor, text: Any, spec: ModelSpec, options: dict[
     return model, squashing_processor(processor.image_processor, spec.image_size)
 
 
-def _packaged() -> Any:
+def _packaged_towers() -> Any:
     """Import the module that loads pretrained towers from packages of the Python index."""
     return extensions.load(extensions.PACKAGED_TOWERS)
 
 
 def packaged_names() -> list[str]:
     """Return the names of the towers that come in packages of the Python index."""
-    return [*_packaged().TEXT_TOWERS, *_packaged().IMAGE_TOWERS]
+    return [*_packaged_towers().TEXT_TOWERS, *_packaged_towers().IMAGE_TOWERS]
 
 
-def _text(spec: ModelSpec) -> tuple[Any, Any]:
-    if spec.text not in _packaged().TEXT_TOWERS:
-        known = ", ".join(_packaged().TEXT_TOWERS)
+def _load_text(spec: ModelSpec) -> tuple[Any, Any]:
+    if spec.text not in _packaged_towers().TEXT_TOWERS:
+        known = ", ".join(_packaged_towers().TEXT_TOWERS)
         with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
             return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
     texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
-    found: tuple[Any, Any] = _packaged().TEXT_TOWERS[spec.text](texts)
+    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](texts)
     return found
 
 
-def _vision(spec: ModelSpec) -> tuple[Any, Any]:
+def _load_vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision is None:
         return None, None
-    if spec.vision in _packaged().IMAGE_TOWERS:
-        tower = _packaged().IMAGE_TOWERS[spec.vision]()
+    if spec.vision in _packaged_towers().IMAGE_TOWERS:
+        tower = _packaged_towers().IMAGE_TOWERS[spec.vision]()
         return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
-    known = ", ".join(_packaged().IMAGE_TOWERS)
+    known = ", ".join(_packaged_towers().IMAGE_TOWERS)
     with failures(f"[model] vision = {spec.vision}", f"give a folder, a hub id, or one of {known}", RecipeError):
         tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
         timm = tower.config.model_type == "timm_wrapper"

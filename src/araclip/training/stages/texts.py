@@ -96,7 +96,7 @@ class LearningTexts:
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Return vectors (n, D) of any texts, with the current weights."""
-        return _projected(self.model, text_features(self.model, self.processor, texts))
+        return _project(self.model, text_features(self.model, self.processor, texts))
 
 
 def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
@@ -110,7 +110,7 @@ def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
         tower.set_attn_implementation("eager")
 
 
-def _projected(model: AraCLIPModel, features: Tensor) -> Tensor:
+def _project(model: AraCLIPModel, features: Tensor) -> Tensor:
     vectors: Tensor = model.text_projection(features.to(model.logit_scale.device))
     return l2_normalize(vectors.float(), dim=-1)
 
@@ -139,7 +139,7 @@ class LockedTexts:
 
     def encode(self, features: Tensor) -> Tensor:
         """Project the tower's outputs: (n, H) → (n, D), rows of unit length, in float32 even under autocast."""
-        return _projected(self.model, features)
+        return _project(self.model, features)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
         """Return vectors (n, D) of any texts; they pass the tower at the first call only."""

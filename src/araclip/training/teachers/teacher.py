@@ -189,26 +189,26 @@ def teacher_vectors(
     )
     folder.mkdir(parents=True, exist_ok=True)
     warn = log or logging.getLogger(__name__).warning
-    if _read(cache, warn).missing.any():
+    if _read_shards(cache, warn).missing.any():
         with atomic.single_writer(folder / ".lock"):
-            _fill(cache, teacher, shard, batch, progress)
+            _encode_shard(cache, teacher, shard, batch, progress)
     return cache
 
 
 @dataclass
-class _State:
+class _ShardHashes:
     missing: NDArray[np.bool_]  # (N,) true for texts that no undamaged shard has
     hashes: dict[str, tuple[int, str]]  # undamaged shard → number and hash of its texts
 
 
-def _read(cache: TeacherCache, warn: Log) -> _State:
+def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
     """Copy the vectors of undamaged shards into `cache.vectors`; return which texts they lack, and their hashes."""
     owner = cache.folder / "cache.json"
     try:
-        _check_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
+        _check_cache_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
     except DataError as error:
         warn(f"{owner} is damaged ({error}); it is written again from the shards.")
-    state = _State(np.ones(len(cache), bool), {})
+    state = _ShardHashes(np.ones(len(cache), bool), {})
     for path in sorted(cache.folder.glob("shard-*.parquet")):
         try:
             vectors, texts = _read_shard(cache, path)
@@ -226,7 +226,7 @@ def _read(cache: TeacherCache, warn: Log) -> _State:
     return state
 
 
-def _fill(
+def _encode_shard(
     cache: TeacherCache,
     teacher: Teacher,
     shard: int,
@@ -235,7 +235,7 @@ def _fill(
 ) -> None:
     for left in cache.folder.glob(".*.tmp"):  # left by killed runs, since this run alone holds the lock
         left.unlink()
-    state = _read(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
+    state = _read_shards(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
     _write_json(cache, state)
     texts = list(cache.rows)
     todo = np.flatnonzero(state.missing)
@@ -247,7 +247,7 @@ def _fill(
         by_length = sorted(rows, key=lambda row: len(texts[row]))  # like lengths need less padding
         for start in range(0, len(rows), batch):
             part = by_length[start : start + batch]
-            cache.vectors[part] = _encoded(teacher, [texts[row] for row in part])
+            cache.vectors[part] = _encode_checked(teacher, [texts[row] for row in part])
             computed = first + start + len(part)
             speed = computed / max(time.perf_counter() - started, 1e-9)
             if progress is not None:
@@ -259,7 +259,7 @@ def _fill(
     _write_json(cache, state)
 
 
-def _encoded(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
+def _encode_checked(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
     vectors = teacher.encode(texts)
     if vectors.shape != (len(texts), teacher.width):
         raise DataError(
@@ -288,7 +288,7 @@ def _write_shard(
         "text": pyarrow.array(texts, pyarrow.string()),
     }
     table = pyarrow.table(columns)
-    about = {**_owner(cache), "rows": _hash_rows(vectors, table)}
+    about = {**_cache_owner(cache), "rows": _hash_rows(vectors, table)}
     table = table.replace_schema_metadata({"araclip": json.dumps(about)})
     atomic.write(path, lambda temporary: pyarrow.parquet.write_table(table, temporary, compression="zstd"))
 
@@ -298,7 +298,7 @@ def _read_shard(cache: TeacherCache, path: Path) -> tuple[NDArray[np.float16], l
     with pyarrow.parquet.ParquetFile(path) as file:
         table = file.read()
     about = bounded_json.parse((table.schema.metadata or {})[b"araclip"], str(path), kind=dict, error=DataError)
-    _check_owner(cache, path, about)
+    _check_cache_owner(cache, path, about)
     flat = table.column("vector").combine_chunks().flatten().to_numpy(zero_copy_only=False)
     vectors: NDArray[np.float16] = flat.astype(np.float16, copy=False).reshape(len(table), cache.width)
     if _hash_rows(vectors, table) != about["rows"]:
@@ -306,11 +306,11 @@ def _read_shard(cache: TeacherCache, path: Path) -> tuple[NDArray[np.float16], l
     return vectors, table.column("text").to_pylist()
 
 
-def _owner(cache: TeacherCache) -> dict[str, Any]:
+def _cache_owner(cache: TeacherCache) -> dict[str, Any]:
     return {"format": FORMAT, "teacher": cache.teacher, "fingerprint": cache.fingerprint, "width": cache.width}
 
 
-def _check_owner(cache: TeacherCache, path: Path, about: dict[str, Any]) -> None:
+def _check_cache_owner(cache: TeacherCache, path: Path, about: dict[str, Any]) -> None:
     if about and about.get("format") != FORMAT:
         raise TeacherMismatch(
             f"{path} has format {about.get('format')!r}, this release reads format {FORMAT}. "
@@ -324,10 +324,10 @@ def _check_owner(cache: TeacherCache, path: Path, about: dict[str, Any]) -> None
         )
 
 
-def _write_json(cache: TeacherCache, state: _State) -> None:
+def _write_json(cache: TeacherCache, state: _ShardHashes) -> None:
     shards = sorted(state.hashes.items())
     about = {
-        **_owner(cache),
+        **_cache_owner(cache),
         "texts": sum(number for _, (number, _) in shards),
         "texts_sha256": hashlib.sha256("".join(digest for _, (_, digest) in shards).encode()).hexdigest(),
     }
