@@ -44,12 +44,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.817, -np.inf, np.inf),
-    "above nonsense": (3.93, 0.175, 1.75),
-    "best": (-0.795, -1.68, 3.37),
-    "familiar": (0.13, -1.98, 6.1),
+    "deviation": (0.819, -np.inf, np.inf),
+    "above nonsense": (4.35, 0.191, 1.79),
+    "best": (-1.04, -1.64, 3.28),
+    "familiar": (0.167, -1.95, 6.1),
 }
-INTERCEPT = -6.59
+INTERCEPT = -6.71
 
 
 @dataclass(frozen=True)
