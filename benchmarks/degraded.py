@@ -78,7 +78,7 @@ def main() -> None:
         vectors = model.encode_image([change(Image.open(file).convert("RGB")) for file in files])
         return ranks(queries, vectors, [[row] for row in owner])
 
-    print(f"{model.config.label}, {len(files):,} pictures, {len(texts):,} captions")
+    print(f"{model.label}, {len(files):,} pictures, {len(texts):,} captions")
     print("| pictures | R@1 | R@5 | R@10 | MRR | change of R@5 |\n|---|---|---|---|---|---|")
     rows = [(name, files, change) for name, change in CHANGES.items()]
     if args.copies:
