@@ -24,7 +24,7 @@ from araclip.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import intake
 from araclip.gallery.ingest.intake import read_source
-from araclip.gallery.ingest.update import unreadable
+from araclip.gallery.ingest.update import unreadable_line
 from araclip.pictures import images, limits, upright
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import decode_ahead, open_image, square
@@ -112,9 +112,9 @@ def test_hostile_file_names_are_indexed_and_named_as_they_are(gallery: Gallery, 
 
 
 def test_a_missing_permission_comes_with_a_remedy() -> None:
-    line = unreadable("/photos/a.jpg", PermissionError(13, "Permission denied"))
+    line = unreadable_line("/photos/a.jpg", PermissionError(13, "Permission denied"))
     assert "Permission denied; give this user permission" in line
-    assert "permission" not in unreadable("/photos/a.jpg", OSError(5, "Input/output error"))
+    assert "permission" not in unreadable_line("/photos/a.jpg", OSError(5, "Input/output error"))
 
 
 # ------------------------------------------------------------------ memory and time

@@ -447,7 +447,7 @@ def test_a_gallery_on_a_server_knows_and_filters_the_same(tmp_path: Path, model:
         assert found("hidden=yes") == ["red.jpg"]
         content = gallery._catalog.content_of(str(root / "green.jpg"))
         assert content is not None
-        record = gallery._catalog.by_id(content)
+        record = gallery._catalog.picture(content)
         assert record.photo == DOHA.located()
         (root / "green.xmp").unlink()
         gallery.update([root])

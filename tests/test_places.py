@@ -20,7 +20,7 @@ from araclip.errors import InputError
 from araclip.gallery.open import open_gallery
 from araclip.gallery.plan import plan
 from araclip.gallery.query import parse
-from araclip.gallery.ranking import Candidate, dated_first
+from araclip.gallery.ranking import Candidate, sort_by_date
 from araclip.text.places import key, place_at, spellings
 from araclip.text.resources import interpreter
 from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, trips
@@ -363,7 +363,7 @@ def candidates(*relevances: float | None) -> Iterator[Candidate]:
 
 def by_date(*relevances: float | None) -> list[int]:
     newest = iter(range(len(relevances) + 3, -1, -1))  # of a gallery in which the last indexed is the newest
-    return [each.content for each in dated_first(candidates(*relevances), newest)]
+    return [each.content for each in sort_by_date(candidates(*relevances), newest)]
 
 
 def test_what_fits_comes_newest_first_and_what_is_weak_is_left_out() -> None:

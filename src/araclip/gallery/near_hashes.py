@@ -39,7 +39,7 @@ class SeenHashes:
         self._count = 0
 
     def add_unless_near(self, phash: int) -> bool:
-        """Add a hash unless it is near to a hash that was added before; True if it is not."""
+        """Add a hash and return True; return False if it is near to a hash that was added before."""
         if not phash:
             return True
         if near_to(self._hashes[: self._count], phash).any():
@@ -58,7 +58,7 @@ class HashTable:
     ids: Ids
     hashes: Hashes
 
-    def of(self, content: int) -> int:
+    def hash_of(self, content: int) -> int:
         """Return the hash of a picture; 0, which is near to no hash, if it is not known."""
         row = int(np.searchsorted(self.ids, content))
         return int(self.hashes[row]) if row < len(self.ids) and self.ids[row] == content else 0
@@ -88,13 +88,13 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
     nonzero = np.flatnonzero(known)  # leave out pictures of one colour, which have hash 0
-    for one, other in _pairs(known[nonzero]):
+    for one, other in _pairs_of_different_hashes(known[nonzero]):
         low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high
 
 
-def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
-    """Return the pairs of rows whose hashes are near; `hashes` holds each hash once."""
+def _pairs_of_different_hashes(hashes: Hashes) -> set[tuple[int, int]]:
+    """Return the pairs (lower row, higher row) of near hashes; no hash may occur twice in `hashes`."""
     near: set[tuple[int, int]] = set()
     for part in range(PARTS):
         keys = ((hashes >> np.uint64(BITS * part)) & np.uint64((1 << BITS) - 1)).astype(np.int64)
@@ -107,14 +107,17 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
                 ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
             else:
                 begins = np.arange(1, len(keys) + 1)  # in the same bucket, pair a row only with the rows after it
-            for one, other in _candidates(begins, ends):
+            for one, other in _expand_ranges(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))
     return {(min(pair), max(pair)) for pair in near}
 
 
-def _candidates(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
-    """Pair each row i with each of the rows begins[i] … ends[i] - 1; yield about AT_ONCE pairs at a time."""
+def _expand_ranges(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
+    """Pair each row i with each of the rows begins[i] … ends[i] - 1.
+
+    Yields blocks of about AT_ONCE pairs: two arrays, with the first and the second row of each pair.
+    """
     rows = np.flatnonzero(ends > begins)
     counts = (ends - begins)[rows]
     total = np.cumsum(counts)

@@ -63,7 +63,7 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
         files = found.get(path, ())
         now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
         if files and known.get(path) != now:
-            if (read := _read(files, skip)) is not None:
+            if (read := _read_sidecars(files, skip)) is not None:
                 changed.append((path, now, *read))
         elif not files and path in known:
             changed.append((path, now, None, NOTHING_KNOWN))
@@ -73,7 +73,7 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
                 catalog.put_sidecar(*each)
 
 
-def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
+def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
     """Read a picture's side-cars; return their joined captions, and what XMP files say about the photograph.
 
     A damaged side-car is left out. None if one cannot be opened now; then the stored caption stays, and the next update

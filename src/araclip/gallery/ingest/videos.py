@@ -40,18 +40,18 @@ def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def by_file(stored: Mapping[str, File]) -> dict[str, File]:
+def merge_scenes(stored: Mapping[str, File]) -> dict[str, File]:
     """Return stored files by their path, with all scenes of a video as one file."""
     return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
 
 
-def stored_of(catalog: Store, file: str) -> dict[str, File]:
+def stored_paths(catalog: Store, file: str) -> dict[str, File]:
     """Return the stored paths of a file: its own path, or for a video the paths of its scenes."""
     return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ReadVideo:
     """A video that was read: its file and hash, and the times of its scenes.
 
     `scenes` holds the decoded scenes; None if the gallery has them already.
@@ -99,14 +99,14 @@ class VideoIntake:
             self._digests = self._catalog.digests()
         progress = _Progress(done)
 
-        def read_one(numbered: tuple[int, File]) -> _Read | OSError | ImageError:
+        def read_one(numbered: tuple[int, File]) -> _ReadVideo | OSError | ImageError:
             return self._read(*numbered, progress)
 
         # if this run ends early, the decoders are stopped
         with closing(map_ahead(read_one, enumerate(videos), AHEAD, AHEAD, stop_all)) as ahead:
             for (number, _), read in ahead:
                 error = read if isinstance(read, OSError | ImageError) else None
-                if isinstance(read, _Read):
+                if isinstance(read, _ReadVideo):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
                     except ImageError as late:  # but an OSError, such as a full disk of the store, ends the run
@@ -114,10 +114,10 @@ class VideoIntake:
                 if error is not None:
                     refused(number, error)
                 taken.append(error is None)
-                progress.whole(number)
+                progress.report_done(number)
         return taken
 
-    def _read(self, number: int, file: File, progress: "_Progress") -> _Read | OSError | ImageError:
+    def _read(self, number: int, file: File, progress: "_Progress") -> _ReadVideo | OSError | ImageError:
         try:
             with open_file(file.path) as stream:
                 # size and time as they are now, because the file may have changed since the walk
@@ -129,18 +129,18 @@ class VideoIntake:
                 # a video that the gallery has is not decoded again: the known times of its scenes are taken
                 for times in self._known.get(file.size, ()):
                     if self._digests.issuperset(_digests(digest, times)):
-                        return _Read(file, digest, times, None)
-                return self._decoded(stream, file, digest, lambda share: progress.part(number, share))
+                        return _ReadVideo(file, digest, times, None)
+                return self._decode(stream, file, digest, lambda share: progress.report_part(number, share))
         except (OSError, ImageError) as error:
             return error.with_traceback(None)
 
-    def _decoded(self, stream: IO[bytes], file: File, digest: bytes, progress: Callable[[float], None]) -> _Read:
+    def _decode(self, stream: IO[bytes], file: File, digest: bytes, progress: Callable[[float], None]) -> _ReadVideo:
         found = find_scenes(stream, file.path, self._transform, self._most, progress)
         if File.of(file.path, os.fstat(stream.fileno())) != file:
             raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
-        return _Read(file, digest, found.times, found)
+        return _ReadVideo(file, digest, found.times, found)
 
-    def _commit(self, read: _Read, metadata: Mapping[str, Any] | None) -> None:
+    def _commit(self, read: _ReadVideo, metadata: Mapping[str, Any] | None) -> None:
         """Commit a video with its scenes.
 
         Raises:
@@ -151,10 +151,10 @@ class VideoIntake:
                 found = [self._catalog.content(each) for each in _digests(read.digest, read.times)]
                 ids = [content for content in found if content is not None]
                 if len(ids) == len(found):
-                    self._put(read, ids, metadata)
+                    self._record_scenes(read, ids, metadata)
                     return
             with open_file(read.file.path) as stream:
-                read = self._decoded(stream, read.file, read.digest, lambda share: None)
+                read = self._decode(stream, read.file, read.digest, lambda share: None)
         scenes = read.scenes
         assert scenes is not None
         vectors = vectors_in_batches(self._model, [*scenes.pixels])
@@ -163,14 +163,14 @@ class VideoIntake:
             for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):
                 ids.append(self._catalog.add_content(scene_digest(read.digest, time), vector))
                 self._catalog.put_facts(ids[-1], scenes.facts, bits)
-            self._put(read, ids, metadata)
+            self._record_scenes(read, ids, metadata)
 
-    def _put(self, read: _Read, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
+    def _record_scenes(self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
         """Record that a video file has these scenes; remove scenes that it had before."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
-        self._catalog.remove_files([old for old in stored_of(self._catalog, file.path) if old not in paths])
+        self._catalog.remove_files([old for old in stored_paths(self._catalog, file.path) if old not in paths])
         self.committed += 1
         self.scenes[file.path] = paths
         self._known.setdefault(file.size, []).append(read.times)
@@ -181,25 +181,25 @@ def _digests(video: bytes, times: Times) -> list[bytes]:
     return [scene_digest(video, time) for time in times]
 
 
-def ingest_both(
+def ingest_pictures_and_videos(
     catalog: Store, model: Encoder, turn: Turn, sources: Sequence[Source], refused: Refused,
     metadata: Sequence[Mapping[str, Any]] | None, scenes: int | None,
 ) -> list[str | None]:  # fmt: skip
     """Ingest the pictures, and then the videos, among the sources; return the path of each, None if it was refused."""
 
-    def of(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
+    def select(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
         mine = None if metadata is None else [metadata[number] for number in numbers]
         return lambda n, error: refused(numbers[n], error), mine
 
     videos = {n: each for n, each in enumerate(sources) if isinstance(each, File) and is_video(each.path)}
     others = [number for number in range(len(sources)) if number not in videos]
-    refuse, about = of(others)
+    refuse, about = select(others)
     few = sum(isinstance(sources[number], File) for number in others) <= FEW
     intake = Intake(catalog, model, turn, few=few)
     found = intake.ingest([sources[number] for number in others], refuse, metadata=about)
     paths = dict(zip(others, found, strict=True))
     if videos:
-        refuse, about = of(list(videos))
+        refuse, about = select(list(videos))
         of_videos = VideoIntake(catalog, model, turn, catalog.files(), scenes)
         taken = of_videos.ingest(list(videos.values()), refuse, metadata=about)
         paths |= {n: file.path if good else None for (n, file), good in zip(videos.items(), taken, strict=True)}
@@ -213,13 +213,13 @@ class _Progress:
         self._done, self._count, self._shares = done, 0, dict[int, float]()
         self._lock = threading.Lock()
 
-    def part(self, number: int, share: float) -> None:
+    def report_part(self, number: int, share: float) -> None:
         """Report the finished share of a video; called from the threads that decode."""
         with self._lock:
             self._shares[number] = share
             self._done(self._count + min(0.99, self._shares.get(self._count, 0.0)))
 
-    def whole(self, number: int) -> None:
+    def report_done(self, number: int) -> None:
         with self._lock:
             self._count = number + 1
             self._done(self._count)

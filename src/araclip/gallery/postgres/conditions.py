@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import PurePath
 
-from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, roots_of
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, possible_roots
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
@@ -18,7 +18,7 @@ def condition_of(filters: Filters | None) -> Part:
     """Return SQL and its values for the pictures with a path that pass all filters but a glob; with None, all pass."""
     if filters is None:
         return "shown", ()
-    of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
+    of_path, of_picture = filters.shared_conditions("position(?::bytea IN path) > 0")
     of_picture.append(("shown", ()))
     if filters.hidden is not None:
         of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
@@ -62,7 +62,7 @@ def path_passes(filters: Filters, entry: FileEntry) -> bool:
     path, size = entry.file.path, entry.file.size
     if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
         return False
-    if filters.folder is not None and not any(is_below(path, root) for root in roots_of(filters.folder)):
+    if filters.folder is not None and not any(is_below(path, root) for root in possible_roots(filters.folder)):
         return False
     if filters.below is not None and not is_below(path, filters.below):
         return False

@@ -57,8 +57,8 @@ class PostgresGallery(BaseGallery):
             InputError: the address is invalid.
         """
         database = Database(Address.read(address) if isinstance(address, str) else address)
-        with database.closed_on_error():
-            encoder = encoder_for(model, lambda: cls._recorded_in(database), database.name)
+        with database.close_on_error():
+            encoder = encoder_for(model, lambda: cls._recorded_model(database), database.name)
             if create and not schema.exists(database):
                 schema.create(database, encoder)
             opened = cls(database, encoder, exact=exact)
@@ -69,15 +69,15 @@ class PostgresGallery(BaseGallery):
     def recorded(address: Address) -> RecordedModel | None:
         """Return what the gallery at an address records about its model; None if there is no gallery."""
         with closing(Database(address)) as database:
-            return PostgresGallery._recorded_in(database)
+            return PostgresGallery._recorded_model(database)
 
     @staticmethod
-    def _recorded_in(database: Database) -> RecordedModel | None:
+    def _recorded_model(database: Database) -> RecordedModel | None:
         return schema.read_state(database).model if schema.exists(database) else None
 
     @staticmethod
     @contextmanager
-    def stored(address: Address) -> Iterator[PostgresCatalog]:
+    def open_store(address: Address) -> Iterator[PostgresCatalog]:
         """Open the store of the gallery at an address, whatever its model, for the length of a `with` block."""
         with closing(Database(address)) as database:
             catalog = PostgresCatalog(database, None)
