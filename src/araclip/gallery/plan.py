@@ -35,7 +35,7 @@ from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
-from araclip.text.picture_words import is_quality, kinds_of, shows_nothing, split_order, split_videos
+from araclip.text.picture_words import is_quality, kinds_of_thing, shows_nothing, split_order, split_videos
 from araclip.text.places import split_place
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
@@ -248,7 +248,7 @@ def plan(
     Args:
         today: the date to which words such as «أمس» ("yesterday") refer.
         folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
-        places: returns the names of the gallery's places when needed, by their keys (`text.places.spellings`).
+        places: returns the names of the gallery's places when needed, by their keys (`text.places.names_by_key`).
         ignore: parts of the query that are taken literally.
         unapplied: filters of an earlier attempt that no picture matched; recorded in the plan as not applied.
 
@@ -442,7 +442,7 @@ def _interpret_terms(
     kinds: list[str] = []
     if only_filters or _asks_by_pictures_alone(query):
         minus = (query.terms[row] for row in excluding_terms(query))
-        kinds = [kind for term in minus if not term.quoted for kind in kinds_of(term.value)]
+        kinds = [kind for term in minus if not term.quoted for kind in kinds_of_thing(term.value)]
     return QueryPlan(query, tuple(all_readings), interpretation, only_filters, tuple(dict.fromkeys(kinds)))
 
 

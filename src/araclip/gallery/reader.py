@@ -29,7 +29,7 @@ from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
-from araclip.text.places import spellings
+from araclip.text.places import names_by_key
 
 MOST_VALUES = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
 SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
@@ -177,7 +177,7 @@ class GalleryReader(ABC):
 
     def place_names(self, generation: str) -> Mapping[str, str]:
         """Return the gallery's place names, by the keys under which a query's words are looked up (`text.places`)."""
-        return self.cached_value(generation, "place names", lambda: spellings(tuple(self.store.values("place"))))
+        return self.cached_value(generation, "place names", lambda: names_by_key(tuple(self.store.values("place"))))
 
     @property
     def snapshot(self) -> Snapshot:

@@ -16,7 +16,7 @@ from typing import Any
 from xml.parsers import expat
 
 from araclip.errors import InputError
-from araclip.text.places import BETWEEN, place_at, tokens_of
+from araclip.text.places import BETWEEN, place_at, place_tokens
 
 MAX_LETTERS = 200  # most letters of the name of a camera, lens or place
 _SPACE = re.compile(r"\s+")
@@ -50,7 +50,7 @@ class PhotoMetadata:
     def located(self) -> "PhotoMetadata":
         """Return this metadata, with the town, region and country of the coordinates added to the place."""
         there = (place_at(self.latitude, self.longitude) or "").split(BETWEEN)
-        new = [part for part in there if not tokens_of(part) <= tokens_of(self.place or "")]
+        new = [part for part in there if not place_tokens(part) <= place_tokens(self.place or "")]
         return replace(self, place=BETWEEN.join([self.place or "", *new]).removeprefix(BETWEEN) or None)
 
     def to_json(self) -> str:

@@ -147,7 +147,7 @@ class ServedGallery:
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
 
     def place_names(self) -> Mapping[str, str]:
-        """Return the names of the places where pictures were taken, by their keys (`text.places.spellings`)."""
+        """Return the names of the places where pictures were taken, by their keys (`text.places.names_by_key`)."""
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:

@@ -44,18 +44,18 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
         return Placed(text)
     names: dict[str, list[str]] = {}
     for name in folders(bool(explicit)):
-        if key := _key(name):
+        if key := _folded_name(name):
             names.setdefault(key, []).append(name)
     if not names:
         return Placed(text)
     for at in range(count):
-        told = at > 0 and at - 1 in explicit
+        after_folder_word = at > 0 and at - 1 in explicit
         for width in range(min(MAX_WORDS, count - at), 0, -1):
             key = " ".join(folded[at : at + width])
             same = names.get(key)
-            if same is None or not (told or _telling(key, width)):
+            if same is None or not (after_folder_word or _is_distinctive(key, width)):
                 continue
-            first = at - 1 if told else at
+            first = at - 1 if after_folder_word else at
             while first > 0 and folded[first - 1] in _LEADING:
                 first -= 1
             end = at + width
@@ -63,12 +63,12 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
     return Placed(text)
 
 
-def _telling(key: str, width: int) -> bool:
+def _is_distinctive(key: str, width: int) -> bool:
     return (width >= MIN_WORDS and len(key) >= MIN_NAME) or (
         len(key) >= MIN_NAME and any(c.isdigit() for c in key) and not key.isdigit()
     )
 
 
 @lru_cache(maxsize=1 << 14)  # cached, since all folders are compared with every query
-def _key(name: str) -> str:
+def _folded_name(name: str) -> str:
     return " ".join(folded_words(name[:200]).folded)

@@ -96,7 +96,7 @@ class Split:
     negations: tuple[str, ...]
 
 
-def _without_at(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
+def _find_without(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
     """Return the longest phrase of _WITHOUT from word `at` on, perhaps after و («ومفيش ناس»); None if there is none."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
@@ -117,17 +117,17 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
     Args:
         beside: true if the query also has something else, such as a date, so that the text may begin with «لا».
     """
-    found = _separated(text, known, beside)
+    found = _split_off_exclusions(text, known, beside)
     if not (beside or (found.excluded and not shows_nothing(found.text))):
-        alone = _separated(text, known, True)
+        alone = _split_off_exclusions(text, known, True)
         walks = alone.negations[:1] and fold(alone.negations[0]) == WALKING
         whole = walks or not shows_nothing(alone.text)
         found = Split(text, (), ()) if whole else replace(alone, text="")
     return found if found.excluded else Split(text, (), ())
 
 
-def _separated(text: str, known: KnownWords, beside: bool) -> Split:
-    """Split a text into what it shows and what it excludes; the first may be empty."""
+def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
+    """Split a text into what it shows (perhaps nothing) and what it excludes; `beside` as in `split_exclusions`."""
     found = folded_words(text)
     normal, spans, folded = found.normal, found.spans, found.folded
     kept, excluded, negations = [], [], []
@@ -144,10 +144,10 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
             at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # skips "in it", too
             end, left_out = spans[at - 1][1], -1
             continue
-        phrase = _without_at(folded, at)
+        phrase = _find_without(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
-        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
-        if first >= len(folded) or (phrase and _says_otherwise(folded, at, phrase, first)):
+        first = _skip_article(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
+        if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
@@ -156,17 +156,17 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
         last = thing[1] if thing else _end_of_things(folded, first, known)
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
-        excluded += _things(found, first, last, known)
+        excluded += _split_things(found, first, last, known)
         end = spans[last - 1][1]
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
     left = " ".join(" ".join(kept).split())
-    return Split(_trimmed(left), tuple(excluded), tuple(negations))
+    return Split(_trim(left), tuple(excluded), tuple(negations))
 
 
-def _thing_of(folded: Sequence[str], at: int) -> int:
-    """Return where the thing after a word such as "without" begins: after an article, if there is one."""
+def _skip_article(folded: Sequence[str], at: int) -> int:
+    """Return where the thing after a word such as "without" begins: at word `at`, or after the article there."""
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
@@ -180,7 +180,7 @@ def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
         ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
-        if at > first and (ends or _without_at(folded, at)):
+        if at > first and (ends or _find_without(folded, at)):
             return at
         width = 0 if word in _AND else 1 if joined else width + 1
         if width > MAX_THING:
@@ -188,7 +188,7 @@ def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
     return len(folded)
 
 
-def _says_otherwise(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
+def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
     """True if a phrase excludes nothing because of the words around it.
 
     Examples: «بلا شك», «ما في الصورة», «شيء ما في فمه», "but not on", "nothing except".
@@ -211,7 +211,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
     first += article
-    if first >= len(folded) or _begins_no_thing(folded[first]) or (at and folded[at - 1] in NEGATIONS):
+    if first >= len(folded) or _is_no_thing(folded[first]) or (at and folded[at - 1] in NEGATIONS):
         return None
     word = folded[first]
     if (negation in _NO and _NO_THING.match(word)) or f"{negation} {word}" in _FIXED:
@@ -227,7 +227,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
     return first, _end_of_things(folded, first, known) if article else first + known.phrase_width(folded, first)
 
 
-def _begins_no_thing(word: str) -> bool:
+def _is_no_thing(word: str) -> bool:
     """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
     verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # as in بيلعب, "plays"
     other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
@@ -239,7 +239,7 @@ def _is_verb(word: str) -> bool:
     return len(word) > 3 and word[0] == "ي" and word not in _THINGS
 
 
-def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
+def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
     """Split the excluded words, which are those from number `first` to number `last` - 1, into things.
 
     They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
@@ -258,8 +258,8 @@ def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> lis
     return [" ".join(thing) for thing in things if thing]
 
 
-def _trimmed(text: str) -> str:
-    """Return the text without commas and "and" at its ends."""
+def _trim(text: str) -> str:
+    """Return the text without commas, other stops and words for "and" at its ends."""
     parts = text.strip(" ،,.;؛").split()
     while parts and fold(parts[-1]) in _AND:
         parts.pop()

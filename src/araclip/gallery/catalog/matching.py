@@ -12,7 +12,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.pictures.metadata import date_in_name
 from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
-from araclip.text.places import distance, tokens_of, wanted
+from araclip.text.places import distance, place_tokens, wanted_tokens
 from araclip.text.words import words
 
 _GLOB = re.compile(r"[*?\[]")
@@ -36,7 +36,7 @@ def has_words(text: str | None, wanted: str) -> bool:
 
 def at_place(text: str | None, named: str) -> bool:
     """True if a place is called as `named` says, in any language and spelling; False if the place is None."""
-    return text is not None and any(each <= tokens_of(text) for each in wanted(named))
+    return text is not None and any(each <= place_tokens(text) for each in wanted_tokens(named))
 
 
 def is_glob(pattern: str) -> bool:

@@ -49,7 +49,7 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
-from araclip.text.places import tokens_of
+from araclip.text.places import place_tokens
 
 PAGE = 1000  # pictures that one SQL statement reads
 PUT_AT_ONCE = 1000  # pictures that one SQL statement stores; it takes about 4 MB with vectors of 384 numbers
@@ -386,7 +386,7 @@ def _derived_columns(row: Row) -> dict[str, Any]:
             f"{name}_words": sorted(map(storable_text, tokens(getattr(photo, name) or "")))
             for name in ("camera", "lens")
         },
-        "place_words": [storable_text(each) for each in (_PLACE + place, *sorted(tokens_of(place)))],
+        "place_words": [storable_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
         "words": sorted({storable_text(word.stem) for word in words}),
         "letters": " ".join(sorted({storable_text(word.folded) for word in words})),
         "shown": bool(row.files),

@@ -8,7 +8,7 @@ from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folde
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import below as is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
-from araclip.text.places import EARTH_M, wanted
+from araclip.text.places import EARTH_M, wanted_tokens
 
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # distance on a sphere
@@ -29,7 +29,7 @@ def condition_of(filters: Filters | None) -> Part:
         if (words := getattr(filters, name)) is not None:
             of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
     if filters.place is not None:
-        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
+        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted_tokens(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
         # a slightly larger range of latitudes, because of rounding errors
