@@ -48,7 +48,7 @@ from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
-from araclip.pictures.video.scenes import scene_of, stored
+from araclip.pictures.video.scenes import scene_of, stored_path
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
@@ -369,7 +369,7 @@ class BaseGallery(ABC):
             InputError: the path is not in the gallery, or the picture's file is on another machine (see `bulk.ingest`).
             OSError, ImageError: the file cannot be read, or is no longer a file.
         """
-        content, path = self._id_at_path(path), stored(text_path(path))
+        content, path = self._id_at_path(path), stored_path(text_path(path))
         if scene := scene_of(path):
             return scene_jpeg(scene)
         pixels = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
@@ -384,7 +384,7 @@ class BaseGallery(ABC):
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
         """Return the metadata that `add` was given for a path; empty if there is none. See also `details`."""
-        return self._catalog.metadata_of(stored(text_path(path)))
+        return self._catalog.metadata_of(stored_path(text_path(path)))
 
     def details(self, path: StrPath) -> dict[str, Any]:
         """Return everything known about the picture at a path.
@@ -404,7 +404,7 @@ class BaseGallery(ABC):
         Files that cannot be read or have changed since they were indexed are left out. A scene has the path that hits
         show.
         """
-        files = self._catalog.files(stored(text_path(folder)))
+        files = self._catalog.files(stored_path(text_path(folder)))
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
         contents = {path: self._catalog.content_of(path) for path in unchanged}
         ids, vectors = self._catalog.vectors()
@@ -493,7 +493,7 @@ class BaseGallery(ABC):
         snapshot = self._reader.latest()
         plan, vectors = self._plan_query(parsed, snapshot, Page(1, 0, Filters()), literal=literal)
         terms = plan.without_kinds(vectors)
-        path = stored(text_path(picture))
+        path = stored_path(text_path(picture))
         content = self._catalog.content_of(path)
         # the path is not indexed, but the picture may be in the gallery under another path
         if content is None:
@@ -594,7 +594,7 @@ class BaseGallery(ABC):
         return (vector / length).astype(np.float32)
 
     def _id_at_path(self, path: StrPath) -> int:
-        content = self._catalog.content_of(stored(text_path(path)))
+        content = self._catalog.content_of(stored_path(text_path(path)))
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content

@@ -24,7 +24,7 @@ from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import encoder_for, read_recorded_model, record_whereabouts
 from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
-from araclip.pictures.ocr.engines import Engine, opened
+from araclip.pictures.ocr.engines import Engine, open_engine
 
 
 class Gallery(BaseGallery):
@@ -178,7 +178,7 @@ class Gallery(BaseGallery):
             InputError: no OCR engine is installed; the message says how to install one.
         """
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
-        with opened(engine) as reader, self._ingesting() as turn:
+        with open_engine(engine) as reader, self._ingesting() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class Gallery(BaseGallery):
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._hold_writer_lock():
-            atomic.sweep(self.folder)
+            atomic.remove_abandoned(self.folder)
             yield
             self._catalog.checkpoint()
 

@@ -16,7 +16,7 @@ from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.pictures.images import encoded, opened
+from araclip.pictures.images import encode_picture, open_with_facts
 
 IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits that a notebook shows; a thumbnail's longer side in pixels
 
@@ -63,10 +63,10 @@ class Hits(list[Hit]):
         if self._pictures is None:
             return ""
         try:
-            with opened(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
+            with open_with_facts(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
-                jpeg = encoded(small, "JPEG", quality=80)
+                jpeg = encode_picture(small, "JPEG", quality=80)
         except (OSError, AraCLIPError):  # no thumbnail: the picture's file was removed or moved
             return ""
         return f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'

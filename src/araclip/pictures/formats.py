@@ -73,7 +73,7 @@ READ = (*(_SHOWN.get(name, name) for name in ALWAYS), *(extra.shown for extra in
 SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 
 
-def kind_of(head: bytes, name: str) -> Extra | None:
+def extra_for(head: bytes, name: str) -> Extra | None:
     """Return the extra that is needed to read a file, by its first bytes, or else by its suffix; None if none is."""
     suffix = PurePath(name).suffix.lower()
     by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)

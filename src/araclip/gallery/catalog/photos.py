@@ -31,7 +31,7 @@ def embedded_row(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
     """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
-    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
+    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.add_place_names().place
 
 
 def put_sidecar_metadata(database: Connection, path: str, photo: PhotoMetadata) -> None:
@@ -66,8 +66,8 @@ def derive_facts(database: Connection, content: int) -> None:
         (content,),
     )
     for (about,) in beside:
-        photo = photo.completed(PhotoMetadata.from_json(about))
-    photo = photo.located()
+        photo = photo.fill_unknown_from(PhotoMetadata.from_json(about))
+    photo = photo.add_place_names()
     taken = photo.captured_at
     if taken is None:
         files = database.execute("SELECT path, metadata FROM files WHERE content = ? ORDER BY path", (content,))

@@ -41,7 +41,7 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
 from araclip.pictures.video.formats import FORMATS
-from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
+from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below, scene_of
 
 AT_ONCE = 500  # most parameters that one SQL statement gets
 JOINED = "files JOIN contents ON contents.id = files.content"
@@ -259,7 +259,7 @@ class Store(ABC):
             sql += " WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)"
             values = (raw, *prefix_range(inside), *prefix_range(raw + MARK.encode()))
         files = as_files(self.rows(sql, values))
-        return files if at is None else {path: file for path, file in files.items() if belongs(path, at)}
+        return files if at is None else {path: file for path, file in files.items() if is_at_or_below(path, at)}
 
     def content_of(self, path: str) -> int | None:
         """Return the id of the picture at a path; None if the path is not indexed."""
@@ -397,7 +397,7 @@ class Store(ABC):
                 start = os.fsencode(scene.video + MARK)
                 sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
                 rows = self.rows(sql, (start, start + b":"))
-                whole |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
+                whole |= {each: None for each, path in rows if is_at_or_below(os.fsdecode(path), scene.video)}
         for content in whole:  # the user decides anew, so forget that a removed copy of the picture was hidden
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
         return self._mark_hidden(list(whole), hide)
@@ -429,9 +429,9 @@ class Store(ABC):
                 "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
                 (first, last, content, first, last, timestamp(before=SUCCESSOR_WITHIN)),
             )
-        if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in predecessors) or self.rows(
-            f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
-        ):
+        if any(
+            scene is None or is_at_or_below(os.fsdecode(path), scene.video) for (path,) in predecessors
+        ) or self.rows(f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)):
             self._mark_hidden([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
         if replaced not in (None, content):

@@ -34,10 +34,10 @@ from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.pictures import phash
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.pictures.images import encoded, map_ahead, open_file, opened, square, squares_ahead
+from araclip.pictures.images import encode_picture, map_ahead, open_file, open_with_facts, square, squares_ahead
 from araclip.pictures.limits import READING
 from araclip.pictures.video.decoder import pictures_at, still
-from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
+from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored_path
 from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
@@ -86,14 +86,14 @@ class LoadedPicture:
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Read one picture; decode it, unless it comes from a file and its hash is in `known`."""
     if isinstance(source, Image.Image):
-        with opened(source) as (image, facts):
+        with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
             pixels = _as_jpeg(image)
             return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decode(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         # Decode even a known picture: its file may vanish, while the JPEG that is stored for these bytes stays.
-        with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
+        with open_with_facts(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decode(image, facts, transform), _as_jpeg(image)
             )
@@ -126,7 +126,7 @@ def _load_bytes(
     digest = hashlib.file_digest(data, "sha256").digest()
     if digest in known:
         return LoadedPicture(file, digest, None)
-    with opened(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
+    with open_with_facts(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
         return LoadedPicture(file, digest, _decode(image, facts, transform))
 
 
@@ -142,7 +142,7 @@ def _stored_file(digest: bytes, size: int) -> File:
 def _as_jpeg(image: Image.Image) -> bytes:
     small = image.copy()
     small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
-    return encoded(small, "JPEG", quality=STORED_QUALITY)
+    return encode_picture(small, "JPEG", quality=STORED_QUALITY)
 
 
 def source_of(picture: PictureSource) -> Source:
@@ -192,7 +192,7 @@ def index_path(path: str | os.PathLike[str]) -> str:
     if text.startswith(STORED_PREFIX):
         return text
     named = user_path(text)
-    return stored(str(named.parent.resolve() / named.name))
+    return stored_path(str(named.parent.resolve() / named.name))
 
 
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
@@ -206,7 +206,7 @@ def index_paths(path: str | os.PathLike[str]) -> list[str]:
         return [text]
     named = user_path(path)
     folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
-    return list(dict.fromkeys([stored(str(named.absolute())), index_path(path), *folder]))
+    return list(dict.fromkeys([stored_path(str(named.absolute())), index_path(path), *folder]))
 
 
 def metadata_for_each(

@@ -17,7 +17,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.pictures.images import encoded, map_ahead, open_image
+from araclip.pictures.images import encode_picture, map_ahead, open_image
 from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
@@ -128,7 +128,7 @@ def _png_for_ocr(picture: Image.Image) -> bytes:
     factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
     if factor != 1:
         picture = picture.resize(_scaled_size(picture, factor), Image.Resampling.BICUBIC)
-    return encoded(picture.convert("L"), "PNG", compress_level=1)
+    return encode_picture(picture.convert("L"), "PNG", compress_level=1)
 
 
 def _scaled_size(picture: Image.Image, factor: float) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.pictures import metadata
-from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_file
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
@@ -85,8 +85,8 @@ def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata
             with open_file(file.path) as stream:
                 if file.path.lower().endswith(".xmp"):
                     found = metadata.xmp_properties(stream.read(metadata.MAX_XMP_BYTES + 1), file.path)
-                    captions.append(joined(metadata.xmp_captions(found)))
-                    photo = photo.completed(metadata.xmp_metadata(found))
+                    captions.append(join_captions(metadata.xmp_captions(found)))
+                    photo = photo.fill_unknown_from(metadata.xmp_metadata(found))
                 else:
                     captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:
@@ -94,4 +94,4 @@ def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata
             what = "metadata" if file.path.lower().endswith(".xmp") else "caption"
             why = getattr(error, "strerror", None) or str(error).removeprefix(f"{file.path}: ")
             skip(f"{file.path}: no {what} was read ({why})")
-    return (joined(captions), photo) if whole else None
+    return (join_captions(captions), photo) if whole else None

@@ -244,11 +244,11 @@ class Row:
         found = self.facts.photo if self.facts else NOTHING_KNOWN
         files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
         for each in files:
-            found = found.completed(each.photo)
+            found = found.fill_unknown_from(each.photo)
         if found.captured_at is None:
             named = date_in_names((each.file.path, each.metadata) for each in files)
             found = replace(found, captured_at=named)
-        return found.located()
+        return found.add_place_names()
 
 
 def record_from_row(row: Row) -> PictureRecord:
