@@ -154,10 +154,10 @@ def test_every_change_leaves_a_sound_catalogue(place: Path, model: AraCLIP, root
     for step in steps:
         with Gallery.open(place, model=model) as gallery:
             step(gallery)
-            assert gallery._catalog.damages() == []
+            assert gallery._catalog.find_damage() == []
     reembed(place, other)
     with Gallery.open(place, model=other) as gallery:
-        assert gallery._catalog.damages() == []
+        assert gallery._catalog.find_damage() == []
 
 
 def test_a_gallery_that_was_compacted_need_not_be_checked_whole_again(place: Path, model: AraCLIP) -> None:

@@ -275,7 +275,7 @@ def test_a_long_log_of_changes_is_forgotten_and_goes_on(catalog: Catalog, later:
     put(catalog, [5000], units(2, 1))  # the triggers are there again
     changed = catalog.changed_since(generation)
     assert changed is not None and len(changed) == later + 1
-    assert catalog.damages() == []
+    assert catalog.find_damage() == []
 
 
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:

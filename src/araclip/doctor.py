@@ -287,6 +287,6 @@ def _gallery(named: locations.Location | None) -> Iterator[Finding]:
         files, pictures = catalog.counts()
         model = f"{catalog.meta('model')}@{catalog.meta('fingerprint')}"
         yield Finding("gallery", f"{counted(pictures, 'picture')} in {counted(files, 'file')}, model {shown(model)}")
-        damages = list(catalog.damages())
+        damages = list(catalog.find_damage())
         remedy = "Run: araclip repair" if damages else ""
         yield Finding("gallery's rows", counted(len(damages), "fault"), "fault" if damages else "ok", remedy)

@@ -75,11 +75,11 @@ class BaseGallery(ABC):
     _interpreter: Interpreter | None = None
 
     @abstractmethod
-    def _writing(self) -> AbstractContextManager[None]:
+    def _hold_lock(self) -> AbstractContextManager[None]:
         """Hold the single-writer lock for the length of a `with` block."""
 
     @abstractmethod
-    def _ingesting(self) -> AbstractContextManager[Turn]:
+    def _ingestion_run(self) -> AbstractContextManager[Turn]:
         """Run several commits in a `with` block, as one ingestion run.
 
         The block gets a function that returns a context manager, which holds the writer's lock; each commit runs inside
@@ -232,7 +232,7 @@ class BaseGallery(ABC):
         """
         roots = [checked_root(folder) for folder in check_is_several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
-        with self._ingesting() as turn, drawing as show:
+        with self._ingestion_run() as turn, drawing as show:
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
@@ -242,7 +242,7 @@ class BaseGallery(ABC):
         """
         roots = [checked_root(folder) for folder in check_is_several(folders, "update_at", "folder")]
         at = [text_path(path) for path in check_is_several(paths, "update_at", "path")]
-        with self._ingesting() as turn:
+        with self._ingestion_run() as turn:
             report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn, self.scenes)
         return report or self.update(roots, progress=lambda done, found: None, skip=skip)
 
@@ -280,7 +280,7 @@ class BaseGallery(ABC):
             if skip:
                 skip(line)
 
-        with self._ingesting() as turn:
+        with self._ingestion_run() as turn:
             paths = ingest_pictures_and_videos(
                 self._catalog, self.model, turn, sources, note_refusal, about, self.scenes
             )
@@ -298,7 +298,7 @@ class BaseGallery(ABC):
         Args:
             progress: called after each commit with the number of pictures read so far.
         """
-        with self._ingesting() as turn:
+        with self._ingestion_run() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
             begin = time.perf_counter()
         report.index_seconds = time.perf_counter() - begin
@@ -312,7 +312,7 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
         """
-        with self._writing():
+        with self._hold_lock():
             gone: set[str] = set()
             for path in check_is_several(paths, "remove", "path"):
                 gone.update(self._files_at(path, "nothing is removed"))
@@ -334,7 +334,7 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing changes.
         """
-        with self._writing():
+        with self._hold_lock():
             contents = dict[int, None]()
             for path in check_is_several(paths, "hide", "path"):
                 found = self._files_at(path, "nothing changes")

@@ -266,12 +266,12 @@ def check_values(store: Store, filters: Filters) -> Filters:
     """
     for name in ("folder", "folder_name", "camera", "lens", "place"):
         given = getattr(filters, name)
-        if given is None or isinstance(given, tuple) or store.has(Filters(**{name: given, "hidden": None})):
+        if given is None or isinstance(given, tuple) or store.any_passes(Filters(**{name: given, "hidden": None})):
             continue
         kind = "folder" if name == "folder_name" else name
         there = sorted(store.overview().folders) if kind == "folder" else store.values(kind)
         wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
-        if name == "folder" and isinstance(given, str) and store.has(Filters(folder_name=given, hidden=None)):
+        if name == "folder" and isinstance(given, str) and store.any_passes(Filters(folder_name=given, hidden=None)):
             filters = replace(filters, folder=None, folder_name=given)
         elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
             filters = replace(filters, folder=None, folder_name=named)
@@ -299,7 +299,7 @@ def missing_folder(store: Store) -> str | None:
         return folders[0]
 
 
-def positions(store: Store) -> tuple[Ids, Floats, Floats]:
+def picture_positions(store: Store) -> tuple[Ids, Floats, Floats]:
     """Return the ids, latitudes and longitudes (n,) of a store's pictures with a position."""
     rows = store.positions()
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))

@@ -112,7 +112,7 @@ class Gallery(BaseGallery):
         return catalogue_faults(self._catalog)
 
     def compact(self) -> int:
-        with self._writing():
+        with self._hold_lock():
             self._reader.discard_snapshot()
             before = _bytes_on_disk(self.folder)
             scan_index.delete_index_files(self.folder)
@@ -143,11 +143,11 @@ class Gallery(BaseGallery):
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
         actions = list[str]()
-        if self._catalog.damages():
+        if self._catalog.find_damage():
             self.close()
             actions = salvage(self.folder, self.model)
             self._catalog = Catalog.open(self.folder, self.model, checked=False)
-        with self._writing():
+        with self._hold_lock():
             actions += repair(self._catalog, self.model, progress or (lambda done, total: None))
             self._reader.discard_snapshot()
             self._catalog.check()
@@ -178,14 +178,14 @@ class Gallery(BaseGallery):
             InputError: no OCR engine is installed; the message says how to install one.
         """
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
-        with open_engine(engine) as reader, self._ingesting() as turn:
+        with open_engine(engine) as reader, self._ingestion_run() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
 
     def close(self) -> None:
         self._catalog.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         with self._hold_writer_lock():
             atomic.remove_abandoned(self.folder)
             yield
@@ -195,12 +195,12 @@ class Gallery(BaseGallery):
         return self._catalog.turn(self.model)
 
     @contextmanager
-    def _ingesting(self) -> Iterator[Turn]:
+    def _ingestion_run(self) -> Iterator[Turn]:
         with self._hold_writer_lock():  # raises now, not after the work, if the gallery cannot be written
             record_whereabouts(self._catalog, self.model)
         yield self._hold_writer_lock
         try:
-            with self._writing():
+            with self._hold_lock():
                 self._finish_writing()
         except OSError as error:
             raise OSError(

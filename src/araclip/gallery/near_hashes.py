@@ -22,7 +22,7 @@ AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB
 Hashes = NDArray[np.uint64]
 
 
-def near_to(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
+def mask_near(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
     """Return a mask (n,) of the hashes (n,) that differ from one hash, which is not 0, in at most NEAR bits.
 
     Hash 0, that of a picture of one colour, is near to no hash.
@@ -42,7 +42,7 @@ class SeenHashes:
         """Add a hash and return True; return False if it is near to a hash that was added before."""
         if not phash:
             return True
-        if near_to(self._hashes[: self._count], phash).any():
+        if mask_near(self._hashes[: self._count], phash).any():
             return False
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
@@ -71,7 +71,7 @@ class HashTable:
         row = int(np.searchsorted(self.ids, content))
         if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
             return []
-        close = near_to(self.hashes, self.hashes[row])
+        close = mask_near(self.hashes, self.hashes[row])
         close[row] = False
         found = self.ids[close]
         near: list[int] = (found if allowed is None else np.intersect1d(found, allowed, assume_unique=True)).tolist()

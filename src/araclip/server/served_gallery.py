@@ -137,7 +137,7 @@ class ServedGallery:
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
         """Group the pictures that pass the filters and have a position, by cells of `cell` degrees; None: by town."""
-        ids, latitudes, longitudes = self._made("positions", lambda: browsing.positions(self._reader.store))
+        ids, latitudes, longitudes = self._made("positions", lambda: browsing.picture_positions(self._reader.store))
         timeline = self.timeline(filters)
         if not len(ids):
             return []

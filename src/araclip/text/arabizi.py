@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 
-from araclip.text.word_lists import listed, mapped
+from araclip.text.word_lists import read_entries, read_mapping
 
 COSTS: dict[str, dict[str, float]] = {
     "a": {"ا": 0.03, "أ": 0.0, "آ": 0.1, "ى": 0.15, "ة": 0.0, "ع": 0.45, "ه": 0.2, "إ": 0.3, "ء": 0.3},
@@ -75,14 +75,14 @@ SOUND_CLASSES: dict[str, tuple[str, ...]] = {
 
 
 # Arabizi words written before a noun or a verb → the prefix that they are in Arabic.
-PREFIXES = mapped("arabizi: prefixes")
+PREFIXES = read_mapping("arabizi: prefixes")
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
-WORDS = mapped("arabizi: function words")
+WORDS = read_mapping("arabizi: function words")
 # Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab, "a boy is playing".
-SITTING = frozenset(listed("arabizi: sitting"))
+SITTING = frozenset(read_entries("arabizi: sitting"))
 # Everyday words that would otherwise be taken for others: otta is قطة (cat), not أتى (came); 7elwa جميلة, not حلوى.
-USUAL = mapped("arabizi: usual")
+USUAL = read_mapping("arabizi: usual")
 
 
 MAX_COST = 1.3  # an Arabic word whose letters match the typed sounds at a higher cost is no candidate

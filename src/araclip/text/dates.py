@@ -13,7 +13,7 @@ from araclip.text.folding import cut_out, fold
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
-from araclip.text.word_lists import numbered
+from araclip.text.word_lists import read_numbered_forms
 
 HIJRI_YEARS = range(1343, 1501)  # Hijri years in Umm al-Qura's tables
 
@@ -135,9 +135,9 @@ def _continues_list(before: str, name: str) -> bool:
 Found = tuple[int, int]  # (how many words name a number, the number)
 
 
-UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
-_TEENS = {" ".join(form): 11 + place for place, form in numbered("numbers: 11 to 19")}
-_TENS = {" ".join(form): 20 + 10 * place for place, form in numbered("numbers: tens")}
+UNITS = {" ".join(form): 1 + place for place, form in read_numbered_forms("numbers: 1 to 10")}
+_TEENS = {" ".join(form): 11 + place for place, form in read_numbered_forms("numbers: 11 to 19")}
+_TENS = {" ".join(form): 20 + 10 * place for place, form in read_numbered_forms("numbers: tens")}
 _TWO_THOUSAND, _TWENTY = fold("ألفين"), fold("عشرين")
 _THOUSAND, _NINE_HUNDRED = fold("ألف"), frozenset(map(fold, ("تسعمائة", "تسعمئة", "تسعمية", "تسعميه")))
 
@@ -321,7 +321,7 @@ class DateReader:
         known = 1 <= day <= calendar.monthrange(year, month)[1]
         return (1, single_date(f"{year}-{month:02}-{day:02}")) if known else None
 
-    def day_month(self, at: int) -> tuple[int, DateFilter] | None:
+    def day_and_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «17 مايو 2019», "june 17, 2019", «17 و18 مايو»: return (words read, date filter), or None."""
         if (found := self._days_of_month(at)) is None:
             return None
@@ -431,10 +431,11 @@ class DateReader:
     def find(self) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (
-            partial(limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
+            partial(read_limit, self), self._third_of_period, self._date_but_no_month, self.month,
+            self._relative_or_year,
         )  # fmt: skip
         if any((word,) in names.TO for word in self.folded):
-            rules = (partial(between, self), *rules)
+            rules = (partial(read_span, self), *rules)
         for at in range(len(self.folded)):
             if result := _first_result(rules, at):
                 width, found = result
@@ -450,7 +451,7 @@ class DateReader:
         return None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
-    def _third(self, at: int) -> tuple[int, DateFilter] | None:
+    def _third_of_period(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
         if (name := self.longest_name(at, names.THIRDS)) is None:
             return None
@@ -485,13 +486,15 @@ class DateReader:
 
     def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read any date but a Gregorian month, a year or a relative time: return (words read, date filter), or None."""
-        return _first_result((self.numeric_date, self._feast, self._hijri_month, self.day_month, self._season), at)
+        return _first_result(
+            (self.numeric_date, self._read_feast, self._read_hijri_month, self.day_and_month, self._read_season), at
+        )
 
     def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أمس», «الشهر الماضي», «2019»: return (words read, date filter), or None."""
-        return relative_time(self, at) or self._year_or_span_of_years(at)
+        return read_relative_time(self, at) or self._year_or_span_of_years(at)
 
-    def _feast(self, at: int) -> tuple[int, DateFilter] | None:
+    def _read_feast(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a feast with its year, «عيد الفطر 2019», "last christmas": return (words read, date filter), or None."""
         if name := self.longest_name(at, names.FEASTS):
             month, first, last = names.FEASTS[name]
@@ -512,7 +515,7 @@ class DateReader:
                 return len(name) + width, day_span((_feast_day(year_of, begins), _feast_day(year_of, ends)))
         return None
 
-    def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
+    def _read_hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «رمضان 1444», «15 رمضان 1444», or a Hijri year: return (words read, date filter), or None."""
         name = self.longest_name(at, names.HIJRI_MONTHS)
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
@@ -528,7 +531,7 @@ class DateReader:
             return (1 + len(name) + found[0], found[1]) if found else None
         return self.hijri_year(at)
 
-    def _season(self, at: int) -> tuple[int, DateFilter] | None:
+    def _read_season(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «صيف 2019», «الصيف الماضي», «هالصيف»: return (words read, date filter), or None."""
         here = self.word_after_this(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
         name = here if here in names.SEASONS else self.longest_name(at, names.SEASONS)
@@ -565,7 +568,7 @@ class DateReader:
         Return (words read, first year, last year), or None.
         """
         year = self.any_year(at)
-        # not "the summer of this year", which `_season` reads, because it may not be over
+        # not "the summer of this year", which `_read_season` reads, because it may not be over
         if year and (year[1] < self.today.year or self.gregorian_year(at)):
             following = self.gregorian_year(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
@@ -613,7 +616,7 @@ _ONE, _TWO, _SEVERAL = (
 )
 # Without one and two, واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays, not two days.
 _NUMBERS = {word: number for word, number in UNITS.items() if number > 2}
-_NUMBERS |= {form[0]: 1 + place for place, form in numbered("numbers: 1 to 10 in English")}
+_NUMBERS |= {form[0]: 1 + place for place, form in read_numbered_forms("numbers: 1 to 10 in English")}
 # Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين»: two years ago. «من سنة» may begin a span of years.
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
 # Words that may follow «قبل سنة», "a year ago". Before any other word, «قبل» means "before" and «منذ» "since", as in
@@ -621,7 +624,7 @@ _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
 _AFTER_ONE = _fold_each("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
-def time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
+def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
     """Read a time such as «قبل سنتين» or "2 years ago" from word `at` on; None if no such time begins there."""
     lead = folded[at] in (_BEFORE, _SINCE, _FROM)
     start = at + lead
@@ -640,7 +643,7 @@ def time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
     return None
 
 
-def last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
     if (lead := words.width_of_name(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
         return lead + recent[0], day_span((_day_ago(words.today, recent[1], recent[2]), words.today))
@@ -692,17 +695,17 @@ def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
 TODAY_IN = 3  # most words of a text in which «اليوم» is "today" and so a date, not "the day", as in "the national day"
 
 
-def relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read a time relative to today (yesterday, last month, the 90s) that begins at word `at`.
 
     Return (number of words, date filter); None if no such time begins there.
     """
     folded, today = words.folded, words.today
-    if found := time_ago(folded, at, today):
+    if found := read_time_ago(folded, at, today):
         return found[0], DateFilter(*found[1:])
-    if several := last_several(words, at):
+    if several := read_last_several(words, at):
         return several
-    if weekday := last_weekday(words, at):
+    if weekday := read_last_weekday(words, at):
         return weekday
     if name := words.longest_name(at, names.YESTERDAYS):
         return len(name), single_date((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
@@ -746,7 +749,7 @@ def _week_ago(today: date, back: int) -> DateFilter:
     return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
 
 
-def last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
     if (name := words.longest_name(at, WEEKDAYS)) and (last := words.longest_name(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
@@ -788,7 +791,7 @@ class _SpanEnd:
         return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
 
 
-def between(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
     lead = words.longest_name(at, names.FROM) or ()
     bare = words.longest_name(at + len(lead) + 1, names.TO) and _read_bare_day(words, at + len(lead))
@@ -804,7 +807,7 @@ def between(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     return (place + last.width - at, found) if found else None
 
 
-def limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».

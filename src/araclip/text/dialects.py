@@ -10,7 +10,7 @@ from araclip.text.lexicon import DIALECTS, Form, Lexicon
 from araclip.text.negation import ENDS
 from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
 # Confidences that a form stands for its standard word, if the form means nothing else (SURE), is also used in captions,
 # has another common meaning, or is itself a common standard word (UNLIKELY).
@@ -43,14 +43,14 @@ _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "ك
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
 # Particles before a verb, which the standard sentence leaves out.
-_BEFORE_VERB = folded("dialects: before a verb")
+_BEFORE_VERB = read_folded("dialects: before a verb")
 # Words that only ask for pictures, such as "I want" in «عايز صورة كلب». Some (_MAY_ASK) do so only before a word for
 # "picture": in the Gulf «أبي صور البحر» is "I want pictures of the sea", but «أبي وأمي» are one's parents.
-_ASKING = folded("dialects: asking")
-_MAY_ASK = folded("dialects: may ask")
-_PICTURES = folded("dialects: pictures")
-_KINDS_OF_PICTURES = folded("dialects: after pictures")
-_OF = folded("dialects: of")
+_ASKING = read_folded("dialects: asking")
+_MAY_ASK = read_folded("dialects: may ask")
+_PICTURES = read_folded("dialects: pictures")
+_KINDS_OF_PICTURES = read_folded("dialects: after pictures")
+_OF = read_folded("dialects: of")
 _MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects; else "money" and "right"
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense, such as يلعب, in Lebanon بيلعب (plays)

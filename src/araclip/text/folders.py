@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from araclip.text.folding import folded_words
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
-_FOLDER = folded("folders: words")
-_LEADING = folded("folders: before")
+_FOLDER = read_folded("folders: words")
+_LEADING = read_folded("folders: before")
 # Without a word for "folder" before it, a folder's name counts only if it has at least MIN_NAME letters, and MIN_WORDS
 # words or a digit: so «قطط», cats, shows cats even if a folder has this name.
 MIN_NAME = 4

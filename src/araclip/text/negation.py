@@ -7,18 +7,18 @@ from typing import Protocol
 
 from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.picture_words import shows_nothing
-from araclip.text.word_lists import folded, listed, mapped, phrases
+from araclip.text.word_lists import read_entries, read_folded, read_mapping, read_phrases
 
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
-_NOT_THERE = listed("negation: not there")
-_THERE = listed("negation: there")
-_IN_IT = folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
+_NOT_THERE = read_entries("negation: not there")
+_THERE = read_entries("negation: there")
+_IN_IT = read_folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
 _WITHOUT = tuple(
     sorted(
         {
             tuple(fold(phrase).split())
             for phrase in (
-                *listed("negation: without"),
+                *read_entries("negation: without"),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -31,47 +31,50 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # a word for "nobody" → "people"
-_NOBODY_BUT = folded("negation: nobody but")
-_AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
+# a word for "nobody" → "people"
+_NOBODY = {fold(word): thing for word, thing in read_mapping("negation: nobody").items()}
+_NOBODY_BUT = read_folded("negation: nobody but")
+_AT_ALL = read_folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
-NEGATIONS = folded("negation: not")
+NEGATIONS = read_folded("negation: not")
 WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
 _MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح (Mo Salah)
 # Words between a negation and the excluded thing, as in "not a cat", «ليس أي كلب» (not any dog).
-_ARTICLES = folded("negation: articles")
-_ONLY = folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
-_HOW_ONE_WALKS = folded("negation: walking")
+_ARTICLES = read_folded("negation: articles")
+_ONLY = read_folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
+_HOW_ONE_WALKS = read_folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
-ENDS = folded("negation: ends")
+ENDS = read_folded("negation: ends")
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
-_WORN = folded("negation: worn")
+_WORN = read_folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # words that begin with "in the" and say where: بالشارع, فالبحر
-_AND = folded("negation: and")
-_NOR = folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
-_WEARING = folded("negation: wearing")
+_AND = read_folded("negation: and")
+_NOR = read_folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
+_WEARING = read_folded("negation: wearing")
 # Words for things and qualities that look like verbs of the present tense, which begin with ي or a dialect's بي.
-_THINGS = folded("negation: things")
+_THINGS = read_folded("negation: things")
 # Words that make a «لا» ("no") in front of them exclude no thing: verbs (لا ننام), a slogan (لا للحرب), house numbers.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
-_NO = folded("negation: no")
+_NO = read_folded("negation: no")
 # Words that make a "not" in front of them exclude nothing: "not far behind", "not yet". _BEFORE_VERB: words before a
 # "not" that show that a verb follows it.
-_HOW_FAR = folded("negation: not far")
-_BEFORE_VERB = frozenset(listed("negation: before a verb"))
-_SIGNS = frozenset(listed("negation: signs"))  # words for signs: "a no skiing sign" shows a sign and excludes nothing
-_THAT = folded("negation: that")  # "that" before a verb, as in «دون أن يبتسم», without smiling: no thing is excluded
+_HOW_FAR = read_folded("negation: not far")
+_BEFORE_VERB = frozenset(read_entries("negation: before a verb"))
+_SIGNS = frozenset(
+    read_entries("negation: signs")
+)  # words for signs: "a no skiing sign" shows a sign, excludes nothing
+_THAT = read_folded("negation: that")  # "that" before a verb: «دون أن يبتسم», without smiling, excludes no thing
 # After _SOME, ما means "some", not "not": «شيء ما في فمه», something in his mouth. _NOTHING and _EXCEPT: "nothing
 # except paint" shows the paint.
-_SOME = folded("negation: some")
-_NOTHING = folded("negation: nothing")
-_EXCEPT = phrases("negation: except")
+_SOME = read_folded("negation: some")
+_NOTHING = read_folded("negation: nothing")
+_EXCEPT = read_phrases("negation: except")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
 # Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
-_FIXED = folded("negation: fixed phrases")
+_FIXED = read_folded("negation: fixed phrases")
 
 
 class KnownWords(Protocol):

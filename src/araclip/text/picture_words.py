@@ -11,9 +11,9 @@ import unicodedata
 from collections.abc import Collection, Sequence
 
 from araclip.text.folding import fold, folded_words
-from araclip.text.word_lists import Phrase, folded, listed, phrases
+from araclip.text.word_lists import Phrase, read_entries, read_folded, read_phrases
 
-PICTURE_WORDS = folded("pictures: asking")
+PICTURE_WORDS = read_folded("pictures: asking")
 
 
 def shows_nothing(text: str) -> bool:
@@ -23,10 +23,12 @@ def shows_nothing(text: str) -> bool:
     return all(word in PICTURE_WORDS for word in folded_words(text).folded)
 
 
-_ASKING = PICTURE_WORDS | folded("dialects: asking")
-_VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
-_ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
-_NO_VIDEOS_BEFORE, _NO_VIDEOS_AFTER = folded("pictures: no videos before"), folded("pictures: no videos after")
+_ASKING = PICTURE_WORDS | read_folded("dialects: asking")
+_VIDEOS = read_phrases("pictures: videos")
+_ABOUT, _NOUNS = read_folded("pictures: about"), read_folded("pictures: nouns")
+_ORDERS = {"date": read_phrases("pictures: newest"), "oldest": read_phrases("pictures: oldest")}
+_NO_VIDEOS_BEFORE = read_folded("pictures: no videos before")
+_NO_VIDEOS_AFTER = read_folded("pictures: no videos after")
 # Words that may follow "pictures" if a query asks for pictures; another English word makes a noun, as "picture frame".
 _AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}
 _AND = "و"
@@ -76,7 +78,7 @@ def _width_of_phrase(folds: Sequence[str], at: int, known: Collection[Phrase]) -
     return next((len(name) for width in (2, 1) if (name := tuple(folds[at : at + width])) in known), 0)
 
 
-_QUALITIES = folded("qualities")
+_QUALITIES = read_folded("qualities")
 
 
 def is_quality(text: str) -> bool:
@@ -84,8 +86,8 @@ def is_quality(text: str) -> bool:
     return all(word.removeprefix(_ARTICLE) in _QUALITIES for word in folded_words(text).folded)
 
 
-_PEOPLE = listed("kinds: people")
-_NAMES_OF_PEOPLE = listed("kinds: words for people")
+_PEOPLE = read_entries("kinds: people")
+_NAMES_OF_PEOPLE = read_entries("kinds: words for people")
 _KINDS = {fold(name): _PEOPLE for name in _NAMES_OF_PEOPLE}
 _ARTICLE = fold("ال")
 

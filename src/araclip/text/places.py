@@ -19,7 +19,7 @@ from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.interpretation import Interpreter
 from araclip.text.picture_words import PICTURE_WORDS
 from araclip.text.script import is_arabic
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
 EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 # Up to AT metres from a town's edge a picture gets the town's name, up to NEAR metres only the region's.
@@ -216,12 +216,12 @@ def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
 
 # ------------------------------------------------------------------ places in queries
 
-_BEFORE, _CITY = folded("places: before"), folded("places: city")
-_THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
-_OUTSIDE = folded("places: outside")
-_COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
+_BEFORE, _CITY = read_folded("places: before"), read_folded("places: city")
+_THINGS, _LOCATIVE = read_folded("places: things"), _BEFORE - {"of"}
+_OUTSIDE = read_folded("places: outside")
+_COMMON, _ONLY_IN = read_folded("places: common"), read_folded("places: only after in")
 _IN = "ب"  # "in", written together with the next word: بدبي, in Dubai
-_AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
+_AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
 LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
 FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
 MOST_WORDS = 5  # most words of a place's name

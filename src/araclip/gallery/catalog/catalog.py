@@ -37,8 +37,8 @@ from araclip.gallery.catalog.records import (
     RecordedModel,
     identity_of,
     read_metadata,
-    signed,
     timestamp,
+    to_signed,
 )
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
@@ -170,7 +170,7 @@ class Catalog(Store):
         Raises:
             GalleryCorrupt: the file is damaged.
         """
-        if damages := self.damages():
+        if damages := self.find_damage():
             raise GalleryCorrupt(
                 f"{self.path} is damaged: {damages[0]}. Run `araclip repair`, which recovers readable rows and encodes "
                 "your pictures again where needed; they are not touched. If this is a copy made while a program was "
@@ -347,7 +347,7 @@ class Catalog(Store):
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         self.change(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
-            (facts.format, facts.width, facts.height, signed(phash), content),
+            (facts.format, facts.width, facts.height, to_signed(phash), content),
         )
         self.change(  # an empty caption is stored as well: it says that the file was searched for one
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
@@ -400,7 +400,8 @@ class Catalog(Store):
             (
                 (content, each.digest, each.vector.astype("<f2", copy=False).tobytes(), each.facts.format,
                  each.facts.width, each.facts.height,
-                 each.facts.captured_at or date_in_names([(each.file.path, each.metadata)]), when, signed(each.phash))
+                 each.facts.captured_at or date_in_names([(each.file.path, each.metadata)]), when,
+                 to_signed(each.phash))
                 for content, each in new.items()
             ),
         )  # fmt: skip
@@ -660,7 +661,7 @@ class Catalog(Store):
         wanted = np.flatnonzero(np.isin(ids, passed))
         return ids[wanted], [known[at] for at in wanted]
 
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         condition = filters.condition(hidden_exist=False)
         sql = f"SELECT 1 FROM {JOINED} WHERE ({condition.of_file}) AND ({condition.of_content}) LIMIT 1"
         return bool(self.rows(sql, (*condition.file_values, *condition.content_values)))
@@ -733,7 +734,7 @@ class Catalog(Store):
     def damage_error(self, what: str) -> GalleryCorrupt:
         return connection.damage_error(self.path, what)
 
-    def damages(self) -> list[str]:
+    def find_damage(self) -> list[str]:
         """Check the whole file with SQLite's own check; return a line for each fault.
 
         Faults are pages that do not match their checksums, rows missing in an index, and references to missing rows.

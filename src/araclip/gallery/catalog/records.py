@@ -225,7 +225,7 @@ def timestamp(*, before: timedelta = timedelta(0)) -> str:
     return (datetime.now(UTC) - before).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def signed(phash: int) -> int:
+def to_signed(phash: int) -> int:
     """Convert an unsigned 64-bit hash to a signed integer, as SQLite and PostgreSQL store it."""
     return phash - (1 << 64) if phash >> 63 else phash
 

@@ -361,7 +361,7 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         """True if any picture passes the filters."""
 
     @abstractmethod

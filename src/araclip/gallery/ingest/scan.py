@@ -103,7 +103,7 @@ class Walk:
                     elif _has_picture_suffix(entry.name):
                         beside = (name for name in names_beside(entry.name) if name in captions)
                         self._note_sidecars(path, (os.path.join(folder, name) for name in beside))  # noqa: PTH118
-                        yield from self._file(path, entry.stat())
+                        yield from self._yield_if_regular(path, entry.stat())
                     elif kind := unread_kind(entry.name):
                         self.unread[kind] += 1
                 except OSError as error:  # a file that vanished meanwhile is no error
@@ -126,7 +126,7 @@ class Walk:
             elif _has_picture_suffix(path):
                 folder, name = os.path.split(path)
                 self._note_sidecars(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
-                yield from self._file(path, about)
+                yield from self._yield_if_regular(path, about)
             elif kind := unread_kind(path):
                 self.unread[kind] += 1
 
@@ -140,7 +140,7 @@ class Walk:
         if files:
             self.sidecars[path] = tuple(files)
 
-    def _file(self, path: str, about: os.stat_result) -> Iterator[File]:
+    def _yield_if_regular(self, path: str, about: os.stat_result) -> Iterator[File]:
         if stat.S_ISREG(about.st_mode):
             yield File.of(path, about)
         else:

@@ -35,7 +35,7 @@ def update(
     for root in roots:
         here = {file.path: file for file in walk.pictures(root)}
         if not here:
-            raise _no_pictures_error(root, sum(below(path, str(root)) for path in known), walk)
+            raise _no_pictures_error(root, sum(is_below(path, str(root)) for path in known), walk)
         found |= here
     drives = catalog.drives()
     inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
@@ -60,7 +60,7 @@ def update_at(
     changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
-        root = next((str(root) for root in roots if below(path, str(root))), None)
+        root = next((str(root) for root in roots if is_below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
             # walk all: `path` is a root, or is reached through a link, so that a file may have several paths
             return None
@@ -105,7 +105,7 @@ def _reconcile(
     """
     report = Update(unread=dict(walk.unread))
 
-    def skipped(line: str) -> None:
+    def report_skipped(line: str) -> None:
         report.skipped.append(line)
         skip(line)
 
@@ -115,9 +115,9 @@ def _reconcile(
     pictures = [file for file in changed if not is_video(file.path)]
     report.unchanged = len(found) - len(changed)
     for path, reason in walk.unreadable.items():
-        skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
+        report_skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
     for line in walk.special.values():
-        skipped(line)
+        report_skipped(line)
     gone = [
         path
         for path in known
@@ -127,25 +127,25 @@ def _reconcile(
     ]
     progress(report.unchanged, len(found))
 
-    def refused(number: int, error: OSError | ImageError) -> None:
+    def handle_refusal(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
         if isinstance(error, FileNotFoundError):  # a file that has vanished since the walk counts as gone
             gone.append(path)
         elif isinstance(error, ImageError) and path in known and _changed_since_walk(changed[number]):
-            skipped(f"{error} It is still being written; what was indexed there is kept.")
+            report_skipped(f"{error} It is still being written; what was indexed there is kept.")
         elif isinstance(error, ImageError):
             gone.append(path)
-            skipped(str(error))
+            report_skipped(str(error))
         else:
-            skipped(unreadable_line(path, error))
+            report_skipped(unreadable_line(path, error))
 
     intake = Intake(catalog, model, turn, few=few)
-    intake.ingest(pictures, refused, lambda done: progress(report.unchanged + done, len(found)))
+    intake.ingest(pictures, handle_refusal, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
     videos = VideoIntake(catalog, model, turn, stored, scenes)
     videos.ingest(
         changed[len(pictures) :],
-        lambda number, error: refused(len(pictures) + number, error),
+        lambda number, error: handle_refusal(len(pictures) + number, error),
         lambda done: progress(begun + done, len(found)),
     )
     report.added = intake.committed + videos.committed
@@ -175,7 +175,7 @@ def _changed_since_walk(file: File) -> bool:
         return False
 
 
-def below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
     """True if a path is in a folder, at any depth; both are absolute."""
     return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
@@ -186,7 +186,7 @@ def unreadable_line(path: str, error: OSError) -> str:
 
 
 def _no_pictures_error(root: Path, indexed: int, walk: Walk) -> InputError:
-    failed = (each for each in walk.unreadable.items() if each[0] == str(root) or below(each[0], str(root)))
+    failed = (each for each in walk.unreadable.items() if each[0] == str(root) or is_below(each[0], str(root)))
     refused = next((f" {path} cannot be read ({why})." for path, why in failed), "")
     if indexed:
         return InputError(

@@ -80,11 +80,11 @@ class VideoIntake:
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        self._known: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
-        self._digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
+        self._known_times: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
+        self._known_digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
-            self._known.setdefault(stored[paths[0]].size, []).append(times)
+            self._known_times.setdefault(stored[paths[0]].size, []).append(times)
 
     def ingest(
         self,
@@ -95,8 +95,8 @@ class VideoIntake:
     ) -> list[bool]:
         """Ingest videos; return for each whether it was committed. `refused` is called for the videos that were not."""
         taken: list[bool] = []
-        if any(video.size in self._known for video in videos):
-            self._digests = self._catalog.digests()
+        if any(video.size in self._known_times for video in videos):
+            self._known_digests = self._catalog.digests()
         progress = _Progress(done)
 
         def read_one(numbered: tuple[int, File]) -> _ReadVideo | OSError | ImageError:
@@ -118,6 +118,7 @@ class VideoIntake:
         return taken
 
     def _read(self, number: int, file: File, progress: "_Progress") -> _ReadVideo | OSError | ImageError:
+        """Hash a video, and decode its scenes unless the gallery has them; return the error if that fails."""
         try:
             with open_file(file.path) as stream:
                 # size and time as they are now, because the file may have changed since the walk
@@ -127,8 +128,8 @@ class VideoIntake:
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
                 # a video that the gallery has is not decoded again: the known times of its scenes are taken
-                for times in self._known.get(file.size, ()):
-                    if self._digests.issuperset(_digests(digest, times)):
+                for times in self._known_times.get(file.size, ()):
+                    if self._known_digests.issuperset(_scene_digests(digest, times)):
                         return _ReadVideo(file, digest, times, None)
                 return self._decode(stream, file, digest, lambda share: progress.report_part(number, share))
         except (OSError, ImageError) as error:
@@ -148,7 +149,7 @@ class VideoIntake:
         """
         if read.scenes is None:
             with self._turn(), self._catalog.writing():
-                found = [self._catalog.content(each) for each in _digests(read.digest, read.times)]
+                found = [self._catalog.content(each) for each in _scene_digests(read.digest, read.times)]
                 ids = [content for content in found if content is not None]
                 if len(ids) == len(found):
                     self._record_scenes(read, ids, metadata)
@@ -173,11 +174,11 @@ class VideoIntake:
         self._catalog.remove_files([old for old in stored_paths(self._catalog, file.path) if old not in paths])
         self.committed += 1
         self.scenes[file.path] = paths
-        self._known.setdefault(file.size, []).append(read.times)
-        self._digests.update(_digests(read.digest, read.times))
+        self._known_times.setdefault(file.size, []).append(read.times)
+        self._known_digests.update(_scene_digests(read.digest, read.times))
 
 
-def _digests(video: bytes, times: Times) -> list[bytes]:
+def _scene_digests(video: bytes, times: Times) -> list[bytes]:
     return [scene_digest(video, time) for time in times]
 
 

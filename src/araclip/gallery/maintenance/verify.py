@@ -81,7 +81,7 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     """Yield the faults of a catalogue in a folder and of its index; reads the whole file and compares checksums."""
     remedy = "Run `araclip repair`, which recovers what can be read."
-    if found := catalog.damages():  # look for the damaged rows only if there is damage, because that takes long
+    if found := catalog.find_damage():  # look for the damaged rows only if there is damage, because that takes long
         with catalog.translate_errors():
             for table, key in damaged_keys(catalog.path):
                 yield Fault(_name_of_row(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)

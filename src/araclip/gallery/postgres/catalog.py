@@ -19,8 +19,8 @@ from araclip.gallery.catalog.records import (
     Overview,
     PictureRecord,
     RecordedModel,
-    signed,
     timestamp,
+    to_signed,
 )
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
 from araclip.gallery.postgres.conditions import condition_of
@@ -173,7 +173,7 @@ class PostgresCatalog(Store):
         rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
         return np.array([number for number, _ in rows], np.int64), [date for _, date in rows]
 
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         condition, values = condition_of(filters)
         return bool(self.rows(f"SELECT 1 FROM contents WHERE {condition} LIMIT 1", values))
 
@@ -253,7 +253,7 @@ class PostgresCatalog(Store):
             facts.format,
             facts.width,
             facts.height,
-            signed(phash),
+            to_signed(phash),
             storable_text(facts.caption),
             facts.photo.to_json(),
         )
@@ -422,7 +422,7 @@ def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:
         "format": facts.format,
         "width": facts.width,
         "height": facts.height,
-        "phash": signed(picture.phash),
+        "phash": to_signed(picture.phash),
         "caption": storable_text(facts.caption),
         "photo": facts.photo.to_json(),
         "vector": vector_as_text(picture.vector),

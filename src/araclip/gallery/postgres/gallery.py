@@ -96,15 +96,15 @@ class PostgresGallery(BaseGallery):
     def close(self) -> None:
         self._reader.close()
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _hold_lock(self) -> AbstractContextManager[None]:
         return self._catalog.turn()
 
     @contextmanager
-    def _ingesting(self) -> Iterator[Turn]:
-        with self._writing():  # raises now, not after the work, if the gallery cannot be written
+    def _ingestion_run(self) -> Iterator[Turn]:
+        with self._hold_lock():  # raises now, not after the work, if the gallery cannot be written
             pass
-        yield self._writing
-        with self._writing():
+        yield self._hold_lock
+        with self._hold_lock():
             self._finish_writing()
 
     def _finish_writing(self) -> None:
@@ -126,11 +126,11 @@ class PostgresGallery(BaseGallery):
 
     def repair(self) -> list[str]:
         """Encode pictures with damaged vectors again, or remove those that cannot be read; return a line for each."""
-        with self._writing():
+        with self._hold_lock():
             bad = bad_vectors(self._catalog)
             return [line for content in bad for line in encode_again(self._catalog, self.model, content)]
 
     def compact(self) -> int:
         """Free the space of removed pictures; return the bytes freed, 0 if the server frees them later."""
-        with self._writing():
+        with self._hold_lock():
             return self._catalog.compact()

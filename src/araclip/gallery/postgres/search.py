@@ -9,7 +9,7 @@ import numpy as np
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document, indexed_forms
 from araclip.gallery.catalog.matching import is_glob
-from araclip.gallery.catalog.records import signed
+from araclip.gallery.catalog.records import to_signed
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -113,7 +113,7 @@ class PostgresSearch(StoreSearch):
         if not row.phash:
             return []
         sql = "SELECT id FROM contents WHERE shown AND id <> ? AND phash <> 0 AND bit_count((phash # ?)::bit(64)) <= ?"
-        return [near for (near,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
+        return [near for (near,) in self._database.rows(sql, (row.id, to_signed(row.phash), NEAR))]
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         return {content: texts_by_field(self._fetch_row(content)) for content in ids}
