@@ -44,7 +44,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import schema, search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, vector_as_text
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, pg_vector
 from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
@@ -439,7 +439,7 @@ def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLI
         own = gallery._catalog
         content = own.content_of(str(folder / "0.png"))
         own.database.rows(
-            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (vector_as_text(np.array([0.5] + [0] * 7)), content)
+            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (pg_vector(np.array([0.5] + [0] * 7)), content)
         )
         (fault,) = gallery.verify()
         assert (Path(fault.where).name, fault.repairable) == ("0.png", True)

@@ -43,7 +43,7 @@ from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Match, Stats, Update
-from araclip.gallery.search import Hits, plan_without_filters, search
+from araclip.gallery.search import Hits, replan, search
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.pictures.image_transform import transform_of
@@ -467,7 +467,7 @@ class BaseGallery(ABC):
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         plan, terms = self._plan_query(parsed, snapshot, page, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
-        interpretation = self._suggestions.add_suggestion(plan, hits, self.interpreter, self._catalog)
+        interpretation = self._suggestions.suggest(plan, hits, self.interpreter, self._catalog)
         found = Hits(hits, interpretation, pictures=self.picture)
         found.away = None if hits else missing_folder(self._catalog)
         return found
@@ -551,7 +551,7 @@ class BaseGallery(ABC):
         planner = Planner(query, self.interpreter, page, folder_names, places, literal, ignore)
         plan = planner.plan()
         terms = self._term_vectors(plan)
-        if again := plan_without_filters(planner, plan, terms, snapshot):
+        if again := replan(planner, plan, terms, snapshot):
             return again, self._term_vectors(again)
         return plan, terms
 

@@ -157,7 +157,7 @@ def _simplify_tree(top: list[Album]) -> list[Album]:
 
 
 def _simplify_album(album: Album) -> Album:
-    """Count the pictures of an album and of those in it; return it, or the single child that replaces it."""
+    """Count the pictures of an album and of all albums in it; return the album, or the child that replaces it."""
     while not album.own and len(album.albums) == 1:
         parent = album.parent
         album = album.albums[0]
@@ -259,7 +259,7 @@ def check_values(store: Store, filters: Filters) -> Filters:
     """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
 
     If `folder` is not the path of a folder with pictures, it is taken as the name of one, at any depth and with small
-    differences of spelling; the returned filters then have a `folder_name` instead.
+    differences of spelling. The returned filters then have a `folder_name` instead of the `folder`.
 
     Raises:
         InputError: no picture has the given value, but pictures have other values; the message lists these.

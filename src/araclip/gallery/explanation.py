@@ -37,9 +37,7 @@ class Explanation:
 def texts_of_shares(plan: QueryPlan) -> list[str]:
     """List the texts that `word_shares` needs as vectors: each text of the query, whole and with each word left out."""
     whole = (" ".join(words) for _, words in _scored_terms(plan))
-    return list(
-        dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _leave_each_word_out(plan))) if text)
-    )
+    return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _words_left_out(plan))) if text))
 
 
 def word_shares(
@@ -61,7 +59,7 @@ def word_shares(
         whole[row] = vector_of[" ".join(words)]
     score = _cosine_with_picture(whole, plan, picture)
     shares = []
-    for row, word, shorter in _leave_each_word_out(plan):
+    for row, word, shorter in _words_left_out(plan):
         without = whole.copy()
         without[row] = vector_of[shorter] if shorter else 0.0
         shares.append(WordShare(word, score - _cosine_with_picture(without, plan, picture)))
@@ -76,7 +74,7 @@ def _scored_terms(plan: QueryPlan) -> list[tuple[int, list[str]]]:
     return [(row, each[0].text.split()) for row, each in enumerate(plan.readings) if each and row not in out]
 
 
-def _leave_each_word_out(plan: QueryPlan) -> Iterator[tuple[int, str, str]]:
+def _words_left_out(plan: QueryPlan) -> Iterator[tuple[int, str, str]]:
     """Yield, for each word, the number of its term in the query, the word, and the term's text without the word.
 
     Only words that take part in the score are yielded, at most MAX_WORDS.

@@ -53,7 +53,7 @@ class FolderSearch(StoreSearch):
             done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
-    def in_order_of_date(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         return iter(self._catalog.by_date(self._condition, oldest=oldest))
 
     def best_score(self) -> float:

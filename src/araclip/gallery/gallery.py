@@ -21,7 +21,7 @@ from araclip.gallery.maintenance.duplicates import distinct_files
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.maintenance.verify import catalogue_faults
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.recorded_model import encoder_for, read_recorded_model, record_whereabouts
+from araclip.gallery.recorded_model import encoder_for, read_record, record_whereabouts
 from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.pictures.ocr.engines import Engine, open_engine
@@ -68,7 +68,7 @@ class Gallery(BaseGallery):
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
         folder = _require_folder(path)
-        encoder = encoder_for(model, lambda: read_recorded_model(folder), folder)
+        encoder = encoder_for(model, lambda: read_record(folder), folder)
         if create:
             return cls(Catalog.create(folder, encoder), encoder)
         return cls(Catalog.open(folder, encoder, checked=checked), encoder)

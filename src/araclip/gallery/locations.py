@@ -156,7 +156,7 @@ def gallery_of(folder: Path) -> Path:
 
 
 def make_default(gallery: Location) -> None:
-    """Make `gallery` the gallery that is searched by default, if it is in the default place; others must be named."""
+    """Make `gallery` the gallery that is searched by default, if it is in the default place; else do nothing."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST_FILE, gallery.name)

@@ -346,14 +346,12 @@ def _split_text(
     derived: list[DerivedFilter] = []
     if "order" not in found:
         left, removed, order = split_order(text)
-        if order and not (
-            negates and _excludes_phrase(text, removed, interpreter)
-        ):  # but not in "not the latest photos"
+        if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
             text = left
             derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
     if "kind" not in found:
         left, removed = split_videos(text)
-        if removed and not (negates and _excludes_phrase(text, removed, interpreter)):
+        if removed and not (negates and _excludes(text, removed, interpreter)):
             text = left
             derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed = Placed(text)
@@ -361,7 +359,7 @@ def _split_text(
         placed = split_folder(text, folders)
         # but a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
         when = dates and split_date(placed.words, today).only_date
-        if when or (negates and _excludes_phrase(text, placed.words, interpreter)):
+        if when or (negates and _excludes(text, placed.words, interpreter)):
             placed = Placed(text)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
@@ -393,7 +391,7 @@ def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collect
     )
 
 
-def _excludes_phrase(text: str, words: str, interpreter: Interpreter) -> bool:
+def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
     """True if the phrase `words` is, or is part of, something that `text` excludes.
 
     An example is «رحلة دهب» in «صور بدون رحلة دهب».

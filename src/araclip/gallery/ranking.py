@@ -214,10 +214,10 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
 
 
-def without_excluded(
+def drop_excluded(
     candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines
 ) -> Iterator[Candidate]:
-    """Yield the candidates that show nothing that `exclusion` excludes, in the given order; all if it is None.
+    """Yield the candidates that show no excluded thing, in the given order; all candidates if `exclusion` is None.
 
     `cosines` returns (n, m) for the ids of n pictures and m vectors (m, D).
     """
@@ -289,7 +289,7 @@ class StoreSearch(ABC):
         """Yield every picture that passes the filters, with its cosine: best first, ties in the order of indexing."""
 
     @abstractmethod
-    def in_order_of_date(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         """Yield every picture that passes the filters, the newest or the `oldest` first; those without a date last."""
 
     @abstractmethod
@@ -363,12 +363,8 @@ def rank_page(
         exclusion: what no hit may show.
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
-        dated = (
-            Candidate(content, 0.0, None, 0.0) for content in search.in_order_of_date(oldest=page.sort == "oldest")
-        )
-        return pick_hits(
-            search.existing(without_excluded(dated, exclusion, search.cosines)), search.phash, page, exclude
-        )
+        dated = (Candidate(content, 0.0, None, 0.0) for content in search.by_date(oldest=page.sort == "oldest"))
+        return pick_hits(search.existing(drop_excluded(dated, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector) if scale else None
@@ -396,9 +392,9 @@ def rank_page(
             return replace(each, value=value, relevance=raised)
 
         candidates = lower_described(candidates, with_description, lower)
-    left = until_below(without_excluded(candidates, exclusion, search.cosines), page.threshold)
+    left = until_below(drop_excluded(candidates, exclusion, search.cosines), page.threshold)
     if page.sort != SORTS[0]:
-        left = sort_by_date(left, search.in_order_of_date(oldest=page.sort == "oldest"))
+        left = sort_by_date(left, search.by_date(oldest=page.sort == "oldest"))
     hits = pick_hits(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]

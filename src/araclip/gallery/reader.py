@@ -135,11 +135,11 @@ class Snapshot(ABC):
         with self._open_search(vector, Page(1, 0, Filters(hidden=None))) as search:
             matches, best = search.matches(text), search.best_score()
             strength, surely = matches.match_of(content)
-            is_described = matches.answered and content in search.with_description([content], in_arabic=text.in_arabic)
+            described = matches.answered and content in search.with_description([content], in_arabic=text.in_arabic)
         rated = None
         if relevance and hybrid:
             rated = hybrid.raise_relevance(
-                relevance(hybrid.lower_cosine(score, best) if is_described else score), strength, surely
+                relevance(hybrid.lower_cosine(score, best) if described else score), strength, surely
             )
         elif relevance:
             rated = relevance(score)

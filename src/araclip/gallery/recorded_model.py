@@ -17,7 +17,7 @@ from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import DEFAULT_MODEL
 
 
-def read_recorded_model(folder: Path) -> RecordedModel | None:
+def read_record(folder: Path) -> RecordedModel | None:
     """Read what the gallery in a folder records about its model; None if there is no gallery, or an unfinished one."""
     if not is_gallery(folder):
         return None

@@ -69,13 +69,7 @@ class RelevanceScale:
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the query now, so that the first query need not wait for it."""
-        _ = (
-            self._covariance,
-            self._nonsense_and_strong_spread,
-            self._strong_lead,
-            self._best_mean_and_deviation,
-            self._nearest_mean_and_deviation,
-        )
+        _ = self._covariance, self._spread_range, self._strong_lead, self._best_statistics, self._nearest_statistics
 
     # ------------------------------------------------------------------ the query as a whole
 
@@ -91,7 +85,7 @@ class RelevanceScale:
 
     def meaning(self, query: Vectors) -> float:
         """Return how likely a query (D,) is meaningful in this gallery, 0…1."""
-        nonsense, strong = self._nonsense_and_strong_spread
+        nonsense, strong = self._spread_range
         # scaled: nonsense has 0, strong everyday queries have 1
         relative = float((self.spread(query[None]) - nonsense)[0] / max(strong - nonsense, 1e-6))
         return float(1 / (1 + np.exp(-SLOPE * np.clip(relative - MIDPOINT, -5, 5))))
@@ -132,8 +126,8 @@ class RelevanceScale:
     def features(self, query: Vectors) -> dict[str, float]:
         """Compute the FEATURES of a query (D,), except "deviation", which depends on the hit."""
         scores = products(self.sample, query)
-        usual, unusual = self._best_mean_and_deviation
-        near, nearer = self._nearest_mean_and_deviation
+        usual, unusual = self._best_statistics
+        near, nearer = self._nearest_statistics
         return {
             "above nonsense": self._lead_over_nonsense(scores) / self._strong_lead,
             "best": (_mean_of_best(scores, self._number_of_best(BEST)) - usual) / unusual,
@@ -161,7 +155,7 @@ class RelevanceScale:
         """
         count = self._number_of_best(TOP)
         rows = np.argpartition(scores, -count)[-count:]
-        mean, deviation = self._nonsense_mean_and_deviation
+        mean, deviation = self._nonsense_statistics
         return float(((scores[rows] - mean[rows]) / deviation[rows]).mean())
 
     # ------------------------------------------------------------------ statistics of the reference queries, made once
@@ -184,7 +178,7 @@ class RelevanceScale:
         return max(float(self._everyday_scores.std(axis=1).mean()), 1e-6)
 
     @cached_property
-    def _nonsense_mean_and_deviation(self) -> tuple[Vectors, Vectors]:
+    def _nonsense_statistics(self) -> tuple[Vectors, Vectors]:
         """For each picture, the mean and the standard deviation of the nonsense queries' scores, (n,) each."""
         scores = self.reference.nonsense @ self.sample.T
         return scores.mean(axis=0), np.maximum(scores.std(axis=0), 1e-6)
@@ -195,13 +189,13 @@ class RelevanceScale:
         return max(_strong_percentile([self._lead_over_nonsense(scores) for scores in self._everyday_scores]), 1e-6)
 
     @cached_property
-    def _best_mean_and_deviation(self) -> tuple[float, float]:
+    def _best_statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the everyday queries' best scores."""
         best = np.array([_mean_of_best(scores, self._number_of_best(BEST)) for scores in self._everyday_scores])
         return float(best.mean()), max(float(best.std()), 1e-6)
 
     @cached_property
-    def _nearest_mean_and_deviation(self) -> tuple[float, float]:
+    def _nearest_statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the cosine between an everyday query and the nearest other everyday query."""
         cosines = self.reference.everyday @ self.reference.everyday.T
         np.fill_diagonal(cosines, -1)
@@ -217,7 +211,7 @@ class RelevanceScale:
         return covariance
 
     @cached_property
-    def _nonsense_and_strong_spread(self) -> tuple[float, float]:
+    def _spread_range(self) -> tuple[float, float]:
         """The mean spread of nonsense queries, and the spread of strong everyday queries."""
         return (
             float(self.spread(self.reference.nonsense).mean()),

@@ -72,9 +72,7 @@ class Hits(list[Hit]):
         return f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'
 
 
-def plan_without_filters(
-    planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot
-) -> QueryPlan | None:
+def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
     """Return a plan that reads the words that became filters as ordinary words, if no picture passes these filters.
 
     Returns None if a picture passes these filters and the caller's, or if no words of the query became filters.

@@ -141,9 +141,7 @@ class Suggestions:
         # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
-    def add_suggestion(
-        self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store
-    ) -> Interpretation:
+    def suggest(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
         """Return the plan's interpretation, with a corrected query added if little was found and a word is unknown."""
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):

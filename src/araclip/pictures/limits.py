@@ -115,7 +115,7 @@ def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
     """Raise ImageTooLarge if a picture takes more than `most` bytes to decode."""
     if needed > most:
         raise ImageTooLarge(
-            message("picture bytes", name=name, size=_size_in_words(image), gigabytes=needed / 1e9, most=most / 1e9)
+            message("picture bytes", name=name, size=_size(image), gigabytes=needed / 1e9, most=most / 1e9)
         )
 
 
@@ -124,17 +124,12 @@ def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
     if needed > LARGE and needed > (free := free_memory()) * USABLE:
         raise ImageTooLarge(
             message(
-                "picture memory",
-                name=name,
-                size=_size_in_words(image),
-                gigabytes=needed / 1e9,
-                free=free / 1e9,
-                share=USABLE,
+                "picture memory", name=name, size=_size(image), gigabytes=needed / 1e9, free=free / 1e9, share=USABLE
             )
         )
 
 
-def _size_in_words(image: Image.Image) -> str:
+def _size(image: Image.Image) -> str:
     return f"{image.width} × {image.height} ({image.width * image.height / 1e6:.0f} megapixels)"
 
 
@@ -151,13 +146,10 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
-    bits = sum(_whole_numbers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
-    samples, of_sample = (
-        max(_whole_numbers(tags.get(277, 1))),
-        len(_whole_numbers(tags.get(258, 8))),
-    )  # 277: SamplesPerPixel
+    bits = sum(_integers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
+    samples, of_sample = max(_integers(tags.get(277, 1))), len(_integers(tags.get(258, 8)))  # 277: SamplesPerPixel
     depth = bits if of_sample >= samples else bits * samples
-    rows = min(image.height, max(_whole_numbers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
+    rows = min(image.height, max(_integers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
     here = stream.tell()
     length = stream.seek(0, 2)
     stream.seek(here)
@@ -170,7 +162,7 @@ def _pixels_of_tile(tags: Any) -> int:
     return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
 
 
-def _whole_numbers(value: object) -> list[int]:
+def _integers(value: object) -> list[int]:
     """Return the whole numbers in the value of a TIFF's tag; [1] if there are none."""
     members = value if isinstance(value, tuple) else (value,)
     return [member for member in members if isinstance(member, int)] or [1]

@@ -140,9 +140,7 @@ class Arabizi:
             return ()
         sounds = _split_into_sounds(word)
         keys = _skeletons([SOUND_CLASSES[sound] for sound in sounds])
-        rated = _matching_costs(
-            sounds, {candidate for key in keys for candidate in self._words_by_skeleton.get(key, ())}
-        )
+        rated = _matching_costs(sounds, {candidate for key in keys for candidate in self._by_skeleton.get(key, ())})
         if not rated:
             return ()
         weights = {
@@ -155,7 +153,7 @@ class Arabizi:
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property
-    def _words_by_skeleton(self) -> dict[str, list[str]]:
+    def _by_skeleton(self) -> dict[str, list[str]]:
         """Skeleton → the words that have it, the most common first: at most BUCKET words besides the everyday ones."""
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):

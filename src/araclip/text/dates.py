@@ -80,7 +80,7 @@ _CHUNK = re.compile(r"\S+")
 _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
-_ATTACHED_WORD = re.compile("[ول](?=..)")
+_ATTACHED = re.compile("[ول](?=..)")
 _FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY))
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
@@ -97,12 +97,8 @@ class Token:
 def tokens(normal: str) -> list[Token]:
     """Return the words of a normalised text as tokens."""
     found: list[Token] = []
-    for token in _split_into_tokens(normal):
-        if (
-            (joined := _ATTACHED_WORD.match(token.folded))
-            and found
-            and _continues_list(found[-1].folded, token.folded[1:])
-        ):
+    for token in _split(normal):
+        if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, token.folded[1:]):
             middle = token.start + joined.end()
             found += [Token(joined.group(), token.start, middle), Token(token.folded[1:], middle, token.end)]
         else:
@@ -110,7 +106,7 @@ def tokens(normal: str) -> list[Token]:
     return found
 
 
-def _split_into_tokens(normal: str) -> Iterator[Token]:
+def _split(normal: str) -> Iterator[Token]:
     """Yield the words of a normalised text; a date in digits, and a file name with digits, are one token each."""
     for chunk in _CHUNK.finditer(normal):
         start, end = chunk.span()
@@ -127,7 +123,7 @@ def _split_into_tokens(normal: str) -> Iterator[Token]:
         yield from (Token(_GENITIVE.sub("", fold(word.group())), *word.span()) for word in words(normal, start, end))
 
 
-def _continues_list(before: str, name: str) -> bool:
+def _continues(before: str, name: str) -> bool:
     """True if a name after و or ل may continue a list or a span of dates that ends with the word `before`."""
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
@@ -212,7 +208,7 @@ class DateReader:
         """Return the folded word at index `at`; empty after the last word."""
         return self.folded[at] if at < len(self.folded) else ""
 
-    def longest_name(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
+    def name_at(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
         """Return the longest of the `known` names that begins at word `at`, at most three words; None if none does."""
         for width in (3, 2, 1):
             name = tuple(self.folded[at : at + width])
@@ -220,7 +216,7 @@ class DateReader:
                 return name
         return None
 
-    def word_after_this(self, at: int) -> tuple[str, ...] | None:
+    def after_this(self, at: int) -> tuple[str, ...] | None:
         """Return the word after «هـ» ("this") at word `at`, with its article: هالصيف → الصيف; None without «هـ»."""
         word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
@@ -232,13 +228,13 @@ class DateReader:
 
     def gregorian_year(self, at: int) -> tuple[int, int] | None:
         """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at word `at`: return (words read, year), or None."""
-        skipped = 1 if self.longest_name(at, names.YEAR_WORDS) and not self.is_general(at) else 0
+        skipped = 1 if self.name_at(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
         if found and FIRST_YEAR <= found[1] <= self.today.year + 1:
             width = found[0] + skipped
-            marked = self.longest_name(at + width, names.HIJRI_MARKS)
-            return None if marked else (width + self.width_of_name(at + width, names.GREGORIAN_MARKS), found[1])
+            marked = self.name_at(at + width, names.HIJRI_MARKS)
+            return None if marked else (width + self.name_width(at + width, names.GREGORIAN_MARKS), found[1])
         return None
 
     def any_year(self, at: int) -> tuple[int, int] | None:
@@ -247,13 +243,11 @@ class DateReader:
             return 1 + year[0], year[1]
         if year := self.gregorian_year(at):
             return year
-        if (width := self.width_of_name(at, names.THIS_YEAR)) or (
-            width := int(self.word_after_this(at) in names.YEAR_WORDS)
-        ):
+        if (width := self.name_width(at, names.THIS_YEAR)) or (width := int(self.after_this(at) in names.YEAR_WORDS)):
             return width, self.today.year
         for known, back in ((names.LAST, 1), (names.THIS, 0)):
             for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
-                if (width := self.width_of_name(at, first)) and (more := self.width_of_name(at + width, then)):
+                if (width := self.name_width(at, first)) and (more := self.name_width(at + width, then)):
                     return width + more, self.today.year - back
         return None
 
@@ -261,17 +255,17 @@ class DateReader:
         """Read a Hijri year, «1441» or «1441 هـ», from word `at` on: return (words read, year), or None."""
         word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
-            return (2 if self.longest_name(at + 1, names.HIJRI_MARKS) else 1), int(word)
+            return (2 if self.name_at(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
-    def width_of_name(self, at: int, known: Collection[tuple[str, ...]]) -> int:
+    def name_width(self, at: int, known: Collection[tuple[str, ...]]) -> int:
         """Return the number of words in the longest of the `known` names that begins at word `at`; 0 if none does."""
-        name = self.longest_name(at, known)
+        name = self.name_at(at, known)
         return len(name) if name else 0
 
     def hijri_year(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a whole Hijri year, «1441 هـ» or «سنة 1441»: return (words read, date filter), or None."""
-        skipped = 1 if self.longest_name(at, names.YEAR_WORDS) else 0
+        skipped = 1 if self.name_at(at, names.YEAR_WORDS) else 0
         if (year := self.hijri_year_number(at + skipped)) and skipped + year[0] > 1:
             return skipped + year[0], day_span(hijri_days(year[1], (1, 1), (12, 30)))
         return None
@@ -289,7 +283,7 @@ class DateReader:
                     span = day_span(hijri_days(hijri, (month, first), (month, last)))
                     if span.first and span.first.startswith(str(gregorian[1])):
                         return gregorian[0], span
-        if width := self.width_of_name(at, names.LAST):
+        if width := self.name_width(at, names.LAST):
             found = self.last_hijri(month, first, last)
             return (width, found) if found else None
         return None
@@ -327,7 +321,7 @@ class DateReader:
             return None
         width, month, days, span = found
         year = self.any_year(at + width)
-        if not year and (last := self.width_of_name(at + width, names.LAST)):
+        if not year and (last := self.name_width(at + width, names.LAST)):
             year = last, self.today.year - ((month, days[-1]) >= (self.today.month, self.today.day))
         if days[-1] > calendar.monthrange(year[1] if year else _LEAP_YEAR, month)[1]:
             return None
@@ -341,7 +335,7 @@ class DateReader:
         """Read one or several days of a month: return (words read, month, days, whether they are a span), or None."""
         if one_day := self.day_named(at):
             return *one_day[:2], one_day[2:], True
-        joint = self.width_of_name(at + 1, names.AND)
+        joint = self.name_width(at + 1, names.AND)
         first, last = self._day_number(at), self.day_named(at + 1 + joint)
         if not first or last is None or first >= last[2] or not self._day_number(at + 1 + joint):
             return None
@@ -350,13 +344,13 @@ class DateReader:
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
         """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (words read, month, day), or None."""
-        if name := self.longest_name(at, names.MONTHS):
+        if name := self.name_at(at, names.MONTHS):
             width, day = 1, self._day_number(at + len(name))
         else:
             in_words = self._ordinal_day(at) or number_in_words(self.folded, at) or (0, 0)
             width, day = (1, self._day_number(at)) if self._day_number(at) else in_words
             width += self.word(at + width) in _OF
-            name = self.longest_name(at + width, names.MONTHS)
+            name = self.name_at(at + width, names.MONTHS)
             # «كلب واحد مايو 2019» (one dog, May 2019) names no day, but «الأول من مايو» (the first of May) does
             if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._ordinal_day(at):
                 return None
@@ -364,7 +358,7 @@ class DateReader:
 
     def _ordinal_day(self, at: int) -> tuple[int, int] | None:
         """Read «الأول», «الخامس عشر»: return (words read, day), or None, as in «الأسبوع الأول»."""
-        name = self.longest_name(at, names.BY_ORDER)
+        name = self.name_at(at, names.BY_ORDER)
         of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH
         return (len(name), names.BY_ORDER[name]) if name and not of_part else None
 
@@ -380,7 +374,7 @@ class DateReader:
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «مايو 2019», «مايو الماضي», "last may", «مارس وأبريل»: return (words read, date filter), or None."""
-        if (lead := self.width_of_name(at, names.LAST)) and (name := self.longest_name(at + lead, names.MONTHS)):
+        if (lead := self.name_width(at, names.LAST)) and (name := self.name_at(at + lead, names.MONTHS)):
             return lead + len(name), self._last_such_month(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
             return None
@@ -389,7 +383,7 @@ class DateReader:
             return width + several[0], several[1]
         if year := self.any_year(at + width):
             return width + year[0], single_date(f"{year[1]}-{month:02}")
-        if qualified := self.width_of_name(at + width, names.LAST):
+        if qualified := self.name_width(at + width, names.LAST):
             return width + qualified, self._last_such_month(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
         # a day in a name, «ميدان 25 يناير» (25 January Square), was no date: then the month after it is none, either
@@ -398,12 +392,12 @@ class DateReader:
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
         """Read «مايو», «شهر مايو», «شهر 5»: return (words read, month, true if it needs no year), or None."""
-        if name := self.longest_name(at, names.MONTHS):
+        if name := self.name_at(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
             # after «في» (in), مارس is March, not the verb "practised"
             surely = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN
             return len(name), names.MONTHS[name], surely or name not in names.AMBIGUOUS
-        if self.longest_name(at, names.MONTH_WORDS):
+        if self.name_at(at, names.MONTH_WORDS):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
@@ -417,7 +411,7 @@ class DateReader:
     def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
-        while self.longest_name(at + width, names.AND) and (name := self.longest_name(at + width + 1, names.MONTHS)):
+        while self.name_at(at + width, names.AND) and (name := self.name_at(at + width + 1, names.MONTHS)):
             months.append(names.MONTHS[name])
             width += 1 + len(name)
         if not width:
@@ -437,13 +431,11 @@ class DateReader:
         if any((word,) in names.TO for word in self.folded):
             rules = (partial(read_span, self), *rules)
         for at in range(len(self.folded)):
-            if result := _first_result(rules, at):
+            if result := _try_rules(rules, at):
                 width, found = result
-                while joint := self.width_of_name(at + width, names.AND):
+                while joint := self.name_width(at + width, names.AND):
                     after = at + width + joint
-                    other = (
-                        _first_result(rules, after) if after < len(self.folded) else None
-                    )  # None: "and" ends the text
+                    other = _try_rules(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
                     if other is None or (both := join_dates(found, other[1])) is None:
                         break
                     width, found = width + joint + other[0], both
@@ -453,7 +445,7 @@ class DateReader:
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _third_of_period(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
-        if (name := self.longest_name(at, names.THIRDS)) is None:
+        if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
         if year := self.any_year(at + width):
@@ -466,7 +458,7 @@ class DateReader:
 
     def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a third as an end of a span: January, June and July, or December of a year; or a third of a month."""
-        if (name := self.longest_name(at, names.THIRDS)) is None:
+        if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
         if year := self.any_year(at + width):
@@ -486,7 +478,7 @@ class DateReader:
 
     def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read any date but a Gregorian month, a year or a relative time: return (words read, date filter), or None."""
-        return _first_result(
+        return _try_rules(
             (self.numeric_date, self._read_feast, self._read_hijri_month, self.day_and_month, self._read_season), at
         )
 
@@ -496,35 +488,33 @@ class DateReader:
 
     def _read_feast(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a feast with its year, «عيد الفطر 2019», "last christmas": return (words read, date filter), or None."""
-        if name := self.longest_name(at, names.FEASTS):
+        if name := self.name_at(at, names.FEASTS):
             month, first, last = names.FEASTS[name]
             if found := self.hijri_span(at + len(name), month, first, last):
                 return len(name) + found[0], found[1]
-        if (name := self.longest_name(at, names.EITHER_FEAST)) and (
-            width := self.width_of_name(at + len(name), names.LAST)
-        ):
+        if (name := self.name_at(at, names.EITHER_FEAST)) and (width := self.name_width(at + len(name), names.LAST)):
             spans = [span for feast in names.EITHER_OF if (span := self.hijri_span(at + len(name), *feast))]
             later = max(spans, key=lambda span: span[1].last or "", default=None)
             return (len(name) + width, later[1]) if later else None
-        if name := self.longest_name(at, names.GREGORIAN_FEASTS):
+        if name := self.name_at(at, names.GREGORIAN_FEASTS):
             begins, ends = names.GREGORIAN_FEASTS[name]
             if year := self.any_year(at + len(name)):
                 return len(name) + year[0], day_span((_feast_day(year[1], begins), _feast_day(year[1], ends)))
-            if width := self.width_of_name(at + len(name), names.LAST):
+            if width := self.name_width(at + len(name), names.LAST):
                 year_of = self.today.year - (_feast_day(self.today.year, ends) >= self.today)
                 return len(name) + width, day_span((_feast_day(year_of, begins), _feast_day(year_of, ends)))
         return None
 
     def _read_hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «رمضان 1444», «15 رمضان 1444», or a Hijri year: return (words read, date filter), or None."""
-        name = self.longest_name(at, names.HIJRI_MONTHS)
+        name = self.name_at(at, names.HIJRI_MONTHS)
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
             return len(name) + found[0], found[1]
-        lead = self.width_of_name(at, LAST)
-        if lead and (name := self.longest_name(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
+        lead = self.name_width(at, LAST)
+        if lead and (name := self.name_at(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
             latest = self.last_hijri(names.HIJRI_MONTHS[name])
             return (lead + len(name), latest) if latest else None
-        word, name = self.folded[at], self.longest_name(at + 1, names.HIJRI_MONTHS)
+        word, name = self.folded[at], self.name_at(at + 1, names.HIJRI_MONTHS)
         day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # as in 15 رمضان 1444 (15 Ramadan)
         if name and 1 <= day <= 30:
             found = self.hijri_span(at + 1 + len(name), names.HIJRI_MONTHS[name], day, day)
@@ -533,11 +523,11 @@ class DateReader:
 
     def _read_season(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «صيف 2019», «الصيف الماضي», «هالصيف»: return (words read, date filter), or None."""
-        here = self.word_after_this(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
-        name = here if here in names.SEASONS else self.longest_name(at, names.SEASONS)
+        here = self.after_this(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
+        name = here if here in names.SEASONS else self.name_at(at, names.SEASONS)
         lead = 0
-        if not name and (lead := self.width_of_name(at, names.LAST | names.THIS)):
-            name = self.longest_name(at + lead, names.SEASONS)
+        if not name and (lead := self.name_width(at, names.LAST | names.THIS)):
+            name = self.name_at(at + lead, names.SEASONS)
         if not name:
             return None
         months, after = names.SEASONS[name], at + lead + len(name)
@@ -546,9 +536,9 @@ class DateReader:
             if months[0] == 12 and year[1] < year[2]:  # winter 2018-2019
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
-        last = self.width_of_name(after, names.LAST)
-        of_now = self.width_of_name(after, names.THIS_YEAR) or int(self.word_after_this(after) in names.YEAR_WORDS)
-        current = self.width_of_name(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
+        last = self.name_width(after, names.LAST)
+        of_now = self.name_width(after, names.THIS_YEAR) or int(self.after_this(after) in names.YEAR_WORDS)
+        current = self.name_width(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
         if last or current or (lead and not current):
             year_of = self.today.year + 1
@@ -557,8 +547,8 @@ class DateReader:
             ):
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
-            width = lead + len(name) + max(last, self.width_of_name(after, names.THIS))
-            width += of_now or self.width_of_name(at + width, names.YEAR_WORDS)  # "this year", in two words
+            width = lead + len(name) + max(last, self.name_width(after, names.THIS))
+            width += of_now or self.name_width(at + width, names.YEAR_WORDS)  # "this year", in two words
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
@@ -583,13 +573,13 @@ class DateReader:
         """Read «2019», «2018-2019», «2018 و2019», "2023 summer": return (words read, date filter), or None."""
         if not (year := self.gregorian_year(at)):
             return None
-        season = self.longest_name(at + year[0], SEASONS)  # in English, as in "2023 summer"
+        season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
         if season and season[0].isascii() and not self.gregorian_year(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
         last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        joint = self.width_of_name(at + year[0], names.AND)
+        joint = self.name_width(at + year[0], names.AND)
         following = self.gregorian_year(at + year[0] + joint) if joint else None
         if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
             return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
@@ -645,10 +635,10 @@ def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
-    if (lead := words.width_of_name(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
+    if (lead := words.name_width(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
         return lead + recent[0], day_span((_day_ago(words.today, recent[1], recent[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
-    width = words.width_of_name(at + 2, LAST)
+    width = words.name_width(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
         if width and unit in _SEVERAL and 1 <= _parse_number(number) <= MOST:
             return 2 + width, day_span((_day_ago(words.today, _SEVERAL[unit], _parse_number(number)), words.today))
@@ -707,30 +697,26 @@ def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | N
         return several
     if weekday := read_last_weekday(words, at):
         return weekday
-    if name := words.longest_name(at, names.YESTERDAYS):
+    if name := words.name_at(at, names.YESTERDAYS):
         return len(name), single_date((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (
-        (name := words.longest_name(at, names.TODAY))
-        and len(folded) <= TODAY_IN
-        and not words.word(at + 1).startswith("ال")
-    ):
+    if (name := words.name_at(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
         return len(name), single_date(today.isoformat())
-    if name := words.longest_name(at, names.DECADES):
+    if name := words.name_at(at, names.DECADES):
         return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
-    if name := words.longest_name(at, names.THIS_YEAR):
+    if name := words.name_at(at, names.THIS_YEAR):
         return len(name), _year_ago(today, 0)
     for known, span in ((names.YEAR_WORDS, _year_ago), (names.MONTH_WORDS, _month_ago), (names.WEEK_WORDS, _week_ago)):
-        if words.word_after_this(at) in known:
+        if words.after_this(at) in known:
             return 1, span(today, 0)
-        if name := words.longest_name(at, known):
-            if words.is_general(at) and words.longest_name(at + 1, names.OF_AN_OFFICE):
+        if name := words.name_at(at, known):
+            if words.is_general(at) and words.name_at(at + 1, names.OF_AN_OFFICE):
                 return None
-            if width := words.width_of_name(at + len(name), names.LAST):
+            if width := words.name_width(at + len(name), names.LAST):
                 return len(name) + width, span(today, 1)
-            if width := words.width_of_name(at + len(name), names.THIS):
+            if width := words.name_width(at + len(name), names.THIS):
                 return len(name) + width, span(today, 0)
-        lead = words.width_of_name(at, names.LAST | names.THIS)
-        if lead and (name := words.longest_name(at + lead, known)):
+        lead = words.name_width(at, names.LAST | names.THIS)
+        if lead and (name := words.name_at(at + lead, known)):
             return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
     return None
 
@@ -751,10 +737,10 @@ def _week_ago(today: date, back: int) -> DateFilter:
 
 def read_last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
-    if (name := words.longest_name(at, WEEKDAYS)) and (last := words.longest_name(at + len(name), LAST)):
+    if (name := words.name_at(at, WEEKDAYS)) and (last := words.name_at(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
         return None if several else (len(name) + len(last), _last_occurrence(name, words.today))
-    if (width := words.width_of_name(at, LAST)) and (name := words.longest_name(at + width, WEEKDAYS)):
+    if (width := words.name_width(at, LAST)) and (name := words.name_at(at + width, WEEKDAYS)):
         return width + len(name), _last_occurrence(name, words.today)
     return None
 
@@ -793,10 +779,10 @@ class _SpanEnd:
 
 def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
-    lead = words.longest_name(at, names.FROM) or ()
-    bare = words.longest_name(at + len(lead) + 1, names.TO) and _read_bare_day(words, at + len(lead))
+    lead = words.name_at(at, names.FROM) or ()
+    bare = words.name_at(at + len(lead) + 1, names.TO) and _read_bare_day(words, at + len(lead))
     first = bare or _read_end(words, at + len(lead))
-    middle = first and words.longest_name(at + len(lead) + first.width, names.TO)
+    middle = first and words.name_at(at + len(lead) + first.width, names.TO)
     if not (first and middle):
         return None
     place = at + len(lead) + first.width + len(middle)
@@ -812,10 +798,10 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
-    if words.longest_name(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
+    if words.name_at(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
-        lead = words.longest_name(at, known)
+        lead = words.name_at(at, known)
         found = _read_limiting_date(words, at + len(lead)) if lead else None
         if not (lead and found and found[1].first):
             continue
@@ -854,7 +840,7 @@ def _has_begun(day: str, words: DateReader) -> bool:
 
 def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
     """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
-    for skipped in dict.fromkeys((words.width_of_name(at, names.OF_AN_END), 0)):
+    for skipped in dict.fromkeys((words.name_width(at, names.OF_AN_END), 0)):
         if end := _read_end_itself(words, at + skipped):
             return replace(end, width=end.width + skipped)
     return None
@@ -862,7 +848,7 @@ def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
 
 def _read_end_itself(words: DateReader, at: int) -> _SpanEnd | None:
     """Read an end of a span that begins exactly at word `at`; None if none is there."""
-    if name := words.longest_name(at, names.TODAY | names.NOW):
+    if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
         end = _SpanEnd(day[0], month=day[1], day=day[2])
@@ -891,7 +877,7 @@ def _season_as_span(found: DateFilter) -> DateFilter:
 
 
 def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
-    """Return the span from one end to the other; None if they name no span, in this order, of days that exist."""
+    """Return the span from one end to the other; None if they name no span of days that exist, in this order."""
     # a first day without a month is in the month of the last: «من 5 إلى 10 مايو», from 5 to 10 May
     if first.month is None and first.day is not None:
         if not last.filter:
@@ -1007,8 +993,8 @@ _DATE_WORDS = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
 }  # fmt: skip
 
 
-def _first_result(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
-    """Return the result of the first rule that reads a date from word `at` on; None if none does."""
+def _try_rules(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
+    """Return what the first rule returns that reads a date from word `at` on; None if no rule does."""
     return next((found for rule in rules if (found := rule(at)) is not None), None)
 
 

@@ -80,14 +80,9 @@ class Dialects:
     def word(self, words: Sequence[str], at: int) -> list[Change]:
         """Return what word `at` may be in standard Arabic, likeliest first; empty if it is standard or unknown."""
         word = words[at]
-        if sure := _confidence_of_asking(words, at):
+        if sure := _asks_only(words, at):
             return [Change(word, "", "dialect", sure)]
-        if (
-            at
-            and fold(words[at - 1]) in _PICTURES
-            and _confidence_of_asking(words, at - 1)
-            and (shown := self._after_of(word))
-        ):
+        if at and fold(words[at - 1]) in _PICTURES and _asks_only(words, at - 1) and (shown := self._after_of(word)):
             return [Change(word, shown, "dialect", RULE)]
         if particle := self._drop_particle(words, at):
             return [particle]
@@ -139,11 +134,7 @@ class Dialects:
         """
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
-            if (
-                stem != word
-                and len(stem) >= MIN_STEM - 1
-                and (found := self._translate_after_beginning(word, stem, standard))
-            ):
+            if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._translate_rest(word, stem, standard)):
                 return found
         for prefix, stem in (*split_proclitics(word), *_split_article(word)):
             if found := self._translate_stem(word, stem, prefix, self.lexicon.find(stem)):
@@ -184,7 +175,7 @@ class Dialects:
             standard[0] == "ت" and "ي" + standard[1:] in self.lexicon.standard
         )
 
-    def _translate_after_beginning(self, word: str, stem: str, standard: str) -> list[Change]:
+    def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
         """Return what a word may be whose dialect beginning means `standard`, and whose rest is `stem`; or empty."""
         found = self._translate_stem(word, stem, standard, self.lexicon.find(stem))
         if found and found[0].confidence > UNLIKELY:
@@ -198,7 +189,7 @@ class Dialects:
         return []
 
     def _drop_particle(self, words: Sequence[str], at: int) -> Change | None:
-        """Return the change that leaves out word `at`, a particle that standard Arabic lacks; None if it is none."""
+        """Return the change that leaves out word `at` if it is a particle that standard Arabic lacks; else None."""
         folded = fold(words[at])
         following = words[at + 1] if at + 1 < len(words) else ""
         if folded in _BEFORE_VERB and _PRESENT.match(following):
@@ -268,9 +259,8 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        if (
-            word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:]))
-        ):  # وبيلعب, "and he plays"
+        # وبيلعب, "and he plays"
+        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 
@@ -282,7 +272,7 @@ def _split_article(word: str) -> Iterable[tuple[str, str]]:
             yield article, word.removeprefix(article)
 
 
-def _confidence_of_asking(words: Sequence[str], at: int) -> float:
+def _asks_only(words: Sequence[str], at: int) -> float:
     """Return the confidence that a word only asks for pictures of what follows; 0 if it does not.
 
     All words before it must ask, too, and a word must follow. «صورة كلب» asks for a dog, but «صورة عائلية» names a kind
@@ -313,7 +303,7 @@ def _is_in_phrase(words: Sequence[str], at: int, target: str) -> bool:
 
 
 def raise_by_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Return the changes of each word; those of ambiguous forms are surer if another word is surely of the dialect.
+    """Return the changes of each word; a change of an ambiguous form is surer if another word shows its dialect.
 
     A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
     more.

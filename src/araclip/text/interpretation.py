@@ -85,7 +85,7 @@ class Interpreter:
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what that decides.
+        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what their order decides.
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.join(lexicon) if lexicon else self.lexicon
@@ -96,7 +96,7 @@ class Interpreter:
         normal = _without_punctuation(normalize(text))
         found = _words_to_interpret(words(normal))
         typed = [match.group() for match in found]
-        slots = self._changes_of_words(typed)
+        slots = self._read_words(typed)
         readings = self._readings(normal, [match.span() for match in found], slots)
         language = self._language_of(normal, slots)
         return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
@@ -162,7 +162,7 @@ class Interpreter:
 
     # ------------------------------------------------------------------ words
 
-    def _changes_of_words(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
+    def _read_words(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
         """Return (index of the first word, changes) for each word or group of words that may stand for others."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
@@ -173,9 +173,7 @@ class Interpreter:
             if of_name := self._width_of_name(typed, at):
                 at += of_name
                 continue
-            changes = (
-                latin.get(at) if at in latin else self._changes_of_arabic(typed, at) if is_arabic(typed[at]) else []
-            )
+            changes = latin.get(at) if at in latin else self._read_arabic(typed, at) if is_arabic(typed[at]) else []
             if changes:
                 slots.append((at, changes))
             at += max((change.width for change in changes or ()), default=1)
@@ -192,7 +190,7 @@ class Interpreter:
                     return width
         return 0
 
-    def _changes_of_arabic(self, typed: Sequence[str], at: int) -> list[Change]:
+    def _read_arabic(self, typed: Sequence[str], at: int) -> list[Change]:
         """Return what the Arabic word at `at` may stand for: a word torn in two, a dialect word, another spelling."""
         word, following = typed[at], typed[at + 1] if at + 1 < len(typed) else ""
         if is_arabic(following) and (whole := self.spelling.join_halves(word, following)):
@@ -233,7 +231,7 @@ class Interpreter:
     ) -> tuple[Reading, ...]:
         """Return the likeliest readings of a text, by beam search: each reading takes one change of each slot, or none.
 
-        `spans` are the words' positions in the text (start, end); `slots` is what `_changes_of_words` has returned.
+        `spans` are the words' positions in the text (start, end); `slots` is what `_read_words` has returned.
         """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:

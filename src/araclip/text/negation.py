@@ -62,9 +62,7 @@ _NO = read_folded("negation: no")
 # "not" that show that a verb follows it.
 _HOW_FAR = read_folded("negation: not far")
 _BEFORE_VERB = frozenset(read_entries("negation: before a verb"))
-_SIGNS = frozenset(
-    read_entries("negation: signs")
-)  # words for signs: "a no skiing sign" shows a sign, excludes nothing
+_SIGNS = frozenset(read_entries("negation: signs"))  # words for signs: "a no skiing sign" excludes nothing
 _THAT = read_folded("negation: that")  # "that" before a verb: «دون أن يبتسم», without smiling, excludes no thing
 # After _SOME, ما means "some", not "not": «شيء ما في فمه», something in his mouth. _NOTHING and _EXCEPT: "nothing
 # except paint" shows the paint.

@@ -436,7 +436,7 @@ class Catalog(Store):
         return self._as_vectors(self.rows(sql))
 
     def vectors_of(self, ids: Ids) -> tuple[Ids, StoredVectors]:
-        """Return the ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
+        """Return ids (n,) and vectors (n, D) of the given pictures, in order of the ids; unknown ids are left out."""
         sql = "SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id"
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
@@ -788,7 +788,7 @@ class CatalogPool:
 
 
 def _record_from_rows(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
-    """Make a picture's record from the rows that _RECORDS returns for it, one for each path."""
+    """Make the record of one picture from the rows of _RECORDS with its paths."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
     camera, lens, latitude, longitude, place, hidden, by_name = photo

@@ -61,7 +61,7 @@ def _load_checksums() -> None:
         apsw.sqlite_extra.load(database, "cksumvfs")
 
 
-def open_database(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
+def open_db(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
     """Open a catalogue file as a plain apsw connection, with the SQL functions that filters call.
 
     Args:
@@ -88,7 +88,7 @@ class Connection:
         """Open an existing file, or with `create` also a new one."""
         self._lock = threading.RLock()
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-        self._db = open_database(path, flags)
+        self._db = open_db(path, flags)
         try:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # room for checksums, in a new file only
             self.execute("PRAGMA foreign_keys = ON")
@@ -135,7 +135,7 @@ class Connection:
 
     def copy_to(self, path: Path) -> None:
         """Copy the last commit into a new file, flushed to the disk. Raises the errors of `execute`."""
-        with self._lock, closing(open_database(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
+        with self._lock, closing(open_db(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
             target.execute("PRAGMA synchronous = FULL")
             self._copy_into(target)
 
@@ -240,7 +240,7 @@ class FollowingConnection(Connection):
         self._opened_at = self._state()
         # readonly_shm: SQLite must not create a shared memory file, which would belong to this user.
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"
-        self._db = open_database(self._path, apsw.SQLITE_OPEN_READONLY, mode)
+        self._db = open_db(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
     def _is_current(self) -> bool:
         return self._state() == self._opened_at

@@ -240,10 +240,10 @@ class Filters:
         of_file: list[Part] = []
         of_content: list[Part] = []
         if self.folder is not None:
-            of_file.append(join_with_or([_path_is_below(root) for root in possible_roots(self.folder)]))
+            of_file.append(any_of([_path_is_below(root) for root in possible_roots(self.folder)]))
         if self.folder_name is not None:
             names = (os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(self.folder_name))
-            of_file.append(join_with_or([(contains, (name,)) for name in names]))
+            of_file.append(any_of([(contains, (name,)) for name in names]))
         if self.below is not None:
             of_file.append(_path_is_below(self.below))
         for sign, size in ((">=", self.min_size), ("<=", self.max_size)):
@@ -285,19 +285,19 @@ class Filters:
         for key, value in self.metadata.items():
             of_file.append(("metadata <> '{}' AND has_metadata(metadata, ?, ?)", (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
-        return Condition(*join_with_and(of_file), *join_with_and(of_content), hidden)
+        return Condition(*all_of(of_file), *all_of(of_content), hidden)
 
 
 Where = Filters | str | Sequence[str] | None  # the type of the argument `where` of `BaseGallery.search`
 
 
-def join_with_and(parts: Sequence[Part]) -> Part:
+def all_of(parts: Sequence[Part]) -> Part:
     """Return an SQL condition, with its values, that is true if all given conditions are true."""
     values = tuple(value for _, some in parts for value in some)
     return " AND ".join(f"({sql})" for sql, _ in parts) or "TRUE", values
 
 
-def join_with_or(parts: Sequence[Part]) -> Part:
+def any_of(parts: Sequence[Part]) -> Part:
     """Return an SQL condition, with its values, that is true if any given condition is true."""
     values = tuple(value for _, some in parts for value in some)
     return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values

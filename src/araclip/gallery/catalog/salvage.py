@@ -27,7 +27,7 @@ from araclip.core import atomic
 from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
-from araclip.gallery.catalog.connection import Connection, is_damage, open_database, translate_errors
+from araclip.gallery.catalog.connection import Connection, is_damage, open_db, translate_errors
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -87,7 +87,7 @@ def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
     for table, key in KEYS.items():
         with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_open_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
-            for each in _keys_on_damaged_pages(path, table, key, keys):
+            for each in _unreadable_keys(path, table, key, keys):
                 yield table, each
 
 
@@ -96,7 +96,7 @@ def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
 
 def _open_unchecked(path: Path) -> apsw.Connection:
     """Open a catalogue file for reading, without comparing checksums."""
-    database = open_database(path, apsw.SQLITE_OPEN_READONLY)
+    database = open_db(path, apsw.SQLITE_OPEN_READONLY)
     database.execute("PRAGMA checksum_verification = OFF")
     return database
 
@@ -109,7 +109,7 @@ def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
             with closing(_open_unchecked(source)) as database:
                 number = int(next(database.execute("PRAGMA user_version"))[0])
                 with (
-                    closing(open_database(copy, writable, checksums=False)) as target,
+                    closing(open_db(copy, writable, checksums=False)) as target,
                     target.backup("main", database, "main") as copying,
                 ):
                     copying.step()
@@ -117,8 +117,7 @@ def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
             _write_schema(copy, layout, _root_pages(copy, layout))
             tables = {table: _read_rows(copy, table, names) for table, names in layout.items()}
             keys = {
-                table: set(_keys_on_damaged_pages(copy, table, KEYS[table], list(rows)))
-                for table, rows in tables.items()
+                table: set(_unreadable_keys(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()
             }
             return tables, keys
     except GalleryCorrupt as error:
@@ -147,7 +146,7 @@ def _nothing_readable(source: Path) -> GalleryCorrupt:
 def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, int]:
     """Return the number of the first page of each table in `layout` (table → columns), by the schema's readable rows.
 
-    Damage may have find a table's name, its definition, or the whole row. If no readable row names a table, its first
+    Damage may have hit a table's name, its definition, or the whole row. If no readable row names a table, its first
     page is taken from a new, empty catalogue, provided that all other tables begin at the same pages in both.
     """
     found: dict[str, int] = {}
@@ -176,9 +175,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
     with _temporary_file(copy) as path:
         with (
             closing(_open_unchecked(copy)) as database,
-            closing(
-                open_database(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)
-            ) as empty,
+            closing(open_db(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as empty,
         ):
             ((size,),) = database.execute("PRAGMA page_size")
             empty.reserve_bytes("main", database.reserve_bytes("main", -1))
@@ -187,7 +184,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
     with copy.open("r+b") as file:
         file.seek(_HEADER_BYTES)
         file.write(first_page[_HEADER_BYTES:])
-    with closing(open_database(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
+    with closing(open_db(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
         database.execute("PRAGMA checksum_verification = OFF; PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA writable_schema = ON")
         for table, page in root_pages.items():
@@ -199,7 +196,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_defined_in(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if it defines no such.
+    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if another.
 
     `name` and `sql` are columns of that row; the table is the one that `name` says, or the words after CREATE TABLE.
     """
@@ -270,10 +267,10 @@ def _middle_key(first: Key, last: Key) -> Key | None:
     return (first + last) // 2 if isinstance(first, int) and isinstance(last, int) else None
 
 
-def _keys_on_damaged_pages(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
+def _unreadable_keys(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
     """Yield the keys whose rows cannot be read when SQLite compares checksums."""
     ordered: list[Any] = sorted(keys)  # type: ignore[type-var,unused-ignore]  # all of one type
-    with closing(open_database(path, apsw.SQLITE_OPEN_READONLY)) as database:
+    with closing(open_db(path, apsw.SQLITE_OPEN_READONLY)) as database:
 
         def find(some: Sequence[Key]) -> Iterator[Key]:
             """Yield the keys in `some` (ascending) whose rows cannot be read, by halving `some` again and again."""

@@ -33,7 +33,7 @@ class WordIndex:
         At most `most` + 1 ids are returned for a stem; the one too many tells the caller that there are more.
         """
         sql = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
-        return self._ids_for_each(sql, [(_quote(stem), most + 1) for stem in stems])
+        return self._fetch_ids(sql, [(_quote(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
@@ -43,7 +43,7 @@ class WordIndex:
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
         found = dict(
-            zip(long, self._ids_for_each(sql, [(_trigram_query(text), text, most + 1) for text in long]), strict=True)
+            zip(long, self._fetch_ids(sql, [(_trigram_query(text), text, most + 1) for text in long]), strict=True)
         )
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
@@ -104,7 +104,7 @@ class WordIndex:
         )
         return [content for (content,) in rows]
 
-    def _ids_for_each(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
+    def _fetch_ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
         """Run a query for ids with each row of values, all in one SQL statement; return the sorted ids for each row.
 
         SQL joins the ids to one text, because fetching a text is faster than fetching rows.
@@ -117,7 +117,7 @@ class WordIndex:
 
 
 def _usual_spelling(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; of equally frequent ones that with more hamzas and dots, often left out."""
+    """Return the most frequent spelling; of several, that with the most hamzas and dots, which people often omit."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 

@@ -67,10 +67,10 @@ class ScanIndex:
         self.base = base
         self._file_generation = written
         self._exact_part = rest
-        self._unchanged_in_base: NDArray[np.bool_] | None = None
+        self._base_mask: NDArray[np.bool_] | None = None
         if base and changed is not None and len(hidden := common_positions(base.codes.ids, changed)):
-            self._unchanged_in_base = np.ones(len(base.codes.ids), bool)
-            self._unchanged_in_base[hidden] = False
+            self._base_mask = np.ones(len(base.codes.ids), bool)
+            self._base_mask[hidden] = False
         self._selected: dict[Condition, Ids] = {}
         self._cache_lock = threading.Lock()  # a lock, because a server searches one index from many threads
 
@@ -107,7 +107,7 @@ class ScanIndex:
                     frozen, rebuild_after
                 ):
                     return updated
-        ids, vectors = _concatenate(frozen.vector_blocks(), _vector_width(frozen))
+        ids, vectors = _concatenate(frozen.vector_blocks(), _width(frozen))
         index = cls(frozen.generation, Exact(ids, vectors))
         index.save(frozen)
         return index
@@ -118,12 +118,12 @@ class ScanIndex:
         path = frozen.folder / f"scan-{frozen.generation}.faiss"
         # if the file cannot be written (read-only or full disk), the exact index below is used
         with contextlib.suppress(OSError):
-            rabitq.write(path, _vector_width(frozen), frozen.vector_blocks(), texts())
+            rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
                 return cls(frozen.generation, _no_vectors(frozen), Base(frozen.generation, path, CodedVectors(file)))
         # An exact scan needs no file: searches are slow, but correct.
-        return cls(frozen.generation, Exact(*_concatenate(frozen.vector_blocks(), _vector_width(frozen))))
+        return cls(frozen.generation, Exact(*_concatenate(frozen.vector_blocks(), _width(frozen))))
 
     def _update(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
         """Return this index updated to the state of the catalogue `frozen`, from its log of changes.
@@ -133,11 +133,7 @@ class ScanIndex:
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
-        if (
-            new is None
-            or _vector_width(frozen) != self._exact_part.width
-            or (self.base and not self.base.path.is_file())
-        ):
+        if new is None or _width(frozen) != self._exact_part.width or (self.base and not self.base.path.is_file()):
             return None
         changed = frozen.changed_since(self.base.generation) if self.base else None
         if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._exact_part) // 4):
@@ -174,11 +170,7 @@ class ScanIndex:
     def __len__(self) -> int:
         if self.base is None:
             return len(self._exact_part)
-        shown = (
-            len(self.base.codes.ids)
-            if self._unchanged_in_base is None
-            else int(np.count_nonzero(self._unchanged_in_base))
-        )
+        shown = len(self.base.codes.ids) if self._base_mask is None else int(np.count_nonzero(self._base_mask))
         return shown + len(self._exact_part)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
@@ -190,7 +182,7 @@ class ScanIndex:
         ids, scores = self._exact_part.search(query, k, allowed)
         if self.base is None:
             return ids.tolist(), scores.tolist()
-        first, cosines = self.base.codes.search(query, k, allowed, self._unchanged_in_base)
+        first, cosines = self.base.codes.search(query, k, allowed, self._base_mask)
         # After the first `depth / TRUSTED_PART` hits (see `rabitq`), all vectors are compared, and a hit may score
         # higher than an earlier one. Merging by the running minimum of the scores keeps the order of earlier hits, so
         # that pages agree.
@@ -221,7 +213,7 @@ class ScanIndex:
         if self.base:
             codes = self.base.codes
             rows = np.flatnonzero(
-                _sample_mask(codes.ids, step) & (True if self._unchanged_in_base is None else self._unchanged_in_base)
+                _sample_mask(codes.ids, step) & (True if self._base_mask is None else self._base_mask)
             )
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
         # damaged vectors are left out here; `verify` reports them
@@ -259,12 +251,12 @@ def _sample_mask(ids: Ids, step: int) -> NDArray[np.bool_]:
     return hashes <= np.uint64((2**64 - 1) // step)
 
 
-def _vector_width(catalog: Catalog) -> int:
+def _width(catalog: Catalog) -> int:
     return int(catalog.meta("width"))
 
 
 def _no_vectors(catalog: Catalog) -> Exact:
-    return Exact(np.empty(0, np.int64), np.empty((0, _vector_width(catalog)), np.float16))
+    return Exact(np.empty(0, np.int64), np.empty((0, _width(catalog)), np.float16))
 
 
 def _generation_in_name(path: Path) -> str:

@@ -332,7 +332,7 @@ class Intake:
         return transform_of(self._model)
 
     @cached_property
-    def _known_digests(self) -> set[bytes]:
+    def _digests(self) -> set[bytes]:
         return set() if self._few else self._catalog.digests()
 
     def ingest(
@@ -364,9 +364,7 @@ class Intake:
 
         # Look the hashes up in this thread: from Python 3.12 on, cached_property has no lock, so that several threads
         # could run the same statement.
-        known = (
-            self._known_digests if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
-        )
+        known = self._digests if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
         ahead = squares_ahead(self._transform.size)
         loading = map_ahead(lambda source: self._load(source, known), sources, self._model.threads, ahead)
         for number, (_, loaded) in enumerate(loading):
@@ -423,8 +421,8 @@ class Intake:
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, each.metadata)
-        if "_known_digests" in vars(self):  # if the set of known hashes was loaded, add the new ones
-            self._known_digests.update(decoded)
+        if "_digests" in vars(self):  # if the set of known hashes was loaded, add the new ones
+            self._digests.update(decoded)
         self.committed += len(group) - len(lost)
         return lost
 

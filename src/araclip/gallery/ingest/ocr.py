@@ -117,7 +117,7 @@ def _for_text_detector(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], 
     picture = open_image(source, SIDE // 2)
     if max(picture.size) > SIDE:
         picture = picture.resize(
-            _scaled_size(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2
+            _new_size(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2
         )
     return np.asarray(picture.convert("L"))
 
@@ -127,9 +127,9 @@ def _png_for_ocr(picture: Image.Image) -> bytes:
     longer = max(picture.size)
     factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
     if factor != 1:
-        picture = picture.resize(_scaled_size(picture, factor), Image.Resampling.BICUBIC)
+        picture = picture.resize(_new_size(picture, factor), Image.Resampling.BICUBIC)
     return encode_picture(picture.convert("L"), "PNG", compress_level=1)
 
 
-def _scaled_size(picture: Image.Image, factor: float) -> tuple[int, int]:
+def _new_size(picture: Image.Image, factor: float) -> tuple[int, int]:
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))

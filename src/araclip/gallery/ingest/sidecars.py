@@ -50,7 +50,7 @@ def pictures_beside(path: str) -> Iterable[str]:
 
 
 def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> None:
-    """Store captions and metadata of new and changed side-cars; remove those whose side-cars are gone.
+    """Store captions and metadata of new and changed side-cars; remove what came from side-cars that are gone.
 
     Args:
         found: the side-cars that exist now.

@@ -97,11 +97,9 @@ def find_duplicates(
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
-    result = (
-        [_largest_first("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
-    )
+    result = [_to_group("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
     if "exact" in kinds:
-        result += [_largest_first("exact", copies) for copies in _copies_of_videos(files.values()) if len(copies) > 1]
+        result += [_to_group("exact", copies) for copies in _copies_of_videos(files.values()) if len(copies) > 1]
     if {"near", "semantic"}.isdisjoint(kinds):
         return result
     files = pictures
@@ -119,7 +117,7 @@ def find_duplicates(
         pairs["semantic"] = ((int(rows_of[one]), int(rows_of[other])) for one, other in alike)
     for kind, together in pairs.items():
         for rows in connected_rows(len(ids), together):
-            result.append(_largest_first(kind, [files[int(ids[row])][0] for row in rows]))
+            result.append(_to_group(kind, [files[int(ids[row])][0] for row in rows]))
     return result
 
 
@@ -162,6 +160,6 @@ def _copies_of_videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list
     return [list(files) for files in sorted(several)]
 
 
-def _largest_first(kind: str, files: list[tuple[str, int, int]]) -> Group:
+def _to_group(kind: str, files: list[tuple[str, int, int]]) -> Group:
     best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
     return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))

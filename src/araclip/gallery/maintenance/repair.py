@@ -54,7 +54,7 @@ def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True
         if isinstance(store, Catalog):
             store.change("DELETE FROM doubtful WHERE content = ?", (content,))
         if not isinstance(decoded, str):
-            renewed = _store_unless_sound(store, content, digest, decoded, model, bad)
+            renewed = _store_new(store, content, digest, decoded, model, bad)
             return [f"{paths[0] if paths else f'picture {content}'}: encoded again."] if renewed else []
         if bad:
             store.remove_files(paths)
@@ -81,9 +81,7 @@ def _recompute_hash(catalog: Catalog, content: int) -> None:
         return
 
 
-def _store_unless_sound(
-    store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool
-) -> bool:
+def _store_new(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
     """Store a picture's new vector and facts; return False if the stored vector was sound and is kept.
 
     If the pixels come from the smaller stored JPEG, the new vector differs slightly; a nearly equal old one is kept.

@@ -35,12 +35,12 @@ from araclip.gallery.postgres.schema import (
     create_vectors,
     drop_vectors_but,
     marks_of,
+    pg_text,
+    pg_vector,
     read_state,
     record_from_row,
     row_from_values,
-    storable_text,
     texts_by_field,
-    vector_as_text,
     vector_from_bytes,
     vectors_table,
     words_in_texts,
@@ -65,10 +65,8 @@ _FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, n
     JOIN contents ON contents.hash = decode(new.hash, 'hex') RETURNING content"""
 _KNOWN_PATHS = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
-_DERIVED_COLUMNS = (
-    "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
-)
-_DERIVED_COLUMNS += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
+_DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
+_DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
 # The first entry of `place_words` is this sign and the whole place. No filter matches it, for words have no such sign.
 _PLACE = "@"
 
@@ -233,7 +231,7 @@ class PostgresCatalog(Store):
     def put_vector(self, table: str, content: int, vector: NDArray[np.floating[Any]]) -> None:
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
-            (content, vector_as_text(vector)),
+            (content, pg_vector(vector)),
         )
 
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
@@ -254,7 +252,7 @@ class PostgresCatalog(Store):
             facts.width,
             facts.height,
             to_signed(phash),
-            storable_text(facts.caption),
+            pg_text(facts.caption),
             facts.photo.to_json(),
         )
         self.database.rows(
@@ -273,8 +271,8 @@ class PostgresCatalog(Store):
             "INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
             f"size = excluded.size, mtime_ns = excluded.mtime_ns{kept}",
-            (raw, content, file.size, file.mtime_ns, json.dumps(about), list(map(storable_text, marks_of(about))),
-             list(map(storable_text, name_tokens(name_at(file.path, about))))),
+            (raw, content, file.size, file.mtime_ns, json.dumps(about), list(map(pg_text, marks_of(about))),
+             list(map(pg_text, name_tokens(name_at(file.path, about))))),
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
@@ -283,7 +281,7 @@ class PostgresCatalog(Store):
         found = self.database.rows(
             "UPDATE files SET caption = ?, beside_size = ?, beside_mtime_ns = ?, photo = ? WHERE path = ? "
             "RETURNING content",
-            (storable_text(caption or ""), *beside, photo.to_json(), os.fsencode(path)),
+            (pg_text(caption or ""), *beside, photo.to_json(), os.fsencode(path)),
         )
         self._changed |= {content: None for (content,) in found}
 
@@ -307,7 +305,7 @@ class PostgresCatalog(Store):
                     for (raw,) in self.database.rows(sql, (metadata, marks, content)):
                         name = name_tokens(name_at(os.fsdecode(raw), json.loads(metadata)))
                         sql = "UPDATE files SET name_words = ? WHERE path = ?"
-                        self.database.rows(sql, ([storable_text(word) for word in name], raw))
+                        self.database.rows(sql, ([pg_text(word) for word in name], raw))
                 if path.startswith(STORED_PREFIX):
                     self.database.rows("UPDATE contents SET pixels = NULL WHERE id = ?", (content,))
         self.database.rows(
@@ -363,18 +361,16 @@ class PostgresCatalog(Store):
     def _update_derived(self) -> None:
         """Update the derived columns of changed pictures, which filters and searches use."""
         changed = [_derived_columns(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
-        columns = ", ".join(
-            f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED_COLUMNS.split(", "))
-        )
+        columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
         self.database.rows(
-            f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED_COLUMNS}) "
+            f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
             "WHERE contents.id = new.id",
             (json.dumps(changed),),
         )
 
 
 def _derived_columns(row: Row) -> dict[str, Any]:
-    """Return a picture's values for the columns of `contents` that _DERIVED_COLUMNS lists, and its id."""
+    """Return a picture's values for the columns of `contents` that _DERIVED lists, and its id."""
     photo, words = row.photo, words_in_texts(row)
     place = photo.place or ""
     return {
@@ -382,13 +378,10 @@ def _derived_columns(row: Row) -> dict[str, Any]:
         "taken": photo.captured_at,
         "latitude": photo.latitude,
         "longitude": photo.longitude,
-        **{
-            f"{name}_words": sorted(map(storable_text, tokens(getattr(photo, name) or "")))
-            for name in ("camera", "lens")
-        },
-        "place_words": [storable_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
-        "words": sorted({storable_text(word.stem) for word in words}),
-        "letters": " ".join(sorted({storable_text(word.folded) for word in words})),
+        **{f"{name}_words": sorted(map(pg_text, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
+        "place_words": [pg_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
+        "words": sorted({pg_text(word.stem) for word in words}),
+        "letters": " ".join(sorted({pg_text(word.folded) for word in words})),
         "shown": bool(row.files),
     }
 
@@ -423,9 +416,9 @@ def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:
         "width": facts.width,
         "height": facts.height,
         "phash": to_signed(picture.phash),
-        "caption": storable_text(facts.caption),
+        "caption": pg_text(facts.caption),
         "photo": facts.photo.to_json(),
-        "vector": vector_as_text(picture.vector),
+        "vector": pg_vector(picture.vector),
     }
 
 
@@ -438,6 +431,6 @@ def _file_values(picture: EmbeddedPicture) -> dict[str, Any]:
         "size": file.size,
         "mtime_ns": file.mtime_ns,
         "metadata": json.dumps(about),
-        "marks": [storable_text(mark) for mark in marks_of(about)],
-        "name_words": [storable_text(word) for word in name_tokens(name_at(file.path, about))],
+        "marks": [pg_text(mark) for mark in marks_of(about)],
+        "name_words": [pg_text(word) for word in name_tokens(name_at(file.path, about))],
     }

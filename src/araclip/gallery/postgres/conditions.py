@@ -4,7 +4,7 @@ import math
 import os
 from pathlib import PurePath
 
-from araclip.gallery.catalog.filters import Filters, Part, folder_names, join_with_and, join_with_or, possible_roots
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, possible_roots
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
@@ -29,9 +29,7 @@ def condition_of(filters: Filters | None) -> Part:
         if (words := getattr(filters, name)) is not None:
             of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
     if filters.place is not None:
-        of_picture.append(
-            join_with_or([("place_words @> ?", (sorted(each),)) for each in wanted_tokens(filters.place)])
-        )
+        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted_tokens(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
         # a slightly larger range of latitudes, because of rounding errors
@@ -45,9 +43,9 @@ def condition_of(filters: Filters | None) -> Part:
     if filters.metadata:
         of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
     if of_path:
-        sql, values = join_with_and(of_path)
+        sql, values = all_of(of_path)
         of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))
-    return join_with_and(of_picture)
+    return all_of(of_picture)
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:

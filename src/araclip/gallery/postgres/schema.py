@@ -309,11 +309,11 @@ def vector_from_bytes(raw: bytes) -> Vectors:
 # ------------------------------------------------------------------ converting values for PostgreSQL
 
 
-def vector_as_text(vector: NDArray[np.floating[Any]]) -> str:
+def pg_vector(vector: NDArray[np.floating[Any]]) -> str:
     """Write a vector (D,), rounded to float16, as the text that pgvector reads."""
     return str(vector.astype(np.float16).astype(np.float32).tolist())
 
 
-def storable_text(text: str) -> str:
+def pg_text(text: str) -> str:
     """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -17,10 +17,10 @@ from araclip.gallery.postgres.conditions import condition_of, path_passes, paths
 from araclip.gallery.postgres.schema import (
     PICTURE,
     Row,
+    pg_vector,
     record_from_row,
     row_from_values,
     texts_by_field,
-    vector_as_text,
     vector_from_bytes,
 )
 from araclip.gallery.ranking import Candidate, Page, StoreSearch
@@ -64,7 +64,7 @@ class PostgresSearch(StoreSearch):
                 return
             done, limit = limit, 3 * limit
 
-    def in_order_of_date(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         condition, values = condition_of(self._filters)
         done, limit = 0, 64
         order = f"taken {'ASC' if oldest else 'DESC'} NULLS LAST, contents.id"
@@ -183,6 +183,6 @@ class PostgresSearch(StoreSearch):
             f"SELECT {PICTURE}, -distance FROM (SELECT content AS found, {distance} AS distance FROM {self._vectors} "
             f"JOIN contents ON id = content WHERE {condition} ORDER BY distance, content LIMIT ?) AS nearest "
             "JOIN contents ON id = found ORDER BY distance, id",
-            (vector_as_text(self._vector), *values, limit),
+            (pg_vector(self._vector), *values, limit),
         )
         return [(self._remember_row(row_from_values(each[:-1])), float(each[-1])) for each in found]

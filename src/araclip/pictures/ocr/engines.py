@@ -212,9 +212,7 @@ class RapidOcr:
             )
         self.model = model
         self._child = Pool(self._start_child, keep=1)
-        self._one_at_a_time = (
-            threading.Lock()
-        )  # one picture at a time: a second process would take RAPIDOCR_KB once more
+        self._lock = threading.Lock()  # one picture at a time: a second process would take RAPIDOCR_KB once more
 
     @property
     def name(self) -> str:
@@ -223,7 +221,7 @@ class RapidOcr:
 
     def read(self, picture: bytes, seconds: float) -> str:
         """Return the text in an encoded picture, line by line; empty if there is none."""
-        with self._one_at_a_time, self._child.child() as child:
+        with self._lock, self._child.child() as child:
             try:
                 answer, _ = child.ask({}, [picture], seconds=seconds)
             except (TimeoutError, ChildEnded):

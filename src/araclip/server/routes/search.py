@@ -29,7 +29,7 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
-from araclip.gallery.search import plan_without_filters
+from araclip.gallery.search import replan
 from araclip.gallery.search import search as searched
 from araclip.gallery.suggestions import completions, phrases_beginning_with
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
@@ -208,7 +208,7 @@ async def planned(
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
     if plan.has_filters:
-        again = await service.in_thread(lambda: plan_without_filters(planner, plan, terms, snapshot))
+        again = await service.in_thread(lambda: replan(planner, plan, terms, snapshot))
         if again is not None:
             return again, await _term_vectors(service, again, sent, client)
     return plan, terms
@@ -289,7 +289,7 @@ def _results(
         results,
         more,
         passing,
-        service.suggestions.add_suggestion(read, hits, service.interpreter, service.gallery.store),
+        service.suggestions.suggest(read, hits, service.interpreter, service.gallery.store),
     )
 
 
