@@ -97,7 +97,7 @@ class Hybrid:
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
-def rate_by_vector(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
+def rate(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
     """Return the candidate for a picture whose texts do not match the query; its cosine gives relevance and value."""
     value = hybrid.value(score, best) if hybrid else score
     return Candidate(content, score, relevance(score) if relevance else None, value)
@@ -373,9 +373,7 @@ def rank_page(
         by_text = rate_text_matches(*search.scores(matches.ids), best, relevance, hybrid, matches)
     known = {each.content for each in by_text}
     others = (
-        rate_by_vector(score, best, relevance, hybrid, content)
-        for content, score in search.nearest()
-        if content not in known
+        rate(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
     # `merge` needs sorted inputs: both are, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)

@@ -216,7 +216,7 @@ class DateReader:
                 return name
         return None
 
-    def after_this(self, at: int) -> tuple[str, ...] | None:
+    def this_word(self, at: int) -> tuple[str, ...] | None:
         """Return the word after «هـ» ("this") at word `at`, with its article: هالصيف → الصيف; None without «هـ»."""
         word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
@@ -234,7 +234,7 @@ class DateReader:
         if found and FIRST_YEAR <= found[1] <= self.today.year + 1:
             width = found[0] + skipped
             marked = self.name_at(at + width, names.HIJRI_MARKS)
-            return None if marked else (width + self.name_width(at + width, names.GREGORIAN_MARKS), found[1])
+            return None if marked else (width + self.width_at(at + width, names.GREGORIAN_MARKS), found[1])
         return None
 
     def any_year(self, at: int) -> tuple[int, int] | None:
@@ -243,11 +243,11 @@ class DateReader:
             return 1 + year[0], year[1]
         if year := self.gregorian_year(at):
             return year
-        if (width := self.name_width(at, names.THIS_YEAR)) or (width := int(self.after_this(at) in names.YEAR_WORDS)):
+        if (width := self.width_at(at, names.THIS_YEAR)) or (width := int(self.this_word(at) in names.YEAR_WORDS)):
             return width, self.today.year
         for known, back in ((names.LAST, 1), (names.THIS, 0)):
             for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
-                if (width := self.name_width(at, first)) and (more := self.name_width(at + width, then)):
+                if (width := self.width_at(at, first)) and (more := self.width_at(at + width, then)):
                     return width + more, self.today.year - back
         return None
 
@@ -258,7 +258,7 @@ class DateReader:
             return (2 if self.name_at(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
-    def name_width(self, at: int, known: Collection[tuple[str, ...]]) -> int:
+    def width_at(self, at: int, known: Collection[tuple[str, ...]]) -> int:
         """Return the number of words in the longest of the `known` names that begins at word `at`; 0 if none does."""
         name = self.name_at(at, known)
         return len(name) if name else 0
@@ -283,7 +283,7 @@ class DateReader:
                     span = day_span(hijri_days(hijri, (month, first), (month, last)))
                     if span.first and span.first.startswith(str(gregorian[1])):
                         return gregorian[0], span
-        if width := self.name_width(at, names.LAST):
+        if width := self.width_at(at, names.LAST):
             found = self.last_hijri(month, first, last)
             return (width, found) if found else None
         return None
@@ -299,7 +299,7 @@ class DateReader:
 
     # ------------------------------------------------------------------ days and months
 
-    def numeric_date(self, at: int) -> tuple[int, DateFilter] | None:
+    def numeric(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «17/5/2019» or «2019-05» as word `at`: return (words read, date filter), or None."""
         match = NUMERIC.fullmatch(self.word(at))
         if not match:
@@ -321,7 +321,7 @@ class DateReader:
             return None
         width, month, days, span = found
         year = self.any_year(at + width)
-        if not year and (last := self.name_width(at + width, names.LAST)):
+        if not year and (last := self.width_at(at + width, names.LAST)):
             year = last, self.today.year - ((month, days[-1]) >= (self.today.month, self.today.day))
         if days[-1] > calendar.monthrange(year[1] if year else _LEAP_YEAR, month)[1]:
             return None
@@ -335,7 +335,7 @@ class DateReader:
         """Read one or several days of a month: return (words read, month, days, whether they are a span), or None."""
         if one_day := self.day_named(at):
             return *one_day[:2], one_day[2:], True
-        joint = self.name_width(at + 1, names.AND)
+        joint = self.width_at(at + 1, names.AND)
         first, last = self._day_number(at), self.day_named(at + 1 + joint)
         if not first or last is None or first >= last[2] or not self._day_number(at + 1 + joint):
             return None
@@ -374,7 +374,7 @@ class DateReader:
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «مايو 2019», «مايو الماضي», "last may", «مارس وأبريل»: return (words read, date filter), or None."""
-        if (lead := self.name_width(at, names.LAST)) and (name := self.name_at(at + lead, names.MONTHS)):
+        if (lead := self.width_at(at, names.LAST)) and (name := self.name_at(at + lead, names.MONTHS)):
             return lead + len(name), self._last_such_month(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
             return None
@@ -383,7 +383,7 @@ class DateReader:
             return width + several[0], several[1]
         if year := self.any_year(at + width):
             return width + year[0], single_date(f"{year[1]}-{month:02}")
-        if qualified := self.name_width(at + width, names.LAST):
+        if qualified := self.width_at(at + width, names.LAST):
             return width + qualified, self._last_such_month(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
         # a day in a name, «ميدان 25 يناير» (25 January Square), was no date: then the month after it is none, either
@@ -425,17 +425,16 @@ class DateReader:
     def find(self) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (
-            partial(read_limit, self), self._third_of_period, self._date_but_no_month, self.month,
-            self._relative_or_year,
+            partial(read_limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
         )  # fmt: skip
         if any((word,) in names.TO for word in self.folded):
             rules = (partial(read_span, self), *rules)
         for at in range(len(self.folded)):
-            if result := _try_rules(rules, at):
+            if result := _try_all(rules, at):
                 width, found = result
-                while joint := self.name_width(at + width, names.AND):
+                while joint := self.width_at(at + width, names.AND):
                     after = at + width + joint
-                    other = _try_rules(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
+                    other = _try_all(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
                     if other is None or (both := join_dates(found, other[1])) is None:
                         break
                     width, found = width + joint + other[0], both
@@ -443,7 +442,7 @@ class DateReader:
         return None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
-    def _third_of_period(self, at: int) -> tuple[int, DateFilter] | None:
+    def _third(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
         if (name := self.name_at(at, names.THIRDS)) is None:
             return None
@@ -478,21 +477,19 @@ class DateReader:
 
     def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read any date but a Gregorian month, a year or a relative time: return (words read, date filter), or None."""
-        return _try_rules(
-            (self.numeric_date, self._read_feast, self._read_hijri_month, self.day_and_month, self._read_season), at
-        )
+        return _try_all((self.numeric, self._feast, self._hijri_month, self.day_and_month, self._season), at)
 
     def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أمس», «الشهر الماضي», «2019»: return (words read, date filter), or None."""
         return read_relative_time(self, at) or self._year_or_span_of_years(at)
 
-    def _read_feast(self, at: int) -> tuple[int, DateFilter] | None:
+    def _feast(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a feast with its year, «عيد الفطر 2019», "last christmas": return (words read, date filter), or None."""
         if name := self.name_at(at, names.FEASTS):
             month, first, last = names.FEASTS[name]
             if found := self.hijri_span(at + len(name), month, first, last):
                 return len(name) + found[0], found[1]
-        if (name := self.name_at(at, names.EITHER_FEAST)) and (width := self.name_width(at + len(name), names.LAST)):
+        if (name := self.name_at(at, names.EITHER_FEAST)) and (width := self.width_at(at + len(name), names.LAST)):
             spans = [span for feast in names.EITHER_OF if (span := self.hijri_span(at + len(name), *feast))]
             later = max(spans, key=lambda span: span[1].last or "", default=None)
             return (len(name) + width, later[1]) if later else None
@@ -500,17 +497,17 @@ class DateReader:
             begins, ends = names.GREGORIAN_FEASTS[name]
             if year := self.any_year(at + len(name)):
                 return len(name) + year[0], day_span((_feast_day(year[1], begins), _feast_day(year[1], ends)))
-            if width := self.name_width(at + len(name), names.LAST):
+            if width := self.width_at(at + len(name), names.LAST):
                 year_of = self.today.year - (_feast_day(self.today.year, ends) >= self.today)
                 return len(name) + width, day_span((_feast_day(year_of, begins), _feast_day(year_of, ends)))
         return None
 
-    def _read_hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
+    def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «رمضان 1444», «15 رمضان 1444», or a Hijri year: return (words read, date filter), or None."""
         name = self.name_at(at, names.HIJRI_MONTHS)
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
             return len(name) + found[0], found[1]
-        lead = self.name_width(at, LAST)
+        lead = self.width_at(at, LAST)
         if lead and (name := self.name_at(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
             latest = self.last_hijri(names.HIJRI_MONTHS[name])
             return (lead + len(name), latest) if latest else None
@@ -521,12 +518,12 @@ class DateReader:
             return (1 + len(name) + found[0], found[1]) if found else None
         return self.hijri_year(at)
 
-    def _read_season(self, at: int) -> tuple[int, DateFilter] | None:
+    def _season(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «صيف 2019», «الصيف الماضي», «هالصيف»: return (words read, date filter), or None."""
-        here = self.after_this(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
+        here = self.this_word(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
         name = here if here in names.SEASONS else self.name_at(at, names.SEASONS)
         lead = 0
-        if not name and (lead := self.name_width(at, names.LAST | names.THIS)):
+        if not name and (lead := self.width_at(at, names.LAST | names.THIS)):
             name = self.name_at(at + lead, names.SEASONS)
         if not name:
             return None
@@ -536,9 +533,9 @@ class DateReader:
             if months[0] == 12 and year[1] < year[2]:  # winter 2018-2019
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
-        last = self.name_width(after, names.LAST)
-        of_now = self.name_width(after, names.THIS_YEAR) or int(self.after_this(after) in names.YEAR_WORDS)
-        current = self.name_width(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
+        last = self.width_at(after, names.LAST)
+        of_now = self.width_at(after, names.THIS_YEAR) or int(self.this_word(after) in names.YEAR_WORDS)
+        current = self.width_at(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
         if last or current or (lead and not current):
             year_of = self.today.year + 1
@@ -547,8 +544,8 @@ class DateReader:
             ):
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
-            width = lead + len(name) + max(last, self.name_width(after, names.THIS))
-            width += of_now or self.name_width(at + width, names.YEAR_WORDS)  # "this year", in two words
+            width = lead + len(name) + max(last, self.width_at(after, names.THIS))
+            width += of_now or self.width_at(at + width, names.YEAR_WORDS)  # "this year", in two words
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
@@ -558,7 +555,7 @@ class DateReader:
         Return (words read, first year, last year), or None.
         """
         year = self.any_year(at)
-        # not "the summer of this year", which `_read_season` reads, because it may not be over
+        # not "the summer of this year", which `_season` reads, because it may not be over
         if year and (year[1] < self.today.year or self.gregorian_year(at)):
             following = self.gregorian_year(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
@@ -579,7 +576,7 @@ class DateReader:
         last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        joint = self.name_width(at + year[0], names.AND)
+        joint = self.width_at(at + year[0], names.AND)
         following = self.gregorian_year(at + year[0] + joint) if joint else None
         if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
             return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
@@ -590,7 +587,7 @@ MOST = 99  # most years, months, weeks or days that a date lies back
 Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
 
 
-def _fold_each(words: str) -> frozenset[str]:
+def _folds(words: str) -> frozenset[str]:
     """Return the folded words of a text in which bars separate them."""
     return frozenset(map(fold, words.split("|")))
 
@@ -601,9 +598,7 @@ _UNITS = {  # unit → words for one, for two, for several
     "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
     "day": ("يوم|day", "يومين", "أيام|ايام|days"),
 }
-_ONE, _TWO, _SEVERAL = (
-    {word: unit for unit, forms in _UNITS.items() for word in _fold_each(forms[i])} for i in range(3)
-)
+_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folds(forms[i])} for i in range(3))
 # Without one and two, واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays, not two days.
 _NUMBERS = {word: number for word, number in UNITS.items() if number > 2}
 _NUMBERS |= {form[0]: 1 + place for place, form in read_numbered_forms("numbers: 1 to 10 in English")}
@@ -611,7 +606,7 @@ _NUMBERS |= {form[0]: 1 + place for place, form in read_numbered_forms("numbers:
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
 # Words that may follow «قبل سنة», "a year ago". Before any other word, «قبل» means "before" and «منذ» "since", as in
 # «قبل شهر رمضان» (before the month of Ramadan) and «منذ سنة ١٤٤٠» (since the year 1440).
-_AFTER_ONE = _fold_each("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
+_AFTER_ONE = _folds("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
 def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
@@ -635,10 +630,10 @@ def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
-    if (lead := words.name_width(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
+    if (lead := words.width_at(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
         return lead + recent[0], day_span((_day_ago(words.today, recent[1], recent[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
-    width = words.name_width(at + 2, LAST)
+    width = words.width_at(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
         if width and unit in _SEVERAL and 1 <= _parse_number(number) <= MOST:
             return 2 + width, day_span((_day_ago(words.today, _SEVERAL[unit], _parse_number(number)), words.today))
@@ -706,16 +701,16 @@ def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | N
     if name := words.name_at(at, names.THIS_YEAR):
         return len(name), _year_ago(today, 0)
     for known, span in ((names.YEAR_WORDS, _year_ago), (names.MONTH_WORDS, _month_ago), (names.WEEK_WORDS, _week_ago)):
-        if words.after_this(at) in known:
+        if words.this_word(at) in known:
             return 1, span(today, 0)
         if name := words.name_at(at, known):
             if words.is_general(at) and words.name_at(at + 1, names.OF_AN_OFFICE):
                 return None
-            if width := words.name_width(at + len(name), names.LAST):
+            if width := words.width_at(at + len(name), names.LAST):
                 return len(name) + width, span(today, 1)
-            if width := words.name_width(at + len(name), names.THIS):
+            if width := words.width_at(at + len(name), names.THIS):
                 return len(name) + width, span(today, 0)
-        lead = words.name_width(at, names.LAST | names.THIS)
+        lead = words.width_at(at, names.LAST | names.THIS)
         if lead and (name := words.name_at(at + lead, known)):
             return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
     return None
@@ -740,7 +735,7 @@ def read_last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | No
     if (name := words.name_at(at, WEEKDAYS)) and (last := words.name_at(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
         return None if several else (len(name) + len(last), _last_occurrence(name, words.today))
-    if (width := words.name_width(at, LAST)) and (name := words.name_at(at + width, WEEKDAYS)):
+    if (width := words.width_at(at, LAST)) and (name := words.name_at(at + width, WEEKDAYS)):
         return width + len(name), _last_occurrence(name, words.today)
     return None
 
@@ -829,18 +824,15 @@ def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | 
     if end and end.filter:
         return end.width, end.filter
     last = end and next(
-        (day for back in (0, 1) if (day := end.in_year(words.today.year - back)) and _has_begun(day, words)), None
+        (day for back in (0, 1) if (day := end.in_year(words.today.year - back)) and first_day(day) <= words.today),
+        None,
     )
     return (end.width, single_date(last)) if end and last else None
 
 
-def _has_begun(day: str, words: DateReader) -> bool:
-    return first_day(day) <= words.today
-
-
 def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
     """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
-    for skipped in dict.fromkeys((words.name_width(at, names.OF_AN_END), 0)):
+    for skipped in dict.fromkeys((words.width_at(at, names.OF_AN_END), 0)):
         if end := _read_end_itself(words, at + skipped):
             return replace(end, width=end.width + skipped)
     return None
@@ -993,7 +985,7 @@ _DATE_WORDS = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
 }  # fmt: skip
 
 
-def _try_rules(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
+def _try_all(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
     """Return what the first rule returns that reads a date from word `at` on; None if no rule does."""
     return next((found for rule in rules if (found := rule(at)) is not None), None)
 

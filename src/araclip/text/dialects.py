@@ -128,10 +128,7 @@ class Dialects:
         return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _translate_parts(self, word: str) -> list[Change]:
-        """Return what a word may be if its beginning is known, or if it is an inflection or a present-tense verb.
-
-        Empty if none of these holds.
-        """
+        """Return what a word may be by its beginning, or as an inflection or a present-tense verb; empty if unknown."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._translate_rest(word, stem, standard)):
@@ -259,8 +256,7 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        # وبيلعب, "and he plays"
-        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):
+        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):  # وبيلعب
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 

@@ -247,18 +247,11 @@ class PostgresCatalog(Store):
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         self._changed[content] = None
-        about = (
-            facts.format,
-            facts.width,
-            facts.height,
-            to_signed(phash),
-            pg_text(facts.caption),
-            facts.photo.to_json(),
-        )
         self.database.rows(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ?, caption = ?, photo = ? WHERE id = ?",
-            (*about, content),
-        )
+            (facts.format, facts.width, facts.height, to_signed(phash), pg_text(facts.caption), facts.photo.to_json(),
+             content),
+        )  # fmt: skip
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         raw, about = os.fsencode(file.path), dict(metadata or {})
@@ -360,7 +353,7 @@ class PostgresCatalog(Store):
 
     def _update_derived(self) -> None:
         """Update the derived columns of changed pictures, which filters and searches use."""
-        changed = [_derived_columns(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
+        changed = [_derive(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
         columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
         self.database.rows(
             f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
@@ -369,7 +362,7 @@ class PostgresCatalog(Store):
         )
 
 
-def _derived_columns(row: Row) -> dict[str, Any]:
+def _derive(row: Row) -> dict[str, Any]:
     """Return a picture's values for the columns of `contents` that _DERIVED lists, and its id."""
     photo, words = row.photo, words_in_texts(row)
     place = photo.place or ""

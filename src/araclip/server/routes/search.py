@@ -285,12 +285,7 @@ def _results(
     results = results_of(service, hits)
     filters = replace(read.add_filters(page.filters), collapse=False)
     passing = len(service.gallery.timeline(filters))
-    return (
-        results,
-        more,
-        passing,
-        service.suggestions.suggest(read, hits, service.interpreter, service.gallery.store),
-    )
+    return results, more, passing, service.suggestions.suggest(read, hits, service.interpreter, service.gallery.store)
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
