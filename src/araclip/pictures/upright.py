@@ -8,7 +8,7 @@ pixels is ignored, as browsers do.
 """
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
@@ -160,12 +160,13 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
 def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Make the transform from a profile to sRGB; None if it changes nothing, or the profile cannot be used."""
     space, kind = profile[16:20], profile[12:16]
-    if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile or not _has_lcms():
+    if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile:
+        return None
+    if not features.check("littlecms2"):  # Pillow was built without LittleCMS
         return None
     try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(BytesIO(profile)), _srgb_profile(), mode, "RGBA" if mode == "RGBA" else "RGB"
-        )
+        theirs, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(theirs, srgb, mode, "RGBA" if mode == "RGBA" else "RGB")
         return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
@@ -180,13 +181,3 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     assert converted is not None
     moved = np.asarray(converted.convert("RGB"), np.int16) - np.asarray(grid.convert("RGB"), np.int16)
     return int(np.abs(moved).max()) <= SAME
-
-
-@cache
-def _srgb_profile() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@cache
-def _has_lcms() -> bool:
-    return bool(features.check("littlecms2"))  # False only if Pillow was built without LittleCMS

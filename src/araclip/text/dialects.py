@@ -121,11 +121,9 @@ class Dialects:
                 return found
             known = fold(plain) in self.lexicon.standard or self.vocabulary.count(plain) >= OFTEN
             if known or any(self.vocabulary.count(stem) >= OFTEN for _, stem in split_proclitics(plain)):
-                return [Change(word, self._usual_spelling(plain), "dialect", RULE, ("gf", "iq"))]
+                usual = self.vocabulary.spelling(plain) or self.vocabulary.spelling_of_parts(plain) or plain
+                return [Change(word, usual, "dialect", RULE, ("gf", "iq"))]
         return []
-
-    def _usual_spelling(self, word: str) -> str:
-        return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
 
     def _translate_parts(self, word: str) -> list[Change]:
         """Return what a word may be by its beginning, or as an inflection or a present-tense verb; empty if unknown."""

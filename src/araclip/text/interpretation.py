@@ -283,7 +283,7 @@ _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 
 def _rewrite(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
-    """Return a text with changes made; each comes with the number of its first word, `spans` has the words' places."""
+    """Make changes, each with the number of its first word, in a text whose words are at `spans`; return the text."""
     parts, end = [], 0
     for at, change in changes:
         parts += [text[end : spans[at][0]], change.target]

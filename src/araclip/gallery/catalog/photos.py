@@ -18,7 +18,7 @@ HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of al
 
 
 def put_embedded_metadata(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says of the photograph; an empty row, if it says nothing, notes that it was read."""
+    """Store what a picture's file says of the photograph; if the file says nothing, a row notes that it was read."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
