@@ -110,7 +110,7 @@ def main() -> None:
         print(f"processor time of a picture: {here:.0f} µs here, {there:.0f} in other processes")
         if options.profile:
             pstats.Stats(profile).sort_stats("tottime").print_stats(20)
-        damages = opened._catalog.damages()
+        damages = opened._catalog.find_damage()
         print(f"damages found: {len(damages)}")
 
 

@@ -38,14 +38,14 @@ def in_postgres(pictures: np.ndarray) -> Iterator[tuple[str, Callable[[np.ndarra
     import postgres_server
     from araclip.gallery.locations import Address
     from araclip.gallery.postgres.database import Database
-    from araclip.gallery.postgres.schema import sent
+    from araclip.gallery.postgres.schema import pg_vector
 
     database = Database(Address.read(postgres_server.new_address()))
     with database.locked():
         database.rows("CREATE EXTENSION vector SCHEMA public")
         database.rows(f"CREATE TABLE public.vectors (content bigint, vector halfvec({pictures.shape[1]}))")
         for start in range(0, len(pictures), 1000):
-            rows = [[start + i, sent(vector)] for i, vector in enumerate(pictures[start : start + 1000])]
+            rows = [[start + i, pg_vector(vector)] for i, vector in enumerate(pictures[start : start + 1000])]
             values = ", ".join(["(?, ?)"] * len(rows))
             database.rows(f"INSERT INTO public.vectors VALUES {values}", [each for row in rows for each in row])
         database.rows("SET maintenance_work_mem = '1GB'")
@@ -55,7 +55,7 @@ def in_postgres(pictures: np.ndarray) -> Iterator[tuple[str, Callable[[np.ndarra
 
             def search(text: np.ndarray) -> list[int]:
                 sql = "SELECT content FROM public.vectors ORDER BY vector <#> ? LIMIT ?"
-                return [content for (content,) in database.rows(sql, (sent(text), WANTED))]
+                return [content for (content,) in database.rows(sql, (pg_vector(text), WANTED))]
 
             yield f"ef {ef}", search
     database.close()

@@ -25,7 +25,7 @@ from screenshots import screenshots, sentences, share_read
 from araclip import Gallery
 from araclip.gallery import ranking as fusion
 from araclip.gallery.catalog.word_index import WordIndex
-from araclip.gallery.ingest.ocr import _grey
+from araclip.gallery.ingest.ocr import _for_text_detector
 from araclip.gallery.text_matches import TextQuery, text_matches
 from araclip.pictures.ocr.detector import CELLS, text_cells
 
@@ -83,7 +83,7 @@ class Ranking:
         self.average = asked @ vectors.mean(axis=0)
         self.strength = np.zeros_like(self.scores)
         index = WordIndex(catalog)
-        described = index.described(self.ids.tolist(), in_arabic=True)
+        described = index.with_description(self.ids.tolist(), in_arabic=True)
         self.described = np.array([content in described for content in self.ids.tolist()])
         for number, query in enumerate(queries):
             if text := TextQuery.of([query], [], 1.0):
@@ -215,7 +215,7 @@ def detector(data: Path, text: Path, place: Path) -> None:
     )
     for name, paths in sets:
         began = time.process_time()
-        cells = np.array([text_cells(_grey(str(path))) for path in paths])
+        cells = np.array([text_cells(_for_text_detector(str(path))) for path in paths])
         took = (time.process_time() - began) / len(paths) * 1e3
         shares = "  ".join(f"≥{most} {np.mean(cells >= most):.3f}" for most in (4, 8, CELLS, 20, 40))
         print(f"{name:20} {len(paths):4} pictures  {took:5.1f} ms  cells {shares}", flush=True)

@@ -35,7 +35,7 @@ from araclip.gallery.ingest.intake import ENCODE_BATCH
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.models.encoder_base import usable_cores
 from araclip.pictures.image_transform import transform_of
-from araclip.pictures.images import opened
+from araclip.pictures.images import open_with_facts
 
 MINI = "araclip-mini"
 VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes
@@ -63,7 +63,7 @@ def ways(model: AraCLIP, pictures: list[Path], work: Path, few: int) -> dict[str
     transform = transform_of(model)
     squares = []
     for path in pictures:
-        with opened(path, transform.size, distort=transform.distorts) as (image, _):
+        with open_with_facts(path, transform.size, distort=transform.distorts) as (image, _):
             squares.append(transform.pixels(image))
     model.encode_pixels(np.stack(squares[:1]))  # opening the graph belongs to a cold start
     model.encode_text("قطة")

@@ -19,7 +19,7 @@ from pathlib import Path
 from araclip.gallery.catalog.matching import at_place
 from araclip.gallery.plan import plan
 from araclip.gallery.query import parse
-from araclip.text.places import place_at, spellings, wanted
+from araclip.text.places import names_by_key, place_at, wanted_tokens
 from araclip.text.resources import default_interpreter
 
 ARAB = "EG SD LY TN DZ MA MR SA YE OM AE QA BH KW IQ SY LB JO PS SO DJ KM".split()  # noqa: SIM905
@@ -76,7 +76,7 @@ for what, towns in (("22 Arab countries", arab), ("elsewhere", others)):
     for town, place in zip(towns, found, strict=True):
         country, code = str(town["countrycode"]), f"{town['countrycode']}.{town['admin1code']}"
         told = {"country": countries[country], "region": regions.get(code, ""), "town": str(town["name"])}
-        in_table = next(iter(wanted(told["town"])[0])).startswith("=")
+        in_table = next(iter(wanted_tokens(told["town"])[0])).startswith("=")
         known += in_table
         for part, name in told.items():
             good = bool(name) and at_place(place, name)
@@ -88,7 +88,7 @@ for what, towns in (("22 Arab countries", arab), ("elsewhere", others)):
         f"town {right['town']} of the {known} whose name the table has; {1000 * took / len(towns):.1f} ms each"
     )
 
-names = spellings(tuple(filter(None, (place_at(*where) for where in HERE.values()))))
+names = names_by_key(tuple(filter(None, (place_at(*where) for where in HERE.values()))))
 queries = [
     line.split("\t") for line in Path(__file__).with_suffix(".tsv").read_text("utf-8").splitlines() if line[0] != "#"
 ]

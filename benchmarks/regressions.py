@@ -34,7 +34,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import usable_cores
 from araclip.pictures.facts import Facts
-from araclip.pictures.phash import nearest
+from araclip.pictures.phash import nearest_hashes
 from araclip.text.normalization import normalize
 
 RECORD = Path(__file__).with_suffix(".json")
@@ -120,7 +120,7 @@ def of_search(model: AraCLIP, work: Path, pictures: int = 20_000) -> Iterator[Sp
         for each in hashes[:64]:
             np.bitwise_count(hashes ^ each).argmin()
 
-    yield Speed("nearest hashes of 20,000 / NumPy bit counts", lambda: nearest(hashes[:64], hashes), bit_counts)
+    yield Speed("nearest hashes of 20,000 / NumPy bit counts", lambda: nearest_hashes(hashes[:64], hashes), bit_counts)
     command = [sys.executable, "-m", "araclip", "search", QUERY, "--gallery", str(folder), "--paths"]
     bare = [sys.executable, "-c", "import numpy, onnxruntime"]
     yield Speed("search from a cold shell / Python with its libraries", partial(_run, command), partial(_run, bare))

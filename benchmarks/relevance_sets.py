@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from araclip import AraCLIP
 from araclip.gallery.plan import QueryPlan, plan
 from araclip.gallery.query import parse
-from araclip.gallery.ranking import Candidate, Exclusion, exclusion_of, kept
+from araclip.gallery.ranking import Candidate, Exclusion, drop_excluded, exclusion_of
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.text.resources import default_interpreter
@@ -166,7 +166,9 @@ def hits(query: Query, vectors: Vectors, exclusion: Exclusion | None) -> list[in
     scores = vectors @ query.vector
     order = np.argsort(-scores, kind="stable")
     candidates = (Candidate(int(row), float(scores[row]), None, float(scores[row])) for row in order)
-    return [each.content for each in kept(candidates, exclusion, lambda ids, terms: vectors[list(ids)] @ terms.T)]
+    return [
+        each.content for each in drop_excluded(candidates, exclusion, lambda ids, terms: vectors[list(ids)] @ terms.T)
+    ]
 
 
 def excluding(query: Query, scale: RelevanceScale, *, alone: bool = False) -> Exclusion | None:

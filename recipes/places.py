@@ -23,7 +23,7 @@ from typing import Any
 from babel import Locale
 
 from araclip.text.normalization import normalize
-from araclip.text.places import distance, key, reach_of
+from araclip.text.places import distance, name_key, reach_of
 from araclip.text.resources import default_interpreter
 
 TARGET = Path(__file__).parent.parent / "src/araclip/text/data/places.txt.xz"
@@ -120,7 +120,7 @@ def arabic(town: dict[str, Any]) -> list[str]:
 
     by_key: dict[str, str] = {}
     for name in sorted(names, key=usual, reverse=True):
-        by_key.setdefault(key(name), name)
+        by_key.setdefault(name_key(name), name)
     return list(by_key.values())[: 1 + OTHERS]
 
 
@@ -128,8 +128,8 @@ def latin(town: dict[str, Any]) -> list[str]:
     """The English name of a town, and what else a large one is called: Makkah, Mecca; New York City, New York."""
     name = plain(town["name"], town["countrycode"])
     large = town["population"] >= (LARGE_AT_HOME if town["countrycode"] in ARAB else LARGE)
-    others = {key(each): each for each in town["alternatenames"] if LATIN.fullmatch(each)} if large else {}
-    others.pop(key(name), None)
+    others = {name_key(each): each for each in town["alternatenames"] if LATIN.fullmatch(each)} if large else {}
+    others.pop(name_key(name), None)
     return [name, *sorted(others.values(), key=len)[:MOST_LATIN]]
 
 

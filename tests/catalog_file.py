@@ -23,7 +23,7 @@ database.close()
 
 def edited(place: Path) -> apsw.Connection:
     """A connection that writes checksums with the pages; close it. Statements commit by themselves."""
-    return connection.opened(place / "catalog.sqlite", apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
+    return connection.open_db(place / "catalog.sqlite", apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
 
 
 def value(place: Path, sql: str) -> object:

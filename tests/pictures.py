@@ -9,7 +9,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from araclip.pictures.facts import Facts
-from araclip.pictures.images import opened
+from araclip.pictures.images import open_with_facts
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 SUFFIX_OF = {
@@ -162,7 +162,7 @@ def _saved(picture: Image.Image, path: Path, **options: object) -> Path:
 
 def read_facts(source: Path | BinaryIO) -> Facts:
     """What the header of a picture tells."""
-    with opened(source, 1) as (_, facts):
+    with open_with_facts(source, 1) as (_, facts):
         return facts
 
 

@@ -14,7 +14,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import InputError
 from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.maintenance.duplicates import grouped, groups, scene_pairs
+from araclip.gallery.maintenance.duplicates import connected_rows, find_duplicates, scene_pairs
 from araclip.gallery.near_hashes import NEAR, SeenHashes, near_pairs
 
 
@@ -114,14 +114,14 @@ def test_collapsed_hits_show_each_picture_once_whatever_the_page(gallery: Galler
 @given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))
 def test_groups_are_the_connected_parts_each_row_at_most_once(count: int, pairs: list[tuple[int, int]]) -> None:
     pairs = [(a % count, b % count) for a, b in pairs]
-    found = groups(count, pairs)
+    found = connected_rows(count, pairs)
     rows = [row for group in found for row in group]
     assert len(rows) == len(set(rows))
     assert all(len(group) > 1 and group == sorted(group) for group in found)
     where = {row: i for i, group in enumerate(found) for row in group}
     for a, b in pairs:
         assert a == b or where[a] == where[b]
-    assert groups(count, pairs[::-1]) == found
+    assert connected_rows(count, pairs[::-1]) == found
 
 
 @given(st.integers(0, 100), st.integers(2, 40))
@@ -140,11 +140,11 @@ def test_pairs_are_those_of_a_plain_comparison(seed: int, count: int) -> None:
     tied = list(near_pairs(hashes))
     assert set(tied) <= set(close)
     assert len(tied) == len(set(tied))
-    assert groups(len(hashes), tied) == groups(len(hashes), close)
+    assert connected_rows(len(hashes), tied) == connected_rows(len(hashes), close)
     scenes = list(scene_pairs(vectors, hashes[:count]))
     apart = [pair for pair in above if pair not in close]
     assert set(scenes) <= set(apart)
-    assert groups(count, scenes) == groups(count, apart)
+    assert connected_rows(count, scenes) == connected_rows(count, apart)
 
 
 def test_a_thousand_pictures_of_one_scene_cost_a_thousand_pairs() -> None:
@@ -159,7 +159,7 @@ def test_pictures_that_come_and_go_meanwhile_put_no_other_into_a_group() -> None
     hashes = np.array([1, 2, 4, 8], np.uint64) << np.uint64(32) | np.array([0, 0xFFFF, 0xFF00FF, 0xFFFF0000], np.uint64)
     for gone in ((), (1,), (4,)):
         seen = np.array([n for n in (1, 2, 3, 4) if n not in gone])
-        groups = grouped(
+        groups = find_duplicates(
             files, lambda: (np.arange(1, 5), hashes), lambda seen=seen: (seen, vectors[seen - 1]), ["semantic"]
         )
         assert [group.paths for group in groups] == [("/2.jpg", "/3.jpg")]

@@ -9,7 +9,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.plan import plan
 from araclip.gallery.query import combine, excluded_vectors, parse
-from araclip.gallery.ranking import ABOVE, FIRST_HITS, Candidate, Exclusion, exclusion_of, kept
+from araclip.gallery.ranking import ABOVE, FIRST_HITS, Candidate, Exclusion, drop_excluded, exclusion_of
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
 from araclip.gallery.results import STRONG
 from araclip.text.resources import default_interpreter
@@ -47,9 +47,9 @@ def test_beside_what_is_asked_a_picture_is_left_out_that_shows_the_term_more_tha
         return np.array([[first[i] if i < FIRST_HITS else 0.05] for i in ids], np.float32)
 
     limit = first.mean() + ABOVE * first.std()
-    shown = [each.content for each in kept(iter(candidates(40)), excluding, cosines)]
+    shown = [each.content for each in drop_excluded(iter(candidates(40)), excluding, cosines)]
     assert shown == [i for i in range(40) if i >= FIRST_HITS or first[i] < limit]
-    few = [each.content for each in kept(iter(candidates(5)), excluding, cosines)]
+    few = [each.content for each in drop_excluded(iter(candidates(5)), excluding, cosines)]
     assert few == list(range(5))  # nothing to compare with
 
 
@@ -62,7 +62,7 @@ def test_where_nothing_is_asked_a_picture_is_left_out_where_the_term_is_not_weak
     outstanding = scores.mean() + EXCLUDED_DEVIATION * scores.std()
     assert scale.relevance(term[0])(limit) == pytest.approx(EXCLUDED) or limit == pytest.approx(outstanding)
     assert scale.relevance(term[0])(limit) <= EXCLUDED + 1e-6
-    assert excluding.drops(np.array([[limit + 0.01], [limit - 0.01]], np.float32)).tolist() == [True, False]
+    assert excluding.mask_dropped(np.array([[limit + 0.01], [limit - 0.01]], np.float32)).tolist() == [True, False]
     assert exclusion_of(term, None, alone=True) is None
 
 
@@ -74,9 +74,11 @@ def test_the_rest_keeps_its_order_however_long_the_run_of_excluded_ones() -> Non
         asked.append(len(ids))
         return np.array([[i % 100 != 0, 0] for i in ids], np.float32)
 
-    assert [each.content for each in kept(iter(candidates(1000)), excluding, cosines)] == list(range(0, 1000, 100))
+    assert [each.content for each in drop_excluded(iter(candidates(1000)), excluding, cosines)] == list(
+        range(0, 1000, 100)
+    )
     assert sum(asked) == 1000
-    assert [each.content for each in kept(iter(candidates(3)), None, cosines)] == [0, 1, 2]
+    assert [each.content for each in drop_excluded(iter(candidates(3)), None, cosines)] == [0, 1, 2]
 
 
 def test_hits_of_a_query_with_a_minus_hold_nothing_of_it_and_pages_continue_each_other(gallery) -> None:  # noqa: F811
@@ -155,7 +157,7 @@ def test_who_does_nothing_but_exclude_people_excludes_men_women_and_children(que
     excluded = excluded_vectors(read.query, vectors)
     assert excluded is not None
     assert excluded.tolist() == vectors[1:].tolist()  # all but what no term says
-    assert read.own(vectors).tolist() == vectors[:2].tolist()
+    assert read.without_kinds(vectors).tolist() == vectors[:2].tolist()
 
 
 @pytest.mark.parametrize(

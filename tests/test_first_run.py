@@ -36,7 +36,7 @@ def indexed(folder: Path, model: Path) -> Path:
     """The folder's own gallery, filled, and the one indexed last."""
     with Gallery.open(locations.gallery_of(folder), model=AraCLIP(model), create=True) as gallery:
         gallery.update([folder])
-    locations.remember(locations.gallery_of(folder))
+    locations.make_default(locations.gallery_of(folder))
     return locations.gallery_of(folder)
 
 

@@ -19,7 +19,7 @@ from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.ingest import sidecars
-from araclip.gallery.ranking import Candidate, doubted, order
+from araclip.gallery.ranking import Candidate, lower_described, sort_key
 from araclip.gallery.results import STRONG
 from araclip.gallery.text_matches import TextQuery, text_matches
 from catalog_file import damage
@@ -144,14 +144,14 @@ def test_a_description_that_does_not_answer_lowers_its_picture_only_in_the_query
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=200), st.floats(0, 0.5))
 def test_lowered_pictures_come_where_their_value_places_them(rated: list[tuple[float, bool]], doubt: float) -> None:
-    candidates = sorted((Candidate(i, value, None, value) for i, (value, _) in enumerate(rated)), key=order)
+    candidates = sorted((Candidate(i, value, None, value) for i, (value, _) in enumerate(rated)), key=sort_key)
     described = {i for i, (_, has) in enumerate(rated) if has}
     lowered = [replace(each, value=each.value - doubt * (each.content in described)) for each in candidates]
 
     def lower(each: Candidate) -> Candidate:
         return replace(each, value=each.value - doubt)
 
-    assert list(doubted(iter(candidates), described.intersection, lower)) == sorted(lowered, key=order)
+    assert list(lower_described(iter(candidates), described.intersection, lower)) == sorted(lowered, key=sort_key)
 
 
 def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:

@@ -21,7 +21,7 @@ from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, InputE
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.salvage import salvage
 from araclip.gallery.ingest.reembed import reembed
-from araclip.gallery.maintenance.backup import replaced_by
+from araclip.gallery.maintenance.backup import describe_replaced
 from araclip.gallery.open import open_reader, restore_gallery
 from catalog_file import damage, edited, value
 from crash.story import picture_files, pictures_bytes
@@ -154,10 +154,10 @@ def test_every_change_leaves_a_sound_catalogue(place: Path, model: AraCLIP, root
     for step in steps:
         with Gallery.open(place, model=model) as gallery:
             step(gallery)
-            assert gallery._catalog.damages() == []
+            assert gallery._catalog.find_damage() == []
     reembed(place, other)
     with Gallery.open(place, model=other) as gallery:
-        assert gallery._catalog.damages() == []
+        assert gallery._catalog.find_damage() == []
 
 
 def test_a_gallery_that_was_compacted_need_not_be_checked_whole_again(place: Path, model: AraCLIP) -> None:
@@ -587,7 +587,7 @@ def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
     with Gallery.open(place, model=model) as gallery:
         gallery.backup(backup)
         gallery.add([pictures_bytes(500), pictures_bytes(501)])
-    replaced = replaced_by(backup, place)
+    replaced = describe_replaced(backup, place)
     assert replaced is not None and (replaced.pictures, replaced.missing) == (PICTURES + 3, 2)
     aside = restore_gallery(backup, place)
     assert aside is not None
@@ -596,7 +596,7 @@ def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
         assert now.verify() == [] and now.backup(backup) == PICTURES + 1
     assert restore_gallery(backup, tmp_path / "جديد") is None
     (place / "catalog.sqlite").write_bytes(b"damaged")
-    assert str(replaced_by(backup, place)) == "a gallery that cannot be read"
+    assert str(describe_replaced(backup, place)) == "a gallery that cannot be read"
     assert restore_gallery(backup, place) == place.with_name("g.replaced-2")
     (place / "notes.txt").write_text("of somebody")
     for target, wrong in ((place, "other files"), (backup, "the backup itself")):

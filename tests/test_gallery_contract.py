@@ -454,7 +454,7 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
     gallery.update([folder])
 
     def dates() -> dict[str, tuple[str | None, bool]]:
-        contents, _ = gallery._catalog.dated(Filters.of("captured=2000.."))
+        contents, _ = gallery._catalog.ids_and_dates(Filters.of("captured=2000.."))
         records = gallery._catalog.records(contents.tolist()).values()
         return {record.copies[0].name: (record.captured_at, record.captured_by_name) for record in records}
 

@@ -67,7 +67,7 @@ def test_a_migration_that_fails_half_way_leaves_the_gallery_as_it_was(
 ) -> None:
     place = moved(GOLDEN[0], tmp_path / "old", model)
     with monkeypatch.context() as broken:
-        broken.setattr(schema, "_DERIVED", schema._DERIVED + "INSERT INTO nowhere VALUES (1);")
+        broken.setattr(schema, "_DERIVED_TABLES", schema._DERIVED_TABLES + "INSERT INTO nowhere VALUES (1);")
         with pytest.raises(GalleryError, match="nowhere"):
             Gallery.open(place, model=model)
     assert number(place) == schema.MIGRATED

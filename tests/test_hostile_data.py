@@ -219,10 +219,10 @@ def test_an_archive_whose_second_header_is_damaged_or_cut_is_not_read_as_a_short
     whole = b"".join(member(name, 3) + b"abc".ljust(512, b"\0") for name in ("a.txt", "b.txt")) + bytes(1024)
     path = tmp_path / "x.tar"
     path.write_bytes(whole)
-    assert [name for name, _ in bounded_tar.members_of(path)] == ["a.txt", "b.txt"]
+    assert [name for name, _ in bounded_tar.read_members(path)] == ["a.txt", "b.txt"]
     path.write_bytes(damage(whole))
     with pytest.raises(InputError, match=r"no whole tar .* at byte 1,024"):
-        list(bounded_tar.members_of(path))
+        list(bounded_tar.read_members(path))
 
 
 @pytest.mark.parametrize(
@@ -240,15 +240,15 @@ def test_an_archive_that_asks_for_gigabytes_to_be_unpacked_is_refused(tmp_path: 
     content = member("a.txt", 3) + b"abc".ljust(512, b"\0") + bytes(1024)
     packed = bytearray(lzma.compress(content, preset=9))
     (tmp_path / "x.tar.xz").write_bytes(packed)
-    assert list(bounded_tar.members_of(tmp_path / "x.tar.xz")) == [("a.txt", b"abc")]
+    assert list(bounded_tar.read_members(tmp_path / "x.tar.xz")) == [("a.txt", b"abc")]
     several = lzma.compress(content[:700]) + bytes(8) + lzma.compress(content[700:])  # as `cat` puts them together
     (tmp_path / "y.tar.xz").write_bytes(several)
-    assert list(bounded_tar.members_of(tmp_path / "y.tar.xz")) == [("a.txt", b"abc")]
+    assert list(bounded_tar.read_members(tmp_path / "y.tar.xz")) == [("a.txt", b"abc")]
     packed[16] = 40  # in the block's header: a window of 4 GB
     packed[20:24] = zlib.crc32(packed[12:20]).to_bytes(4, "little")
     (tmp_path / "x.tar.xz").write_bytes(packed)
     with pytest.raises(InputError, match=r"x\.tar\.xz: unpacking it takes more than 100 MB of memory"):
-        list(bounded_tar.members_of(tmp_path / "x.tar.xz"))
+        list(bounded_tar.read_members(tmp_path / "x.tar.xz"))
 
 
 def test_an_archive_that_expands_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

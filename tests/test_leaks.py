@@ -11,7 +11,7 @@ from PIL import Image
 import pictures
 from araclip.evaluation.leaks import NEAR, find_leaks
 from araclip.evaluation.sets import PictureSet
-from araclip.pictures.phash import SIZE, hashes, nearest, phash
+from araclip.pictures.phash import SIZE, hashes, nearest_hashes, phash
 
 
 def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -59,14 +59,14 @@ def test_a_hash_does_not_depend_on_what_is_hashed_beside_it(seed: int) -> None:
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=20), st.lists(st.integers(0, 2**64 - 1), max_size=20))
 def test_the_nearest_hash_is_the_one_with_the_fewest_different_bits(among: list[int], queries: list[int]) -> None:
-    rows, apart = nearest(np.array(queries, np.uint64), np.array(among, np.uint64))
+    rows, apart = nearest_hashes(np.array(queries, np.uint64), np.array(among, np.uint64))
     for query, row, bits in zip(queries, rows.tolist(), apart.tolist(), strict=True):
         assert bits == min((query ^ other).bit_count() for other in among) == (query ^ among[row]).bit_count()
 
 
 def test_nothing_to_compare_with_is_an_error() -> None:
     with pytest.raises(ValueError, match="no hashes"):
-        nearest(np.zeros(1, np.uint64), np.zeros(0, np.uint64))
+        nearest_hashes(np.zeros(1, np.uint64), np.zeros(0, np.uint64))
 
 
 def test_copies_and_repeated_captions_are_found_and_the_rest_is_not(tmp_path: Path) -> None:

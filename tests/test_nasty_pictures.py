@@ -24,7 +24,7 @@ from araclip.errors import ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest import intake
 from araclip.gallery.ingest.intake import read_source
-from araclip.gallery.ingest.update import unreadable
+from araclip.gallery.ingest.update import unreadable_line
 from araclip.pictures import images, limits, upright
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import decode_ahead, open_image, square
@@ -112,9 +112,9 @@ def test_hostile_file_names_are_indexed_and_named_as_they_are(gallery: Gallery, 
 
 
 def test_a_missing_permission_comes_with_a_remedy() -> None:
-    line = unreadable("/photos/a.jpg", PermissionError(13, "Permission denied"))
+    line = unreadable_line("/photos/a.jpg", PermissionError(13, "Permission denied"))
     assert "Permission denied; give this user permission" in line
-    assert "permission" not in unreadable("/photos/a.jpg", OSError(5, "Input/output error"))
+    assert "permission" not in unreadable_line("/photos/a.jpg", OSError(5, "Input/output error"))
 
 
 # ------------------------------------------------------------------ memory and time
@@ -128,7 +128,7 @@ def test_the_budgets_add_up_to_less_than_the_declared_peak() -> None:
 def test_pictures_that_do_not_fit_the_budget_are_refused_in_megapixels(tmp_path: Path) -> None:
     column = pictures.bomb(tmp_path / "column.png", (1, 149_000_000))  # eight bytes a row besides its pixels
     with pytest.raises(ImageTooLarge, match=r"1 × 149000000 \(149 megapixels\) takes 1\.4 GB to decode, the limit is"):
-        images.opened(column, 32, distort=True).__enter__()
+        images.open_with_facts(column, 32, distort=True).__enter__()
     large = bytearray(saved("WEBP"))
     large[26:30] = (9000).to_bytes(2, "little") * 2
     with pytest.raises(ImageTooLarge, match=r"9000 × 9000 is 81 megapixels, the limit of WEBP is 65\."):
@@ -158,7 +158,7 @@ def test_an_extremely_long_picture_is_reduced_along_its_long_side_only_for_squar
     ramp = np.tile(np.linspace(0, 255, 29_984).astype(np.uint8), (40, 1)).T
     stream = io.BytesIO()
     Image.fromarray(ramp).save(stream, "PNG")
-    with images.opened(stream, 16, distort=True) as (short, facts):
+    with images.open_with_facts(stream, 16, distort=True) as (short, facts):
         assert short.size == (40, 32)
         assert (facts.width, facts.height) == (40, 29_984)
         whole = square(open_image(stream), 16).astype(int)
@@ -235,6 +235,6 @@ def test_what_pillow_logs_is_part_of_our_line_and_of_nothing_else(capfd: pytest.
 def test_warnings_of_others_pass_while_pictures_are_decoded() -> None:
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        with images.opened(io.BytesIO(saved("PNG"))):
+        with images.open_with_facts(io.BytesIO(saved("PNG"))):
             warnings.warn("ours", UserWarning, stacklevel=1)
     assert [str(each.message) for each in seen] == ["ours"]

@@ -17,7 +17,7 @@ from araclip.errors import InputError, OcrFailed
 from araclip.pictures.ocr import engines
 from araclip.pictures.ocr.detector import looks_like_text
 from araclip.pictures.ocr.engines import RapidOcr
-from araclip.pictures.ocr.worker import page as lines_of_page
+from araclip.pictures.ocr.worker import join_lines as lines_of_page
 from araclip.pictures.ocr.worker import reading_order
 from ocr_program import HEAD, LINES, Program, page
 
@@ -148,7 +148,7 @@ def test_sure_words_of_a_table_are_joined_by_lines() -> None:
     words = ((1, 90, "one\u200f"), (1, 80, "\u200etwo"), (2, 95, "three"))
     rows = [f"5\t1\t1\t1\t{line}\t1\t0\t0\t9\t9\t{sure}\t{word}" for line, sure, word in words]
     table = [HEAD, *rows, "cut short", "4\t1\t1\t1\t2\t0\t0\t0\t9\t9\t-1\t"]
-    assert engines.lines_of(engines.words_of("\n".join(table))) == "one two\nthree"
+    assert engines.lines_of_sure_words(engines.parse_words("\n".join(table))) == "one two\nthree"
 
 
 def test_numbers_are_those_that_are_surely_read_as_english() -> None:
@@ -186,16 +186,16 @@ def test_a_recogniser_on_this_machine_goes_before_tesseract_and_what_it_lacks_is
     on_path(monkeypatch, program.path.parent)
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path))
     monkeypatch.delenv(engines.VARIABLE, raising=False)
-    assert engines.find().name == "tesseract ara+eng"
+    assert engines.find_engine().name == "tesseract ara+eng"
     (tmp_path / engines.MODEL).write_bytes(b"")
     monkeypatch.setattr("araclip.pictures.ocr.engines.find_spec", lambda name: object())
-    assert engines.find().name == "rapidocr ocr"
+    assert engines.find_engine().name == "rapidocr ocr"
     monkeypatch.setattr("araclip.pictures.ocr.engines.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'araclip\[ocr\]'"):
-        engines.find()
+        engines.find_engine()
     monkeypatch.setenv(engines.VARIABLE, str(tmp_path / "none.onnx"))
     with pytest.raises(InputError, match=r"none\.onnx: no such file"):
-        engines.find()
+        engines.find_engine()
 
 
 def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(

@@ -21,13 +21,13 @@ from araclip.gallery.catalog.matching import distance, name_matches
 from araclip.pictures import metadata
 from araclip.pictures.metadata import (
     PhotoMetadata,
-    camera_of,
+    camera_name,
+    clean_name,
     coordinates,
     date_in_name,
     degrees,
     exif_time,
     iso_time,
-    name_of,
 )
 from catalog_file import damage
 from pictures import read_facts
@@ -125,7 +125,7 @@ def test_xmp_in_a_picture_completes_its_exif(tmp_path: Path) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", xmp=PACKET.encode())
     assert read_facts(tmp_path / "a.jpg").photo == DOHA
     Image.new("RGB", (40, 30)).save(tmp_path / "b.jpg", exif=exif(), xmp=PACKET.encode())
-    assert read_facts(tmp_path / "b.jpg").photo == RIYADH.completed(DOHA)
+    assert read_facts(tmp_path / "b.jpg").photo == RIYADH.fill_unknown_from(DOHA)
     assert read_facts(tmp_path / "b.jpg").place == "الدوحة, قطر"
     assert read_facts(tmp_path / "b.jpg").caption == "سوق\nmarket"
     title = f"<dc:title><rdf:Alt><rdf:li>{'ص' * 3000}</rdf:li></rdf:Alt></dc:title>"
@@ -170,8 +170,8 @@ def test_damaged_xmp_never_raises_anything_but_our_error(noise: bytes, start: in
 
 @given(st.text(), st.text())
 def test_names_are_one_short_line(make: str, model: str) -> None:
-    camera = camera_of(make, model)
-    assert camera is None or (camera == name_of(camera) and 0 < len(camera) <= 200)
+    camera = camera_name(make, model)
+    assert camera is None or (camera == clean_name(camera) and 0 < len(camera) <= 200)
     assert camera is None or not any(letter in camera for letter in "\0\r\n\t")
 
 
@@ -204,7 +204,7 @@ def test_a_gallery_of_an_earlier_release_gains_camera_and_place_without_encoding
 
     monkeypatch.setattr(model, "encode_pixels", no_encoding)
     gallery.update([root])
-    assert photo(gallery, root / "red.jpg") == RIYADH.located()
+    assert photo(gallery, root / "red.jpg") == RIYADH.add_place_names()
     assert gallery.update([root]).unchanged == 3
     assert gallery.verify() == []
 
@@ -215,7 +215,7 @@ def test_a_damaged_row_is_found_forgotten_and_read_again(gallery: Gallery, root:
     assert "its camera, lens and place is damaged" in {fault.what for fault in gallery.verify()}
     assert gallery.repair()
     gallery.update([root])
-    assert photo(gallery, root / "red.jpg") == RIYADH.located()
+    assert photo(gallery, root / "red.jpg") == RIYADH.add_place_names()
     assert [Path(hit.path).name for hit in gallery.search("أحمر", where="hidden=yes")] == ["red.jpg"]
 
 
@@ -229,7 +229,7 @@ def test_a_backup_and_an_export_hold_camera_place_and_hidden_pictures(
     gallery.export(tmp_path / "export")
     lines = [json.loads(line) for line in (tmp_path / "export" / "pictures.jsonl").read_text("utf-8").splitlines()]
     (red,) = [line for line in lines if line["files"][0]["path"].endswith("red.jpg")]
-    place = RIYADH.located().place
+    place = RIYADH.add_place_names().place
     assert (red["camera"], red["latitude"], red["place"], red["hidden"]) == ("Canon EOS R5", 24.7, place, True)
 
 
@@ -314,7 +314,7 @@ def test_xmp_beside_a_picture_tells_date_camera_and_place_until_it_is_gone(
 ) -> None:
     (root / name).write_text(PACKET, encoding="utf-8")
     gallery.update([root])
-    assert photo(gallery, root / "green.jpg") == DOHA.located()
+    assert photo(gallery, root / "green.jpg") == DOHA.add_place_names()
     assert [Path(hit.path).name for hit in gallery.search("أحمر", where=["captured=2021", "place=الدوحه"])] == [
         "green.jpg"
     ]
@@ -329,7 +329,7 @@ def test_xmp_beside_a_picture_tells_date_camera_and_place_until_it_is_gone(
 def test_what_a_file_says_itself_counts_before_its_side_car(gallery: Gallery, root: Path) -> None:
     (root / "red.xmp").write_text(PACKET, encoding="utf-8")
     gallery.update([root])
-    assert photo(gallery, root / "red.jpg") == RIYADH.completed(DOHA).located()
+    assert photo(gallery, root / "red.jpg") == RIYADH.fill_unknown_from(DOHA).add_place_names()
 
 
 def test_a_side_car_that_cannot_be_read_is_named_and_the_picture_stays(gallery: Gallery, root: Path) -> None:
@@ -447,8 +447,8 @@ def test_a_gallery_on_a_server_knows_and_filters_the_same(tmp_path: Path, model:
         assert found("hidden=yes") == ["red.jpg"]
         content = gallery._catalog.content_of(str(root / "green.jpg"))
         assert content is not None
-        record = gallery._catalog.by_id(content)
-        assert record.photo == DOHA.located()
+        record = gallery._catalog.picture(content)
+        assert record.photo == DOHA.add_place_names()
         (root / "green.xmp").unlink()
         gallery.update([root])
         assert found("place=الدوحه") == []

@@ -16,7 +16,7 @@ from araclip import AraCLIP, Gallery
 from araclip.errors import EmptyFolder, ImageError, ImageTooLarge, UnsupportedFormat
 from araclip.gallery.ingest.scan import unread_kind, unread_line
 from araclip.pictures import formats, limits, plugins
-from araclip.pictures.images import open_image, opened
+from araclip.pictures.images import open_image, open_with_facts
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.settings import Settings
 from raw_files import dng, preview
@@ -62,14 +62,14 @@ def every_kind() -> dict[str, bytes]:
 @pytest.mark.parametrize("size", [None, 20])
 def test_a_picture_of_every_further_format_is_read_by_its_content(kind: str, size: int | None, tmp_path: Path) -> None:
     path = pictures.written(tmp_path / "a.jpg", every_kind()[kind])
-    with opened(path, size) as (image, facts):
+    with open_with_facts(path, size) as (image, facts):
         assert image.mode == "RGB"
         assert facts.format == kind
         assert (facts.width < facts.height) == (image.width < image.height)
 
 
 def test_a_heic_whose_box_and_exif_both_turn_it_is_turned_once() -> None:
-    with opened(HEIC) as (image, facts):
+    with open_with_facts(HEIC) as (image, facts):
         assert image.size == (facts.width, facts.height) == (64, 96)
         red = np.asarray(image, int)[:, :, 0] > 150
     assert red[:30, -20:].all()  # top left as stored, top right after a turn to the right
@@ -82,16 +82,19 @@ def test_an_avif_and_a_raw_are_put_upright_and_a_jpeg_xl_stays_as_its_decoder_gi
     turned = orientation in (6, 8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    with opened(io.BytesIO(saved(Image.fromarray(striped()), "AVIF", exif=exif, quality=95))) as (image, facts):
+    with open_with_facts(io.BytesIO(saved(Image.fromarray(striped()), "AVIF", exif=exif, quality=95))) as (
+        image,
+        facts,
+    ):
         assert image.size == (facts.width, facts.height) == ((48, 64) if turned else (64, 48))
         corner = {3: (60, 44), 6: (44, 4), 8: (4, 60)}[orientation]
         assert image.getpixel(corner)[0] > 200  # type: ignore[index]
-    with opened(io.BytesIO(dng(preview(), orientation=orientation))) as (image, facts):
+    with open_with_facts(io.BytesIO(dng(preview(), orientation=orientation))) as (image, facts):
         assert image.size == ((480, 640) if turned else (640, 480))
         assert (facts.width, facts.height) == ((48, 64) if turned else (64, 48))  # of the sensor
         corner = {3: (630, 470), 6: (470, 10), 8: (10, 630)}[orientation]
         assert image.getpixel(corner)[2] > 150  # type: ignore[index]
-    with opened(io.BytesIO(jxl(striped(), orientation))) as (image, facts):
+    with open_with_facts(io.BytesIO(jxl(striped(), orientation))) as (image, facts):
         assert image.size == (facts.width, facts.height) == (64, 48)
         assert facts.camera == "Canon"
 
@@ -108,7 +111,7 @@ def test_jpeg_xl_of_every_kind_of_pixel_is_read(picture: np.ndarray) -> None:  #
 
 
 def test_a_raw_without_a_preview_is_developed_at_half_size() -> None:
-    with opened(io.BytesIO(dng(None, (400, 300)))) as (image, facts):
+    with open_with_facts(io.BytesIO(dng(None, (400, 300)))) as (image, facts):
         assert (image.size, facts.width, facts.height, facts.camera) == ((200, 150), 400, 300, "Canon Test R5")
 
 
@@ -116,7 +119,7 @@ def test_a_tiff_of_a_camera_without_sensor_data_stays_a_tiff(tmp_path: Path) -> 
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "Canon"
     Image.new("RGB", (40, 30)).save(tmp_path / "a.tif", exif=exif)
-    with opened(tmp_path / "a.tif") as (_, facts):
+    with open_with_facts(tmp_path / "a.tif") as (_, facts):
         assert (facts.format, facts.camera) == ("TIFF", "Canon")
 
 

@@ -20,8 +20,8 @@ from araclip.errors import InputError
 from araclip.gallery.open import open_gallery
 from araclip.gallery.plan import plan
 from araclip.gallery.query import parse
-from araclip.gallery.ranking import Candidate, dated_first
-from araclip.text.places import key, place_at, spellings
+from araclip.gallery.ranking import Candidate, sort_by_date
+from araclip.text.places import name_key, names_by_key, place_at
 from araclip.text.resources import interpreter
 from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, trips
 from postgres_server import needs_server
@@ -76,7 +76,7 @@ def test_what_no_gps_says_is_no_place(where: tuple[float | None, float | None]) 
 @given(st.floats(), st.floats())
 def test_any_two_numbers_give_a_place_or_none(latitude: float, longitude: float) -> None:
     found = place_at(latitude, longitude)
-    assert found is None or key(found)
+    assert found is None or name_key(found)
 
 
 # ------------------------------------------------------------------ names
@@ -126,7 +126,7 @@ def test_a_gallery_of_an_earlier_release_gains_places_with_the_next_update(tmp_p
 
 # ------------------------------------------------------------------ queries
 
-HERE = spellings(tuple(filter(None, (place_at(*each) for each in (*AT.values(), TYRE, MEDINA)))))
+HERE = names_by_key(tuple(filter(None, (place_at(*each) for each in (*AT.values(), TYRE, MEDINA)))))
 
 
 def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
@@ -176,7 +176,7 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
 
 
 def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco() -> None:
-    known = spellings(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
+    known = names_by_key(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
     for text in ("خاتم دهب", "صلاة المغرب", "بعد المغرب"):
         assert read(text, dict(known)) == (text, [])
     assert [read(text, dict(known))[1] for text in ("صور دهب", "في المغرب")] == [["place=دهب"], ["place=المغرب"]]
@@ -184,7 +184,7 @@ def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco(
 
 @pytest.mark.parametrize("name", ["بني", "مرسى", "نخل", "المدينة", "القصر", "Nice", "Reading", "Bath", "Orange"])
 def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(name: str) -> None:
-    known = spellings((name,))
+    known = names_by_key((name,))
     for query in (name, f"صور {name}", f"شيء في {name}", f"a thing in {name}"):
         assert read(query, known)[1] == []
     assert read(f"مدينة {name}", known)[1] == [f"place={name}"]
@@ -192,14 +192,14 @@ def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(n
 
 @pytest.mark.parametrize("name", ["سحاب", "شط", "ورود"])
 def test_a_thing_of_a_dialect_is_a_place_only_after_in(name: str) -> None:
-    known = spellings((name,))
+    known = names_by_key((name,))
     assert [read(query, known)[1] for query in (name, f"صور {name}", f"شجرة {name}")] == [[], [], []]
     assert read(f"بيت في {name}", known)[1] == [f"place={name}"]
 
 
 @pytest.mark.parametrize("name", ["كابل", "بيرو", "بيشاور"])
 def test_a_country_or_a_large_town_is_a_place_even_if_a_dialect_has_such_a_word(name: str) -> None:
-    assert read(f"صور {name}", spellings((name,)))[1] == [f"place={name}"]
+    assert read(f"صور {name}", names_by_key((name,)))[1] == [f"place={name}"]
 
 
 @given(st.text(max_size=60))
@@ -363,7 +363,7 @@ def candidates(*relevances: float | None) -> Iterator[Candidate]:
 
 def by_date(*relevances: float | None) -> list[int]:
     newest = iter(range(len(relevances) + 3, -1, -1))  # of a gallery in which the last indexed is the newest
-    return [each.content for each in dated_first(candidates(*relevances), newest)]
+    return [each.content for each in sort_by_date(candidates(*relevances), newest)]
 
 
 def test_what_fits_comes_newest_first_and_what_is_weak_is_left_out() -> None:

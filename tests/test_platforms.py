@@ -43,7 +43,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     def become(name: str) -> None:
         monkeypatch.setattr(system, "windows", lambda: name == "windows")
         monkeypatch.setattr(system, "linux", lambda: name == "linux")
-        monkeypatch.setattr(system, "folds_names", lambda: name != "linux")
+        monkeypatch.setattr(system, "similar_names_are_one", lambda: name != "linux")
 
     return become
 
@@ -279,7 +279,7 @@ class Kernel32:
 def kernel32(on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel32]:
     on("windows")
     monkeypatch.setitem(sys.modules, "resource", None)  # importing it fails, as on Windows
-    monkeypatch.setattr(limits, "step_back", lambda niceness: None)
+    monkeypatch.setattr(limits, "lower_priority", lambda niceness: None)
     library = Kernel32()
     monkeypatch.setattr(ctypes, "WinDLL", lambda name, use_last_error: library, raising=False)
     monkeypatch.setattr(ctypes, "get_last_error", lambda: 5, raising=False)
@@ -298,7 +298,7 @@ def test_on_windows_a_job_limits_memory_processes_and_time(kernel32: Kernel32) -
     limits.allow_processor(4)
     assert [round(each["s"] - used) for each in kernel32.set[1:]] == [2, 4]  # type: ignore[operator]
     assert all(each["flags"] == 0x400 | 0x100 | 0x8 | 0x2 and each["processes"] == 1 for each in kernel32.set[1:])
-    limits.limit({"RLIMIT_DATA": 5_000_000, "RLIMIT_CPU": 9, "RLIMIT_AS": 1})
+    limits.set_limits({"RLIMIT_DATA": 5_000_000, "RLIMIT_CPU": 9, "RLIMIT_AS": 1})
     assert (kernel32.set[-1]["memory"], round(kernel32.set[-1]["s"] - used)) == (5_000_000, 9)  # type: ignore[operator]
     assert len(kernel32.inside) == 1  # one job, whose limits change
 
@@ -309,7 +309,7 @@ def test_on_windows_what_must_not_run_without_limits_fails_where_a_job_is_refuse
         kernel32.refuses = call
         with pytest.raises(PermissionError):
             limits.restrict(300_000_000)
-        limits.limit({"RLIMIT_DATA": 1})  # as good as the system can
+        limits.set_limits({"RLIMIT_DATA": 1})  # as good as the system can
     assert kernel32.set == []
 
 
@@ -317,7 +317,7 @@ def test_on_windows_another_program_runs_in_the_job_of_one_that_ends_with_it(
     kernel32: Kernel32, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = [sys.executable, "-S", "-c", "import sys; print(sys.stdin.read()[::-1]); sys.exit(3)"]
-    command = limits.with_memory(program, 2_000)
+    command = limits.with_memory_limit(program, 2_000)
     assert command[:4] == [sys.executable, "-P", "-m", "araclip.core.limits"]
     (tmp_path / "in").write_text("abc")
     with (tmp_path / "in").open() as given, (tmp_path / "out").open("w") as printed:
@@ -342,7 +342,7 @@ def test_a_limit_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPat
     kept: list[tuple[str, tuple[int, int]]] = []
     fake.RLIMIT_CPU, fake.setrlimit = "cpu", lambda which, ends: kept.append((which, ends))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "resource", fake)
-    limits.limit({"RLIMIT_DATA": 5, "RLIMIT_CPU": 7})  # macOS has no RLIMIT_DATA that works
+    limits.set_limits({"RLIMIT_DATA": 5, "RLIMIT_CPU": 7})  # macOS has no RLIMIT_DATA that works
     assert kept == [("cpu", (7, 7))]
 
 
@@ -355,7 +355,7 @@ def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missin
     monkeypatch.setattr(processes, "CGROUP", Path("/nowhere"))
     monkeypatch.setattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 16384, raising=False)
     monkeypatch.setattr(psutil.Process, "nice", lambda self, value=None: asked.append(value))
-    processes.step_back(10)
+    processes.lower_priority(10)
     assert asked == [16384]
     assert processes.usable_cores() == os.cpu_count()
 
@@ -392,7 +392,7 @@ def test_how_a_process_ended_is_a_signal_or_a_number() -> None:
 def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "HANGUP", None)
     monkeypatch.setattr(processes, "BREAK", 21)
-    assert processes.stopping() == (signal.SIGINT, signal.SIGTERM, 21)
+    assert processes.stop_signals() == (signal.SIGINT, signal.SIGTERM, 21)
 
 
 # ------------------------------------------------------------------ what the system offers
@@ -442,7 +442,7 @@ def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.Monke
     for option in ("TCP_USER_TIMEOUT", "TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT"):
         monkeypatch.delattr(socket, option, raising=False)
     with socket.socket() as line:
-        system.drop_silent(line, 5)
+        system.drop_unresponsive(line, 5)
         system.notice_end(line, idle=30, between=10, times=3)
         assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 

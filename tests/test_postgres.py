@@ -44,7 +44,7 @@ from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import schema, search
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, sent
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, pg_vector
 from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
@@ -188,11 +188,13 @@ def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(galler
 
 @needs_server
 def test_a_statement_that_takes_too_long_is_not_begun_again(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened, made = databases._socket, []
+    opened, made = databases._connect_socket, []
     database = Database(Address.read(address))
     database.rows("CREATE SEQUENCE begun")
     database.close()
-    monkeypatch.setattr(databases, "_socket", lambda place, timeout: made.append(opened(place, 0.5)) or made[-1])
+    monkeypatch.setattr(
+        databases, "_connect_socket", lambda place, timeout: made.append(opened(place, 0.5)) or made[-1]
+    )
     with pytest.raises(GalleryUnreachable, match="timed out") as held:
         database.rows("SELECT nextval('begun'), pg_sleep(2)")
     assert held.value.__context__ and made[0].fileno() == -1  # closed, although the error's frames hold its stream
@@ -437,7 +439,7 @@ def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLI
         own = gallery._catalog
         content = own.content_of(str(folder / "0.png"))
         own.database.rows(
-            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (sent(np.array([0.5] + [0] * 7)), content)
+            f"UPDATE {own.table} SET vector = ? WHERE content = ?", (pg_vector(np.array([0.5] + [0] * 7)), content)
         )
         (fault,) = gallery.verify()
         assert (Path(fault.where).name, fault.repairable) == ("0.png", True)

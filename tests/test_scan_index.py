@@ -184,7 +184,7 @@ def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
 def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_the_depth(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rounded: bool
 ) -> None:
-    scanned = rabitq._Scan.search
+    scanned = rabitq._CodeScan.search
 
     def by_place(scan: Any, query: np.ndarray, k: int) -> Any:
         rows, estimates, sure = scanned(scan, query, k)
@@ -193,7 +193,7 @@ def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_
         return rows[order], estimates[order], sure
 
     if rounded:
-        monkeypatch.setattr(rabitq._Scan, "search", by_place)
+        monkeypatch.setattr(rabitq._CodeScan, "search", by_place)
     monkeypatch.setattr(rabitq, "MIN_DEPTH", 16)
     monkeypatch.setattr(rabitq, "DEPTH_FACTOR", 0)
     far = -TEXTS[:1] + 0.1 * units(0, 300)
@@ -275,7 +275,7 @@ def test_a_long_log_of_changes_is_forgotten_and_goes_on(catalog: Catalog, later:
     put(catalog, [5000], units(2, 1))  # the triggers are there again
     changed = catalog.changed_since(generation)
     assert changed is not None and len(changed) == later + 1
-    assert catalog.damages() == []
+    assert catalog.find_damage() == []
 
 
 def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_file_that_fails_the_quick_check_is_rebuilt(catalog: Catalog, part: st
         damaged = whole[:at] + bytes([whole[at] ^ 64]) + whole[at + 1 :]
     path.write_bytes(damaged)
     assert index_of(catalog).search(TEXTS[0], 100) == wanted
-    assert list(scan_index.damaged(catalog)) == []
+    assert list(scan_index.damaged_files(catalog)) == []
 
 
 def test_damage_of_a_mapped_vector_is_found_by_verify_and_put_right_by_repair(

@@ -27,7 +27,7 @@ import pictures
 from araclip.core import atomic
 from araclip.core.child_process import receive, send
 from araclip.core.messages import ARABIC as IN_ARABIC
-from araclip.core.messages import ENGLISH, in_arabic, message, message_of, received, sent
+from araclip.core.messages import ENGLISH, in_arabic, message, message_as_json, message_from_json, message_of
 from araclip.errors import (
     AraCLIPError,
     GalleryCorrupt,
@@ -236,10 +236,13 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
     assert re.search(r"Max file size +0 +0", limits)
     tasks = re.search(r"Max processes +(\d+) +(\d+)", limits)
     assert tasks
-    if not plugins.threads():  # decoders of HEIC and JPEG XL need some, on top of what this user runs
+    if not plugins.most_decoder_threads():  # decoders of HEIC and JPEG XL need some, on top of what this user runs
         assert tasks.groups() == ("0", "0")
     else:
-        assert int(tasks[2]) <= sum(process.num_threads() for process in psutil.process_iter()) + 2 * plugins.threads()
+        assert (
+            int(tasks[2])
+            <= sum(process.num_threads() for process in psutil.process_iter()) + 2 * plugins.most_decoder_threads()
+        )
     assert re.search(r"Max address space +1000000000 +1000000000", limits)
     assert re.search(r"Max core file size +0 +0", limits)
 
@@ -470,9 +473,9 @@ def test_both_languages_have_the_same_messages_and_the_arabic_ones_no_field_more
     ],
 )
 def test_what_a_process_says_is_a_message_only_if_it_is_one(about: dict[str, Any]) -> None:
-    assert in_arabic(received(about)) == "plain"
+    assert in_arabic(message_from_json(about)) == "plain"
     error = ImageTooLarge(message("picture seconds", name="صورة.png", seconds=30.0))
-    assert ARABIC.search(in_arabic(received(json.loads(json.dumps(sent(error))))))
+    assert ARABIC.search(in_arabic(message_from_json(json.loads(json.dumps(message_as_json(error))))))
 
 
 def test_a_value_that_is_not_valid_is_explained_in_arabic() -> None:

@@ -12,7 +12,7 @@ from araclip.gallery.gallery import Gallery
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import Suggestion
-from araclip.gallery.suggestions import completions, matching
+from araclip.gallery.suggestions import completions, phrases_beginning_with
 from araclip.models.encoder import AraCLIP
 from araclip.server.served_gallery import SHORT
 from serving import problem, serving, settings_for
@@ -100,7 +100,7 @@ def test_what_is_typed_is_bounded(client: TestClient) -> None:
 def test_queries_that_find_something_are_suggested_by_any_word_of_theirs() -> None:
     found = completions("شاط", None, {"شاطئ": 3}, ["عائلة على الشاطئ", "قطة"], 8)
     assert found == [Suggestion("شاطئ", "folder"), Suggestion("عائلة على الشاطئ", "query")]
-    assert matching("عائلة شا", ["عائلة على الشاطئ", "عائلة"], 5) == ["عائلة على الشاطئ"]
+    assert phrases_beginning_with("عائلة شا", ["عائلة على الشاطئ", "عائلة"], 5) == ["عائلة على الشاطئ"]
 
 
 def test_every_example_for_a_button_has_its_english() -> None:

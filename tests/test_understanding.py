@@ -646,7 +646,7 @@ def test_who_walks_is_not_denied(reader: Interpreter, text: str) -> None:
 def test_a_users_word_comes_before_the_packages(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("# mine\nدراجة نارية; motorcycle; lv: فسبا\nكلب; ; eg: ركس\nقطار; ; gf: عربية\n", encoding="utf-8")
-    mine, *others = default_interpreter().lexicon.joined(read_lexicon(path)).find("عربية")
+    mine, *others = default_interpreter().lexicon.join(read_lexicon(path)).find("عربية")
     assert mine.standard == "قطار" and others
     assert likeliest(interpreter(path), "فسبا حمرا") == "دراجة نارية حمراء"
     assert likeliest(interpreter(path), "ركس") == "كلب"

@@ -213,7 +213,7 @@ def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gall
     assert hits.interpretation is not None and hits.interpretation.suggestion is None
     with Gallery.open(gallery.folder) as other:
         typed = "ررحلتة دههب"  # the folder's name, wrong in both words
-        found = other._suggestions.added(literally_unknown(other, typed), [], other.interpreter, other._catalog)
+        found = other._suggestions.suggest(literally_unknown(other, typed), [], other.interpreter, other._catalog)
     assert found.suggestion is not None and "دهب" in found.suggestion
 
 
@@ -231,7 +231,7 @@ def test_an_unknown_word_near_one_of_the_gallerys_own_is_suggested(gallery: Gall
 def test_a_suggestion_keeps_what_else_the_query_says(gallery: Gallery, query: str, suggested: str) -> None:
     today, folders = date(2026, 11, 27), ("رحلة دهب",)
     read = plan(parse(query), gallery.interpreter, today=today, folders=lambda explicit: folders)
-    found = gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog)
+    found = gallery._suggestions.suggest(read, [], gallery.interpreter, gallery._catalog)
     assert found.suggestion == suggested
     again = plan(parse(suggested), gallery.interpreter, today=today, folders=lambda explicit: folders)
     assert [each.where for each in again.interpretation.filters] == [each.where for each in read.interpretation.filters]
@@ -253,7 +253,7 @@ def test_folders_whose_names_differ_by_a_letters_spelling_are_searched_together(
 @pytest.mark.parametrize("query", ["وريني صور العيال", "عايزة أشوف البسينات", "عيد الأضحى", "شوال 1444"])
 def test_what_is_understood_or_of_the_calendar_is_not_corrected(gallery: Gallery, query: str) -> None:
     read = plan(parse(query), gallery.interpreter, today=date(2026, 11, 27))
-    assert gallery._suggestions.added(read, [], gallery.interpreter, gallery._catalog).suggestion is None
+    assert gallery._suggestions.suggest(read, [], gallery.interpreter, gallery._catalog).suggestion is None
 
 
 def test_what_asks_for_pictures_is_not_looked_for_in_texts(gallery: Gallery) -> None:

@@ -15,7 +15,7 @@ pytest.importorskip("av")
 from araclip.errors import ImageError
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video import decoder, worker
-from araclip.pictures.video.scenes import LATEST, clock, file_of, scene_of, scene_path, stored
+from araclip.pictures.video.scenes import LATEST, clock, file_of, scene_of, scene_path, stored_path
 from pictures import RED
 from videos import BLUE, video
 
@@ -32,7 +32,7 @@ def test_the_path_of_a_scene_tells_video_and_time_whatever_the_video_is_called(n
     path = scene_path(f"/{name}.mp4", time)
     assert scene_of(path) == (f"/{name}.mp4", round(time, 3))
     assert file_of(path) == f"/{name}.mp4"
-    assert stored(f"/{name}.mp4#t={round(time, 3):.3f}") == path
+    assert stored_path(f"/{name}.mp4#t={round(time, 3):.3f}") == path
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_the_path_of_a_scene_tells_video_and_time_whatever_the_video_is_called(n
 )
 def test_other_paths_are_no_scenes(path: str) -> None:
     assert scene_of(path) is None
-    assert file_of(path) == stored(path) == path
+    assert file_of(path) == stored_path(path) == path
 
 
 def test_a_time_is_written_as_players_do() -> None:
@@ -58,19 +58,19 @@ def frames(*levels: int) -> list[worker.Small]:
 
 
 def test_a_scene_begins_where_much_has_changed_since_the_last_one() -> None:
-    assert worker.chosen(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
+    assert worker.choose_scenes(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
 
 
 def test_slow_changes_add_up_and_plain_frames_are_left_out_while_there_are_others() -> None:
-    assert worker.chosen(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
-    assert worker.chosen(frames(128, 128), 60) == [0]
+    assert worker.choose_scenes(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
+    assert worker.choose_scenes(frames(128, 128), 60) == [0]
     black, white = (np.full((worker.SIDE, worker.SIDE, 3), level, np.uint8) for level in (0, 255))
-    assert worker.chosen([black, black, white], 60) == [0, 2]
-    assert worker.chosen([], 60) == []
+    assert worker.choose_scenes([black, black, white], 60) == [0, 2]
+    assert worker.choose_scenes([], 60) == []
 
 
 def test_of_too_many_scenes_those_that_differ_most_stay() -> None:
-    assert worker.chosen(frames(0, 60, 0, 250, 0, 60), 3) in ([0, 3, 4], [0, 3])
+    assert worker.choose_scenes(frames(0, 60, 0, 250, 0, 60), 3) in ([0, 3, 4], [0, 3])
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("b.mkv", "libx264"), ("c.webm", "libvpx")])

@@ -216,7 +216,7 @@ def test_a_video_is_committed_whole_or_not_at_all(
 
     clip = video(folder / "new.mp4", [BLUE, pictures.RED], noise=5)
     with monkeypatch.context() as dying:
-        dying.setattr("araclip.gallery.ingest.videos.stored_of", die)  # after its scenes, before the commit
+        dying.setattr("araclip.gallery.ingest.videos.stored_paths", die)  # after its scenes, before the commit
         with pytest.raises(Killed):
             gallery.update([folder])
     assert gallery._catalog.files(str(clip)) == {}
@@ -231,8 +231,8 @@ def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, mode
         assert moment(remote.search("أخضر", 1, where="kind=video")[0]) == ("رحلة.mp4", 2.0)
         assert remote.stats().files == 2 and len(remote) == 4
         store = remote._catalog  # what the page's home shows: a video once
-        assert len(store.dated(Filters())[0]) == len(list(store.listing())) == 2
-        assert len(store.dated(Filters(every_scene=True))[0]) == 4
+        assert len(store.ids_and_dates(Filters())[0]) == len(list(store.listing())) == 2
+        assert len(store.ids_and_dates(Filters(every_scene=True))[0]) == 4
         assert len(store.positions()) == 1
         assert remote.update([folder]).unchanged == 2
         (folder / "رحلة.mp4").rename(folder / "trip.mp4")

@@ -26,7 +26,7 @@ import psutil
 from araclip import __version__
 from araclip.core.display import counted, shown
 from araclip.core.installed_models import bundled, installed
-from araclip.core.libraries import gpus_of, nvidia_driver
+from araclip.core.libraries import count_gpus, nvidia_driver
 from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, GalleryNotFound, InputError
 from araclip.gallery import locations
@@ -36,7 +36,7 @@ from araclip.models import devices
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import check_hash, read_config
-from araclip.pictures.ocr.engines import find as find_ocr
+from araclip.pictures.ocr.engines import find_engine as find_ocr
 
 Mark = Literal["ok", "note", "fault"]
 
@@ -105,7 +105,7 @@ def _gpus() -> list[str]:
     """Return name, memory, compute capability and the driver's CUDA release for each GPU; empty without a driver."""
     try:
         driver = nvidia_driver()
-        count, release = gpus_of(driver), ctypes.c_int(0)
+        count, release = count_gpus(driver), ctypes.c_int(0)
         driver.cuDriverGetVersion(ctypes.byref(release))
         cuda = f"driver for CUDA {release.value // 1000}.{release.value % 1000 // 10}"
         return [f"{_gpu(driver, number)}, {cuda}" for number in range(count)]
@@ -287,6 +287,6 @@ def _gallery(named: locations.Location | None) -> Iterator[Finding]:
         files, pictures = catalog.counts()
         model = f"{catalog.meta('model')}@{catalog.meta('fingerprint')}"
         yield Finding("gallery", f"{counted(pictures, 'picture')} in {counted(files, 'file')}, model {shown(model)}")
-        damages = list(catalog.damages())
+        damages = list(catalog.find_damage())
         remedy = "Run: araclip repair" if damages else ""
         yield Finding("gallery's rows", counted(len(damages), "fault"), "fault" if damages else "ok", remedy)

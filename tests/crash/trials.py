@@ -248,7 +248,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     Image.init()
-    plugins.load()
+    plugins.import_libraries()
     for query in QUERIES:  # read once, by this process: otherwise each fork would make the interpreter anew
         interpreter().interpret(query)
     rng, tally, wrong = random.Random(options.seed), Counter[str](), 0

@@ -48,7 +48,7 @@ class Outcome:
 def child(kind: str, first: int, last: int) -> None:
     """Open the files `first` … `last` - 1 of a format; one line of JSON each, written before the next begins."""
     from araclip.errors import ImageError
-    from araclip.pictures.images import open_image, opened, square
+    from araclip.pictures.images import open_image, open_with_facts, square
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     idle = _peak()
@@ -59,7 +59,7 @@ def child(kind: str, first: int, last: int) -> None:
         try:
             pixels = square(open_image(io.BytesIO(content), SIZE), SIZE)
             end = "opened" if pixels.shape == (SIZE, SIZE, 3) else f"FAILED: shape {pixels.shape}"
-            with opened(io.BytesIO(content), 1):
+            with open_with_facts(io.BytesIO(content), 1):
                 pass
         except ImageError as error:
             whole = "\n" not in str(error) and len(str(error)) < 500

@@ -63,7 +63,7 @@ ATTEMPTS = {  # what a limited process must not be able to do, and what shows th
 
 def limited() -> None:
     """Jobs limit a process that decodes, and a program that is started in one."""
-    echo = limits.with_memory([sys.executable, "-c", "import sys; print(sys.stdin.read()); sys.exit(3)"], 500_000)
+    echo = limits.with_memory_limit([sys.executable, "-c", "import sys; print(sys.stdin.read()); sys.exit(3)"], 500_000)
     done = subprocess.run(echo, input="قطة", capture_output=True, encoding="utf-8", check=False)
     check((done.returncode, done.stdout.strip()) == (3, "قطة"), "a program in a job has its streams and its exit code")
     subprocess.run([sys.executable, "-c", LIMITED], check=True)
@@ -76,9 +76,9 @@ def limited() -> None:
         check(done.returncode == 7, f"no limited process {what}")
     done = subprocess.run([sys.executable, "-c", LIMITED + "while True: pass"], check=False, timeout=120)
     check(done.returncode != 0, "a process that takes more time than it may is ended")
-    greedy = limits.with_memory([sys.executable, "-c", "bytearray(1_000_000_000)"], 400_000)
+    greedy = limits.with_memory_limit([sys.executable, "-c", "bytearray(1_000_000_000)"], 400_000)
     check(subprocess.run(greedy, check=False, capture_output=True).returncode != 0, "a program in a job is limited")
-    waits = limits.with_memory(
+    waits = limits.with_memory_limit(
         [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(99)"], 500_000
     )
     with subprocess.Popen(waits, stdout=subprocess.PIPE) as started:
@@ -123,7 +123,7 @@ def main() -> int:
         replaced_and_locked(place)
         limited()
         galleries(place)
-        check(processes.BREAK in processes.stopping(), "Ctrl-Break stops a command")
+        check(processes.BREAK in processes.stop_signals(), "Ctrl-Break stops a command")
     finally:
         shutil.rmtree(files.openable(str(place)), ignore_errors=True)
     return 0

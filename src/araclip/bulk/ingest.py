@@ -27,7 +27,7 @@ from araclip.pictures.captions import MAX_LETTERS
 from araclip.pictures.facts import Facts
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.images import map_ahead
-from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, coordinates, iso_time, name_of
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, coordinates, iso_time
 from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
@@ -130,7 +130,9 @@ def _photo(*known: Any) -> PhotoMetadata:
     )
 
 
-_name = lru_cache(maxsize=4096)(name_of)  # cached, because the same cameras, lenses and places return again and again
+_name = lru_cache(maxsize=4096)(
+    clean_name
+)  # cached, because the same cameras, lenses and places return again and again
 
 
 def _damaged(place: str, what: str) -> InputError:

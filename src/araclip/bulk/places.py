@@ -185,7 +185,7 @@ class ShardFolder:
         if self.is_local:
             folder = Path(self.place)
             folder.mkdir(parents=True, exist_ok=True)
-            atomic.sweep(folder)
+            atomic.remove_abandoned(folder)
 
     def names(self) -> list[str]:
         """Return the names of the folder's entries, sorted; empty if the folder does not exist."""

@@ -20,7 +20,7 @@ from araclip.core import atomic
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
 from araclip.models.encoder_base import Encoder, pixel_vectors
-from araclip.pictures.captions import joined
+from araclip.pictures.captions import join_captions
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, squares_ahead
 
@@ -171,6 +171,6 @@ def _rows(batch: list[tuple[Waiting, LoadedPicture]], model: Encoder) -> list[Sh
     for (waiting, loaded), each, vector in zip(batch, decoded, vectors, strict=True):
         facts = each.facts
         if waiting.caption:
-            facts = replace(facts, caption=joined([*facts.caption.splitlines(), *waiting.caption.splitlines()]))
+            facts = replace(facts, caption=join_captions([*facts.caption.splitlines(), *waiting.caption.splitlines()]))
         rows.append(ShardRow(loaded.file, loaded.digest, vector, facts, each.phash, has_file=waiting.has_file))
     return rows

@@ -107,7 +107,7 @@ class ShardWriter:
 
     def write(self, rows: Sequence[ShardRow]) -> None:
         """Add rows; they are written when a row group is full."""
-        # makes the file look new, because another run's `atomic.sweep` deletes old temporary files
+        # makes the file look new, because another run's `atomic.remove_abandoned` deletes old temporary files
         os.utime(self._path)
         self._waiting += rows
         self.rows += len(rows)

@@ -22,7 +22,7 @@ from pathlib import PurePosixPath
 from typing import IO, Any
 
 from araclip.bulk.places import MISSING, filesystem_of, is_url, opened, place_of, read_bytes, source_errors
-from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
+from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
 from araclip.core.display import counted
 from araclip.core.paths import text_path
 from araclip.errors import (
@@ -37,7 +37,7 @@ from araclip.errors import (
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source
 from araclip.gallery.ingest.scan import Walk
-from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
@@ -156,7 +156,7 @@ def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
     about: dict[str, Any] = cell if isinstance(cell, dict) else {"bytes": cell}
     found, name = about.get("bytes"), str(about.get("path") or "")
     data: bytes | None = found if isinstance(found, bytes) and found else None
-    caption = joined(str(row[each]) for each in captions if row[each])
+    caption = join_captions(str(row[each]) for each in captions if row[each])
     if data is None:
         return name, None, caption, "the row has no bytes of a picture"
     if len(data) > MAX_PICTURE:
@@ -308,7 +308,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
 
     def finished() -> Iterator[Waiting]:
         for each in sample:
-            each.caption = joined(captions)
+            each.caption = join_captions(captions)
             yield each
         sample.clear()
 
@@ -316,7 +316,7 @@ def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waitin
         with opened(part.place) as stream:
             for member in member_files(stream, part.place, part.size or 1 << 62):
                 name = member.name
-                mine, suffix = sample_of(name)
+                mine, suffix = split_sample_name(name)
                 if not mine:
                     continue
                 if mine != key:

@@ -252,11 +252,11 @@ def fill_from(
 def check_ocr(location: "Location") -> None:
     """Raise InputError if --ocr cannot be followed: no OCR engine is here, or the gallery is in PostgreSQL."""
     from araclip.gallery.locations import Address
-    from araclip.pictures.ocr.engines import find
+    from araclip.pictures.ocr.engines import find_engine
 
     if isinstance(location, Address):
         raise InputError(IN_A_FOLDER)
-    find()
+    find_engine()
 
 
 def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:

@@ -208,11 +208,11 @@ def restore(
 
     The backup itself stays as it is.
     """
-    from araclip.gallery.maintenance.backup import replaced_by
+    from araclip.gallery.maintenance.backup import describe_replaced
     from araclip.gallery.open import restore_gallery
 
     target = existing_gallery(gallery)
-    replaced = replaced_by(backup, target) if isinstance(target, Path) else None
+    replaced = describe_replaced(backup, target) if isinstance(target, Path) else None
     if replaced is not None:
         say(f"{target} holds {replaced}.")
         try:

@@ -122,7 +122,7 @@ def remember(location: "Location") -> None:
     from araclip.gallery import locations
 
     try:
-        locations.remember(location)
+        locations.make_default(location)
     except OSError as error:
         why = f"{explained(error)} Until then name it: --gallery {location}"
         say(f"What was committed is indexed, but the gallery could not be made the default one. {why}")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from araclip.core.processes import stopping
+from araclip.core.processes import stop_signals
 
 # The handlers that are replaced. A signal that is ignored (SIG_IGN, set by nohup and by a shell's background jobs)
 # stays ignored.
@@ -31,7 +31,7 @@ def on_signals() -> Iterator[None]:
     """
     before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {number: signal.getsignal(number) for number in stopping()}
+        before = {number: signal.getsignal(number) for number in stop_signals()}
     owner = os.getpid()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -67,7 +67,7 @@ def _exiting(owner: int) -> None:
     gc.freeze()  # skips the last garbage collection, which takes a fifth of a second
     if os.getpid() != owner:
         return
-    for number in stopping():
+    for number in stop_signals():
         # At exit, Python replaces its own handlers by SIG_DFL, so that a signal would kill the process; SIG_IGN stays.
         if signal.getsignal(number) in _DEFAULTS:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGINT else signal.SIG_IGN)

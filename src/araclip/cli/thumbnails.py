@@ -15,7 +15,7 @@ from PIL import Image
 
 from araclip.errors import InputError, UnreadableImage
 from araclip.gallery.ingest.intake import scene_jpeg
-from araclip.pictures.images import encoded, open_image
+from araclip.pictures.images import encode_picture, open_image
 from araclip.pictures.video.scenes import scene_of
 
 if TYPE_CHECKING:
@@ -134,4 +134,4 @@ def _print_blocks(console: "Console", picture: Image.Image) -> None:
 def _png(picture: Image.Image) -> bytes:
     bare = Image.new("RGB", picture.size)  # a new picture, because Pillow would save the old one's metadata
     bare.paste(picture)
-    return encoded(bare, "PNG")
+    return encode_picture(bare, "PNG")

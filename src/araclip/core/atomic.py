@@ -37,7 +37,7 @@ _WAIT = "Wait for it to end, then try again."
 
 
 def step(name: str) -> None:
-    """Mark a point where tests simulate a crash; `name` is the next action, or a finished one in the past tense."""
+    """Mark a point where tests simulate a crash; `name` is the next action, or the last one in the past tense."""
 
 
 def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
@@ -65,10 +65,10 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
     _flush_folder(path.parent)
 
 
-def complete(part: Path, path: Path) -> None:
+def replace_with_finished(part: Path, path: Path) -> None:
     """Replace `path` by `part`, a finished file in the same folder: fsync → rename → fsync of the folder.
 
-    For files that several processes write in turn, piece by piece.
+    This is for a file that several processes have written in turn, piece by piece.
     """
     _flush(part)
     step("rename")
@@ -140,7 +140,7 @@ def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True
     step("remove the old")
     for left_over in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.*"):
         with contextlib.suppress(OSError):  # no error if another process removes the same folder
-            if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_left_over(left_over)):
+            if left_over.suffix == ".old" or (left_over.suffix == ".tmp" and _is_abandoned(left_over)):
                 shutil.rmtree(left_over, ignore_errors=True)
 
 
@@ -171,7 +171,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
 
 def write_checked(path: Path, content: bytes) -> None:
     """Replace `path` by bytes with a checksum, for `read_checked`."""
-    write_bytes(path, content + _trailer(content))
+    write_bytes(path, content + _checksum_trailer(content))
 
 
 def read_checked(path: Path) -> bytes | None:
@@ -181,23 +181,25 @@ def read_checked(path: Path) -> bytes | None:
             raw = file.read()
     except OSError:
         return None
-    content = raw[: -len(_trailer(b""))]
-    return content if raw == content + _trailer(content) else None
+    content = raw[: -len(_checksum_trailer(b""))]
+    return content if raw == content + _checksum_trailer(content) else None
 
 
-def _trailer(content: bytes) -> bytes:
+def _checksum_trailer(content: bytes) -> bytes:
+    """Return the length and the checksum of a file's content, as `write_checked` puts them after the content."""
     return b"%016x%08x" % (len(content), zlib.crc32(content))
 
 
-def sweep(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove temporary files of killed processes. A file that is still being written is younger than LEFT_OVER_S."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
-            if _is_left_over(left_over):
+            if _is_abandoned(left_over):
                 unlink(left_over)
 
 
-def _is_left_over(temporary: Path) -> bool:
+def _is_abandoned(temporary: Path) -> bool:
+    """True if a temporary file or folder was last written LEFT_OVER_S ago or earlier."""
     return time.time() - temporary.stat().st_mtime > LEFT_OVER_S
 
 
@@ -236,11 +238,11 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
         OSError: the file cannot be written.
     """
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(_opened_lock(lock))
+        file = opened.enter_context(_open_lock(lock))
         if patience > 0:
             _wait_in_queue(lock, file, patience, waiting)
         elif not try_lock(file):
-            raise GalleryLocked(f"{lock.parent} is being written by {_owner(file)}. {_WAIT}")
+            raise GalleryLocked(f"{lock.parent} is being written by {_lock_owner(file)}. {_WAIT}")
         try:
             file.truncate(0)
             # On a full disk, the lock stays without its owner's name, and the next write reports the error.
@@ -253,24 +255,25 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
 
 
 def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Log) -> None:
+    """Lock the open `file`, after the processes that wait already; arguments and errors as for `single_writer`."""
     ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
-    with _opened_lock(lock.with_name(f"{lock.name}.queue")) as queue:
+    with _open_lock(lock.with_name(f"{lock.name}.queue")) as queue:
         first = False
         while not (first := first or try_lock(queue)) or not try_lock(file):
             now = time.monotonic()
             if now >= ends:
-                raise GalleryLocked(
-                    f"{lock.parent} is being written by {_owner(file)}, which was waited for {patience:.0f} s. {_WAIT}"
-                )
+                owner = f"{_lock_owner(file)}, which was waited for {patience:.0f} s"
+                raise GalleryLocked(f"{lock.parent} is being written by {owner}. {_WAIT}")
             if now >= notice:
                 notice = ends
-                waiting(f"{lock.parent} is being written by {_owner(file)}. Waiting {ends - now:.0f} s at most.")
+                waiting(f"{lock.parent} is being written by {_lock_owner(file)}. Waiting {ends - now:.0f} s at most.")
             time.sleep(min(pause, ends - now))
             pause = min(2 * pause, 0.1)
         unlock(queue)
 
 
-def _opened_lock(path: Path) -> IO[bytes]:
+def _open_lock(path: Path) -> IO[bytes]:
+    """Open a lock file, or make it; OSError, with a remedy, if the file cannot be written or is no regular file."""
     try:
         file = path.open("a+b", buffering=0)
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -285,7 +288,7 @@ def _opened_lock(path: Path) -> IO[bytes]:
         ) from error
 
 
-def _owner(file: IO[bytes]) -> str:
+def _lock_owner(file: IO[bytes]) -> str:
     """Return what the lock's owner wrote into the lock file, or "another process" if the owner has not written yet."""
     file.seek(0)
     return file.read(200).decode("utf-8", "replace").strip() or "another process"

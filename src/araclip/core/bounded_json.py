@@ -49,7 +49,7 @@ def parse(
     """
     if len(data) > max_bytes:
         raise error(f"{name}: more than {max_bytes} bytes of JSON. Give less.")
-    if fault := _too_much(data, max_depth, max_nodes):
+    if fault := _exceeded_limit(data, max_depth, max_nodes):
         raise error(f"{name}: {fault}.")
     try:
         value = json.loads(data.decode("utf-8-sig"))
@@ -90,33 +90,33 @@ def read(
     )  # fmt: skip
 
 
-def _too_much(data: bytes, max_depth: int, max_nodes: int) -> str | None:
+def _exceeded_limit(data: bytes, max_depth: int, max_nodes: int) -> str | None:
     """Say which limit a text exceeds, `max_depth` or `max_nodes`, or that its brackets are no JSON; None otherwise.
 
-    Cheap upper bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
+    Cheap bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
     # a lower bound, because a quote after an escaped backslash is unescaped, but not counted
     unescaped_quotes = data.count(b'"') - data.count(b'\\"')
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many
-    if _nodes(data) > max_nodes or _openings(data) > max_depth:
+    if _most_nodes(data) > max_nodes or _count_openings(data) > max_depth:
         data = _STRING.sub(b"", data)
-    if _nodes(data) > max_nodes:
+    if _most_nodes(data) > max_nodes:
         return too_many
-    if _openings(data) > max_depth:
+    if _count_openings(data) > max_depth:
         brackets = data.translate(None, _NO_BRACKETS)
-        if len(brackets) > 2 * _openings(data):
+        if len(brackets) > 2 * _count_openings(data):
             return "not JSON (more brackets are closed than opened)"
         if max(accumulate(map(_STEP.__getitem__, brackets))) > max_depth:
             return f"nested more than {max_depth} deep"
     return None
 
 
-def _openings(data: bytes) -> int:
+def _count_openings(data: bytes) -> int:
     return data.count(b"[") + data.count(b"{")
 
 
-def _nodes(data: bytes) -> int:
+def _most_nodes(data: bytes) -> int:
     """Return an upper bound on values and keys: all but the first follow a comma, a colon or a bracket."""
-    return 1 + data.count(b",") + data.count(b":") + _openings(data)
+    return 1 + data.count(b",") + data.count(b":") + _count_openings(data)

@@ -28,14 +28,14 @@ class _DamagedHeader(tarfile.ReadError):
     """In a tar archive, the header of a member that is not the first is damaged."""
 
 
-class _Bounded(tarfile.TarInfo):
+class _CheckedMember(tarfile.TarInfo):
     """A tar member whose size is checked before it is read; long names and extended headers are members, too.
 
     A damaged header after the first member raises an error; tarfile would take it for the end of the archive.
     """
 
     @classmethod
-    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Bounded":
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_CheckedMember":
         try:
             return super().fromtarfile(tar)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ class _Bounded(tarfile.TarInfo):
 def is_tar(path: Path) -> bool:
     """True if a file begins as a tar archive does, compressed or not."""
     try:
-        with tarfile.open(path, "r|*", tarinfo=_Bounded):
+        with tarfile.open(path, "r|*", tarinfo=_CheckedMember):
             return True
     except (InputError, _DamagedHeader):
         return True  # a tar, but too large or damaged: reading its members raises the error
@@ -63,31 +63,31 @@ def is_tar(path: Path) -> bool:
         return False
 
 
-def members_of(path: Path) -> Iterator[tuple[str, bytes]]:
+def read_members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and bytes of each regular file in a tar, compressed or not; links and other members are left out."""
     with path.open("rb") as stream:
         for member in member_files(stream, str(path), path.stat().st_size):
             yield member.name, member.read()
 
 
-class _Unpacked:
+class _UnpackedStream:
     """A stream that unpacks xz itself, since tarfile does not bound the memory of xz; other data pass unchanged."""
 
     def __init__(self, stream: IO[bytes], where: str) -> None:
         self._stream, self._where = stream, where
         self._head = stream.read(len(_XZ))
-        self._xz = _unpacker() if self._head == _XZ else None
+        self._xz = _new_unpacker() if self._head == _XZ else None
         self._between = False
 
     def read(self, size: int) -> bytes:
         """Return `size` unpacked bytes; fewer only at the end."""
         if self._xz is None:
-            return self._raw(size)
+            return self._read_packed(size)
         found = b""
         while len(found) < size:
             if self._xz.eof:  # another xz stream may follow, after zeros
-                self._head, self._xz, self._between = self._xz.unused_data, _unpacker(), True
-            packed = self._raw(_PIECE) if self._xz.needs_input else b""
+                self._head, self._xz, self._between = self._xz.unused_data, _new_unpacker(), True
+            packed = self._read_packed(_PIECE) if self._xz.needs_input else b""
             if not packed and self._xz.needs_input:
                 break
             if self._between and not (packed := packed.lstrip(b"\0")):
@@ -104,12 +104,13 @@ class _Unpacked:
                 ) from None
         return found
 
-    def _raw(self, size: int) -> bytes:
+    def _read_packed(self, size: int) -> bytes:
+        """Return at most `size` bytes as they are in the archive, first those that were read to recognise xz."""
         head, self._head = self._head[:size], self._head[size:]
         return head + self._stream.read(size - len(head))
 
 
-def _unpacker() -> lzma.LZMADecompressor:
+def _new_unpacker() -> lzma.LZMADecompressor:
     return lzma.LZMADecompressor(lzma.FORMAT_XZ, MAX_WINDOW)
 
 
@@ -122,7 +123,7 @@ class Member:
 
     def read(self, most: int = -1) -> bytes:
         """Return the member's bytes, or the first `most` of them."""
-        with _damage(self._where):
+        with _damage_as_input_error(self._where):
             return self._file.read(most)
 
 
@@ -130,8 +131,8 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
     """Yield the regular files in a tar, read from a stream of `size` bytes; `where` names the tar in error messages."""
     allowed = MAX_EXPANSION * size + MAX_MEMBER
     with (
-        _damage(where),
-        tarfile.open(fileobj=cast(Any, _Unpacked(stream, where)), mode="r|*", tarinfo=_Bounded) as tar,
+        _damage_as_input_error(where),
+        tarfile.open(fileobj=cast(Any, _UnpackedStream(stream, where)), mode="r|*", tarinfo=_CheckedMember) as tar,
     ):
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # tarfile remembers all, some kB each
@@ -146,7 +147,7 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
                 yield Member(member.name, member.size, file, where)
 
 
-def sample_of(name: str) -> tuple[str, str]:
+def split_sample_name(name: str) -> tuple[str, str]:
     """Split a member's name as WebDataset does: up to the first dot of the file name (the sample), and what follows.
 
     The sample is empty for a file name that begins with a dot, such as ._00001.jpg, which macOS puts beside 00001.jpg.
@@ -157,7 +158,8 @@ def sample_of(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _damage(where: str) -> Iterator[None]:
+def _damage_as_input_error(where: str) -> Iterator[None]:
+    """Turn the errors of a damaged archive, raised in a `with` block, into InputError; `where` names the archive."""
     try:
         yield
     except _DAMAGED as error:
@@ -165,6 +167,7 @@ def _damage(where: str) -> Iterator[None]:
 
 
 def _check_size(member: tarfile.TarInfo, limit: int) -> None:
+    """Raise InputError if a member has more than `limit` bytes, or a negative size."""
     if not 0 <= member.size <= limit:
         raise InputError(
             f"tar member {member.name!r:.80} has {member.size:,} bytes, at most {limit:,} are read. Take it out of the "

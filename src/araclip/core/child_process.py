@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any, BinaryIO, Self, cast
 from weakref import finalize
 
-from araclip.core.limits import with_memory
+from araclip.core.limits import with_memory_limit
 from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # most bytes of a message's JSON object
@@ -130,7 +130,7 @@ class Child:
         """
         # -P: import no module from the working folder
         command = [sys.executable or "python", "-P", "-m", module, *arguments]
-        command = with_memory(command, memory_kb) if memory_kb else command
+        command = with_memory_limit(command, memory_kb) if memory_kb else command
         env = safe_environment() if environment is None else environment
         self.jobs, self._owner, self._killed, self._late = 0, os.getpid(), False, False
         group = 0 if apart else None
@@ -150,8 +150,8 @@ class Child:
             )
             self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         try:
-            with self._until(seconds):
-                self.ready = self._received()[0]
+            with self._kill_after(seconds):
+                self.ready = self._receive()[0]
         except BaseException:
             self.end()
             raise
@@ -177,28 +177,30 @@ class Child:
             ChildEnded: the child has ended, or its answer is not a message.
         """
         self.jobs += 1
-        with self._until(seconds):
+        with self._kill_after(seconds):
             try:
                 if file is not None:
                     file.seek(0)
                     socket.send_fds(cast(socket.socket, self._socket), [b"f"], [file.fileno()])
                 send(self._to, about, blobs)
             except OSError as error:
-                raise self._ended(error) from None
-            while MORE in (reply := self._received())[0]:
+                raise self._error_of_end(error) from None
+            while MORE in (reply := self._receive())[0]:
                 progress(reply[0])
             return reply
 
-    def _received(self) -> Reply:
+    def _receive(self) -> Reply:
+        """Read a message of the child; TimeoutError or ChildEnded if none comes, or it is malformed."""
         try:
             reply = receive(self._from, MOST_BYTES)
         except (OSError, ValueError) as error:
-            raise self._ended(error) from None
+            raise self._error_of_end(error) from None
         if reply is None:
-            raise self._ended(EOFError())
+            raise self._error_of_end(EOFError())
         return reply
 
-    def _ended(self, error: Exception) -> Exception:
+    def _error_of_end(self, error: Exception) -> Exception:
+        """End the child after an error of its streams; return the error to raise, TimeoutError or ChildEnded."""
         if self._late:
             return TimeoutError("no answer in time")
         with suppress(subprocess.TimeoutExpired):
@@ -209,9 +211,9 @@ class Child:
         return ended
 
     @contextmanager
-    def _until(self, seconds: float | None) -> Iterator[None]:
-        """Kill the child if the `with` block takes longer than `seconds` (which ends the block's wait) or raises."""
-        timer = threading.Timer(seconds or 0, self._end_late)
+    def _kill_after(self, seconds: float | None) -> Iterator[None]:
+        """Kill the child if the `with` block takes longer than `seconds` (so that its wait ends), or if it raises."""
+        timer = threading.Timer(seconds or 0, self._kill_because_late)
         timer.daemon = True
         if seconds is not None:
             timer.start()
@@ -223,7 +225,7 @@ class Child:
         finally:
             timer.cancel()
 
-    def _end_late(self) -> None:
+    def _kill_because_late(self) -> None:
         self._late = True
         self.kill()
 

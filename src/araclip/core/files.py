@@ -99,22 +99,22 @@ def as_stored(path: Path) -> Path:
     (U+0627 U+0654) for one letter; its disks hold both, and a keyboard types the first. Elsewhere, an existing path is
     returned as it is; for a missing one, entries that differ only in composition are tried.
     """
-    if not system.folds_names() and lexists(str(path)):
+    if not system.similar_names_are_one() and lexists(str(path)):
         return path
     found = Path(path.anchor)
     for count, part in enumerate(path.parts[1:], 2):
-        name = _listed(found, part)
+        name = _entry_named(found, part)
         if name is None:
             return found.joinpath(*path.parts[count - 1 :])
         found /= name
     return found
 
 
-def _listed(folder: Path, name: str) -> str | None:
-    """Return the entry of a folder that is `name`; None if there is no such entry, or more than one.
+def _entry_named(folder: Path, name: str) -> str | None:
+    """Return the folder's entry that is called `name`, spelled as the folder lists it; None if there is none.
 
-    An entry is `name` if it is the same, or the only one with the same composed letters (NFC), in any case where file
-    names ignore case.
+    That is the entry with exactly this name, or else the only one that has the same letters once they are composed
+    (NFC), on macOS and Windows in upper or lower case. None, too, if there are several such entries.
     """
     names: list[str] = []
     with contextlib.suppress(OSError):
@@ -124,7 +124,7 @@ def _listed(folder: Path, name: str) -> str | None:
 
     def folded(text: str) -> str:
         composed = unicodedata.normalize("NFC", text)
-        return composed.casefold() if system.folds_names() else composed
+        return composed.casefold() if system.similar_names_are_one() else composed
 
     alike = [each for each in names if folded(each) == folded(name)]
     return alike[0] if len(alike) == 1 else None

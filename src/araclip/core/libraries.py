@@ -65,7 +65,7 @@ def nvidia_driver() -> ctypes.CDLL:
     return ctypes.CDLL("nvcuda.dll" if system.windows() else "libcuda.so.1")
 
 
-def gpus_of(driver: Any) -> int:
+def count_gpus(driver: Any) -> int:
     """Initialise NVIDIA's driver and return how many GPUs it reports; 0 if it fails."""
     count = ctypes.c_int(0)
     return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0

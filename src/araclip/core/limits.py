@@ -22,7 +22,7 @@ from functools import cache
 from typing import Any, cast
 
 from araclip.core import system
-from araclip.core.processes import step_back
+from araclip.core.processes import lower_priority
 
 # A shell sets the limit, not a function between fork and exec: Python's locks may stay held for ever after a fork.
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
@@ -42,7 +42,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     Raises:
         OSError: the system refuses; ValueError where a lower limit is in force.
     """
-    step_back(5)  # lowers this process's priority, so that searches go first
+    lower_priority(5)  # lowers this process's priority, so that searches go first
     if system.windows():
         own_job().limit(memory=memory, processes=1)
         return
@@ -81,7 +81,7 @@ def allow_processor(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(used + seconds), hard))
 
 
-def limit(wanted: Mapping[str, int]) -> None:
+def set_limits(wanted: Mapping[str, int]) -> None:
     """Set limits of this process by name, such as RLIMIT_DATA; those that the system lacks or refuses are left out."""
     if system.windows():
         with suppress(OSError):
@@ -95,7 +95,7 @@ def limit(wanted: Mapping[str, int]) -> None:
             resource.setrlimit(getattr(resource, name), (value, value))
 
 
-def with_memory(command: list[str], kilobytes: int) -> list[str]:
+def with_memory_limit(command: list[str], kilobytes: int) -> list[str]:
     """Return a command that runs `command` with at most `kilobytes` of address space.
 
     Returns `command` itself, without a limit, if the system has no shell to set the limit.
@@ -113,7 +113,7 @@ DIE_ON_UNHANDLED_EXCEPTION, KILL_ON_JOB_CLOSE = 0x400, 0x2000
 TICKS = 10_000_000  # units of 100 ns in a second
 
 
-class _Basic(ctypes.Structure):
+class _BasicLimits(ctypes.Structure):
     """Windows' JOBOBJECT_BASIC_LIMIT_INFORMATION; its `long` fields have 32 bits on every platform."""
 
     _fields_ = (
@@ -133,7 +133,7 @@ class Limits(ctypes.Structure):
     """Windows' JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
 
     _fields_ = (
-        ("basic", _Basic),
+        ("basic", _BasicLimits),
         ("io", ctypes.c_uint64 * 6),
         ("process_memory", ctypes.c_size_t),
         ("job_memory", ctypes.c_size_t),
@@ -147,11 +147,11 @@ class Job:
 
     def __init__(self) -> None:
         """Make a Windows job object and put this process into it; the process may be in other jobs at the same time."""
-        self._kernel = _kernel()
+        self._kernel32 = _kernel32()
         self._limits = Limits()
-        self._handle = self._kernel.CreateJobObjectW(None, None)
-        _must(self._handle)
-        _must(self._kernel.AssignProcessToJobObject(self._handle, self._kernel.GetCurrentProcess()))
+        self._handle = self._kernel32.CreateJobObjectW(None, None)
+        _raise_unless_done(self._handle)
+        _raise_unless_done(self._kernel32.AssignProcessToJobObject(self._handle, self._kernel32.GetCurrentProcess()))
 
     def limit(self, *, memory: int = 0, seconds: float = 0, processes: int = 0, end_children: bool = False) -> None:
         """Set limits of the job; limits that are not given stay as they are.
@@ -176,8 +176,8 @@ class Job:
         if end_children:
             basic.flags |= KILL_ON_JOB_CLOSE
         size = ctypes.sizeof(self._limits)
-        _must(
-            self._kernel.SetInformationJobObject(
+        _raise_unless_done(
+            self._kernel32.SetInformationJobObject(
                 self._handle, EXTENDED_LIMITS, ctypes.byref(self._limits), ctypes.c_uint32(size)
             )
         )
@@ -189,7 +189,8 @@ def own_job() -> Job:
     return Job()
 
 
-def _kernel() -> Any:
+def _kernel32() -> Any:
+    """Load Windows' library kernel32, with the types of the functions that are called here."""
     library = cast(Any, ctypes).WinDLL("kernel32", use_last_error=True)
     library.CreateJobObjectW.restype = library.GetCurrentProcess.restype = ctypes.c_void_p
     library.CreateJobObjectW.argtypes = (ctypes.c_void_p, ctypes.c_wchar_p)
@@ -198,7 +199,8 @@ def _kernel() -> Any:
     return library
 
 
-def _must(done: object) -> None:
+def _raise_unless_done(done: object) -> None:
+    """Raise the last error of Windows unless a call has succeeded; `done` is what the call returned."""
     if not done:
         raise cast(Any, ctypes).WinError(cast(Any, ctypes).get_last_error())
 

@@ -240,14 +240,14 @@ def message_of(error: AraCLIPError) -> str:
     return said if isinstance(said, Message) else str(error)
 
 
-def sent(error: AraCLIPError) -> dict[str, object]:
-    """Return an error's message in a form that JSON can carry to another process, where `received` reads it."""
+def message_as_json(error: AraCLIPError) -> dict[str, object]:
+    """Return an error's message as a JSON object for another process, which reads it with `message_from_json`."""
     said = message_of(error)
     return {"message": said} | ({"key": said.key, "fields": said.fields} if isinstance(said, Message) else {})
 
 
-def received(about: Mapping[str, Any]) -> str:
-    """Return the message that another process made with `sent`.
+def message_from_json(about: Mapping[str, Any]) -> str:
+    """Return the message in a JSON object that another process has made with `message_as_json`.
 
     The other process decodes untrusted files and may send anything: without a known key and its fields, the message is
     returned as plain text.

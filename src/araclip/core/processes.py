@@ -18,10 +18,10 @@ def usable_cores() -> int:
     A CPU set (taskset, `docker run --cpuset-cpus`) and a container's CPU quota (`docker run --cpus`) can lower it.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
+    return max(1, math.ceil(min(cores, _cpu_quota())))
 
 
-def _quota() -> float:
+def _cpu_quota() -> float:
     """Return how many seconds of CPU time the container gets in a second; infinity without a limit."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroup versions 2 and 1
         with suppress(OSError, ValueError, ArithmeticError):  # ValueError: the quota is "max", which means no limit
@@ -42,7 +42,7 @@ def one_blas_thread() -> None:
         os.environ.setdefault(library, "1")
 
 
-def step_back(niceness: int) -> None:
+def lower_priority(niceness: int) -> None:
     """Lower this process's priority by `niceness`, 1 to 19. Windows has only one such step."""
     if hasattr(os, "nice"):
         os.nice(niceness)
@@ -64,6 +64,6 @@ HANGUP = getattr(signal, "SIGHUP", None)  # sent when a terminal is closed; None
 BREAK = getattr(signal, "SIGBREAK", None)  # Windows only: sent by Ctrl-Break and when a console is closed
 
 
-def stopping() -> tuple[signal.Signals, ...]:
+def stop_signals() -> tuple[signal.Signals, ...]:
     """Return this system's signals that end a command in an orderly way, such as SIGINT (Ctrl-C) and SIGTERM."""
     return tuple(each for each in (signal.SIGINT, signal.SIGTERM, HANGUP, BREAK) if each is not None)

@@ -19,7 +19,7 @@ def linux() -> bool:
     return sys.platform.startswith("linux")
 
 
-def folds_names() -> bool:
+def similar_names_are_one() -> bool:
     """True if «A» and «a», or both forms of «أ» (U+0623; U+0627 U+0654), are usually one file name here."""
     return sys.platform in ("darwin", "win32")
 
@@ -59,7 +59,7 @@ def notice_end(line: socket.socket, *, idle: int, between: int, times: int) -> N
             line.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
 
-def drop_silent(line: socket.socket, seconds: float) -> None:
+def drop_unresponsive(line: socket.socket, seconds: float) -> None:
     """Drop a connection whose other end does not accept sent data for `seconds`; only Linux can do this."""
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from araclip.core import atomic, bounded_json
-from araclip.core.bounded_tar import MAX_MEMBER, members_of, sample_of
+from araclip.core.bounded_tar import MAX_MEMBER, read_members, split_sample_name
 from araclip.errors import InputError, first_line
 from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.pictures.formats import SUFFIXES
@@ -85,8 +85,8 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
         texts = 0  # bytes of text that this sample has so far
-        for member, content in members_of(path):
-            sample, suffix = sample_of(member)
+        for member, content in read_members(path):
+            sample, suffix = split_sample_name(member)
             if not sample:
                 continue
             if sample != key and key:

@@ -10,7 +10,7 @@ from araclip.core.display import counted
 from araclip.errors import ImageError
 from araclip.evaluation.sets import PictureSet
 from araclip.models.encoder_base import usable_cores
-from araclip.pictures.phash import Hashes, hashes, nearest
+from araclip.pictures.phash import Hashes, hashes, nearest_hashes
 from araclip.text.normalization import normalize
 
 # Most bits, of 64, in which the hashes of two copies differ. docs/evaluation.md says how often copies, and how often
@@ -87,7 +87,7 @@ def find_leaks(
     textured = np.flatnonzero(tested)  # a picture of one colour, whose hash is always 0, is not compared
     copies = []
     if len(training) and len(textured):
-        rows, distances = nearest(tested[textured], training)
+        rows, distances = nearest_hashes(tested[textured], training)
         pairs = zip(textured.tolist(), rows.tolist(), distances.tolist(), strict=True)
         copies = [
             Copy(test_paths[tested_row], training_paths[row], bits) for tested_row, row, bits in pairs if bits <= near

@@ -201,7 +201,7 @@ class UnderstoodEncoder:
         rows = []
         for each in read:
             terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
-            rows.append(combine(each.own(terms), each.query))
+            rows.append(combine(each.without_kinds(terms), each.query))
         return np.stack(rows)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from araclip.core.paths import data_home, text_path, user_path
 from araclip.core.progress import progress_if_watched
 from araclip.errors import GalleryCorrupt, ImageError, InputError
-from araclip.gallery.browsing import away, known
+from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
 from araclip.gallery.catalog.store import JOINED, Store
@@ -25,17 +25,17 @@ from araclip.gallery.ingest.intake import (
     PictureSource,
     Turn,
     add_embedded,
+    check_is_several,
     index_paths,
     metadata_for_each,
     read_source,
     scene_jpeg,
-    several,
     source_of,
 )
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable, update, update_at
-from araclip.gallery.ingest.videos import ingest_both
-from araclip.gallery.maintenance.duplicates import grouped
+from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable_line, update, update_at
+from araclip.gallery.ingest.videos import ingest_pictures_and_videos
+from araclip.gallery.maintenance.duplicates import find_duplicates
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, file_faults
 from araclip.gallery.plan import Part, Planner, QueryPlan
@@ -43,12 +43,12 @@ from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Match, Stats, Update
-from araclip.gallery.search import Hits, replanned, search
+from araclip.gallery.search import Hits, replan, search
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import read_file
-from araclip.pictures.video.scenes import scene_of, stored
+from araclip.pictures.video.scenes import scene_of, stored_path
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
@@ -75,11 +75,11 @@ class BaseGallery(ABC):
     _interpreter: Interpreter | None = None
 
     @abstractmethod
-    def _writing(self) -> AbstractContextManager[None]:
+    def _hold_lock(self) -> AbstractContextManager[None]:
         """Hold the single-writer lock for the length of a `with` block."""
 
     @abstractmethod
-    def _ingesting(self) -> AbstractContextManager[Turn]:
+    def _ingestion_run(self) -> AbstractContextManager[Turn]:
         """Run several commits in a `with` block, as one ingestion run.
 
         The block gets a function that returns a context manager, which holds the writer's lock; each commit runs inside
@@ -154,11 +154,14 @@ class BaseGallery(ABC):
             (STORED_PREFIX.encode(),),
         ):
             files.setdefault(content, []).append((os.fsdecode(path), size, pixels))
-        there = {content: found for content, copies in files.items() if (found := self._there(copies))}
-        return grouped(there, self._catalog.phashes, self._catalog.vectors, kinds)
+        compared = {content: found for content, copies in files.items() if (found := self._files_to_compare(copies))}
+        return find_duplicates(compared, self._catalog.phashes, self._catalog.vectors, kinds)
 
-    def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Return which files of a picture `duplicates` compares; on a server all, as files may be on other machines."""
+    def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        """Return those of a picture's files that `duplicates` compares; `copies` lists all: (path, bytes, pixels).
+
+        On a server all files are compared, because they may be on other machines.
+        """
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
@@ -204,8 +207,8 @@ class BaseGallery(ABC):
             about = {"model": store.meta("model"), "fingerprint": store.meta("fingerprint")}
             about["generation"] = store.generation
         if lost := [content for content in ids.tolist() if content not in records]:
-            raise store.damaged(f"the rows of picture {lost[0]} cannot be found")
-        pictures = (records[content].described() for content in ids.tolist())
+            raise store.damage_error(f"the rows of picture {lost[0]} cannot be found")
+        pictures = (records[content].as_dict() for content in ids.tolist())
         return write_export(user_path(folder), about, pictures, vectors.astype("<f2", copy=False))
 
     # ------------------------------------------------------------------ content
@@ -227,9 +230,9 @@ class BaseGallery(ABC):
             InputError: a folder does not exist, or holds no picture. What was indexed there stays indexed, because an
                 unplugged drive looks like an empty folder.
         """
-        roots = [checked_root(folder) for folder in several(folders, "update", "folder")]
+        roots = [checked_root(folder) for folder in check_is_several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
-        with self._ingesting() as turn, drawing as show:
+        with self._ingestion_run() as turn, drawing as show:
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
@@ -237,9 +240,9 @@ class BaseGallery(ABC):
 
         All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
-        roots = [checked_root(folder) for folder in several(folders, "update_at", "folder")]
-        at = [text_path(path) for path in several(paths, "update_at", "path")]
-        with self._ingesting() as turn:
+        roots = [checked_root(folder) for folder in check_is_several(folders, "update_at", "folder")]
+        at = [text_path(path) for path in check_is_several(paths, "update_at", "path")]
+        with self._ingestion_run() as turn:
             report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn, self.scenes)
         return report or self.update(roots, progress=lambda done, found: None, skip=skip)
 
@@ -265,20 +268,22 @@ class BaseGallery(ABC):
             InputError: `pictures` is a single picture instead of several, one of them is a folder or a path that does
                 not exist, or the metadata cannot be stored as JSON or is not one mapping for each; nothing is added.
         """
-        sources = [source_of(picture) for picture in several(pictures, "add", "picture")]
+        sources = [source_of(picture) for picture in check_is_several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
         lines: list[str] = []
 
-        def refused(number: int, error: OSError | ImageError) -> None:
+        def note_refusal(number: int, error: OSError | ImageError) -> None:
             source, line = sources[number], f"picture {number + 1}: {error}"
             if isinstance(source, File) and isinstance(error, OSError):
-                line = unreadable(source.path, error)
+                line = unreadable_line(source.path, error)
             lines.append(line)
             if skip:
                 skip(line)
 
-        with self._ingesting() as turn:
-            paths = ingest_both(self._catalog, self.model, turn, sources, refused, about, self.scenes)
+        with self._ingestion_run() as turn:
+            paths = ingest_pictures_and_videos(
+                self._catalog, self.model, turn, sources, note_refusal, about, self.scenes
+            )
             self._catalog.remove_loose(turn)
         return Addition(tuple(paths), tuple(lines))
 
@@ -293,7 +298,7 @@ class BaseGallery(ABC):
         Args:
             progress: called after each commit with the number of pictures read so far.
         """
-        with self._ingesting() as turn:
+        with self._ingestion_run() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
             begin = time.perf_counter()
         report.index_seconds = time.perf_counter() - begin
@@ -307,9 +312,9 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
         """
-        with self._writing():
+        with self._hold_lock():
             gone: set[str] = set()
-            for path in several(paths, "remove", "path"):
+            for path in check_is_several(paths, "remove", "path"):
                 gone.update(self._files_at(path, "nothing is removed"))
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
@@ -329,9 +334,9 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing changes.
         """
-        with self._writing():
+        with self._hold_lock():
             contents = dict[int, None]()
-            for path in several(paths, "hide", "path"):
+            for path in check_is_several(paths, "hide", "path"):
                 found = self._files_at(path, "nothing changes")
                 contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
             with self._catalog.writing():
@@ -353,7 +358,7 @@ class BaseGallery(ABC):
 
     def hidden(self) -> list[str]:
         """Return the paths of all hidden pictures, sorted; a video with hidden scenes is listed once, by its file."""
-        contents, _ = self._catalog.dated(Filters(hidden=True, every_scene=True))
+        contents, _ = self._catalog.ids_and_dates(Filters(hidden=True, every_scene=True))
         records = self._catalog.records(contents.tolist()).values()
         return sorted({copy.file for record in records for copy in record.copies})
 
@@ -364,7 +369,7 @@ class BaseGallery(ABC):
             InputError: the path is not in the gallery, or the picture's file is on another machine (see `bulk.ingest`).
             OSError, ImageError: the file cannot be read, or is no longer a file.
         """
-        content, path = self._content_of(path), stored(text_path(path))
+        content, path = self._id_at_path(path), stored_path(text_path(path))
         if scene := scene_of(path):
             return scene_jpeg(scene)
         pixels = self._catalog.stored_pixels(content) if path.startswith(STORED_PREFIX) else None
@@ -379,7 +384,7 @@ class BaseGallery(ABC):
 
     def metadata(self, path: StrPath) -> dict[str, Any]:
         """Return the metadata that `add` was given for a path; empty if there is none. See also `details`."""
-        return self._catalog.metadata_of(stored(text_path(path)))
+        return self._catalog.metadata_of(stored_path(text_path(path)))
 
     def details(self, path: StrPath) -> dict[str, Any]:
         """Return everything known about the picture at a path.
@@ -391,7 +396,7 @@ class BaseGallery(ABC):
         Raises:
             InputError: the path is not in the gallery.
         """
-        return self._catalog.records([self._content_of(path)]).popitem()[1].described()
+        return self._catalog.records([self._id_at_path(path)]).popitem()[1].as_dict()
 
     def vectors(self, folder: StrPath) -> dict[str, NDArray[np.float32]]:
         """Return the unit vectors (D,) of the file at `folder`, or of all indexed files below it, by their paths.
@@ -399,7 +404,7 @@ class BaseGallery(ABC):
         Files that cannot be read or have changed since they were indexed are left out. A scene has the path that hits
         show.
         """
-        files = self._catalog.files(stored(text_path(folder)))
+        files = self._catalog.files(stored_path(text_path(folder)))
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
         contents = {path: self._catalog.content_of(path) for path in unchanged}
         ids, vectors = self._catalog.vectors()
@@ -452,19 +457,19 @@ class BaseGallery(ABC):
             InputError: the query is empty, malformed or of a wrong type, or a number or a filter is invalid.
             ImageError, OSError: a picture in the query cannot be read.
         """
-        page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)), threshold, sort)
+        page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)), threshold, sort)
         snapshot = self._reader.latest()
         if isinstance(query, np.ndarray) and query.ndim == 1:
-            return Hits(snapshot.search(self._unit(query), page, relevance=False), pictures=self.picture)
+            return Hits(snapshot.search(self._as_unit_vector(query), page, relevance=False), pictures=self.picture)
         if not isinstance(query, str | Query):
             found = snapshot.search(self._picture_vector(query)[0], page, relevance=False)
             return Hits(found, pictures=self.picture)
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        plan, terms = self._planned(parsed, snapshot, page, literal=literal, ignore=ignore)
+        plan, terms = self._plan_query(parsed, snapshot, page, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
-        interpretation = self._suggestions.added(plan, hits, self.interpreter, self._catalog)
+        interpretation = self._suggestions.suggest(plan, hits, self.interpreter, self._catalog)
         found = Hits(hits, interpretation, pictures=self.picture)
-        found.away = None if hits else away(self._catalog)
+        found.away = None if hits else missing_folder(self._catalog)
         return found
 
     @cached_property
@@ -486,9 +491,9 @@ class BaseGallery(ABC):
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
-        plan, vectors = self._planned(parsed, snapshot, Page(1, 0, Filters()), literal=literal)
-        terms = plan.own(vectors)
-        path = stored(text_path(picture))
+        plan, vectors = self._plan_query(parsed, snapshot, Page(1, 0, Filters()), literal=literal)
+        terms = plan.without_kinds(vectors)
+        path = stored_path(text_path(picture))
         content = self._catalog.content_of(path)
         # the path is not indexed, but the picture may be in the gallery under another path
         if content is None:
@@ -505,7 +510,7 @@ class BaseGallery(ABC):
         matched: tuple[Match, ...] = ()
         rated = relevance(score) if relevance else None
         if content is not None and text:
-            matched, rated = snapshot.by_texts(content, text, query_vector, score, relevance)
+            matched, rated = snapshot.match_texts(content, text, query_vector, score, relevance)
         return Explanation(
             path=path,
             score=score,
@@ -527,7 +532,7 @@ class BaseGallery(ABC):
         """Use another interpreter, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
 
-    def _planned(
+    def _plan_query(
         self, query: Query, snapshot: Snapshot, page: Page, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
         """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
@@ -538,16 +543,16 @@ class BaseGallery(ABC):
 
         def folder_names(explicit: bool) -> Collection[str]:
             """Return the names of all folders; none in a large gallery, unless the query says "folder" (`explicit`)."""
-            if not explicit and reader.made(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
+            if not explicit and reader.cached_value(generation, "files", lambda: self._catalog.counts()[0]) > FEW_FILES:
                 return ()
-            return reader.made(generation, "folders", lambda: self._catalog.overview().folders)
+            return reader.cached_value(generation, "folders", lambda: self._catalog.overview().folders)
 
         places = partial(reader.place_names, generation)
         planner = Planner(query, self.interpreter, page, folder_names, places, literal, ignore)
         plan = planner.plan()
-        terms = self._vectors(plan)
-        if again := replanned(planner, plan, terms, snapshot):
-            return again, self._vectors(again)
+        terms = self._term_vectors(plan)
+        if again := replan(planner, plan, terms, snapshot):
+            return again, self._term_vectors(again)
         return plan, terms
 
     def similar(
@@ -558,11 +563,11 @@ class BaseGallery(ABC):
         If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
         calibrated for texts only. The other arguments and the errors are those of `search`.
         """
-        page = Page(k, offset, known(self._catalog, Filters.of(where, collapse=collapse)))
+        page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
-    def _vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
+    def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
         """Return the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`), encoded in one batch."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
@@ -573,13 +578,13 @@ class BaseGallery(ABC):
         encoded. The id is None if the gallery does not have the picture.
         """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
-            content = self._content_of(picture)
+            content = self._id_at_path(picture)
             return self._catalog.vector(content), content
         loaded = read_source(source_of(picture), set(), transform_of(self.model))
         assert loaded.decoded is not None  # no hash is given as known, so `read_source` always decodes the picture
         return pixel_vectors(self.model, loaded.decoded.pixels[None])[0], self._catalog.content(loaded.digest)
 
-    def _unit(self, vector: NDArray[Any]) -> NDArray[np.float32]:
+    def _as_unit_vector(self, vector: NDArray[Any]) -> NDArray[np.float32]:
         length = float(np.linalg.norm(vector)) if vector.dtype.kind == "f" else math.nan
         if vector.shape != (self.model.width,) or not 0 < length < math.inf:
             raise InputError(
@@ -588,8 +593,8 @@ class BaseGallery(ABC):
             )
         return (vector / length).astype(np.float32)
 
-    def _content_of(self, path: StrPath) -> int:
-        content = self._catalog.content_of(stored(text_path(path)))
+    def _id_at_path(self, path: StrPath) -> int:
+        content = self._catalog.content_of(stored_path(text_path(path)))
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content

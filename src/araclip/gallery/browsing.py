@@ -95,7 +95,7 @@ class Album:
     own: int = 0  # number of pictures in the folder itself
     cover: int = 0  # the store's id of the newest picture
     newest: str = ""  # the date of the newest picture
-    held: set[int] = field(default_factory=set, repr=False)  # ids of the pictures; emptied after counting
+    ids_inside: set[int] = field(default_factory=set, repr=False)  # ids of the pictures; emptied after counting
 
     @property
     def name(self) -> str:
@@ -121,65 +121,66 @@ class Albums:
                 continue
             if folder.count(os.sep) > MAX_DEPTH:
                 folder = str(PurePath(*PurePath(folder).parts[: MAX_DEPTH + 1]))
-            album = folders.get(folder) or _with_parents(folders, folder)
-            album.held.add(content)
-            album.own = len(album.held)
+            album = folders.get(folder) or _add_album(folders, folder)
+            album.ids_inside.add(content)
+            album.own = len(album.ids_inside)
             if not album.cover or (date or "") > album.newest:
                 album.cover, album.newest = content, date or ""
-        self.top = _summed([album for album in folders.values() if album.parent is None])
-        self.by_key = {album.key: album for album in _all(self.top)}
+        self.top = _simplify_tree([album for album in folders.values() if album.parent is None])
+        self.by_key = {album.key: album for album in _walk_albums(self.top)}
 
 
-def _with_parents(folders: dict[str, Album], path: str) -> Album:
-    """Make the album of a path, and the albums of all folders above it that are missing."""
+def _add_album(folders: dict[str, Album], path: str) -> Album:
+    """Add the album of a path, and the missing albums of the folders above it, to `folders`; return the album."""
     key = hashlib.sha256(os.fsencode(path)).hexdigest()[:KEY_DIGITS]
     album = folders[path] = Album(path, key)
     above = os.path.dirname(path)  # noqa: PTH120
     if above != path:
-        album.parent = folders.get(above) or _with_parents(folders, above)
+        album.parent = folders.get(above) or _add_album(folders, above)
         album.parent.albums.append(album)
     return album
 
 
-def _summed(top: list[Album]) -> list[Album]:
-    """Count the pictures of all albums and return the new top albums.
+def _simplify_tree(top: list[Album]) -> list[Album]:
+    """Count the pictures of all albums; return the top albums of the simplified tree.
 
     An album without own pictures and with a single child album is replaced by that child. If only one top album without
     own pictures is left, its children become the top albums.
     """
-    joined = sorted((_joined(album) for album in top), key=lambda album: album.path)
+    joined = sorted((_simplify_album(album) for album in top), key=lambda album: album.path)
     # A folder that contains all other albums, and no pictures itself, is not shown as an album.
     while len(joined) == 1 and not joined[0].own and joined[0].albums:
         joined = joined[0].albums
     for album in joined:
-        album.parent, album.held = None, set()
+        album.parent, album.ids_inside = None, set()
     return joined
 
 
-def _joined(album: Album) -> Album:
+def _simplify_album(album: Album) -> Album:
+    """Count the pictures of an album and of all albums in it; return the album, or the child that replaces it."""
     while not album.own and len(album.albums) == 1:
         parent = album.parent
         album = album.albums[0]
         album.parent = parent
-    album.albums = sorted((_joined(each) for each in album.albums), key=lambda each: each.path)
+    album.albums = sorted((_simplify_album(each) for each in album.albums), key=lambda each: each.path)
     for each in album.albums:
         each.parent = album
-        album.held |= each.held
-        each.held = set()
+        album.ids_inside |= each.ids_inside
+        each.ids_inside = set()
         if not album.cover or each.newest > album.newest:
             album.cover, album.newest = each.cover, each.newest
-    album.pictures = len(album.held)
+    album.pictures = len(album.ids_inside)
     return album
 
 
-def _all(albums: Iterable[Album]) -> Iterable[Album]:
+def _walk_albums(albums: Iterable[Album]) -> Iterable[Album]:
     for album in albums:
         yield album
-        yield from _all(album.albums)
+        yield from _walk_albums(album.albums)
 
 
 LOOKED_FOR = 50  # to detect an unplugged drive, the files of about this many pictures are looked for
-LISTED = 20  # an error message lists at most this many valid values
+MOST_LISTED = 20  # an error message lists at most this many valid values
 MAX_CLUSTERS = 2_000
 CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the sizes of map cells, in degrees
 
@@ -251,36 +252,36 @@ def timeline(store: Store, filters: Filters) -> Timeline:
 
     Of a video only the first scene is returned, unless the filters ask for every scene.
     """
-    return Timeline(*store.dated(filters))
+    return Timeline(*store.ids_and_dates(filters))
 
 
-def known(store: Store, filters: Filters) -> Filters:
+def check_values(store: Store, filters: Filters) -> Filters:
     """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
 
     If `folder` is not the path of a folder with pictures, it is taken as the name of one, at any depth and with small
-    differences of spelling; the returned filters then have a `folder_name` instead.
+    differences of spelling. The returned filters then have a `folder_name` instead of the `folder`.
 
     Raises:
         InputError: no picture has the given value, but pictures have other values; the message lists these.
     """
     for name in ("folder", "folder_name", "camera", "lens", "place"):
         given = getattr(filters, name)
-        if given is None or isinstance(given, tuple) or store.has(Filters(**{name: given, "hidden": None})):
+        if given is None or isinstance(given, tuple) or store.any_passes(Filters(**{name: given, "hidden": None})):
             continue
         kind = "folder" if name == "folder_name" else name
         there = sorted(store.overview().folders) if kind == "folder" else store.values(kind)
         wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
-        if name == "folder" and isinstance(given, str) and store.has(Filters(folder_name=given, hidden=None)):
+        if name == "folder" and isinstance(given, str) and store.any_passes(Filters(folder_name=given, hidden=None)):
             filters = replace(filters, folder=None, folder_name=given)
         elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
             filters = replace(filters, folder=None, folder_name=named)
         elif there:
-            listed = ", ".join(there[:LISTED]) + (" …" if len(there) > LISTED else "")
+            listed = ", ".join(there[:MOST_LISTED]) + (" …" if len(there) > MOST_LISTED else "")
             raise InputError(message(f"value {kind}", given=shown(str(given)), known=shown(listed)))
     return filters
 
 
-def away(store: Store) -> str | None:
+def missing_folder(store: Store) -> str | None:
     """Return the folder that holds all pictures if none of their files exists now (a drive may be unplugged).
 
     The files of about LOOKED_FOR pictures are looked for. None if one exists, or if there are no files. If the files
@@ -298,7 +299,7 @@ def away(store: Store) -> str | None:
         return folders[0]
 
 
-def positions(store: Store) -> tuple[Ids, Floats, Floats]:
+def picture_positions(store: Store) -> tuple[Ids, Floats, Floats]:
     """Return the ids, latitudes and longitudes (n,) of a store's pictures with a position."""
     rows = store.positions()
     ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))

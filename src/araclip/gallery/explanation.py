@@ -34,14 +34,14 @@ class Explanation:
         return strength(self.relevance)
 
 
-def texts_of_shares(read: QueryPlan) -> list[str]:
+def texts_of_shares(plan: QueryPlan) -> list[str]:
     """List the texts that `word_shares` needs as vectors: each text of the query, whole and with each word left out."""
-    whole = (" ".join(words) for _, words in _spoken(read))
-    return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _left_out(read))) if text))
+    whole = (" ".join(words) for _, words in _scored_terms(plan))
+    return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _words_left_out(plan))) if text))
 
 
 def word_shares(
-    read: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
+    plan: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
 ) -> tuple[WordShare, ...]:
     """Return the share of each word that takes part in the score (at most MAX_WORDS), in the order of the query.
 
@@ -54,40 +54,40 @@ def word_shares(
         vector_of: the vector (D,) of each text in `texts_of_shares`.
     """
     whole = terms.copy()
-    for row, words in _spoken(read):
+    for row, words in _scored_terms(plan):
         # A term that stands for several texts counts as the likeliest alone, so that only a left-out word matters.
         whole[row] = vector_of[" ".join(words)]
-    score = _cosine(whole, read, picture)
+    score = _cosine_with_picture(whole, plan, picture)
     shares = []
-    for row, word, shorter in _left_out(read):
+    for row, word, shorter in _words_left_out(plan):
         without = whole.copy()
         without[row] = vector_of[shorter] if shorter else 0.0
-        shares.append(WordShare(word, score - _cosine(without, read, picture)))
+        shares.append(WordShare(word, score - _cosine_with_picture(without, plan, picture)))
     return tuple(shares)
 
 
-def _spoken(read: QueryPlan) -> list[tuple[int, list[str]]]:
-    """Return, for each text term that takes part in the score, its number among the query's terms, and its words."""
-    if read.only_filters:
+def _scored_terms(plan: QueryPlan) -> list[tuple[int, list[str]]]:
+    """Return (number among the query's terms, words) for each text term that takes part in the score."""
+    if plan.only_filters:
         return []
-    out = excluding_terms(read.query)
-    return [(row, each[0].text.split()) for row, each in enumerate(read.readings) if each and row not in out]
+    out = excluding_terms(plan.query)
+    return [(row, each[0].text.split()) for row, each in enumerate(plan.readings) if each and row not in out]
 
 
-def _left_out(read: QueryPlan) -> Iterator[tuple[int, str, str]]:
+def _words_left_out(plan: QueryPlan) -> Iterator[tuple[int, str, str]]:
     """Yield, for each word, the number of its term in the query, the word, and the term's text without the word.
 
     Only words that take part in the score are yielded, at most MAX_WORDS.
     """
-    every = ((row, words, at) for row, words in _spoken(read) for at in range(len(words)))
+    every = ((row, words, at) for row, words in _scored_terms(plan) for at in range(len(words)))
     for row, words, at in islice(every, MAX_WORDS):
         yield row, words[at], " ".join(words[:at] + words[at + 1 :])
 
 
-def _cosine(terms: Vectors, read: QueryPlan, picture: Vectors) -> float:
+def _cosine_with_picture(terms: Vectors, plan: QueryPlan, picture: Vectors) -> float:
     """Return the query's cosine with a picture; 0 if no plus term is left. Terms whose vector is 0 are left out."""
     left = [row for row in range(len(terms)) if terms[row].any()]
-    if not any(read.query.terms[row].weight > 0 for row in left):
+    if not any(plan.query.terms[row].weight > 0 for row in left):
         return 0.0
-    query = replace(read.query, terms=tuple(read.query.terms[row] for row in left))
+    query = replace(plan.query, terms=tuple(plan.query.terms[row] for row in left))
     return float(combine(terms[left], query) @ picture)

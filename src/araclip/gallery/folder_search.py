@@ -39,25 +39,25 @@ class FolderSearch(StoreSearch):
         self._wanted = page.offset + page.k
         self._condition = condition = catalog.condition(page.filters)
         self._allowed = (
-            None if condition == EVERYTHING else index.selected(condition, lambda: catalog.select(condition))
+            None if condition == EVERYTHING else index.cached_selection(condition, lambda: catalog.select(condition))
         )
         # ids and cosines that the first search of the index found; None before that search
-        self._first: tuple[list[int], list[float]] | None = None
+        self._first_found: tuple[list[int], list[float]] | None = None
         self._words = WordIndex(catalog)
 
     def nearest(self) -> Iterator[tuple[int, float]]:
-        (ids, scores), done = self._found(), 0
+        (ids, scores), done = self._first_search(), 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
             # the caller wants more hits, perhaps because files of some are missing: search for twice as many
             done = len(ids)
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
-    def dated(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         return iter(self._catalog.by_date(self._condition, oldest=oldest))
 
     def best_score(self) -> float:
-        scores = self._found()[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
+        scores = self._first_search()[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
         return max(scores, default=0.0)
 
     def matches(self, query: TextQuery) -> TextMatches:
@@ -77,8 +77,8 @@ class FolderSearch(StoreSearch):
             found[[row_of[content] for content in known], column] = scores
         return found
 
-    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        return self._words.described(ids, in_arabic=in_arabic)
+    def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        return self._words.with_description(ids, in_arabic=in_arabic)
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         waiting = iter(candidates)
@@ -93,12 +93,12 @@ class FolderSearch(StoreSearch):
                     and self._index.generation == self._catalog.generation
                     and not self._catalog.rows("SELECT 1 FROM loose WHERE content = ?", (each.content,))
                 ):
-                    raise self._catalog.damaged(f"the rows of picture {each.content} cannot be found")
+                    raise self._catalog.damage_error(f"the rows of picture {each.content} cannot be found")
                 if existing := [path for path in passing if exists(path)]:
                     yield each, existing + [path for path in others if exists(path)]
 
     def phash(self, content: int) -> int:
-        return self._hashes().of(content)
+        return self._hashes().hash_of(content)
 
     def near(self, content: int) -> list[int]:
         return self._hashes().near(content, self._allowed)
@@ -113,10 +113,11 @@ class FolderSearch(StoreSearch):
         found = self._catalog.records_at([hit.path for _, hit in hits])
         return [replace(hit, picture=found[hit.path]) for _, hit in hits if hit.path in found]
 
-    def _found(self) -> tuple[list[int], list[float]]:
-        if self._first is None:
-            self._first = self._index.search(self._vector, self._wanted, self._allowed)
-        return self._first
+    def _first_search(self) -> tuple[list[int], list[float]]:
+        """Return the ids and cosines of the nearest pictures, as many as the page and the pages before it need."""
+        if self._first_found is None:
+            self._first_found = self._index.search(self._vector, self._wanted, self._allowed)
+        return self._first_found
 
 
 def exists(path: str) -> bool:

@@ -17,14 +17,14 @@ from araclip.gallery.ingest.ocr import SECONDS, Reading, read_pictures
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
 from araclip.gallery.maintenance.backup import write_backup
-from araclip.gallery.maintenance.duplicates import apart
+from araclip.gallery.maintenance.duplicates import distinct_files
 from araclip.gallery.maintenance.repair import repair
 from araclip.gallery.maintenance.verify import catalogue_faults
 from araclip.gallery.reader import FolderReader
-from araclip.gallery.recorded_model import encoder_for, record_whereabouts, recorded_in
+from araclip.gallery.recorded_model import encoder_for, read_record, record_whereabouts
 from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
-from araclip.pictures.ocr.engines import Engine, opened
+from araclip.pictures.ocr.engines import Engine, open_engine
 
 
 class Gallery(BaseGallery):
@@ -67,8 +67,8 @@ class Gallery(BaseGallery):
             ModelNotFound: the gallery's own model is not on this machine; the message says which, and how to get it.
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
-        folder = _folder(path)
-        encoder = encoder_for(model, lambda: recorded_in(folder), folder)
+        folder = _require_folder(path)
+        encoder = encoder_for(model, lambda: read_record(folder), folder)
         if create:
             return cls(Catalog.create(folder, encoder), encoder)
         return cls(Catalog.open(folder, encoder, checked=checked), encoder)
@@ -97,7 +97,7 @@ class Gallery(BaseGallery):
         try:
             gallery = cls.open(path, model=encoder, checked=False)
         except GalleryCorrupt:
-            actions = salvage(_folder(path), encoder)
+            actions = salvage(_require_folder(path), encoder)
             gallery = cls.open(path, model=encoder, checked=False)
         with gallery:
             return actions + gallery.repair(progress=progress)
@@ -105,19 +105,19 @@ class Gallery(BaseGallery):
     def _recall(self) -> float | None:
         return scan_index.recall(self._catalog)
 
-    def _there(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        return apart(copies)
+    def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        return distinct_files(copies)
 
     def _store_faults(self) -> Iterator[Fault]:
         return catalogue_faults(self._catalog)
 
     def compact(self) -> int:
-        with self._writing():
-            self._reader.drop()
-            before = _size(self.folder)
-            scan_index.drop_derived(self.folder)
+        with self._hold_lock():
+            self._reader.discard_snapshot()
+            before = _bytes_on_disk(self.folder)
+            scan_index.delete_index_files(self.folder)
             self._catalog.checkpoint(vacuum=True)
-            return before - _size(self.folder)
+            return before - _bytes_on_disk(self.folder)
 
     def backup(self, folder: str | os.PathLike[str]) -> int:
         """Copy the gallery into `folder`, even while programs write to it; return the number of pictures.
@@ -143,13 +143,13 @@ class Gallery(BaseGallery):
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
         actions = list[str]()
-        if self._catalog.damages():
+        if self._catalog.find_damage():
             self.close()
             actions = salvage(self.folder, self.model)
             self._catalog = Catalog.open(self.folder, self.model, checked=False)
-        with self._writing():
+        with self._hold_lock():
             actions += repair(self._catalog, self.model, progress or (lambda done, total: None))
-            self._reader.drop()
+            self._reader.discard_snapshot()
             self._catalog.check()
             self._finish_writing()
         return actions
@@ -178,29 +178,29 @@ class Gallery(BaseGallery):
             InputError: no OCR engine is installed; the message says how to install one.
         """
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
-        with opened(engine) as reader, self._ingesting() as turn:
+        with open_engine(engine) as reader, self._ingestion_run() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)
 
     def close(self) -> None:
         self._catalog.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        with self._turn():
-            atomic.sweep(self.folder)
+    def _hold_lock(self) -> Iterator[None]:
+        with self._hold_writer_lock():
+            atomic.remove_abandoned(self.folder)
             yield
             self._catalog.checkpoint()
 
-    def _turn(self) -> AbstractContextManager[None]:
+    def _hold_writer_lock(self) -> AbstractContextManager[None]:
         return self._catalog.turn(self.model)
 
     @contextmanager
-    def _ingesting(self) -> Iterator[Turn]:
-        with self._turn():  # raises now, not after the work, if the gallery cannot be written
+    def _ingestion_run(self) -> Iterator[Turn]:
+        with self._hold_writer_lock():  # raises now, not after the work, if the gallery cannot be written
             record_whereabouts(self._catalog, self.model)
-        yield self._turn
+        yield self._hold_writer_lock
         try:
-            with self._writing():
+            with self._hold_lock():
                 self._finish_writing()
         except OSError as error:
             raise OSError(
@@ -215,7 +215,8 @@ class Gallery(BaseGallery):
             self._reader.finish_writing()
 
 
-def _folder(path: str | os.PathLike[str]) -> Path:
+def _require_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a gallery's folder as a path; raise InputError if `path` is the address of a gallery on a server."""
     location = location_of(path)
     if not isinstance(location, Path):
         raise InputError(
@@ -224,5 +225,5 @@ def _folder(path: str | os.PathLike[str]) -> Path:
     return location
 
 
-def _size(folder: Path) -> int:
+def _bytes_on_disk(folder: Path) -> int:
     return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())

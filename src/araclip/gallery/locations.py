@@ -83,7 +83,7 @@ class Address:
             raise InputError(f"sslmode is '{ssl}'; choose one of {', '.join(SSL_MODES)}.")
         if not _SCHEMA_NAME.fullmatch(schema):
             raise InputError(f"the schema '{schema}' has other characters than lower-case letters, digits and _.")
-        user = unquote(parts.username or "") or os.environ.get("PGUSER") or _own_name()
+        user = unquote(parts.username or "") or os.environ.get("PGUSER") or _login_name()
         if not user:
             raise InputError(f"'{shown}' names no user, and this process runs under a number without a name. {EXAMPLE}")
         password = unquote(parts.password) if parts.password else None
@@ -105,7 +105,7 @@ def without_secret(text: str) -> str:
     return _SECRET.sub("//", _PASSWORD_OPTION.sub("", text)).partition("?")[0]
 
 
-def _own_name() -> str:
+def _login_name() -> str:
     """Return the name of this process's user; "" if the system knows only its number, as in some containers."""
     try:
         return getuser()
@@ -113,26 +113,26 @@ def _own_name() -> str:
         return ""
 
 
-_LATEST = "latest"
+_LATEST_FILE = "latest"
 
 
 Location = Path | Address
 
 
-def location_of(named: str | os.PathLike[str] | Address) -> Location:
-    """Return the folder or the address that `named` stands for; only this function tells the two apart.
+def location_of(location: str | os.PathLike[str] | Address) -> Location:
+    """Return the folder or the address that a user's `location` names; only this function tells the two apart.
 
     Raises:
         InputError: an invalid address, or neither text nor path.
     """
-    if isinstance(named, Address):
-        return named
-    if isinstance(named, str) and URL.match(named):
-        return Address.read(named)
-    if isinstance(named, str | os.PathLike):
-        return user_path(named)
+    if isinstance(location, Address):
+        return location
+    if isinstance(location, str) and URL.match(location):
+        return Address.read(location)
+    if isinstance(location, str | os.PathLike):
+        return user_path(location)
     raise InputError(
-        f"a gallery is named by a folder or an address, got {type(named).__name__}. Pass a path, or a text such as "
+        f"a gallery is named by a folder or an address, got {type(location).__name__}. Pass a path, or a text such as "
         "postgresql://USER@HOST/DATABASE."
     )
 
@@ -155,11 +155,11 @@ def gallery_of(folder: Path) -> Path:
     return data_home() / "galleries" / f"{name}-{key}"
 
 
-def remember(gallery: Location) -> None:
-    """Make `gallery` the one searched by default, if it is in the default place; other galleries must be named."""
+def make_default(gallery: Location) -> None:
+    """Make `gallery` the gallery that is searched by default, if it is in the default place; else do nothing."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
-        atomic.write_text(home / _LATEST, gallery.name)
+        atomic.write_text(home / _LATEST_FILE, gallery.name)
 
 
 def indexed_above(folder: Path) -> Path | None:
@@ -175,9 +175,9 @@ def gallery_above(folder: Path) -> Path | None:
 
 
 def latest_gallery() -> Path | None:
-    """Return the gallery that `remember` noted last; None if there is none, or it was deleted."""
+    """Return the gallery that `make_default` noted last; None if there is none, or it was deleted."""
     home = data_home() / "galleries"
-    latest = home / _LATEST
+    latest = home / _LATEST_FILE
     gallery = home / latest.read_text(encoding="utf-8", errors="replace") if is_there(latest) else None
     return gallery if gallery and is_gallery(gallery) else None
 

@@ -22,7 +22,7 @@ AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB
 Hashes = NDArray[np.uint64]
 
 
-def near_to(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
+def mask_near(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
     """Return a mask (n,) of the hashes (n,) that differ from one hash, which is not 0, in at most NEAR bits.
 
     Hash 0, that of a picture of one colour, is near to no hash.
@@ -39,10 +39,10 @@ class SeenHashes:
         self._count = 0
 
     def add_unless_near(self, phash: int) -> bool:
-        """Add a hash unless it is near to a hash that was added before; True if it is not."""
+        """Add a hash and return True; return False if it is near to a hash that was added before."""
         if not phash:
             return True
-        if near_to(self._hashes[: self._count], phash).any():
+        if mask_near(self._hashes[: self._count], phash).any():
             return False
         if self._count == len(self._hashes):
             self._hashes = np.concatenate([self._hashes, np.zeros_like(self._hashes)])
@@ -58,7 +58,7 @@ class HashTable:
     ids: Ids
     hashes: Hashes
 
-    def of(self, content: int) -> int:
+    def hash_of(self, content: int) -> int:
         """Return the hash of a picture; 0, which is near to no hash, if it is not known."""
         row = int(np.searchsorted(self.ids, content))
         return int(self.hashes[row]) if row < len(self.ids) and self.ids[row] == content else 0
@@ -71,7 +71,7 @@ class HashTable:
         row = int(np.searchsorted(self.ids, content))
         if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
             return []
-        close = near_to(self.hashes, self.hashes[row])
+        close = mask_near(self.hashes, self.hashes[row])
         close[row] = False
         found = self.ids[close]
         near: list[int] = (found if allowed is None else np.intersect1d(found, allowed, assume_unique=True)).tolist()
@@ -88,13 +88,13 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():
         yield int(first[which[row]]), row
     nonzero = np.flatnonzero(known)  # leave out pictures of one colour, which have hash 0
-    for one, other in _pairs(known[nonzero]):
+    for one, other in _pairs_of_different_hashes(known[nonzero]):
         low, high = sorted((int(first[nonzero[one]]), int(first[nonzero[other]])))
         yield low, high
 
 
-def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
-    """Return the pairs of rows whose hashes are near; `hashes` holds each hash once."""
+def _pairs_of_different_hashes(hashes: Hashes) -> set[tuple[int, int]]:
+    """Return the pairs (lower row, higher row) of near hashes; no hash may occur twice in `hashes`."""
     near: set[tuple[int, int]] = set()
     for part in range(PARTS):
         keys = ((hashes >> np.uint64(BITS * part)) & np.uint64((1 << BITS) - 1)).astype(np.int64)
@@ -107,14 +107,17 @@ def _pairs(hashes: Hashes) -> set[tuple[int, int]]:
                 ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
             else:
                 begins = np.arange(1, len(keys) + 1)  # in the same bucket, pair a row only with the rows after it
-            for one, other in _candidates(begins, ends):
+            for one, other in _expand_ranges(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))
     return {(min(pair), max(pair)) for pair in near}
 
 
-def _candidates(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
-    """Pair each row i with each of the rows begins[i] … ends[i] - 1; yield about AT_ONCE pairs at a time."""
+def _expand_ranges(begins: Ids, ends: Ids) -> Iterator[tuple[Ids, Ids]]:
+    """Pair each row i with each of the rows begins[i] … ends[i] - 1.
+
+    Yields blocks of about AT_ONCE pairs: two arrays, with the first and the second row of each pair.
+    """
     rows = np.flatnonzero(ends > begins)
     counts = (ends - begins)[rows]
     total = np.cumsum(counts)

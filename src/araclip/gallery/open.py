@@ -16,7 +16,7 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
 from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
-from araclip.gallery.recorded_model import AbsentModel, encoder_for, recorded_in
+from araclip.gallery.recorded_model import AbsentModel, encoder_for, read_record
 from araclip.models.encoder import Encoder, ModelLike
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ MISSING = "A gallery on a PostgreSQL server needs the package pg8000. Run: pip i
 LocationLike = str | os.PathLike[str] | Address
 
 
-def _on_server() -> "type[PostgresGallery]":
-    """Import and return the class of galleries on servers.
+def _postgres() -> "type[PostgresGallery]":
+    """Import and return the class of galleries on servers, which needs the extra `postgres`.
 
     Raises:
         InputError: the extra `postgres` is not installed.
@@ -55,7 +55,7 @@ def open_gallery(
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.open(target, model=model, create=create, checked=checked)
-    return _on_server().open(target, model=model, create=create)
+    return _postgres().open(target, model=model, create=create)
 
 
 def encoder_of(
@@ -73,7 +73,7 @@ def encoder_of(
         encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
     target = location_of(location)
-    record = partial(_on_server().recorded, target) if isinstance(target, Address) else partial(recorded_in, target)
+    record = partial(_postgres().recorded, target) if isinstance(target, Address) else partial(read_record, target)
     try:
         return encoder_for(model, record, target, threads=threads, device=device)
     except ModelNotFound as why:
@@ -96,7 +96,7 @@ def open_reader(location: LocationLike, model: Encoder, *, create: bool = False)
         return FolderReader.open(target, model)
     if create:
         open_gallery(target, model=model, create=True).close()
-    return _on_server().reader(target, model)
+    return _postgres().reader(target, model)
 
 
 def repair_gallery(
@@ -150,7 +150,9 @@ def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[i
     The estimate is measured on a few of the pictures, or on noise if none of their files is on this machine.
     """
     target, encoder = location_of(location), encoder_of(location, model)
-    with _on_server().stored(target) if isinstance(target, Address) else closing(Catalog.open(target, None)) as store:
+    with (
+        _postgres().open_store(target) if isinstance(target, Address) else closing(Catalog.open(target, None)) as store
+    ):
         return seconds_to_encode(store, encoder)
 
 
@@ -166,5 +168,5 @@ def reembed_gallery(
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)
-    with _on_server().stored(target) as store, store.database.locked():
+    with _postgres().open_store(target) as store, store.database.locked():
         return reembed_store(store, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

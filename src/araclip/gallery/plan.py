@@ -35,7 +35,7 @@ from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
-from araclip.text.picture_words import is_quality, kinds_of, shows_nothing, split_order, split_videos
+from araclip.text.picture_words import is_quality, kinds_of_thing, shows_nothing, split_order, split_videos
 from araclip.text.places import split_place
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
@@ -143,7 +143,7 @@ class QueryPlan:
         """List the texts to encode, in the order that `term_vectors` needs: each term's readings, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
-    def own(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
         return vectors[: len(self.query.terms)]
 
@@ -173,7 +173,7 @@ class QueryPlan:
         The kinds have no effect on it. With `subtract`, excluding terms push the vector away; otherwise they have no
         effect either (`combine`).
         """
-        return combine(self.own(vectors), self.query, subtract=subtract)
+        return combine(self.without_kinds(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return the vectors of everything that no hit may show; None if the query excludes nothing.
@@ -185,7 +185,7 @@ class QueryPlan:
     @property
     def words_only_exclude(self) -> bool:
         """True if no word of the query says what a picture shows, alone («بدون ناس») or beside a picture."""
-        return self.only_filters or _of_pictures(self.query)
+        return self.only_filters or _asks_by_pictures_alone(self.query)
 
     @property
     def has_relevance(self) -> bool:
@@ -204,17 +204,17 @@ class QueryPlan:
         if self.only_filters:
             return None
         terms = [
-            replace(term, value=_to_find(term.value, readings[0])) if readings else term
+            replace(term, value=_text_to_find(term.value, readings[0])) if readings else term
             for term, readings in zip(self.query.terms, self.readings, strict=True)
         ]
         texts = [term for term in terms if term.kind == "text"]
         wanted = [term.value for term in texts if term.weight > 0]
         found = TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
         changes = [change for readings in self.readings for reading in readings[:1] for change in reading.changes]
-        return found and replace(found, typed=tuple(filter(None, map(_as_typed, changes))))
+        return found and replace(found, typed=tuple(filter(None, map(_stem_and_latin_word, changes))))
 
-    def filtered(self, filters: Filters) -> Filters:
-        """Add the filters read from the query's words to the given filters, except where these are set already."""
+    def add_filters(self, filters: Filters) -> Filters:
+        """Add the filters read from the query's words to `filters`, except for parts that are set there already."""
         for derived in self.interpretation.filters:
             if derived.applied and derived.part in FILTERS - _set_parts(filters):
                 filters = replace(filters, **{name: getattr(derived.filters, name) for name in FIELDS[derived.part]})
@@ -226,8 +226,8 @@ class QueryPlan:
         return any(derived.applied and derived.part in FILTERS for derived in self.interpretation.filters)
 
 
-def _showing_something(query: Query) -> tuple[Query, bool]:
-    """Return the query and False; if no term says what pictures show, the query with NEUTRAL added, and True."""
+def _with_neutral_text(query: Query) -> tuple[Query, bool]:
+    """Return a query that says what pictures show, and whether the term NEUTRAL was added for that."""
     if any(term.weight > 0 for term in query.terms):
         return query, False
     return Query((Term("text", NEUTRAL), *query.terms)), True
@@ -248,7 +248,7 @@ def plan(
     Args:
         today: the date to which words such as «أمس» ("yesterday") refer.
         folders: returns the names of the gallery's folders when needed; called with True if the text says "folder".
-        places: returns the names of the gallery's places when needed, by their keys (`text.places.spellings`).
+        places: returns the names of the gallery's places when needed, by their keys (`text.places.names_by_key`).
         ignore: parts of the query that are taken literally.
         unapplied: filters of an earlier attempt that no picture matched; recorded in the plan as not applied.
 
@@ -266,13 +266,13 @@ def plan(
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
-        text, negated, derived = _taken_apart(term.value, interpreter, today, folders, places, ignore, filters)
-        if (excludes or negated or derived) and _only_asks(text, interpreter, ignore):
+        text, negated, derived = _split_text(term.value, interpreter, today, folders, places, ignore, filters)
+        if (excludes or negated or derived) and _only_asks_for_pictures(text, interpreter, ignore):
             text = ""
         filters += derived
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
-    shown, only_filters = _showing_something(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
+    shown, only_filters = _with_neutral_text(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
 
     def is_unseen(thing: str) -> bool:
         if split_date(thing, today).only_date or split_place(thing, places(), interpreter).folders:
@@ -283,7 +283,7 @@ def plan(
     excluded = [term for term in excluded if term.value not in qualities]
     room = MAX_TERMS - len(shown.terms)
     new = Query((*shown.terms, *excluded[: max(room, 0)]))
-    found = _read(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+    found = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
     return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
 
 
@@ -309,7 +309,7 @@ class Planner:
         """Make the plan; takes a millisecond, the first time a tenth of a second to load the tables of words."""
         if not self.literal:
             return self._plan(self.ignore)
-        query, only_filters = _showing_something(self.query)
+        query, only_filters = _with_neutral_text(self.query)
         readings = tuple((Reading(term.value, 1.0),) if term.kind == "text" else () for term in query.terms)
         return QueryPlan(query, readings, Interpretation(literal=True), only_filters)
 
@@ -328,7 +328,7 @@ class Planner:
         return replace(found, interpretation=replace(found.interpretation, filters=named))
 
 
-def _taken_apart(
+def _split_text(
     text: str,
     interpreter: Interpreter,
     today: date,
@@ -337,9 +337,9 @@ def _taken_apart(
     ignore: Collection[Part],
     before: list[DerivedFilter],
 ) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """Split a text into the words that remain, the things it excludes, and the filters and the order that it asks for.
+    """Split a term's text; return the words that remain, the things it excludes, and its filters (and its order).
 
-    `before` holds the filters of earlier terms; a part found there is not looked for again.
+    `before` holds the filters of earlier terms: each part (date, folder …) is taken from one term only.
     """
     found = {*(each.part for each in before), *ignore}
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
@@ -384,7 +384,7 @@ def _taken_apart(
     return rest, parts.excluded, derived
 
 
-def _only_asks(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
+def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
     """True if a text asks for pictures without saying what they show: «صور», «عايز صور»."""
     return shows_nothing(text) or (
         "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
@@ -399,7 +399,7 @@ def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
     return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 
-def _read(
+def _interpret_terms(
     query: Query,
     interpreter: Interpreter,
     filters: Sequence[DerivedFilter],
@@ -408,6 +408,10 @@ def _read(
     ignore: Collection[Part],
     only_filters: bool,
 ) -> QueryPlan:
+    """Find the readings of each term, and return the plan; the other arguments are only recorded in the plan.
+
+    Terms in quotation marks have one reading, the text as typed; with "words" in `ignore`, all terms have.
+    """
     texts = sum(term.kind == "text" for term in query.terms)
     most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))
     all_readings: list[tuple[Reading, ...]] = []
@@ -434,14 +438,14 @@ def _read(
         literal=set(ignore) >= ALL,
     )
     kinds: list[str] = []
-    if only_filters or _of_pictures(query):
+    if only_filters or _asks_by_pictures_alone(query):
         minus = (query.terms[row] for row in excluding_terms(query))
-        kinds = [kind for term in minus if not term.quoted for kind in kinds_of(term.value)]
+        kinds = [kind for term in minus if not term.quoted for kind in kinds_of_thing(term.value)]
     return QueryPlan(query, tuple(all_readings), interpretation, only_filters, tuple(dict.fromkeys(kinds)))
 
 
-def _of_pictures(query: Query) -> bool:
-    """True if a query asks by example pictures alone: no text says what it looks for, though texts may be excluded."""
+def _asks_by_pictures_alone(query: Query) -> bool:
+    """True if no text says what the query looks for, only example pictures do; texts may still be excluded."""
     return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 
@@ -450,14 +454,15 @@ def _set_parts(filters: Filters) -> set[Part]:
     return {part for part, names in FIELDS.items() if any(getattr(filters, name) for name in names)}
 
 
-def _as_typed(change: Change) -> tuple[str, Word] | None:
+def _stem_and_latin_word(change: Change) -> tuple[str, Word] | None:
     """For one Latin word read as one Arabic word, return the Arabic stem and the Latin word; otherwise None."""
     typed, meant = asked_words(change.source), asked_words(change.target)
     latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
     return (meant[0].stem, typed[0]) if latin else None
 
 
-def _to_find(typed: str, reading: Reading) -> str:
+def _text_to_find(typed: str, reading: Reading) -> str:
+    """Return the words of a term to look for in pictures' texts: the typed ones, or the reading of a Latin text."""
     if reading.changes and not any(is_arabic(match.group()) for match in words(normalize(typed))):
         return reading.text
     # words that only ask for pictures, such as «صور» ("pictures of"), which a change removed

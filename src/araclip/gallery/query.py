@@ -51,7 +51,7 @@ class Term:
 
     def __str__(self) -> str:
         weight = "" if abs(self.weight) == 1 else f"{abs(self.weight)!r}:".replace(".0:", ":")
-        written = _written(self.value, self.kind)
+        written = _escape(self.value, self.kind)
         return weight + (f'"{written}"' if self.quoted and self.kind == "text" else written)
 
 
@@ -96,8 +96,8 @@ def parse(text: str, *, files: bool = False) -> Query:
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
     if len(text) > MAX_LETTERS:  # The length is checked first, because parsing looks at each letter.
         raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
-    parts = _split(text)
-    terms = tuple(_term(characters, sign, text, files) for sign, characters in parts)
+    parts = _split_terms(text)
+    terms = tuple(_parse_term(characters, sign, text, files) for sign, characters in parts)
     if len(terms) > MAX_TERMS:
         raise InputError(message("query terms", terms=len(terms), most=MAX_TERMS))
     query = Query(terms)
@@ -121,8 +121,8 @@ class _Character:
     escaped: bool = False
 
 
-def _split(text: str) -> list[tuple[float, list[_Character]]]:
-    """Split a query into pairs of a sign and its term's characters; resolve quotation marks and backslashes."""
+def _split_terms(text: str) -> list[tuple[float, list[_Character]]]:
+    """Split a query into terms: pairs of a sign (1, -1, or 0 if none was typed) and the term's characters."""
     parts: list[tuple[float, list[_Character]]] = [(0.0, [])]  # sign 0: no sign was typed
     closing, i = "", 0
     while i < len(text):
@@ -134,7 +134,7 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
         elif closing:
             closing = "" if letter == closing else closing
             characters.append(_Character(letter, quoted=True))
-        elif letter in _QUOTES and (fresh or _WEIGHT.fullmatch(_plain(characters))):
+        elif letter in _QUOTES and (fresh or _WEIGHT.fullmatch(_hide_quoted(characters))):
             closing = _QUOTES[letter]
             characters.append(_Character(letter, quoted=True))
         elif letter in _SIGNS and fresh:
@@ -144,20 +144,20 @@ def _split(text: str) -> list[tuple[float, list[_Character]]]:
         i += 1
     if closing:
         raise InputError(message("query quotation", query=text.strip(), closing=closing))
-    if _plain(parts[0][1]) == "" and len(parts) > 1:
+    if _hide_quoted(parts[0][1]) == "" and len(parts) > 1:
         del parts[0]  # the query begins with a sign, so nothing stands before it
     return parts
 
 
-def _term(characters: list[_Character], sign: float, text: str, files: bool) -> Term:
+def _parse_term(characters: list[_Character], sign: float, text: str, files: bool) -> Term:
     characters = list(dropwhile(_is_blank, characters))
     while characters and _is_blank(characters[-1]):
         characters.pop()
-    characters, weight = _weighed(characters)
-    if quoted := _enclosed(characters):
+    characters, weight = _split_weight(characters)
+    if quoted := _is_in_quotation_marks(characters):
         characters = characters[1:-1]
     value = "".join(character.letter for character in characters)
-    kind = _kind(value, characters)
+    kind = _term_kind(value, characters)
     if not normalize(value):
         if not normalize(text):
             raise InputError(message("query empty", example=EXAMPLE))
@@ -169,8 +169,9 @@ def _term(characters: list[_Character], sign: float, text: str, files: bool) -> 
     return Term(kind, value.strip(), (sign or 1.0) * weight, quoted)
 
 
-def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
-    match = _WEIGHT.match(_plain(characters))
+def _split_weight(characters: list[_Character]) -> tuple[list[_Character], float]:
+    """Split "2:text" into the characters of the text and the weight, which is 1 if none is written."""
+    match = _WEIGHT.match(_hide_quoted(characters))
     if not match:
         return characters, 1.0
     weight = float(match[1].replace(",", ".").replace("٫", "."))
@@ -179,7 +180,7 @@ def _weighed(characters: list[_Character]) -> tuple[list[_Character], float]:
     return list(dropwhile(_is_blank, characters[match.end() :])), weight
 
 
-def _kind(value: str, characters: list[_Character]) -> Kind:
+def _term_kind(value: str, characters: list[_Character]) -> Kind:
     for kind, beginning in _BEGINNINGS.items():
         match = beginning.match(value)
         if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
@@ -187,13 +188,14 @@ def _kind(value: str, characters: list[_Character]) -> Kind:
     return "text"
 
 
-def _plain(characters: list[_Character]) -> str:
-    """Return the text with NUL in place of quoted and escaped characters, so that these match no syntax."""
+def _hide_quoted(characters: list[_Character]) -> str:
+    """Join characters to a text, with NUL in place of quoted and escaped ones, so that these match no syntax."""
     letters = ("\0" if character.quoted or character.escaped else character.letter for character in characters)
     return "".join(letters).strip(_LAYOUT + " \t\n")
 
 
-def _enclosed(characters: list[_Character]) -> bool:
+def _is_in_quotation_marks(characters: list[_Character]) -> bool:
+    """True if one pair of quotation marks encloses all characters of a term."""
     if len(characters) < 2 or not all(character.quoted for character in characters):
         return False
     first, last = characters[0], characters[-1]
@@ -210,7 +212,7 @@ def _is_space(letter: str) -> bool:
     return letter.isspace() or letter in _LAYOUT
 
 
-def _written(value: str, kind: Kind) -> str:
+def _escape(value: str, kind: Kind) -> str:
     """Return the value with a backslash before each character that `parse` would take for syntax."""
     out: list[str] = []
     for i, letter in enumerate(value):

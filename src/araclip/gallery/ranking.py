@@ -73,14 +73,14 @@ class Hybrid:
         """The share of the best picture's lead over the average that a description without the words costs."""
         return DOUBT * min(self.query.weight, 1.0)
 
-    def lowered(self, score: float, best: float) -> float:
+    def lower_cosine(self, score: float, best: float) -> float:
         """Return the cosine of a picture, lowered because the picture's description lacks the query's words.
 
         `best` is the best picture's cosine.
         """
         return score - self.doubt * max(best - self.average, 0.0)
 
-    def lifted(self, relevance: float, strength: float, surely: float) -> float:
+    def raise_relevance(self, relevance: float, strength: float, surely: float) -> float:
         """Return the relevance of a picture, raised if its texts match the query.
 
         The log-odds of the relevance grow in proportion to `strength`; at 0 the relevance stays as it is. A raised
@@ -97,13 +97,13 @@ class Hybrid:
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
-def rated(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
+def rate(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
     """Return the candidate for a picture whose texts do not match the query; its cosine gives relevance and value."""
     value = hybrid.value(score, best) if hybrid else score
     return Candidate(content, score, relevance(score) if relevance else None, value)
 
 
-def lifted(
+def rate_text_matches(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
     """Rate the pictures whose texts match the query and sort them; a match raises their value and relevance."""
@@ -113,49 +113,51 @@ def lifted(
         strength, surely = (float(each) for each in by_id[content])
         value = hybrid.value(score, best) + LIFT * hybrid.query.weight * strength
         found.append(
-            Candidate(content, score, hybrid.lifted(relevance(score), strength, surely) if relevance else None, value)
+            Candidate(
+                content, score, hybrid.raise_relevance(relevance(score), strength, surely) if relevance else None, value
+            )
         )
-    return sorted(found, key=order)
+    return sorted(found, key=sort_key)
 
 
-def order(candidate: Candidate) -> tuple[float, float, float, int]:
-    """Return the sort key of hits: relevance, then value, then cosine, then the order of indexing."""
+def sort_key(candidate: Candidate) -> tuple[float, float, float, int]:
+    """Return the key that sorts hits, best first: by relevance, then value, then cosine, then order of indexing."""
     return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
-def doubted(
+def lower_described(
     candidates: Iterator[Candidate],
-    described: Callable[[Sequence[int]], set[int]],
+    with_description: Callable[[Sequence[int]], set[int]],
     lower: Callable[[Candidate], Candidate],
 ) -> Iterator[Candidate]:
-    """Lower the rating of candidates that have a description, and yield all candidates sorted by `order` again.
+    """Lower the rating of candidates that have a description, and yield all candidates sorted by `sort_key` again.
 
     Only the first DOUBTED are looked up; the others count as described.
 
     Args:
-        candidates: sorted by `order`.
-        described: returns which of the given pictures have a description: a caption or metadata.
+        candidates: sorted by `sort_key`.
+        with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates that wait for their turn
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
-        known = described(ids) if looked < DOUBTED else set(ids)
+        known = with_description(ids) if looked < DOUBTED else set(ids)
         looked += len(group)
         for each in group:
-            while held and held[0][0] <= order(each):
+            while held and held[0][0] <= sort_key(each):
                 yield heapq.heappop(held)[1]
             if each.content in known:
                 lowered = lower(each)
-                heapq.heappush(held, (order(lowered), lowered))
+                heapq.heappush(held, (sort_key(lowered), lowered))
             else:
                 yield each
     yield from (each for _, each in sorted(held))
 
 
 # Whether a picture shows an excluded thing is judged by its cosine with the excluded term, compared with the same
-# cosine of this many first hits of the query (see `Exclusion.beside`).
+# cosine of this many first hits of the query (see `Exclusion.adapt_to_first_hits`).
 FIRST_HITS = 30
 # A picture is left out if its cosine with the excluded term is this many standard deviations above the average of the
 # first hits. Tuned on judged pairs.
@@ -170,26 +172,26 @@ Cosines = Callable[[Sequence[int], Vectors], Vectors]
 class Exclusion:
     """Excluded terms: their unit vectors (m, D), and `limits` (m,).
 
-    A picture is left out if its cosine with a term reaches the limit of that term. `relative`: True if `beside` lowers
-    the limits to fit the cosines of the query's first hits.
+    A picture is left out if its cosine with a term reaches the limit of that term. `relative`: True if
+    `adapt_to_first_hits` lowers the limits to fit the cosines of the query's first hits.
     """
 
     vectors: Vectors
     limits: NDArray[np.float64]
     relative: bool = False
 
-    def beside(self, first: Vectors) -> "Exclusion":
+    def adapt_to_first_hits(self, first: Vectors) -> "Exclusion":
         """Return the exclusion with its limits adapted to the first hits of the query.
 
         `first` (n, m): the cosines of these hits with the excluded terms. A limit is lowered to ABOVE standard
-        deviations above the average of these cosines if that is less. Nothing changes if `relative` is False, or with
+        deviations above the average of these cosines if that is less. No limit changes if `relative` is False, or with
         fewer than MIN_PICTURES hits.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self
         return replace(self, limits=np.minimum(self.limits, first.mean(axis=0) + ABOVE * first.std(axis=0)))
 
-    def drops(self, cosines: Vectors) -> NDArray[np.bool_]:
+    def mask_dropped(self, cosines: Vectors) -> NDArray[np.bool_]:
         """Return a mask (n,) of pictures to leave out, from their `cosines` (n, m) with the excluded terms.
 
         A picture is left out if its cosine with one of the terms reaches the limit of that term.
@@ -212,8 +214,10 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
 
 
-def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines) -> Iterator[Candidate]:
-    """Yield the candidates that show nothing that `exclusion` excludes, in the given order; all if it is None.
+def drop_excluded(
+    candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: Cosines
+) -> Iterator[Candidate]:
+    """Yield the candidates that show no excluded thing, in the given order; all candidates if `exclusion` is None.
 
     `cosines` returns (n, m) for the ids of n pictures and m vectors (m, D).
     """
@@ -223,14 +227,14 @@ def kept(candidates: Iterator[Candidate], exclusion: Exclusion | None, cosines: 
     size, compared = FIRST_HITS, False
     while chunk := list(islice(candidates, size)):
         found = cosines([each.content for each in chunk], exclusion.vectors)
-        exclusion, compared = exclusion if compared else exclusion.beside(found), True
-        dropped = exclusion.drops(found)
+        exclusion, compared = exclusion if compared else exclusion.adapt_to_first_hits(found), True
+        dropped = exclusion.mask_dropped(found)
         yield from (each for each, drop in zip(chunk, dropped.tolist(), strict=True) if not drop)
         size = min(2 * size, LARGEST_CHUNK)
 
 
 SORTS = ("relevance", "date", "oldest")
-UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
+SORTED_IF_UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
 _EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
@@ -248,7 +252,7 @@ class Page:
     offset: int
     filters: Filters
     threshold: float = 0.0
-    sort: str = SORTS[0]  # "date", "oldest": only pictures that fit, newest or oldest first (see `dated_first`)
+    sort: str = SORTS[0]  # "date", "oldest": only pictures that fit, newest or oldest first (see `sort_by_date`)
     by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
     # True: the query's words only exclude, so what they exclude is judged by the gallery, not by the first hits
@@ -285,7 +289,7 @@ class StoreSearch(ABC):
         """Yield every picture that passes the filters, with its cosine: best first, ties in the order of indexing."""
 
     @abstractmethod
-    def dated(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         """Yield every picture that passes the filters, the newest or the `oldest` first; those without a date last."""
 
     @abstractmethod
@@ -305,7 +309,7 @@ class StoreSearch(ABC):
         """Return the cosines (n, m) of the given pictures with unit vectors (m, D)."""
 
     @abstractmethod
-    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+    def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
         """Return which of the given pictures have captions or metadata of a few words in Arabic letters.
 
         If `in_arabic` is False: in other letters.
@@ -339,7 +343,7 @@ class StoreSearch(ABC):
         return 0
 
 
-def ranked(
+def rank_page(
     search: StoreSearch,
     vector: Vectors,
     page: Page,
@@ -359,37 +363,37 @@ def ranked(
         exclusion: what no hit may show.
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
-        dated = (Candidate(content, 0.0, None, 0.0) for content in search.dated(oldest=page.sort == "oldest"))
-        return hits_of(search.existing(kept(dated, exclusion, search.cosines)), search.phash, page, exclude)
+        dated = (Candidate(content, 0.0, None, 0.0) for content in search.by_date(oldest=page.sort == "oldest"))
+        return pick_hits(search.existing(drop_excluded(dated, exclusion, search.cosines)), search.phash, page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector) if scale else None
     by_text = list[Candidate]()
     if hybrid and len(matches.ids):
-        by_text = lifted(*search.scores(matches.ids), best, relevance, hybrid, matches)
+        by_text = rate_text_matches(*search.scores(matches.ids), best, relevance, hybrid, matches)
     known = {each.content for each in by_text}
     others = (
-        rated(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
+        rate(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
     )
     # `merge` needs sorted inputs: both are, and no picture is in both
-    candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=order)
+    candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:
         asked = hybrid
 
-        def described(ids: Sequence[int]) -> set[int]:
-            return search.described(ids, in_arabic=asked.query.in_arabic)
+        def with_description(ids: Sequence[int]) -> set[int]:
+            return search.with_description(ids, in_arabic=asked.query.in_arabic)
 
         def lower(each: Candidate) -> Candidate:
             value = each.value - asked.doubt * asked.meaning
-            lowered = relevance(asked.lowered(each.score, best)) if relevance else None
-            rated = None if lowered is None else asked.lifted(lowered, *matches.of(each.content))
-            return replace(each, value=value, relevance=rated)
+            lowered = relevance(asked.lower_cosine(each.score, best)) if relevance else None
+            raised = None if lowered is None else asked.raise_relevance(lowered, *matches.match_of(each.content))
+            return replace(each, value=value, relevance=raised)
 
-        candidates = doubted(candidates, described, lower)
-    left = above(kept(candidates, exclusion, search.cosines), page.threshold)
+        candidates = lower_described(candidates, with_description, lower)
+    left = until_below(drop_excluded(candidates, exclusion, search.cosines), page.threshold)
     if page.sort != SORTS[0]:
-        left = dated_first(left, search.dated(oldest=page.sort == "oldest"))
-    hits = hits_of(search.existing(left), search.phash, page, exclude)
+        left = sort_by_date(left, search.by_date(oldest=page.sort == "oldest"))
+    hits = pick_hits(search.existing(left), search.phash, page, exclude)
     if page.filters.collapse:
         hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
     if not hybrid:
@@ -409,30 +413,30 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
     found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
-    return hits_of(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
+    return pick_hits(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
 
 
-def above(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
+def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
     """Yield candidates until the first whose relevance is below the threshold; all if relevance is unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
-def dated_first(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
+def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
     """Yield the candidates that fit the query, in the order of `dated`; if nothing fits, yield all in their own order.
 
-    A candidate fits unless its relevance is weak. Where relevance is unknown, the UNRATED best are taken.
+    A candidate fits unless its relevance is weak. Where relevance is unknown, the SORTED_IF_UNRATED best are taken.
     """
-    first = list(islice(candidates, UNRATED))
+    first = list(islice(candidates, SORTED_IF_UNRATED))
     fitting = {each.content: each for each in first}
     if first and first[0].relevance is not None:
         everything = chain(first, candidates)
         if fits_nothing([each.relevance for each in first[:FIRST_ROW]]):
             return everything
-        fitting = {each.content: each for each in above(everything, WEAK)}
+        fitting = {each.content: each for each in until_below(everything, WEAK)}
     return (fitting[content] for content in dated if content in fitting)
 
 
-def hits_of(
+def pick_hits(
     candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
 ) -> list[tuple[int, Hit]]:
     """Pick the hits of one page from candidates and their paths; return each with the store's id of its picture.

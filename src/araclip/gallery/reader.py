@@ -22,16 +22,16 @@ from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
 from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
-from araclip.gallery.ranking import Hybrid, Page, Relevance, StoreSearch, exclusion_of, near_hits, ranked
+from araclip.gallery.ranking import Hybrid, Page, Relevance, StoreSearch, exclusion_of, near_hits, rank_page
 from araclip.gallery.reference_queries import reference_vectors
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
 from araclip.gallery.results import Hit, Match
 from araclip.gallery.text_matches import TextQuery, where_found
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
-from araclip.text.places import spellings
+from araclip.text.places import names_by_key
 
-KEPT = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
+MOST_VALUES = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
 SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 
 T = TypeVar("T")
@@ -102,22 +102,22 @@ class Snapshot(ABC):
         exclusion = None
         if page.excluded is not None:
             exclusion = exclusion_of(page.excluded, self.scale, alone=page.alone)
-        with self._searching(vector, page) as search:
+        with self._open_search(vector, page) as search:
             return search.with_pictures(
-                ranked(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
+                rank_page(search, vector, page, scale, exclude, self.hybrid(vector, text), exclusion)
             )
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
         """Return the near-duplicates of a picture that pass the filters, the most similar first."""
         vector = self._store().vector(content)
-        with self._searching(vector, Page(most, 0, filters)) as search:
+        with self._open_search(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
 
     @abstractmethod
-    def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
+    def _open_search(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         """Open a search of the store, for the length of a `with` block."""
 
-    def by_texts(
+    def match_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float, relevance: Relevance
     ) -> tuple[tuple[Match, ...], float | None]:
         """Tell how a picture's texts match a query.
@@ -132,13 +132,15 @@ class Snapshot(ABC):
             unknown).
         """
         hybrid = self.hybrid(vector, text)
-        with self._searching(vector, Page(1, 0, Filters(hidden=None))) as search:
+        with self._open_search(vector, Page(1, 0, Filters(hidden=None))) as search:
             matches, best = search.matches(text), search.best_score()
-            strength, surely = matches.of(content)
-            doubted = matches.answered and content in search.described([content], in_arabic=text.in_arabic)
+            strength, surely = matches.match_of(content)
+            described = matches.answered and content in search.with_description([content], in_arabic=text.in_arabic)
         rated = None
         if relevance and hybrid:
-            rated = hybrid.lifted(relevance(hybrid.lowered(score, best) if doubted else score), strength, surely)
+            rated = hybrid.raise_relevance(
+                relevance(hybrid.lower_cosine(score, best) if described else score), strength, surely
+            )
         elif relevance:
             rated = relevance(score)
         return where_found(self.document(content), text), rated
@@ -154,28 +156,28 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
-        self._made: OrderedDict[tuple[str, str], object] = OrderedDict()  # derived values by generation and name
+        self._values: OrderedDict[tuple[str, str], object] = OrderedDict()  # derived values by generation and name
         self._lock = threading.Lock()
 
-    def made(self, generation: str, name: str, make: Callable[[], T]) -> T:
+    def cached_value(self, generation: str, name: str, make: Callable[[], T]) -> T:
         """Return the value called `name` that is derived from a generation: from the cache, or else from `make()`.
 
-        A generation is the token of a commit. Only values of one generation are cached: the KEPT values used last.
+        A generation is the token of a commit. Only values of one generation are cached: the MOST_VALUES last used.
         """
         key = generation, name
         with self._lock:  # if two threads ask for one value, only the first computes it, and the second waits
-            if key not in self._made:
-                self._made = OrderedDict((old, value) for old, value in self._made.items() if old[0] == generation)
-                self._made[key] = make()
-                while len(self._made) > KEPT:
-                    self._made.popitem(last=False)
-            self._made.move_to_end(key)
-            value: T = self._made[key]  # type: ignore[assignment]
+            if key not in self._values:
+                self._values = OrderedDict((old, value) for old, value in self._values.items() if old[0] == generation)
+                self._values[key] = make()
+                while len(self._values) > MOST_VALUES:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            value: T = self._values[key]  # type: ignore[assignment]
         return value
 
     def place_names(self, generation: str) -> Mapping[str, str]:
         """Return the gallery's place names, by the keys under which a query's words are looked up (`text.places`)."""
-        return self.made(generation, "place names", lambda: spellings(tuple(self.store.values("place"))))
+        return self.cached_value(generation, "place names", lambda: names_by_key(tuple(self.store.values("place"))))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -206,8 +208,8 @@ class GalleryReader(ABC):
         self.refresh()
         return self.snapshot
 
-    def drop(self) -> None:
-        """Discard the snapshot; for callers that have replaced the data it shows."""
+    def discard_snapshot(self) -> None:
+        """Discard the snapshot; called after the data that it shows was replaced."""
         self._snapshot = None
 
     @property
@@ -240,7 +242,7 @@ class FolderSnapshot(Snapshot):
         self.index = index
         self._catalog = catalog
 
-    def _searching(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
+    def _open_search(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         return nullcontext(FolderSearch(self._catalog(), self.index, lambda: self.hashes, vector, page))
 
     @cached_property

@@ -10,14 +10,14 @@ from araclip.core.installed_models import installed
 from araclip.errors import AraCLIPError, GalleryCorrupt, ModelNotFound
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import RecordedModel
-from araclip.gallery.catalog.schema import is_begun, is_gallery
+from araclip.gallery.catalog.schema import is_gallery, is_unfinished
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP, Encoder, ModelLike, as_encoder, is_known_peer
 from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import DEFAULT_MODEL
 
 
-def recorded_in(folder: Path) -> RecordedModel | None:
+def read_record(folder: Path) -> RecordedModel | None:
     """Read what the gallery in a folder records about its model; None if there is no gallery, or an unfinished one."""
     if not is_gallery(folder):
         return None
@@ -25,7 +25,7 @@ def recorded_in(folder: Path) -> RecordedModel | None:
         with closing(Catalog.open(folder, None, checked=False)) as catalog:
             return catalog.recorded
     except GalleryCorrupt:
-        if is_begun(folder):
+        if is_unfinished(folder):
             return None
         raise
 
@@ -82,7 +82,7 @@ def recorded_encoder(
     named = sorted(here.items(), key=lambda item: item[0] != record.name)  # try the recorded name first
     origin = model_folder.existing_folder(record.origin) if Path(record.origin).is_absolute() else None
     for folder in (*(folder for _, folder in named), origin):
-        if folder is not None and _fingerprint(folder) == record.fingerprint:
+        if folder is not None and _read_fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # it is another release's model: opening the gallery with it reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
@@ -90,10 +90,11 @@ def recorded_encoder(
     for peer in () if record.source else (record.origin, record.name):
         if is_known_peer(peer):
             return as_encoder(peer, threads=threads, device=device)
-    raise _not_here(record, gallery)
+    raise _model_not_found(record, gallery)
 
 
-def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
+def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
+    """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
     # the gallery was made with a foreign model, which was named as KIND:LOCATION
     by_hand = ":" in record.origin and not Path(record.origin).is_absolute()
@@ -113,7 +114,8 @@ def _not_here(record: RecordedModel, gallery: object) -> ModelNotFound:
     )
 
 
-def _fingerprint(folder: Path) -> str | None:
+def _read_fingerprint(folder: Path) -> str | None:
+    """Return the fingerprint of the model in a folder; None if the folder holds no model that can be used."""
     try:
         return model_folder.read_config(folder).fingerprint
     except AraCLIPError:  # a damaged folder, or a folder of another release, does not hold the recorded model
@@ -141,9 +143,9 @@ class AbsentModel:
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
-        """Raise ModelNotFound, like `encode_text`."""
+        """Raise ModelNotFound: the model is not on this machine."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
-        """Raise ModelNotFound, like `encode_text`."""
+        """Raise ModelNotFound: the model is not on this machine."""
         raise self._why

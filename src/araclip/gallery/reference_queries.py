@@ -27,10 +27,11 @@ _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "a
 
 def nonsense_queries() -> list[str]:
     """Return NONSENSE strings of random letters, three quarters of them Arabic; always the same strings."""
-    return [_letters(i) if i % 2 else f"{_letters(i)} {_letters(NONSENSE + i)}" for i in range(NONSENSE)]
+    return [_random_word(i) if i % 2 else f"{_random_word(i)} {_random_word(NONSENSE + i)}" for i in range(NONSENSE)]
 
 
-def _letters(number: int) -> str:
+def _random_word(number: int) -> str:
+    """Return 3 to 8 letters that follow from a number and look random: Latin ones for multiples of 4, else Arabic."""
     drawn = hashlib.sha256(str(number).encode()).digest()
     alphabet = _ARABIC if number % 4 else _LATIN
     return "".join(alphabet[byte % len(alphabet)] for byte in drawn[1 : 4 + drawn[0] % 6])

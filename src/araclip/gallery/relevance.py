@@ -33,8 +33,8 @@ EXCLUDED = 0.2
 EXCLUDED_DEVIATION = 1.0
 MIDPOINT = 0.3  # relative spread of a query's scores at which `meaning` is 0.5: 0 is nonsense's, 1 a strong query's
 SLOPE = np.log(19) / MIDPOINT  # chosen so that `meaning` returns 0.05 for nonsense, whose relative spread is 0
-# The value of a measure (`spread`, `_above`) that this percentile of the everyday queries reaches is taken for that of
-# a "strong" query, one for which the gallery has pictures.
+# The value of a measure (`spread`, `_lead_over_nonsense`) that this percentile of the everyday queries reaches is taken
+# for that of a "strong" query, one for which the gallery has pictures.
 STRONG_PERCENTILE = 90
 # Most features use only the scores of the TOP or BEST best pictures of a query. In a small gallery they use fewer: at
 # most one in BEST_SHARE of its pictures.
@@ -69,7 +69,7 @@ class RelevanceScale:
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the query now, so that the first query need not wait for it."""
-        _ = self._covariance, self._spreads, self._usual_above, self._usual_best, self._usual_nearest
+        _ = self._covariance, self._spread_range, self._strong_lead, self._best_statistics, self._nearest_statistics
 
     # ------------------------------------------------------------------ the query as a whole
 
@@ -85,7 +85,7 @@ class RelevanceScale:
 
     def meaning(self, query: Vectors) -> float:
         """Return how likely a query (D,) is meaningful in this gallery, 0…1."""
-        nonsense, strong = self._spreads
+        nonsense, strong = self._spread_range
         # scaled: nonsense has 0, strong everyday queries have 1
         relative = float((self.spread(query[None]) - nonsense)[0] / max(strong - nonsense, 1e-6))
         return float(1 / (1 + np.exp(-SLOPE * np.clip(relative - MIDPOINT, -5, 5))))
@@ -94,7 +94,7 @@ class RelevanceScale:
 
     def relevance(self, query: Vectors) -> Callable[[float], float]:
         """Return the function that turns a picture's cosine with a query (D,) into the picture's relevance."""
-        intercept, slope = self._line(query)
+        intercept, slope = self._logit_line(query)
 
         def relevance(score: float) -> float:
             return float(1 / (1 + np.exp(-np.clip(intercept + slope * score, -30, 30))))
@@ -103,7 +103,7 @@ class RelevanceScale:
 
     def cosine_at(self, relevance: float, query: Vectors) -> float:
         """Return the cosine at which a hit of a query (D,) has the given relevance; the inverse of `relevance`."""
-        intercept, slope = self._line(query)
+        intercept, slope = self._logit_line(query)
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
 
     def strong_cosine(self, term: Vectors) -> float:
@@ -121,81 +121,81 @@ class RelevanceScale:
 
         The unit is the standard deviation that the scores of an everyday query (see `ReferenceVectors`) usually have.
         """
-        return (score - float(self._centre @ query)) / self._deviation
+        return (score - float(self._mean_picture @ query)) / self._everyday_deviation
 
     def features(self, query: Vectors) -> dict[str, float]:
         """Compute the FEATURES of a query (D,), except "deviation", which depends on the hit."""
         scores = products(self.sample, query)
-        usual, unusual = self._usual_best
-        near, nearer = self._usual_nearest
+        usual, unusual = self._best_statistics
+        near, nearer = self._nearest_statistics
         return {
-            "above nonsense": self._above(scores) / self._usual_above,
-            "best": (_mean_of_best(scores, self._count(BEST)) - usual) / unusual,
+            "above nonsense": self._lead_over_nonsense(scores) / self._strong_lead,
+            "best": (_mean_of_best(scores, self._number_of_best(BEST)) - usual) / unusual,
             "familiar": (float(products(self.reference.everyday, query).max()) - near) / nearer,
         }
 
-    def _line(self, query: Vectors) -> tuple[float, float]:
+    def _logit_line(self, query: Vectors) -> tuple[float, float]:
         """Return intercept and slope of the line from a hit's cosine to the log-odds of its relevance."""
-        slope = FEATURES["deviation"][0] / self._deviation
+        slope = FEATURES["deviation"][0] / self._everyday_deviation
         odds = INTERCEPT
         for name, value in self.features(query).items():
             weight, least, greatest = FEATURES[name]
             odds += weight * min(max(value, least), greatest)
-        return min(odds, AVERAGE) - slope * float(self._centre @ query), slope
+        return min(odds, AVERAGE) - slope * float(self._mean_picture @ query), slope
 
-    def _count(self, most: int) -> int:
-        """Return how many of a query's best pictures to look at: `most`, or fewer in a small gallery."""
+    def _number_of_best(self, most: int) -> int:
+        """Return how many of a query's best pictures to look at: `most`, or in a small gallery one in BEST_SHARE."""
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
-    def _above(self, scores: Vectors) -> float:
+    def _lead_over_nonsense(self, scores: Vectors) -> float:
         """Return how far a query's best scores exceed the nonsense queries' scores for these pictures.
 
         The unit is the standard deviation of nonsense. `scores` (n,): the query's scores for all pictures of the
         sample.
         """
-        count = self._count(TOP)
+        count = self._number_of_best(TOP)
         rows = np.argpartition(scores, -count)[-count:]
-        mean, deviation = self._nonsense
+        mean, deviation = self._nonsense_statistics
         return float(((scores[rows] - mean[rows]) / deviation[rows]).mean())
 
     # ------------------------------------------------------------------ statistics of the reference queries, made once
 
     @cached_property
-    def _centre(self) -> Vectors:
+    def _mean_picture(self) -> Vectors:
         """The mean vector (D,) of the sample; its score with a query is the query's average score."""
         centre: Vectors = self.sample.mean(axis=0)
         return centre
 
     @cached_property
-    def _everyday(self) -> Vectors:
+    def _everyday_scores(self) -> Vectors:
         """The scores (E, n) of the E everyday queries for the n pictures of the sample."""
         scores: Vectors = self.reference.everyday @ self.sample.T
         return scores
 
     @cached_property
-    def _deviation(self) -> float:
+    def _everyday_deviation(self) -> float:
         """The standard deviation of an everyday query's scores over the pictures, averaged over these queries."""
-        return max(float(self._everyday.std(axis=1).mean()), 1e-6)
+        return max(float(self._everyday_scores.std(axis=1).mean()), 1e-6)
 
     @cached_property
-    def _nonsense(self) -> tuple[Vectors, Vectors]:
+    def _nonsense_statistics(self) -> tuple[Vectors, Vectors]:
         """For each picture, the mean and the standard deviation of the nonsense queries' scores, (n,) each."""
         scores = self.reference.nonsense @ self.sample.T
         return scores.mean(axis=0), np.maximum(scores.std(axis=0), 1e-6)
 
     @cached_property
-    def _usual_above(self) -> float:
-        """The value of `_above` for strong queries: its STRONG_PERCENTILE-th percentile over the everyday queries."""
-        return max(_percentile([self._above(scores) for scores in self._everyday]), 1e-6)
+    def _strong_lead(self) -> float:
+        """The value of `_lead_over_nonsense` for strong queries: a percentile over the everyday queries."""
+        return max(_strong_percentile([self._lead_over_nonsense(scores) for scores in self._everyday_scores]), 1e-6)
 
     @cached_property
-    def _usual_best(self) -> tuple[float, float]:
+    def _best_statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the everyday queries' best scores."""
-        best = np.array([_mean_of_best(scores, self._count(BEST)) for scores in self._everyday])
+        best = np.array([_mean_of_best(scores, self._number_of_best(BEST)) for scores in self._everyday_scores])
         return float(best.mean()), max(float(best.std()), 1e-6)
 
     @cached_property
-    def _usual_nearest(self) -> tuple[float, float]:
+    def _nearest_statistics(self) -> tuple[float, float]:
         """Mean and standard deviation of the cosine between an everyday query and the nearest other everyday query."""
         cosines = self.reference.everyday @ self.reference.everyday.T
         np.fill_diagonal(cosines, -1)
@@ -204,17 +204,18 @@ class RelevanceScale:
 
     @cached_property
     def _covariance(self) -> Vectors:
-        centred = self.sample - self._centre
+        """The covariance matrix (D, D) of the sample's vectors."""
+        centred = self.sample - self._mean_picture
         products = centred.T @ centred  # np.cov would use float64, which takes twice as long
         covariance: Vectors = np.divide(products, len(centred) - 1, dtype=np.float32)
         return covariance
 
     @cached_property
-    def _spreads(self) -> tuple[float, float]:
+    def _spread_range(self) -> tuple[float, float]:
         """The mean spread of nonsense queries, and the spread of strong everyday queries."""
         return (
             float(self.spread(self.reference.nonsense).mean()),
-            _percentile(self.spread(self.reference.everyday).tolist()),
+            _strong_percentile(self.spread(self.reference.everyday).tolist()),
         )
 
 
@@ -222,7 +223,7 @@ def _mean_of_best(scores: Vectors, count: int) -> float:
     return float(np.partition(scores, -count)[-count:].mean())
 
 
-def _percentile(values: Sequence[float]) -> float:
+def _strong_percentile(values: Sequence[float]) -> float:
     """Return the STRONG_PERCENTILE-th percentile of values; np.percentile would import numpy.ma, which takes 20 ms."""
     at = STRONG_PERCENTILE / 100 * (len(values) - 1)
     return float(np.interp(at, np.arange(len(values)), np.sort(values)))

@@ -88,15 +88,15 @@ class Hit(AtPath):
     @property
     def bytes(self) -> int | None:
         """The size of the file at `path`, in bytes; None if it is not known."""
-        return self._copy.size if self._copy else None
+        return self._copy_at_path.size if self._copy_at_path else None
 
     @property
     def folder(self) -> str:
         """The name of the folder of the file at `path`; empty if there is no file."""
-        return self._copy.folder if self._copy else ""
+        return self._copy_at_path.folder if self._copy_at_path else ""
 
     @property
-    def _copy(self) -> Copy | None:
+    def _copy_at_path(self) -> Copy | None:
         return next((each for each in self.picture.copies if each.path == self.path), None) if self.picture else None
 
     @property
@@ -205,12 +205,12 @@ class Group:
 # ------------------------------------------------------------------ answers over HTTP, which never contain a path
 
 
-def _said(description: str) -> dict[str, str]:
+def _described(description: str) -> dict[str, str]:
     """Return dataclass metadata that describes a field in the server's OpenAPI document."""
     return {"description": description}
 
 
-_TIME = _said("Of a scene in a video, seconds from its start; else null.")
+_TIME = _described("Of a scene in a video, seconds from its start; else null.")
 
 
 @dataclass(frozen=True)
@@ -218,18 +218,18 @@ class Result:
     """One picture found."""
 
     id: str
-    score: float = field(metadata=_said("Cosine of query and picture, -1 to 1."))
-    relevance: float | None = field(metadata=_said("0 to 1; null where it is unknown."))
+    score: float = field(metadata=_described("Cosine of query and picture, -1 to 1."))
+    relevance: float | None = field(metadata=_described("0 to 1; null where it is unknown."))
     weak: bool
     name: str
     folder: str
     width: int | None
     height: int | None
     placeholder: str | None
-    copies: int = field(metadata=_said("Number of further files with the same bytes."))
-    near: int = field(default=0, metadata=_said("With collapse=near: how many near-duplicates the picture has."))
+    copies: int = field(metadata=_described("Number of further files with the same bytes."))
+    near: int = field(default=0, metadata=_described("With collapse=near: how many near-duplicates the picture has."))
     time: float | None = field(default=None, metadata=_TIME)
-    matched: Sequence[Match] = field(default=(), metadata=_said("Where words of the query stand in its texts."))
+    matched: Sequence[Match] = field(default=(), metadata=_described("Where words of the query stand in its texts."))
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ class Listed:
     height: int | None
     captured_at: str | None
     placeholder: str | None
-    copies: int = field(metadata=_said("Number of further files with the same bytes."))
+    copies: int = field(metadata=_described("Number of further files with the same bytes."))
     time: float | None = field(default=None, metadata=_TIME)
 
 
@@ -262,7 +262,7 @@ class WordShare:
     """A word of the query, and what it adds to a picture's score."""
 
     word: str
-    share: float = field(metadata=_said("The cosine that the picture loses without it; below 0: it would gain."))
+    share: float = field(metadata=_described("The cosine that the picture loses without it; below 0: it would gain."))
 
 
 @dataclass(frozen=True)
@@ -277,7 +277,7 @@ class Suggestion:
 class Month:
     """A month, and how many pictures were taken in it."""
 
-    month: str | None = field(metadata=_said("YYYY-MM; null for pictures without a date."))
+    month: str | None = field(metadata=_described("YYYY-MM; null for pictures without a date."))
     pictures: int
 
 
@@ -285,22 +285,22 @@ class Month:
 class Album:
     """A folder that holds pictures, or folders with pictures."""
 
-    key: str = field(metadata=_said("For `where=album=KEY`, and for `in` of this route."))
+    key: str = field(metadata=_described("For `where=album=KEY`, and for `in` of this route."))
     name: str
-    pictures: int = field(metadata=_said("In it and below it."))
-    albums: int = field(metadata=_said("Albums directly in it."))
-    cover: str | None = field(metadata=_said("The id of its newest picture."))
+    pictures: int = field(metadata=_described("In it and below it."))
+    albums: int = field(metadata=_described("Albums directly in it."))
+    cover: str | None = field(metadata=_described("The id of its newest picture."))
 
 
 @dataclass(frozen=True)
 class Place:
     """Pictures that were taken near each other."""
 
-    latitude: float = field(metadata=_said("Their mean."))
+    latitude: float = field(metadata=_described("Their mean."))
     longitude: float
     pictures: int
-    cover: str | None = field(metadata=_said("The id of the newest."))
-    box: tuple[float, float, float, float] = field(metadata=_said("South, west, north, east."))
+    cover: str | None = field(metadata=_described("The id of the newest."))
+    box: tuple[float, float, float, float] = field(metadata=_described("South, west, north, east."))
     name: str | None = field(
-        default=None, metadata=_said("Town, region and country, in Arabic · in English; null far from any.")
+        default=None, metadata=_described("Town, region and country, in Arabic · in English; null far from any.")
     )

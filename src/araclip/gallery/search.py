@@ -16,7 +16,7 @@ from araclip.gallery.plan import Interpretation, Planner, QueryPlan
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
-from araclip.pictures.images import encoded, opened
+from araclip.pictures.images import encode_picture, open_with_facts
 
 IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits that a notebook shows; a thumbnail's longer side in pixels
 
@@ -46,40 +46,40 @@ class Hits(list[Hit]):
         self._pictures = pictures
 
     def _repr_html_(self) -> str:
-        cells = "".join(map(self._cell, self[:IN_NOTEBOOK]))
+        cells = "".join(map(self._hit_html, self[:IN_NOTEBOOK]))
         more = f"<p>+ {len(self) - IN_NOTEBOOK:,}</p>" if len(self) > IN_NOTEBOOK else ""
         return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{cells or "0"}</div>{more}'
 
-    def _cell(self, hit: Hit) -> str:
+    def _hit_html(self, hit: Hit) -> str:
         name = Path(hit.file).name if hit.picture is None else hit.picture.copies[0].name
         said = " · ".join(filter(None, (hit.strength, hit.captured_at and hit.captured_at[:10])))
         return (
-            f'<figure style="margin:0;width:{THUMBNAIL}px" title="{escape(shown(hit.path))}">{self._thumbnail(hit)}'
+            f'<figure style="margin:0;width:{THUMBNAIL}px" title="{escape(shown(hit.path))}">{self._image_html(hit)}'
             f'<figcaption style="font-size:12px;overflow-wrap:anywhere"><bdi>{escape(shown(name))}</bdi>'
             f"<br>{escape(said)}</figcaption></figure>"
         )
 
-    def _thumbnail(self, hit: Hit) -> str:
+    def _image_html(self, hit: Hit) -> str:
         if self._pictures is None:
             return ""
         try:
-            with opened(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
+            with open_with_facts(BytesIO(self._pictures(hit.path)), THUMBNAIL) as (image, _):
                 small = image.convert("RGB")
                 small.thumbnail((THUMBNAIL, THUMBNAIL))
-                jpeg = encoded(small, "JPEG", quality=80)
+                jpeg = encode_picture(small, "JPEG", quality=80)
         except (OSError, AraCLIPError):  # no thumbnail: the picture's file was removed or moved
             return ""
         return f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'
 
 
-def replanned(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
+def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
     """Return a plan that reads the words that became filters as ordinary words, if no picture passes these filters.
 
     Returns None if a picture passes these filters and the caller's, or if no words of the query became filters.
     `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
     """
     if plan.has_filters:
-        first = Page(1, 0, plan.filtered(planner.page.filters))
+        first = Page(1, 0, plan.add_filters(planner.page.filters))
         if not snapshot.search(terms[0], first, relevance=False):
             return planner.without_filters(plan)
     return None
@@ -106,7 +106,7 @@ def search(
     dated = excluded is None or snapshot.scale is not None
     asked = replace(
         page,
-        filters=plan.filtered(page.filters),
+        filters=plan.add_filters(page.filters),
         sort=page.sort if page.sort != SORTS[0] else plan.interpretation.sort or page.sort,
         by_date=plan.only_filters and dated,
         excluded=excluded,

@@ -34,16 +34,16 @@ def letters_before(typed: str, word: Word) -> int | None:
     """
     if word.folded.startswith(typed):
         return 0
-    bare = _bare(word.folded)
-    return len(word.folded) - len(bare) if bare.startswith((typed, _bare(typed))) else None
+    bare = _without_article(word.folded)
+    return len(word.folded) - len(bare) if bare.startswith((typed, _without_article(typed))) else None
 
 
-def beginnings(last: Word) -> list[str]:
+def possible_beginnings(last: Word) -> list[str]:
     """List the beginnings that the stem of a word may have, if `last` is what was typed of that word so far."""
-    return list(dict.fromkeys((_bare(last.folded), last.folded, last.stem)))
+    return list(dict.fromkeys((_without_article(last.folded), last.folded, last.stem)))
 
 
-def _bare(folded: str) -> str:
+def _without_article(folded: str) -> str:
     """Return folded letters without a leading article, conjunction or preposition."""
     for article in ARTICLES:
         if folded.startswith(article) and len(folded) >= len(article) + LEFT.get(article, 1):
@@ -51,14 +51,14 @@ def _bare(folded: str) -> str:
     return folded
 
 
-def matching(typed: str, phrases: Iterable[str], most: int) -> list[str]:
+def phrases_beginning_with(typed: str, phrases: Iterable[str], most: int) -> list[str]:
     """Return the first `most` phrases in which each typed word is a word or the beginning of one."""
     asked = list(words(typed))
     if not asked:
         return []
     found = []
     for phrase in phrases:
-        there = _split(phrase)
+        there = _words_of_phrase(phrase)
         if all(any(letters_before(each.folded, word) is not None for word in there) for each in asked):
             found.append(phrase)
             if len(found) == most:
@@ -67,7 +67,7 @@ def matching(typed: str, phrases: Iterable[str], most: int) -> list[str]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _split(phrase: str) -> tuple[Word, ...]:
+def _words_of_phrase(phrase: str) -> tuple[Word, ...]:
     return tuple(words(phrase, names=True))
 
 
@@ -90,26 +90,26 @@ def completions(
     asked = list(words(typed))
     if not asked or asked[-1].end != len(typed):
         return []
-    found = [Suggestion(name, "folder") for name in matching(typed, busiest(folders), FOLDERS)]
-    found += [Suggestion(name, "place") for name in matching(typed, places, PLACES)]
+    found = [Suggestion(name, "folder") for name in phrases_beginning_with(typed, sort_by_pictures(folders), FOLDERS)]
+    found += [Suggestion(name, "place") for name in phrases_beginning_with(typed, places, PLACES)]
     if source:
-        found += [Suggestion(text, "word") for text in _words(typed, asked, source)]
-    found += [Suggestion(text, "query") for text in matching(typed, queries, QUERIES)]
+        found += [Suggestion(text, "word") for text in _complete_last_word(typed, asked, source)]
+    found += [Suggestion(text, "query") for text in phrases_beginning_with(typed, queries, QUERIES)]
     if source and len(asked[-1].folded) >= LEAST:
-        names = dict.fromkeys(source.names(_bare(asked[-1].folded), 8 * FILES))
-        found += [Suggestion(name, "file") for name in matching(typed, filter(_is_telling, names), FILES)]
+        names = dict.fromkeys(source.names(_without_article(asked[-1].folded), 8 * FILES))
+        found += [Suggestion(name, "file") for name in phrases_beginning_with(typed, filter(_is_telling, names), FILES)]
     once = {
         each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()
     }  # if a text was found as several kinds, keep the first
     return sorted(once.values(), key=found.index)[:most]
 
 
-def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
+def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
     """Return the typed text with its last word completed in several ways; words that most pictures have come first."""
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    stems = [stem for stem, _ in source.stems(beginnings(last), 4 * WORDS)]
+    stems = [stem for stem, _ in source.stems(possible_beginnings(last), 4 * WORDS)]
     if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
@@ -121,7 +121,7 @@ def _words(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
     return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
 
 
-def busiest(folders: Mapping[str, int]) -> list[str]:
+def sort_by_pictures(folders: Mapping[str, int]) -> list[str]:
     """Return the names of folders, those with the most pictures first."""
     return sorted(folders, key=lambda name: (-folders[name], name))
 
@@ -141,7 +141,7 @@ class Suggestions:
         # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
-    def added(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
+    def suggest(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
         """Return the plan's interpretation, with a corrected query added if little was found and a word is unknown."""
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
@@ -154,11 +154,11 @@ class Suggestions:
         }
         if all(map(interpreter.knows_all, typed.values())):
             return found
-        reader = self._of(interpreter, store)
+        reader = self._extended_interpreter(interpreter, store)
         corrected = {place: new for place, text in typed.items() if (new := reader.suggestion(text))}
-        return replace(found, suggestion=_with_words(read, typed | corrected)) if corrected else found
+        return replace(found, suggestion=_write_query(read, typed | corrected)) if corrected else found
 
-    def _of(self, interpreter: Interpreter, store: Store) -> Interpreter:
+    def _extended_interpreter(self, interpreter: Interpreter, store: Store) -> Interpreter:
         """Return the interpreter, extended by the words of the gallery's texts if the gallery is in a folder."""
         if not isinstance(store, Catalog):
             return interpreter
@@ -168,7 +168,7 @@ class Suggestions:
         return made[2]
 
 
-def _with_words(read: QueryPlan, texts: Mapping[int, str]) -> str:
+def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
     """Write the query as one would type it, with new texts for some terms, and with the words that became filters."""
     filters = [each.words for each in read.interpretation.filters if each.applied]
     terms = [replace(term, value=texts.get(place, term.value)) for place, term in enumerate(read.query.terms)]

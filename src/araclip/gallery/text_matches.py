@@ -125,7 +125,7 @@ class TextMatches:
         """Return the relevance of each picture judged by its texts alone: (n,) in 0…1."""
         return np.minimum(self.coverage, SURELY * self.strength)
 
-    def of(self, content: int) -> tuple[float, float]:
+    def match_of(self, content: int) -> tuple[float, float]:
         """Return the strength and relevance of one picture's match; (0, 0) if its texts do not match."""
         row = int(np.searchsorted(self.ids, content))
         found = row < len(self.ids) and self.ids[row] == content

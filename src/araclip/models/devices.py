@@ -11,7 +11,7 @@ from functools import cache
 from importlib.util import find_spec
 
 from araclip.core.display import shown
-from araclip.core.libraries import gpus_of, nvidia_driver
+from araclip.core.libraries import count_gpus, nvidia_driver
 from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 
@@ -81,7 +81,7 @@ def _has_cuda_runtime() -> bool:
 def _gpus() -> int:
     """Return how many GPUs NVIDIA's driver reports; 0 without a driver."""
     try:
-        return gpus_of(nvidia_driver())
+        return count_gpus(nvidia_driver())
     except (OSError, AttributeError):
         return 0
 

@@ -91,7 +91,7 @@ def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: s
     if actual != sha256:
         part.unlink()
         raise ModelNotFound(f"{url} has hash {actual[:12]}…, the hub says {sha256[:12]}…. Try again: it begins anew.")
-    atomic.complete(part, blob)
+    atomic.replace_with_finished(part, blob)
 
 
 def _append(url: str, part: Path, done: int, size: int, token: str | None, progress: Progress) -> None:

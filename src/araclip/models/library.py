@@ -12,7 +12,7 @@ from araclip.core.display import Log, counted
 from araclip.core.installed_models import bundled, installed, pulled
 from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, ModelNotFound
-from araclip.gallery.recorded_model import recorded_in
+from araclip.gallery.recorded_model import read_record
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
@@ -122,7 +122,7 @@ def galleries_of(name: str) -> list[Path]:
     home = data_home() / "galleries"
     for gallery in sorted(home.iterdir()) if home.is_dir() else ():
         with suppress(AraCLIPError, OSError):
-            record = recorded_in(gallery) if gallery.is_dir() else None
+            record = read_record(gallery) if gallery.is_dir() else None
             if record and (record.fingerprint == fingerprint or (not fingerprint and record.name == name)):
                 found.append(gallery)
     return found

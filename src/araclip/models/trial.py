@@ -14,7 +14,7 @@ import numpy as np
 
 from araclip.core.child_process import Child, ChildEnded, Parent, safe_environment
 from araclip.core.display import shortened, shown
-from araclip.core.limits import limit
+from araclip.core.limits import set_limits
 from araclip.core.system import free_memory
 from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
 from araclip.models.encoder_base import MAX_LETTERS
@@ -96,7 +96,7 @@ def main() -> None:
         return
     about, answer = asked[0], dict[str, Any]()
     memory, seconds = about["memory"], about["seconds"]
-    limit({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
+    set_limits({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
     try:
         folder = Path(about["folder"])
         config = read_config(folder)

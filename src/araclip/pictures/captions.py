@@ -13,10 +13,10 @@ from araclip.pictures.metadata import embedded_properties, xmp_captions
 
 MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
 SIDECAR_BYTES = 64_000
-_IPTC = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
-_XP = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
-_CHUNKS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
-_KEYS = frozenset({
+_IPTC_FIELDS = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
+_WINDOWS_TAGS = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
+_PNG_KEYS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
+_JSON_KEYS = frozenset({
     "title", "headline", "description", "caption", "captions", "alt", "alt_text", "text", "keywords", "tags", "labels",
     "people", "name",
 })  # fmt: skip
@@ -26,26 +26,26 @@ _SPACE = re.compile(r"\s+")
 def embedded_caption(image: Image.Image) -> str:
     """Return the titles, descriptions and keywords in an opened picture, a line each; empty if there are none."""
     found: list[str] = []
-    for texts in (_exif, _iptc, _xmp, _png):
+    for texts in (_exif_texts, _iptc_texts, _xmp_texts, _png_texts):
         try:
             found += texts(image)
         except Exception:  # Pillow raises anything on a damaged block, which is ignored
             continue
-    return joined(found)
+    return join_captions(found)
 
 
-def joined(texts: Iterable[str]) -> str:
+def join_captions(texts: Iterable[str]) -> str:
     """Join captions, each once and on a separate line, to at most MAX_LETTERS letters."""
     lines = (_SPACE.sub(" ", text[: 4 * MAX_LETTERS].replace("\0", " ")).strip() for text in texts)
     whole = "\n".join(dict.fromkeys(line for line in lines if line))[:MAX_LETTERS]
     return whole.encode("utf-8", "replace").decode()  # lone surrogates, which cannot be stored, become ?
 
 
-def _exif(image: Image.Image) -> Iterator[str]:
+def _exif_texts(image: Image.Image) -> Iterator[str]:
     exif = image.getexif()
     if isinstance(description := exif.get(ExifTags.Base.ImageDescription), str):
-        yield _utf8(description)
-    for name in _XP:
+        yield _repair_utf8(description)
+    for name in _WINDOWS_TAGS:
         value = exif.get(ExifTags.Base[name])
         if value is not None:
             yield bytes(value[: 8 * MAX_LETTERS]).decode("utf-16-le", "ignore")
@@ -56,33 +56,33 @@ def _exif(image: Image.Image) -> Iterator[str]:
             order = "utf-16-be" if exif.endian == ">" else "utf-16-le"
             yield text.decode(order, "ignore")
         elif kind.startswith(b"ASCII"):
-            yield _decoded(text)
+            yield _decode(text)
 
 
-def _iptc(image: Image.Image) -> Iterator[str]:
+def _iptc_texts(image: Image.Image) -> Iterator[str]:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
-    for key in _IPTC:
+    for key in _IPTC_FIELDS:
         value = (about or {}).get(key, b"")
         for each in value if isinstance(value, list) else [value]:
-            yield _decoded(bytes(each))
+            yield _decode(bytes(each))
 
 
-def _xmp(image: Image.Image) -> Iterator[str]:
+def _xmp_texts(image: Image.Image) -> Iterator[str]:
     yield from xmp_captions(embedded_properties(image.info))
 
 
-def _png(image: Image.Image) -> Iterator[str]:
-    wanted = {name.lower() for name in _CHUNKS}
+def _png_texts(image: Image.Image) -> Iterator[str]:
+    wanted = {name.lower() for name in _PNG_KEYS}
     for key, value in image.info.items():
         if isinstance(key, str) and key.lower() in wanted:
             # a JPEG's or GIF's comment is bytes; some programs write their own names there
             if isinstance(value, bytes) and not value.startswith((b"Created by OpenJPEG", b"CREATOR: gd-jpeg")):
-                yield _decoded(value)
+                yield _decode(value)
             elif isinstance(value, str):
-                yield _utf8(value)
+                yield _repair_utf8(value)
 
 
-def _utf8(text: str) -> str:
+def _repair_utf8(text: str) -> str:
     """Restore a text that was written as UTF-8 but read as Latin-1; return other texts unchanged."""
     try:
         return text.encode("latin-1").decode("utf-8")
@@ -90,7 +90,8 @@ def _utf8(text: str) -> str:
         return text
 
 
-def _decoded(raw: bytes) -> str:
+def _decode(raw: bytes) -> str:
+    """Decode bytes as UTF-8, or as Latin-1 if they are no UTF-8."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -108,22 +109,22 @@ def sidecar_caption(data: bytes, name: str) -> str:
     """
     if not name.lower().endswith(".json"):
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        return joined(data[:SIDECAR_BYTES].decode(encoding, "replace").splitlines())
+        return join_captions(data[:SIDECAR_BYTES].decode(encoding, "replace").splitlines())
     about = bounded_json.parse(data, name, max_bytes=SIDECAR_BYTES, max_nodes=5_000, kind=dict, lone_surrogates=True)
-    return joined(_said(about))
+    return join_captions(_texts_under_known_keys(about))
 
 
-def _said(value: Any, *, known: bool = False) -> Iterator[str]:
-    """Yield all texts under known keys of a JSON value, such as the keys of Google Takeout, COCO and gallery-dl.
+def _texts_under_known_keys(value: Any, *, known: bool = False) -> Iterator[str]:
+    """Yield all texts in a JSON value that stand under one of _JSON_KEYS, as Google Takeout, COCO and gallery-dl write.
 
-    `known`: true if the value itself is under such a key.
+    `known`: true if the value itself stands under such a key.
     """
     if isinstance(value, str):
         if known:
             yield value
     elif isinstance(value, list):
         for member in value:
-            yield from _said(member, known=known)
+            yield from _texts_under_known_keys(member, known=known)
     elif isinstance(value, dict):
         for key, member in value.items():
-            yield from _said(member, known=key.lower() in _KEYS)
+            yield from _texts_under_known_keys(member, known=key.lower() in _JSON_KEYS)

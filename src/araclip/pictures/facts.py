@@ -12,13 +12,13 @@ from araclip.pictures.captions import embedded_caption
 from araclip.pictures.metadata import (
     NOTHING_KNOWN,
     PhotoMetadata,
-    camera_of,
+    camera_name,
+    clean_name,
     coordinates,
     degrees,
     embedded_properties,
     exif_time,
-    name_of,
-    place_of,
+    join_place,
     xmp_metadata,
 )
 from araclip.pictures.upright import ROTATED
@@ -49,7 +49,7 @@ class Facts:
         return PhotoMetadata(self.captured_at, self.camera, self.lens, self.latitude, self.longitude, self.place)
 
 
-def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
+def read_facts(image: Image.Image, size: tuple[int, int]) -> Facts:
     """Read the facts of an opened picture; ignore damaged blocks. `size`: width and height as its header says."""
     width, height = image.info.get("full_size", size)
     try:
@@ -64,57 +64,57 @@ def facts_of(image: Image.Image, size: tuple[int, int]) -> Facts:
     )  # fmt: skip
 
 
-_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC fields of a place: sublocation, city, state, country
+_IPTC_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC fields of a place: sublocation, city, state, country
 
 
 def embedded_metadata(image: Image.Image) -> PhotoMetadata:
     """Read date, camera, lens and place from a picture's EXIF, XMP and IPTC; a damaged block counts as absent."""
     found = NOTHING_KNOWN
-    for read in (_exif, _xmp, _iptc):
+    for read in (_read_exif, _read_xmp, _read_iptc):
         try:
-            found = found.completed(read(image))
+            found = found.fill_unknown_from(read(image))
         except Exception:  # Pillow raises anything on a damaged block, which is ignored
             continue
     return found
 
 
-def _exif(image: Image.Image) -> PhotoMetadata:
+def _read_exif(image: Image.Image) -> PhotoMetadata:
     exif = image.getexif()
-    return exif_metadata(exif, _directory(exif, ExifTags.IFD.Exif), _directory(exif, ExifTags.IFD.GPSInfo))
+    return exif_metadata(exif, _exif_directory(exif, ExifTags.IFD.Exif), _exif_directory(exif, ExifTags.IFD.GPSInfo))
 
 
 def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
     """Read date, camera, lens and place from EXIF's main, EXIF and GPS directories (values by tag number)."""
     original, digitized = taken.get(ExifTags.Base.DateTimeOriginal), taken.get(ExifTags.Base.DateTimeDigitized)
     here = coordinates(
-        degrees(_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
-        degrees(_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
+        degrees(_as_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
+        degrees(_as_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
     )
     return PhotoMetadata(
         captured_at=exif_time(original) or exif_time(digitized),  # blanks or zeros in `original` count as no date
-        camera=camera_of(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
-        lens=name_of(taken.get(ExifTags.Base.LensModel)),
+        camera=camera_name(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
+        lens=clean_name(taken.get(ExifTags.Base.LensModel)),
         latitude=here[0] if here else None,
         longitude=here[1] if here else None,
     )
 
 
-def _directory(exif: Image.Exif, which: int) -> Any:
+def _exif_directory(exif: Image.Exif, which: int) -> Any:
     try:
         return exif.get_ifd(which)
     except Exception:  # a damaged EXIF directory is ignored; the others may be sound
         return {}
 
 
-def _parts(value: object) -> tuple[object, ...]:
+def _as_parts(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else ()
 
 
-def _xmp(image: Image.Image) -> PhotoMetadata:
+def _read_xmp(image: Image.Image) -> PhotoMetadata:
     return xmp_metadata(embedded_properties(image.info))
 
 
-def _iptc(image: Image.Image) -> PhotoMetadata:
+def _read_iptc(image: Image.Image) -> PhotoMetadata:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
-    values = ((about or {}).get(key) for key in _PLACE)
-    return PhotoMetadata(place=place_of(*(value[0] if isinstance(value, list) else value for value in values)))
+    values = ((about or {}).get(key) for key in _IPTC_PLACE)
+    return PhotoMetadata(place=join_place(*(value[0] if isinstance(value, list) else value for value in values)))

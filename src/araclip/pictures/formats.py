@@ -73,8 +73,8 @@ READ = (*(_SHOWN.get(name, name) for name in ALWAYS), *(extra.shown for extra in
 SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 
 
-def kind_of(head: bytes, name: str) -> Extra | None:
-    """Return the extra that is needed to read a file, by its first bytes, or else by its suffix; None if none is."""
+def extra_for(head: bytes, name: str) -> Extra | None:
+    """Return the extra that reads a file, by its first bytes, or else by its suffix; None if no extra is needed."""
     suffix = PurePath(name).suffix.lower()
     by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):

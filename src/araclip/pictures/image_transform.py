@@ -49,7 +49,7 @@ class ImageTransform:
         filter_, gap, target = FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
         if self.distorts:
             return np.asarray(image.resize(target, filter_, reducing_gap=gap), dtype=np.uint8)
-        size, corner = _resized(*image.size, self.size, self.crop_offset)
+        size, corner = _size_and_corner(*image.size, self.size, self.crop_offset)
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
@@ -79,7 +79,7 @@ def transform_of(model: TakesSquares) -> ImageTransform:
     return own if isinstance(own, ImageTransform) else ImageTransform(model.image_size)
 
 
-def _resized(width: int, height: int, size: int, crop_offset: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def _size_and_corner(width: int, height: int, size: int, crop_offset: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return width and height after the shorter side was scaled to `size`, and the corner of the middle to cut out.
 
     As in torchvision and transformers, the longer side is rounded down.

@@ -26,7 +26,7 @@ from araclip.core.files import open_to_read
 from araclip.core.messages import message
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
-from araclip.pictures.facts import Facts, facts_of
+from araclip.pictures.facts import Facts, read_facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.limits import (
     DECODE_SECONDS,
@@ -67,12 +67,12 @@ def open_image(source: Openable, size: int | None = None, *, name: str = "") -> 
     Raises:
         UnsupportedFormat, ImageTooLarge, UnreadableImage: the message names the picture and says what to do.
     """
-    with opened(source, size, name=name) as (image, _):
+    with open_with_facts(source, size, name=name) as (image, _):
         return image
 
 
 @contextmanager
-def opened(
+def open_with_facts(
     source: Openable, size: int | None = None, *, name: str = "", distort: bool = False
 ) -> Iterator[tuple[Image.Image, Facts]]:
     """Open a picture like `open_image`, for the length of a `with` block; yield the picture and its facts.
@@ -86,25 +86,26 @@ def opened(
     unnamed = "picture in memory" if isinstance(source, Image.Image) else "uploaded picture"
     name = name or (fspath(source) if isinstance(source, str | PathLike) else unnamed)
     with ExitStack() as held:
-        with _our_errors(name):
-            found = held.enter_context(_decoded(source, size, name, distort))
+        with _translate_errors(name):
+            found = held.enter_context(_decode(source, size, name, distort))
         yield found
 
 
 @contextmanager
-def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> Iterator[tuple[Image.Image, Facts]]:
+def _decode(source: Openable, size: int | None, name: str, distort: bool) -> Iterator[tuple[Image.Image, Facts]]:
+    """Open a picture as `open_with_facts` does, with the errors of Pillow."""
     if isinstance(source, Image.Image):
         with DECODING.hold(source.width * source.height * FULL_BYTES):
-            facts = facts_of(source, source.size)
+            facts = read_facts(source, source.size)
             yield upright_rgb(source, (1, 1), name), facts
         return
-    with _stream(source, name) as stream, PARSING.hold(unpacked_bytes(stream, name)):
+    with _open_stream(source, name) as stream, PARSING.hold(unpacked_bytes(stream, name)):
         timed = TimedStream(stream, name)
-        image, upright = _identified(cast(IO[bytes], timed), name), None
+        image, upright = _identify(cast(IO[bytes], timed), name), None
         if image.format == "TIFF":
             silence_libtiff()
         decoder_bytes, shown = check_header(image, name), image.size
-        early = None if image.format in LATE_FACTS else facts_of(image, shown)
+        early = None if image.format in LATE_FACTS else read_facts(image, shown)
         if size is not None and image.format in (*JPEGS, "RAW"):
             image.draft("RGB", (2 * size, 2 * size))
         factors = factors_for(*image.size, size, distort=distort)
@@ -117,7 +118,7 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
             timed.allow(DECODE_SECONDS)
             try:
                 upright = upright_rgb(image, factors, name)
-                found = upright, early or facts_of(image, shown)
+                found = upright, early or read_facts(image, shown)
             finally:
                 if upright is not image:  # frees the pixels before the budget, even if a traceback holds the image
                     vars(image).clear()
@@ -125,12 +126,13 @@ def _decoded(source: Openable, size: int | None, name: str, distort: bool) -> It
             yield found
 
 
-def _identified(stream: IO[bytes], name: str) -> Image.Image:
+def _identify(stream: IO[bytes], name: str) -> Image.Image:
+    """Open a picture with Pillow, without decoding; UnsupportedFormat, with the remedy, if it needs an extra."""
     try:
         return Image.open(stream, formats=plugins.readable_formats())
     except UnidentifiedImageError:
         stream.seek(0)
-        extra = formats.kind_of(stream.read(16), name)
+        extra = formats.extra_for(stream.read(16), name)
         if extra and not extra.installed:
             raise UnsupportedFormat(
                 message("picture package", name=name, format=extra.shown, remedy=extra.remedy)
@@ -139,8 +141,9 @@ def _identified(stream: IO[bytes], name: str) -> Image.Image:
 
 
 @contextmanager
-def _our_errors(name: str) -> Iterator[None]:
-    with PILLOW_MESSAGES.collected() as said:
+def _translate_errors(name: str) -> Iterator[None]:
+    """Turn all errors that Pillow raises in a `with` block into ImageErrors that name the picture."""
+    with PILLOW_MESSAGES.collect() as said:
         try:
             yield
         except UnidentifiedImageError:
@@ -202,7 +205,8 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 
 
 @contextmanager
-def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+def _open_stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
+    """Yield a path's open file, or an open file itself, at its beginning; UnsupportedFormat if it is empty."""
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
         stream.seek(0)  # rewinds the stream, which is at its end after hashing
         if not stream.read(1):
@@ -211,7 +215,7 @@ def _stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[b
         yield stream
 
 
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+def encode_picture(image: Image.Image, kind: str, **options: Any) -> bytes:
     """Return a picture as a file of a kind such as "JPEG", with the options of Pillow's `save`."""
     written = BytesIO()
     image.save(written, kind, **options)

@@ -56,9 +56,9 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
         InputError: it is no XMP, is too large, or has keywords in a form that is not a list; the message begins with
             `name`.
     """
-    found = _descriptions(data, name)
+    found = _find_descriptions(data, name)
     return {
-        tag: [item.text for item in listed.inside] if (listed := _list(found, tag, name)) else []
+        tag: [item.text for item in listed.inside] if (listed := _find_list(found, tag, name)) else []
         for pair in RECORDS.items()
         for tag in pair
     }
@@ -77,7 +77,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
     for tag, values in added.items():
         missing = [value for value in dict.fromkeys(values) if value not in expected[tag]]
         for each in (tag, RECORDS[tag]) if missing else ():
-            new = _appended(new, each, missing, name)
+            new = _append_values(new, each, missing, name)
             expected[each] += missing
     if keywords_of(new, name) != expected:
         raise InputError(
@@ -92,16 +92,16 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
     Raises:
         InputError: as for `keywords_of`.
     """
-    found = _descriptions(data, name)
+    found = _find_descriptions(data, name)
     cuts: list[_Element] = []
     for tag, record in RECORDS.items():
-        listed, recorded = _list(found, tag, name), _list(found, record, name)
+        listed, recorded = _find_list(found, tag, name), _find_list(found, record, name)
         if recorded is None:
             continue
         ours = {item.text for item in recorded.inside}
         items = [item for item in listed.inside if item.text in ours] if listed else []
         emptied = listed and items == listed.inside
-        cuts += filter(None, [_property(found, record), _property(found, tag) if emptied else None])
+        cuts += filter(None, [_find_property(found, record), _find_property(found, tag) if emptied else None])
         cuts += [] if emptied else items
     new = data
     for each in sorted(cuts, key=lambda each: each.start, reverse=True):
@@ -109,19 +109,19 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
     return None if new == _EMPTY else new
 
 
-def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
-    """Insert values at the end of a property's list; without one, a new property after the others."""
-    found = _descriptions(data, name)
-    listed = _list(found, tag, name)
+def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes:
+    """Insert values at the end of a property's list; if there is no such list, insert a new property with one."""
+    found = _find_descriptions(data, name)
+    listed = _find_list(found, tag, name)
     at = listed or found[0]
     if at.inner == at.end:  # an element without content: <rdf:Bag/> or <rdf:Description … />
-        end_tag = b"</" + _prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
-        return _appended(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
+        end_tag = b"</" + _name_prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
+        return _append_values(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
     neighbour = at.inside[0] if at.inside else at  # a new item gets the line break and blanks before it
     before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
-    rdf = _prefix(data, found[0])
+    rdf = _name_prefix(data, found[0])
     items = b"".join(indent + b"<%bli>%b</%bli>" % (rdf, escape(value).encode(), rdf) for value in values)
     if listed is None:
         space, _, local = tag.rpartition(" ")
@@ -132,19 +132,24 @@ def _appended(data: bytes, tag: str, values: list[str], name: str) -> bytes:
     return data[:place] + items + data[place:]
 
 
-def _prefix(data: bytes, element: _Element) -> bytes:
+def _name_prefix(data: bytes, element: _Element) -> bytes:
     """Return the prefix of an element's name as the file has it, with its colon."""
     found = _PREFIX.match(data, element.start)
     return (found and found[1]) or b""
 
 
-def _property(descriptions: list[_Element], tag: str) -> _Element | None:
+def _find_property(descriptions: list[_Element], tag: str) -> _Element | None:
+    """Return the first property with this tag in the descriptions; None if there is none."""
     return next((each for description in descriptions for each in description.inside if each.tag == tag), None)
 
 
-def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
-    """Return the bag (or sequence) of a property's values; None if there is no such property."""
-    held = _property(descriptions, tag)
+def _find_list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
+    """Return the element (rdf:Bag or rdf:Seq) that lists a property's values; None if there is no such property.
+
+    Raises:
+        InputError: the values are no list.
+    """
+    held = _find_property(descriptions, tag)
     if held is None:
         return None
     if len(held.inside) != 1 or held.inside[0].tag not in (f"{RDF}Bag", f"{RDF}Seq"):
@@ -152,10 +157,10 @@ def _list(descriptions: list[_Element], tag: str, name: str) -> _Element | None:
     return held.inside[0]
 
 
-def _descriptions(data: bytes, name: str) -> list[_Element]:
+def _find_descriptions(data: bytes, name: str) -> list[_Element]:
     """Return the elements that describe the picture: one, or one for each namespace, as older programs write them."""
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
-    waiting: list[_Element] = [_tree(data)]
+    waiting: list[_Element] = [_parse_tree(data)]
     found: list[_Element] = []
     while waiting and not found:
         element = waiting.pop(0)
@@ -166,7 +171,8 @@ def _descriptions(data: bytes, name: str) -> list[_Element]:
     return found
 
 
-def _tree(data: bytes) -> _Element:
+def _parse_tree(data: bytes) -> _Element:
+    """Parse XML; return an element without a tag that contains the root, with the positions of all elements."""
     whole = _Element("", 0, 0, len(data), len(data))
     opened = [whole]
     parser = expat.ParserCreate(namespace_separator=" ")

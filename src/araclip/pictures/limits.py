@@ -65,8 +65,8 @@ def check_header(image: Image.Image, name: str) -> int:
 
     Return how many bytes the decoder needs besides the decoded picture.
     """
-    pixels, kind = image.width * image.height, _kind(image)
-    stored = max(pixels, _tile(getattr(image, "tag_v2", {})))  # the pixels that the decoder holds
+    pixels, kind = image.width * image.height, _limited_kind(image)
+    stored = max(pixels, _pixels_of_tile(getattr(image, "tag_v2", {})))  # the pixels that the decoder holds
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
         raise ImageTooLarge(
@@ -86,7 +86,7 @@ def check_header(image: Image.Image, name: str) -> int:
     needed = _tiff_buffers(image, stream) if image.format == "TIFF" else 0
     if image.format not in JPEGS and image.info.get("compression") not in ("jpeg", "tiff_jpeg"):
         return needed
-    passes = scans(stream) if image.format in JPEGS else count(stream, b"\xff\xda")
+    passes = count_scans(stream) if image.format in JPEGS else count_pattern(stream, b"\xff\xda")
     if passes * pixels > MAX_SCANNED:
         raise ImageTooLarge(
             message("picture passes", name=name, megapixels=pixels / 1e6, passes=passes, most=MAX_SCANNED // pixels)
@@ -104,8 +104,8 @@ def bytes_to_decode(image: Image.Image, decoder_bytes: int, reduced: int) -> int
     """
     pixels = image.width * image.height
     decoder_bytes += image.height * ROW_BYTES
-    if _kind(image) in (*MAX_OF_FORMAT, *BYTES_OF_FORMAT) or reduced == pixels:
-        return decoder_bytes + pixels * BYTES_OF_FORMAT.get(_kind(image), FULL_BYTES)
+    if _limited_kind(image) in (*MAX_OF_FORMAT, *BYTES_OF_FORMAT) or reduced == pixels:
+        return decoder_bytes + pixels * BYTES_OF_FORMAT.get(_limited_kind(image), FULL_BYTES)
     turned = getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1) != 1
     stored = _STORED_BYTES.get(image.mode, 4) * (2 if image.format == "TIFF" and turned else 1)
     return decoder_bytes + pixels * stored + reduced * FULL_BYTES + STRIP_BYTES
@@ -133,7 +133,8 @@ def _size(image: Image.Image) -> str:
     return f"{image.width} × {image.height} ({image.width * image.height / 1e6:.0f} megapixels)"
 
 
-def _kind(image: Image.Image) -> str:
+def _limited_kind(image: Image.Image) -> str:
+    """Return a picture's key in MAX_OF_FORMAT and BYTES_OF_FORMAT: its format, or a slower kind of the format."""
     if image.format == "RAW" and image.info.get("developed"):
         return "RAW, developed"
     rle = image.format == "BMP" and image.info.get("compression") in _RLE
@@ -145,28 +146,29 @@ def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
-    bits = sum(_numbers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
-    samples, of_sample = max(_numbers(tags.get(277, 1))), len(_numbers(tags.get(258, 8)))  # 277: SamplesPerPixel
+    bits = sum(_integers(tags.get(258, 8))) if 258 in tags else 8  # 258: the tag BitsPerSample
+    samples, of_sample = max(_integers(tags.get(277, 1))), len(_integers(tags.get(258, 8)))  # 277: SamplesPerPixel
     depth = bits if of_sample >= samples else bits * samples
-    rows = min(image.height, max(_numbers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
+    rows = min(image.height, max(_integers(tags.get(278, image.height))))  # 278: the tag RowsPerStrip
     here = stream.tell()
     length = stream.seek(0, 2)
     stream.seek(here)
-    return int(length + max(image.width * rows, _tile(tags)) * depth // 8)
+    return int(length + max(image.width * rows, _pixels_of_tile(tags)) * depth // 8)
 
 
-def _tile(tags: Any) -> int:
+def _pixels_of_tile(tags: Any) -> int:
     """Return the number of pixels in a TIFF's tile; 0 if it has no tiles."""
     sides = [tags.get(tag, 0) for tag in (322, 323)]  # the tags TileWidth, TileLength
     return int(sides[0] * sides[1]) if all(isinstance(side, int) for side in sides) else 0
 
 
-def _numbers(value: object) -> list[int]:
+def _integers(value: object) -> list[int]:
+    """Return the whole numbers in the value of a TIFF's tag; [1] if there are none."""
     members = value if isinstance(value, tuple) else (value,)
     return [member for member in members if isinstance(member, int)] or [1]
 
 
-def scans(stream: IO[bytes]) -> int:
+def count_scans(stream: IO[bytes]) -> int:
     """Count the scans of a JPEG up to its end; what follows, such as the video of a motion photo, does not count.
 
     The stream's position is restored.
@@ -192,7 +194,7 @@ def scans(stream: IO[bytes]) -> int:
     return total
 
 
-def count(stream: IO[bytes], pattern: bytes) -> int:
+def count_pattern(stream: IO[bytes], pattern: bytes) -> int:
     """Count how often a pattern occurs in a stream; the stream's position is restored."""
     start, total, tail = stream.tell(), 0, b""
     stream.seek(0)
@@ -302,34 +304,35 @@ def unpacked_bytes(stream: IO[bytes], name: str) -> int:
     magic = stream.read(8)
     try:
         if magic.startswith(b"\xff\xd8"):
-            return _jpeg(stream, name)
+            return _jpeg_header_bytes(stream, name)
         if magic == b"\x89PNG\r\n\x1a\n":
-            return _png(stream, name)
-        return _tiff(stream, magic, name) if magic[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else 0
+            return _png_header_bytes(stream, name)
+        return _tiff_header_bytes(stream, magic, name) if magic[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+") else 0
     finally:
         stream.seek(start)
 
 
-def _jpeg(stream: IO[bytes], name: str) -> int:
+def _jpeg_header_bytes(stream: IO[bytes], name: str) -> int:
+    """Return how many bytes a JPEG has before its pixels; UnreadableImage if the header exceeds a limit."""
     for limit in (_HEAD, MAX_METADATA):  # the first _HEAD bytes are nearly always enough
         stream.seek(0)
         head = stream.read(limit)
         segments = exif = size = 0
-        for marker, begin, end in _segments(head):
+        for marker, begin, end in _jpeg_segments(head):
             segments, size = segments + 1, size + end - begin
             exif += marker == 0xE1 and head.startswith(b"Exif\0\0", begin)
             if segments > MAX_SEGMENTS:
-                raise _refused(name, f"more than {MAX_SEGMENTS:,} segments before its pixels")
+                raise _structure_error(name, f"more than {MAX_SEGMENTS:,} segments before its pixels")
             if marker == _SCAN and exif > MAX_EXIF:
-                raise _refused(name, f"{exif:,} EXIF blocks, {MAX_EXIF} at most")
+                raise _structure_error(name, f"{exif:,} EXIF blocks, {MAX_EXIF} at most")
             if marker == _SCAN:
                 return size
         if len(head) < limit:
             return len(head)
-    raise _refused(name, f"no pixels in its first {MAX_METADATA / 1e6:.0f} MB")
+    raise _structure_error(name, f"no pixels in its first {MAX_METADATA / 1e6:.0f} MB")
 
 
-def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
+def _jpeg_segments(head: bytes) -> Iterator[tuple[int, int, int]]:
     """Yield marker, begin and end of the content of each segment of a JPEG, until its first scan."""
     at = 2
     while marker := _MARKER.search(head, at):
@@ -340,7 +343,8 @@ def _segments(head: bytes) -> Iterator[tuple[int, int, int]]:
             return
 
 
-def _png(stream: IO[bytes], name: str) -> int:
+def _png_header_bytes(stream: IO[bytes], name: str) -> int:
+    """Return how many bytes a PNG's texts and profiles take unpacked; UnreadableImage if they exceed a limit."""
     size = 0
     for _ in range(MAX_CHUNKS):
         header = stream.read(8)
@@ -350,14 +354,14 @@ def _png(stream: IO[bytes], name: str) -> int:
         if kind not in (b"IDAT", b"fdAT"):
             size += length
             if size <= MAX_METADATA and kind in _COMPRESSED:
-                size += _inflated(kind, stream.read(length))
+                size += _inflated_bytes(kind, stream.read(length))
             if size > MAX_METADATA:
-                raise _refused(name, f"texts and profiles of more than {MAX_METADATA / 1e6:.0f} MB")
+                raise _structure_error(name, f"texts and profiles of more than {MAX_METADATA / 1e6:.0f} MB")
         stream.seek(begin + length + 4)
-    raise _refused(name, f"more than {MAX_CHUNKS:,} chunks")
+    raise _structure_error(name, f"more than {MAX_CHUNKS:,} chunks")
 
 
-def _inflated(kind: bytes, content: bytes) -> int:
+def _inflated_bytes(kind: bytes, content: bytes) -> int:
     """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
     _, _, rest = content.partition(b"\0")  # zTXt, iCCP: keyword, NUL, method, data
     if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
@@ -370,21 +374,22 @@ def _inflated(kind: bytes, content: bytes) -> int:
         return 0
 
 
-def _tiff(stream: IO[bytes], magic: bytes, name: str) -> int:
+def _tiff_header_bytes(stream: IO[bytes], magic: bytes, name: str) -> int:
+    """Return how many bytes a TIFF's directories take in Python; UnreadableImage if they exceed a limit."""
     order, big = "<" if magic[:2] == b"II" else ">", b"+" in magic[:4]
     length = stream.seek(0, 2)
     stream.seek(8 if big else 4)
     numbers = 0
-    waiting, seen = [_number(stream.read(8 if big else 4), order)], set[int]()
+    waiting, seen = [_to_number(stream.read(8 if big else 4), order)], set[int]()
     while waiting:
         offset = waiting.pop()
         if offset in seen or offset >= length:
             continue
         seen.add(offset)
         stream.seek(offset)
-        count = _number(stream.read(8 if big else 2), order)
+        count = _to_number(stream.read(8 if big else 2), order)
         if count > MAX_ENTRIES:
-            raise _refused(name, f"a directory of {count:,} entries, {MAX_ENTRIES:,} at most")
+            raise _structure_error(name, f"a directory of {count:,} entries, {MAX_ENTRIES:,} at most")
         width = 20 if big else 12
         entries = stream.read(count * width)
         for tag, kind, values, data in struct.iter_unpack(
@@ -392,15 +397,15 @@ def _tiff(stream: IO[bytes], magic: bytes, name: str) -> int:
         ):
             numbers += min(values, length // _UNITS[kind]) if kind in _UNITS else 0
             if tag in _SUBDIRECTORIES:
-                waiting.append(_number(data, order))
+                waiting.append(_to_number(data, order))
         if numbers > MAX_NUMBERS:
-            raise _refused(name, f"directories of more than {MAX_NUMBERS:,} numbers")
+            raise _structure_error(name, f"directories of more than {MAX_NUMBERS:,} numbers")
     return numbers * NUMBER_BYTES
 
 
-def _number(content: bytes, order: str) -> int:
+def _to_number(content: bytes, order: str) -> int:
     return int.from_bytes(content, "little" if order == "<" else "big")
 
 
-def _refused(name: str, reason: str) -> UnreadableImage:
+def _structure_error(name: str, reason: str) -> UnreadableImage:
     return UnreadableImage(message("picture structure", name=name, reason=reason))

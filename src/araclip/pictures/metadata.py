@@ -16,11 +16,11 @@ from typing import Any
 from xml.parsers import expat
 
 from araclip.errors import InputError
-from araclip.text.places import BETWEEN, place_at, tokens_of
+from araclip.text.places import BETWEEN, place_at, place_tokens
 
 MAX_LETTERS = 200  # most letters of the name of a camera, lens or place
 _SPACE = re.compile(r"\s+")
-_written = json.JSONEncoder(ensure_ascii=False).encode
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class PhotoMetadata:
     longitude: float | None = None
     place: str | None = None
 
-    def completed(self, other: "PhotoMetadata") -> "PhotoMetadata":
+    def fill_unknown_from(self, other: "PhotoMetadata") -> "PhotoMetadata":
         """Return this metadata with unknown fields filled in from `other`; coordinates are taken over as a pair."""
         known = {each.name: getattr(self, each.name) for each in fields(self)}
         missing = {name: getattr(other, name) for name, value in known.items() if value is None}
@@ -47,16 +47,16 @@ class PhotoMetadata:
             missing = {name: value for name, value in missing.items() if name not in ("latitude", "longitude")}
         return replace(self, **missing)
 
-    def located(self) -> "PhotoMetadata":
+    def add_place_names(self) -> "PhotoMetadata":
         """Return this metadata, with the town, region and country of the coordinates added to the place."""
         there = (place_at(self.latitude, self.longitude) or "").split(BETWEEN)
-        new = [part for part in there if not tokens_of(part) <= tokens_of(self.place or "")]
+        new = [part for part in there if not place_tokens(part) <= place_tokens(self.place or "")]
         return replace(self, place=BETWEEN.join([self.place or "", *new]).removeprefix(BETWEEN) or None)
 
     def to_json(self) -> str:
         """Write the known fields as a JSON object."""
         known = {name: value for name, value in vars(self).items() if value is not None}
-        return _written(known)
+        return _to_json(known)
 
     @classmethod
     def from_json(cls, text: str) -> "PhotoMetadata":
@@ -71,7 +71,7 @@ class PhotoMetadata:
 NOTHING_KNOWN = PhotoMetadata()
 
 
-def name_of(text: object) -> str | None:
+def clean_name(text: object) -> str | None:
     """Clean a name that a file holds: one line of at most MAX_LETTERS letters; None if nothing is left."""
     if isinstance(text, bytes):
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
@@ -82,18 +82,18 @@ def name_of(text: object) -> str | None:
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
 
-def camera_of(make: object, model: object) -> str | None:
+def camera_name(make: object, model: object) -> str | None:
     """Join the names of a camera's maker and model, the maker only once: Apple iPhone 14; None without names."""
-    maker, own = name_of(make), name_of(model)
+    maker, own = clean_name(make), clean_name(model)
     if not maker or not own:
         return own or maker
-    return own if own.split()[0].casefold() == maker.split()[0].casefold() else name_of(f"{maker} {own}")
+    return own if own.split()[0].casefold() == maker.split()[0].casefold() else clean_name(f"{maker} {own}")
 
 
-def place_of(*names: object) -> str | None:
+def join_place(*names: object) -> str | None:
     """Join names of a place, given from the nearest to the widest, each once: Souq Waqif, Doha; None without names."""
-    known = dict.fromkeys(name for name in map(name_of, names) if name)
-    return name_of(", ".join(known))
+    known = dict.fromkeys(name for name in map(clean_name, names) if name)
+    return clean_name(", ".join(known))
 
 
 def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
@@ -112,7 +112,7 @@ def degrees(parts: Iterable[object], reference: object) -> float | None:
         if not 1 <= len(values) <= 3 or any(not 0 <= value <= 360 for value in values):
             return None
         size = float(sum(value / (1, 60, 3600)[power] for power, value in enumerate(values)))
-        letter = name_of(reference)
+        letter = clean_name(reference)
         return -size if letter and letter[0].upper() in "SW" else size
     except (TypeError, ValueError, ArithmeticError):
         return None
@@ -144,7 +144,10 @@ _DATE_IN_NAME = re.compile(
 
 
 def date_in_name(path: str) -> str | None:
-    """Return the date in a file's name (and the time, if it stands there), written like `captured_at`; None if none."""
+    """Return the date in a file's name, written like `captured_at`; None if there is none.
+
+    If the name has no time, the time is midnight.
+    """
     name = path.rpartition("/")[2]
     for found in _DATE_IN_NAME.finditer(name):
         year, _, month, day, hour, _, minute, second, half = found.groups()
@@ -186,7 +189,7 @@ def xmp_properties(data: bytes, name: str) -> Properties:
         raise InputError(
             f"{name}: XMP of more than {MAX_XMP_BYTES / 1e6:.0f} MB. Save it without its edits, or remove it."
         )
-    reader = _Reader(name)
+    reader = _XmpReader(name)
     try:
         reader.parse(data.rstrip(b"\0 \r\n\t"))
     except (expat.ExpatError, LookupError, ValueError) as error:  # LookupError: the XML names an unknown encoding
@@ -213,17 +216,17 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
     def first(*names: str) -> str | None:
         return next((values[0] for name in names if (values := found.get(name))), None)
 
-    here = coordinates(_degrees(first("exif:GPSLatitude")), _degrees(first("exif:GPSLongitude")))
+    here = coordinates(_parse_degrees(first("exif:GPSLatitude")), _parse_degrees(first("exif:GPSLongitude")))
     if not found:
         return NOTHING_KNOWN
     dates = (first("exif:DateTimeOriginal"), first("photoshop:DateCreated"), first("xmp:CreateDate"))
     return PhotoMetadata(
         captured_at=next((time for date in dates if date and (time := iso_time(date) or exif_time(date))), None),
-        camera=camera_of(first("tiff:Make"), first("tiff:Model")),
-        lens=name_of(first("exifEX:LensModel", "aux:Lens")),
+        camera=camera_name(first("tiff:Make"), first("tiff:Model")),
+        lens=clean_name(first("exifEX:LensModel", "aux:Lens")),
         latitude=here[0] if here else None,
         longitude=here[1] if here else None,
-        place=place_of(
+        place=join_place(
             first("Iptc4xmpCore:Location"),
             first("photoshop:City"),
             first("photoshop:State"),
@@ -237,13 +240,13 @@ def xmp_captions(found: Properties) -> list[str]:
     return [value for name in CAPTIONS for value in found.get(name, ())]
 
 
-def _degrees(text: str | None) -> float | None:
+def _parse_degrees(text: str | None) -> float | None:
     """Convert XMP coordinates such as 24,42.5N or 24,42,30N to degrees; None if they have another form."""
     match = _DEGREES.fullmatch((text or "")[:80].strip())
     return degrees([part for part in match.groups()[:3] if part is not None], match[4]) if match else None
 
 
-class _Reader:
+class _XmpReader:
     """Parses XMP, and collects the properties of the descriptions in its RDF element."""
 
     def __init__(self, name: str) -> None:
@@ -272,14 +275,14 @@ class _Reader:
         self._open.append(tag)
         self._text.clear()
         self._letters = 0
-        if self._inside() == 1:
+        if self._level() == 1:
             for key, value in attributes.items():
                 self._add(key, value)
 
     def _end(self, tag: str) -> None:
-        inside = self._inside()
+        inside = self._level()
         if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # this element is a property, or a member of its list
-            self._add(self._open[self._root() + 2], "".join(self._text))
+            self._add(self._open[self._root_position() + 2], "".join(self._text))
         self._text.clear()
         self._letters = 0
         self._open.pop()
@@ -289,17 +292,19 @@ class _Reader:
             self._text.append(text[:MAX_XMP_LETTERS])
             self._letters += len(text)
 
-    def _root(self) -> int:
+    def _root_position(self) -> int:
+        """Return at which level the RDF element is open; a negative number if it is not."""
         return self._open.index(f"{RDF}RDF") if f"{RDF}RDF" in self._open[:3] else -MAX_DEPTH
 
-    def _inside(self) -> int:
+    def _level(self) -> int:
         """Return the level below the RDF element: 1 for a description, 2 a property, 4 a list member; 0 elsewhere."""
-        root = self._root()
+        root = self._root_position()
         if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{RDF}Description"]):
             return 0
         return len(self._open) - 1 - root
 
     def _add(self, tag: str, value: str) -> None:
+        """Add a value to a property, within the limits; other namespaces than those of _PREFIXES are left out."""
         space, _, local = tag.rpartition(" ")
         values = self.found.setdefault(f"{_PREFIXES[space]}:{local[:80]}", []) if space in _PREFIXES else []
         if len(values) < MAX_VALUES and (text := value.strip()[:MAX_XMP_LETTERS]):

@@ -41,7 +41,7 @@ def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, i
         yield path, square if isinstance(square, ImageError) else int(phash(square[None])[0])
 
 
-def nearest(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def nearest_hashes(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each query (Q,), return the row of the nearest hash in `among` (N,; not empty), and its Hamming distance."""
     if not len(among):
         raise ValueError("no hashes to compare with.")

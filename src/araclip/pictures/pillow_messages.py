@@ -16,7 +16,7 @@ MOST, MANY = 200, 3  # most characters of a message, and most messages that are 
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines in threads inside `collected`; lets other packages' messages pass.
+    """Collects Pillow's warnings and log lines in threads inside `collect`; lets other packages' messages pass.
 
     Each thread using `catch_warnings` would not do: overlapping threads would restore each other's filters, and leave
     the filters changed for good.
@@ -29,7 +29,7 @@ class PillowMessages(logging.Handler):
         self._of_thread = threading.local()
 
     @contextlib.contextmanager
-    def collected(self) -> Iterator[list[str]]:
+    def collect(self) -> Iterator[list[str]]:
         """Yield a list that collects Pillow's messages to this thread during the `with` block."""
         outer, own = getattr(self._of_thread, "texts", None), list[str]()
         self._enter()
@@ -71,7 +71,7 @@ class PillowMessages(logging.Handler):
             self._note(str(message))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Collect a log line; outside `collected`, print it as Python would without this handler."""
+        """Collect a log line; outside `collect`, print it as Python would without this handler."""
         if getattr(self._of_thread, "texts", None) is not None:
             self._note(record.getMessage())
         elif logging.lastResort and not logging.getLogger().handlers:

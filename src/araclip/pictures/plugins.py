@@ -31,7 +31,7 @@ def readable_formats() -> tuple[str, ...]:
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     found = []
     if formats.EXTRAS["RAW"].installed:
-        Image.register_open("RAW", RawImageFile, accepts)
+        Image.register_open("RAW", RawImageFile, may_be_raw)
         found.append("RAW")
     if formats.EXTRAS["HEIF"].installed:
         import pi_heif
@@ -44,12 +44,15 @@ def readable_formats() -> tuple[str, ...]:
     return (*found, *formats.ALWAYS)
 
 
-def threads() -> int:
-    """Return how many threads decoders must be allowed to start: with none, libde265 and libjxl end the process."""
+def most_decoder_threads() -> int:
+    """Return how many threads decoders must be allowed to start: 0 if no optional format is read.
+
+    Without threads, libde265 and libjxl end the process.
+    """
     return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
 
 
-def load() -> None:
+def import_libraries() -> None:
     """Import the libraries of all formats that are read here; for a process that may not open files later."""
     readable_formats()
     for extra in formats.EXTRAS.values():
@@ -107,7 +110,7 @@ _SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbn
 _TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's number
 
 
-def accepts(prefix: bytes) -> bool:
+def may_be_raw(prefix: bytes) -> bool:
     """True if a file may be RAW, judged by its first bytes."""
     return prefix[:4] in _TIFF or prefix.startswith(_OTHERS) or prefix[4:12] == b"ftypcrx "
 
@@ -126,24 +129,24 @@ class RawImageFile(ImageFile.ImageFile):
             raise SyntaxError("a TIFF that is no RAW")
         self.fp.seek(0)
         self._data = self.fp.read()
-        with _opened(self._data) as raw:
+        with _open_raw(self._data) as raw:
             sizes = raw.sizes
-            self._preview = _preview(raw)
+            self._read_preview = _read_preview(raw)
         self._mode, full = "RGB", (sizes.width, sizes.height)
-        self._size = self._preview.size if self._preview else (-(-full[0] // 2), -(-full[1] // 2))
+        self._size = self._read_preview.size if self._read_preview else (-(-full[0] // 2), -(-full[1] // 2))
         orientation = _TURNED.get(sizes.flip, 1)
         if orientation in (6, 8) and (self._size[0] < self._size[1]) != (full[0] < full[1]):
             orientation = 1  # no turn, as the camera has already turned the preview upright
             full = full[::-1]
-        self.info |= {"full_size": full, "developed": self._preview is None}
-        self._raw_exif = _exif(self._data, self._preview)
+        self.info |= {"full_size": full, "developed": self._read_preview is None}
+        self._raw_exif = _read_exif(self._data, self._read_preview)
         self._raw_exif[ExifTags.Base.Orientation] = orientation
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> Any:
         """Prepare the preview to be decoded at a fraction of its size."""
-        if isinstance(self._preview, JpegImagePlugin.JpegImageFile):
-            self._preview.draft("RGB", size)
-            self._size = self._preview.size
+        if isinstance(self._read_preview, JpegImagePlugin.JpegImageFile):
+            self._read_preview.draft("RGB", size)
+            self._size = self._read_preview.size
         return None
 
     def getexif(self) -> Image.Exif:
@@ -154,10 +157,10 @@ class RawImageFile(ImageFile.ImageFile):
         """Decode the preview, or develop the sensor's data."""
         if self.fp is not None:
             self.fp = None
-            if self._preview:
-                decoded = self._preview.convert("RGB")
+            if self._read_preview:
+                decoded = self._read_preview.convert("RGB")
             else:
-                with _opened(self._data) as raw:
+                with _open_raw(self._data) as raw:
                     pixels = raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)  # (H, W, 3) uint8
                     decoded = Image.fromarray(pixels)
             self._data = b""
@@ -166,7 +169,8 @@ class RawImageFile(ImageFile.ImageFile):
 
 
 @contextlib.contextmanager
-def _opened(data: bytes) -> Iterator[Any]:
+def _open_raw(data: bytes) -> Iterator[Any]:
+    """Open a RAW file with rawpy, for the length of a `with` block; OSError if it cannot be read."""
     import rawpy
 
     with contextlib.closing(rawpy.RawPy()) as raw:
@@ -177,7 +181,7 @@ def _opened(data: bytes) -> Iterator[Any]:
             raise OSError(f"no RAW that can be read: {error!s:.200}") from None
 
 
-def _preview(raw: Any) -> Image.Image | None:
+def _read_preview(raw: Any) -> Image.Image | None:
     """Return the embedded preview; None if there is none, or only a thumbnail."""
     import rawpy
 
@@ -194,6 +198,7 @@ def _preview(raw: Any) -> Image.Image | None:
 
 
 def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
+    """True if a TIFF is a camera's RAW file, by the rules of this module's docstring; `head` is its first 16 bytes."""
     if head[8:10] == b"CR":  # Canon's format CR2
         return True
     order = "<" if head[:2] == b"II" else ">"
@@ -210,7 +215,8 @@ def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
     return (271 in tags and reduced and has_others) or compression in (34713, 32767, 65535, 32770)
 
 
-def _exif(data: bytes, preview: Image.Image | None) -> Image.Exif:
+def _read_exif(data: bytes, preview: Image.Image | None) -> Image.Exif:
+    """Return the EXIF of a RAW file, or of its preview; empty if it has none that can be read."""
     found = Image.Exif()
     with contextlib.suppress(Exception):  # Pillow raises anything on a damaged block, which is ignored
         if data[:4] in _TIFF:

@@ -8,7 +8,7 @@ pixels is ignored, as browsers do.
 """
 
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
@@ -52,14 +52,14 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     if min(image.size) < 1:
         raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
     image.load()  # its error must reach the caller: a second load() would succeed silently
-    turn, sixteen_bit, profile = _turn_of(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
-    image = _averageable(image) if factors == (1, 1) else _reduced(image, factors)
+    turn, sixteen_bit, profile = _turn_to_upright(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
+    image = _to_averageable_mode(image) if factors == (1, 1) else _reduce_in_strips(image, factors)
     if turn is not None:
         image = image.transpose(turn)
         for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
             image.info.pop(block, None)  # the block may hold the orientation: a reader would turn the picture again
     if image.mode in ("I", "F"):  # scales 16-bit and float grey values; convert() would clip them
-        image = _eight_bit(image, sixteen_bit)
+        image = _to_eight_bit(image, sixteen_bit)
     image = to_srgb(image, profile)
     if image.mode in ("RGBA", "LA", "La", "RGBa"):
         image = image.convert("RGBA")
@@ -69,7 +69,8 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _turn_of(image: Image.Image) -> Image.Transpose | None:
+def _turn_to_upright(image: Image.Image) -> Image.Transpose | None:
+    """Return the transformation that puts a picture upright, by its EXIF orientation; None if none is needed."""
     # ImageOps.exif_transpose would rewrite the EXIF block, and fail if Pillow cannot write one of its tags.
     try:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
@@ -77,7 +78,7 @@ def _turn_of(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _averageable(image: Image.Image) -> Image.Image:
+def _to_averageable_mode(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
     if image.mode.startswith("I;16"):  # before RGBA, for which Pillow would clip 16 bits to 8: all would be white
         return image.convert("I")
@@ -86,12 +87,12 @@ def _averageable(image: Image.Image) -> Image.Image:
     return image.convert("L") if image.mode == "1" else image
 
 
-def _reduced(image: Image.Image, factors: Factors) -> Image.Image:
+def _reduce_in_strips(image: Image.Image, factors: Factors) -> Image.Image:
     """Reduce an image by averaging blocks of `factors` pixels; works in strips, so that converted copies stay small."""
     across, down = factors
     small: Image.Image | None = None
-    for box in _boxes(image.width, image.height, factors):
-        strip = _averageable(image.crop(box)).reduce(factors)
+    for box in _strip_boxes(image.width, image.height, factors):
+        strip = _to_averageable_mode(image.crop(box)).reduce(factors)
         if small is None:
             small = Image.new(strip.mode, (-(-image.width // across), -(-image.height // down)))
             small.info = strip.info
@@ -100,7 +101,7 @@ def _reduced(image: Image.Image, factors: Factors) -> Image.Image:
     return small
 
 
-def _boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[int, int, int, int]]:
+def _strip_boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[int, int, int, int]]:
     """Yield boxes of about STRIP pixels that cover the picture and begin at multiples of `factors`."""
     across, down = factors
     wide = max(across, min(width, STRIP // down) // across * across)
@@ -110,7 +111,8 @@ def _boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[int, int
             yield left, top, min(left + wide, width), min(top + high, height)
 
 
-def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
+def _to_eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
+    """Scale the grey values of an image (modes I and F) to 0…255, from 16 bits, 0…1 or their own range."""
     grey = np.array(image, dtype=np.float32)  # (H, W)
     finite = np.isfinite(grey)
     low, high = (float(grey.min(where=finite, initial=np.inf)), float(grey.max(where=finite, initial=-np.inf)))
@@ -129,7 +131,7 @@ def _eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
 
 MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for printing have 3 million
 SAME = 3  # most levels, of 255, by which sRGB profiles of different makers differ
-_KEPT = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
+_CACHED_TRANSFORMS = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
 _HEADER = 128  # number of bytes in an ICC profile's header
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space: the kinds for pictures
 _SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
@@ -145,7 +147,7 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
     """
     if not (isinstance(profile, bytes) and image.mode in _SPACES and _HEADER < len(profile) <= MAX_PROFILE):
         return image
-    transform = _transform(profile, image.mode)
+    transform = _transform_to_srgb(profile, image.mode)
     if transform is None:
         return image
     converted = ImageCms.applyTransform(image, transform)
@@ -154,16 +156,17 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
     return converted
 
 
-@lru_cache(_KEPT)
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+@lru_cache(_CACHED_TRANSFORMS)
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Make the transform from a profile to sRGB; None if it changes nothing, or the profile cannot be used."""
     space, kind = profile[16:20], profile[12:16]
-    if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile or not _has_lcms():
+    if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile:
+        return None
+    if not features.check("littlecms2"):  # Pillow was built without LittleCMS
         return None
     try:
-        transform = ImageCms.buildTransform(
-            ImageCms.ImageCmsProfile(BytesIO(profile)), _srgb(), mode, "RGBA" if mode == "RGBA" else "RGB"
-        )
+        theirs, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(theirs, srgb, mode, "RGBA" if mode == "RGBA" else "RGB")
         return None if mode != "CMYK" and _changes_nothing(transform, mode) else transform
     except (ImageCms.PyCMSError, OSError, TypeError, ValueError):
         return None
@@ -178,13 +181,3 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     assert converted is not None
     moved = np.asarray(converted.convert("RGB"), np.int16) - np.asarray(grid.convert("RGB"), np.int16)
     return int(np.abs(moved).max()) <= SAME
-
-
-@cache
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-
-
-@cache
-def _has_lcms() -> bool:
-    return bool(features.check("littlecms2"))  # False only if Pillow was built without LittleCMS

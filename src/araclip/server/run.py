@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from araclip.client import Client, Results
 from araclip.core.libraries import use_one_malloc_arena
 from araclip.core.processes import HANGUP
-from araclip.core.system import drop_silent
+from araclip.core.system import drop_unresponsive
 from araclip.errors import InputError, ServerError
 from araclip.server.app import create_app
 from araclip.server.http.errors import Problem, answer
@@ -112,7 +112,7 @@ class _TimedProtocol(H11Protocol):
         # response waits 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # the system drops a client that stops reading, even while no task of the server waits for the client
-        drop_silent(line, self.send_seconds)
+        drop_unresponsive(line, self.send_seconds)
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:

@@ -20,7 +20,7 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, LoadedPicture
 from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.videos import stored_of
+from araclip.gallery.ingest.videos import stored_paths
 from araclip.gallery.locations import Location
 from araclip.gallery.open import open_reader
 from araclip.gallery.reader import GalleryReader, Snapshot
@@ -124,7 +124,7 @@ class ServedGallery:
             if album is None:
                 raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
             read = replace(read, below=album.path)
-        return self._made(f"known {read!r}", lambda: browsing.known(self._reader.store, read))
+        return self._made(f"known {read!r}", lambda: browsing.check_values(self._reader.store, read))
 
     def timeline(self, filters: Filters) -> Timeline:
         """Return the pictures that pass the filters, the newest first."""
@@ -137,7 +137,7 @@ class ServedGallery:
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
         """Group the pictures that pass the filters and have a position, by cells of `cell` degrees; None: by town."""
-        ids, latitudes, longitudes = self._made("positions", lambda: browsing.positions(self._reader.store))
+        ids, latitudes, longitudes = self._made("positions", lambda: browsing.picture_positions(self._reader.store))
         timeline = self.timeline(filters)
         if not len(ids):
             return []
@@ -147,12 +147,12 @@ class ServedGallery:
         return clusters(timeline.ids[known], latitudes[at[known]], longitudes[at[known]], cell)
 
     def place_names(self) -> Mapping[str, str]:
-        """Return the names of the places where pictures were taken, by their keys (`text.places.spellings`)."""
+        """Return the names of the places where pictures were taken, by their keys (`text.places.names_by_key`)."""
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:
         """True if the files of the newest pictures cannot be found now, as when a drive is unplugged."""
-        return browsing.away(self._reader.store) is not None
+        return browsing.missing_folder(self._reader.store) is not None
 
     def records(self, contents: Sequence[int]) -> list[PictureRecord]:
         """Return pictures in the order of the given ids; pictures that are gone are left out."""
@@ -160,7 +160,7 @@ class ServedGallery:
         return [found[int(content)] for content in contents if int(content) in found]
 
     def _made(self, name: str, make: Callable[[], T]) -> T:
-        return self._reader.made(self.generation, name, make)
+        return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
         """Add an uploaded picture. When `add` returns, the picture is stored on the disk, or by the gallery's server.
@@ -185,7 +185,7 @@ class ServedGallery:
         """
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
-            paths = [path for copy in picture.copies for path in stored_of(store, copy.file)]
+            paths = [path for copy in picture.copies for path in stored_paths(store, copy.file)]
             contents = {content for path in paths if (content := store.content_of(path)) is not None}
             removed = [record.id for record in store.records(list(contents)).values()]
             store.remove_files(paths)

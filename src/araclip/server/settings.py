@@ -14,7 +14,7 @@ from araclip.core.paths import data_home
 from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
-from araclip.pictures.ocr.engines import find as find_ocr
+from araclip.pictures.ocr.engines import find_engine as find_ocr
 
 MIN_TOKEN = 16  # least characters of a token; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")

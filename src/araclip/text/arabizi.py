@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property, lru_cache
 from itertools import product
 
-from araclip.text.word_lists import listed, mapped
+from araclip.text.word_lists import read_entries, read_mapping
 
 COSTS: dict[str, dict[str, float]] = {
     "a": {"ا": 0.03, "أ": 0.0, "آ": 0.1, "ى": 0.15, "ة": 0.0, "ع": 0.45, "ه": 0.2, "إ": 0.3, "ء": 0.3},
@@ -51,13 +51,13 @@ LETTER_SKIPS = {
 }  # fmt: skip  # long vowels are often left out
 
 # Letters and sounds that are often confused share a class. A skeleton is made of classes; "" leaves the letter out.
-_ALWAYS = {
+_CLASS_OF_LETTER = {
     "ب": "b", "ت": "t", "ط": "t", "ح": "h", "خ": "x", "د": "d", "ض": "d", "ر": "r", "ز": "z", "س": "s", "ص": "s",
     "ش": "S",
     "ف": "f", "ل": "l", "م": "m", "ن": "n", "ج": "g", "غ": "g",
 }  # fmt: skip
 LETTER_CLASSES: dict[str, tuple[str, ...]] = {
-    **{letter: (name,) for letter, name in _ALWAYS.items()},
+    **{letter: (name,) for letter, name in _CLASS_OF_LETTER.items()},
     "ث": ("t", "s"), "ذ": ("d", "z"), "ظ": ("d", "z"), "ق": ("k", "", "g"), "ك": ("k", "g"), "ه": ("h", ""),
 }  # fmt: skip
 SOUND_CLASSES: dict[str, tuple[str, ...]] = {
@@ -75,14 +75,14 @@ SOUND_CLASSES: dict[str, tuple[str, ...]] = {
 
 
 # Arabizi words written before a noun or a verb → the prefix that they are in Arabic.
-PREFIXES = mapped("arabizi: prefixes")
+PREFIXES = read_mapping("arabizi: prefixes")
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
-WORDS = mapped("arabizi: function words")
+WORDS = read_mapping("arabizi: function words")
 # Words for "sitting"; before a verb they only say that the action goes on: walad ga3ed yel3ab, "a boy is playing".
-SITTING = frozenset(listed("arabizi: sitting"))
+SITTING = frozenset(read_entries("arabizi: sitting"))
 # Everyday words that would otherwise be taken for others: otta is قطة (cat), not أتى (came); 7elwa جميلة, not حلوى.
-USUAL = mapped("arabizi: usual")
+USUAL = read_mapping("arabizi: usual")
 
 
 MAX_COST = 1.3  # an Arabic word whose letters match the typed sounds at a higher cost is no candidate
@@ -90,7 +90,7 @@ STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
 COMMONNESS = 0.45  # a candidate's weight rises with this power of its count in captions
 BUCKET = 50  # most words with the same skeleton that are compared, the most common first, besides the everyday words
 SHORT_COUNT = 30  # a word of two letters is compared if captions use it at least this often, or if it is everyday
-KEYS = 12  # most skeletons (consonants, as classes of similar letters) that are made of one word
+MOST_SKELETONS = 12  # most skeletons (consonants, as classes of similar letters) that are made of one word
 MOST = 3  # most Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed, which is rare: walad is ولد (a boy), not ولدي (my boy)
@@ -125,21 +125,22 @@ class Arabizi:
 
     def __init__(self, counts: Mapping[str, int], known: Collection[str] = ()) -> None:
         self._counts, self._known = counts, known
-        self._read = lru_cache(maxsize=4096)(self._candidates)
+        self._cached_candidates = lru_cache(maxsize=4096)(self._candidates)
 
     def read(self, word: str) -> list[tuple[str, float]]:
         """Return (Arabic word, confidence) for at most MOST words that a Latin word may stand for, likeliest first.
 
         The confidences add up to at most 1. Empty if no word is near.
         """
-        return list(self._read(word.lower().replace("\u2019", "'")))
+        return list(self._cached_candidates(word.lower().replace("\u2019", "'")))
 
     def _candidates(self, word: str) -> tuple[tuple[str, float], ...]:
+        """Return what `read` returns for a word in lower case."""
         if len(word) not in LENGTHS:
             return ()
-        sounds = _sounds(word)
-        keys = _keys([SOUND_CLASSES[sound] for sound in sounds])
-        rated = _costs(sounds, {candidate for key in keys for candidate in self._buckets.get(key, ())})
+        sounds = _split_into_sounds(word)
+        keys = _skeletons([SOUND_CLASSES[sound] for sound in sounds])
+        rated = _matching_costs(sounds, {candidate for key in keys for candidate in self._by_skeleton.get(key, ())})
         if not rated:
             return ()
         weights = {
@@ -152,20 +153,21 @@ class Arabizi:
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property
-    def _buckets(self) -> dict[str, list[str]]:
+    def _by_skeleton(self) -> dict[str, list[str]]:
+        """Skeleton → the words that have it, the most common first: at most BUCKET words besides the everyday ones."""
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):
             everyday = word in self._known
             if " " in word or (len(word) < 3 and self._counts[word] < SHORT_COUNT and not everyday):
                 continue
-            for key in _keys([LETTER_CLASSES.get(letter, ("",)) for letter in word]):
+            for key in _skeletons([LETTER_CLASSES.get(letter, ("",)) for letter in word]):
                 bucket = buckets.setdefault(key, [])
                 if everyday or len(bucket) < BUCKET:
                     bucket.append(word)
         return buckets
 
 
-def _sounds(word: str) -> list[str]:
+def _split_into_sounds(word: str) -> list[str]:
     """Split a word into sounds, doubled consonants once: so8ayyara → s o 8 ay a r a, 3arabeyya → 3 a r a b ey a."""
     sounds: list[str] = []
     for match in _SOUND.finditer(_DOUBLED.sub(r"\1", word)):
@@ -175,10 +177,10 @@ def _sounds(word: str) -> list[str]:
     return sounds
 
 
-def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the skeletons that a word may have, at most KEYS: the classes of its letters, each run of a class once."""
+def _skeletons(classes: Iterable[tuple[str, ...]]) -> list[str]:
+    """Return the skeletons of a word, at most MOST_SKELETONS: a class for each letter, each run of a class once."""
     options = [options for options in classes if options != ("",)]
-    while math.prod(len(choice) for choice in options) > KEYS:
+    while math.prod(len(choice) for choice in options) > MOST_SKELETONS:
         widest = max(range(len(options)), key=lambda place: len(options[place]))
         options[widest] = options[widest][: len(options[widest]) - 1]
     keys: dict[str, None] = {}
@@ -191,7 +193,7 @@ def _keys(classes: Iterable[tuple[str, ...]]) -> list[str]:
     return list(keys)
 
 
-def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
+def _matching_costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
     """Return word → the least cost of matching the sounds with its letters, in order; only costs up to MAX_COST.
 
     Dynamic programming with a row for each letter. Rows are reused for the next word with the same beginning. If all
@@ -213,7 +215,7 @@ def _costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
         if word.startswith(dead):
             continue
         last = len(word) - 1
-        at = _begin_alike(before, word, len(rows) - 1)
+        at = _shared_letters(before, word, len(rows) - 1)
         del rows[at + 1 :]
         row, least = rows[at], 0.0
         while at <= last and least <= MAX_COST:
@@ -265,7 +267,7 @@ def _next_row(row: list[float], costs: list[float], skip: float, skipped: list[f
     return new, least
 
 
-def _begin_alike(one: str, other: str, most: int) -> int:
+def _shared_letters(one: str, other: str, most: int) -> int:
     """Return how many first letters two words share, at most `most`.
 
     The last letter of either word does not count, since a letter at the end has other costs.

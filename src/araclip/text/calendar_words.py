@@ -1,10 +1,10 @@
 """Data: names of months, seasons, feasts and times in Arabic (of all regions) and English, folded."""
 
 from araclip.text.folding import fold
-from araclip.text.word_lists import forms, listed, numbered, phrases
+from araclip.text.word_lists import read_entries, read_numbered_forms, read_phrases, split_forms
 
-_MONTHS = listed("dates: months")
-_HIJRI = listed("dates: Hijri months")
+_MONTHS = read_entries("dates: months")
+_HIJRI = read_entries("dates: Hijri months")
 _SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
             "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
 _FEASTS = {  # name → (Hijri month, first day, last day)
@@ -20,68 +20,68 @@ _GREGORIAN_FEASTS = {  # name → first and last day, each as (years before the 
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),
     "عيد الأم": ((0, 3, 21), (0, 3, 21)),
 }
-_WEEKDAYS = listed("dates: weekdays")
+_WEEKDAYS = read_entries("dates: weekdays")
 _WEEKEND = "نهاية الأسبوع|عطلة نهاية الأسبوع|آخر الأسبوع|الويكند|ويكند|الويك اند|weekend"
 
-MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in forms(names)}
-HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in forms(names)}
-SEASONS = {name: months for names, months in _SEASONS.items() for name in forms(names)}
-FEASTS = {name: days for names, days in _FEASTS.items() for name in forms(names)}
-GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in forms(names)}
-EITHER_FEAST = phrases("dates: either feast")  # «العيد اللي فات», the last feast, is the later of those in EITHER_OF
+MONTHS = {name: number for number, names in enumerate(_MONTHS, 1) for name in split_forms(names)}
+HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name in split_forms(names)}
+SEASONS = {name: months for names, months in _SEASONS.items() for name in split_forms(names)}
+FEASTS = {name: days for names, days in _FEASTS.items() for name in split_forms(names)}
+GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in split_forms(names)}
+EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast: the later one of EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
 # Names of months that are also common words, such as "may": they count only beside a year, or after "month".
-AMBIGUOUS = phrases("dates: ambiguous")
+AMBIGUOUS = read_phrases("dates: ambiguous")
 # (preposition, month): after "in", even one of the AMBIGUOUS months is a month: «في مارس» (in March), "in may".
 TOLD_BY_IN = frozenset(
     (preposition, name)
     for preposition, names in ((fold("في"), "مارس|نيسان|آب|أوت|جوان"), ("in", "may|sep|dec|jan"))
-    for name in forms(names)
+    for name in split_forms(names)
 )
 # Words for "last" after feminine nouns and plurals; of the days of the week, they fit only الجمعة (Friday).
-LAST_FEMININE = phrases("dates: last, feminine")
+LAST_FEMININE = read_phrases("dates: last, feminine")
 LAST = LAST_FEMININE | frozenset(
-    forms(
+    split_forms(
         "الماضي|الفائت|السابق|المنصرم|last|اللي فات|اللي راح|اللي طاف|اللي داز|اللي فايت|اللي عدى|اللي مضى|"
         "الي فات|الي راح"
     )
 )
-THIS = phrases("dates: this")
-THIS_YEAR = phrases("dates: this year")
+THIS = read_phrases("dates: this")
+THIS_YEAR = read_phrases("dates: this year")
 # Name → (its last weekday, number of days). A weekend is Friday to Sunday, as some countries rest on Friday and others
 # on Sunday.
-WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in forms(names)}
-WEEKDAYS |= dict.fromkeys(forms(_WEEKEND), (6, 3))
-NUMBERS_TOO = phrases("dates: numbers too")  # weekdays that are also numbers, as in «السنوات الأربع» (the four years)
-YEAR_WORDS = phrases("dates: year")
+WEEKDAYS = {name: (day, 1) for day, names in enumerate(_WEEKDAYS) for name in split_forms(names)}
+WEEKDAYS |= dict.fromkeys(split_forms(_WEEKEND), (6, 3))
+NUMBERS_TOO = read_phrases("dates: numbers too")  # weekdays that are also numbers: «السنوات الأربع», the four years
+YEAR_WORDS = read_phrases("dates: year")
 # Words that show that «العام» before them means "general", not "year": «المدير العام السابق», former general manager.
-OF_AN_OFFICE = phrases("dates: of an office")
+OF_AN_OFFICE = read_phrases("dates: of an office")
 # Things named after a day or a month, which is then no date: «ميدان 25 يناير» (25 January Square), «حرب أكتوبر».
-BEFORE_ITS_DAY = phrases("dates: called after a day")
-AFTER_ITS_DAY = phrases("dates: called after a day, English")
-MONTH_WORDS = phrases("dates: month")
-WEEK_WORDS = phrases("dates: week")
-GREGORIAN_MARKS = phrases("dates: Gregorian")
-HIJRI_MARKS = phrases("dates: Hijri")
-TODAY, NOW, RECENT = phrases("dates: today"), phrases("dates: now"), phrases("dates: up to today")
+BEFORE_ITS_DAY = read_phrases("dates: called after a day")
+AFTER_ITS_DAY = read_phrases("dates: called after a day, English")
+MONTH_WORDS = read_phrases("dates: month")
+WEEK_WORDS = read_phrases("dates: week")
+GREGORIAN_MARKS = read_phrases("dates: Gregorian")
+HIJRI_MARKS = read_phrases("dates: Hijri")
+TODAY, NOW, RECENT = read_phrases("dates: today"), read_phrases("dates: now"), read_phrases("dates: up to today")
 # «الأول» (the first), «الخامس عشر» (the fifteenth), … → the day of a month
-BY_ORDER = {form: 1 + place for place, form in numbered("numbers: days by order")}
-PARTS_OF_A_MONTH = phrases("dates: parts of a month")
-THIRDS = {form: place for place, form in numbered("dates: thirds")}  # third of a month or year → 0, 1 or 2
+BY_ORDER = {form: 1 + place for place, form in read_numbered_forms("numbers: days by order")}
+PARTS_OF_A_MONTH = read_phrases("dates: parts of a month")
+THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}  # third of a month or year → 0, 1 or 2
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"
     "day before yesterday": 2,
 }
-YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in forms(names)}
-BEFORE, AFTER = frozenset(forms("قبل|before")), frozenset(forms("بعد|منذ|من بعد|since|after"))
-UNTIL = phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
-AND = phrases("dates: and")
-BETWEEN = phrases("dates: between")
-FROM, TO = BETWEEN | frozenset(forms("من|from")), AND | UNTIL | frozenset(forms("إلى|الى|لـ|ل|to"))
-OF_AN_END = phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
+YESTERDAYS = {name: back for names, back in _YESTERDAYS.items() for name in split_forms(names)}
+BEFORE, AFTER = frozenset(split_forms("قبل|before")), frozenset(split_forms("بعد|منذ|من بعد|since|after"))
+UNTIL = read_phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
+AND = read_phrases("dates: and")
+BETWEEN = read_phrases("dates: between")
+FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | frozenset(split_forms("إلى|الى|لـ|ل|to"))
+OF_AN_END = read_phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
 # Words that are removed from a query together with the date after them.
-LEADING = phrases("dates: leading")
+LEADING = read_phrases("dates: leading")
 DECADES = {
     name: start
     for names, start in (
@@ -90,5 +90,5 @@ DECADES = {
         ("السبعينات|السبعينيات|سبعينات القرن الماضي|سبعينيات القرن الماضي|70s|1970s", 1970),
         ("الستينات|الستينيات|ستينات القرن الماضي|ستينيات القرن الماضي|60s|1960s", 1960),
     )
-    for name in forms(names)
+    for name in split_forms(names)
 }

@@ -13,7 +13,7 @@ from araclip.text.folding import cut_out, fold
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import shows_nothing
 from araclip.text.script import words
-from araclip.text.word_lists import numbered
+from araclip.text.word_lists import read_numbered_forms
 
 HIJRI_YEARS = range(1343, 1501)  # Hijri years in Umm al-Qura's tables
 
@@ -62,12 +62,12 @@ class DateFilter:
         return tuple(out)
 
 
-def one(day: str) -> DateFilter:
+def single_date(day: str) -> DateFilter:
     """Return the filter for one day, month or year."""
     return DateFilter(day, day)
 
 
-def days(ends: tuple[date, date]) -> DateFilter:
+def day_span(ends: tuple[date, date]) -> DateFilter:
     """Return the filter for the days from one to another."""
     return DateFilter(ends[0].isoformat(), ends[1].isoformat())
 
@@ -77,10 +77,10 @@ NUMERIC = re.compile(
     r"(?![\d/-]|\.\w)"
 )
 _CHUNK = re.compile(r"\S+")
-_OF_IT = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
+_GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday's photos"
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
-_JOINED = re.compile("[ول](?=..)")
+_ATTACHED = re.compile("[ول](?=..)")
 _FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY))
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
@@ -97,8 +97,8 @@ class Token:
 def tokens(normal: str) -> list[Token]:
     """Return the words of a normalised text as tokens."""
     found: list[Token] = []
-    for token in _parts(normal):
-        if (joined := _JOINED.match(token.folded)) and found and _goes_on(found[-1].folded, token.folded[1:]):
+    for token in _split(normal):
+        if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, token.folded[1:]):
             middle = token.start + joined.end()
             found += [Token(joined.group(), token.start, middle), Token(token.folded[1:], middle, token.end)]
         else:
@@ -106,7 +106,8 @@ def tokens(normal: str) -> list[Token]:
     return found
 
 
-def _parts(normal: str) -> Iterator[Token]:
+def _split(normal: str) -> Iterator[Token]:
+    """Yield the words of a normalised text; a date in digits, and a file name with digits, are one token each."""
     for chunk in _CHUNK.finditer(normal):
         start, end = chunk.span()
         if _FILE_NAME.search(chunk.group()):
@@ -114,23 +115,25 @@ def _parts(normal: str) -> Iterator[Token]:
             continue
         while date := NUMERIC.search(normal, start, end):
             yield from (
-                Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, date.start())
+                Token(_GENITIVE.sub("", fold(word.group())), *word.span())
+                for word in words(normal, start, date.start())
             )
             yield Token(date.group(), *date.span())
             start = date.end()
-        yield from (Token(_OF_IT.sub("", fold(word.group())), *word.span()) for word in words(normal, start, end))
+        yield from (Token(_GENITIVE.sub("", fold(word.group())), *word.span()) for word in words(normal, start, end))
 
 
-def _goes_on(before: str, name: str) -> bool:
+def _continues(before: str, name: str) -> bool:
+    """True if a name after و or ل may continue a list or a span of dates that ends with the word `before`."""
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
 
 Found = tuple[int, int]  # (how many words name a number, the number)
 
 
-UNITS = {" ".join(form): 1 + place for place, form in numbered("numbers: 1 to 10")}
-_TEENS = {" ".join(form): 11 + place for place, form in numbered("numbers: 11 to 19")}
-_TENS = {" ".join(form): 20 + 10 * place for place, form in numbered("numbers: tens")}
+UNITS = {" ".join(form): 1 + place for place, form in read_numbered_forms("numbers: 1 to 10")}
+_TEENS = {" ".join(form): 11 + place for place, form in read_numbered_forms("numbers: 11 to 19")}
+_TENS = {" ".join(form): 20 + 10 * place for place, form in read_numbered_forms("numbers: tens")}
 _TWO_THOUSAND, _TWENTY = fold("ألفين"), fold("عشرين")
 _THOUSAND, _NINE_HUNDRED = fold("ألف"), frozenset(map(fold, ("تسعمائة", "تسعمئة", "تسعمية", "تسعميه")))
 
@@ -142,42 +145,43 @@ def number_in_words(folded: Sequence[str], at: int) -> Found | None:
     word, following = folded[at], folded[at + 1] if at + 1 < len(folded) else ""
     if (pair := f"{word} {following}") in _TEENS:
         return 2, _TEENS[pair]
-    tens = _TENS.get(_after_and(following) or "", 0)
+    tens = _TENS.get(_without_and(following) or "", 0)
     if word in UNITS and UNITS[word] < 10 and tens:  # خمسة وعشرين, "five and twenty"
         return 2, UNITS[word] + tens
     value = _TEENS.get(word) or _TENS.get(word) or UNITS.get(word)
     return (1, value) if value else None
 
 
-def year_in_words(folded: Sequence[str], at: int, told: bool) -> Found | None:
+def year_in_words(folded: Sequence[str], at: int, after_year_word: bool) -> Found | None:
     """Return how many words from index `at` on name a year from 1900 to 2099, and the year; None if they name none.
 
     Args:
-        told: true if a word for "year" stands before, so that «ألفين» alone is a year.
+        after_year_word: true if a word for "year" stands before, so that «ألفين» alone is a year.
     """
     word = folded[at] if at < len(folded) else ""
     if word == _TWO_THOUSAND:
         if rest := _and_number(folded, at + 1):
             return 1 + rest[0], 2000 + rest[1]
-        return (1, 2000) if told else None
+        return (1, 2000) if after_year_word else None
     if word == _TWENTY and (rest := number_in_words(folded, at + 1)) and rest[1] > 9:  # such as "twenty twenty"
         return 1 + rest[0], 2000 + rest[1]
-    if word == _THOUSAND and at + 1 < len(folded) and _after_and(folded[at + 1]) in _NINE_HUNDRED:
+    if word == _THOUSAND and at + 1 < len(folded) and _without_and(folded[at + 1]) in _NINE_HUNDRED:
         rest = _and_number(folded, at + 2) or (0, 0)
         return 2 + rest[0], 1900 + rest[1]
     return None
 
 
 def _and_number(folded: Sequence[str], at: int) -> Found | None:
-    """Return what `number_in_words` finds after "and", joined to the number (وعشرين) or apart; None if nothing."""
+    """Read "and" and a number, in one word (وعشرين) or two: return (words read, number), or None."""
     if at < len(folded) and folded[at] == "و":
         found = number_in_words(folded, at + 1)
         return (found[0] + 1, found[1]) if found else None
-    bare = _after_and(folded[at]) if at < len(folded) else None
+    bare = _without_and(folded[at]) if at < len(folded) else None
     return number_in_words([*folded[:at], bare, *folded[at + 1 :]], at) if bare else None
 
 
-def _after_and(word: str) -> str | None:
+def _without_and(word: str) -> str | None:
+    """Return a word without the و ("and") that it begins with; None if it begins with another letter or is short."""
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
@@ -204,7 +208,7 @@ class DateReader:
         """Return the folded word at index `at`; empty after the last word."""
         return self.folded[at] if at < len(self.folded) else ""
 
-    def named(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
+    def name_at(self, at: int, known: Collection[tuple[str, ...]]) -> tuple[str, ...] | None:
         """Return the longest of the `known` names that begins at word `at`, at most three words; None if none does."""
         for width in (3, 2, 1):
             name = tuple(self.folded[at : at + width])
@@ -212,7 +216,7 @@ class DateReader:
                 return name
         return None
 
-    def this_one(self, at: int) -> tuple[str, ...] | None:
+    def this_word(self, at: int) -> tuple[str, ...] | None:
         """Return the word after «هـ» ("this") at word `at`, with its article: هالصيف → الصيف; None without «هـ»."""
         word = self.word(at)
         return (word.removeprefix("ه"),) if word.startswith("هال") else None
@@ -222,48 +226,48 @@ class DateReader:
         before = self.word(at - 1) if at else ""
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
-    def gregorian(self, at: int) -> tuple[int, int] | None:
+    def gregorian_year(self, at: int) -> tuple[int, int] | None:
         """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at word `at`: return (words read, year), or None."""
-        skipped = 1 if self.named(at, names.YEAR_WORDS) and not self.is_general(at) else 0
+        skipped = 1 if self.name_at(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
         if found and FIRST_YEAR <= found[1] <= self.today.year + 1:
             width = found[0] + skipped
-            marked = self.named(at + width, names.HIJRI_MARKS)
-            return None if marked else (width + self.qualifier(at + width, names.GREGORIAN_MARKS), found[1])
+            marked = self.name_at(at + width, names.HIJRI_MARKS)
+            return None if marked else (width + self.width_at(at + width, names.GREGORIAN_MARKS), found[1])
         return None
 
-    def year_told(self, at: int) -> tuple[int, int] | None:
+    def any_year(self, at: int) -> tuple[int, int] | None:
         """Read «2019», «السنة الماضية», «هالسنة», "last year", "of 2019": return (words read, year), or None."""
-        if self.word(at) == "of" and (year := self.year_told(at + 1)):
+        if self.word(at) == "of" and (year := self.any_year(at + 1)):
             return 1 + year[0], year[1]
-        if year := self.gregorian(at):
+        if year := self.gregorian_year(at):
             return year
-        if (width := self.qualifier(at, names.THIS_YEAR)) or (width := int(self.this_one(at) in names.YEAR_WORDS)):
+        if (width := self.width_at(at, names.THIS_YEAR)) or (width := int(self.this_word(at) in names.YEAR_WORDS)):
             return width, self.today.year
         for known, back in ((names.LAST, 1), (names.THIS, 0)):
             for first, then in ((names.YEAR_WORDS, known), (known, names.YEAR_WORDS)):
-                if (width := self.qualifier(at, first)) and (more := self.qualifier(at + width, then)):
+                if (width := self.width_at(at, first)) and (more := self.width_at(at + width, then)):
                     return width + more, self.today.year - back
         return None
 
-    def hijri(self, at: int) -> tuple[int, int] | None:
+    def hijri_year_number(self, at: int) -> tuple[int, int] | None:
         """Read a Hijri year, «1441» or «1441 هـ», from word `at` on: return (words read, year), or None."""
         word = self.word(at)
         if _YEAR.fullmatch(word) and int(word) in HIJRI_YEARS:
-            return (2 if self.named(at + 1, names.HIJRI_MARKS) else 1), int(word)
+            return (2 if self.name_at(at + 1, names.HIJRI_MARKS) else 1), int(word)
         return None
 
-    def qualifier(self, at: int, known: Collection[tuple[str, ...]]) -> int:
+    def width_at(self, at: int, known: Collection[tuple[str, ...]]) -> int:
         """Return the number of words in the longest of the `known` names that begins at word `at`; 0 if none does."""
-        name = self.named(at, known)
+        name = self.name_at(at, known)
         return len(name) if name else 0
 
     def hijri_year(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a whole Hijri year, «1441 هـ» or «سنة 1441»: return (words read, date filter), or None."""
-        skipped = 1 if self.named(at, names.YEAR_WORDS) else 0
-        if (year := self.hijri(at + skipped)) and skipped + year[0] > 1:
-            return skipped + year[0], days(hijri_days(year[1], (1, 1), (12, 30)))
+        skipped = 1 if self.name_at(at, names.YEAR_WORDS) else 0
+        if (year := self.hijri_year_number(at + skipped)) and skipped + year[0] > 1:
+            return skipped + year[0], day_span(hijri_days(year[1], (1, 1), (12, 30)))
         return None
 
     def hijri_span(self, at: int, month: int, first: int = 1, last: int = 30) -> tuple[int, DateFilter] | None:
@@ -271,15 +275,15 @@ class DateReader:
 
         Return (words read, filter for the days from `first` to `last` of the month), or None.
         """
-        if year := self.hijri(at):
-            return year[0], days(hijri_days(year[1], (month, first), (month, last)))
-        if gregorian := self.year_told(at):
+        if year := self.hijri_year_number(at):
+            return year[0], day_span(hijri_days(year[1], (month, first), (month, last)))
+        if gregorian := self.any_year(at):
             for hijri in range(gregorian[1] - 580, gregorian[1] - 576):
                 if hijri in HIJRI_YEARS:
-                    span = days(hijri_days(hijri, (month, first), (month, last)))
+                    span = day_span(hijri_days(hijri, (month, first), (month, last)))
                     if span.first and span.first.startswith(str(gregorian[1])):
                         return gregorian[0], span
-        if width := self.qualifier(at, names.LAST):
+        if width := self.width_at(at, names.LAST):
             found = self.last_hijri(month, first, last)
             return (width, found) if found else None
         return None
@@ -290,7 +294,7 @@ class DateReader:
         None if today lies outside of Umm al-Qura's tables.
         """
         years = (year for year in range(self.today.year - 577, self.today.year - 581, -1) if year in HIJRI_YEARS)
-        spans = (days(hijri_days(year, (month, first), (month, last))) for year in years)
+        spans = (day_span(hijri_days(year, (month, first), (month, last))) for year in years)
         return next((span for span in spans if span.last and span.last < self.today.isoformat()), None)
 
     # ------------------------------------------------------------------ days and months
@@ -307,17 +311,17 @@ class DateReader:
         if not (FIRST_YEAR <= year <= self.today.year + 1 and 1 <= month <= 12):
             return None
         if day is None:
-            return 1, one(f"{year}-{month:02}")
+            return 1, single_date(f"{year}-{month:02}")
         known = 1 <= day <= calendar.monthrange(year, month)[1]
-        return (1, one(f"{year}-{month:02}-{day:02}")) if known else None
+        return (1, single_date(f"{year}-{month:02}-{day:02}")) if known else None
 
-    def day_month(self, at: int) -> tuple[int, DateFilter] | None:
+    def day_and_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «17 مايو 2019», "june 17, 2019", «17 و18 مايو»: return (words read, date filter), or None."""
-        if (found := self._days_named(at)) is None:
+        if (found := self._days_of_month(at)) is None:
             return None
         width, month, days, span = found
-        year = self.year_told(at + width)
-        if not year and (last := self.qualifier(at + width, names.LAST)):
+        year = self.any_year(at + width)
+        if not year and (last := self.width_at(at + width, names.LAST)):
             year = last, self.today.year - ((month, days[-1]) >= (self.today.month, self.today.day))
         if days[-1] > calendar.monthrange(year[1] if year else _LEAP_YEAR, month)[1]:
             return None
@@ -327,38 +331,39 @@ class DateReader:
             return width + year[0], ends if span else DateFilter(in_year, in_year, days=days)
         return None if self._is_name(at, at + width) else (width, DateFilter(months=(month,), days=days))
 
-    def _days_named(self, at: int) -> tuple[int, int, tuple[int, ...], bool] | None:
+    def _days_of_month(self, at: int) -> tuple[int, int, tuple[int, ...], bool] | None:
         """Read one or several days of a month: return (words read, month, days, whether they are a span), or None."""
         if one_day := self.day_named(at):
             return *one_day[:2], one_day[2:], True
-        joint = self.qualifier(at + 1, names.AND)
-        first, last = self._day(at), self.day_named(at + 1 + joint)
-        if not first or last is None or first >= last[2] or not self._day(at + 1 + joint):
+        joint = self.width_at(at + 1, names.AND)
+        first, last = self._day_number(at), self.day_named(at + 1 + joint)
+        if not first or last is None or first >= last[2] or not self._day_number(at + 1 + joint):
             return None
         days = (first, last[2]) if joint else tuple(range(first, last[2] + 1))
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
         """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (words read, month, day), or None."""
-        if name := self.named(at, names.MONTHS):
-            width, day = 1, self._day(at + len(name))
+        if name := self.name_at(at, names.MONTHS):
+            width, day = 1, self._day_number(at + len(name))
         else:
-            in_words = self._by_order(at) or number_in_words(self.folded, at) or (0, 0)
-            width, day = (1, self._day(at)) if self._day(at) else in_words
+            in_words = self._ordinal_day(at) or number_in_words(self.folded, at) or (0, 0)
+            width, day = (1, self._day_number(at)) if self._day_number(at) else in_words
             width += self.word(at + width) in _OF
-            name = self.named(at + width, names.MONTHS)
+            name = self.name_at(at + width, names.MONTHS)
             # «كلب واحد مايو 2019» (one dog, May 2019) names no day, but «الأول من مايو» (the first of May) does
-            if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._by_order(at):
+            if day == in_words[1] and (day < 3 or name in names.AMBIGUOUS) and not self._ordinal_day(at):
                 return None
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
 
-    def _by_order(self, at: int) -> tuple[int, int] | None:
+    def _ordinal_day(self, at: int) -> tuple[int, int] | None:
         """Read «الأول», «الخامس عشر»: return (words read, day), or None, as in «الأسبوع الأول»."""
-        name = self.named(at, names.BY_ORDER)
+        name = self.name_at(at, names.BY_ORDER)
         of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH
         return (len(name), names.BY_ORDER[name]) if name and not of_part else None
 
-    def _day(self, at: int) -> int:
+    def _day_number(self, at: int) -> int:
+        """Return the number in word `at` («17», "17th"); 0 if it is no number of one or two digits."""
         number = _DAY.fullmatch(self.word(at))
         return int(number[1]) if number else 0
 
@@ -369,49 +374,49 @@ class DateReader:
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «مايو 2019», «مايو الماضي», "last may", «مارس وأبريل»: return (words read, date filter), or None."""
-        if (lead := self.qualifier(at, names.LAST)) and (name := self.named(at + lead, names.MONTHS)):
-            return lead + len(name), self._last(names.MONTHS[name])
+        if (lead := self.width_at(at, names.LAST)) and (name := self.name_at(at + lead, names.MONTHS)):
+            return lead + len(name), self._last_such_month(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
             return None
-        width, month, told = found
-        if several := self._months_after(at + width, month):
+        width, month, is_month = found
+        if several := self._further_months(at + width, month):
             return width + several[0], several[1]
-        if year := self.year_told(at + width):
-            return width + year[0], one(f"{year[1]}-{month:02}")
-        if qualified := self.qualifier(at + width, names.LAST):
-            return width + qualified, self._last(month)
+        if year := self.any_year(at + width):
+            return width + year[0], single_date(f"{year[1]}-{month:02}")
+        if qualified := self.width_at(at + width, names.LAST):
+            return width + qualified, self._last_such_month(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
         # a day in a name, «ميدان 25 يناير» (25 January Square), was no date: then the month after it is none, either
-        first = first - 1 if first and self._day(first - 1) else at
-        return (width, DateFilter(months=(month,))) if told and not self._is_name(first, at + width) else None
+        first = first - 1 if first and self._day_number(first - 1) else at
+        return (width, DateFilter(months=(month,))) if is_month and not self._is_name(first, at + width) else None
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
         """Read «مايو», «شهر مايو», «شهر 5»: return (words read, month, true if it needs no year), or None."""
-        if name := self.named(at, names.MONTHS):
+        if name := self.name_at(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
             # after «في» (in), مارس is March, not the verb "practised"
-            told = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN
-            return len(name), names.MONTHS[name], told or name not in names.AMBIGUOUS
-        if self.named(at, names.MONTH_WORDS):
+            surely = (before,) in names.MONTH_WORDS or (before, name) in names.TOLD_BY_IN
+            return len(name), names.MONTHS[name], surely or name not in names.AMBIGUOUS
+        if self.name_at(at, names.MONTH_WORDS):
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
                 return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد»: "one month"
         return None
 
-    def _last(self, month: int) -> DateFilter:
+    def _last_such_month(self, month: int) -> DateFilter:
         """Return the filter for the last month with this number that is over."""
-        return one(f"{self.today.year - (self.today.month <= month)}-{month:02}")
+        return single_date(f"{self.today.year - (self.today.month <= month)}-{month:02}")
 
-    def _months_after(self, at: int, first: int) -> tuple[int, DateFilter] | None:
+    def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
-        while self.named(at + width, names.AND) and (name := self.named(at + width + 1, names.MONTHS)):
+        while self.name_at(at + width, names.AND) and (name := self.name_at(at + width + 1, names.MONTHS)):
             months.append(names.MONTHS[name])
             width += 1 + len(name)
         if not width:
             return None
-        year = self.year_told(at + width) or (0, None)
+        year = self.any_year(at + width) or (0, None)
         named = str(year[1]) if year[1] else None
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
@@ -420,17 +425,17 @@ class DateReader:
     def find(self) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
         rules: tuple[Rule, ...] = (
-            partial(limit, self), self._third, self._without_months, self.month, self._relative_or_year,
+            partial(read_limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
         )  # fmt: skip
         if any((word,) in names.TO for word in self.folded):
-            rules = (partial(between, self), *rules)
+            rules = (partial(read_span, self), *rules)
         for at in range(len(self.folded)):
-            if result := _first(rules, at):
+            if result := _try_all(rules, at):
                 width, found = result
-                while joint := self.qualifier(at + width, names.AND):
+                while joint := self.width_at(at + width, names.AND):
                     after = at + width + joint
-                    other = _first(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
-                    if other is None or (both := together(found, other[1])) is None:
+                    other = _try_all(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
+                    if other is None or (both := join_dates(found, other[1])) is None:
                         break
                     width, found = width + joint + other[0], both
                 return at, width, found
@@ -439,10 +444,10 @@ class DateReader:
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _third(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
-        if (name := self.named(at, names.THIRDS)) is None:
+        if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
-        if year := self.year_told(at + width):
+        if year := self.any_year(at + width):
             return width + year[0], DateFilter(f"{year[1]}-{4 * third + 1:02}", f"{year[1]}-{4 * third + 4:02}")
         month = self.month(at + width)
         if month is None or len(month[1].months) > 1:
@@ -452,55 +457,61 @@ class DateReader:
 
     def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a third as an end of a span: January, June and July, or December of a year; or a third of a month."""
-        if (name := self.named(at, names.THIRDS)) is None:
+        if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
-        if year := self.year_told(at + width):
+        if year := self.any_year(at + width):
             first, last = ((1, 1), (6, 7), (12, 12))[third]
             return width + year[0], DateFilter(f"{year[1]}-{first:02}", f"{year[1]}-{last:02}")
         month = self.month(at + width)
         if month is None or not month[1].first or month[1].first != month[1].last:
             return None
         begin = first_day(month[1].first).replace(day=10 * third + 1)
-        return width + month[0], days((begin, last_day(month[1].first) if third == 2 else begin + timedelta(days=9)))
+        return width + month[0], day_span(
+            (begin, last_day(month[1].first) if third == 2 else begin + timedelta(days=9))
+        )
 
     def whole_date(self, at: int) -> tuple[int, DateFilter] | None:
         """Read any date that may be an end of a span: return (words read, date filter), or None."""
-        return self._third_as_end(at) or self._without_months(at) or self._relative_or_year(at)
+        return self._third_as_end(at) or self._date_but_no_month(at) or self._relative_or_year(at)
 
-    def _without_months(self, at: int) -> tuple[int, DateFilter] | None:
-        return _first((self.numeric, self._feast, self._hijri_month, self.day_month, self._season), at)
+    def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
+        """Read any date but a Gregorian month, a year or a relative time: return (words read, date filter), or None."""
+        return _try_all((self.numeric, self._feast, self._hijri_month, self.day_and_month, self._season), at)
 
     def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
-        return relative_time(self, at) or self._year(at)
+        """Read «أمس», «الشهر الماضي», «2019»: return (words read, date filter), or None."""
+        return read_relative_time(self, at) or self._year_or_span_of_years(at)
 
     def _feast(self, at: int) -> tuple[int, DateFilter] | None:
-        if name := self.named(at, names.FEASTS):
+        """Read a feast with its year, «عيد الفطر 2019», "last christmas": return (words read, date filter), or None."""
+        if name := self.name_at(at, names.FEASTS):
             month, first, last = names.FEASTS[name]
             if found := self.hijri_span(at + len(name), month, first, last):
                 return len(name) + found[0], found[1]
-        if (name := self.named(at, names.EITHER_FEAST)) and (width := self.qualifier(at + len(name), names.LAST)):
+        if (name := self.name_at(at, names.EITHER_FEAST)) and (width := self.width_at(at + len(name), names.LAST)):
             spans = [span for feast in names.EITHER_OF if (span := self.hijri_span(at + len(name), *feast))]
             later = max(spans, key=lambda span: span[1].last or "", default=None)
             return (len(name) + width, later[1]) if later else None
-        if name := self.named(at, names.GREGORIAN_FEASTS):
+        if name := self.name_at(at, names.GREGORIAN_FEASTS):
             begins, ends = names.GREGORIAN_FEASTS[name]
-            if year := self.year_told(at + len(name)):
-                return len(name) + year[0], days((_day_of(year[1], begins), _day_of(year[1], ends)))
-            if width := self.qualifier(at + len(name), names.LAST):
-                year_of = self.today.year - (_day_of(self.today.year, ends) >= self.today)
-                return len(name) + width, days((_day_of(year_of, begins), _day_of(year_of, ends)))
+            if year := self.any_year(at + len(name)):
+                return len(name) + year[0], day_span((_feast_day(year[1], begins), _feast_day(year[1], ends)))
+            if width := self.width_at(at + len(name), names.LAST):
+                year_of = self.today.year - (_feast_day(self.today.year, ends) >= self.today)
+                return len(name) + width, day_span((_feast_day(year_of, begins), _feast_day(year_of, ends)))
         return None
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
-        name = self.named(at, names.HIJRI_MONTHS)
+        """Read «رمضان 1444», «15 رمضان 1444», or a Hijri year: return (words read, date filter), or None."""
+        name = self.name_at(at, names.HIJRI_MONTHS)
         if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
             return len(name) + found[0], found[1]
-        lead = self.qualifier(at, LAST)
-        if lead and (name := self.named(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
+        lead = self.width_at(at, LAST)
+        if lead and (name := self.name_at(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
             latest = self.last_hijri(names.HIJRI_MONTHS[name])
             return (lead + len(name), latest) if latest else None
-        word, name = self.folded[at], self.named(at + 1, names.HIJRI_MONTHS)
+        word, name = self.folded[at], self.name_at(at + 1, names.HIJRI_MONTHS)
         day = int(word) if name and re.fullmatch(r"\d{1,2}", word) else 0  # as in 15 رمضان 1444 (15 Ramadan)
         if name and 1 <= day <= 30:
             found = self.hijri_span(at + 1 + len(name), names.HIJRI_MONTHS[name], day, day)
@@ -508,11 +519,12 @@ class DateReader:
         return self.hijri_year(at)
 
     def _season(self, at: int) -> tuple[int, DateFilter] | None:
-        here = self.this_one(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
-        name = here if here in names.SEASONS else self.named(at, names.SEASONS)
+        """Read «صيف 2019», «الصيف الماضي», «هالصيف»: return (words read, date filter), or None."""
+        here = self.this_word(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
+        name = here if here in names.SEASONS else self.name_at(at, names.SEASONS)
         lead = 0
-        if not name and (lead := self.qualifier(at, names.LAST | names.THIS)):
-            name = self.named(at + lead, names.SEASONS)
+        if not name and (lead := self.width_at(at, names.LAST | names.THIS)):
+            name = self.name_at(at + lead, names.SEASONS)
         if not name:
             return None
         months, after = names.SEASONS[name], at + lead + len(name)
@@ -521,9 +533,9 @@ class DateReader:
             if months[0] == 12 and year[1] < year[2]:  # winter 2018-2019
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
-        last = self.qualifier(after, names.LAST)
-        of_now = self.qualifier(after, names.THIS_YEAR) or int(self.this_one(after) in names.YEAR_WORDS)
-        current = self.qualifier(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
+        last = self.width_at(after, names.LAST)
+        of_now = self.width_at(after, names.THIS_YEAR) or int(self.this_word(after) in names.YEAR_WORDS)
+        current = self.width_at(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
         if last or current or (lead and not current):
             year_of = self.today.year + 1
@@ -532,8 +544,8 @@ class DateReader:
             ):
                 year_of -= 1
             first, end = _season_start(year_of, months), _season_end(year_of, months)
-            width = lead + len(name) + max(last, self.qualifier(after, names.THIS))
-            width += of_now or self.qualifier(at + width, names.YEAR_WORDS)  # "this year", in two words
+            width = lead + len(name) + max(last, self.width_at(after, names.THIS))
+            width += of_now or self.width_at(at + width, names.YEAR_WORDS)  # "this year", in two words
             return width, DateFilter(f"{first:%Y-%m}", f"{end:%Y-%m}")
         return None
 
@@ -542,10 +554,10 @@ class DateReader:
 
         Return (words read, first year, last year), or None.
         """
-        year = self.year_told(at)
+        year = self.any_year(at)
         # not "the summer of this year", which `_season` reads, because it may not be over
-        if year and (year[1] < self.today.year or self.gregorian(at)):
-            following = self.gregorian(at + year[0])
+        if year and (year[1] < self.today.year or self.gregorian_year(at)):
+            following = self.gregorian_year(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
             return year[0] + joined[0], year[1], joined[1]
         word = self.folded[at] if at < len(self.folded) else ""
@@ -554,27 +566,29 @@ class DateReader:
             return 1, named, named
         return None
 
-    def _year(self, at: int) -> tuple[int, DateFilter] | None:
-        if not (year := self.gregorian(at)):
+    def _year_or_span_of_years(self, at: int) -> tuple[int, DateFilter] | None:
+        """Read «2019», «2018-2019», «2018 و2019», "2023 summer": return (words read, date filter), or None."""
+        if not (year := self.gregorian_year(at)):
             return None
-        season = self.named(at + year[0], SEASONS)  # in English, as in "2023 summer"
-        if season and season[0].isascii() and not self.gregorian(at + year[0] + 1):
+        season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
+        if season and season[0].isascii() and not self.gregorian_year(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
-        last = self.gregorian(at + year[0])  # the end of a span of years, 2018-2019
+        last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        joint = self.qualifier(at + year[0], names.AND)
-        following = self.gregorian(at + year[0] + joint) if joint else None
+        joint = self.width_at(at + year[0], names.AND)
+        following = self.gregorian_year(at + year[0] + joint) if joint else None
         if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
             return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
-        return year[0], one(str(year[1]))
+        return year[0], single_date(str(year[1]))
 
 
 MOST = 99  # most years, months, weeks or days that a date lies back
 Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
 
 
-def _folded(words: str) -> frozenset[str]:
+def _folds(words: str) -> frozenset[str]:
+    """Return the folded words of a text in which bars separate them."""
     return frozenset(map(fold, words.split("|")))
 
 
@@ -584,52 +598,52 @@ _UNITS = {  # unit → words for one, for two, for several
     "week": ("أسبوع|اسبوع|week", "أسبوعين|اسبوعين", "أسابيع|اسابيع|weeks"),
     "day": ("يوم|day", "يومين", "أيام|ايام|days"),
 }
-_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folded(forms[i])} for i in range(3))
+_ONE, _TWO, _SEVERAL = ({word: unit for unit, forms in _UNITS.items() for word in _folds(forms[i])} for i in range(3))
 # Without one and two, واحد and اثنين, which stand after their noun; «أيام الاثنين» are Mondays, not two days.
 _NUMBERS = {word: number for word, number in UNITS.items() if number > 2}
-_NUMBERS |= {form[0]: 1 + place for place, form in numbered("numbers: 1 to 10 in English")}
+_NUMBERS |= {form[0]: 1 + place for place, form in read_numbered_forms("numbers: 1 to 10 in English")}
 # Words for "ago": «قبل سنتين», «منذ سنتين», in Egypt «من سنتين»: two years ago. «من سنة» may begin a span of years.
 _BEFORE, _SINCE, _FROM = fold("قبل"), fold("منذ"), fold("من")
 # Words that may follow «قبل سنة», "a year ago". Before any other word, «قبل» means "before" and «منذ» "since", as in
 # «قبل شهر رمضان» (before the month of Ramadan) and «منذ سنة ١٤٤٠» (since the year 1440).
-_AFTER_ONE = _folded("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
+_AFTER_ONE = _folds("|في|على|من|مع|عند|بين|فوق|تحت|أمام|بجانب")
 
 
-def long_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
+def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
     """Read a time such as «قبل سنتين» or "2 years ago" from word `at` on; None if no such time begins there."""
     lead = folded[at] in (_BEFORE, _SINCE, _FROM)
     start = at + lead
     if start >= len(folded):
         return None
     word, following = folded[start], folded[start + 1] if start + 1 < len(folded) else ""
-    number = _number(word)
+    number = _parse_number(word)
     unit = (_SEVERAL.get(following) or _ONE.get(following)) if 1 <= number <= MOST else None
     width = start - at + 2
     if unit and (lead or (len(folded) > start + 2 and folded[start + 2] == "ago")):
-        return (width + (not lead), *_span(unit, number, today))
+        return (width + (not lead), *_period_ago(unit, number, today))
     if lead and word in _TWO:
-        return (width - 1, *_span(_TWO[word], 2, today))
+        return (width - 1, *_period_ago(_TWO[word], 2, today))
     if lead and word in _ONE and following in _AFTER_ONE and (folded[at] != _FROM or _ONE[word] in ("month", "week")):
-        return (width - 1, *_span(_ONE[word], 1, today))
+        return (width - 1, *_period_ago(_ONE[word], 1, today))
     return None
 
 
-def last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
-    if (lead := words.qualifier(at, names.RECENT)) and (recent := _recent(words, at + lead)):
-        return lead + recent[0], days((_day_before(words.today, recent[1], recent[2]), words.today))
+    if (lead := words.width_at(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
+        return lead + recent[0], day_span((_day_ago(words.today, recent[1], recent[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
-    width = words.qualifier(at + 2, LAST)
+    width = words.width_at(at + 2, LAST)
     for number, unit in (pair, reversed(pair)):
-        if width and unit in _SEVERAL and 1 <= _number(number) <= MOST:
-            return 2 + width, days((_day_before(words.today, _SEVERAL[unit], _number(number)), words.today))
+        if width and unit in _SEVERAL and 1 <= _parse_number(number) <= MOST:
+            return 2 + width, day_span((_day_ago(words.today, _SEVERAL[unit], _parse_number(number)), words.today))
     return None
 
 
-def _recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
+def _read_recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
     """Read what follows «آخر» or "past", such as «شهرين»: return (words read, unit, how many), or None."""
     word, following = words.word(at), words.word(at + 1)
-    if following in _SEVERAL and 1 <= (number := _number(word)) <= MOST:
+    if following in _SEVERAL and 1 <= (number := _parse_number(word)) <= MOST:
         return 2, _SEVERAL[following], number
     if word in _TWO:
         return 1, _TWO[word], 2
@@ -638,11 +652,12 @@ def _recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
     return (1, _ONE[word], 1) if single else None
 
 
-def _number(word: str) -> int:
+def _parse_number(word: str) -> int:
+    """Return the number that a word names, in digits or letters; 0 if none."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 3 else _NUMBERS.get(word, 0)
 
 
-def _day_before(today: date, unit: str, back: int) -> date:
+def _day_ago(today: date, unit: str, back: int) -> date:
     """Return the day that lies `back` units (years, months, weeks or days) before `today`."""
     if unit in ("week", "day"):
         return today - timedelta(days=back * (7 if unit == "week" else 1))
@@ -650,12 +665,12 @@ def _day_before(today: date, unit: str, back: int) -> date:
     return date(year, month + 1, min(today.day, calendar.monthrange(year, month + 1)[1]))
 
 
-def _span(unit: str, back: int, today: date) -> tuple[str, str]:
+def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     """Return (first, last) of the period that lies `back` units before today, as filters write it.
 
     A year or a month is both first and last, as ("2019", "2019"); a week is three days before and after that day.
     """
-    day = _day_before(today, unit, back)
+    day = _day_ago(today, unit, back)
     if unit in ("year", "month"):
         return (day.isoformat()[: len("2019" if unit == "year" else "2019-05")],) * 2
     around = 3 if unit == "week" else 0
@@ -665,75 +680,76 @@ def _span(unit: str, back: int, today: date) -> tuple[str, str]:
 TODAY_IN = 3  # most words of a text in which «اليوم» is "today" and so a date, not "the day", as in "the national day"
 
 
-def relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read a time relative to today (yesterday, last month, the 90s) that begins at word `at`.
 
     Return (number of words, date filter); None if no such time begins there.
     """
     folded, today = words.folded, words.today
-    if found := long_ago(folded, at, today):
+    if found := read_time_ago(folded, at, today):
         return found[0], DateFilter(*found[1:])
-    if several := last_several(words, at):
+    if several := read_last_several(words, at):
         return several
-    if weekday := last_weekday(words, at):
+    if weekday := read_last_weekday(words, at):
         return weekday
-    if name := words.named(at, names.YESTERDAYS):
-        return len(name), one((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (name := words.named(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
-        return len(name), one(today.isoformat())
-    if name := words.named(at, names.DECADES):
+    if name := words.name_at(at, names.YESTERDAYS):
+        return len(name), single_date((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
+    if (name := words.name_at(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
+        return len(name), single_date(today.isoformat())
+    if name := words.name_at(at, names.DECADES):
         return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
-    if name := words.named(at, names.THIS_YEAR):
-        return len(name), _year(today, 0)
-    for known, span in ((names.YEAR_WORDS, _year), (names.MONTH_WORDS, _month), (names.WEEK_WORDS, _week)):
-        if words.this_one(at) in known:
+    if name := words.name_at(at, names.THIS_YEAR):
+        return len(name), _year_ago(today, 0)
+    for known, span in ((names.YEAR_WORDS, _year_ago), (names.MONTH_WORDS, _month_ago), (names.WEEK_WORDS, _week_ago)):
+        if words.this_word(at) in known:
             return 1, span(today, 0)
-        if name := words.named(at, known):
-            if words.is_general(at) and words.named(at + 1, names.OF_AN_OFFICE):
+        if name := words.name_at(at, known):
+            if words.is_general(at) and words.name_at(at + 1, names.OF_AN_OFFICE):
                 return None
-            if width := words.qualifier(at + len(name), names.LAST):
+            if width := words.width_at(at + len(name), names.LAST):
                 return len(name) + width, span(today, 1)
-            if width := words.qualifier(at + len(name), names.THIS):
+            if width := words.width_at(at + len(name), names.THIS):
                 return len(name) + width, span(today, 0)
-        lead = words.qualifier(at, names.LAST | names.THIS)
-        if lead and (name := words.named(at + lead, known)):
+        lead = words.width_at(at, names.LAST | names.THIS)
+        if lead and (name := words.name_at(at + lead, known)):
             return lead + len(name), span(today, 0 if tuple(folded[at : at + lead]) in names.THIS else 1)
     return None
 
 
-def _year(today: date, back: int) -> DateFilter:
-    return one(str(today.year - back))
+def _year_ago(today: date, back: int) -> DateFilter:
+    return single_date(str(today.year - back))
 
 
-def _month(today: date, back: int) -> DateFilter:
+def _month_ago(today: date, back: int) -> DateFilter:
     day = today.replace(day=1) - timedelta(days=1) if back else today
-    return one(f"{day:%Y-%m}")
+    return single_date(f"{day:%Y-%m}")
 
 
-def _week(today: date, back: int) -> DateFilter:
+def _week_ago(today: date, back: int) -> DateFilter:
     first = today - timedelta(days=(today.weekday() + 2) % 7 + 7 * back)  # a week begins on Saturday
     return DateFilter(first.isoformat(), (first + timedelta(days=6)).isoformat())
 
 
-def last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_last_weekday(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read the last weekday or weekend («الجمعة الماضية») from word `at` on: (words read, date filter), or None."""
-    if (name := words.named(at, WEEKDAYS)) and (last := words.named(at + len(name), LAST)):
+    if (name := words.name_at(at, WEEKDAYS)) and (last := words.name_at(at + len(name), LAST)):
         several = name in NUMBERS_TOO and last in LAST_FEMININE
-        return None if several else (len(name) + len(last), _last(name, words.today))
-    if (width := words.qualifier(at, LAST)) and (name := words.named(at + width, WEEKDAYS)):
-        return width + len(name), _last(name, words.today)
+        return None if several else (len(name) + len(last), _last_occurrence(name, words.today))
+    if (width := words.width_at(at, LAST)) and (name := words.name_at(at + width, WEEKDAYS)):
+        return width + len(name), _last_occurrence(name, words.today)
     return None
 
 
-def _last(name: tuple[str, ...], today: date) -> DateFilter:
+def _last_occurrence(name: tuple[str, ...], today: date) -> DateFilter:
+    """Return the filter for the last weekday or weekend of this name before today."""
     day, length = WEEKDAYS[name]
     last = today - timedelta(days=(today.weekday() - day - 1) % 7 + 1)
-    return days((last - timedelta(days=length - 1), last))
+    return day_span((last - timedelta(days=length - 1), last))
 
 
 @dataclass(frozen=True)
-class _End:
-    """One end of a span of dates, and how many words name it (`width`).
+class _SpanEnd:
+    """One end of a span of dates; `width` is the number of words that name it.
 
     Either `filter` holds a whole date, or `month` and `day` hold what was said: a month («مايو»), a day and its month
     («5 مايو»), or a day alone («5», whose month the other end names).
@@ -749,39 +765,39 @@ class _End:
         """True if this end is a whole year."""
         return self.filter is not None and len(self.filter.first or "") == 4
 
-    def of(self, year: int) -> str | None:
+    def in_year(self, year: int) -> str | None:
         """Return this end of a span as a date in `year`; None if the month is not known, or has no such day."""
         if self.month is None or (self.day or 1) > calendar.monthrange(year, self.month)[1]:
             return None
         return f"{year}-{self.month:02}" + (f"-{self.day:02}" if self.day else "")
 
 
-def between(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
-    lead = words.named(at, names.FROM) or ()
-    bare = words.named(at + len(lead) + 1, names.TO) and _bare_day(words, at + len(lead))
-    first = bare or _end(words, at + len(lead))
-    middle = first and words.named(at + len(lead) + first.width, names.TO)
+    lead = words.name_at(at, names.FROM) or ()
+    bare = words.name_at(at + len(lead) + 1, names.TO) and _read_bare_day(words, at + len(lead))
+    first = bare or _read_end(words, at + len(lead))
+    middle = first and words.name_at(at + len(lead) + first.width, names.TO)
     if not (first and middle):
         return None
     place = at + len(lead) + first.width + len(middle)
-    last = _end(words, place)
+    last = _read_end(words, place)
     if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
         return None  # «مايو ويوليو», May and July, are two months and no span
-    found = _joined(first, last)
+    found = _join_ends(first, last)
     return (place + last.width - at, found) if found else None
 
 
-def limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
 
     Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
     """
-    if words.named(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
+    if words.name_at(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
-        lead = words.named(at, known)
-        found = _limiting(words, at + len(lead)) if lead else None
+        lead = words.name_at(at, known)
+        found = _read_limiting_date(words, at + len(lead)) if lead else None
         if not (lead and found and found[1].first):
             continue
         first, last, width = found[1].first, found[1].last, len(lead) + found[0]
@@ -794,84 +810,86 @@ def limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     return None
 
 
-def _limiting(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
-    if year := words.gregorian(at):
-        return year[0], one(str(year[1]))
+def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+    """Read the date after "before", "until" or "since"; a month without a year is the last one that has begun.
+
+    Return (words read, date filter), or None.
+    """
+    if year := words.gregorian_year(at):
+        return year[0], single_date(str(year[1]))
     month = words.month_named(at)
-    if month and (year := words.gregorian(at + month[0])):
-        return month[0] + year[0], one(f"{year[1]}-{month[1]:02}")
-    end = _end(words, at)
+    if month and (year := words.gregorian_year(at + month[0])):
+        return month[0] + year[0], single_date(f"{year[1]}-{month[1]:02}")
+    end = _read_end(words, at)
     if end and end.filter:
         return end.width, end.filter
     last = end and next(
-        (day for back in (0, 1) if (day := end.of(words.today.year - back)) and _begun(day, words)), None
+        (day for back in (0, 1) if (day := end.in_year(words.today.year - back)) and first_day(day) <= words.today),
+        None,
     )
-    return (end.width, one(last)) if end and last else None
+    return (end.width, single_date(last)) if end and last else None
 
 
-def _begun(day: str, words: DateReader) -> bool:
-    return first_day(day) <= words.today
-
-
-def _end(words: DateReader, at: int) -> _End | None:
-    """Read the date that begins at word `at` as an end of a span; None if there is none."""
-    for skipped in dict.fromkeys((words.qualifier(at, names.OF_AN_END), 0)):
-        if end := _named_end(words, at + skipped):
+def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
+    """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
+    for skipped in dict.fromkeys((words.width_at(at, names.OF_AN_END), 0)):
+        if end := _read_end_itself(words, at + skipped):
             return replace(end, width=end.width + skipped)
     return None
 
 
-def _named_end(words: DateReader, at: int) -> _End | None:
-    if name := words.named(at, names.TODAY | names.NOW):
-        return _End(len(name), one(words.today.isoformat()))
+def _read_end_itself(words: DateReader, at: int) -> _SpanEnd | None:
+    """Read an end of a span that begins exactly at word `at`; None if none is there."""
+    if name := words.name_at(at, names.TODAY | names.NOW):
+        return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
-        end = _End(day[0], month=day[1], day=day[2])
+        end = _SpanEnd(day[0], month=day[1], day=day[2])
     elif month := words.month_named(at):
-        end = _End(month[0], month=month[1])
+        end = _SpanEnd(month[0], month=month[1])
     else:
         found = words.whole_date(at) if words.word(at) else None
-        return _End(found[0], _whole(found[1])) if found else None
-    if not (year := words.gregorian(at + end.width)):
+        return _SpanEnd(found[0], _season_as_span(found[1])) if found else None
+    if not (year := words.gregorian_year(at + end.width)):
         return end
-    whole = end.of(year[1])
-    return _End(end.width + year[0], one(whole)) if whole else None
+    whole = end.in_year(year[1])
+    return _SpanEnd(end.width + year[0], single_date(whole)) if whole else None
 
 
-def _bare_day(words: DateReader, at: int) -> _End | None:
+def _read_bare_day(words: DateReader, at: int) -> _SpanEnd | None:
     """Read a day without a month, as «5» in «من 5 إلى 10 مايو 2019»; None if there is none."""
     word = words.word(at)
-    return _End(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
+    return _SpanEnd(1, day=int(word)) if re.fullmatch(r"\d{1,2}", word) and 1 <= int(word) <= 31 else None
 
 
-def _whole(found: DateFilter) -> DateFilter:
-    """Turn a season of a year into the span of its months; return other dates unchanged."""
+def _season_as_span(found: DateFilter) -> DateFilter:
+    """Return the span of months for a season of a year; any other date unchanged."""
     if not (found.months and found.first):
         return found
     return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
 
 
-def _joined(first: _End, last: _End) -> DateFilter | None:
-    """Return the span from one end to the other; None if they name no span, in this order, of days that exist."""
+def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
+    """Return the span from one end to the other; None if they name no span of days that exist, in this order."""
     # a first day without a month is in the month of the last: «من 5 إلى 10 مايو», from 5 to 10 May
     if first.month is None and first.day is not None:
         if not last.filter:
-            return _joined(replace(first, month=last.month), last) if last.month else None
+            return _join_ends(replace(first, month=last.month), last) if last.month else None
         year_month, _, day = (last.filter.last or "").rpartition("-")
         if len(year_month) < 7 or first.day > int(day):
             return None
-        first = replace(first, filter=one(f"{year_month}-{first.day:02}"))
+        first = replace(first, filter=single_date(f"{year_month}-{first.day:02}"))
     if first.filter and last.filter:
         begins, ends = first.filter.first, last.filter.last
     elif last.filter and last.filter.last and not last.is_year:
         ends = last.filter.last
-        begins = first.of(int(ends[:4]))
+        begins = first.in_year(int(ends[:4]))
         if begins and first_day(begins) > last_day(ends):
-            begins = first.of(int(ends[:4]) - 1)
+            begins = first.in_year(int(ends[:4]) - 1)
     elif first.filter and first.filter.first and not first.is_year:
         begins = first.filter.first
-        ends = last.of(int(begins[:4]))
+        ends = last.in_year(int(begins[:4]))
         if ends and first_day(begins) > last_day(ends):
-            ends = last.of(int(begins[:4]) + 1)
+            ends = last.in_year(int(begins[:4]) + 1)
     elif first.month and last.month:
         if first.month == last.month and first.day and last.day:
             days = tuple(range(first.day, last.day + 1))
@@ -885,7 +903,7 @@ def _joined(first: _End, last: _End) -> DateFilter | None:
     return DateFilter(begins, ends) if ordered else None
 
 
-def together(first: DateFilter, second: DateFilter) -> DateFilter | None:
+def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     """Join two dates that "and" connects into one filter; None if they cannot be joined.
 
     Two spans that touch can be joined («يونيو 2023 ويوليو 2023»), and so can the same months of years that touch. Dates
@@ -930,7 +948,7 @@ class Dated:
 
 
 def split_date(text: str, today: date) -> Dated:
-    """Separate the first date in a text from the rest."""
+    """Separate the first date in a text from the rest; the text stays as it is if it has no date."""
     normal = normalize(text)
     found = tokens(normal)
     folded = [token.folded for token in found]
@@ -950,11 +968,11 @@ def split_date(text: str, today: date) -> Dated:
 def _may_be_dated(word: str) -> bool:
     """True if a folded word may be part of a date; a text without such a word is not tried rule by rule."""
     bare = word.removeprefix("ه").removeprefix("ال")
-    return word in _DATED or bare in _DATED or any(map(str.isdigit, word))
+    return word in _DATE_WORDS or bare in _DATE_WORDS or any(map(str.isdigit, word))
 
 
 # Every date has a digit or one of these words of names of days, months, years and feasts, with or without article.
-_DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
+_DATE_WORDS = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
     word.removeprefix(article)
     for named in (
         names.MONTHS, names.HIJRI_MONTHS, names.SEASONS, names.FEASTS, names.GREGORIAN_FEASTS, names.EITHER_FEAST,
@@ -967,12 +985,12 @@ _DATED = {_TWO_THOUSAND, _THOUSAND, _TWENTY, *_ONE, *_TWO, *_SEVERAL} | {
 }  # fmt: skip
 
 
-def _first(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
-    """Return the result of the first rule that reads a date from word `at` on; None if none does."""
+def _try_all(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
+    """Return what the first rule returns that reads a date from word `at` on; None if no rule does."""
     return next((found for rule in rules if (found := rule(at)) is not None), None)
 
 
-def _day_of(year: int, day: tuple[int, int, int]) -> date:
+def _feast_day(year: int, day: tuple[int, int, int]) -> date:
     """Return the date of a feast's day (years before, month, day) in a year."""
     return date(year - day[0], *day[1:])
 

@@ -10,7 +10,7 @@ from araclip.text.lexicon import DIALECTS, Form, Lexicon
 from araclip.text.negation import ENDS
 from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
 # Confidences that a form stands for its standard word, if the form means nothing else (SURE), is also used in captions,
 # has another common meaning, or is itself a common standard word (UNLIKELY).
@@ -43,14 +43,14 @@ _LETTERS = (str.maketrans("گچپڤ", "قكبف"), str.maketrans("گچپڤ", "ك
 _FOREIGN = frozenset("گچپڤ")
 _PLURALS = ("وا", "و")
 # Particles before a verb, which the standard sentence leaves out.
-_BEFORE_VERB = folded("dialects: before a verb")
+_BEFORE_VERB = read_folded("dialects: before a verb")
 # Words that only ask for pictures, such as "I want" in «عايز صورة كلب». Some (_MAY_ASK) do so only before a word for
 # "picture": in the Gulf «أبي صور البحر» is "I want pictures of the sea", but «أبي وأمي» are one's parents.
-_ASKING = folded("dialects: asking")
-_MAY_ASK = folded("dialects: may ask")
-_PICTURES = folded("dialects: pictures")
-_KINDS_OF_PICTURES = folded("dialects: after pictures")
-_OF = folded("dialects: of")
+_ASKING = read_folded("dialects: asking")
+_MAY_ASK = read_folded("dialects: may ask")
+_PICTURES = read_folded("dialects: pictures")
+_KINDS_OF_PICTURES = read_folded("dialects: after pictures")
+_OF = read_folded("dialects: of")
 _MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects; else "money" and "right"
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense, such as يلعب, in Lebanon بيلعب (plays)
@@ -67,37 +67,37 @@ class Dialects:
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
         """Return what the longest form of several words that begins at `at` may be: لاب توب → حاسوب محمول.
 
-        Empty if no such form begins there.
+        Empty if no such form begins there. Words that captions all use very often are no form.
         """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
                 continue  # words that captions use very often are standard: «كلب صغير», a small dog
             typed = " ".join(words[at : at + width])
-            if found := self._of(typed, typed, "", self.lexicon.find(typed)):
+            if found := self._translate_stem(typed, typed, "", self.lexicon.find(typed)):
                 return [replace(change, width=width) for change in found]
         return []
 
     def word(self, words: Sequence[str], at: int) -> list[Change]:
         """Return what word `at` may be in standard Arabic, likeliest first; empty if it is standard or unknown."""
         word = words[at]
-        if sure := _asks(words, at):
+        if sure := _asks_only(words, at):
             return [Change(word, "", "dialect", sure)]
-        if at and fold(words[at - 1]) in _PICTURES and _asks(words, at - 1) and (shown := self._after_of(word)):
+        if at and fold(words[at - 1]) in _PICTURES and _asks_only(words, at - 1) and (shown := self._after_of(word)):
             return [Change(word, shown, "dialect", RULE)]
-        if particle := self._particle(words, at):
+        if particle := self._drop_particle(words, at):
             return [particle]
-        if found := self._of(word, word, "", self.lexicon.find(word)):
+        if found := self._translate_stem(word, word, "", self.lexicon.find(word)):
             if _is_described_thing(words, at):
                 found = [replace(each, confidence=RULE) if each.confidence == AMBIGUOUS else each for each in found]
-            return [change for change in found if not _said(words, at, change.target)]
+            return [change for change in found if not _is_in_phrase(words, at, change.target)]
         if not _FOREIGN.isdisjoint(word):
-            return self._respelt(word)
+            return self._respell(word)
         if self.vocabulary.count(word) >= OFTEN or fold(word) in self.lexicon.standard or fold(word) in self._names:
             return []
-        return self._composed(word)
+        return self._translate_parts(word)
 
     def _after_of(self, word: str) -> str:
-        """Return what stands after "picture of", without the ل that means "of": «صورة لكلب» → كلب, «صور للبحر» → البحر.
+        """Return the word after "picture of" without the ل that means "of": «صورة لكلب» → كلب, «صور للبحر» → البحر.
 
         Empty if the word has no such ل: it begins with another letter, or is more common than the rest after the ل, as
         لبنان is. Also empty if that rest is unknown.
@@ -109,36 +109,40 @@ class Dialects:
         known = count >= OFTEN or fold(stem) in self.lexicon.standard
         return stem if known and count >= self.vocabulary.count(word) else ""
 
-    def _respelt(self, word: str) -> list[Change]:
-        """Return what a word with letters that are not Arabic may be: يگعد → يقعد → يجلس, الچلب → الكلب."""
-        if found := self._composed(word):
+    def _respell(self, word: str) -> list[Change]:
+        """Return what a word with a letter such as گ may be: يگعد → يقعد → يجلس, الچلب → الكلب; empty if unknown."""
+        if found := self._translate_parts(word):
             return found
         for letters in _LETTERS:
             plain = word.translate(letters)
-            found = self._of(word, plain, "", self.lexicon.find(plain))
-            found = found or [replace(change, source=word) for change in self._composed(plain)]
+            found = self._translate_stem(word, plain, "", self.lexicon.find(plain))
+            found = found or [replace(change, source=word) for change in self._translate_parts(plain)]
             if found:
                 return found
             known = fold(plain) in self.lexicon.standard or self.vocabulary.count(plain) >= OFTEN
             if known or any(self.vocabulary.count(stem) >= OFTEN for _, stem in split_proclitics(plain)):
-                return [Change(word, self._spelled(plain), "dialect", RULE, ("gf", "iq"))]
+                usual = self.vocabulary.spelling(plain) or self.vocabulary.spelling_of_parts(plain) or plain
+                return [Change(word, usual, "dialect", RULE, ("gf", "iq"))]
         return []
 
-    def _spelled(self, word: str) -> str:
-        return self.vocabulary.spelling(word) or self.vocabulary.spelling_of_parts(word) or word
-
-    def _composed(self, word: str) -> list[Change]:
-        """Return what a word may be if its beginning is known, or if it is an inflection or a present-tense verb."""
+    def _translate_parts(self, word: str) -> list[Change]:
+        """Return what a word may be by its beginning, or as an inflection or a present-tense verb; empty if unknown."""
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
-            if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._definite(word, stem, standard)):
+            if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._translate_rest(word, stem, standard)):
                 return found
-        for prefix, stem in (*split_proclitics(word), *_short_stem(word)):
-            if found := self._of(word, stem, prefix, self.lexicon.find(stem)):
+        for prefix, stem in (*split_proclitics(word), *_split_article(word)):
+            if found := self._translate_stem(word, stem, prefix, self.lexicon.find(stem)):
                 return found
-        return self._inflected(word) or self._verb(word)
+        return self._translate_inflection(word) or self._translate_verb(word)
 
-    def _of(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
+    def _translate_stem(self, typed: str, stem: str, prefix: str, forms: Iterable[Form]) -> list[Change]:
+        """Return a change for each of the lexicon's `forms` of a stem, the likeliest first; empty for standard words.
+
+        Args:
+            typed: the typed word or words that the changes replace.
+            prefix: the standard beginning (an article, a preposition) that is put before each standard word.
+        """
         telling = not _FOREIGN.isdisjoint(stem)  # a letter such as چ is dialect: چلب is nothing but "dog"
         count = 0 if telling else self.vocabulary.count(stem)
         own = count >= VERY_OFTEN or (fold(stem) in self.lexicon.standard and not telling)
@@ -157,7 +161,7 @@ class Dialects:
             else:
                 confidence = AMBIGUOUS if ambiguous else ALSO_KNOWN if count >= OFTEN else SURE
             confidence *= 0.5**place
-            target = _joined(prefix, form.standard)
+            target = _join_prefix(prefix, form.standard)
             changes.append(Change(typed, target, "dialect", confidence, labels, ambiguous=ambiguous))
         return changes
 
@@ -166,8 +170,9 @@ class Dialects:
             standard[0] == "ت" and "ي" + standard[1:] in self.lexicon.standard
         )
 
-    def _definite(self, word: str, stem: str, standard: str) -> list[Change]:
-        found = self._of(word, stem, standard, self.lexicon.find(stem))
+    def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
+        """Return what a word may be whose dialect beginning means `standard`, and whose rest is `stem`; or empty."""
+        found = self._translate_stem(word, stem, standard, self.lexicon.find(stem))
         if found and found[0].confidence > UNLIKELY:
             return found
         if spelled := self.vocabulary.spelling(stem):
@@ -178,7 +183,8 @@ class Dialects:
             return [Change(word, standard + stem, "dialect", ARTICLE_SURE)]
         return []
 
-    def _particle(self, words: Sequence[str], at: int) -> Change | None:
+    def _drop_particle(self, words: Sequence[str], at: int) -> Change | None:
+        """Return the change that leaves out word `at` if it is a particle that standard Arabic lacks; else None."""
         folded = fold(words[at])
         following = words[at + 1] if at + 1 < len(words) else ""
         if folded in _BEFORE_VERB and _PRESENT.match(following):
@@ -193,8 +199,8 @@ class Dialects:
             return Change(words[at], "", "dialect", RULE, ambiguous=self.vocabulary.count(words[at]) >= OFTEN)
         return None
 
-    def _inflected(self, word: str) -> list[Change]:
-        """Translate plurals, duals and possessives of forms: عربيات, عربيتين, عربيته → سيارات, سيارتين, سيارته."""
+    def _translate_inflection(self, word: str) -> list[Change]:
+        """Translate a plural, dual or possessive: عربيات, عربيتين, عربيته → سيارات, سيارتين, سيارته; or return []."""
         stems = [("", word), *split_proclitics(word)]
         for prefix, stem in stems:
             folded = fold(stem)
@@ -216,12 +222,13 @@ class Dialects:
                 for form in self.lexicon.find(bare + "ه") or (() if feminine else self.lexicon.find(bare)):
                     if form.standard.endswith("ه") or (form.ambiguous and not feminine and ending != "ات"):
                         continue
-                    target = self._ending(form.standard, ending)
+                    target = self._add_ending(form.standard, ending)
                     confidence = AMBIGUOUS if form.ambiguous else RULE
-                    return [Change(word, _joined(prefix, target), "dialect", confidence, form.labels)]
+                    return [Change(word, _join_prefix(prefix, target), "dialect", confidence, form.labels)]
         return []
 
-    def _ending(self, standard: str, ending: str) -> str:
+    def _add_ending(self, standard: str, ending: str) -> str:
+        """Return the plural, dual or possessive of a standard noun with this ending; a phrase stays as it is."""
         if " " in standard:
             return standard
         if ending == "ات":
@@ -229,7 +236,8 @@ class Dialects:
         stem = standard.removesuffix("ة") + "ت" if standard.endswith("ة") else standard
         return (stem + ending.removeprefix("ت")).replace("ءي", "ئي").replace("ىن", "ان")
 
-    def _verb(self, word: str) -> list[Change]:
+    def _translate_verb(self, word: str) -> list[Change]:
+        """Return the standard form of a present-tense verb: بيلعب → يلعب; empty if the word is no such verb."""
         for typed, standard, labels in _VERBS:
             if not word.startswith(typed) or len(word) < 4:
                 continue
@@ -237,7 +245,7 @@ class Dialects:
             for attempt in (verb, *(verb.removesuffix(end) + "ون" for end in _PLURALS if verb.endswith(end))):
                 if spelled := self.vocabulary.spelling(attempt):
                     return [Change(word, spelled, "dialect", RULE, labels)]
-                if found := self._of(word, attempt, "", self.lexicon.find(attempt)):
+                if found := self._translate_stem(word, attempt, "", self.lexicon.find(attempt)):
                     return found
         for end in _PLURALS:  # يلعبوا → يلعبون, "they play" in a dialect and in standard Arabic
             if (
@@ -246,19 +254,19 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        if word.startswith("و") and len(word) > 5 and (found := self._verb(word[1:])):  # وبيلعب, "and he plays"
+        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):  # وبيلعب
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 
 
-def _short_stem(word: str) -> Iterable[tuple[str, str]]:
-    """Yield (beginning, stem) of a word that is an article and two letters: البر, المي."""
+def _split_article(word: str) -> Iterable[tuple[str, str]]:
+    """Yield (article, two letters) if that is what a word consists of: البر, المي; nothing for other words."""
     for article in ("وال", "بال", "لل", "ال"):
         if word.startswith(article) and len(word) == len(article) + 2:
             yield article, word.removeprefix(article)
 
 
-def _asks(words: Sequence[str], at: int) -> float:
+def _asks_only(words: Sequence[str], at: int) -> float:
     """Return the confidence that a word only asks for pictures of what follows; 0 if it does not.
 
     All words before it must ask, too, and a word must follow. «صورة كلب» asks for a dog, but «صورة عائلية» names a kind
@@ -281,33 +289,33 @@ def _is_described_thing(words: Sequence[str], at: int) -> bool:
     return at == 0 and len(words) > 1 and fold(words[0]).endswith(ADJECTIVE) and is_quality(words[1])
 
 
-def _said(words: Sequence[str], at: int, target: str) -> bool:
+def _is_in_phrase(words: Sequence[str], at: int, target: str) -> bool:
     """True if the word at `at` is already part of the phrase `target`: in جواز سفر, جواز is not changed to جواز سفر."""
     phrase = fold(target).split()
     starts = range(max(0, at - len(phrase) + 1), at + 1)
     return len(phrase) > 1 and any([*map(fold, words[start : start + len(phrase)])] == phrase for start in starts)
 
 
-def with_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Return the changes of each word, surer ones for ambiguous forms if another word is certainly of the same dialect.
+def raise_by_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
+    """Return the changes of each word; a change of an ambiguous form is surer if another word shows its dialect.
 
     A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
     more.
     """
     sure = {slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous} - {()}
-    return [[_likelier(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]
+    return [[_raise_confidence(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]
 
 
-def _likelier(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> Change:
+def _raise_confidence(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> Change:
     """Raise an ambiguous change's confidence; `sure` has, for each certain dialect word, the dialects that have it."""
     if not change.ambiguous:
         return change
-    told = max((len({*change.dialects} & {*labels}) / len(labels) for labels in sure), default=0.0)
-    return replace(change, confidence=min(change.confidence + EVIDENCE * share * told, SURE)) if told else change
+    shared = max((len({*change.dialects} & {*labels}) / len(labels) for labels in sure), default=0.0)
+    return replace(change, confidence=min(change.confidence + EVIDENCE * share * shared, SURE)) if shared else change
 
 
-def _joined(prefix: str, standard: str) -> str:
-    """Put the prefix of a dialect word before the standard word.
+def _join_prefix(prefix: str, standard: str) -> str:
+    """Return a standard word with the prefix that its dialect word had.
 
     An article in the prefix is left out if the standard word is a phrase or has an article already.
     """

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from araclip.text.folding import folded_words
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
-_FOLDER = folded("folders: words")
-_LEADING = folded("folders: before")
+_FOLDER = read_folded("folders: words")
+_LEADING = read_folded("folders: before")
 # Without a word for "folder" before it, a folder's name counts only if it has at least MIN_NAME letters, and MIN_WORDS
 # words or a digit: so «قطط», cats, shows cats even if a folder has this name.
 MIN_NAME = 4
@@ -44,18 +44,18 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
         return Placed(text)
     names: dict[str, list[str]] = {}
     for name in folders(bool(explicit)):
-        if key := _key(name):
+        if key := _folded_name(name):
             names.setdefault(key, []).append(name)
     if not names:
         return Placed(text)
     for at in range(count):
-        told = at > 0 and at - 1 in explicit
+        after_folder_word = at > 0 and at - 1 in explicit
         for width in range(min(MAX_WORDS, count - at), 0, -1):
             key = " ".join(folded[at : at + width])
             same = names.get(key)
-            if same is None or not (told or _telling(key, width)):
+            if same is None or not (after_folder_word or _is_distinctive(key, width)):
                 continue
-            first = at - 1 if told else at
+            first = at - 1 if after_folder_word else at
             while first > 0 and folded[first - 1] in _LEADING:
                 first -= 1
             end = at + width
@@ -63,12 +63,12 @@ def split_folder(text: str, folders: Callable[[bool], Collection[str]]) -> Place
     return Placed(text)
 
 
-def _telling(key: str, width: int) -> bool:
+def _is_distinctive(key: str, width: int) -> bool:
     return (width >= MIN_WORDS and len(key) >= MIN_NAME) or (
         len(key) >= MIN_NAME and any(c.isdigit() for c in key) and not key.isdigit()
     )
 
 
 @lru_cache(maxsize=1 << 14)  # cached, since all folders are compared with every query
-def _key(name: str) -> str:
+def _folded_name(name: str) -> str:
     return " ".join(folded_words(name[:200]).folded)

@@ -46,10 +46,10 @@ def fold(text: str) -> str:
     Raises:
         InputError: `text` is not a string.
     """
-    return _cached(text) if isinstance(text, str) and len(text) <= SHORT else _folded(text)
+    return _fold_cached(text) if isinstance(text, str) and len(text) <= SHORT else _fold_uncached(text)
 
 
-def _folded(text: str) -> str:
+def _fold_uncached(text: str) -> str:
     # fast path: plain letters, which `normalize` and lower case do not change
     if isinstance(text, str) and _PLAIN.fullmatch(text):
         folded = text.translate(_LETTERS)
@@ -59,7 +59,7 @@ def _folded(text: str) -> str:
     return normalize(_FINAL_HAMZA.sub("", text))
 
 
-_cached = lru_cache(1 << 12)(_folded)
+_fold_cached = lru_cache(1 << 12)(_fold_uncached)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice, takewhile
 from typing import Literal
 
-from araclip.text.dialects import SURE, VERY_OFTEN, Dialects, with_evidence
+from araclip.text.dialects import SURE, VERY_OFTEN, Dialects, raise_by_evidence
 from araclip.text.folding import fold
 from araclip.text.latin import LEAST_CONFIDENCE, Change, Latin
 from araclip.text.lexicon import Lexicon
@@ -75,30 +75,30 @@ class Interpreter:
         english: Callable[[], frozenset[str]],
         names: frozenset[str] = frozenset(),
     ) -> None:
-        self.lexicon, self.vocabulary, self._english, self._as_written = lexicon, vocabulary, english, names
+        self.lexicon, self.vocabulary, self._english, self._unfolded_names = lexicon, vocabulary, english, names
         self._names = frozenset(map(fold, names))
         self._longest_name = max((name.count(" ") + 1 for name in names), default=1)
-        self.spelling = Spelling(vocabulary.knowing(e.standard for e in lexicon.entries))
+        self.spelling = Spelling(vocabulary.with_everyday_words(e.standard for e in lexicon.entries))
         self.dialects = Dialects(lexicon, vocabulary, self._names)
         self.latin = Latin(lexicon, vocabulary, english)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what that decides.
+        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what their order decides.
         """
         vocabulary = self.vocabulary.extended(texts)
-        joined = self.lexicon.joined(lexicon) if lexicon else self.lexicon
-        return Interpreter(joined, vocabulary, self._english, self._as_written)
+        joined = self.lexicon.join(lexicon) if lexicon else self.lexicon
+        return Interpreter(joined, vocabulary, self._english, self._unfolded_names)
 
     def interpret(self, text: str) -> TextInterpretation:
         """Return the readings of one text, in a few milliseconds: only its first MAX_WORDS words are interpreted."""
-        normal = _bare(normalize(text))
-        found = _first(words(normal))
+        normal = _without_punctuation(normalize(text))
+        found = _words_to_interpret(words(normal))
         typed = [match.group() for match in found]
-        slots = self._slots(typed)
+        slots = self._read_words(typed)
         readings = self._readings(normal, [match.span() for match in found], slots)
-        language = self._language(normal, slots)
+        language = self._language_of(normal, slots)
         return TextInterpretation(text, language, readings or (Reading(text, 1.0),))
 
     def suggestion(self, text: str) -> str | None:
@@ -108,7 +108,7 @@ class Interpreter:
         changes up to two letters of a word, more than `interpret` does, because a person may decline it.
         """
         normal = normalize(text)
-        found = _first(words(normal))
+        found = _words_to_interpret(words(normal))
         if len(found) > MAX_SUGGESTED:
             return None
         parts, end, changed = [], 0, False
@@ -141,7 +141,7 @@ class Interpreter:
             phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
             if phrase in self.lexicon.standard or self.lexicon.find(phrase):
                 return width
-        return self._name(typed, at) or 1
+        return self._width_of_name(typed, at) or 1
 
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
@@ -162,7 +162,7 @@ class Interpreter:
 
     # ------------------------------------------------------------------ words
 
-    def _slots(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
+    def _read_words(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
         """Return (index of the first word, changes) for each word or group of words that may stand for others."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
@@ -170,18 +170,18 @@ class Interpreter:
         slots: list[tuple[int, list[Change]]] = []
         at = 0
         while at < len(typed):
-            if of_name := self._name(typed, at):
+            if of_name := self._width_of_name(typed, at):
                 at += of_name
                 continue
-            changes = latin.get(at) if at in latin else self._arabic(typed, at) if is_arabic(typed[at]) else []
+            changes = latin.get(at) if at in latin else self._read_arabic(typed, at) if is_arabic(typed[at]) else []
             if changes:
                 slots.append((at, changes))
             at += max((change.width for change in changes or ()), default=1)
-        judged = with_evidence([changes for _, changes in slots])
+        judged = raise_by_evidence([changes for _, changes in slots])
         likely = [[c for c in changes if c.confidence >= LEAST_CONFIDENCE][:MAX_CHOICES] for changes in judged]
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
-    def _name(self, typed: Sequence[str], at: int) -> int:
+    def _width_of_name(self, typed: Sequence[str], at: int) -> int:
         """Return the number of words, two or more, in the name that begins at word `at`; 0 if none begins there."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
@@ -190,14 +190,15 @@ class Interpreter:
                     return width
         return 0
 
-    def _arabic(self, typed: Sequence[str], at: int) -> list[Change]:
+    def _read_arabic(self, typed: Sequence[str], at: int) -> list[Change]:
+        """Return what the Arabic word at `at` may stand for: a word torn in two, a dialect word, another spelling."""
         word, following = typed[at], typed[at + 1] if at + 1 < len(typed) else ""
-        if is_arabic(following) and (whole := self.spelling.torn(word, following)):
+        if is_arabic(following) and (whole := self.spelling.join_halves(word, following)):
             return [whole]
         changes = self.dialects.phrase(typed, at) or self.dialects.word(typed, at)
         if not any(c.confidence >= LEAST_CONFIDENCE for c in changes) and (usual := self.spelling.usual(word)):
             # عمرة and منى are names as they are written; but علي is far more often "on" (على) than the name Ali
-            named = word in self._as_written and (
+            named = word in self._unfolded_names and (
                 word.endswith("ى") or self.vocabulary.count(usual.target) < VERY_OFTEN
             )
             changes = changes if named else [usual, *changes]
@@ -206,15 +207,16 @@ class Interpreter:
             walks = folded == WALKING  # «ماشي» is "walking" here: where it means "not", it was removed before
             changes = [change for change in changes if (fold(change.target) in NEGATIONS) is not walks]
         if not changes and len(word) > 1 and not self.vocabulary.knows(word) and not self._is_standard(word):
-            changes = self.spelling.repaired(word)
-            changes = [self._standard(change) for change in changes]
+            changes = self.spelling.correct(word)
+            changes = [self._as_standard_word(change) for change in changes]
         return changes
 
     def _is_standard(self, word: str) -> bool:
+        """True if a word, or its stem after a beginning such as «ال», is a standard word of the lexicon or a name."""
         stems = [fold(stem) for stem in (word, *(stem for _, stem in split_proclitics(word)))]
         return any(stem in self.lexicon.standard or stem in self._names for stem in stems)
 
-    def _standard(self, change: Change) -> Change:
+    def _as_standard_word(self, change: Change) -> Change:
         """If a correction is a dialect word, return it as the standard word; otherwise return it unchanged."""
         if " " in change.target or not (forms := self.lexicon.find(change.target)) or forms[0].ambiguous:
             return change
@@ -229,7 +231,7 @@ class Interpreter:
     ) -> tuple[Reading, ...]:
         """Return the likeliest readings of a text, by beam search: each reading takes one change of each slot, or none.
 
-        `spans` are the words' positions in the text (start, end); `slots` is the result of `_slots`.
+        `spans` are the words' positions in the text (start, end); `slots` is what `_read_words` has returned.
         """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:
@@ -242,7 +244,7 @@ class Interpreter:
         for weight, chosen in beam:
             if weight < least:
                 continue
-            read = _rewritten(
+            read = _rewrite(
                 text, spans, [(at, change) for (at, _), change in zip(slots, chosen, strict=True) if change]
             )
             if read:
@@ -252,7 +254,7 @@ class Interpreter:
         total = sum(weight for weight, _ in merged.values())
         return tuple(Reading(read, weight / total, made) for read, (weight, made) in merged.items())
 
-    def _language(self, text: str, slots: Sequence[tuple[int, list[Change]]]) -> Language:
+    def _language_of(self, text: str, slots: Sequence[tuple[int, list[Change]]]) -> Language:
         if any(changes[0].kind == "arabizi" for _, changes in slots):
             return "arabizi"
         script = script_of(text)
@@ -265,12 +267,12 @@ _ENDS = "[؟?!.…,،;؛:»\"“”')]"
 _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
 
-def _first(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
+def _words_to_interpret(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
     """Return the words to interpret: the first MAX_WORDS, but none from a word of more than MAX_LETTERS letters on."""
     return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 
-def _bare(text: str) -> str:
+def _without_punctuation(text: str) -> str:
     """Return a text without punctuation before and after its words; unchanged if it is only punctuation."""
     bare = " ".join(_MARKS.sub("", text).split())
     return bare or text
@@ -280,7 +282,8 @@ def _bare(text: str) -> str:
 _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 
-def _rewritten(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
+def _rewrite(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
+    """Make changes, each with the number of its first word, in a text whose words are at `spans`; return the text."""
     parts, end = [], 0
     for at, change in changes:
         parts += [text[end : spans[at][0]], change.target]

@@ -20,7 +20,7 @@ from araclip.text.normalization import normalize
 
 BUNDLED = "everyday"
 MAX_BYTES = 1_000_000
-_IDLE = "-"
+_COMPETES_ONLY = "-"
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,27 @@ class Label:
     @property
     def competes_only(self) -> bool:
         """True if the label only competes with other labels: a picture never gets it."""
-        return self.group == _IDLE
+        return self.group == _COMPETES_ONLY
 
 
-def read_labels(named: str | os.PathLike[str]) -> tuple[Label, ...]:
-    """Read the labels of a file, or the bundled ones if `named` is "everyday".
+def read_labels(source: str | os.PathLike[str]) -> tuple[Label, ...]:
+    """Read the labels of a file, or the bundled ones if `source` is "everyday".
 
     Raises:
         InputError: the file cannot be read or is too large, a line has another form, or there are fewer than two
             labels.
     """
-    if str(named) == BUNDLED:
+    if str(source) == BUNDLED:
         return parse_labels(files("araclip.text").joinpath("data", "labels.txt").read_text(encoding="utf-8"), BUNDLED)
     try:
-        with open_regular(user_path(named)) as file:  # refuses a pipe, which would be waited for
+        with open_regular(user_path(source)) as file:  # refuses a pipe, which would be waited for
             read = file.read(MAX_BYTES + 1)
         text = read.decode("utf-8-sig") if len(read) <= MAX_BYTES else ""
     except (OSError, ValueError) as error:
-        raise InputError(f"{named}: cannot be read as UTF-8 text ({error}). Write one label a line.") from None
+        raise InputError(f"{source}: cannot be read as UTF-8 text ({error}). Write one label a line.") from None
     if len(read) > MAX_BYTES:
-        raise InputError(f"{named}: more than {MAX_BYTES:,} bytes. A list of labels has one a line.")
-    return parse_labels(text, str(named))
+        raise InputError(f"{source}: more than {MAX_BYTES:,} bytes. A list of labels has one a line.")
+    return parse_labels(text, str(source))
 
 
 def parse_labels(text: str, name: str) -> tuple[Label, ...]:

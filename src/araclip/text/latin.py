@@ -79,7 +79,7 @@ class Latin:
             at for at in places if has_digits(lower[at]) and lower[at] not in PREFIXES and lower[at] not in WORDS
         }
         foreign = {at for at in places if at not in evident and self._may_be_arabic(typed[at], lower[at])}
-        read = {at: self._read(lower[at]) for at in evident | foreign}
+        read = {at: self._read_word(lower[at]) for at in evident | foreign}
         certain = {at for at in evident | foreign if read[at]}
         english = [
             at
@@ -91,7 +91,7 @@ class Latin:
         found: dict[int, list[Change]] = {}
         for at in sorted(certain, reverse=True):  # from the last word on: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
-            found[at] = self._arabizi(typed[at], read[at], sure)
+            found[at] = self._changes_to_standard(typed[at], read[at], sure)
             if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
@@ -103,9 +103,11 @@ class Latin:
                 elif lower[at] in PREFIXES and at + 1 in found and found[at + 1]:
                     found[at] = [Change(typed[at], PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
                 elif (
-                    lower[at] in self._english() and len(english) <= len(certain) and (options := self._read(lower[at]))
+                    lower[at] in self._english()
+                    and len(english) <= len(certain)
+                    and (options := self._read_word(lower[at]))
                 ):
-                    found[at] = self._arabizi(typed[at], options, 0.6)
+                    found[at] = self._changes_to_standard(typed[at], options, 0.6)
         return {at: changes for at, changes in found.items() if changes}
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
@@ -116,7 +118,7 @@ class Latin:
         known = lower in self._english() or lower in WORDS or lower in PREFIXES or _CONTRACTION.fullmatch(lower)
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
-    def _read(self, word: str) -> list[tuple[str, float]]:
+    def _read_word(self, word: str) -> list[tuple[str, float]]:
         """Return the Arabic words that a Latin word may stand for, with article or preposition: elbahr → البحر."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
@@ -134,7 +136,11 @@ class Latin:
                 options += [(target, share * 0.9) for target, share in self._index.read(stem) if target[0] in "يت"]
         return sorted(options, key=lambda option: -option[1])[:MOST]
 
-    def _arabizi(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
+    def _changes_to_standard(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
+        """Return the changes of a Latin word into the standard words for its Arabic `options` (word, confidence).
+
+        `sure` is the confidence that the word is Arabizi at all.
+        """
         merged: dict[str, float] = {}
         for target, share in options:
             for standard, part in self._standard_words(target):
@@ -156,6 +162,7 @@ class Latin:
 
     @cached_property
     def _index(self) -> Arabizi:
+        """The index of all Arabic words that a Latin word may stand for: of the vocabulary and the lexicon."""
         counts = dict(self.vocabulary.counts)
         labels = Counter(form for entry in self.lexicon.entries for _, form, _ in entry.forms)
         for form, several in labels.items():

@@ -60,24 +60,24 @@ class Entry:
 
 
 class Lexicon:
-    """Entries, found by any of their forms. `forms` says which comes first if several words have the same form."""
+    """Entries, found by any of their forms. `forms` says which entry comes first if several have the same form."""
 
     def __init__(self, entries: Iterable[Entry], first: int = 0) -> None:
-        """Keep `entries`, of which the meanings of the `first` take precedence."""
+        """Make a lexicon of entries; the meanings in the first `first` entries take precedence over the others."""
         self.entries, self._first = tuple(entries), first
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def joined(self, other: "Lexicon") -> "Lexicon":
-        """Return a lexicon with the entries of both, in which `other`'s take precedence."""
+    def join(self, other: "Lexicon") -> "Lexicon":
+        """Return a lexicon with the entries of both, in which those of `other` take precedence."""
         return Lexicon((*other.entries, *self.entries), len(other))
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
         """Folded form → the standard words that it may stand for, the likeliest first.
 
-        Likeliest is a meaning that takes precedence (see `joined`), then an unambiguous meaning, then one that more
+        Likeliest is a meaning that takes precedence (see `join`), then an unambiguous meaning, then one that more
         dialects have, then that of the earlier entry.
         """
         found: dict[str, dict[str, Form]] = {}
@@ -154,34 +154,36 @@ def parse_lexicon(text: str, name: str = "lexicon") -> Lexicon:
         if len(line) > MAX_LETTERS:
             raise InputError(f"{name}, line {number}: {len(line):,} letters, the most is {MAX_LETTERS:,}.")
         if line.strip() and not line.lstrip().startswith("#"):
-            entries.append(_entry(line, f"{name}, line {number}"))
+            entries.append(_parse_entry(line, f"{name}, line {number}"))
     return Lexicon(entries)
 
 
-def _entry(line: str, where: str) -> Entry:
+def _parse_entry(line: str, where: str) -> Entry:
+    """Parse a line of a lexicon; raise InputError, with the place `where`, if the line is no entry."""
     fields = [field.strip() for field in _SEMICOLON.split(line)]
-    standard = _word(fields[0], where)
+    standard = _check_word(fields[0], where)
     english, forms = "", []
     for place, field in enumerate(fields[1:]):
         label, colon, listed = (part.strip() for part in field.partition(":"))
         if not colon:
             if place:
                 raise InputError(
-                    f"{where}: «{field:.60}» has no label. Write forms as LABEL: form, form ({_labels()})."
+                    f"{where}: «{field:.60}» has no label. Write forms as LABEL: form, form ({_list_labels()})."
                 )
             english = normalize(field)
         elif label not in LABELS:
-            raise InputError(f"{where}: no label «{label:.60}». Choose among {_labels()}.")
+            raise InputError(f"{where}: no label «{label:.60}». Choose among {_list_labels()}.")
         else:
             for form in _COMMA.split(listed):
                 ambiguous = form.strip().endswith(("?", "؟"))
-                forms.append((label, _word(form.strip().rstrip("?؟"), where), ambiguous))
+                forms.append((label, _check_word(form.strip().rstrip("?؟"), where), ambiguous))
     if not forms and not english:
         raise InputError(f"{where}: «{standard}» stands alone. Add forms: {standard}; eg: …; sy: …")
     return Entry(standard, english, tuple(forms))
 
 
-def _word(text: str, where: str) -> str:
+def _check_word(text: str, where: str) -> str:
+    """Normalise a word of a lexicon; raise InputError if it is empty or has more than MAX_WORDS words."""
     word = normalize(text)
     if not word:
         raise InputError(f"{where}: an empty word. Write the standard word first, and a word between two commas.")
@@ -190,5 +192,5 @@ def _word(text: str, where: str) -> str:
     return word
 
 
-def _labels() -> str:
+def _list_labels() -> str:
     return ", ".join(f"{label} {meaning}" for label, meaning in LABELS.items())

@@ -7,18 +7,18 @@ from typing import Protocol
 
 from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.picture_words import shows_nothing
-from araclip.text.word_lists import folded, listed, mapped, phrases
+from araclip.text.word_lists import read_entries, read_folded, read_mapping, read_phrases
 
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
-_NOT_THERE = listed("negation: not there")
-_THERE = listed("negation: there")
-_IN_IT = folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
+_NOT_THERE = read_entries("negation: not there")
+_THERE = read_entries("negation: there")
+_IN_IT = read_folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
 _WITHOUT = tuple(
     sorted(
         {
             tuple(fold(phrase).split())
             for phrase in (
-                *listed("negation: without"),
+                *read_entries("negation: without"),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -31,47 +31,48 @@ _WITHOUT = tuple(
     )
 )  # fmt: skip
 _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0]) for phrase in _WITHOUT}
-_NOBODY = {fold(word): thing for word, thing in mapped("negation: nobody").items()}  # a word for "nobody" → "people"
-_NOBODY_BUT = folded("negation: nobody but")
-_AT_ALL = folded("negation: at all")  # words such as "at all", which add nothing
+# a word for "nobody" → "people"
+_NOBODY = {fold(word): thing for word, thing in read_mapping("negation: nobody").items()}
+_NOBODY_BUT = read_folded("negation: nobody but")
+_AT_ALL = read_folded("negation: at all")  # words such as "at all", which add nothing
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
-NEGATIONS = folded("negation: not")
+NEGATIONS = read_folded("negation: not")
 WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
 _MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح (Mo Salah)
 # Words between a negation and the excluded thing, as in "not a cat", «ليس أي كلب» (not any dog).
-_ARTICLES = folded("negation: articles")
-_ONLY = folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
-_HOW_ONE_WALKS = folded("negation: walking")
+_ARTICLES = read_folded("negation: articles")
+_ONLY = read_folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
+_HOW_ONE_WALKS = read_folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
-ENDS = folded("negation: ends")
+ENDS = read_folded("negation: ends")
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
-_WORN = folded("negation: worn")
+_WORN = read_folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # words that begin with "in the" and say where: بالشارع, فالبحر
-_AND = folded("negation: and")
-_NOR = folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
-_WEARING = folded("negation: wearing")
+_AND = read_folded("negation: and")
+_NOR = read_folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
+_WEARING = read_folded("negation: wearing")
 # Words for things and qualities that look like verbs of the present tense, which begin with ي or a dialect's بي.
-_THINGS = folded("negation: things")
+_THINGS = read_folded("negation: things")
 # Words that make a «لا» ("no") in front of them exclude no thing: verbs (لا ننام), a slogan (لا للحرب), house numbers.
 _NO_THING = re.compile(r"[تنا]...|لل..|\d")
-_NO = folded("negation: no")
+_NO = read_folded("negation: no")
 # Words that make a "not" in front of them exclude nothing: "not far behind", "not yet". _BEFORE_VERB: words before a
 # "not" that show that a verb follows it.
-_HOW_FAR = folded("negation: not far")
-_BEFORE_VERB = frozenset(listed("negation: before a verb"))
-_SIGNS = frozenset(listed("negation: signs"))  # words for signs: "a no skiing sign" shows a sign and excludes nothing
-_THAT = folded("negation: that")  # "that" before a verb, as in «دون أن يبتسم», without smiling: no thing is excluded
+_HOW_FAR = read_folded("negation: not far")
+_BEFORE_VERB = frozenset(read_entries("negation: before a verb"))
+_SIGNS = frozenset(read_entries("negation: signs"))  # words for signs: "a no skiing sign" excludes nothing
+_THAT = read_folded("negation: that")  # "that" before a verb: «دون أن يبتسم», without smiling, excludes no thing
 # After _SOME, ما means "some", not "not": «شيء ما في فمه», something in his mouth. _NOTHING and _EXCEPT: "nothing
 # except paint" shows the paint.
-_SOME = folded("negation: some")
-_NOTHING = folded("negation: nothing")
-_EXCEPT = phrases("negation: except")
+_SOME = read_folded("negation: some")
+_NOTHING = read_folded("negation: nothing")
+_EXCEPT = read_phrases("negation: except")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
 # Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
-_FIXED = folded("negation: fixed phrases")
+_FIXED = read_folded("negation: fixed phrases")
 
 
 class KnownWords(Protocol):
@@ -96,7 +97,7 @@ class Split:
     negations: tuple[str, ...]
 
 
-def _without_at(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
+def _find_without(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
     """Return the longest phrase of _WITHOUT from word `at` on, perhaps after و («ومفيش ناس»); None if there is none."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
@@ -117,17 +118,17 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
     Args:
         beside: true if the query also has something else, such as a date, so that the text may begin with «لا».
     """
-    found = _separated(text, known, beside)
+    found = _split_off_exclusions(text, known, beside)
     if not (beside or (found.excluded and not shows_nothing(found.text))):
-        alone = _separated(text, known, True)
+        alone = _split_off_exclusions(text, known, True)
         walks = alone.negations[:1] and fold(alone.negations[0]) == WALKING
         whole = walks or not shows_nothing(alone.text)
         found = Split(text, (), ()) if whole else replace(alone, text="")
     return found if found.excluded else Split(text, (), ())
 
 
-def _separated(text: str, known: KnownWords, beside: bool) -> Split:
-    """Split a text into what it shows and what it excludes; the first may be empty."""
+def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
+    """Split a text into what it shows (perhaps nothing) and what it excludes; `beside` as in `split_exclusions`."""
     found = folded_words(text)
     normal, spans, folded = found.normal, found.spans, found.folded
     kept, excluded, negations = [], [], []
@@ -144,10 +145,10 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
             at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # skips "in it", too
             end, left_out = spans[at - 1][1], -1
             continue
-        phrase = _without_at(folded, at)
+        phrase = _find_without(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
-        first = _thing_of(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
-        if first >= len(folded) or (phrase and _says_otherwise(folded, at, phrase, first)):
+        first = _skip_article(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
+        if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
@@ -156,17 +157,17 @@ def _separated(text: str, known: KnownWords, beside: bool) -> Split:
         last = thing[1] if thing else _end_of_things(folded, first, known)
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
-        excluded += _things(found, first, last, known)
+        excluded += _split_things(found, first, last, known)
         end = spans[last - 1][1]
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
     left = " ".join(" ".join(kept).split())
-    return Split(_trimmed(left), tuple(excluded), tuple(negations))
+    return Split(_trim(left), tuple(excluded), tuple(negations))
 
 
-def _thing_of(folded: Sequence[str], at: int) -> int:
-    """Return where the thing after a word such as "without" begins: after an article, if there is one."""
+def _skip_article(folded: Sequence[str], at: int) -> int:
+    """Return where the thing after a word such as "without" begins: at word `at`, or after the article there."""
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
@@ -180,7 +181,7 @@ def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
         ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
-        if at > first and (ends or _without_at(folded, at)):
+        if at > first and (ends or _find_without(folded, at)):
             return at
         width = 0 if word in _AND else 1 if joined else width + 1
         if width > MAX_THING:
@@ -188,7 +189,7 @@ def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
     return len(folded)
 
 
-def _says_otherwise(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
+def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
     """True if a phrase excludes nothing because of the words around it.
 
     Examples: «بلا شك», «ما في الصورة», «شيء ما في فمه», "but not on", "nothing except".
@@ -211,7 +212,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
     first += article
-    if first >= len(folded) or _begins_no_thing(folded[first]) or (at and folded[at - 1] in NEGATIONS):
+    if first >= len(folded) or _is_no_thing(folded[first]) or (at and folded[at - 1] in NEGATIONS):
         return None
     word = folded[first]
     if (negation in _NO and _NO_THING.match(word)) or f"{negation} {word}" in _FIXED:
@@ -227,7 +228,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
     return first, _end_of_things(folded, first, known) if article else first + known.phrase_width(folded, first)
 
 
-def _begins_no_thing(word: str) -> bool:
+def _is_no_thing(word: str) -> bool:
     """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
     verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # as in بيلعب, "plays"
     other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
@@ -239,7 +240,7 @@ def _is_verb(word: str) -> bool:
     return len(word) > 3 and word[0] == "ي" and word not in _THINGS
 
 
-def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
+def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
     """Split the excluded words, which are those from number `first` to number `last` - 1, into things.
 
     They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
@@ -258,8 +259,8 @@ def _things(found: FoldedWords, first: int, last: int, known: KnownWords) -> lis
     return [" ".join(thing) for thing in things if thing]
 
 
-def _trimmed(text: str) -> str:
-    """Return the text without commas and "and" at its ends."""
+def _trim(text: str) -> str:
+    """Return the text without commas, other stops and words for "and" at its ends."""
     parts = text.strip(" ،,.;؛").split()
     while parts and fold(parts[-1]) in _AND:
         parts.pop()

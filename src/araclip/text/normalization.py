@@ -50,22 +50,22 @@ def normalize(text: str) -> str:
     """
     if not isinstance(text, str):
         raise InputError(f"normalize takes a string, got {type(text).__name__}: {text!r:.80}. Pass one text.")
-    return _cached(text) if len(text) <= SHORT else _normalized(text)
+    return _normalize_cached(text) if len(text) <= SHORT else _normalize_uncached(text)
 
 
-def _normalized(text: str) -> str:
+def _normalize_uncached(text: str) -> str:
     if text.isascii() and text.isprintable():  # fast path for ASCII, in which only spaces can change
         return " ".join(text.split())
     text = without_surrogates(text)
     text = PRESENTATION_FORMS.sub(lambda glyphs: unicodedata.normalize("NFKC", glyphs.group()), text)
-    text = _composed(LAYOUT.sub("", text).translate(DIGITS))
+    text = _compose(LAYOUT.sub("", text).translate(DIGITS))
     without = STRAY_JOINER.sub("", text)
     if without != text:  # compose again: a removed joiner may have stood between a letter and the letter's mark
-        text = _composed(without)
+        text = _compose(without)
     return _WHITE_SPACE.sub(" ", text).strip()
 
 
-_cached = lru_cache(1 << 12)(_normalized)
+_normalize_cached = lru_cache(1 << 12)(_normalize_uncached)
 
 
 def without_surrogates(text: str) -> str:
@@ -73,11 +73,12 @@ def without_surrogates(text: str) -> str:
     return SURROGATES.sub("\ufffd", text)
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", _MAYBE_MARKS.sub(_bounded, text))
+def _compose(text: str) -> str:
+    """Compose letters with their marks (NFC), after all marks of a letter beyond MAX_MARKS are removed."""
+    return unicodedata.normalize("NFC", _MAYBE_MARKS.sub(_limit_marks, text))
 
 
-def _bounded(run: re.Match[str]) -> str:
+def _limit_marks(run: re.Match[str]) -> str:
     """Return a matched run of characters with at most MAX_MARKS marks on each letter, counted in decomposed form."""
     letter = unicodedata.normalize("NFD", run.string[max(run.start() - 1, 0) : run.start()])
     marks = sum(unicodedata.combining(character) > 0 for character in letter)

@@ -11,9 +11,9 @@ import unicodedata
 from collections.abc import Collection, Sequence
 
 from araclip.text.folding import fold, folded_words
-from araclip.text.word_lists import Phrase, folded, listed, phrases
+from araclip.text.word_lists import Phrase, read_entries, read_folded, read_phrases
 
-PICTURE_WORDS = folded("pictures: asking")
+PICTURE_WORDS = read_folded("pictures: asking")
 
 
 def shows_nothing(text: str) -> bool:
@@ -23,10 +23,12 @@ def shows_nothing(text: str) -> bool:
     return all(word in PICTURE_WORDS for word in folded_words(text).folded)
 
 
-_ASKING = PICTURE_WORDS | folded("dialects: asking")
-_VIDEOS, _ABOUT, _NOUNS = phrases("pictures: videos"), folded("pictures: about"), folded("pictures: nouns")
-_ORDERS = {"date": phrases("pictures: newest"), "oldest": phrases("pictures: oldest")}
-_NOT_BEFORE, _NOT_AFTER = folded("pictures: no videos before"), folded("pictures: no videos after")
+_ASKING = PICTURE_WORDS | read_folded("dialects: asking")
+_VIDEOS = read_phrases("pictures: videos")
+_ABOUT, _NOUNS = read_folded("pictures: about"), read_folded("pictures: nouns")
+_ORDERS = {"date": read_phrases("pictures: newest"), "oldest": read_phrases("pictures: oldest")}
+_NO_VIDEOS_BEFORE = read_folded("pictures: no videos before")
+_NO_VIDEOS_AFTER = read_folded("pictures: no videos after")
 # Words that may follow "pictures" if a query asks for pictures; another English word makes a noun, as "picture frame".
 _AFTER_A_NOUN = _ABOUT | {"in", "from", "at", "on", "i", "we"}
 _AND = "و"
@@ -40,12 +42,12 @@ def split_videos(text: str) -> tuple[str, str]:
     found = folded_words(text)
     folds = found.folded
     at = next((at for at, word in enumerate(folds) if word not in _ASKING), len(folds))
-    width = _width(folds, at, _VIDEOS)
-    if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] not in {"and", *_NOT_AFTER}:
+    width = _width_of_phrase(folds, at, _VIDEOS)
+    if not width and len(folds) > 1 and folds[-1] == "videos" and folds[-2] not in {"and", *_NO_VIDEOS_AFTER}:
         at, width = len(folds) - 1, 1
     after = folds[at + width] if at + width < len(folds) else ""
     other = after.removeprefix(_AND) in _NOUNS or after == "and"  # «فيديوهات وصور», videos and photos, asks for both
-    if not width or other or after in _NOT_BEFORE:
+    if not width or other or after in _NO_VIDEOS_BEFORE:
         return text, ""
     end = at + width + (after in _ABOUT)
     return found.without(at, end), found.part(at, at + width)
@@ -60,7 +62,7 @@ def split_order(text: str) -> tuple[str, str, str]:
     folds = found.folded
     for at in range(len(folds)):
         for order, known in _ORDERS.items():
-            width = _width(folds, at, known)
+            width = _width_of_phrase(folds, at, known)
             end = at + width
             # «الصور الأحدث», the newest pictures; but «صور أحدث سيارة» is "pictures of the newest car"
             after = at > 0 and folds[at - 1] in _NOUNS and folds[at].startswith("ال")
@@ -71,12 +73,12 @@ def split_order(text: str) -> tuple[str, str, str]:
     return text, "", ""
 
 
-def _width(folds: Sequence[str], at: int, known: Collection[Phrase]) -> int:
+def _width_of_phrase(folds: Sequence[str], at: int, known: Collection[Phrase]) -> int:
     """Return how many words, at most two, are the longest known phrase at index `at`; 0 if there is none."""
     return next((len(name) for width in (2, 1) if (name := tuple(folds[at : at + width])) in known), 0)
 
 
-_QUALITIES = folded("qualities")
+_QUALITIES = read_folded("qualities")
 
 
 def is_quality(text: str) -> bool:
@@ -84,13 +86,13 @@ def is_quality(text: str) -> bool:
     return all(word.removeprefix(_ARTICLE) in _QUALITIES for word in folded_words(text).folded)
 
 
-_PEOPLE = listed("kinds: people")
-_NAMES_OF_PEOPLE = listed("kinds: words for people")
+_PEOPLE = read_entries("kinds: people")
+_NAMES_OF_PEOPLE = read_entries("kinds: words for people")
 _KINDS = {fold(name): _PEOPLE for name in _NAMES_OF_PEOPLE}
 _ARTICLE = fold("ال")
 
 
-def kinds_of(word: str) -> tuple[str, ...]:
+def kinds_of_thing(word: str) -> tuple[str, ...]:
     """Return the things that a general word stands for, as texts to encode; empty for any other word."""
     folded_word = fold(word).strip()
     return _KINDS.get(folded_word, ()) or _KINDS.get(folded_word.removeprefix(_ARTICLE), ())

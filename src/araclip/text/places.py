@@ -19,7 +19,7 @@ from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.interpretation import Interpreter
 from araclip.text.picture_words import PICTURE_WORDS
 from araclip.text.script import is_arabic
-from araclip.text.word_lists import folded
+from araclip.text.word_lists import read_folded
 
 EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 # Up to AT metres from a town's edge a picture gets the town's name, up to NEAR metres only the region's.
@@ -55,10 +55,10 @@ class Town(Area):
         If a town has no Arabic name, its English name stands in both lists.
         """
         lines = (self, *self.areas) if whole else self.areas
-        arabic = {key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
+        arabic = {name_key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
         if whole and not self.arabic:
-            arabic[key(self.english[0])] = self.english[0]
-        english = {key(each.english[0]): each.english[0] for each in reversed(lines) if each.english}
+            arabic[name_key(self.english[0])] = self.english[0]
+        english = {name_key(each.english[0]): each.english[0] for each in reversed(lines) if each.english}
         parts = "، ".join(reversed(arabic.values())), ", ".join(reversed(english.values()))
         return BETWEEN.join(filter(None, parts))
 
@@ -71,7 +71,7 @@ def _lines() -> list[str]:
 
 
 @cache
-def _table() -> dict[tuple[int, int], list[Town]]:
+def _towns_by_cell() -> dict[tuple[int, int], list[Town]]:
     """Return (whole degree of latitude, whole degree of longitude) → the towns there."""
     cells = defaultdict[tuple[int, int], list[Town]](list)
     country = region = Area((), ())
@@ -119,7 +119,7 @@ def place_at(latitude: float | None, longitude: float | None) -> str | None:
 @lru_cache(1 << 14)
 def _place_near(latitude: float, longitude: float) -> str | None:
     inside, best, beyond = math.inf, None, math.inf
-    for town in _around(latitude, longitude):
+    for town in _towns_around(latitude, longitude):
         away = distance(latitude, longitude, town.latitude, town.longitude)
         if away <= town.reach and away / town.reach < inside:
             inside, best, beyond = away / town.reach, town, 0.0
@@ -130,8 +130,9 @@ def _place_near(latitude: float, longitude: float) -> str | None:
     return best.label(whole=beyond <= AT) or None
 
 
-def _around(latitude: float, longitude: float) -> Iterator[Town]:
-    table, rows = _table(), math.ceil(NEAR / 111_000)
+def _towns_around(latitude: float, longitude: float) -> Iterator[Town]:
+    """Yield all towns up to NEAR metres away, and some that are farther."""
+    table, rows = _towns_by_cell(), math.ceil(NEAR / 111_000)
     columns = min(180, math.ceil(rows / max(math.cos(math.radians(latitude)), 0.01)))
     for row in range(math.floor(latitude) - rows, math.floor(latitude) + rows + 1):
         for column in range(math.floor(longitude) - columns, math.floor(longitude) + columns + 1):
@@ -142,63 +143,65 @@ def _around(latitude: float, longitude: float) -> Iterator[Town]:
 
 
 @lru_cache(1 << 12)
-def key(name: str) -> str:
-    """Return what all spellings of a name have in common: الإسكندرية and اسكندريه, بور سعيد and بورسعيد, São, Sao."""
-    return "".join(_words(name))
+def name_key(name: str) -> str:
+    """Return a key that is the same for all spellings of a name: الإسكندرية, اسكندريه; بور سعيد, بورسعيد; São, Sao."""
+    return "".join(_name_words(name))
 
 
-def _words(name: str) -> list[str]:
-    """The words of a name, folded, without accents and the Arabic article."""
+def _name_words(name: str) -> list[str]:
+    """Return the words of a name, folded, without accents and the Arabic article."""
     if not (name.isascii() or is_arabic(name)):
         name = "".join(each for each in unicodedata.normalize("NFD", name) if not unicodedata.combining(each))
     found = _WORDS.findall(name.lower() if name.isascii() else fold(name))
     return [each.removeprefix(_ARTICLE) if len(each) > len(_ARTICLE) + 1 else each for each in found]
 
 
-def names_of(place: str) -> list[str]:
+def names_in_place(place: str) -> list[str]:
     """Return the names in a place: its spot, town, region and country, in each language."""
-    return [name for name in _NAMES.split(place) if key(name)]
+    return [name for name in _NAMES.split(place) if name_key(name)]
 
 
-def tokens_of(place: str) -> frozenset[str]:
-    """Return the tokens of a place for `wanted`: each word of its names, and each whole name as "=" and its key."""
-    return frozenset((*_words(place), *("=" + key(name) for name in names_of(place))))
+def place_tokens(place: str) -> frozenset[str]:
+    """Return a place's tokens: each word of its names, and each whole name as "=" and its key (`name_key`)."""
+    return frozenset((*_name_words(place), *("=" + name_key(name) for name in names_in_place(place))))
 
 
 @lru_cache(64)
-def wanted(text: str) -> tuple[frozenset[str], ...]:
-    """Return sets of tokens: a text means the places that have all tokens of one of these sets.
+def wanted_tokens(text: str) -> tuple[frozenset[str], ...]:
+    """Return sets of tokens (`place_tokens`): a text means the places that have all tokens of one of these sets.
 
     Several places stand between bars («القاهرة | دبي»). The name of a town, region or country, in Arabic or English and
     any spelling, means all places of exactly this name: York is not New York. If the text is no such name, a place must
     have all of its words.
     """
-    return tuple(each for part in text.split(EITHER.strip()) if key(part) for each in _wanted(part))
+    return tuple(each for part in text.split(EITHER.strip()) if name_key(part) for each in _wanted_tokens_of_part(part))
 
 
-def _wanted(text: str) -> tuple[frozenset[str], ...]:
-    asked = key(text)
-    if not (same := _by_key().get(asked)):
-        return (frozenset(_words(text)),)
-    usual = {key(name) for each in same for name in (each.english[:1] or each.arabic[:1])}
+def _wanted_tokens_of_part(text: str) -> tuple[frozenset[str], ...]:
+    """Return what `wanted_tokens` returns for a single place."""
+    asked = name_key(text)
+    if not (same := _areas_by_key().get(asked)):
+        return (frozenset(_name_words(text)),)
+    usual = {name_key(name) for each in same for name in (each.english[:1] or each.arabic[:1])}
     return tuple(frozenset(("=" + name,)) for name in sorted({asked, *usual}))
 
 
 @cache
-def _by_key() -> dict[str, list[Area]]:
+def _areas_by_key() -> dict[str, list[Area]]:
+    """Return key of a name → the countries, regions and towns of this name."""
     found = defaultdict[str, list[Area]](list)
-    towns = [town for cell in _table().values() for town in cell]
+    towns = [town for cell in _towns_by_cell().values() for town in cell]
     for each in (*dict.fromkeys(area for town in towns for area in town.areas), *towns):
         for name in each.arabic + each.english:
-            found[key(name)].append(each)
+            found[name_key(name)].append(each)
     return found
 
 
 @lru_cache(4)  # cached, because a server asks again after each change of its gallery
-def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return key → name for the names in some places; further names of these towns and areas lead to the usual name."""
-    written = {name for place in places for name in names_of(place)}
-    found = {key(name): name for name in sorted(written)}
+def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
+    """Return key → name for the names in some places; the key of a further name leads to the place's usual name."""
+    written = {name for place in places for name in names_in_place(place)}
+    found = {name_key(name): name for name in sorted(written)}
     others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's
     for line in _lines() if written else ():
         *numbers, arabic, english = line.split("\t")
@@ -207,18 +210,18 @@ def spellings(places: tuple[str, ...]) -> Mapping[str, str]:
             others.append((len(numbers) > 1, names))
     for _, names in sorted(others, key=lambda other: other[0]):
         for same in names:
-            found |= {key(name): same[0] for name in same if key(name) not in found}
+            found |= {name_key(name): same[0] for name in same if name_key(name) not in found}
     return found
 
 
 # ------------------------------------------------------------------ places in queries
 
-_BEFORE, _CITY = folded("places: before"), folded("places: city")
-_THINGS, _LOCATIVE = folded("places: things"), _BEFORE - {"of"}
-_OUTSIDE = folded("places: outside")
-_COMMON, _ONLY_IN = folded("places: common"), folded("places: only after in")
+_BEFORE, _CITY = read_folded("places: before"), read_folded("places: city")
+_THINGS, _LOCATIVE = read_folded("places: things"), _BEFORE - {"of"}
+_OUTSIDE = read_folded("places: outside")
+_COMMON, _ONLY_IN = read_folded("places: common"), read_folded("places: only after in")
 _IN = "ب"  # "in", written together with the next word: بدبي, in Dubai
-_AND, _AND_ATTACHED = folded("negation: and") - {"w", "wala", "nor"}, "و"
+_AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
 LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
 FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
 MOST_WORDS = 5  # most words of a place's name
@@ -228,12 +231,15 @@ MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
-    After a word for a town («مدينة العين») any known name is a place; after a word such as "flag of" or "outside", none
-    is. A common word is no place, but some are places after "in" («في صور»), as is the name of a small town that a
-    dialect uses for a thing («شط», a beach). Any other name of several words is a place. A single Arabic word is a
-    place if it is known as a name or no caption uses it, and after "in" or a word for "picture" if captions use it less
-    than FREQUENT times. A single word in Latin letters is a place after such a word, as the whole text, or if it is no
-    English word.
+    - After a word for a town («مدينة العين»), any known name is a place.
+    - After a word such as "flag of" or "outside", no name is a place.
+    - A common word is no place. Some words are places only after "in" («في صور»), as is the name of a small town that a
+      dialect uses for a thing («شط», a beach).
+    - Any other name of several words is a place.
+    - A single Arabic word is a place if it is known as a name, or if no caption uses it; after "in" or a word for
+      "picture" also if captions use it less than FREQUENT times.
+    - A single word in Latin letters is a place after "in" or a word for "picture", if it is the whole text, or if it is
+      no English word.
     """
     if not known:
         return Placed(text)
@@ -244,7 +250,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
         for width in range(min(MOST_WORDS, count - at), 0, -1):
             whole = found.part(at, at + width)
-            attached = whole.startswith(_IN) and key(whole) not in known
+            attached = whole.startswith(_IN) and name_key(whole) not in known
             attached = attached and (
                 whole.startswith(_IN + _ARTICLE) or not interpreter.vocabulary.count(found.part(at, at + 1))
             )
@@ -252,8 +258,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
             lead = _IN if attached else folds[at - 1] if at else ""
             if (
                 (owner and not attached)
-                or key(name) not in known
-                or not _is_meant(name, width, lead, count == width, interpreter)
+                or name_key(name) not in known
+                or not _means_place(name, width, lead, count == width, interpreter)
             ):
                 continue
             first = at
@@ -261,10 +267,10 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
                 first -= 1
             if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
                 continue
-            named, last = known[key(name)], at + width
+            named, last = known[name_key(name)], at + width
             while len(named) < MOST_LETTERS and (more := _next_place(found, last, name, known, interpreter)):
                 last, name, between = more
-                named += between + known[key(name)]
+                named += between + known[name_key(name)]
                 if between != EITHER:  # «طرابلس لبنان» (Tripoli, Lebanon) is one place, with the words of both names
                     break
             return Placed(found.without(first, last), found.part(first, last), (named,))
@@ -283,12 +289,12 @@ def _next_place(
     begin = at + apart
     for width in range(min(MOST_WORDS, count - begin), 0, -1):
         whole = found.part(begin, begin + width)
-        attached = not apart and whole.startswith(_AND_ATTACHED) and key(whole) not in known
+        attached = not apart and whole.startswith(_AND_ATTACHED) and name_key(whole) not in known
         name = whole.removeprefix(_AND_ATTACHED) if attached else whole
         lead = "" if fold(name) in _ONLY_IN else _IN  # «وصور» is "and pictures", not "and Tyre"
-        if key(name) not in known or not _is_meant(name, width, lead, False, interpreter):
+        if name_key(name) not in known or not _means_place(name, width, lead, False, interpreter):
             continue
-        towns, around = (_by_key().get(key(each), ()) for each in (before, name))
+        towns, around = (_areas_by_key().get(name_key(each), ()) for each in (before, name))
         if apart or attached:
             return begin + width, name, EITHER
         if any(area in around for town in towns if isinstance(town, Town) for area in town.areas):
@@ -296,7 +302,7 @@ def _next_place(
     return None
 
 
-def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:
+def _means_place(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:
     """True if the `name` of a place, `width` words of a query, means the place here.
 
     `lead` is the word before the name ("in", "picture", …), "" if there is none; `alone`: the name is the whole query.
@@ -320,4 +326,4 @@ def _is_meant(name: str, width: int, lead: str, alone: bool, interpreter: Interp
 
 def _is_small(name: str) -> bool:
     """True if only small towns have this name: no country, no region, no large town."""
-    return all(isinstance(each, Town) and each.reach < LARGE for each in _by_key().get(key(name), ()))
+    return all(isinstance(each, Town) and each.reach < LARGE for each in _areas_by_key().get(name_key(name), ()))

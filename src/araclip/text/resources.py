@@ -47,7 +47,7 @@ def read_lexicon(path: str | os.PathLike[str]) -> Lexicon:
 @cache
 def default_interpreter() -> Interpreter:
     """Return the interpreter with the package's own words; it is made once, in about 0.1 s."""
-    return Interpreter(_lexicon(), _vocabulary(), _english, _names())
+    return Interpreter(_lexicon(), _vocabulary(), _english_words, _names())
 
 
 def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None = None) -> Interpreter:
@@ -66,11 +66,11 @@ def interpreter(lexicon: str | os.PathLike[str] | None = None, home: Path | None
 
 @cache
 def _lexicon() -> Lexicon:
-    return parse_lexicon(_data("lexicon.txt"), "lexicon.txt")
+    return parse_lexicon(_read_data("lexicon.txt"), "lexicon.txt")
 
 
 def _vocabulary() -> Vocabulary:
-    pairs = (line.split() for line in _data("words.txt").splitlines() if not line.startswith("#"))
+    pairs = (line.split() for line in _read_data("words.txt").splitlines() if not line.startswith("#"))
     return Vocabulary({word: int(count) for word, count in pairs})
 
 
@@ -79,14 +79,14 @@ def _names() -> frozenset[str]:
 
     In a line of names.txt, commas separate the names, or spaces if there is no comma.
     """
-    lines = (line for line in _data("names.txt").splitlines() if not line.startswith("#"))
+    lines = (line for line in _read_data("names.txt").splitlines() if not line.startswith("#"))
     named = (name.strip() for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
     return frozenset((*named, *calendar))
 
 
 @cache
-def _english() -> frozenset[str]:
+def _english_words() -> frozenset[str]:
     """Read the words that count as English, in lower case: the ENGLISH commonest, the lexicon's glosses, a few more."""
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
@@ -94,5 +94,5 @@ def _english() -> frozenset[str]:
     return frozenset((*common, *glosses, "ok", "wifi", "qr", "screenshot", "selfie"))
 
 
-def _data(name: str) -> str:
+def _read_data(name: str) -> str:
     return files("araclip.text").joinpath("data", name).read_text(encoding="utf-8")

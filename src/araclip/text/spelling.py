@@ -55,27 +55,29 @@ class Spelling:
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
         # a word with fewer hamzas is another word, no correction: إناء (a vessel) is not أنا (I)
-        if spelled is None or spelled == word or _hamzas(spelled) < _hamzas(once):
+        if spelled is None or spelled == word or _count_hamzas(spelled) < _count_hamzas(once):
             return None
         return Change(word, spelled, "spelling", confidence)
 
-    def repaired(self, word: str) -> list[Change]:
-        """Return what an unknown word may be, the likeliest first; empty if no known word is near."""
-        if target := self._squeezed(word):
+    def correct(self, word: str) -> list[Change]:
+        """Return the corrections of an unknown word, the likeliest first; empty if no known word is near."""
+        if target := self._without_repeated_letters(word):
             return [Change(word, target, "spelling", REPEATED)]
-        if target := self._parted(word):
+        if target := self._split_two_words(word):
             return [Change(word, target, "spelling", RUN_TOGETHER)]
-        return list(self._slips(word))
+        return list(self._correct_typo(word))
 
-    def torn(self, word: str, following: str) -> Change | None:
+    def join_halves(self, word: str, following: str) -> Change | None:
         """Join `word` and the next word if they are halves of a known one (أب يض → أبيض); None if two are likelier."""
         if word == ARTICLE:
-            whole = self._known(word + following) or (word + following if self.vocabulary.knows(following) else None)
+            whole = self._known_spelling(word + following) or (
+                word + following if self.vocabulary.knows(following) else None
+            )
             return Change(f"{word} {following}", whole, "spelling", USUAL, width=2) if whole else None
         whole = word + following
         if word in LOOSE and self.vocabulary.knows(following):
             return None
-        if len(whole) < MIN_STEM or not (target := self._known(whole)):
+        if len(whole) < MIN_STEM or not (target := self._known_spelling(whole)):
             return None
         count: float = self.vocabulary.count(whole)
         if count < MIN_COUNT:
@@ -86,8 +88,8 @@ class Spelling:
         return Change(f"{word} {following}", target, "spelling", sure, width=2) if sure >= TORN_LEAST else None
 
     def nearest(self, word: str) -> str | None:
-        """Return the first word that `repaired` finds, or else a known word two letters away; None if there is none."""
-        if changes := self.repaired(word):
+        """Return the first word that `correct` finds, or else a known word two letters away; None if there is none."""
+        if changes := self.correct(word):
             return changes[0].target
         folded = fold(word)
         if len(folded) <= LONG_ENOUGH:
@@ -97,7 +99,7 @@ class Spelling:
         found = self._symspell.lookup(folded, Verbosity.TOP, max_edit_distance=2)
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
-    def _known(self, word: str) -> str | None:
+    def _known_spelling(self, word: str) -> str | None:
         """Return the usual spelling of a word, or of its stem with the beginning put back; None if both are rare."""
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
@@ -106,18 +108,19 @@ class Spelling:
                 return prefix + (self.vocabulary.spelling(stem) or stem)
         return None
 
-    def _squeezed(self, word: str) -> str | None:
+    def _without_repeated_letters(self, word: str) -> str | None:
+        """Return the known word in which letters were typed several times (جمييييل → جميل); None if there is none."""
         if not _RUN.search(word):
             return None
         thrice = re.sub(r"(.)\1{2,}", r"\1\1", word)
         tried = [_RUN.sub(r"\1", word), thrice]
         tried += [thrice[: run.start()] + run[1] + thrice[run.end() :] for run in _RUN.finditer(thrice)]
         for attempt in tried:
-            if attempt != word and len(attempt) > 1 and (spelled := self._known(attempt)):
+            if attempt != word and len(attempt) > 1 and (spelled := self._known_spelling(attempt)):
                 return spelled
         return None
 
-    def _parted(self, word: str) -> str | None:
+    def _split_two_words(self, word: str) -> str | None:
         """Return the two known words that were typed without a space (كلبأسود → كلب أسود); None if there are none."""
         best, target = 0, None
         for at in range(2, len(word) - 1):
@@ -130,20 +133,21 @@ class Spelling:
                 best, target = weight, " ".join(part for part in spelled if part)
         if target is None:
             for at in range(MIN_STEM, len(word) - MIN_STEM + 1):
-                spelled_first, spelled_second = self._known(word[:at]), self._known(word[at:])
+                spelled_first, spelled_second = self._known_spelling(word[:at]), self._known_spelling(word[at:])
                 if spelled_first and spelled_second:
                     return f"{spelled_first} {spelled_second}"
         return target
 
-    def _slips(self, word: str) -> Iterator[Change]:
+    def _correct_typo(self, word: str) -> Iterator[Change]:
+        """Yield the known words that differ in one letter from an unknown word (or from its stem), likeliest first."""
         folded = fold(word)
         if len(folded) < LONG_ENOUGH:
-            yield from self._swapped(word)
+            yield from self._swap_letters(word)
             return
         from symspellpy import Verbosity
 
         found = [
-            (item.count * _likeness(folded, item.term), item.term)
+            (item.count * _likelihood(folded, item.term), item.term)
             for item in self._symspell.lookup(folded, Verbosity.CLOSEST, max_edit_distance=1)
             if item.count >= MIN_SLIP_COUNT
         ]
@@ -155,13 +159,13 @@ class Spelling:
         if not found:
             for prefix, stem in split_proclitics(word):
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
-                    for change in self._slips(stem):
+                    for change in self._correct_typo(stem):
                         if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
                             continue  # the word found is probably a verb, which takes no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 
-    def _swapped(self, word: str) -> Iterator[Change]:
+    def _swap_letters(self, word: str) -> Iterator[Change]:
         """Yield, for a word of three letters, the most common word with two neighbours exchanged, if common enough."""
         swaps = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
         best = max(swaps, key=self.vocabulary.count, default=word)
@@ -180,11 +184,11 @@ class Spelling:
         return index
 
 
-def _hamzas(word: str) -> int:
+def _count_hamzas(word: str) -> int:
     return sum(letter in "أإآؤئء" for letter in word)
 
 
-def _likeness(typed: str, meant: str) -> float:
+def _likelihood(typed: str, meant: str) -> float:
     """Return a weight for how likely `meant` is typed as `typed`; exchanged and confused letters weigh most."""
     if len(typed) == len(meant):
         apart = [(one, other) for one, other in zip(typed, meant, strict=True) if one != other]

@@ -25,27 +25,27 @@ def prepend_normalizer(tokenizer: str) -> str:
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
     # A tokenizer with these two steps has all. Others are not compared: they vary with Python's Unicode version.
-    ours = (_without(LAYOUT), _without(STRAY_JOINER))
+    ours = (_removal(LAYOUT), _removal(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer
-    parsed["normalizer"] = {"type": "Sequence", "normalizers": [*written_out(), *steps]}
+    parsed["normalizer"] = {"type": "Sequence", "normalizers": [*normalizer_steps(), *steps]}
     return json.dumps(parsed, ensure_ascii=False)
 
 
 @cache
-def written_out() -> list[Normalizer]:
+def normalizer_steps() -> list[Normalizer]:
     """Return the steps of `normalize` as normalisers of the tokenizers library."""
-    several, bounded = _bounded_marks()
+    several, bounded = _limit_marks()
     composed = [*bounded, {"type": "NFC"}]
     return [
         *_presentation_forms(),
-        _without(LAYOUT),
+        _removal(LAYOUT),
         *(_replace_text(chr(digit), chr(ascii_form)) for digit, ascii_form in DIGITS.items()),
         *several,
         *composed,
-        _without(STRAY_JOINER),
+        _removal(STRAY_JOINER),
         *composed,  # composes again: a removed joiner may have stood between a letter and its mark
-        _replace(f"[{_class(character for character in _all_characters() if character.isspace())}]+", " "),
+        _replace(f"[{_character_class(character for character in _all_characters() if character.isspace())}]+", " "),
         {"type": "Strip", "strip_left": True, "strip_right": True},
     ]
 
@@ -57,7 +57,7 @@ def _presentation_forms() -> list[Normalizer]:
     return [_replace_text(glyph, letter) for glyph, letter in letters if letter != glyph]
 
 
-def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
+def _limit_marks() -> tuple[list[Normalizer], list[Normalizer]]:
     """Return steps that remove all marks of a letter after the first MAX_MARKS, and steps that must come before them.
 
     Marks that are part of a letter count, too. The steps that come before split characters that consist of several
@@ -74,8 +74,8 @@ def _bounded_marks() -> tuple[list[Normalizer], list[Normalizer]]:
             marks.append(character)
         elif count:
             own.setdefault(count, []).append(character)
-    mark, with_own = _class(marks), "".join(_class(letters) for letters in own.values())
-    before = ["^", f"[^{mark}{with_own}]", *(f"[{_class(own[count])}]" for count in sorted(own))]
+    mark, with_own = _character_class(marks), "".join(_character_class(letters) for letters in own.values())
+    before = ["^", f"[^{mark}{with_own}]", *(f"[{_character_class(own[count])}]" for count in sorted(own))]
     most = [MAX_MARKS, MAX_MARKS, *(MAX_MARKS - count for count in sorted(own))]
     bounded = [
         _replace(f"(?<={start}[{mark}]{{{count}}})[{mark}]+", "") for start, count in zip(before, most, strict=True)
@@ -88,7 +88,7 @@ def _all_characters() -> tuple[str, ...]:
     return tuple(chr(code) for code in range(_END) if not 0xD800 <= code < 0xE000)
 
 
-def _class(characters: Any) -> str:
+def _character_class(characters: Any) -> str:
     """Return the inside of a character class, with ranges for neighbours and backslashes before special characters."""
     codes = sorted(map(ord, characters))
     ranges: list[list[int]] = []
@@ -97,16 +97,14 @@ def _class(characters: Any) -> str:
             ranges[-1][1] = code
         else:
             ranges.append([code, code])
-    return "".join(
-        _escaped(first) if first == last else f"{_escaped(first)}-{_escaped(last)}" for first, last in ranges
-    )
+    return "".join(_escape(first) if first == last else f"{_escape(first)}-{_escape(last)}" for first, last in ranges)
 
 
-def _escaped(code: int) -> str:
+def _escape(code: int) -> str:
     return re.sub(r"[\\\]\[^&-]", r"\\\g<0>", chr(code))
 
 
-def _without(pattern: re.Pattern[str]) -> Normalizer:
+def _removal(pattern: re.Pattern[str]) -> Normalizer:
     return _replace(pattern.pattern, "")
 
 

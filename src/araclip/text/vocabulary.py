@@ -53,7 +53,7 @@ class Vocabulary:
                     counts[word] = counts.get(word, 0) + OWN
         return Vocabulary(counts)
 
-    def knowing(self, everyday: Iterable[str]) -> "Vocabulary":
+    def with_everyday_words(self, everyday: Iterable[str]) -> "Vocabulary":
         """Return a vocabulary in which everyday words count at least like one that captions use OWN times."""
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})

@@ -26,31 +26,31 @@ def _sections() -> dict[str, tuple[str, ...]]:
     return {name: tuple(entries) for name, entries in found.items()}
 
 
-def listed(name: str) -> tuple[str, ...]:
+def read_entries(name: str) -> tuple[str, ...]:
     """Return the entries of a section of grammar.txt as written, in order."""
     return _sections()[name]
 
 
-def folded(name: str) -> frozenset[str]:
+def read_folded(name: str) -> frozenset[str]:
     """Return the entries of a section of grammar.txt, folded."""
-    return frozenset(map(fold, listed(name)))
+    return frozenset(map(fold, read_entries(name)))
 
 
-def mapped(name: str) -> dict[str, str]:
+def read_mapping(name: str) -> dict[str, str]:
     """Return the entries KEY=VALUE of a section of grammar.txt as a mapping."""
-    return {key: value for key, _, value in (entry.partition("=") for entry in listed(name))}
+    return {key: value for key, _, value in (entry.partition("=") for entry in read_entries(name))}
 
 
-def forms(entry: str) -> tuple[Phrase, ...]:
+def split_forms(entry: str) -> tuple[Phrase, ...]:
     """Return the forms of an entry, each as a tuple of folded words."""
     return tuple(tuple(fold(form).split()) for form in entry.split("|"))
 
 
-def phrases(name: str) -> frozenset[Phrase]:
+def read_phrases(name: str) -> frozenset[Phrase]:
     """Return all forms of all entries of a section, each as a tuple of folded words."""
-    return frozenset(form for entry in listed(name) for form in forms(entry))
+    return frozenset(form for entry in read_entries(name) for form in split_forms(entry))
 
 
-def numbered(name: str) -> list[tuple[int, Phrase]]:
+def read_numbered_forms(name: str) -> list[tuple[int, Phrase]]:
     """Return all forms of all entries of a section, each with the number of its entry, from 0."""
-    return [(place, form) for place, entry in enumerate(listed(name)) for form in forms(entry)]
+    return [(place, form) for place, entry in enumerate(read_entries(name)) for form in split_forms(entry)]

@@ -75,18 +75,18 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
     for match in _WORD.finditer(text):
         start = match.start()
         for part in _HUMP.split(match.group()) if names else (match.group(),):
-            folded, stem = _forms(part[:MAX_LETTERS])
+            folded, stem = _form_and_stem(part[:MAX_LETTERS])
             if stem:
                 yield Word(start, start + len(part), folded, stem)
             start += len(part)
 
 
 def forms(text: str, *, names: bool = False) -> Forms:
-    """Return folded form and stem of each word, without positions; the same as `words` in a third of the time."""
+    """Return (folded form, stem) of each word that `words` yields, in a third of the time of `words`."""
     parts = _WORD.findall(text)
     if names:
         parts = [part for word in parts for part in _HUMP.split(word)]
-    return [form for part in parts if (form := _forms(part[:MAX_LETTERS]))[1]]
+    return [form for part in parts if (form := _form_and_stem(part[:MAX_LETTERS]))[1]]
 
 
 def has_humps(text: str) -> bool:
@@ -100,13 +100,13 @@ def asked_words(text: str) -> list[Word]:
     return [word for word in found if word.folded not in FUNCTION_WORDS] or found
 
 
-def _forms(word: str) -> tuple[str, str]:
+def _form_and_stem(word: str) -> tuple[str, str]:
     """Return the folded word and its stem. An ASCII number is its own stem and is not cached, as most occur once."""
-    return (word, word) if word.isascii() and word.isdigit() else _letter_forms(word)
+    return (word, word) if word.isascii() and word.isdigit() else _form_and_stem_of_letters(word)
 
 
 @lru_cache(maxsize=_CACHED)
-def _letter_forms(word: str) -> tuple[str, str]:
+def _form_and_stem_of_letters(word: str) -> tuple[str, str]:
     folded = fold(word)
     if _ARABIC.fullmatch(folded):
         bare = _FEMININE.sub("", _ARTICLE.sub("", folded, count=1))

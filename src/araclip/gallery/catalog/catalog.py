@@ -36,9 +36,9 @@ from araclip.gallery.catalog.records import (
     PictureRecord,
     RecordedModel,
     identity_of,
-    now,
     read_metadata,
-    signed,
+    timestamp,
+    to_signed,
 )
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
@@ -55,17 +55,17 @@ PARTS = {  # how a report names a damaged row of each table
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture",
 }  # fmt: skip
-_TOLD = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
+_DATE_IN = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
 _RECORDS = (
     "SELECT files.content, hash, format, contents.width, height, taken, added, camera, lens, latitude, longitude, "
     "place, ifnull(hidden, 0) <> 0, "
-    f"taken IS NOT NULL AND {_TOLD.format('embedded')} IS NULL AND NOT EXISTS (SELECT 1 FROM sidecar_photos "
-    f"JOIN files AS other USING (path) WHERE other.content = contents.id AND {_TOLD.format('about')} IS NOT NULL), "
+    f"taken IS NOT NULL AND {_DATE_IN.format('embedded')} IS NULL AND NOT EXISTS (SELECT 1 FROM sidecar_photos "
+    f"JOIN files AS other USING (path) WHERE other.content = contents.id AND {_DATE_IN.format('about')} IS NOT NULL), "
     f"path, size, metadata FROM {JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
 # For `large_writes`: 200 MB of cache (negative: in kB), and 200 MB of log (in pages of 4 kB).
-_LARGE = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
+_LARGE_WRITES = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
 
 
 class Catalog(Store):
@@ -103,10 +103,10 @@ class Catalog(Store):
             WidthMismatch: the catalogue holds another model's vectors.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        with closing(schema.connected(folder / FILE_NAME, create=True)) as database:
+        with closing(schema.connect(folder / FILE_NAME, create=True)) as database:
             # The token "birth" never changes, and copies of the catalogue keep it; each commit replaces "generation".
             tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}
-            with connection.own_errors(folder / FILE_NAME, writing=True):
+            with connection.translate_errors(folder / FILE_NAME, writing=True):
                 derived = {name: value for name, (value, _) in photos.DERIVED.items()}
                 schema.create(database, RecordedModel.of(model).settings() | tokens | derived)
         return cls.open(folder, model)
@@ -123,18 +123,18 @@ class Catalog(Store):
             GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`. GalleryError: it cannot be migrated now.
         """
         path = folder / FILE_NAME
-        catalog = cls._connected(folder)
+        catalog = cls._connect(folder)
         try:
-            with catalog.own_errors():
-                if schema.check_number(catalog.connection, path):
+            with catalog.translate_errors():
+                if schema.needs_migration(catalog.connection, path):
                     catalog.close()
                     schema.migrate(path)
-                    catalog = cls._connected(folder)
+                    catalog = cls._connect(folder)
                 if checked:
                     catalog._check_seal()
                 record = catalog.recorded
             if not (record.fingerprint and record.width):
-                raise connection.damaged(path, "it does not say what model it is of")
+                raise connection.damage_error(path, "it does not say what model it is of")
             if model is not None:
                 record.check(model, catalog.folder)
         except BaseException:
@@ -143,8 +143,8 @@ class Catalog(Store):
         return catalog
 
     @classmethod
-    def _connected(cls, folder: Path) -> "Catalog":
-        return cls(folder, schema.connected(folder / FILE_NAME))
+    def _connect(cls, folder: Path) -> "Catalog":
+        return cls(folder, schema.connect(folder / FILE_NAME))
 
     def _check_seal(self) -> None:
         """Compare the catalogue with its seal, a file that records the last commit (see `seal`).
@@ -155,13 +155,13 @@ class Catalog(Store):
             GalleryCorrupt: commits are lost, or the file is damaged.
         """
         sealed = seal.read(self.folder)
-        if sealed and not self.knows(sealed.generation):
+        if sealed and not self.has_commit(sealed.generation):
             raise GalleryCorrupt(
                 f"{self.path} is not what the last run committed: its log {self.path.name}-wal was damaged or removed, "
                 "or this is a copy made while a program was writing. Copy it again with `araclip backup`, or run "
                 "`araclip repair`, then `araclip index` on your folders."
             )
-        if not (sealed and sealed.file == seal.state_of(self.path)):
+        if not (sealed and sealed.file == seal.file_state(self.path)):
             self.check()
 
     def check(self) -> None:
@@ -170,7 +170,7 @@ class Catalog(Store):
         Raises:
             GalleryCorrupt: the file is damaged.
         """
-        if damages := self.damages():
+        if damages := self.find_damage():
             raise GalleryCorrupt(
                 f"{self.path} is damaged: {damages[0]}. Run `araclip repair`, which recovers readable rows and encodes "
                 "your pictures again where needed; they are not touched. If this is a copy made while a program was "
@@ -179,13 +179,13 @@ class Catalog(Store):
         if self.connection.may_write:
             seal.write(self.path, self.meta("generation"), known=True)
 
-    def knows(self, generation: str) -> bool:
+    def has_commit(self, generation: str) -> bool:
         """True if this catalogue's history contains the commit with this token (`generation`)."""
         return bool(self.rows("SELECT 1 FROM commits WHERE generation = ?", (generation,)))
 
-    def own_errors(self) -> AbstractContextManager[None]:
+    def translate_errors(self) -> AbstractContextManager[None]:
         """Turn SQLite's errors into araclip's, in a `with` block that uses `connection`."""
-        return connection.own_errors(self.path)
+        return connection.translate_errors(self.path)
 
     def close(self) -> None:
         """Close the connection; SQLite checkpoints the write-ahead log."""
@@ -218,7 +218,7 @@ class Catalog(Store):
         """
         self.check_current()
         known = seal.is_known(self.path)
-        with connection.own_errors(self.path, writing=True):
+        with connection.translate_errors(self.path, writing=True):
             with self.connection.transaction():
                 self.connection.execute(schema.HIDDEN_GONE)  # a table that older galleries of this schema lack
                 yield
@@ -236,8 +236,8 @@ class Catalog(Store):
 
         New hashes change random pages of an index, and each checkpoint copies all changed pages.
         """
-        usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE}
-        for name, value in _LARGE.items():
+        usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE_WRITES}
+        for name, value in _LARGE_WRITES.items():
             self.rows(f"PRAGMA {name} = {value}")
         try:
             yield
@@ -251,7 +251,7 @@ class Catalog(Store):
         `vacuum`: True to rewrite the file first, without its free pages.
         """
         known = seal.is_known(self.path)
-        with connection.own_errors(self.path, writing=vacuum):
+        with connection.translate_errors(self.path, writing=vacuum):
             if vacuum:
                 self.connection.execute("VACUUM")
             self.connection.checkpoint()
@@ -260,18 +260,18 @@ class Catalog(Store):
     def copy_to(self, path: Path) -> None:
         """Copy the last commit into a new SQLite file, even while others write."""
         self.rows("SELECT 1")  # if this catalogue is closed, raise an error before a file is made
-        with connection.own_errors(path, writing=True):
+        with connection.translate_errors(path, writing=True):
             self.connection.copy_to(path)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        with self.own_errors(), self.connection.snapshot():
+        with self.translate_errors(), self.connection.snapshot():
             yield
 
     @contextmanager
     def frozen(self) -> Iterator["Catalog"]:
         """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
-        with closing(self._connected(self.folder)) as frozen, frozen.reading():
+        with closing(self._connect(self.folder)) as frozen, frozen.reading():
             _ = frozen.generation  # any SELECT: SQLite's read transaction begins only with the first one
             yield frozen
 
@@ -314,7 +314,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ running SQL for other modules
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self.own_errors():
+        with self.translate_errors():
             return self.connection.execute(sql, values)
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
@@ -324,7 +324,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ settings
 
     def meta(self, key: str) -> str:
-        return self._first("SELECT value FROM meta WHERE key = ?", key) or ""
+        return self._first_value("SELECT value FROM meta WHERE key = ?", key) or ""
 
     def put_meta(self, key: str, value: str) -> None:
         """Store a value of the `meta` table, inside `writing()`."""
@@ -340,21 +340,21 @@ class Catalog(Store):
         ((content,),) = self.connection.execute(
             "INSERT INTO contents (hash, vector, added) VALUES (?, ?, ?) "
             "ON CONFLICT (hash) DO UPDATE SET vector = excluded.vector RETURNING id",
-            (digest, vector.astype("<f2").tobytes(), now()),
+            (digest, vector.astype("<f2").tobytes(), timestamp()),
         )
         return int(content)
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         self.change(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
-            (facts.format, facts.width, facts.height, signed(phash), content),
+            (facts.format, facts.width, facts.height, to_signed(phash), content),
         )
         self.change(  # an empty caption is stored as well: it says that the file was searched for one
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
         )
-        photos.put_embedded(self.connection, content, facts.photo)
+        photos.put_embedded_metadata(self.connection, content, facts.photo)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Compute the values that an earlier release left out when it filled this gallery (`photos.DERIVED`).
@@ -365,7 +365,7 @@ class Catalog(Store):
             if self.meta(name) != value:
                 with turn(), self.writing():
                     for (content,) in self.rows(lacking):
-                        photos.complete(self.connection, content)
+                        photos.derive_facts(self.connection, content)
                     self.put_meta(name, value)
 
     def store_pixels(self, content: int, picture: bytes) -> None:
@@ -376,7 +376,7 @@ class Catalog(Store):
         )
 
     def stored_pixels(self, content: int) -> bytes | None:
-        pixels: bytes | None = self._first("SELECT picture FROM kept WHERE content = ?", content)
+        pixels: bytes | None = self._first_value("SELECT picture FROM kept WHERE content = ?", content)
         return pixels
 
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
@@ -388,19 +388,20 @@ class Catalog(Store):
         for path, picture in zip(raw, pictures, strict=True):
             if path not in taken:
                 paths.setdefault(path, picture)
-        last = self._first("SELECT seq FROM sqlite_sequence WHERE name = 'contents'") or 0
+        last = self._first_value("SELECT seq FROM sqlite_sequence WHERE name = 'contents'") or 0
         new: dict[int, EmbeddedPicture] = {}  # new pictures by the ids that they will have
         for picture in paths.values():
             if picture.digest not in known:
                 known[picture.digest] = last + 1 + len(new)
                 new[known[picture.digest]] = picture
-        when = now()
+        when = timestamp()
         self.connection.change_each(
             "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (content, each.digest, each.vector.astype("<f2", copy=False).tobytes(), each.facts.format,
                  each.facts.width, each.facts.height,
-                 each.facts.captured_at or date_in_names([(each.file.path, each.metadata)]), when, signed(each.phash))
+                 each.facts.captured_at or date_in_names([(each.file.path, each.metadata)]), when,
+                 to_signed(each.phash))
                 for content, each in new.items()
             ),
         )  # fmt: skip
@@ -411,12 +412,12 @@ class Catalog(Store):
         self.connection.change_each(
             "INSERT INTO photos (content, embedded, camera, lens, latitude, longitude, place) "
             "VALUES (?, ?, ?, ?, ?, ?, ?)",
-            ((content, *photos.row_of(each.facts.photo)) for content, each in new.items()),
+            ((content, *photos.embedded_row(each.facts.photo)) for content, each in new.items()),
         )
         self.connection.change_each(
             "INSERT INTO files VALUES (?, ?, ?, ?, ?)",
             (
-                (path, each.file.size, each.file.mtime_ns, known[each.digest], _json(each.metadata))
+                (path, each.file.size, each.file.mtime_ns, known[each.digest], _as_json(each.metadata))
                 for path, each in paths.items()
             ),
         )
@@ -435,7 +436,7 @@ class Catalog(Store):
         return self._as_vectors(self.rows(sql))
 
     def vectors_of(self, ids: Ids) -> tuple[Ids, StoredVectors]:
-        """Return the ids (n,) and vectors (n, D) of those `ids` that the catalogue has, in order of the ids."""
+        """Return ids (n,) and vectors (n, D) of the given pictures, in order of the ids; unknown ids are left out."""
         sql = "SELECT id, vector FROM contents WHERE id IN ({marks}) ORDER BY id"
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
@@ -458,8 +459,8 @@ class Catalog(Store):
         return ids, np.frombuffer(raw, "<f2").reshape(len(rows), width)
 
     def documents(self, ids: Sequence[int]) -> dict[int, full_text.Document]:
-        with self.own_errors():
-            return dict(full_text.documents_of(self.connection, ids))
+        with self.translate_errors():
+            return dict(full_text.read_documents(self.connection, ids))
 
     def without_next_vector(self, model: Encoder) -> list[int]:
         if self.meta("next_fingerprint") != model.fingerprint:
@@ -505,15 +506,15 @@ class Catalog(Store):
             (raw, file.size, file.mtime_ns, content),
         )
         if metadata is not None:
-            self.change("UPDATE files SET metadata = ? WHERE path = ?", (_json(metadata), raw))
-        if photos.has_beside(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
+            self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
+        if photos.has_sidecar_metadata(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
             for changed in {content, before or content}:  # the path's name and side-car now tell of the other
-                photos.complete(self.connection, changed)
+                photos.derive_facts(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for raw in map(os.fsencode, paths):
-            told = photos.has_beside(self.connection, raw) or date_in_name(os.fsdecode(raw))
-            self._note_hidden_gone(raw, now())
+            tells_facts = photos.has_sidecar_metadata(self.connection, raw) or date_in_name(os.fsdecode(raw))
+            self._record_hidden_removal(raw, timestamp())
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
@@ -523,8 +524,8 @@ class Catalog(Store):
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
                 # the picture may have another path: derive its facts again, without the removed name and side-car
-                if told:
-                    photos.complete(self.connection, content)
+                if tells_facts:
+                    photos.derive_facts(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))
         self.change(
@@ -565,7 +566,7 @@ class Catalog(Store):
                 "size = excluded.size, mtime_ns = excluded.mtime_ns, text = excluded.text",
                 (raw, file.size, file.mtime_ns, caption, raw),
             )
-        photos.put_beside(self.connection, path, photo)
+        photos.put_sidecar_metadata(self.connection, path, photo)
 
     def without_ocr(self) -> list[tuple[int, list[str]]]:
         """Return the pictures that OCR has not processed, in order of their ids, with their paths."""
@@ -593,12 +594,12 @@ class Catalog(Store):
         found: dict[int, list[tuple[Any, ...]]] = {}
         for row in self.rows(f"{_RECORDS} WHERE {condition} ORDER BY path", values):
             found.setdefault(row[0], []).append(row)
-        return list(map(_record, found.values()))
+        return list(map(_record_from_rows, found.values()))
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
         """Return the picture at each path, with that path as its only copy; unknown paths are left out."""
         rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", list(map(os.fsencode, paths)))
-        return {os.fsdecode(row[-3]): _record([row]) for row in rows}
+        return {os.fsdecode(row[-3]): _record_from_rows([row]) for row in rows}
 
     def newest(self, count: int) -> list[str]:
         """Return the ids (see `identity_of`) of the `count` pictures that were added last, the newest first."""
@@ -616,13 +617,13 @@ class Catalog(Store):
             ("contents", "id", condition.of_content, condition.content_values),
         ):
             if sql != EVERYTHING.of_file:
-                ids = self._numbers(f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
+                ids = self._fetch_ids(f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
                 passed = ids if passed is None else np.intersect1d(passed, ids, assume_unique=True)
         if passed is None:
-            passed = self._numbers("SELECT group_concat(content) FROM files")
+            passed = self._fetch_ids("SELECT group_concat(content) FROM files")
         if condition.hidden is None:
             return passed
-        hidden = self._numbers(f"SELECT group_concat(content) FROM ({HIDDEN})")
+        hidden = self._fetch_ids(f"SELECT group_concat(content) FROM ({HIDDEN})")
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
     def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
@@ -631,7 +632,7 @@ class Catalog(Store):
         rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
         return [content for (content,) in rows if content in passed]
 
-    def _numbers(self, sql: str, values: Sequence[Any] = ()) -> Ids:
+    def _fetch_ids(self, sql: str, values: Sequence[Any] = ()) -> Ids:
         """Run a query that returns ids joined by commas; return the ids, sorted and without repetition.
 
         One text is three times as fast to fetch as rows. The query must not sort: with DISTINCT or ORDER BY, SQLite
@@ -643,11 +644,11 @@ class Catalog(Store):
 
     # ------------------------------------------------------------------ browsing
 
-    def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return ids and dates as `Store.dated` says; takes 0.1 s for 100,000 pictures."""
+    def ids_and_dates(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
+        """Return ids and dates as `Store.ids_and_dates` says; takes 0.1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
-            later = self._numbers(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
+            later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
         # Fetching all values as two long texts is three times as fast as by rows; the index on dates has both columns.
         ((numbers, dates),) = self.rows(
@@ -660,7 +661,7 @@ class Catalog(Store):
         wanted = np.flatnonzero(np.isin(ids, passed))
         return ids[wanted], [known[at] for at in wanted]
 
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         condition = filters.condition(hidden_exist=False)
         sql = f"SELECT 1 FROM {JOINED} WHERE ({condition.of_file}) AND ({condition.of_content}) LIMIT 1"
         return bool(self.rows(sql, (*condition.file_values, *condition.content_values)))
@@ -680,11 +681,11 @@ class Catalog(Store):
         """Return the filters' SQL condition; it need not exclude hidden pictures if the gallery has none."""
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
-    def _hide(self, contents: Sequence[int], hide: bool) -> int:
+    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
         changed = 0
         for content in contents:
             known = self.rows("SELECT 1 FROM contents WHERE id = ?", (content,))
-            if known and bool(self._first("SELECT hidden <> 0 FROM photos WHERE content = ?", content)) != hide:
+            if known and bool(self._first_value("SELECT hidden <> 0 FROM photos WHERE content = ?", content)) != hide:
                 self.change(
                     "INSERT INTO photos (content, hidden) VALUES (?, ?) "
                     "ON CONFLICT (content) DO UPDATE SET hidden = excluded.hidden",
@@ -730,16 +731,16 @@ class Catalog(Store):
 
     # ------------------------------------------------------------------ damage
 
-    def damaged(self, what: str) -> GalleryCorrupt:
-        return connection.damaged(self.path, what)
+    def damage_error(self, what: str) -> GalleryCorrupt:
+        return connection.damage_error(self.path, what)
 
-    def damages(self) -> list[str]:
+    def find_damage(self) -> list[str]:
         """Check the whole file with SQLite's own check; return a line for each fault.
 
         Faults are pages that do not match their checksums, rows missing in an index, and references to missing rows.
         """
         lines = []
-        with self.own_errors():
+        with self.translate_errors():
             try:
                 with self.connection.snapshot():
                     checked = self.connection.execute("PRAGMA integrity_check")
@@ -749,7 +750,7 @@ class Catalog(Store):
             except Exception as error:
                 if not connection.is_damage(error):
                     raise
-                lines.append(connection.reason_of(error))
+                lines.append(connection.describe_damage(error))
         return lines
 
 
@@ -786,8 +787,8 @@ class CatalogPool:
                 self._opened.pop().close()
 
 
-def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
-    """Make a picture's record from the rows that _RECORDS returns for it, one for each path."""
+def _record_from_rows(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
+    """Make the record of one picture from the rows of _RECORDS with its paths."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
     camera, lens, latitude, longitude, place, hidden, by_name = photo
@@ -797,5 +798,5 @@ def _record(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
     )  # fmt: skip
 
 
-def _json(metadata: Mapping[str, Any]) -> str:
+def _as_json(metadata: Mapping[str, Any]) -> str:
     return json.dumps(dict(metadata), ensure_ascii=False)

@@ -61,7 +61,7 @@ def _load_checksums() -> None:
         apsw.sqlite_extra.load(database, "cksumvfs")
 
 
-def opened(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
+def open_db(path: Path, flags: int, parameters: str = "", *, checksums: bool = True) -> apsw.Connection:
     """Open a catalogue file as a plain apsw connection, with the SQL functions that filters call.
 
     Args:
@@ -88,17 +88,17 @@ class Connection:
         """Open an existing file, or with `create` also a new one."""
         self._lock = threading.RLock()
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-        self._db = opened(path, flags)
+        self._db = open_db(path, flags)
         try:
             self._db.reserve_bytes("main", CHECKSUM_BYTES)  # room for checksums, in a new file only
             self.execute("PRAGMA foreign_keys = ON")
-            self._use_log()
+            self._switch_to_log()
             self.execute("PRAGMA synchronous = FULL")  # FULL: a committed picture survives a power cut
         except apsw.Error:
             self._db.close()
             raise
 
-    def _use_log(self) -> None:
+    def _switch_to_log(self) -> None:
         """Switch the file to a write-ahead log.
 
         While other processes create the same file, SQLite reports at once that it is busy, so this is tried again.
@@ -135,7 +135,7 @@ class Connection:
 
     def copy_to(self, path: Path) -> None:
         """Copy the last commit into a new file, flushed to the disk. Raises the errors of `execute`."""
-        with self._lock, closing(opened(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
+        with self._lock, closing(open_db(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)) as target:
             target.execute("PRAGMA synchronous = FULL")
             self._copy_into(target)
 
@@ -240,7 +240,7 @@ class FollowingConnection(Connection):
         self._opened_at = self._state()
         # readonly_shm: SQLite must not create a shared memory file, which would belong to this user.
         mode = "immutable=1" if self._immutable else "mode=ro&readonly_shm=1"
-        self._db = opened(self._path, apsw.SQLITE_OPEN_READONLY, mode)
+        self._db = open_db(self._path, apsw.SQLITE_OPEN_READONLY, mode)
 
     def _is_current(self) -> bool:
         return self._state() == self._opened_at
@@ -267,7 +267,7 @@ def may_write(path: Path) -> bool:
 
 
 @contextmanager
-def own_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
+def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
     """Turn SQLite's errors in a `with` block into errors with a remedy, for the catalogue at `path`.
 
     Args:
@@ -286,7 +286,7 @@ def own_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
                 f"the gallery {path.parent} is closed. Open it again, with Gallery.open or open_gallery."
             ) from error
         if is_damage(error):
-            raise damaged(path, reason_of(error)) from error
+            raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
             raise OSError(
                 f"{path} cannot be written ({error}). Free some disk space or check its permissions, then run the "
@@ -306,7 +306,7 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, apsw.Error) and any(sign in str(error) for sign in _DAMAGE)
 
 
-def reason_of(error: Exception) -> str:
+def describe_damage(error: Exception) -> str:
     """Return in words what is damaged, from the error that SQLite or Python raised."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"
@@ -315,7 +315,7 @@ def reason_of(error: Exception) -> str:
     return str(error)
 
 
-def damaged(path: Path, reason: str) -> GalleryCorrupt:
+def damage_error(path: Path, reason: str) -> GalleryCorrupt:
     """Return the error to raise for a damaged catalogue, with its remedy."""
     return GalleryCorrupt(
         f"{path} is damaged: {reason}. Run `araclip repair`, which recovers what can be read and keeps the damaged "

@@ -17,8 +17,8 @@ from araclip.core.files import as_stored
 from araclip.core.messages import message
 from araclip.core.paths import text_path, user_path
 from araclip.errors import InputError
-from araclip.gallery.catalog.matching import is_glob, tokens, written
-from araclip.gallery.catalog.records import after
+from araclip.gallery.catalog.matching import is_glob, metadata_text, tokens
+from araclip.gallery.catalog.records import prefix_range
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.video.formats import FORMATS as VIDEO_FORMATS
 from araclip.text.normalization import normalize
@@ -33,8 +33,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgKMG])?[bB]?")
 _NUMBER = r" ?([+-]?\d{1,9}(?:\.\d{1,20})?) ?"
 _NEAR = re.compile(rf"{_NUMBER},{_NUMBER},{_NUMBER}(km|m|كم|م) ?", re.IGNORECASE)
 _METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
-_AROUND = 20_040_000  # greatest distance of `near` in metres: half of the Earth's circumference
-_LETTERS = 200
+_MOST_METRES = 20_040_000  # greatest distance of `near` in metres: half of the Earth's circumference
+_MOST_LETTERS = 200
 FILTER_NAMES = (
     "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
     "hidden and meta.KEY"
@@ -114,15 +114,15 @@ class Filters:
                     raise InputError(message("date", name=name, given=str(given)))
                 object.__setattr__(self, name, date)
         formats = (self.formats,) if isinstance(self.formats, str) else self.formats
-        object.__setattr__(self, "formats", tuple(map(format_of, formats)))
-        object.__setattr__(self, "months", numbers_of("months", self.months, 12, "month=6,7,8"))
-        object.__setattr__(self, "days", numbers_of("days", self.days, 31, "day=1,2"))
+        object.__setattr__(self, "formats", tuple(map(parse_format, formats)))
+        object.__setattr__(self, "months", parse_numbers("months", self.months, 12, "month=6,7,8"))
+        object.__setattr__(self, "days", parse_numbers("days", self.days, 31, "day=1,2"))
         for name in WORDS:
             if getattr(self, name) is not None:
-                object.__setattr__(self, name, words_wanted(name, getattr(self, name)))
+                object.__setattr__(self, name, check_words(name, getattr(self, name)))
         if self.near is not None:
-            object.__setattr__(self, "near", near_of(self.near))
-        object.__setattr__(self, "metadata", metadata_wanted(self.metadata))
+            object.__setattr__(self, "near", parse_near(self.near))
+        object.__setattr__(self, "metadata", check_metadata(self.metadata))
         for name, choices in (("orientation", ORIENTATIONS), ("kind", KINDS)):
             if (chosen := getattr(self, name)) is not None and chosen not in choices:
                 raise InputError(message("choice", name=name, given=str(chosen), known=", ".join(choices)))
@@ -182,9 +182,9 @@ class Filters:
             if value == "..":
                 raise InputError(message("range empty", key=key))
             if key in ("captured", "added"):
-                fields[f"{key}_from"], fields[f"{key}_to"] = ends_of(value)
+                fields[f"{key}_from"], fields[f"{key}_to"] = split_range(value)
             elif key == "size":
-                fields["min_size"], fields["max_size"] = (end and bytes_of(end) for end in ends_of(value))
+                fields["min_size"], fields["max_size"] = (end and parse_size(end) for end in split_range(value))
             elif key in ("month", "day"):
                 fields[f"{key}s"] = tuple(part.strip() for part in normalize(value[:120]).split(","))
             elif key == "format":
@@ -231,7 +231,7 @@ class Filters:
         values |= {"hidden": "any" if self.hidden is None else "yes"} if self.hidden is not False else {}
         return [f"{key}={value}" for key, value in values.items()]
 
-    def shared(self, contains: str) -> tuple[list[Part], list[Part]]:
+    def shared_conditions(self, contains: str) -> tuple[list[Part], list[Part]]:
         """Return the SQL conditions that SQLite and PostgreSQL share: a list on `files`, and a list on `contents`.
 
         Args:
@@ -240,12 +240,12 @@ class Filters:
         of_file: list[Part] = []
         of_content: list[Part] = []
         if self.folder is not None:
-            of_file.append(any_of([_below_exactly(root) for root in roots_of(self.folder)]))
+            of_file.append(any_of([_path_is_below(root) for root in possible_roots(self.folder)]))
         if self.folder_name is not None:
             names = (os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(self.folder_name))
             of_file.append(any_of([(contains, (name,)) for name in names]))
         if self.below is not None:
-            of_file.append(_below_exactly(self.below))
+            of_file.append(_path_is_below(self.below))
         for sign, size in ((">=", self.min_size), ("<=", self.max_size)):
             if size is not None:
                 of_file.append((f"size {sign} ?", (size,)))
@@ -270,18 +270,18 @@ class Filters:
         Args:
             hidden_exist: False if the gallery has no hidden picture, so that none needs to be left out.
         """
-        of_file, of_content = self.shared("instr(path, ?) > 0")
+        of_file, of_content = self.shared_conditions("instr(path, ?) > 0")
         for start, numbers in ((6, self.months), (9, self.days)):
             if numbers:
                 marks = ", ".join("?" * len(numbers))
                 of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
         for name in ("camera", "lens", "place"):
             if (wanted := getattr(self, name)) is not None:
-                of_content.append(_with_words(name, wanted))
+                of_content.append(_column_has_words(name, wanted))
         if self.name is not None:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
-            of_content.append(_around(*self.near))
+            of_content.append(_is_within_distance(*self.near))
         for key, value in self.metadata.items():
             of_file.append(("metadata <> '{}' AND has_metadata(metadata, ?, ?)", (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
@@ -303,17 +303,17 @@ def any_of(parts: Sequence[Part]) -> Part:
     return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values
 
 
-def roots_of(folder: str | os.PathLike[str]) -> list[str]:
+def possible_roots(folder: str | os.PathLike[str]) -> list[str]:
     """Return a folder's path as given, and with links resolved, because indexed paths may begin with either."""
     named = user_path(folder).absolute()
     return list(dict.fromkeys(str(as_stored(root)) for root in (Path(os.path.normpath(named)), named.resolve())))
 
 
-def _below_exactly(folder: str) -> Part:
-    return "path > ? AND path < ?", after(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
+def _path_is_below(folder: str) -> Part:
+    return "path > ? AND path < ?", prefix_range(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
 
 
-def _with_words(column: str, wanted: str) -> Part:
+def _column_has_words(column: str, wanted: str) -> Part:
     """Return SQL and its values that select the pictures whose camera, lens or place has all the given words.
 
     A million pictures have only a few hundred cameras, so the SQL lists the different values from an index and compares
@@ -325,7 +325,7 @@ def _with_words(column: str, wanted: str) -> Part:
     return f"id IN (SELECT content FROM photos WHERE {column} IN ({passing}))", (wanted,)
 
 
-def _around(latitude: float, longitude: float, metres: float) -> Part:
+def _is_within_distance(latitude: float, longitude: float, metres: float) -> Part:
     """Return SQL and its values that select the pictures taken at most `metres` from a place.
 
     An index finds the pictures between two latitudes; only their distances are computed.
@@ -342,7 +342,7 @@ def _around(latitude: float, longitude: float, metres: float) -> Part:
 # ------------------------------------------------------------------ values as people type them
 
 
-def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
+def parse_numbers(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
     """Return one or several given numbers from 1 to `most`, without repetition; raise InputError for anything else."""
     numbers = (given,) if isinstance(given, int | str) else given
     numbers = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
@@ -354,13 +354,13 @@ def numbers_of(name: str, given: object, most: int, example: str) -> tuple[int, 
     return tuple(dict.fromkeys(int(number) for number in numbers))
 
 
-def ends_of(text: str) -> tuple[str | None, str | None]:
+def split_range(text: str) -> tuple[str | None, str | None]:
     """Split "first..last" into its two ends; a missing end is None, and a single value is both ends."""
     first, dots, last = (part.strip() for part in text.partition(".."))
     return (first or None, last or None) if dots else (first, first)
 
 
-def near_of(given: object) -> tuple[float, float, float]:
+def parse_near(given: object) -> tuple[float, float, float]:
     """Return latitude and longitude in degrees and a distance in metres, from "24.7,46.7,10km" or three numbers.
 
     Raises:
@@ -382,23 +382,23 @@ def near_of(given: object) -> tuple[float, float, float]:
     latitude, longitude, metres = round(parts[0], 7) + 0.0, round(parts[1], 7) + 0.0, round(parts[2], 2)
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
         raise InputError(message("near place", latitude=parts[0], longitude=parts[1]))
-    if not 0 < metres <= _AROUND:
-        raise InputError(message("near distance", metres=parts[2], most=_AROUND // 1000))
+    if not 0 < metres <= _MOST_METRES:
+        raise InputError(message("near distance", metres=parts[2], most=_MOST_METRES // 1000))
     return latitude, longitude, metres
 
 
-def words_wanted(name: str, value: object) -> str:
+def check_words(name: str, value: object) -> str:
     """Check and normalise a text whose words are looked for; raise InputError if it has none, or is too long."""
     check_text(name, value)
-    text = normalize(str(value)[: _LETTERS + 1])
-    if len(str(value)) > _LETTERS:
-        raise InputError(message("words letters", name=name, letters=len(str(value)), most=_LETTERS))
+    text = normalize(str(value)[: _MOST_LETTERS + 1])
+    if len(str(value)) > _MOST_LETTERS:
+        raise InputError(message("words letters", name=name, letters=len(str(value)), most=_MOST_LETTERS))
     if not tokens(text) and not (name == "name" and is_glob(text)):
         raise InputError(message("words", name=name, given=str(value)))
     return text
 
 
-def bytes_of(text: str) -> int:
+def parse_size(text: str) -> int:
     """Convert a size such as 500, 100kB or 2MB to bytes; raise InputError for other texts."""
     match = _SIZE.fullmatch(normalize(text[:80]))
     if not match:
@@ -419,8 +419,8 @@ def check_text(name: str, value: object) -> None:
         raise InputError(f"{name} is {value!r:.80}, with a byte or half of a character that is no text.") from None
 
 
-def metadata_wanted(given: object) -> dict[str, str]:
-    """Return the wanted metadata with all values as texts, in the form in which they are compared (`written`).
+def check_metadata(given: object) -> dict[str, str]:
+    """Return the wanted metadata with all values as texts, in the form in which they are compared (`metadata_text`).
 
     Raises:
         InputError: `given` is not a mapping, or a key or value is no valid text.
@@ -431,7 +431,7 @@ def metadata_wanted(given: object) -> dict[str, str]:
         check_text("a key of metadata", key)
         if not isinstance(value, int | float):
             check_text(f"metadata {key}", value)
-    return {key: written(value) for key, value in given.items()}
+    return {key: metadata_text(value) for key, value in given.items()}
 
 
 def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
@@ -439,7 +439,7 @@ def folder_names(wanted: str | tuple[str, ...] | None) -> tuple[str, ...]:
     return wanted if isinstance(wanted, tuple) else () if wanted is None else (wanted,)
 
 
-def format_of(name: str) -> str:
+def parse_format(name: str) -> str:
     """Return the name of a picture or video format, given in any case; raise InputError if it is unknown."""
     if not isinstance(name, str):
         raise InputError(f"a format is a text such as JPEG, got {name!r:.80}.")

@@ -34,7 +34,7 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
-            found["names"] += names_of(path)
+            found["names"] += names_in_path(path)
         for value in about.values():
             members: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
             found["metadata"] += [
@@ -45,7 +45,7 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
     return {field: list(dict.fromkeys(filter(None, texts))) if texts else [] for field, texts in found.items()}
 
 
-def names_of(path: str) -> list[str]:
+def names_in_path(path: str) -> list[str]:
     """Return the name of a file without its suffix, and the names of the folders just above the file."""
     folder, name = os.path.split(file_of(path))
     dot = name.rfind(".")
@@ -58,7 +58,7 @@ def _folder_names(folder: str) -> tuple[str, ...]:
     return tuple(shown(each.name) for each in (path, *path.parents) if each.name)[:FOLDERS]
 
 
-def documents_of(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
+def read_documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[int, Document]]:
     """Yield the id and the texts by field of each given picture; pictures without a path are left out."""
     for start in range(0, len(ids), _AT_ONCE):
         some = ids[start : start + _AT_ONCE]
@@ -94,20 +94,20 @@ def index_changed(database: Connection) -> None:
         marks = ", ".join("?" * len(ids))
         for table, key in (("words", "rowid"), ("parts", "rowid"), ("unworded", "content")):
             database.execute(f"DELETE FROM {table} WHERE {key} IN ({marks})", ids)
-        indexed = [(content, *forms_of(about)) for content, about in documents_of(database, ids)]
+        indexed = [(content, *indexed_forms(about)) for content, about in read_documents(database, ids)]
         indexed = [row for row in indexed if any(row[1])]
         put = "INSERT INTO words (rowid, names, metadata, captions, ocr) VALUES (?, ?, ?, ?, ?)"
         database.change_each(put, [(content, *stems) for content, stems, _ in indexed])
         database.change_each("INSERT INTO parts (rowid, folded) VALUES (?, ?)", [(row[0], row[2]) for row in indexed])
 
 
-def forms_of(about: Document) -> tuple[list[str], str]:
+def indexed_forms(about: Document) -> tuple[list[str], str]:
     """Return for each field of a picture's texts the stems as one text; and one text of all folded words, each once."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []
         for text in about.get(field, ()):
-            stem, words = _name_forms(text) if field == "names" else _joined_forms(text)
+            stem, words = _stems_and_words_of_name(text) if field == "names" else _stems_and_words(text)
             if stem:
                 of_field.append(stem)
                 folded |= words
@@ -115,7 +115,7 @@ def forms_of(about: Document) -> tuple[list[str], str]:
     return stems, " ".join(folded)
 
 
-def _joined_forms(text: str, *, humps: bool = False) -> tuple[str, dict[str, None]]:
+def _stems_and_words(text: str, *, humps: bool = False) -> tuple[str, dict[str, None]]:
     """Return the stems of a text, joined by spaces, and its folded words, each once.
 
     With `humps`, a word in CamelCase has one stem for each of its parts.
@@ -126,5 +126,5 @@ def _joined_forms(text: str, *, humps: bool = False) -> tuple[str, dict[str, Non
 
 
 @lru_cache(maxsize=4096)  # cached, because many pictures have the same folders, whose names are read for each
-def _name_forms(name: str) -> tuple[str, dict[str, None]]:
-    return _joined_forms(name, humps=has_humps(name))
+def _stems_and_words_of_name(name: str) -> tuple[str, dict[str, None]]:
+    return _stems_and_words(name, humps=has_humps(name))

@@ -12,7 +12,7 @@ from araclip.gallery.catalog.records import STORED_PREFIX, read_metadata
 from araclip.pictures.metadata import date_in_name
 from araclip.pictures.video.scenes import file_of
 from araclip.text.folding import fold
-from araclip.text.places import distance, tokens_of, wanted
+from araclip.text.places import distance, place_tokens, wanted_tokens
 from araclip.text.words import words
 
 _GLOB = re.compile(r"[*?\[]")
@@ -36,7 +36,7 @@ def has_words(text: str | None, wanted: str) -> bool:
 
 def at_place(text: str | None, named: str) -> bool:
     """True if a place is called as `named` says, in any language and spelling; False if the place is None."""
-    return text is not None and any(each <= tokens_of(text) for each in wanted(named))
+    return text is not None and any(each <= place_tokens(text) for each in wanted_tokens(named))
 
 
 def is_glob(pattern: str) -> bool:
@@ -48,12 +48,12 @@ def name_matches(name: str, pattern: str) -> bool:
     """True if a file's name has all words of a pattern, or matches a glob (with or without its suffix)."""
     if not is_glob(pattern):
         return tokens(pattern) <= name_tokens(name)
-    expression = _expression(pattern)
+    expression = _glob_expression(pattern)
     return any(expression.match(fold(each)) for each in (name, PurePath(name).stem))
 
 
 @lru_cache(64)
-def _expression(pattern: str) -> re.Pattern[str]:
+def _glob_expression(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(fold(pattern)))
 
 
@@ -69,7 +69,7 @@ def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
     return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
 
 
-def written(value: object) -> str:
+def metadata_text(value: object) -> str:
     """Write a value of metadata as a text to compare, in SQLite's way: 1.0, 1.0e+20, true."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -79,17 +79,17 @@ def written(value: object) -> str:
     return (mantissa if "." in mantissa else f"{mantissa}.0") + exponent + power
 
 
-def members(value: Any) -> list[str]:
+def metadata_texts(value: Any) -> list[str]:
     """Return the texts in a value of metadata, of which a filter need match only one.
 
     A list gives one text for each member; any other value gives one text.
     """
-    return [written(member) for member in (value if isinstance(value, list | tuple) else [value])]
+    return [metadata_text(member) for member in (value if isinstance(value, list | tuple) else [value])]
 
 
 def _has_metadata(metadata: str, key: str, wanted: str) -> bool:
     about = read_metadata(metadata)
-    return key in about and wanted in members(about[key])
+    return key in about and wanted in metadata_texts(about[key])
 
 
 def _name_matches(raw: bytes, metadata: str, pattern: str) -> bool:

@@ -17,24 +17,24 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of all hidden pictures
 
 
-def put_embedded(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says of the photograph; if it says nothing, too, to record that the file was read."""
+def put_embedded_metadata(database: Connection, content: int, photo: PhotoMetadata) -> None:
+    """Store what a picture's file says of the photograph; if the file says nothing, a row notes that it was read."""
     database.execute(
         "INSERT INTO photos (content, embedded) VALUES (?, ?) "
         "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
         (content, photo.to_json()),
     )
-    complete(database, content)
+    derive_facts(database, content)
 
 
-def row_of(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
+def embedded_row(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
     """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
-    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.located().place
+    return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.add_place_names().place
 
 
-def put_beside(database: Connection, path: str, photo: PhotoMetadata) -> None:
+def put_sidecar_metadata(database: Connection, path: str, photo: PhotoMetadata) -> None:
     """Store what the side-car of a path says, after its row in `sidecars` was written."""
     raw = os.fsencode(path)
     if photo == NOTHING_KNOWN:
@@ -46,15 +46,15 @@ def put_beside(database: Connection, path: str, photo: PhotoMetadata) -> None:
             (raw, photo.to_json(), raw),
         )
     for (content,) in database.execute("SELECT content FROM files WHERE path = ?", (raw,)):
-        complete(database, content)
+        derive_facts(database, content)
 
 
-def has_beside(database: Connection, raw: bytes) -> bool:
+def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
     """True if the side-car of a path says something about the photograph."""
     return bool(database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)))
 
 
-def complete(database: Connection, content: int) -> None:
+def derive_facts(database: Connection, content: int) -> None:
     """Derive a picture's date, camera, lens and place from its file, then from its side-cars in order of the paths."""
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:
@@ -66,8 +66,8 @@ def complete(database: Connection, content: int) -> None:
         (content,),
     )
     for (about,) in beside:
-        photo = photo.completed(PhotoMetadata.from_json(about))
-    photo = photo.located()
+        photo = photo.fill_unknown_from(PhotoMetadata.from_json(about))
+    photo = photo.add_place_names()
     taken = photo.captured_at
     if taken is None:
         files = database.execute("SELECT path, metadata FROM files WHERE content = ? ORDER BY path", (content,))

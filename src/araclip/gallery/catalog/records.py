@@ -129,7 +129,7 @@ class PictureRecord:
         """The picture's id over HTTP."""
         return identity_of(self.digest)
 
-    def described(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Return everything known about the picture as plain data; for a scene, the video's path and the time in it."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
         times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
@@ -176,7 +176,7 @@ class RecordedModel:
     @classmethod
     def of(cls, model: "Encoder | RecordedModel") -> "RecordedModel":
         """Return what a gallery records about an encoder."""
-        origin, source = (_storable(getattr(model, name, "")) for name in ("origin", "source"))
+        origin, source = (_printable_or_empty(getattr(model, name, "")) for name in ("origin", "source"))
         return cls(model.name, model.fingerprint, model.width, origin, source)
 
     @classmethod
@@ -211,7 +211,7 @@ class RecordedModel:
         return {ORIGIN: self.origin, SOURCE: self.source}
 
 
-def _storable(value: object) -> str:
+def _printable_or_empty(value: object) -> str:
     """Return a text if it is valid Unicode without control characters, else ""."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
@@ -220,16 +220,16 @@ def _storable(value: object) -> str:
 # ------------------------------------------------------------------ values as both stores write them
 
 
-def now(*, before: timedelta = timedelta(0)) -> str:
+def timestamp(*, before: timedelta = timedelta(0)) -> str:
     """Return the time `before` the current time (UTC), or the current time, written as in `contents.added`."""
     return (datetime.now(UTC) - before).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def signed(phash: int) -> int:
+def to_signed(phash: int) -> int:
     """Convert an unsigned 64-bit hash to a signed integer, as SQLite and PostgreSQL store it."""
     return phash - (1 << 64) if phash >> 63 else phash
 
 
-def after(start: bytes) -> tuple[bytes, bytes]:
+def prefix_range(start: bytes) -> tuple[bytes, bytes]:
     """Return two bounds for a range query: the byte strings between them, without the bounds, begin with `start`."""
     return start, start[:-1] + bytes([start[-1] + 1])

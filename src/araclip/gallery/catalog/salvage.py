@@ -27,7 +27,7 @@ from araclip.core import atomic
 from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
-from araclip.gallery.catalog.connection import Connection, is_damage, opened, own_errors
+from araclip.gallery.catalog.connection import Connection, is_damage, open_db, translate_errors
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
@@ -65,16 +65,16 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     with writer_lock(folder):
         # if a killed repair has moved the damaged file aside, read it there
         source = path if path.is_file() else path.with_name(DAMAGED_NAME)
-        tables, doubtful = _read(source)
-        meta = _meta(source, tables, doubtful, model)
-        lines = _sound(tables, doubtful)
+        tables, doubtful = _read_tables(source)
+        meta = _choose_meta(source, tables, doubtful, model)
+        lines = _remove_unusable_rows(tables, doubtful)
 
         def fill(temporary: Path) -> None:
-            _write(temporary, meta, tables, doubtful["contents"])
+            _write_catalogue(temporary, meta, tables, doubtful["contents"])
             # Delete the old seal first: if the process is killed now, that seal would not match the new file.
             atomic.unlink(folder / seal.FILE_NAME)
             if source == path:
-                _set_aside(path)
+                _move_damaged_file(path)
             else:
                 _remove_log(path)  # SQLite would take the old file's log for that of the new file
 
@@ -85,44 +85,47 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
     """Yield table and key of each row on a damaged page; leave out tables that cannot be listed."""
     for table, key in KEYS.items():
-        with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_unchecked(path)) as database:
+        with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_open_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
-            for each in _doubtful(path, table, key, keys):
+            for each in _unreadable_keys(path, table, key, keys):
                 yield table, each
 
 
 # ------------------------------------------------------------------ reading
 
 
-def _unchecked(path: Path) -> apsw.Connection:
-    database = opened(path, apsw.SQLITE_OPEN_READONLY)
+def _open_unchecked(path: Path) -> apsw.Connection:
+    """Open a catalogue file for reading, without comparing checksums."""
+    database = open_db(path, apsw.SQLITE_OPEN_READONLY)
     database.execute("PRAGMA checksum_verification = OFF")
     return database
 
 
-def _read(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
+def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     """Read a catalogue file; return the rows of each table, and the keys of the rows on damaged pages."""
     writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     try:
-        with own_errors(source, writing=True), _temporary(source) as copy:
-            with closing(_unchecked(source)) as database:
+        with translate_errors(source, writing=True), _temporary_file(source) as copy:
+            with closing(_open_unchecked(source)) as database:
                 number = int(next(database.execute("PRAGMA user_version"))[0])
                 with (
-                    closing(opened(copy, writable, checksums=False)) as target,
+                    closing(open_db(copy, writable, checksums=False)) as target,
                     target.backup("main", database, "main") as copying,
                 ):
                     copying.step()
-            layout = schema.stored_columns(number)
+            layout = schema.columns_on_disk(number)
             _write_schema(copy, layout, _root_pages(copy, layout))
-            tables = {table: _rows(copy, table, names) for table, names in layout.items()}
-            keys = {table: set(_doubtful(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()}
+            tables = {table: _read_rows(copy, table, names) for table, names in layout.items()}
+            keys = {
+                table: set(_unreadable_keys(copy, table, KEYS[table], list(rows))) for table, rows in tables.items()
+            }
             return tables, keys
     except GalleryCorrupt as error:
-        raise _lost(source) from error
+        raise _nothing_readable(source) from error
 
 
 @contextlib.contextmanager
-def _temporary(source: Path) -> Iterator[Path]:
+def _temporary_file(source: Path) -> Iterator[Path]:
     """Yield a free path beside a catalogue, for a temporary file that is deleted at the end of the `with` block."""
     path = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -132,7 +135,8 @@ def _temporary(source: Path) -> Iterator[Path]:
             path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _lost(source: Path) -> GalleryCorrupt:
+def _nothing_readable(source: Path) -> GalleryCorrupt:
+    """Return the error to raise if no picture of a catalogue can be read."""
     return GalleryCorrupt(
         f"{source}: not one picture can be read in it. The file stays as it is, and may be the only copy of what was "
         "added without a file. To begin anew, index into another gallery with --gallery."
@@ -146,7 +150,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
     page is taken from a new, empty catalogue, provided that all other tables begin at the same pages in both.
     """
     found: dict[str, int] = {}
-    with closing(_unchecked(copy)) as database:
+    with closing(_open_unchecked(copy)) as database:
         database.execute("PRAGMA writable_schema = ON")  # keeps SQLite from stopping at errors in the schema's text
         for row in range(1, _MOST_DEFINITIONS):
             with contextlib.suppress(apsw.Error, UnicodeDecodeError):
@@ -154,11 +158,11 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
                     "SELECT CAST(name AS BLOB), CAST(sql AS BLOB), rootpage FROM sqlite_master WHERE rowid = ?", (row,)
                 ).fetchall()
                 for name, sql, page in rows:
-                    table = _table_of(name or b"", sql or b"", layout)
+                    table = _table_defined_in(name or b"", sql or b"", layout)
                     if table and isinstance(page, int):
                         found.setdefault(table, page)
     if found.keys() != layout.keys():
-        with _temporary(copy) as path, closing(Connection(path, create=True)) as new:
+        with _temporary_file(copy) as path, closing(Connection(path, create=True)) as new:
             schema.create(new, {"generation": ""})
             usual: dict[str, int] = dict(new.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'"))
         if all(usual.get(table) == page for table, page in found.items()):
@@ -168,10 +172,10 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
 
 def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: Mapping[str, int]) -> None:
     """Replace the schema in a copy of a catalogue, whatever it is, by definitions of the tables in `layout`."""
-    with _temporary(copy) as path:
+    with _temporary_file(copy) as path:
         with (
-            closing(_unchecked(copy)) as database,
-            closing(opened(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as empty,
+            closing(_open_unchecked(copy)) as database,
+            closing(open_db(path, apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE, checksums=False)) as empty,
         ):
             ((size,),) = database.execute("PRAGMA page_size")
             empty.reserve_bytes("main", database.reserve_bytes("main", -1))
@@ -180,7 +184,7 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
     with copy.open("r+b") as file:
         file.seek(_HEADER_BYTES)
         file.write(first_page[_HEADER_BYTES:])
-    with closing(opened(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
+    with closing(open_db(copy, apsw.SQLITE_OPEN_READWRITE)) as database:
         database.execute("PRAGMA checksum_verification = OFF; PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA writable_schema = ON")
         for table, page in root_pages.items():
@@ -191,10 +195,10 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
             database.execute("INSERT INTO sqlite_master VALUES ('table', ?, ?, ?, ?)", (table, table, page, sql))
 
 
-def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if none of them.
+def _table_defined_in(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
+    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if another.
 
-    The row tells the table by its name, or by the name after CREATE TABLE in its SQL.
+    `name` and `sql` are columns of that row; the table is the one that `name` says, or the words after CREATE TABLE.
     """
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
@@ -206,7 +210,7 @@ def _table_of(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> s
     return None
 
 
-def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
+def _read_rows(path: Path, table: str, names: Sequence[str]) -> Rows:
     """Read all readable rows of a table, by their keys.
 
     Rows are read from the table's beginning to the first damage, then from its end backwards, then in between, by
@@ -233,7 +237,7 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
             return False
         return True
 
-    with contextlib.suppress(apsw.Error), closing(_unchecked(path)) as database:
+    with contextlib.suppress(apsw.Error), closing(_open_unchecked(path)) as database:
         if not read():
             before: Any = max(rows, default=kind_of_key())  # type: ignore[type-var,unused-ignore]  # keys of one type
             read(order="DESC")
@@ -245,13 +249,13 @@ def _rows(path: Path, table: str, names: Sequence[str]) -> Rows:
                 first, last = parts.popleft()
                 between = f"WHERE {key} >= ? AND {key} < ?"
                 if not (read(between, (first, last)) or read(between, (first, last), "DESC")):
-                    middle = _middle(first, last)
+                    middle = _middle_key(first, last)
                     if middle not in (None, first, last):
                         parts += ((first, middle), (middle, last))
     return rows
 
 
-def _middle(first: Key, last: Key) -> Key | None:
+def _middle_key(first: Key, last: Key) -> Key | None:
     """Return the key half way between two keys (whole numbers or bytes); None if the keys are texts.
 
     Where rows between two keys cannot be read, both halves are tried separately.
@@ -263,12 +267,13 @@ def _middle(first: Key, last: Key) -> Key | None:
     return (first + last) // 2 if isinstance(first, int) and isinstance(last, int) else None
 
 
-def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
+def _unreadable_keys(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator[Key]:
     """Yield the keys whose rows cannot be read when SQLite compares checksums."""
     ordered: list[Any] = sorted(keys)  # type: ignore[type-var,unused-ignore]  # all of one type
-    with closing(opened(path, apsw.SQLITE_OPEN_READONLY)) as database:
+    with closing(open_db(path, apsw.SQLITE_OPEN_READONLY)) as database:
 
-        def hit(some: Sequence[Key]) -> Iterator[Key]:
+        def find(some: Sequence[Key]) -> Iterator[Key]:
+            """Yield the keys in `some` (ascending) whose rows cannot be read, by halving `some` again and again."""
             try:
                 for _ in database.execute(f"SELECT * FROM {table} WHERE {key} BETWEEN ? AND ?", (some[0], some[-1])):
                     pass
@@ -281,17 +286,17 @@ def _doubtful(path: Path, table: str, key: str, keys: Sequence[Key]) -> Iterator
             if len(some) == 1:
                 yield some[0]
             else:
-                yield from hit(some[: len(some) // 2])
-                yield from hit(some[len(some) // 2 :])
+                yield from find(some[: len(some) // 2])
+                yield from find(some[len(some) // 2 :])
 
         for start in range(0, len(ordered), _AT_ONCE):
-            yield from hit(ordered[start : start + _AT_ONCE])
+            yield from find(ordered[start : start + _AT_ONCE])
 
 
 # ------------------------------------------------------------------ the new catalogue
 
 
-def _meta(
+def _choose_meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
     """Choose the values of `meta` for the new catalogue, with a new token for its generation.
@@ -309,7 +314,7 @@ def _meta(
     }
     if not all(found.get(name) for name in _NEEDED) or not found["width"].isdecimal():
         if not tables["contents"]:
-            raise _lost(source)
+            raise _nothing_readable(source)
         if model is None:
             raise GalleryCorrupt(
                 f"{source} does not say any more what model it is of. Name the model: `araclip repair --model NAME` "
@@ -320,10 +325,10 @@ def _meta(
     return {"birth": secrets.token_hex(8)} | found | {"generation": secrets.token_hex(8)}
 
 
-def _sound(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
+def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
     """Remove rows that refer to lost rows, and doubtful rows that can be made again; return a line for each table.
 
-    Stored pictures get lost paths back, because such a path follows from the picture's hash.
+    A picture without a file whose path was lost gets its path back, because that path follows from the picture's hash.
     """
     contents, files = tables["contents"], tables["files"]
     by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
@@ -375,7 +380,8 @@ def _is_json(text: Any) -> bool:
         return False
 
 
-def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
+def _write_catalogue(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
+    """Write a new catalogue from rows; rows that SQLite refuses are left out. `doubtful`: ids of pictures to encode."""
     with closing(Connection(path, create=True)) as database:
         # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")
@@ -398,11 +404,12 @@ def _write(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: 
             database.execute("UPDATE commits SET number = (SELECT ifnull(max(number), 0) FROM changes)")
 
 
-def _set_aside(path: Path) -> None:
-    """Move the damaged catalogue to DAMAGED_NAME, where the next repair finds it if this one is killed.
+def _move_damaged_file(path: Path) -> None:
+    """Move the damaged catalogue to DAMAGED_NAME, where the next repair finds it if this repair is killed.
 
-    An older file of that name is renamed first: it gets a number. A log gets its second name before its file is moved,
-    and loses the first one afterwards: after a kill, the log lies beside its file in either place.
+    An older file of that name is renamed to DAMAGED_NAME-2, or the next free number. The log of each file is linked
+    under its new name before the file is moved, and its old name is removed afterwards: if the process is killed
+    between, the log lies beside its file in either place.
     """
     usual, number = path.with_name(DAMAGED_NAME), 2
     while (free := path.with_name(f"{DAMAGED_NAME}-{number}")).exists():

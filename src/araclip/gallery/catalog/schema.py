@@ -18,9 +18,9 @@ from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import (
     Connection,
     FollowingConnection,
-    damaged,
+    damage_error,
     may_write,
-    own_errors,
+    translate_errors,
 )
 from araclip.gallery.catalog.writer_lock import writer_lock
 
@@ -29,7 +29,7 @@ MIGRATED = 6  # the previous schema, in which each row had a checksum; galleries
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
 # The names of files that a gallery writes into its own folder; `atomic.write` adds hidden temporary files.
-OF_A_GALLERY = re.compile(
+GALLERY_FILE = re.compile(
     r"catalog\.sqlite(-wal|-shm)?|catalog\.seal|catalog\.sqlite\.damaged(-\d+)?(-wal)?|thumbnails\.sqlite(-wal|-shm)?"
     r"|lock(\.queue)?|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32"
     r"|\.(catalog\.sqlite|scan-[0-9a-f]{16}\.faiss|background-[\w.-]+\.f32)\.[0-9a-f]{8}\.tmp(-journal|-wal|-shm)?"
@@ -38,7 +38,7 @@ OF_A_GALLERY = re.compile(
 # The tables that hold data. A row of `contents` is one picture, keyed by the hash of its bytes, with its vector; a row
 # of `files` is a path that holds the picture. NULL in a column that filters use means "not known yet"; the next update
 # reads the value. An id is never used again, so that a slow step begun for a removed picture cannot write into another.
-_ROWS = """
+_DATA_TABLES = """
     CREATE TABLE meta     (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE contents (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, vector BLOB NOT NULL,
                            format TEXT, width INTEGER, height INTEGER, taken TEXT, added TEXT, phash INTEGER) STRICT;
@@ -72,7 +72,7 @@ HIDDEN_GONE = f"{HIDDEN_GONE_TABLE.format(bytes='BLOB')} STRICT, WITHOUT ROWID; 
 # pictures whose texts have changed since `words` (stems) and `parts` (trigrams) were made. `doubtful` lists pictures
 # that a repair has read from damaged pages and that must be encoded again. The triggers use WHEN NOT EXISTS, because
 # INSERT OR IGNORE in a trigger is overruled by the conflict clause of the upsert that fires it.
-_DERIVED = """
+_DERIVED_TABLES = """
     CREATE TABLE changes  (number INTEGER PRIMARY KEY AUTOINCREMENT, content INTEGER NOT NULL) STRICT;
     CREATE TABLE commits  (generation TEXT PRIMARY KEY, number INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE loose    (content INTEGER PRIMARY KEY) STRICT;
@@ -108,8 +108,8 @@ _DERIVED = """
         WHEN new.content <> old.content AND NOT EXISTS (SELECT 1 FROM loose WHERE content = old.content)
         BEGIN INSERT INTO loose VALUES (old.content); END;
 """
-_BESIDE = "(SELECT content FROM files WHERE path = {}.path)"
-_UNWORDED_BY = {  # for each change of a row, SQL for the id of the picture whose texts change
+_PICTURE_OF_SIDECAR = "(SELECT content FROM files WHERE path = {}.path)"
+_UNWORDED_AFTER = {  # for each change of a row, SQL for the id of the picture whose texts change
     "INSERT ON files": "new.content",
     "DELETE ON files": "old.content",
     "UPDATE OF path, content, metadata ON files": "new.content",
@@ -117,9 +117,9 @@ _UNWORDED_BY = {  # for each change of a row, SQL for the id of the picture whos
     "DELETE ON contents": "old.id",
     "INSERT ON texts": "new.content",
     "UPDATE OF caption, ocr ON texts": "new.content",
-    "INSERT ON sidecars": _BESIDE.format("new"),
-    "UPDATE OF text ON sidecars": _BESIDE.format("new"),
-    "DELETE ON sidecars": _BESIDE.format("old"),
+    "INSERT ON sidecars": _PICTURE_OF_SIDECAR.format("new"),
+    "UPDATE OF text ON sidecars": _PICTURE_OF_SIDECAR.format("new"),
+    "DELETE ON sidecars": _PICTURE_OF_SIDECAR.format("old"),
 }
 
 # The tables that hold data, with their keys. A table follows the tables that it refers to.
@@ -128,7 +128,7 @@ KEYS = {
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
 }  # fmt: skip
 # The checksum columns that the previous schema had at the end of its rows.
-_CHECKSUMS_BEFORE = {
+_CHECKSUMS_OF_MIGRATED = {
     "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
     "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
     "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",), "hidden_gone": (),
@@ -140,14 +140,14 @@ def is_gallery(folder: Path) -> bool:
     return (folder / FILE_NAME).is_file() or (folder / DAMAGED_NAME).is_file()
 
 
-def is_begun(folder: Path) -> bool:
+def is_unfinished(folder: Path) -> bool:
     """True if a gallery was never finished, because the disk was full or the process was killed while creating it."""
-    with suppress(GalleryError, OSError), closing(connected(folder / FILE_NAME)) as database:
-        return _is_begun(database, folder)
+    with suppress(GalleryError, OSError), closing(connect(folder / FILE_NAME)) as database:
+        return _has_no_commit(database, folder)
     return False
 
 
-def connected(path: Path, *, create: bool = False) -> Connection:
+def connect(path: Path, *, create: bool = False) -> Connection:
     """Connect to the catalogue at `path`; only for reading unless this user may write both folder and file.
 
     Raises:
@@ -158,9 +158,9 @@ def connected(path: Path, *, create: bool = False) -> Connection:
         if path.with_name(DAMAGED_NAME).is_file():
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
-            raise GalleryNotFound(f"no gallery at {path.parent}. {_restored_half(path.parent)}")
+            raise GalleryNotFound(f"no gallery at {path.parent}. {_advice_if_missing(path.parent)}")
         atomic.unlink(path.parent / seal.FILE_NAME)  # delete the seal file (see `seal`) of a catalogue that was deleted
-    with own_errors(path):
+    with translate_errors(path):
         return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
 
@@ -169,7 +169,7 @@ def replaced_name(folder: Path, number: int) -> Path:
     return folder.with_name(f"{folder.name}.replaced-{number}")
 
 
-def _restored_half(folder: Path) -> str:
+def _advice_if_missing(folder: Path) -> str:
     """Say what to do if a folder has no gallery: make one, or finish a restore that was stopped half way."""
     found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder.resolve(), number))]
     if not found or folder.exists():
@@ -181,21 +181,21 @@ def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
     with database.transaction():  # two processes may create the file at once: the second finds the tables
         if not _has_tables(database):
-            _create_rows(database)
-            _create_derived(database)
+            _create_data_tables(database)
+            _create_derived_tables(database)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
             database.execute("INSERT INTO commits VALUES (?, 0)", (meta["generation"],))
 
 
-def _create_rows(database: Connection) -> None:
-    database.execute(f"{_ROWS} {HIDDEN_GONE}")
+def _create_data_tables(database: Connection) -> None:
+    database.execute(f"{_DATA_TABLES} {HIDDEN_GONE}")
     database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
-def _create_derived(database: Connection) -> None:
-    database.execute(_DERIVED)
-    for number, (event, content) in enumerate(_UNWORDED_BY.items()):
+def _create_derived_tables(database: Connection) -> None:
+    database.execute(_DERIVED_TABLES)
+    for number, (event, content) in enumerate(_UNWORDED_AFTER.items()):
         database.execute(
             f"CREATE TRIGGER words_{number} AFTER {event} WHEN {content} IS NOT NULL "
             f"AND NOT EXISTS (SELECT 1 FROM unworded WHERE content = {content}) "
@@ -203,7 +203,7 @@ def _create_derived(database: Connection) -> None:
         )
 
 
-def check_number(database: Connection, path: Path) -> bool:
+def needs_migration(database: Connection, path: Path) -> bool:
     """True if a catalogue file must be migrated before it is used.
 
     Raises:
@@ -211,15 +211,15 @@ def check_number(database: Connection, path: Path) -> bool:
         GalleryCorrupt: the file has no tables, or is damaged.
         GalleryError: the file must be migrated but cannot be written, or its schema is older than the first release.
     """
-    number = number_of(database)
+    number = schema_number(database)
     if number > SCHEMA:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
         )
-    if number == 0 and _is_begun(database, path.parent):
+    if number == 0 and _has_no_commit(database, path.parent):
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
     if number == 0:
-        raise damaged(path, "malformed: it has no schema any more")
+        raise damage_error(path, "malformed: it has no schema any more")
     if number < MIGRATED:
         raise GalleryError(
             f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery, or "
@@ -242,12 +242,12 @@ def migrate(path: Path) -> None:
         GalleryLocked: another process is writing the gallery.
         OSError: the disk is full; nothing changes.
     """
-    with writer_lock(path.parent), own_errors(path, writing=True):
+    with writer_lock(path.parent), translate_errors(path, writing=True):
         with closing(Connection(path)) as old:
-            if number_of(old) != MIGRATED:  # nothing to do: another process has already migrated the catalogue
+            if schema_number(old) != MIGRATED:  # nothing to do: another process has already migrated the catalogue
                 return
             if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
-                raise damaged(path, lines[0][0])
+                raise damage_error(path, lines[0][0])
             try:
                 old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; fails if the file is in use
             except apsw.BusyError as error:
@@ -266,13 +266,13 @@ def _write_migrated(path: Path, before: Path) -> None:
         database.execute("PRAGMA journal_mode = MEMORY")
         database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
         with database.transaction():
-            _create_rows(database)
+            _create_data_tables(database)
             for table, names in columns().items():
                 if table == "hidden_gone":  # the previous schema lacks this table: nothing to copy
                     continue
                 listed = ", ".join(names)
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
-            _create_derived(database)
+            _create_derived_tables(database)
             database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
             database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
             # Add the current generation to the history, in case nothing was committed yet.
@@ -296,12 +296,12 @@ def _write_migrated(path: Path, before: Path) -> None:
         database.execute("DETACH before")
 
 
-def number_of(database: Connection) -> int:
+def schema_number(database: Connection) -> int:
     """Return the number of the schema that a file says it has."""
     return int(database.execute("PRAGMA user_version")[0][0])
 
 
-def _is_begun(database: Connection, folder: Path) -> bool:
+def _has_no_commit(database: Connection, folder: Path) -> bool:
     return not _has_tables(database) and seal.read(folder) is None
 
 
@@ -313,12 +313,12 @@ def _has_tables(database: Connection) -> bool:
 def columns() -> dict[str, tuple[str, ...]]:
     """Return the columns of each table that holds data, in their order."""
     with closing(apsw.Connection(":memory:")) as database:
-        database.execute(f"{_ROWS} {HIDDEN_GONE}")
+        database.execute(f"{_DATA_TABLES} {HIDDEN_GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
 
 
-def stored_columns(number: int) -> dict[str, tuple[str, ...]]:
+def columns_on_disk(number: int) -> dict[str, tuple[str, ...]]:
     """Return the columns of each table in the schema with this number, in their order on the disk."""
     if number != MIGRATED:
         return columns()
-    return {table: names + _CHECKSUMS_BEFORE[table] for table, names in columns().items()}
+    return {table: names + _CHECKSUMS_OF_MIGRATED[table] for table, names in columns().items()}

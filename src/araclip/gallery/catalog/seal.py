@@ -46,7 +46,7 @@ def file_id(path: Path) -> FileId:
     return about.st_dev, about.st_ino
 
 
-def state_of(path: Path) -> FileState:
+def file_state(path: Path) -> FileState:
     """Return device, inode, size and time of change of a catalogue file."""
     about = path.stat()
     return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
@@ -55,7 +55,7 @@ def state_of(path: Path) -> FileState:
 def is_known(path: Path) -> bool:
     """True if the catalogue file is as araclip's last write left it, so that it need not be checked."""
     sealed = read(path.parent)
-    return sealed is not None and sealed.file == state_of(path)
+    return sealed is not None and sealed.file == file_state(path)
 
 
 def read(folder: Path) -> Seal | None:
@@ -79,7 +79,7 @@ def write(path: Path, generation: str, *, known: bool) -> None:
         known: True if the catalogue file was known to be sound before the commit; then the seal records the file's
             state. Otherwise the seal records only the generation, and the next opening checks the whole file.
     """
-    text = json.dumps({"generation": generation, "file": state_of(path) if known else None}).encode()
+    text = json.dumps({"generation": generation, "file": file_state(path) if known else None}).encode()
     with contextlib.suppress(OSError):
         atomic.overwrite(
             path.parent / FILE_NAME, text.ljust(_LENGTH - 10) + b" %08x\n" % zlib.crc32(text), durable=False

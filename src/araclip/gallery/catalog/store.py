@@ -32,16 +32,16 @@ from araclip.gallery.catalog.records import (
     Overview,
     PictureRecord,
     RecordedModel,
-    after,
-    now,
+    prefix_range,
     read_metadata,
+    timestamp,
 )
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
 from araclip.pictures.video.formats import FORMATS
-from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, belongs, file_of, scene_of
+from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below, scene_of
 
 AT_ONCE = 500  # most parameters that one SQL statement gets
 JOINED = "files JOIN contents ON contents.id = files.content"
@@ -113,7 +113,7 @@ class Store(ABC):
     def stored_bytes(self) -> int:
         """The bytes that the store takes, without indexes that are derived from it."""
 
-    def damaged(self, what: str) -> GalleryCorrupt:
+    def damage_error(self, what: str) -> GalleryCorrupt:
         """Return the error to raise when a read has found damage."""
         return GalleryCorrupt(f"{self.folder} is damaged: {what}. Run `araclip repair`.")
 
@@ -126,7 +126,7 @@ class Store(ABC):
             some = values[start : start + AT_ONCE]
             yield from self.rows(sql.format(marks=", ".join("?" * len(some))), some)
 
-    def _first(self, sql: str, *values: Any) -> Any:
+    def _first_value(self, sql: str, *values: Any) -> Any:
         """Return the first value of the first row of a query; None if there is no row."""
         found = self.rows(sql, values)
         return found[0][0] if found else None
@@ -196,14 +196,14 @@ class Store(ABC):
 
     def content(self, digest: bytes) -> int | None:
         """Return the id of the picture with this hash; None if there is none."""
-        content: int | None = self._first("SELECT id FROM contents WHERE hash = ?", digest)
+        content: int | None = self._first_value("SELECT id FROM contents WHERE hash = ?", digest)
         return content
 
     def digests(self) -> set[bytes]:
         """Return the hashes of all pictures whose facts (format, size, date …) are stored."""
         return {digest for (digest,) in self.rows(f"SELECT hash FROM contents WHERE NOT ({self.unread})")}
 
-    def incomplete(self) -> set[str]:
+    def paths_lacking_facts(self) -> set[str]:
         """Return the paths of pictures that lack facts, which the next update reads from their files."""
         return {os.fsdecode(raw) for (raw,) in self.rows(f"SELECT path FROM {JOINED} WHERE {self.unread}")}
 
@@ -234,7 +234,10 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return size and time of the stored side-cars by the path of their picture; only of the picture at `at`."""
+        """Return one `File` for the side-cars of each picture, by the picture's path; only for the picture at `at`.
+
+        Its size is that of all side-cars of the picture together, its time that of the newest (`ingest.sidecars`).
+        """
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
@@ -254,13 +257,13 @@ class Store(ABC):
             raw = os.fsencode(at)
             inside = raw.rstrip(os.sep.encode()) + os.sep.encode()
             sql += " WHERE path = ? OR (path > ? AND path < ?) OR (path > ? AND path < ?)"
-            values = (raw, *after(inside), *after(raw + MARK.encode()))
+            values = (raw, *prefix_range(inside), *prefix_range(raw + MARK.encode()))
         files = as_files(self.rows(sql, values))
-        return files if at is None else {path: file for path, file in files.items() if belongs(path, at)}
+        return files if at is None else {path: file for path, file in files.items() if is_at_or_below(path, at)}
 
     def content_of(self, path: str) -> int | None:
         """Return the id of the picture at a path; None if the path is not indexed."""
-        content: int | None = self._first("SELECT content FROM files WHERE path = ?", os.fsencode(path))
+        content: int | None = self._first_value("SELECT content FROM files WHERE path = ?", os.fsencode(path))
         return content
 
     def known_paths(self, content: int) -> list[str]:
@@ -270,7 +273,7 @@ class Store(ABC):
 
     def metadata_of(self, path: str) -> dict[str, Any]:
         """Return the metadata stored with a path; empty if there is none."""
-        return read_metadata(self._first("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
+        return read_metadata(self._first_value("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
 
     def drives(self) -> set[str]:
         """Return the mount points seen below indexed folders; a mount point that is gone means an unplugged drive."""
@@ -351,14 +354,14 @@ class Store(ABC):
     # ------------------------------------------------------------------ browsing without a query
 
     @abstractmethod
-    def dated(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
+    def ids_and_dates(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
         """Return the ids (n,) of the pictures that pass the filters, with their dates, "" if not known.
 
         Of a video only the first scene is returned, unless the filters ask for every scene.
         """
 
     @abstractmethod
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         """True if any picture passes the filters."""
 
     @abstractmethod
@@ -383,7 +386,7 @@ class Store(ABC):
     # ------------------------------------------------------------------ hidden pictures
 
     @abstractmethod
-    def _hide(self, contents: Sequence[int], hide: bool) -> int:
+    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
         """Mark pictures as hidden, or as not hidden; return the number of pictures changed."""
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
@@ -394,13 +397,13 @@ class Store(ABC):
                 start = os.fsencode(scene.video + MARK)
                 sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
                 rows = self.rows(sql, (start, start + b":"))
-                whole |= {each: None for each, path in rows if belongs(os.fsdecode(path), scene.video)}
+                whole |= {each: None for each, path in rows if is_at_or_below(os.fsdecode(path), scene.video)}
         for content in whole:  # the user decides anew, so forget that a removed copy of the picture was hidden
             self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
-        return self._hide(list(whole), hide)
+        return self._mark_hidden(list(whole), hide)
 
-    def _note_hidden_gone(self, raw: bytes, when: str) -> None:
-        """If the picture at a path is hidden and has no other path, remember it before the path is taken from it."""
+    def _record_hidden_removal(self, raw: bytes, when: str) -> None:
+        """Before a path is removed: if its picture is hidden and has no other path, add them to `hidden_gone`."""
         self.rows(
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
             f"ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
@@ -410,13 +413,12 @@ class Store(ABC):
         )
 
     def _hide_again(self, raw: bytes, content: int, replaced: int | None) -> None:
-        """Hide the picture that is about to be recorded at a path, if it must be hidden; forget its removal.
+        """Hide the picture `content`, which is about to be recorded at the path `raw`, if it must be hidden.
 
-        `replaced` is the picture that has the path now; None if no picture has it.
-
-        It must be hidden if the same picture was hidden when it was removed; and a picture that had no path before also
-        if another hidden picture has this path, or had it as its last path within SUCCESSOR_WITHIN. For a scene, all
-        scenes of its video count.
+        A picture is hidden again if it was hidden when it was removed. A new picture, which has no path yet, is also
+        hidden if another hidden picture has this path, or had this path as its last one within SUCCESSOR_WITHIN. For a
+        scene, the paths of all scenes of its video count. The entries of `hidden_gone` for path and picture are
+        deleted; `replaced`, the picture that has the path now (None if there is none), is added if it is hidden.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
@@ -425,15 +427,15 @@ class Store(ABC):
             predecessors = self.rows(
                 f"SELECT path FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
                 "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
-                (first, last, content, first, last, now(before=SUCCESSOR_WITHIN)),
+                (first, last, content, first, last, timestamp(before=SUCCESSOR_WITHIN)),
             )
-        if any(scene is None or belongs(os.fsdecode(path), scene.video) for (path,) in predecessors) or self.rows(
-            f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)
-        ):
-            self._hide([content], True)
+        if any(
+            scene is None or is_at_or_below(os.fsdecode(path), scene.video) for (path,) in predecessors
+        ) or self.rows(f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)):
+            self._mark_hidden([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
         if replaced not in (None, content):
-            self._note_hidden_gone(raw, "")  # time "": only the same picture is hidden again, no successor
+            self._record_hidden_removal(raw, "")  # time "": only the same picture is hidden again, no successor
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

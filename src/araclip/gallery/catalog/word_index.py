@@ -33,7 +33,7 @@ class WordIndex:
         At most `most` + 1 ids are returned for a stem; the one too many tells the caller that there are more.
         """
         sql = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
-        return self._ids(sql, [(_quoted(stem), most + 1) for stem in stems])
+        return self._fetch_ids(sql, [(_quote(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
@@ -42,11 +42,13 @@ class WordIndex:
         """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"
-        found = dict(zip(long, self._ids(sql, [(_trigrams(text), text, most + 1) for text in long]), strict=True))
+        found = dict(
+            zip(long, self._fetch_ids(sql, [(_trigram_query(text), text, most + 1) for text in long]), strict=True)
+        )
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
-    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata of a few words; see `StoreSearch.described`."""
+    def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+        """Return which of the given pictures have captions or metadata of a few words (`StoreSearch`)."""
         sql = "SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})"
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
@@ -79,7 +81,7 @@ class WordIndex:
         Args:
             before: returns how many letters to cut off the beginning of a word; None to leave out the word.
         """
-        examples = {stem: self._first(_quoted(stem), EXAMPLES) for stem in stems}
+        examples = {stem: self._visible_matches(_quote(stem), EXAMPLES) for stem in stems}
         documents = self._catalog.documents(sorted(set(chain(*examples.values()))))
         written: dict[str, Counter[str]] = {stem: Counter() for stem in stems}
         for document in documents.values():
@@ -88,21 +90,21 @@ class WordIndex:
                     for word in words(text, names=field == "names"):
                         if word.stem in written and (left_out := before(word)) is not None:
                             written[word.stem][normalize(text[word.start : word.end])[left_out:]] += 1
-        return {stem: _best(spelled) for stem, spelled in written.items() if spelled}
+        return {stem: _usual_spelling(spelled) for stem, spelled in written.items() if spelled}
 
     def names(self, beginning: str, most: int) -> list[str]:
         """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""
-        ids = self._first(f"names : {_quoted(beginning)} *", most)
+        ids = self._visible_matches(f"names : {_quote(beginning)} *", most)
         return [names[0] for each in self._catalog.documents(ids).values() if (names := each.get("names"))]
 
-    def _first(self, asked: str, most: int) -> list[int]:
+    def _visible_matches(self, asked: str, most: int) -> list[int]:
         """Return the ids of at most `most` pictures that match an FTS5 query and are not hidden."""
         rows = self._catalog.rows(
             f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (asked, most)
         )
         return [content for (content,) in rows]
 
-    def _ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
+    def _fetch_ids(self, sql: str, values: Sequence[tuple[str | int, ...]]) -> list[Ids]:
         """Run a query for ids with each row of values, all in one SQL statement; return the sorted ids for each row.
 
         SQL joins the ids to one text, because fetching a text is faster than fetching rows.
@@ -114,14 +116,14 @@ class WordIndex:
         return [np.sort(np.fromstring(text or "", np.int64, sep=",")) for (text,) in rows]
 
 
-def _best(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; of equally frequent ones that with more hamzas and dots, often left out."""
+def _usual_spelling(spelled: Counter[str]) -> str:
+    """Return the most frequent spelling; of several, that with the most hamzas and dots, which people often omit."""
     return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 
-def _trigrams(text: str) -> str:
-    return " ".join(dict.fromkeys(_quoted(text[i : i + PART]) for i in range(len(text) - PART + 1)))
+def _trigram_query(text: str) -> str:
+    return " ".join(dict.fromkeys(_quote(text[i : i + PART]) for i in range(len(text) - PART + 1)))
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'

@@ -57,11 +57,11 @@ class Exact:
         Args:
             allowed: the only ids that may be found, in ascending order; unknown ids are ignored.
         """
-        rows = None if allowed is None else positions(self.ids, allowed)
+        rows = None if allowed is None else common_positions(self.ids, allowed)
         most = len(self.ids) if rows is None else len(rows)
         if k < 1 or most == 0:
             return NOTHING_FOUND
-        only = None if rows is None else _only(rows, len(self.ids))
+        only = None if rows is None else _restrict_to(rows, len(self.ids))
         count = min(k, most)
         while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages agree
             with one_thread():
@@ -94,7 +94,7 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def positions(ids: Ids, wanted: Ids) -> Ids:
+def common_positions(ids: Ids, wanted: Ids) -> Ids:
     """Return the positions in `ids` of the ids that `wanted` and `ids` have in common. All arrays are ascending."""
     at = np.searchsorted(ids, wanted)
     at = at[at < len(ids)]
@@ -102,7 +102,8 @@ def positions(ids: Ids, wanted: Ids) -> Ids:
     return rows
 
 
-def _only(rows: Ids, count: int) -> "faiss.SearchParameters":
+def _restrict_to(rows: Ids, count: int) -> "faiss.SearchParameters":
+    """Return FAISS's parameters for a search among only these rows, of `count` rows in all."""
     import faiss
 
     bits = np.zeros(count, bool)

@@ -57,7 +57,7 @@ def write(path: Path, width: int, blocks: Iterable[tuple[Ids, StoredVectors]], e
                 file.write(part)
             numbers = np.concatenate(ids)
             file.flush()
-            codes, about = encode(_mapped(temporary, len(numbers), width)) if encode else (b"", {})
+            codes, about = encode(_map_vectors(temporary, len(numbers), width)) if encode else (b"", {})
             raw = numbers.astype("<i8").tobytes()
             file.write(raw)
             file.write(codes)
@@ -74,24 +74,24 @@ def read(path: Path) -> IndexFile | None:
     """Open an index file; None if it is missing, truncated or damaged. Vectors are not checked; see `is_sound`."""
     try:
         with open_regular(path) as file:
-            about = _header(file.read(HEADER))
-            if about is None or path.stat().st_size != sum(_sizes(about)):
+            about = _parse_header(file.read(HEADER))
+            if about is None or path.stat().st_size != sum(_part_sizes(about)):
                 return None
-            file.seek(HEADER + _sizes(about)[1])
+            file.seek(HEADER + _part_sizes(about)[1])
             ids, codes = file.read(8 * about["rows"]), file.read(about["codes"])
         if [zlib.crc32(ids), zlib.crc32(codes)] != about["crc32"][1:]:
             return None
-        vectors = _mapped(path, about["rows"], about["width"])
+        vectors = _map_vectors(path, about["rows"], about["width"])
     except OSError:
         return None
     return IndexFile(np.frombuffer(ids, "<i8"), vectors, np.frombuffer(codes, np.uint8), about)
 
 
-def header_of(path: Path) -> dict[str, Any] | None:
+def read_header(path: Path) -> dict[str, Any] | None:
     """Read the header of an index file; None if the file is missing or its header is damaged."""
     try:
         with open_regular(path) as file:
-            return _header(file.read(HEADER))
+            return _parse_header(file.read(HEADER))
     except OSError:
         return None
 
@@ -104,18 +104,20 @@ def is_sound(file: IndexFile) -> bool:
     return bool(check == file.about["crc32"][0])
 
 
-def _mapped(path: Path, rows: int, width: int) -> StoredVectors:
+def _map_vectors(path: Path, rows: int, width: int) -> StoredVectors:
+    """Map the vectors (rows, width) of an index file into memory, without reading them."""
     if not rows:  # an empty array, because np.memmap cannot map an empty range
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
 
 
-def _sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
+def _part_sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
     """Return the sizes in bytes of an index file's header, vectors, ids and codes, as the header `about` says."""
     return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
 
 
-def _header(raw: bytes) -> dict[str, Any] | None:
+def _parse_header(raw: bytes) -> dict[str, Any] | None:
+    """Return the header in the first HEADER bytes of an index file; None if it is damaged."""
     check, text = raw[len(MAGIC) : len(MAGIC) + 8], raw[len(MAGIC) + 9 :].rstrip(b" ")
     if len(raw) != HEADER or not raw.startswith(MAGIC) or check != b"%08x" % zlib.crc32(text):
         return None

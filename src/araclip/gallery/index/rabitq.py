@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from araclip.core.processes import usable_cores
 from araclip.gallery.index import index_file
-from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Scores, one_thread, positions
+from araclip.gallery.index.exact import NOTHING_FOUND, Exact, Found, Scores, common_positions, one_thread
 from araclip.gallery.index.index_file import IndexFile
 from araclip.models.vectors import Ids, StoredVectors, Vectors
 
@@ -46,13 +46,13 @@ TIE = 1e-5  # estimates that differ by less are equal: FAISS rounds equal codes 
 EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
 
-class Coded:
+class CodedVectors:
     """Searches an index file with codes; `depth` candidates are compared exactly, `recall` is recall@10 for texts."""
 
     def __init__(self, file: IndexFile) -> None:
         self.ids, self.vectors = file.ids, file.vectors
         self.depth, self.recall = int(file.about["depth"]), float(file.about["recall"])
-        self._scan = _Scan.read(file)
+        self._scan = _CodeScan.read(file)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
@@ -66,25 +66,25 @@ class Coded:
         """
         passed = shown
         if allowed is not None:
-            rows = positions(self.ids, allowed)
+            rows = common_positions(self.ids, allowed)
             rows = rows if shown is None else rows[shown[rows]]
             if len(rows) <= EXACT_UP_TO:
-                return self._exact(query, k, rows)
+                return self._search_exactly(query, k, rows)
             passed = np.zeros(len(self.ids), bool)
             passed[rows] = True
-        first = self._exact(query, min(k, self.depth // TRUSTED_PART), self._candidates(query, passed))
+        first = self._search_exactly(query, min(k, self.depth // TRUSTED_PART), self._candidates(query, passed))
         if k <= self.depth // TRUSTED_PART:
             return first
-        every = self._exact(query, k, np.arange(len(self.ids)) if passed is None else np.flatnonzero(passed))
+        every = self._search_exactly(query, k, np.arange(len(self.ids)) if passed is None else np.flatnonzero(passed))
         late = ~np.isin(every[0], first[0])
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
-    def _exact(self, query: Vectors, k: int, rows: Ids) -> Found:
+    def _search_exactly(self, query: Vectors, k: int, rows: Ids) -> Found:
         """Return the k best of the given rows, by exact scores."""
         best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
-            best = joined(best, Exact(self.ids[some], self.vectors[some]).search(query, k), k)
+            best = merge_found(best, Exact(self.ids[some], self.vectors[some]).search(query, k), k)
         return best
 
     def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
@@ -107,7 +107,7 @@ class Coded:
             ask *= 2
 
 
-class _Scan:
+class _CodeScan:
     """The codes of all rows, in shards that are searched in parallel."""
 
     def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], rotation: Vectors) -> None:
@@ -117,7 +117,8 @@ class _Scan:
         self._pool = ThreadPoolExecutor(len(shards), "scan") if len(shards) > 1 else None
 
     @classmethod
-    def of(cls, vectors: StoredVectors) -> "_Scan":
+    def of(cls, vectors: StoredVectors) -> "_CodeScan":
+        """Make the codes of vectors (n, D), in parallel."""
         import faiss
 
         width = vectors.shape[1]
@@ -137,7 +138,7 @@ class _Scan:
             return cls(list(pool.map(encode, np.array_split(np.arange(len(vectors)), SHARDS))), rotation)
 
     @classmethod
-    def read(cls, file: IndexFile) -> "_Scan":
+    def read(cls, file: IndexFile) -> "_CodeScan":
         import faiss
 
         rotation, *shards = np.split(file.codes, np.cumsum(file.about["parts"])[:-1])
@@ -146,7 +147,7 @@ class _Scan:
         indexes: list[Any] = [faiss.deserialize_index(part) for part in shards]
         return cls(indexes, rotation.view("<f4").reshape(width, width))
 
-    def written(self) -> list[bytes]:
+    def as_bytes(self) -> list[bytes]:
         """Return rotation and shards as bytes; the rotation is stored because other NumPy versions draw another one."""
         import faiss
 
@@ -156,7 +157,7 @@ class _Scan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Return at least k rows and estimates, best first; and a bound above which no row's estimate is missing."""
+        """Return at least k rows and their estimates, best first, and a bound: no higher estimate is missing."""
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:
@@ -180,16 +181,19 @@ def write(path: Path, width: int, blocks: Iterator[tuple[Ids, StoredVectors]], t
     """
 
     def encode(vectors: StoredVectors) -> tuple[bytes, dict[str, Any]]:
-        scan = _Scan.of(vectors)
-        written = scan.written()
-        about = {"parts": [len(part) for part in written], **_measured(vectors, scan, texts)}
+        scan = _CodeScan.of(vectors)
+        written = scan.as_bytes()
+        about = {"parts": [len(part) for part in written], **_choose_depth(vectors, scan, texts)}
         return b"".join(written), about
 
     index_file.write(path, width, blocks, encode)
 
 
-def _measured(vectors: StoredVectors, scan: _Scan, texts: Vectors) -> dict[str, Any]:
-    """Choose how many candidates to re-rank (the depth) by every second text; measure the recall by the other texts."""
+def _choose_depth(vectors: StoredVectors, scan: _CodeScan, texts: Vectors) -> dict[str, Any]:
+    """Choose the depth (how many candidates are re-ranked) by every second text; measure recall by the other texts.
+
+    Returns "depth", "recall" and "texts" (how many texts measured the recall), for the header of the index file.
+    """
     nearest = best_rows(vectors, texts, min(RECALL_AT, len(vectors)))
     ranks = []  # for each text, the ranks of its nearest rows in the order of the codes' estimates
     for text, wanted in zip(texts, nearest, strict=True):
@@ -217,7 +221,7 @@ def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
     return rows
 
 
-def joined(one: Found, other: Found, k: int) -> Found:
+def merge_found(one: Found, other: Found, k: int) -> Found:
     """Return the k best of two lists of ids and cosines, best first, ties by id."""
     ids, scores = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
     order = np.lexsort((ids, -scores))[:k]

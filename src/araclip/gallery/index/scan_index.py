@@ -25,8 +25,8 @@ from araclip.core import atomic
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Condition
 from araclip.gallery.index import index_file, rabitq
-from araclip.gallery.index.exact import Exact, positions
-from araclip.gallery.index.rabitq import EXACT_UP_TO, Coded
+from araclip.gallery.index.exact import Exact, common_positions
+from araclip.gallery.index.rabitq import EXACT_UP_TO, CodedVectors
 from araclip.models.vectors import Ids, Vectors
 
 REBUILD_AFTER = 32_768  # new codes are made after so many changed vectors; until then, these are scanned exactly
@@ -43,7 +43,7 @@ class Base:
 
     generation: str
     path: Path
-    codes: Coded
+    codes: CodedVectors
 
 
 class ScanIndex:
@@ -65,12 +65,12 @@ class ScanIndex:
         """
         self.generation = generation
         self.base = base
-        self._written = written
-        self._rest = rest
-        self._shown: NDArray[np.bool_] | None = None
-        if base and changed is not None and len(hidden := positions(base.codes.ids, changed)):
-            self._shown = np.ones(len(base.codes.ids), bool)
-            self._shown[hidden] = False
+        self._file_generation = written
+        self._exact_part = rest
+        self._base_mask: NDArray[np.bool_] | None = None
+        if base and changed is not None and len(hidden := common_positions(base.codes.ids, changed)):
+            self._base_mask = np.ones(len(base.codes.ids), bool)
+            self._base_mask[hidden] = False
         self._selected: dict[Condition, Ids] = {}
         self._cache_lock = threading.Lock()  # a lock, because a server searches one index from many threads
 
@@ -86,44 +86,46 @@ class ScanIndex:
             rebuild_after: build a new base if there are more changes than this number.
         """
         with catalog.frozen() as frozen:
-            if before and (updated := before._updated_to(frozen, rebuild_after)):
+            if before and (updated := before._update(frozen, rebuild_after)):
                 return updated
             if not frozen.has_more_than(EXACT_UP_TO):
-                return cls._exact(frozen, rebuild_after)
-            for path in _files(frozen):
+                return cls._exact_index(frozen, rebuild_after)
+            for path in _own_files(frozen):
                 if (file := index_file.read(path)) and "depth" in file.about:
-                    base = Base(_generation(path), path, Coded(file))
-                    if updated := cls(base.generation, _nothing(frozen), base)._updated_to(frozen, rebuild_after):
+                    base = Base(_generation_in_name(path), path, CodedVectors(file))
+                    if updated := cls(base.generation, _no_vectors(frozen), base)._update(frozen, rebuild_after):
                         return updated
-            return cls._build(frozen, texts)
+            return cls._build_with_codes(frozen, texts)
 
     @classmethod
-    def _exact(cls, frozen: Catalog, rebuild_after: int) -> "ScanIndex":
-        for path in _files(frozen):
+    def _exact_index(cls, frozen: Catalog, rebuild_after: int) -> "ScanIndex":
+        """Return an index without codes, for a small gallery: from the file of vectors, or else from the catalogue."""
+        for path in _own_files(frozen):
             if (file := index_file.read(path)) and "depth" not in file.about and index_file.is_sound(file):
-                generation = _generation(path)
-                if updated := cls(generation, Exact(file.ids, file.vectors), written=generation)._updated_to(
+                generation = _generation_in_name(path)
+                if updated := cls(generation, Exact(file.ids, file.vectors), written=generation)._update(
                     frozen, rebuild_after
                 ):
                     return updated
-        ids, vectors = _together(frozen.vector_blocks(), _width(frozen))
+        ids, vectors = _concatenate(frozen.vector_blocks(), _width(frozen))
         index = cls(frozen.generation, Exact(ids, vectors))
         index.save(frozen)
         return index
 
     @classmethod
-    def _build(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
+    def _build_with_codes(cls, frozen: Catalog, texts: Texts) -> "ScanIndex":
+        """Make codes of all vectors, write them into a new file, and return an index that uses the file."""
         path = frozen.folder / f"scan-{frozen.generation}.faiss"
         # if the file cannot be written (read-only or full disk), the exact index below is used
         with contextlib.suppress(OSError):
             rabitq.write(path, _width(frozen), frozen.vector_blocks(), texts())
             _remove_older(frozen, path)
             if file := index_file.read(path):
-                return cls(frozen.generation, _nothing(frozen), Base(frozen.generation, path, Coded(file)))
+                return cls(frozen.generation, _no_vectors(frozen), Base(frozen.generation, path, CodedVectors(file)))
         # An exact scan needs no file: searches are slow, but correct.
-        return cls(frozen.generation, Exact(*_together(frozen.vector_blocks(), _width(frozen))))
+        return cls(frozen.generation, Exact(*_concatenate(frozen.vector_blocks(), _width(frozen))))
 
-    def _updated_to(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
+    def _update(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
         """Return this index updated to the state of the catalogue `frozen`, from its log of changes.
 
         None if it must be built anew: the log does not reach back, the base's file is gone, or too much has changed.
@@ -131,45 +133,45 @@ class ScanIndex:
         if frozen.generation == self.generation:
             return self
         new = frozen.changed_since(self.generation)
-        if new is None or _width(frozen) != self._rest.width or (self.base and not self.base.path.is_file()):
+        if new is None or _width(frozen) != self._exact_part.width or (self.base and not self.base.path.is_file()):
             return None
         changed = frozen.changed_since(self.base.generation) if self.base else None
-        if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._rest) // 4):
+        if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._exact_part) // 4):
             return None
-        same = np.ones(len(self._rest), bool)
-        same[positions(self._rest.ids, new)] = False
+        same = np.ones(len(self._exact_part), bool)
+        same[common_positions(self._exact_part.ids, new)] = False
         added, vectors = frozen.vectors_of(new)
-        ids = np.concatenate([self._rest.ids[same], added])
+        ids = np.concatenate([self._exact_part.ids[same], added])
         order = np.argsort(ids)
         if not self.base and len(ids) > EXACT_UP_TO:
             return None
-        rest = Exact(ids[order], np.concatenate([self._rest.vectors[same], vectors])[order])
-        return ScanIndex(frozen.generation, rest, self.base, changed, self._written)
+        rest = Exact(ids[order], np.concatenate([self._exact_part.vectors[same], vectors])[order])
+        return ScanIndex(frozen.generation, rest, self.base, changed, self._file_generation)
 
     def save(self, catalog: Catalog) -> None:
         """Write the file of vectors if the existing file is too old; do nothing in a large gallery (with a base)."""
         if self.base:
             return
-        changed = catalog.changed_since(self._written) if self._written else None
-        if changed is not None and len(changed) <= len(self._rest) // REWRITE_PART:
+        changed = catalog.changed_since(self._file_generation) if self._file_generation else None
+        if changed is not None and len(changed) <= len(self._exact_part) // REWRITE_PART:
             return
         # if the file cannot be written (read-only or full disk), the next process builds the index again
         with contextlib.suppress(OSError):
             path = catalog.folder / f"scan-{self.generation}.faiss"
-            index_file.write(path, self._rest.width, [(self._rest.ids, self._rest.vectors)])
-            self._written = self.generation
+            index_file.write(path, self._exact_part.width, [(self._exact_part.ids, self._exact_part.vectors)])
+            self._file_generation = self.generation
             _remove_older(catalog, path)
 
     @property
     def file_generation(self) -> str:
         """The generation of this index's file; the catalogue must keep its change log from this generation on."""
-        return self.base.generation if self.base else self._written or self.generation
+        return self.base.generation if self.base else self._file_generation or self.generation
 
     def __len__(self) -> int:
         if self.base is None:
-            return len(self._rest)
-        shown = len(self.base.codes.ids) if self._shown is None else int(np.count_nonzero(self._shown))
-        return shown + len(self._rest)
+            return len(self._exact_part)
+        shown = len(self.base.codes.ids) if self._base_mask is None else int(np.count_nonzero(self._base_mask))
+        return shown + len(self._exact_part)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
         """Return ids and cosines of the k pictures nearest to a unit vector (D,), best first, ties by id.
@@ -177,10 +179,10 @@ class ScanIndex:
         Args:
             allowed: the only ids that may be found, in ascending order.
         """
-        ids, scores = self._rest.search(query, k, allowed)
+        ids, scores = self._exact_part.search(query, k, allowed)
         if self.base is None:
             return ids.tolist(), scores.tolist()
-        first, cosines = self.base.codes.search(query, k, allowed, self._shown)
+        first, cosines = self.base.codes.search(query, k, allowed, self._base_mask)
         # After the first `depth / TRUSTED_PART` hits (see `rabitq`), all vectors are compared, and a hit may score
         # higher than an earlier one. Merging by the running minimum of the scores keeps the order of earlier hits, so
         # that pages agree.
@@ -193,7 +195,7 @@ class ScanIndex:
         best = [hit for hit, _ in zip(merged, range(k), strict=False)]
         return [hit[1] for hit in best], [hit[2] for hit in best]
 
-    def selected(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
+    def cached_selection(self, condition: Condition, select: Callable[[], Ids]) -> Ids:
         """Return the ids of the pictures that pass a filter, from the cache or else from `select()`."""
         ids = self._selected.get(condition)
         if ids is None:
@@ -207,10 +209,12 @@ class ScanIndex:
     def sample(self, most: int) -> Vectors:
         """Return the vectors (n, D) of at most about `most` pictures, spread evenly over the ids."""
         step = len(self) // most + 1
-        vectors = self._rest.vectors[_drawn(self._rest.ids, step)].astype(np.float32)
+        vectors = self._exact_part.vectors[_sample_mask(self._exact_part.ids, step)].astype(np.float32)
         if self.base:
             codes = self.base.codes
-            rows = np.flatnonzero(_drawn(codes.ids, step) & (True if self._shown is None else self._shown))
+            rows = np.flatnonzero(
+                _sample_mask(codes.ids, step) & (True if self._base_mask is None else self._base_mask)
+            )
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
         # damaged vectors are left out here; `verify` reports them
         sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]
@@ -221,28 +225,28 @@ def recall(catalog: Catalog) -> float | None:
     """Return the index's recall@10, measured on texts: 1 for an exact scan, None if there is no index yet."""
     if not catalog.has_more_than(EXACT_UP_TO):
         return 1.0
-    for path in _files(catalog):
-        if (about := index_file.header_of(path)) and "recall" in about:
+    for path in _own_files(catalog):
+        if (about := index_file.read_header(path)) and "recall" in about:
             return float(about["recall"])
     return None
 
 
-def drop_derived(folder: Path) -> None:
+def delete_index_files(folder: Path) -> None:
     """Delete index files and temporary files; the index is rebuilt when it is needed."""
     for path in (*folder.glob("scan-*.faiss"), *folder.glob(".*.tmp")):
         atomic.unlink(path)
 
 
-def damaged(catalog: Catalog) -> Iterator[Path]:
+def damaged_files(catalog: Catalog) -> Iterator[Path]:
     """Yield the damaged index files of this catalogue; reads all its index files."""
-    for path in _files(catalog):
+    for path in _own_files(catalog):
         file = index_file.read(path)
         if not (file and index_file.is_sound(file)):
             yield path
 
 
-def _drawn(ids: Ids, step: int) -> NDArray[np.bool_]:
-    """Return a mask that selects about one in `step` of the ids. A hash of each id alone decides, not the other ids."""
+def _sample_mask(ids: Ids, step: int) -> NDArray[np.bool_]:
+    """Return a mask of about one in `step` of the ids; whether an id is selected depends on that id alone."""
     hashes: NDArray[np.uint64] = ids.astype(np.uint64) * _GOLDEN
     return hashes <= np.uint64((2**64 - 1) // step)
 
@@ -251,30 +255,30 @@ def _width(catalog: Catalog) -> int:
     return int(catalog.meta("width"))
 
 
-def _nothing(catalog: Catalog) -> Exact:
+def _no_vectors(catalog: Catalog) -> Exact:
     return Exact(np.empty(0, np.int64), np.empty((0, _width(catalog)), np.float16))
 
 
-def _generation(path: Path) -> str:
+def _generation_in_name(path: Path) -> str:
     return path.stem.removeprefix("scan-")
 
 
-def _files(catalog: Catalog) -> list[Path]:
+def _own_files(catalog: Catalog) -> list[Path]:
     """List the index files that belong to this catalogue's history, the latest first."""
-    numbers = {path: catalog.change_number(_generation(path)) for path in catalog.folder.glob("scan-*.faiss")}
+    numbers = {path: catalog.change_number(_generation_in_name(path)) for path in catalog.folder.glob("scan-*.faiss")}
     known = {path: number for path, number in numbers.items() if number is not None}
     return sorted(known, key=lambda path: -known[path])
 
 
 def _remove_older(catalog: Catalog, written: Path) -> None:
     """Delete index files of other histories, and those older than the file that was just written."""
-    known = _files(catalog)
+    known = _own_files(catalog)
     current = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):
         if path not in current:
             atomic.unlink(path)
 
 
-def _together(blocks: Iterator[tuple[Ids, NDArray[np.float16]]], width: int) -> tuple[Ids, NDArray[np.float16]]:
+def _concatenate(blocks: Iterator[tuple[Ids, NDArray[np.float16]]], width: int) -> tuple[Ids, NDArray[np.float16]]:
     parts = [(np.empty(0, np.int64), np.empty((0, width), np.float16)), *blocks]
     return np.concatenate([ids for ids, _ in parts]), np.concatenate([vectors for _, vectors in parts])

@@ -34,10 +34,10 @@ from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
 from araclip.pictures import phash
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform, transform_of
-from araclip.pictures.images import encoded, map_ahead, open_file, opened, square, squares_ahead
+from araclip.pictures.images import encode_picture, map_ahead, open_file, open_with_facts, square, squares_ahead
 from araclip.pictures.limits import READING
 from araclip.pictures.video.decoder import pictures_at, still
-from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored
+from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored_path
 from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
@@ -86,19 +86,19 @@ class LoadedPicture:
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
     """Read one picture; decode it, unless it comes from a file and its hash is in `known`."""
     if isinstance(source, Image.Image):
-        with opened(source) as (image, facts):
+        with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
             pixels = _as_jpeg(image)
-            return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decoded(image, facts, transform), pixels)
+            return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decode(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         # Decode even a known picture: its file may vanish, while the JPEG that is stored for these bytes stays.
-        with opened(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
+        with open_with_facts(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
-                _stored_file(digest, len(source)), digest, _decoded(image, facts, transform), _as_jpeg(image)
+                _stored_file(digest, len(source)), digest, _decode(image, facts, transform), _as_jpeg(image)
             )
     if isinstance(source, PictureBytes):
-        return _from_bytes(source.file, io.BytesIO(source.data), known, transform)
+        return _load_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
         # size and time as they are now, because the file may have changed since the walk
         file = File.of(source.path, os.fstat(stream.fileno()))
@@ -112,25 +112,25 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
                 # reserve memory.
                 data = stream.read(file.size + 1)
                 data += stream.read(WHOLE) if len(data) > file.size else b""
-                return _from_bytes(file, io.BytesIO(data), known, transform)
-            loaded = _from_bytes(file, stream, known, transform)
+                return _load_bytes(file, io.BytesIO(data), known, transform)
+            loaded = _load_bytes(file, stream, known, transform)
         # a large file was read twice, so it is refused if somebody wrote to it in between
         if loaded.decoded and File.of(file.path, os.fstat(stream.fileno())) != file:
             raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
         return loaded
 
 
-def _from_bytes(
+def _load_bytes(
     file: File, data: io.BytesIO | BufferedReader, known: set[bytes], transform: ImageTransform
 ) -> LoadedPicture:
     digest = hashlib.file_digest(data, "sha256").digest()
     if digest in known:
         return LoadedPicture(file, digest, None)
-    with opened(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
-        return LoadedPicture(file, digest, _decoded(image, facts, transform))
+    with open_with_facts(data, transform.size, name=file.path, distort=transform.distorts) as (image, facts):
+        return LoadedPicture(file, digest, _decode(image, facts, transform))
 
 
-def _decoded(image: Image.Image, facts: Facts, transform: ImageTransform) -> DecodedPicture:
+def _decode(image: Image.Image, facts: Facts, transform: ImageTransform) -> DecodedPicture:
     bits = phash.phash(square(image, phash.SIZE)[None])[0]
     return DecodedPicture(transform.pixels(image), facts, int(bits))
 
@@ -142,7 +142,7 @@ def _stored_file(digest: bytes, size: int) -> File:
 def _as_jpeg(image: Image.Image) -> bytes:
     small = image.copy()
     small.thumbnail((STORED_SIDE, STORED_SIDE), Image.Resampling.LANCZOS)
-    return encoded(small, "JPEG", quality=STORED_QUALITY)
+    return encode_picture(small, "JPEG", quality=STORED_QUALITY)
 
 
 def source_of(picture: PictureSource) -> Source:
@@ -176,7 +176,7 @@ def source_of(picture: PictureSource) -> Source:
     return File.of(path, about)
 
 
-def several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
+def check_is_several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
     """Return the items unchanged; raise InputError if a single item was passed instead of several."""
     if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
         raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
@@ -192,7 +192,7 @@ def index_path(path: str | os.PathLike[str]) -> str:
     if text.startswith(STORED_PREFIX):
         return text
     named = user_path(text)
-    return stored(str(named.parent.resolve() / named.name))
+    return stored_path(str(named.parent.resolve() / named.name))
 
 
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
@@ -206,7 +206,7 @@ def index_paths(path: str | os.PathLike[str]) -> list[str]:
         return [text]
     named = user_path(path)
     folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
-    return list(dict.fromkeys([stored(str(named.absolute())), index_path(path), *folder]))
+    return list(dict.fromkeys([stored_path(str(named.absolute())), index_path(path), *folder]))
 
 
 def metadata_for_each(
@@ -289,7 +289,7 @@ Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager t
 
 
 @dataclass(frozen=True)
-class _Waiting:
+class _WaitingPicture:
     """A picture that was read and waits for its commit; `number` is the position of its source."""
 
     number: int
@@ -332,7 +332,7 @@ class Intake:
         return transform_of(self._model)
 
     @cached_property
-    def _known(self) -> set[bytes]:
+    def _digests(self) -> set[bytes]:
         return set() if self._few else self._catalog.digests()
 
     def ingest(
@@ -353,7 +353,7 @@ class Intake:
             metadata: one mapping for each source.
         """
         paths: list[str | None] = []
-        waiting: list[_Waiting] = []
+        waiting: list[_WaitingPicture] = []
         decoded = 0  # how many of the waiting pictures were decoded
         most = commit_every(self._transform.size)
         enough = min(most, FIRST_COMMIT)
@@ -364,14 +364,14 @@ class Intake:
 
         # Look the hashes up in this thread: from Python 3.12 on, cached_property has no lock, so that several threads
         # could run the same statement.
-        known = self._known if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
+        known = self._digests if any(isinstance(source, File | PictureBytes) for source in sources) else set[bytes]()
         ahead = squares_ahead(self._transform.size)
-        loading = map_ahead(lambda source: self._loaded(source, known), sources, self._model.threads, ahead)
+        loading = map_ahead(lambda source: self._load(source, known), sources, self._model.threads, ahead)
         for number, (_, loaded) in enumerate(loading):
             paths.append(None)
             if isinstance(loaded, LoadedPicture):
                 paths[number] = loaded.file.path
-                waiting.append(_Waiting(number, loaded, metadata[number] if metadata else None))
+                waiting.append(_WaitingPicture(number, loaded, metadata[number] if metadata else None))
                 decoded += loaded.decoded is not None
                 if decoded >= enough or len(waiting) == LINK_EVERY * COMMIT_EVERY:
                     self._commit(waiting, refuse)
@@ -382,7 +382,7 @@ class Intake:
         self._commit(waiting, refuse)
         return paths
 
-    def _loaded(self, source: "Source | LoadedPicture", known: set[bytes]) -> LoadedPicture | OSError | ImageError:
+    def _load(self, source: "Source | LoadedPicture", known: set[bytes]) -> LoadedPicture | OSError | ImageError:
         if isinstance(source, LoadedPicture):
             return source
         try:
@@ -390,12 +390,12 @@ class Intake:
         except (OSError, ImageError) as error:
             return error.with_traceback(None)  # drop the traceback: its frames hold the file's bytes
 
-    def _commit(self, group: list[_Waiting], refused: Refused) -> None:
+    def _commit(self, group: list[_WaitingPicture], refused: Refused) -> None:
         """Encode new pictures and commit the group; read a picture again if it was removed meanwhile."""
         while group:
-            group = [read for each in self._committed(group) if (read := self._read_again(each, refused))]
+            group = [read for each in self._commit_what_is_decoded(group) if (read := self._read_again(each, refused))]
 
-    def _committed(self, group: list[_Waiting]) -> list[_Waiting]:
+    def _commit_what_is_decoded(self, group: list[_WaitingPicture]) -> list[_WaitingPicture]:
         """Commit the group; return the pictures that were not committed, because they must be decoded first.
 
         They were not decoded, because the gallery knew them; but another process has removed them meanwhile.
@@ -403,7 +403,7 @@ class Intake:
         decoded = {each.loaded.digest: each.loaded.decoded for each in group if each.loaded.decoded}
         new = [digest for digest in decoded if self._catalog.content(digest) is None]
         vectors = vectors_in_batches(self._model, [decoded[digest].pixels for digest in new])
-        lost: list[_Waiting] = []
+        lost: list[_WaitingPicture] = []
         with self._turn(), self._catalog.writing():
             ids: dict[bytes, int | None] = {}
             for digest, vector in zip(new, vectors, strict=True):
@@ -421,12 +421,12 @@ class Intake:
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
                 self._catalog.put_file(loaded.file, content, each.metadata)
-        if "_known" in vars(self):  # if the set of known hashes was loaded, add the new ones
-            self._known.update(decoded)
+        if "_digests" in vars(self):  # if the set of known hashes was loaded, add the new ones
+            self._digests.update(decoded)
         self.committed += len(group) - len(lost)
         return lost
 
-    def _read_again(self, each: _Waiting, refused: Refused) -> _Waiting | None:
+    def _read_again(self, each: _WaitingPicture, refused: Refused) -> _WaitingPicture | None:
         if each.loaded.decoded:
             return each
         try:

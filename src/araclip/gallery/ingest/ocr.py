@@ -17,7 +17,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.ingest.intake import Turn, scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.pictures.images import encoded, map_ahead, open_image
+from araclip.pictures.images import encode_picture, map_ahead, open_image
 from araclip.pictures.ocr.detector import SIDE, looks_like_text
 from araclip.pictures.ocr.engines import Engine
 from araclip.pictures.video.scenes import scene_of
@@ -43,7 +43,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _OcrResult:
     """The result of OCR for one picture.
 
     `by` names the engine, or says why there is no text; it is None if the picture could not be opened now.
@@ -60,9 +60,9 @@ def read_pictures(
 ) -> Reading:  # fmt: skip
     """Read the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
     waiting = catalog.without_ocr()
-    report, done, group, since = Reading(), 0, list[tuple[int, _Seen]](), time.monotonic()
+    report, done, group, since = Reading(), 0, list[tuple[int, _OcrResult]](), time.monotonic()
 
-    def look(picture: tuple[int, list[str]]) -> _Seen:
+    def read_text(picture: tuple[int, list[str]]) -> _OcrResult:
         content, paths = picture
         fault = ""
         for path in paths:
@@ -72,17 +72,17 @@ def read_pictures(
                     source: str | io.BytesIO = io.BytesIO(catalog.stored_pixels(content) or b"")
                 else:
                     source = io.BytesIO(scene_jpeg(scene)) if scene else path
-                if not looks_like_text(_grey(source)):
-                    return _Seen(NO_TEXT)
-                png = _for_ocr(open_image(source, LONG_SIDE // 2))
+                if not looks_like_text(_for_text_detector(source)):
+                    return _OcrResult(NO_TEXT)
+                png = _png_for_ocr(open_image(source, LONG_SIDE // 2))
             except (OSError, ImageError) as error:
                 fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
                 continue
             try:
-                return _Seen(engine.name, engine.read(png, seconds))
+                return _OcrResult(engine.name, engine.read(png, seconds))
             except OcrFailed as error:
-                return _Seen(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
-        return _Seen(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
+                return _OcrResult(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
+        return _OcrResult(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")
 
     def commit() -> None:
         if group:
@@ -92,7 +92,7 @@ def read_pictures(
         group.clear()
 
     progress(0, len(waiting))
-    with closing(map_ahead(look, waiting, threads)) as ahead:
+    with closing(map_ahead(read_text, waiting, threads)) as ahead:
         for (content, _), seen in ahead:
             done += 1
             if seen.by is not None:
@@ -112,22 +112,24 @@ def read_pictures(
     return report
 
 
-def _grey(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+def _for_text_detector(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """Return a picture as the text detector takes it: grey, at most SIDE pixels a side."""
     picture = open_image(source, SIDE // 2)
     if max(picture.size) > SIDE:
-        picture = picture.resize(_scaled(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2)
+        picture = picture.resize(
+            _new_size(picture, SIDE / max(picture.size)), Image.Resampling.BILINEAR, reducing_gap=2
+        )
     return np.asarray(picture.convert("L"))
 
 
-def _for_ocr(picture: Image.Image) -> bytes:
+def _png_for_ocr(picture: Image.Image) -> bytes:
     """Return a picture as a grey PNG of the size in which OCR reads letters best."""
     longer = max(picture.size)
     factor = min(LONG_SIDE / longer, 1.0) if longer > SHORT_SIDE else min(SHORT_SIDE / longer, 2.0)
     if factor != 1:
-        picture = picture.resize(_scaled(picture, factor), Image.Resampling.BICUBIC)
-    return encoded(picture.convert("L"), "PNG", compress_level=1)
+        picture = picture.resize(_new_size(picture, factor), Image.Resampling.BICUBIC)
+    return encode_picture(picture.convert("L"), "PNG", compress_level=1)
 
 
-def _scaled(picture: Image.Image, factor: float) -> tuple[int, int]:
+def _new_size(picture: Image.Image, factor: float) -> tuple[int, int]:
     return max(1, round(picture.width * factor)), max(1, round(picture.height * factor))

@@ -17,7 +17,7 @@ from araclip.errors import GalleryError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.writer_lock import writer_lock
-from araclip.gallery.index.scan_index import drop_derived
+from araclip.gallery.index.scan_index import delete_index_files
 from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again, vectors_in_batches
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.models.encoder_base import Encoder, pixel_vectors
@@ -51,7 +51,7 @@ def reembed(
         before = catalog.meta("fingerprint")
         encoded = reembed_store(catalog, model, forget_missing=forget_missing, progress=progress, skip=skip)
         if catalog.meta("fingerprint") != before:
-            drop_derived(folder)
+            delete_index_files(folder)
     return encoded
 
 
@@ -85,7 +85,7 @@ def reembed_store(
 
     progress(total - len(waiting), total)
     # closed, because the threads that decode must not outlive the store after Ctrl-C
-    with closing(map_ahead(partial(decoded_again, store, model=model), waiting, model.threads)) as ahead:
+    with closing(map_ahead(partial(decode_known_picture, store, model=model), waiting, model.threads)) as ahead:
         for done, (content, decoded) in enumerate(ahead, total - len(waiting) + 1):
             if isinstance(decoded, str):
                 missing += 1
@@ -107,7 +107,7 @@ def reembed_store(
     return encoded
 
 
-def decoded_again(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
+def decode_known_picture(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
     """Decode a picture again, from a file that still holds it or from its stored pixels; or return why that fails."""
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
     paths = store.known_paths(content)
@@ -133,7 +133,7 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     pixel_vectors(model, noise[:1])  # load the model before the clock starts
     begin, done, waiting = time.perf_counter(), 0, []
-    with closing(map_ahead(partial(decoded_again, store, model=model), chosen, model.threads)) as ahead:
+    with closing(map_ahead(partial(decode_known_picture, store, model=model), chosen, model.threads)) as ahead:
         for _, decoded in ahead:
             if isinstance(decoded, str):  # leave out a picture that cannot be read now
                 continue

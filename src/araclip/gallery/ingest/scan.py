@@ -20,8 +20,8 @@ from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 from araclip.pictures.video.formats import can_read, is_video, suffix_of
 
 VIDEO = "video"
-_NOT_READ = {suffix: kind for kind, suffixes in NOT_READ.items() for suffix in suffixes}
-_OF_EXTRAS = {suffix: extra for extra in EXTRAS.values() for suffix in extra.suffixes}
+_KIND_NOT_READ = {suffix: kind for kind, suffixes in NOT_READ.items() for suffix in suffixes}
+_EXTRA_OF_SUFFIX = {suffix: extra for extra in EXTRAS.values() for suffix in extra.suffixes}
 _REMEDIES = {extra.shown: extra.remedy for extra in EXTRAS.values()} | {VIDEO: VIDEO_REMEDY}
 
 
@@ -30,8 +30,8 @@ def unread_kind(name: str) -> str | None:
     if is_video(name):
         return None if can_read() else VIDEO
     suffix = suffix_of(name)
-    extra = _OF_EXTRAS.get(suffix)
-    return _NOT_READ.get(suffix) if extra is None else None if extra.installed else extra.shown
+    extra = _EXTRA_OF_SUFFIX.get(suffix)
+    return _KIND_NOT_READ.get(suffix) if extra is None else None if extra.installed else extra.shown
 
 
 def may_come_back(path: str) -> bool:
@@ -102,8 +102,8 @@ class Walk:
                         self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):
                         beside = (name for name in names_beside(entry.name) if name in captions)
-                        self._note_captions(path, (os.path.join(folder, name) for name in beside))  # noqa: PTH118
-                        yield from self._file(path, entry.stat())
+                        self._note_sidecars(path, (os.path.join(folder, name) for name in beside))  # noqa: PTH118
+                        yield from self._yield_if_regular(path, entry.stat())
                     elif kind := unread_kind(entry.name):
                         self.unread[kind] += 1
                 except OSError as error:  # a file that vanished meanwhile is no error
@@ -112,7 +112,7 @@ class Walk:
             waiting += reversed(below)
 
     def at(self, path: str) -> Iterator[File]:
-        """Yield the picture or video at `path`, or those below it; nothing if the path does not exist."""
+        """Yield the picture or video at `path`, or all below that folder; nothing if the path does not exist."""
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
         except FileNotFoundError:
@@ -125,12 +125,12 @@ class Walk:
                 yield from self.pictures(path)
             elif _has_picture_suffix(path):
                 folder, name = os.path.split(path)
-                self._note_captions(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
-                yield from self._file(path, about)
+                self._note_sidecars(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
+                yield from self._yield_if_regular(path, about)
             elif kind := unread_kind(path):
                 self.unread[kind] += 1
 
-    def _note_captions(self, path: str, beside: Iterable[str]) -> None:
+    def _note_sidecars(self, path: str, beside: Iterable[str]) -> None:
         files = []
         for each in beside:
             with contextlib.suppress(OSError):
@@ -140,7 +140,7 @@ class Walk:
         if files:
             self.sidecars[path] = tuple(files)
 
-    def _file(self, path: str, about: os.stat_result) -> Iterator[File]:
+    def _yield_if_regular(self, path: str, about: os.stat_result) -> Iterator[File]:
         if stat.S_ISREG(about.st_mode):
             yield File.of(path, about)
         else:
@@ -149,7 +149,7 @@ class Walk:
     def note_unmounted(self, drives: Iterable[str]) -> None:
         """Add the given drives that are not mounted now to `unreadable`."""
         for drive in drives:
-            if drive not in self.drives and not _mounted(drive):
+            if drive not in self.drives and not _has_entries(drive):
                 self.unreadable[drive] = "nothing is mounted there now; is a drive unplugged?"
 
 
@@ -164,7 +164,7 @@ def _has_picture_suffix(name: str) -> bool:
     return suffix in SUFFIXES or (suffix in VIDEO_SUFFIXES and can_read())
 
 
-def _mounted(drive: str) -> bool:
+def _has_entries(drive: str) -> bool:
     try:
         with os.scandir(drive) as entries:
             return any(True for _ in entries)

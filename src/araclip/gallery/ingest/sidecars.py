@@ -15,7 +15,7 @@ from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.pictures import metadata
-from araclip.pictures.captions import SIDECAR_BYTES, joined, sidecar_caption
+from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_file
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
@@ -50,7 +50,7 @@ def pictures_beside(path: str) -> Iterable[str]:
 
 
 def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> None:
-    """Store captions and metadata of new and changed side-cars; remove those whose side-cars are gone.
+    """Store captions and metadata of new and changed side-cars; remove what came from side-cars that are gone.
 
     Args:
         found: the side-cars that exist now.
@@ -63,7 +63,7 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
         files = found.get(path, ())
         now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
         if files and known.get(path) != now:
-            if (read := _read(files, skip)) is not None:
+            if (read := _read_sidecars(files, skip)) is not None:
                 changed.append((path, now, *read))
         elif not files and path in known:
             changed.append((path, now, None, NOTHING_KNOWN))
@@ -73,7 +73,7 @@ def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, s
                 catalog.put_sidecar(*each)
 
 
-def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
+def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
     """Read a picture's side-cars; return their joined captions, and what XMP files say about the photograph.
 
     A damaged side-car is left out. None if one cannot be opened now; then the stored caption stays, and the next update
@@ -85,8 +85,8 @@ def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
             with open_file(file.path) as stream:
                 if file.path.lower().endswith(".xmp"):
                     found = metadata.xmp_properties(stream.read(metadata.MAX_XMP_BYTES + 1), file.path)
-                    captions.append(joined(metadata.xmp_captions(found)))
-                    photo = photo.completed(metadata.xmp_metadata(found))
+                    captions.append(join_captions(metadata.xmp_captions(found)))
+                    photo = photo.fill_unknown_from(metadata.xmp_metadata(found))
                 else:
                     captions.append(sidecar_caption(stream.read(SIDECAR_BYTES + 1), file.path))
         except (OSError, AraCLIPError) as error:
@@ -94,4 +94,4 @@ def _read(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
             what = "metadata" if file.path.lower().endswith(".xmp") else "caption"
             why = getattr(error, "strerror", None) or str(error).removeprefix(f"{file.path}: ")
             skip(f"{file.path}: no {what} was read ({why})")
-    return (joined(captions), photo) if whole else None
+    return (join_captions(captions), photo) if whole else None

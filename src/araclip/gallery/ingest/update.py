@@ -12,7 +12,7 @@ from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
-from araclip.gallery.ingest.videos import VideoIntake, by_file, scene_paths, stored_of
+from araclip.gallery.ingest.videos import VideoIntake, merge_scenes, scene_paths, stored_paths
 from araclip.gallery.results import Update
 from araclip.models.encoder import Encoder
 from araclip.pictures.formats import ALWAYS
@@ -30,12 +30,12 @@ def update(
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
     catalog.derive(turn)
     stored = catalog.files()
-    walk, known = Walk(), by_file(stored)
+    walk, known = Walk(), merge_scenes(stored)
     found: dict[str, File] = {}
     for root in roots:
         here = {file.path: file for file in walk.pictures(root)}
         if not here:
-            raise _nothing_in(root, sum(below(path, str(root)) for path in known), walk)
+            raise _no_pictures_error(root, sum(is_below(path, str(root)) for path in known), walk)
         found |= here
     drives = catalog.drives()
     inside = tuple(os.path.join(root, "") for root in roots)  # noqa: PTH118  (ends with the separator)
@@ -47,7 +47,7 @@ def update(
             catalog.remember_drives(current)
     known_inside = {path: file for path, file in known.items() if path.startswith(inside)}
     return _reconcile(
-        catalog, model, found, known_inside, walk, catalog.incomplete(), progress, skip, turn, stored, scenes
+        catalog, model, found, known_inside, walk, catalog.paths_lacking_facts(), progress, skip, turn, stored, scenes
     )
 
 
@@ -60,7 +60,7 @@ def update_at(
     changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
-        root = next((str(root) for root in roots if below(path, str(root))), None)
+        root = next((str(root) for root in roots if is_below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
             # walk all: `path` is a root, or is reached through a link, so that a file may have several paths
             return None
@@ -68,7 +68,7 @@ def update_at(
             continue
         found |= {file.path: file for file in walk.at(path)}
         stored |= catalog.files(path)
-    known = by_file(stored)
+    known = merge_scenes(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
@@ -105,7 +105,7 @@ def _reconcile(
     """
     report = Update(unread=dict(walk.unread))
 
-    def skipped(line: str) -> None:
+    def report_skipped(line: str) -> None:
         report.skipped.append(line)
         skip(line)
 
@@ -115,9 +115,9 @@ def _reconcile(
     pictures = [file for file in changed if not is_video(file.path)]
     report.unchanged = len(found) - len(changed)
     for path, reason in walk.unreadable.items():
-        skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
+        report_skipped(f"{path}: cannot be read ({reason}). What was indexed there is kept.")
     for line in walk.special.values():
-        skipped(line)
+        report_skipped(line)
     gone = [
         path
         for path in known
@@ -127,25 +127,25 @@ def _reconcile(
     ]
     progress(report.unchanged, len(found))
 
-    def refused(number: int, error: OSError | ImageError) -> None:
+    def handle_refusal(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
         if isinstance(error, FileNotFoundError):  # a file that has vanished since the walk counts as gone
             gone.append(path)
-        elif isinstance(error, ImageError) and path in known and _is_written(changed[number]):
-            skipped(f"{error} It is still being written; what was indexed there is kept.")
+        elif isinstance(error, ImageError) and path in known and _changed_since_walk(changed[number]):
+            report_skipped(f"{error} It is still being written; what was indexed there is kept.")
         elif isinstance(error, ImageError):
             gone.append(path)
-            skipped(str(error))
+            report_skipped(str(error))
         else:
-            skipped(unreadable(path, error))
+            report_skipped(unreadable_line(path, error))
 
     intake = Intake(catalog, model, turn, few=few)
-    intake.ingest(pictures, refused, lambda done: progress(report.unchanged + done, len(found)))
+    intake.ingest(pictures, handle_refusal, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
     videos = VideoIntake(catalog, model, turn, stored, scenes)
     videos.ingest(
         changed[len(pictures) :],
-        lambda number, error: refused(len(pictures) + number, error),
+        lambda number, error: handle_refusal(len(pictures) + number, error),
         lambda done: progress(begun + done, len(found)),
     )
     report.added = intake.committed + videos.committed
@@ -153,9 +153,9 @@ def _reconcile(
     if gone or changed:
         with turn(), catalog.writing():
             # Do not remove a file that another process has indexed since the walk: it exists again.
-            there = {path: stored_of(catalog, path) for path in gone if path in known}
+            indexed = {path: stored_paths(catalog, path) for path in gone if path in known}
             catalog.remove_files(
-                [p for path, here in there.items() if by_file(here).get(path) == known[path] for p in here]
+                [p for path, here in indexed.items() if merge_scenes(here).get(path) == known[path] for p in here]
             )
     catalog.remove_loose(turn)
     of_videos = scene_paths(stored) | videos.scenes
@@ -167,7 +167,7 @@ def _reconcile(
     return report
 
 
-def _is_written(file: File) -> bool:
+def _changed_since_walk(file: File) -> bool:
     """True if a file has changed since the walk: it is still being written, and looks damaged only for now."""
     try:
         return File.of(file.path, os.stat(openable(file.path))) != file  # noqa: PTH116  (names that are not UTF-8)
@@ -175,18 +175,18 @@ def _is_written(file: File) -> bool:
         return False
 
 
-def below(path: str, folder: str) -> bool:
+def is_below(path: str, folder: str) -> bool:
     """True if a path is in a folder, at any depth; both are absolute."""
     return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
 
-def unreadable(path: str, error: OSError) -> str:
+def unreadable_line(path: str, error: OSError) -> str:
     """Return the line to report for a file that cannot be read now."""
     return f"{path}: cannot be read ({why_unreadable(error)}). What was indexed there is kept."
 
 
-def _nothing_in(root: Path, indexed: int, walk: Walk) -> InputError:
-    failed = (each for each in walk.unreadable.items() if each[0] == str(root) or below(each[0], str(root)))
+def _no_pictures_error(root: Path, indexed: int, walk: Walk) -> InputError:
+    failed = (each for each in walk.unreadable.items() if each[0] == str(root) or is_below(each[0], str(root)))
     refused = next((f" {path} cannot be read ({why})." for path, why in failed), "")
     if indexed:
         return InputError(

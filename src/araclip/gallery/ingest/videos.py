@@ -40,18 +40,18 @@ def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def by_file(stored: Mapping[str, File]) -> dict[str, File]:
+def merge_scenes(stored: Mapping[str, File]) -> dict[str, File]:
     """Return stored files by their path, with all scenes of a video as one file."""
     return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
 
 
-def stored_of(catalog: Store, file: str) -> dict[str, File]:
+def stored_paths(catalog: Store, file: str) -> dict[str, File]:
     """Return the stored paths of a file: its own path, or for a video the paths of its scenes."""
     return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
 
 
 @dataclass(frozen=True)
-class _Read:
+class _ReadVideo:
     """A video that was read: its file and hash, and the times of its scenes.
 
     `scenes` holds the decoded scenes; None if the gallery has them already.
@@ -80,11 +80,11 @@ class VideoIntake:
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        self._known: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
-        self._digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
+        self._known_times: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
+        self._known_digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
-            self._known.setdefault(stored[paths[0]].size, []).append(times)
+            self._known_times.setdefault(stored[paths[0]].size, []).append(times)
 
     def ingest(
         self,
@@ -95,18 +95,18 @@ class VideoIntake:
     ) -> list[bool]:
         """Ingest videos; return for each whether it was committed. `refused` is called for the videos that were not."""
         taken: list[bool] = []
-        if any(video.size in self._known for video in videos):
-            self._digests = self._catalog.digests()
+        if any(video.size in self._known_times for video in videos):
+            self._known_digests = self._catalog.digests()
         progress = _Progress(done)
 
-        def read_one(numbered: tuple[int, File]) -> _Read | OSError | ImageError:
+        def read_one(numbered: tuple[int, File]) -> _ReadVideo | OSError | ImageError:
             return self._read(*numbered, progress)
 
         # if this run ends early, the decoders are stopped
         with closing(map_ahead(read_one, enumerate(videos), AHEAD, AHEAD, stop_all)) as ahead:
             for (number, _), read in ahead:
                 error = read if isinstance(read, OSError | ImageError) else None
-                if isinstance(read, _Read):
+                if isinstance(read, _ReadVideo):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
                     except ImageError as late:  # but an OSError, such as a full disk of the store, ends the run
@@ -114,10 +114,11 @@ class VideoIntake:
                 if error is not None:
                     refused(number, error)
                 taken.append(error is None)
-                progress.whole(number)
+                progress.report_done(number)
         return taken
 
-    def _read(self, number: int, file: File, progress: "_Progress") -> _Read | OSError | ImageError:
+    def _read(self, number: int, file: File, progress: "_Progress") -> _ReadVideo | OSError | ImageError:
+        """Hash a video, and decode its scenes unless the gallery has them; return the error if that fails."""
         try:
             with open_file(file.path) as stream:
                 # size and time as they are now, because the file may have changed since the walk
@@ -127,20 +128,20 @@ class VideoIntake:
                     raise ImageTooLarge(f"{file.path}: {file.size / 1e9:.0f} GB, {most}. Save a smaller copy.")
                 digest = file_hash(stream, file.path)
                 # a video that the gallery has is not decoded again: the known times of its scenes are taken
-                for times in self._known.get(file.size, ()):
-                    if self._digests.issuperset(_digests(digest, times)):
-                        return _Read(file, digest, times, None)
-                return self._decoded(stream, file, digest, lambda share: progress.part(number, share))
+                for times in self._known_times.get(file.size, ()):
+                    if self._known_digests.issuperset(_scene_digests(digest, times)):
+                        return _ReadVideo(file, digest, times, None)
+                return self._decode(stream, file, digest, lambda share: progress.report_part(number, share))
         except (OSError, ImageError) as error:
             return error.with_traceback(None)
 
-    def _decoded(self, stream: IO[bytes], file: File, digest: bytes, progress: Callable[[float], None]) -> _Read:
+    def _decode(self, stream: IO[bytes], file: File, digest: bytes, progress: Callable[[float], None]) -> _ReadVideo:
         found = find_scenes(stream, file.path, self._transform, self._most, progress)
         if File.of(file.path, os.fstat(stream.fileno())) != file:
             raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
-        return _Read(file, digest, found.times, found)
+        return _ReadVideo(file, digest, found.times, found)
 
-    def _commit(self, read: _Read, metadata: Mapping[str, Any] | None) -> None:
+    def _commit(self, read: _ReadVideo, metadata: Mapping[str, Any] | None) -> None:
         """Commit a video with its scenes.
 
         Raises:
@@ -148,13 +149,13 @@ class VideoIntake:
         """
         if read.scenes is None:
             with self._turn(), self._catalog.writing():
-                found = [self._catalog.content(each) for each in _digests(read.digest, read.times)]
+                found = [self._catalog.content(each) for each in _scene_digests(read.digest, read.times)]
                 ids = [content for content in found if content is not None]
                 if len(ids) == len(found):
-                    self._put(read, ids, metadata)
+                    self._record_scenes(read, ids, metadata)
                     return
             with open_file(read.file.path) as stream:
-                read = self._decoded(stream, read.file, read.digest, lambda share: None)
+                read = self._decode(stream, read.file, read.digest, lambda share: None)
         scenes = read.scenes
         assert scenes is not None
         vectors = vectors_in_batches(self._model, [*scenes.pixels])
@@ -163,43 +164,43 @@ class VideoIntake:
             for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):
                 ids.append(self._catalog.add_content(scene_digest(read.digest, time), vector))
                 self._catalog.put_facts(ids[-1], scenes.facts, bits)
-            self._put(read, ids, metadata)
+            self._record_scenes(read, ids, metadata)
 
-    def _put(self, read: _Read, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
+    def _record_scenes(self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
         """Record that a video file has these scenes; remove scenes that it had before."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
-        self._catalog.remove_files([old for old in stored_of(self._catalog, file.path) if old not in paths])
+        self._catalog.remove_files([old for old in stored_paths(self._catalog, file.path) if old not in paths])
         self.committed += 1
         self.scenes[file.path] = paths
-        self._known.setdefault(file.size, []).append(read.times)
-        self._digests.update(_digests(read.digest, read.times))
+        self._known_times.setdefault(file.size, []).append(read.times)
+        self._known_digests.update(_scene_digests(read.digest, read.times))
 
 
-def _digests(video: bytes, times: Times) -> list[bytes]:
+def _scene_digests(video: bytes, times: Times) -> list[bytes]:
     return [scene_digest(video, time) for time in times]
 
 
-def ingest_both(
+def ingest_pictures_and_videos(
     catalog: Store, model: Encoder, turn: Turn, sources: Sequence[Source], refused: Refused,
     metadata: Sequence[Mapping[str, Any]] | None, scenes: int | None,
 ) -> list[str | None]:  # fmt: skip
     """Ingest the pictures, and then the videos, among the sources; return the path of each, None if it was refused."""
 
-    def of(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
+    def select(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
         mine = None if metadata is None else [metadata[number] for number in numbers]
         return lambda n, error: refused(numbers[n], error), mine
 
     videos = {n: each for n, each in enumerate(sources) if isinstance(each, File) and is_video(each.path)}
     others = [number for number in range(len(sources)) if number not in videos]
-    refuse, about = of(others)
+    refuse, about = select(others)
     few = sum(isinstance(sources[number], File) for number in others) <= FEW
     intake = Intake(catalog, model, turn, few=few)
     found = intake.ingest([sources[number] for number in others], refuse, metadata=about)
     paths = dict(zip(others, found, strict=True))
     if videos:
-        refuse, about = of(list(videos))
+        refuse, about = select(list(videos))
         of_videos = VideoIntake(catalog, model, turn, catalog.files(), scenes)
         taken = of_videos.ingest(list(videos.values()), refuse, metadata=about)
         paths |= {n: file.path if good else None for (n, file), good in zip(videos.items(), taken, strict=True)}
@@ -213,13 +214,13 @@ class _Progress:
         self._done, self._count, self._shares = done, 0, dict[int, float]()
         self._lock = threading.Lock()
 
-    def part(self, number: int, share: float) -> None:
+    def report_part(self, number: int, share: float) -> None:
         """Report the finished share of a video; called from the threads that decode."""
         with self._lock:
             self._shares[number] = share
             self._done(self._count + min(0.99, self._shares.get(self._count, 0.0)))
 
-    def whole(self, number: int) -> None:
+    def report_done(self, number: int) -> None:
         with self._lock:
             self._count = number + 1
             self._done(self._count)

@@ -16,7 +16,7 @@ from threading import Event
 from typing import Protocol
 
 from araclip.errors import GalleryLocked, InputError
-from araclip.gallery.catalog.schema import OF_A_GALLERY, is_gallery
+from araclip.gallery.catalog.schema import GALLERY_FILE, is_gallery
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
@@ -72,7 +72,7 @@ def changes(
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip
-        paths |= {path for _, path in changed if _matters(Path(path), roots)}
+        paths |= {path for _, path in changed if _may_concern_pictures(Path(path), roots)}
         asked = walk is not None and walk.is_set()
         everything = asked or time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
         if asked and walk:
@@ -87,7 +87,7 @@ def changes(
                 walk.set()
 
 
-def _matters(path: Path, roots: Iterable[Path]) -> bool:
+def _may_concern_pictures(path: Path, roots: Iterable[Path]) -> bool:
     """True if a change at a path may concern pictures: the path is not hidden, and is not a gallery's own file.
 
     Otherwise, with a gallery inside a watched folder, each update would cause another update, for ever.
@@ -95,7 +95,7 @@ def _matters(path: Path, roots: Iterable[Path]) -> bool:
     below = [path.relative_to(root).parts for root in roots if path.is_relative_to(root)]
     if below and all(any(part.startswith(".") for part in parts) for parts in below):
         return False
-    if not OF_A_GALLERY.fullmatch(path.name):
+    if not GALLERY_FILE.fullmatch(path.name):
         return True
     with suppress(OSError):  # a folder that this user may not read counts as no gallery
         return not is_gallery(path.parent)

@@ -16,8 +16,8 @@ from araclip.core.display import counted
 from araclip.errors import AraCLIPError, GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog import schema
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.connection import own_errors
-from araclip.gallery.catalog.schema import FILE_NAME, OF_A_GALLERY, is_gallery, replaced_name
+from araclip.gallery.catalog.connection import translate_errors
+from araclip.gallery.catalog.schema import FILE_NAME, GALLERY_FILE, is_gallery, replaced_name
 from araclip.gallery.catalog.writer_lock import writer_lock
 
 
@@ -46,9 +46,9 @@ def write_backup(catalog: Catalog, folder: Path) -> int:
         raise InputError(f"{folder} is the gallery itself. Choose another folder for its backup.")
     if folder.exists():
         _check_own_files(folder)
-        _check_earlier(folder, catalog)
+        _check_is_earlier_state(folder, catalog)
 
-    return _replace(folder, catalog, lambda: _check_earlier(folder, catalog))
+    return _replace_folder(folder, catalog, lambda: _check_is_earlier_state(folder, catalog))
 
 
 def restore_backup(backup: Path, folder: Path) -> Path | None:
@@ -76,11 +76,11 @@ def restore_backup(backup: Path, folder: Path) -> Path | None:
                 names = (replaced_name(folder, number) for number in count(1))
                 aside = next(name for name in names if not name.exists())
     with closing(Catalog.open(backup, None)) as catalog:
-        _replace(folder, catalog, lambda: folder.rename(aside) if aside else None)
+        _replace_folder(folder, catalog, lambda: folder.rename(aside) if aside else None)
     return aside
 
 
-def replaced_by(backup: Path, folder: Path) -> Replaced | None:
+def describe_replaced(backup: Path, folder: Path) -> Replaced | None:
     """Describe the gallery that restoring a backup at `folder` would replace; None if there is none."""
     if not is_gallery(folder):
         return None
@@ -94,7 +94,7 @@ def replaced_by(backup: Path, folder: Path) -> Replaced | None:
         return Replaced()
 
 
-def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> int:
+def _replace_folder(folder: Path, catalog: Catalog, before: Callable[[], object]) -> int:
     """Replace a folder by a copy of a catalogue; return the number of pictures in the copy.
 
     `before` is called when the copy is complete, before it takes the folder's place.
@@ -116,13 +116,13 @@ def _replace(folder: Path, catalog: Catalog, before: Callable[[], object]) -> in
 def _check_own_files(folder: Path) -> None:
     """Raise InputError if a folder holds anything but a gallery's own files."""
     entries = list(folder.iterdir()) if folder.is_dir() else []
-    others = [each for each in entries if not OF_A_GALLERY.fullmatch(each.name) or each.is_dir()]
+    others = [each for each in entries if not GALLERY_FILE.fullmatch(each.name) or each.is_dir()]
     if others or not folder.is_dir() or (entries and not is_gallery(folder)):
         named = f" ({others[0].name})" if others else ""
         raise InputError(f"{folder} holds other files{named}. Choose a new folder, or that of an earlier backup.")
 
 
-def _check_earlier(folder: Path, catalog: Catalog) -> None:
+def _check_is_earlier_state(folder: Path, catalog: Catalog) -> None:
     """Raise InputError unless the gallery in `folder`, if there is one, is an earlier state of `catalog`.
 
     Only then does replacing it lose nothing.
@@ -132,8 +132,8 @@ def _check_earlier(folder: Path, catalog: Catalog) -> None:
     try:
         with (
             writer_lock(folder, patience=0.0),
-            closing(schema.connected(folder / FILE_NAME)) as database,
-            own_errors(folder / FILE_NAME),
+            closing(schema.connect(folder / FILE_NAME)) as database,
+            translate_errors(folder / FILE_NAME),
         ):
             about: dict[str, str] = dict(
                 database.execute("SELECT key, value FROM meta WHERE key IN ('birth', 'generation')")
@@ -148,7 +148,7 @@ def _check_earlier(folder: Path, catalog: Catalog) -> None:
             f"{folder} is no earlier backup of {catalog.folder}, but another gallery, or one that was made anew since. "
             "Choose a new folder."
         )
-    if not catalog.knows(about.get("generation", "")):
+    if not catalog.has_commit(about.get("generation", "")):
         raise InputError(
             f"{folder} has changes that {catalog.folder} lacks: it was written since it was copied, or "
             f"{catalog.folder} is the older copy. Choose a new folder; `araclip restore` puts a backup at the place of "

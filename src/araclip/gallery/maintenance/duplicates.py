@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from araclip.core.files import openable
 from araclip.errors import InputError
-from araclip.gallery.index.exact import positions
+from araclip.gallery.index.exact import common_positions
 from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
 from araclip.models.vectors import Ids
@@ -50,7 +50,7 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
             labels[others] = labels[row]
 
 
-def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+def connected_rows(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Return the connected components of the rows 0 … count - 1 that have two or more rows.
 
     The rows of a component are in order; components are ordered by their first row.
@@ -72,7 +72,7 @@ def groups(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     return [rows for rows in components.values() if len(rows) > 1]
 
 
-def grouped(
+def find_duplicates(
     files: Mapping[int, list[tuple[str, int, int]]],
     hashes: Callable[[], tuple[Ids, Hashes]],
     vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
@@ -97,31 +97,31 @@ def grouped(
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
-    result = [_group("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
+    result = [_to_group("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
     if "exact" in kinds:
-        result += [_group("exact", copies) for copies in _videos(files.values()) if len(copies) > 1]
+        result += [_to_group("exact", copies) for copies in _copies_of_videos(files.values()) if len(copies) > 1]
     if {"near", "semantic"}.isdisjoint(kinds):
         return result
     files = pictures
     there = np.array(sorted(files), np.int64)
     ids, phashes = hashes()
-    ids, phashes = ids[here := positions(ids, there)], phashes[here]
+    ids, phashes = ids[here := common_positions(ids, there)], phashes[here]
     pairs: dict[str, Iterable[tuple[int, int]]] = {}
     if "near" in kinds:
         pairs["near"] = near_pairs(phashes)
     if "semantic" in kinds:
         vector_ids, stored = vectors()
-        rows_of = positions(ids, vector_ids)
-        compared = stored[positions(vector_ids, ids)].astype(np.float32)
+        rows_of = common_positions(ids, vector_ids)
+        compared = stored[common_positions(vector_ids, ids)].astype(np.float32)
         alike = scene_pairs(compared, phashes[rows_of])
         pairs["semantic"] = ((int(rows_of[one]), int(rows_of[other])) for one, other in alike)
     for kind, together in pairs.items():
-        for rows in groups(len(ids), together):
-            result.append(_group(kind, [files[int(ids[row])][0] for row in rows]))
+        for rows in connected_rows(len(ids), together):
+            result.append(_to_group(kind, [files[int(ids[row])][0] for row in rows]))
     return result
 
 
-def apart(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def distinct_files(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """Return the files (path, bytes, pixels) of a picture that are on the disk, each file once.
 
     Further names (links) of the same file are left out: they take no disk space, and deleting the file itself because
@@ -147,7 +147,7 @@ def _is_link(path: str) -> bool:
     return os.path.islink(openable(file_of(path)))  # noqa: PTH114  (as above)
 
 
-def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
+def _copies_of_videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
     """Return the copies of each video, made from the copies of its scenes; all scenes of a video give one list.
 
     Entries are (path, size, pixels); entries of pictures that are no scenes are left out.
@@ -160,6 +160,6 @@ def _videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str
     return [list(files) for files in sorted(several)]
 
 
-def _group(kind: str, files: list[tuple[str, int, int]]) -> Group:
+def _to_group(kind: str, files: list[tuple[str, int, int]]) -> Group:
     best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
     return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))

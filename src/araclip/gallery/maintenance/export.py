@@ -28,7 +28,7 @@ def write_export(
     def fill(temporary: Path) -> None:
         np.save(temporary / "vectors.npy", vectors)
         with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
-            lines.writelines(map(_line, pictures))
+            lines.writelines(map(_json_line, pictures))
         size = {"width": vectors.shape[1], "pictures": len(vectors)}
         written = json.dumps({**about, **size}, ensure_ascii=False, indent=1)
         (temporary / "about.json").write_text(written + "\n", encoding="utf-8")
@@ -38,7 +38,7 @@ def write_export(
     return len(vectors)
 
 
-def _line(picture: dict[str, Any]) -> str:
+def _json_line(picture: dict[str, Any]) -> str:
     try:
         text = json.dumps(picture, ensure_ascii=False)
         text.encode()

@@ -33,7 +33,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
     for done, content in enumerate(waiting, 1):
         if content not in bad:
             with catalog.writing():
-                _mend_hash(catalog, content)
+                _recompute_hash(catalog, content)
         actions += encode_again(catalog, model, content, bad=content in bad)
         progress(done, len(waiting))
     with catalog.writing():
@@ -41,7 +41,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
             "INSERT OR IGNORE INTO loose SELECT id FROM contents WHERE id NOT IN (SELECT content FROM files)"
         )
         catalog.remove_files(())
-    scan_index.drop_derived(catalog.folder)
+    scan_index.delete_index_files(catalog.folder)
     return actions
 
 
@@ -54,7 +54,7 @@ def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True
         if isinstance(store, Catalog):
             store.change("DELETE FROM doubtful WHERE content = ?", (content,))
         if not isinstance(decoded, str):
-            renewed = _renew(store, content, digest, decoded, model, bad)
+            renewed = _store_new(store, content, digest, decoded, model, bad)
             return [f"{paths[0] if paths else f'picture {content}'}: encoded again."] if renewed else []
         if bad:
             store.remove_files(paths)
@@ -64,7 +64,7 @@ def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True
         return []
 
 
-def _mend_hash(catalog: Catalog, content: int) -> None:
+def _recompute_hash(catalog: Catalog, content: int) -> None:
     """Compute the hash of a picture again, from an unchanged file that holds the picture, if there is one."""
     for raw, size, changed in catalog.rows("SELECT path, size, mtime_ns FROM files WHERE content = ?", (content,)):
         path = os.fsdecode(raw)
@@ -81,7 +81,7 @@ def _mend_hash(catalog: Catalog, content: int) -> None:
         return
 
 
-def _renew(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
+def _store_new(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
     """Store a picture's new vector and facts; return False if the stored vector was sound and is kept.
 
     If the pixels come from the smaller stored JPEG, the new vector differs slightly; a nearly equal old one is kept.

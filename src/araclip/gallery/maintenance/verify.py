@@ -81,15 +81,15 @@ def file_fault(stored: File, digest: bytes | None) -> Iterator[Fault]:
 def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
     """Yield the faults of a catalogue in a folder and of its index; reads the whole file and compares checksums."""
     remedy = "Run `araclip repair`, which recovers what can be read."
-    if found := catalog.damages():  # look for the damaged rows only if there is damage, because that takes long
-        with catalog.own_errors():
+    if found := catalog.find_damage():  # look for the damaged rows only if there is damage, because that takes long
+        with catalog.translate_errors():
             for table, key in damaged_keys(catalog.path):
-                yield Fault(_name_of(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
+                yield Fault(_name_of_row(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
         return  # stop here, because further checks would read the damaged pages
     for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
-        yield Fault(_name_of(catalog, content), "its vector is damaged", remedy, True)
-    for index in scan_index.damaged(catalog):
+        yield Fault(_name_of_row(catalog, content), "its vector is damaged", remedy, True)
+    for index in scan_index.damaged_files(catalog):
         yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
     for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
         yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
@@ -100,7 +100,7 @@ def doubtful(catalog: Catalog) -> list[int]:
     return [content for (content,) in catalog.rows("SELECT content FROM doubtful ORDER BY content")]
 
 
-def _name_of(catalog: Catalog, key: object) -> str:
+def _name_of_row(catalog: Catalog, key: object) -> str:
     """Name the picture or file to which a damaged row belongs, by a path; by the catalogue's path if there is none."""
     if isinstance(key, bytes):
         return os.fsdecode(key)
@@ -116,14 +116,14 @@ def file_faults(store: Store, contents: bool, progress: FilesProgress) -> Iterat
     rows = store.rows(f"SELECT path, size, mtime_ns, hash, content FROM {JOINED} ORDER BY path")
     if contents:
         scenes.forget_hashes()
-    told: set[str] = set()
+    reported: set[str] = set()
     for done, (raw, size, mtime, digest, content) in enumerate(rows, 1):
         path = os.fsdecode(raw)
         if path.startswith(STORED_PREFIX):
             yield from stored_fault(path, store.stored_pixels(content))
         else:
             for fault in file_fault(File(path, size, mtime), digest if contents else None):
-                if str(fault) not in told:  # report a video's fault once, not for each scene
-                    told.add(str(fault))
+                if str(fault) not in reported:  # report a video's fault once, not for each scene
+                    reported.add(str(fault))
                     yield fault
         progress(done, len(rows))

@@ -19,8 +19,8 @@ from araclip.gallery.catalog.records import (
     Overview,
     PictureRecord,
     RecordedModel,
-    now,
-    signed,
+    timestamp,
+    to_signed,
 )
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
 from araclip.gallery.postgres.conditions import condition_of
@@ -35,21 +35,21 @@ from araclip.gallery.postgres.schema import (
     create_vectors,
     drop_vectors_but,
     marks_of,
+    pg_text,
+    pg_vector,
     read_state,
-    record_of,
-    row_of,
-    sent,
-    storable,
-    texts_of,
-    vector_of,
-    vectors_of,
-    words_of,
+    record_from_row,
+    row_from_values,
+    texts_by_field,
+    vector_from_bytes,
+    vectors_table,
+    words_in_texts,
 )
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
-from araclip.text.places import tokens_of
+from araclip.text.places import place_tokens
 
 PAGE = 1000  # pictures that one SQL statement reads
 PUT_AT_ONCE = 1000  # pictures that one SQL statement stores; it takes about 4 MB with vectors of 384 numbers
@@ -63,7 +63,7 @@ _FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, n
     SELECT decode(path, 'hex'), id, size, mtime_ns, metadata, marks, name_words FROM json_to_recordset(?)
     AS new (path text, hash text, size bigint, mtime_ns bigint, metadata text, marks text[], name_words text[])
     JOIN contents ON contents.hash = decode(new.hash, 'hex') RETURNING content"""
-_TAKEN = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
+_KNOWN_PATHS = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
@@ -94,7 +94,7 @@ class PostgresCatalog(Store):
         return self.database.rows(sql, values)
 
     def meta(self, key: str) -> str:
-        return str(self._first(f"SELECT {key} FROM gallery"))
+        return str(self._first_value(f"SELECT {key} FROM gallery"))
 
     def reading(self) -> AbstractContextManager[None]:
         return self.database.reading()
@@ -116,7 +116,7 @@ class PostgresCatalog(Store):
     @property
     def table(self) -> str:
         """The name of the table that holds the vectors of the gallery's model."""
-        return vectors_of(self.recorded.fingerprint)
+        return vectors_table(self.recorded.fingerprint)
 
     @property
     def stored_bytes(self) -> int:
@@ -127,7 +127,7 @@ class PostgresCatalog(Store):
         sql = f"SELECT {PICTURE} FROM contents WHERE id > ? AND ({condition}) ORDER BY id LIMIT {PAGE}"
         last = 0
         while found := self.database.rows(sql, (last, *values)):
-            yield from map(row_of, found)
+            yield from map(row_from_values, found)
             last = found[-1][0]
 
     def vectors(self) -> tuple[Ids, Vectors]:
@@ -137,23 +137,23 @@ class PostgresCatalog(Store):
         """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (with ORDER BY or not)."""
         join = f"{self.table} JOIN contents ON id = content"
         found = self.database.rows(f"SELECT id, halfvec_send(vector) FROM {join} WHERE {condition}", values)
-        vectors = [vector_of(sent) for _, sent in found]
+        vectors = [vector_from_bytes(raw) for _, raw in found]
         ids = np.array([content for content, _ in found], np.int64)
         return ids, np.stack(vectors) if vectors else np.zeros((0, self.recorded.width), np.float32)
 
-    def by_id(self, content: int) -> Row:
+    def picture(self, content: int) -> Row:
         (row,) = self.pictures("id = ?", (content,))
         return row
 
     def _records(self, condition: str, values: Sequence[Any]) -> list[PictureRecord]:
-        return list(map(record_of, self.pictures(f"shown AND ({condition})", values)))
+        return list(map(record_from_row, self.pictures(f"shown AND ({condition})", values)))
 
     def vector(self, content: int) -> Vectors:
         _, (vector,) = self.vectors_where("id = ?", (content,))
         return np.asarray(vector)
 
     def stored_pixels(self, content: int) -> bytes | None:
-        found: bytes | None = self._first("SELECT pixels FROM contents WHERE id = ?", content)
+        found: bytes | None = self._first_value("SELECT pixels FROM contents WHERE id = ?", content)
         return found
 
     def sidecars(self, at: str | None = None) -> dict[str, File]:
@@ -164,14 +164,14 @@ class PostgresCatalog(Store):
         with self.reading():
             return super().overview()
 
-    def dated(self, filters: Filters) -> tuple[Ids, list[str]]:
+    def ids_and_dates(self, filters: Filters) -> tuple[Ids, list[str]]:
         condition, values = condition_of(filters)
         if not filters.every_scene:
             condition += f" AND id NOT IN ({LATER_SCENES})"
         rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
         return np.array([number for number, _ in rows], np.int64), [date for _, date in rows]
 
-    def has(self, filters: Filters) -> bool:
+    def any_passes(self, filters: Filters) -> bool:
         condition, values = condition_of(filters)
         return bool(self.rows(f"SELECT 1 FROM contents WHERE {condition} LIMIT 1", values))
 
@@ -213,17 +213,17 @@ class PostgresCatalog(Store):
                     self.database.rows(definition)
             self._changed = {}
             yield
-            self._derive()
+            self._update_derived()
             self.database.rows(f"UPDATE gallery SET {NEXT_GENERATION}")
 
     def remember_drives(self, drives: set[str]) -> None:
         self.database.rows("UPDATE gallery SET drives = ?", (json.dumps(sorted(drives)),))
 
     def add_content(self, digest: bytes, vector: Vectors) -> int:
-        content: int = self._first(
+        content: int = self._first_value(
             "INSERT INTO contents (hash, added) VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash "
             "RETURNING id",
-            digest, now(),
+            digest, timestamp(),
         )  # fmt: skip
         self.put_vector(self.table, content, vector)
         return content
@@ -231,13 +231,13 @@ class PostgresCatalog(Store):
     def put_vector(self, table: str, content: int, vector: NDArray[np.floating[Any]]) -> None:
         self.database.rows(
             f"INSERT INTO {table} VALUES (?, ?) ON CONFLICT (content) DO UPDATE SET vector = excluded.vector",
-            (content, sent(vector)),
+            (content, pg_vector(vector)),
         )
 
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
         added = 0
         for start in range(0, len(pictures), PUT_AT_ONCE):
-            new, contents = _put(self.database, self.table, pictures[start : start + PUT_AT_ONCE])
+            new, contents = _store_group(self.database, self.table, pictures[start : start + PUT_AT_ONCE])
             added += new
             self._changed |= dict.fromkeys(contents)
         self.database.rows(  # pictures that were hidden when they were removed are hidden again
@@ -247,11 +247,11 @@ class PostgresCatalog(Store):
 
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
         self._changed[content] = None
-        about = (facts.format, facts.width, facts.height, signed(phash), storable(facts.caption), facts.photo.to_json())
         self.database.rows(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ?, caption = ?, photo = ? WHERE id = ?",
-            (*about, content),
-        )
+            (facts.format, facts.width, facts.height, to_signed(phash), pg_text(facts.caption), facts.photo.to_json(),
+             content),
+        )  # fmt: skip
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         raw, about = os.fsencode(file.path), dict(metadata or {})
@@ -264,8 +264,8 @@ class PostgresCatalog(Store):
             "INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
             f"size = excluded.size, mtime_ns = excluded.mtime_ns{kept}",
-            (raw, content, file.size, file.mtime_ns, json.dumps(about), [storable(mark) for mark in marks_of(about)],
-             [storable(word) for word in name_tokens(name_at(file.path, about))]),
+            (raw, content, file.size, file.mtime_ns, json.dumps(about), list(map(pg_text, marks_of(about))),
+             list(map(pg_text, name_tokens(name_at(file.path, about))))),
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
@@ -274,11 +274,11 @@ class PostgresCatalog(Store):
         found = self.database.rows(
             "UPDATE files SET caption = ?, beside_size = ?, beside_mtime_ns = ?, photo = ? WHERE path = ? "
             "RETURNING content",
-            (storable(caption or ""), *beside, photo.to_json(), os.fsencode(path)),
+            (pg_text(caption or ""), *beside, photo.to_json(), os.fsencode(path)),
         )
         self._changed |= {content: None for (content,) in found}
 
-    def _hide(self, contents: Sequence[int], hide: bool) -> int:
+    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
         sql = "UPDATE contents SET hidden = ? WHERE id = ANY(?) AND hidden <> ? RETURNING id"
         return len(self.rows(sql, (hide, contents, hide)))
 
@@ -287,7 +287,7 @@ class PostgresCatalog(Store):
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for path in paths:
-            self._note_hidden_gone(os.fsencode(path), now())
+            self._record_hidden_removal(os.fsencode(path), timestamp())
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
@@ -298,7 +298,7 @@ class PostgresCatalog(Store):
                     for (raw,) in self.database.rows(sql, (metadata, marks, content)):
                         name = name_tokens(name_at(os.fsdecode(raw), json.loads(metadata)))
                         sql = "UPDATE files SET name_words = ? WHERE path = ?"
-                        self.database.rows(sql, ([storable(word) for word in name], raw))
+                        self.database.rows(sql, ([pg_text(word) for word in name], raw))
                 if path.startswith(STORED_PREFIX):
                     self.database.rows("UPDATE contents SET pixels = NULL WHERE id = ?", (content,))
         self.database.rows(
@@ -309,10 +309,10 @@ class PostgresCatalog(Store):
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """Return the given pictures' texts by field; a gallery on a server has no OCR texts."""
-        return {row.id: texts_of(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
+        return {row.id: texts_by_field(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
 
     def without_next_vector(self, model: Encoder) -> list[int]:
-        drop_vectors_but(self.database, self.table, vectors_of(model.fingerprint))
+        drop_vectors_but(self.database, self.table, vectors_table(model.fingerprint))
         table = create_vectors(self.database, model)
         rows = self.rows(f"SELECT id FROM contents WHERE shown AND id NOT IN (SELECT content FROM {table}) ORDER BY id")
         return [content for (content,) in rows]
@@ -320,10 +320,10 @@ class PostgresCatalog(Store):
     def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
         with self.database.transaction():
             for content, vector in vectors:
-                self.put_vector(vectors_of(model.fingerprint), content, vector)
+                self.put_vector(vectors_table(model.fingerprint), content, vector)
 
     def switch_model(self, model: Encoder) -> None:
-        old, new, record = self.table, vectors_of(model.fingerprint), RecordedModel.of(model)
+        old, new, record = self.table, vectors_table(model.fingerprint), RecordedModel.of(model)
         build_graph(self.database, new)
         with self.database.transaction():
             self.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
@@ -351,9 +351,9 @@ class PostgresCatalog(Store):
             self.database.rows(f"VACUUM (ANALYZE) {table}")
         return max(0, before - self.stored_bytes)
 
-    def _derive(self) -> None:
+    def _update_derived(self) -> None:
         """Update the derived columns of changed pictures, which filters and searches use."""
-        changed = [_derived(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
+        changed = [_derive(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
         columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
         self.database.rows(
             f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
@@ -362,18 +362,19 @@ class PostgresCatalog(Store):
         )
 
 
-def _derived(row: Row) -> dict[str, Any]:
-    photo, words = row.photo, words_of(row)
+def _derive(row: Row) -> dict[str, Any]:
+    """Return a picture's values for the columns of `contents` that _DERIVED lists, and its id."""
+    photo, words = row.photo, words_in_texts(row)
     place = photo.place or ""
     return {
         "id": row.id,
         "taken": photo.captured_at,
         "latitude": photo.latitude,
         "longitude": photo.longitude,
-        **{f"{name}_words": sorted(map(storable, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
-        "place_words": [storable(each) for each in (_PLACE + place, *sorted(tokens_of(place)))],
-        "words": sorted({storable(word.stem) for word in words}),
-        "letters": " ".join(sorted({storable(word.folded) for word in words})),
+        **{f"{name}_words": sorted(map(pg_text, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
+        "place_words": [pg_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
+        "words": sorted({pg_text(word.stem) for word in words}),
+        "letters": " ".join(sorted({pg_text(word.folded) for word in words})),
         "shown": bool(row.files),
     }
 
@@ -381,10 +382,8 @@ def _derived(row: Row) -> dict[str, Any]:
 # ------------------------------------------------------------------ pictures that were embedded elsewhere
 
 
-def _put(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> tuple[int, list[int]]:
-    """Store some pictures, inside a transaction; known paths stay as they are.
-
-    `vectors` names the table for the vectors.
+def _store_group(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> tuple[int, list[int]]:
+    """Store some pictures, inside a transaction; known paths stay as they are. `vectors` is the table for vectors.
 
     Returns:
         How many pictures were new, and the ids of the pictures that have a new path.
@@ -392,30 +391,32 @@ def _put(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> 
     # If a path comes twice, the first picture with it counts.
     paths = {group[row].file.path: row for row in reversed(range(len(group)))}
     asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
-    taken = {int(row) for (row,) in database.rows(_TAKEN, (asked,))}
+    taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (asked,))}
     new = [group[row] for row in sorted(paths.values()) if row not in taken]
-    pictures = json.dumps(list({each.digest: _picture(each) for each in reversed(new)}.values()))
-    added = database.rows(_CONTENTS, (now(), pictures))
+    pictures = json.dumps(list({each.digest: _picture_values(each) for each in reversed(new)}.values()))
+    added = database.rows(_CONTENTS, (timestamp(), pictures))
     database.rows(_VECTORS.format(table=vectors), (pictures,))
-    files = database.rows(_FILES, (json.dumps(list(map(_file, new))),))
+    files = database.rows(_FILES, (json.dumps(list(map(_file_values, new))),))
     return len(added), [content for (content,) in files]
 
 
-def _picture(picture: EmbeddedPicture) -> dict[str, Any]:
+def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:
+    """Return a picture as a row of the JSON that _CONTENTS and _VECTORS read."""
     facts = picture.facts
     return {
         "hash": picture.digest.hex(),
         "format": facts.format,
         "width": facts.width,
         "height": facts.height,
-        "phash": signed(picture.phash),
-        "caption": storable(facts.caption),
+        "phash": to_signed(picture.phash),
+        "caption": pg_text(facts.caption),
         "photo": facts.photo.to_json(),
-        "vector": sent(picture.vector),
+        "vector": pg_vector(picture.vector),
     }
 
 
-def _file(picture: EmbeddedPicture) -> dict[str, Any]:
+def _file_values(picture: EmbeddedPicture) -> dict[str, Any]:
+    """Return a picture's file as a row of the JSON that _FILES reads."""
     file, about = picture.file, dict(picture.metadata)
     return {
         "path": os.fsencode(file.path).hex(),
@@ -423,6 +424,6 @@ def _file(picture: EmbeddedPicture) -> dict[str, Any]:
         "size": file.size,
         "mtime_ns": file.mtime_ns,
         "metadata": json.dumps(about),
-        "marks": [storable(mark) for mark in marks_of(about)],
-        "name_words": [storable(word) for word in name_tokens(name_at(file.path, about))],
+        "marks": [pg_text(mark) for mark in marks_of(about)],
+        "name_words": [pg_text(word) for word in name_tokens(name_at(file.path, about))],
     }

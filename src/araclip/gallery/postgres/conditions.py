@@ -4,11 +4,11 @@ import math
 import os
 from pathlib import PurePath
 
-from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, roots_of
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, possible_roots
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
-from araclip.gallery.ingest.update import below as is_below
+from araclip.gallery.ingest.update import is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
-from araclip.text.places import EARTH_M, wanted
+from araclip.text.places import EARTH_M, wanted_tokens
 
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # distance on a sphere
@@ -18,7 +18,7 @@ def condition_of(filters: Filters | None) -> Part:
     """Return SQL and its values for the pictures with a path that pass all filters but a glob; with None, all pass."""
     if filters is None:
         return "shown", ()
-    of_path, of_picture = filters.shared("position(?::bytea IN path) > 0")
+    of_path, of_picture = filters.shared_conditions("position(?::bytea IN path) > 0")
     of_picture.append(("shown", ()))
     if filters.hidden is not None:
         of_picture.append(("hidden" if filters.hidden else "NOT hidden", ()))
@@ -29,7 +29,7 @@ def condition_of(filters: Filters | None) -> Part:
         if (words := getattr(filters, name)) is not None:
             of_picture.append((f"{name}_words @> ?", (sorted(tokens(words)),)))
     if filters.place is not None:
-        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted(filters.place)]))
+        of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted_tokens(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
         # a slightly larger range of latitudes, because of rounding errors
@@ -62,7 +62,7 @@ def path_passes(filters: Filters, entry: FileEntry) -> bool:
     path, size = entry.file.path, entry.file.size
     if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
         return False
-    if filters.folder is not None and not any(is_below(path, root) for root in roots_of(filters.folder)):
+    if filters.folder is not None and not any(is_below(path, root) for root in possible_roots(filters.folder)):
         return False
     if filters.below is not None and not is_below(path, filters.below):
         return False

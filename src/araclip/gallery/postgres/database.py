@@ -29,7 +29,7 @@ LOCK = 0x617261  # the first of the two numbers that name araclip's advisory loc
 # after these SQLSTATE codes (two characters: all codes of a class), a statement is tried again
 _BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")
 _FULL = "53100"  # SQLSTATE: the disk is full
-_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
+_SERVER_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
 _jitter = random.Random()  # independent of the seed that callers may have given to the module `random`
 
@@ -64,8 +64,8 @@ class Database:
             try:
                 return self._run(held, sql, values)
             except Broken as error:
-                raise self._unreachable(error) from None
-        connection, found = self._started((sql, values))
+                raise self._unreachable_error(error) from None
+        connection, found = self._run_on_free_connection((sql, values))
         self._give_back(connection)
         return found
 
@@ -75,8 +75,8 @@ class Database:
         if getattr(self._thread, "connection", None):
             yield
             return
-        connection, _ = self._started(("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()))
-        with self._kept(connection), self._ended(connection):
+        connection, _ = self._run_on_free_connection(("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ()))
+        with self._use_connection(connection), self._commit_or_roll_back(connection):
             yield
         self._give_back(connection)
 
@@ -90,16 +90,16 @@ class Database:
             GalleryLocked: another process is writing for longer than `patience` seconds.
             OSError: the server is a replica, or read-only (although it would grant the lock).
         """
-        connection, ((reads_only,),) = self._started(
+        connection, ((reads_only,),) = self._run_on_free_connection(
             (f"SET lock_timeout = {int(patience * 1000)}", ()),
             ("SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema)),
             ("SET lock_timeout = 0", ()),
             ("SHOW transaction_read_only", ()),
             timeout=None,
         )
-        with self._kept(connection):
+        with self._use_connection(connection):
             if reads_only == "on":
-                raise self._reads_only()
+                raise self._read_only_error()
             yield
         _close(connection)  # closing the connection frees the lock
 
@@ -107,11 +107,11 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all statements are committed, or none. Call this inside `locked`."""
         self.rows("BEGIN")
-        with self._ended(self._thread.connection):
+        with self._commit_or_roll_back(self._thread.connection):
             yield
 
     @contextmanager
-    def closed_on_error(self) -> Iterator[None]:
+    def close_on_error(self) -> Iterator[None]:
         """Close the idle connections if a `with` block raises."""
         try:
             yield
@@ -121,11 +121,12 @@ class Database:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while connection := self._taken():
+        while connection := self._take_idle():
             _close(connection)
 
     @contextmanager
-    def _ended(self, connection: CoreConnection) -> Iterator[None]:
+    def _commit_or_roll_back(self, connection: CoreConnection) -> Iterator[None]:
+        """Commit the open transaction at the end of a `with` block; roll it back if the block raises."""
         try:
             yield
         except BaseException:
@@ -135,7 +136,7 @@ class Database:
         self.rows("COMMIT")
 
     @contextmanager
-    def _kept(self, connection: CoreConnection) -> Iterator[None]:
+    def _use_connection(self, connection: CoreConnection) -> Iterator[None]:
         """Run this thread's statements on `connection` for the length of a `with` block.
 
         If the block raises, the connection is closed; if not, the caller closes it or gives it back.
@@ -149,19 +150,19 @@ class Database:
         finally:
             self._thread.connection = None
 
-    def _started(
+    def _run_on_free_connection(
         self, *statements: tuple[str, Sequence[Any]], timeout: float | None = TIMEOUT
     ) -> tuple[CoreConnection, list[list[Any]]]:
-        """Run statements on a connection; return the connection, and the rows of the last statement.
+        """Run statements on an idle or new connection; return the connection, and the rows of the last statement.
 
-        If the connection fails, all statements are tried again on another connection. Without a time-out, a new
+        If the connection fails, all statements are tried again on another connection. With `timeout` None, a new
         connection is opened, on which statements may take long.
         """
         failure: Exception = Broken()
         for attempt in range(TRIES):
             connection = None
             try:
-                connection = (timeout and self._taken()) or self._connect(timeout)
+                connection = (timeout and self._take_idle()) or self._connect(timeout)
                 found: list[list[Any]] = []
                 for sql, values in statements:
                     found = self._run(connection, sql, values)
@@ -175,15 +176,16 @@ class Database:
                 raise
             if attempt + 1 < TRIES:
                 time.sleep(PAUSE * 2**attempt * _jitter.uniform(0.75, 1.25))
-        raise self._unreachable(failure)
+        raise self._unreachable_error(failure)
 
     def _give_back(self, connection: CoreConnection) -> None:
+        """Keep a connection for the next statement; close it if IDLE connections are kept already."""
         if len(self._idle) < IDLE:
             self._idle.append(connection)
         else:
             _close(connection)
 
-    def _taken(self) -> CoreConnection | None:
+    def _take_idle(self) -> CoreConnection | None:
         try:
             return self._idle.pop()
         except IndexError:
@@ -195,12 +197,12 @@ class Database:
         try:
             connection = CoreConnection(
                 address.user, address.host, address.database, password=password, application_name="araclip",
-                sock=_socket(address, timeout), ssl_context=_encryption(address),
+                sock=_connect_socket(address, timeout), ssl_context=_ssl_context(address),
             )  # fmt: skip
         except DatabaseError as error:
-            raise self._refusal(error) from None
+            raise self._error_of_refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
-            raise Broken(_words(error)) from None
+            raise Broken(_text_of_error(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
             # turned off, because JIT compilation takes longer than most of our statements
@@ -215,14 +217,15 @@ class Database:
         try:
             return connection.execute_unnamed(statement, vals=ordered).rows or []
         except DatabaseError as error:
-            raise self._refusal(error) from None
+            raise self._error_of_refusal(error) from None
         except (InterfaceError, OSError, struct.error) as error:
             late = next((each for each in (error, error.__cause__) if isinstance(each, TimeoutError)), None)
             if late:  # a statement that took too long is not tried again: the server may still be working on it
-                raise self._unreachable(late) from None
-            raise Broken(_words(error)) from None
+                raise self._unreachable_error(late) from None
+            raise Broken(_text_of_error(error)) from None
 
-    def _refusal(self, error: DatabaseError) -> Exception:
+    def _error_of_refusal(self, error: DatabaseError) -> Exception:
+        """Return the error to raise for a statement that the server refused: `Broken` if another try may succeed."""
         about = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
         code, words = str(about.get("C", "")), " ".join(str(about.get("M", error)).split())[:300]
         if code.startswith(_BUSY):
@@ -231,8 +234,8 @@ class Database:
             return GalleryLocked(
                 f"{self.name} is being written by another process. Wait for it to end, then try again."
             )
-        if code == _READS_ONLY:
-            return self._reads_only()
+        if code == _SERVER_READS_ONLY:
+            return self._read_only_error()
         if code == _FULL:
             return OSError(f"{self.name}: the PostgreSQL server cannot write ({words}). Earlier commits are kept.")
         if code in _LOGIN:
@@ -242,20 +245,20 @@ class Database:
             )
         return GalleryError(f"{self.name}: the PostgreSQL server refuses a statement ({code}): {words}")
 
-    def _reads_only(self) -> OSError:
+    def _read_only_error(self) -> OSError:
         return OSError(
             f"{self.name}: this PostgreSQL server only answers searches: it is a replica, or read-only. Name the "
             "address of the primary server to change the gallery."
         )
 
-    def _unreachable(self, error: Exception) -> GalleryUnreachable:
+    def _unreachable_error(self, error: Exception) -> GalleryUnreachable:
         return GalleryUnreachable(
             f"{self.name}: the PostgreSQL server does not answer ({error}). Check that it runs, the address and the "
             "network, then run the command again: what was committed is kept, and the rest is done anew."
         )
 
 
-def _encryption(address: Address) -> Any:
+def _ssl_context(address: Address) -> Any:
     """Return pg8000's argument `ssl_context` for an address.
 
     The system's certificates are read only if the server's certificate is to be verified.
@@ -267,7 +270,7 @@ def _encryption(address: Address) -> Any:
     return True if address.ssl == "require" else None
 
 
-def _socket(address: Address, timeout: float | None) -> socket.socket:
+def _connect_socket(address: Address, timeout: float | None) -> socket.socket:
     """Connect a socket to the server; within a minute, the socket notices that the other machine is gone."""
     if address.host.startswith("/"):
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -294,5 +297,5 @@ def _close(connection: CoreConnection | None) -> None:
             stream.close()
 
 
-def _words(error: BaseException) -> str:
+def _text_of_error(error: BaseException) -> str:
     return " ".join(str(error.__cause__ or error).split())[:200] or type(error).__name__

@@ -57,8 +57,8 @@ class PostgresGallery(BaseGallery):
             InputError: the address is invalid.
         """
         database = Database(Address.read(address) if isinstance(address, str) else address)
-        with database.closed_on_error():
-            encoder = encoder_for(model, lambda: cls._recorded_in(database), database.name)
+        with database.close_on_error():
+            encoder = encoder_for(model, lambda: cls._recorded_model(database), database.name)
             if create and not schema.exists(database):
                 schema.create(database, encoder)
             opened = cls(database, encoder, exact=exact)
@@ -69,15 +69,15 @@ class PostgresGallery(BaseGallery):
     def recorded(address: Address) -> RecordedModel | None:
         """Return what the gallery at an address records about its model; None if there is no gallery."""
         with closing(Database(address)) as database:
-            return PostgresGallery._recorded_in(database)
+            return PostgresGallery._recorded_model(database)
 
     @staticmethod
-    def _recorded_in(database: Database) -> RecordedModel | None:
+    def _recorded_model(database: Database) -> RecordedModel | None:
         return schema.read_state(database).model if schema.exists(database) else None
 
     @staticmethod
     @contextmanager
-    def stored(address: Address) -> Iterator[PostgresCatalog]:
+    def open_store(address: Address) -> Iterator[PostgresCatalog]:
         """Open the store of the gallery at an address, whatever its model, for the length of a `with` block."""
         with closing(Database(address)) as database:
             catalog = PostgresCatalog(database, None)
@@ -96,15 +96,15 @@ class PostgresGallery(BaseGallery):
     def close(self) -> None:
         self._reader.close()
 
-    def _writing(self) -> AbstractContextManager[None]:
+    def _hold_lock(self) -> AbstractContextManager[None]:
         return self._catalog.turn()
 
     @contextmanager
-    def _ingesting(self) -> Iterator[Turn]:
-        with self._writing():  # raises now, not after the work, if the gallery cannot be written
+    def _ingestion_run(self) -> Iterator[Turn]:
+        with self._hold_lock():  # raises now, not after the work, if the gallery cannot be written
             pass
-        yield self._writing
-        with self._writing():
+        yield self._hold_lock
+        with self._hold_lock():
             self._finish_writing()
 
     def _finish_writing(self) -> None:
@@ -126,11 +126,11 @@ class PostgresGallery(BaseGallery):
 
     def repair(self) -> list[str]:
         """Encode pictures with damaged vectors again, or remove those that cannot be read; return a line for each."""
-        with self._writing():
+        with self._hold_lock():
             bad = bad_vectors(self._catalog)
             return [line for content in bad for line in encode_again(self._catalog, self.model, content)]
 
     def compact(self) -> int:
         """Free the space of removed pictures; return the bytes freed, 0 if the server frees them later."""
-        with self._writing():
+        with self._hold_lock():
             return self._catalog.compact()

@@ -33,7 +33,7 @@ class PostgresSnapshot(Snapshot):
         self._catalog, self._exact = catalog, exact
 
     @contextmanager
-    def _searching(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
+    def _open_search(self, vector: Vectors, page: Page) -> Iterator[StoreSearch]:
         """Open a search of the gallery after the last commit, in one read transaction."""
         with self._catalog.database.reading():
             yield PostgresSearch(self._catalog, self._exact, lambda: self.pictures, vector, page)
@@ -58,7 +58,7 @@ class PostgresReader(GalleryReader):
     @classmethod
     def open(cls, address: Address, model: Encoder) -> "PostgresReader":
         catalog = PostgresCatalog(Database(address), model)
-        with catalog.database.closed_on_error():
+        with catalog.database.close_on_error():
             catalog.state()
         return cls(catalog, model)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog.full_text import Document, document
-from araclip.gallery.catalog.matching import date_in_names, members
+from araclip.gallery.catalog.matching import date_in_names, metadata_texts
 from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel
 from araclip.gallery.catalog.schema import HIDDEN_GONE_INDEX, HIDDEN_GONE_TABLE
 from araclip.gallery.postgres.database import LOCK, Database
@@ -65,7 +65,7 @@ TABLES = (
 )
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
     (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
-     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns that `row_of` takes
+     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns that `row_from_values` takes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class State:
         return f"{self.birth}-{self.number}"
 
 
-def vectors_of(fingerprint: str) -> str:
+def vectors_table(fingerprint: str) -> str:
     """Return the name of the table that holds the vectors of the model with this fingerprint."""
     return f"vectors_{hashlib.sha256(fingerprint.encode()).hexdigest()[:16]}"
 
@@ -157,7 +157,7 @@ def create(database: Database, model: Encoder) -> None:
 
 def create_vectors(database: Database, model: Encoder) -> str:
     """Create the table with a model's vectors, if it is missing; return its name."""
-    name = vectors_of(model.fingerprint)
+    name = vectors_table(model.fingerprint)
     database.rows(
         f"CREATE TABLE IF NOT EXISTS {name} (content bigint PRIMARY KEY REFERENCES contents ON DELETE CASCADE, "
         f"vector halfvec({model.width}) NOT NULL)"
@@ -244,14 +244,14 @@ class Row:
         found = self.facts.photo if self.facts else NOTHING_KNOWN
         files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
         for each in files:
-            found = found.completed(each.photo)
+            found = found.fill_unknown_from(each.photo)
         if found.captured_at is None:
             named = date_in_names((each.file.path, each.metadata) for each in files)
             found = replace(found, captured_at=named)
-        return found.located()
+        return found.add_place_names()
 
 
-def record_of(row: Row) -> PictureRecord:
+def record_from_row(row: Row) -> PictureRecord:
     """Convert a picture to the record that all stores return."""
     facts, photo = row.facts, row.photo
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
@@ -264,21 +264,21 @@ def record_of(row: Row) -> PictureRecord:
     )  # fmt: skip
 
 
-def texts_of(row: Row) -> Document:
+def texts_by_field(row: Row) -> Document:
     """Return a picture's texts by field: names, metadata and captions."""
     embedded = row.facts.caption if row.facts else ""
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 
 
-def words_of(row: Row) -> list[Word]:
+def words_in_texts(row: Row) -> list[Word]:
     """Return all words of a picture's texts."""
-    about = texts_of(row)
+    about = texts_by_field(row)
     return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
 
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
     """Convert metadata to texts that filters match: each key with its value, or with each member of its list."""
-    return [mark(key, text) for key, value in metadata.items() for text in members(value)]
+    return [mark(key, text) for key, value in metadata.items() for text in metadata_texts(value)]
 
 
 def mark(key: str, text: str) -> str:
@@ -286,34 +286,34 @@ def mark(key: str, text: str) -> str:
     return json.dumps([key, text], ensure_ascii=False)
 
 
-def row_of(values: Sequence[Any]) -> Row:
+def row_from_values(values: Sequence[Any]) -> Row:
     """Make a `Row` from the values of the columns that PICTURE lists."""
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
     about = asdict(PhotoMetadata.from_json(photo))
     facts = Facts(kind, width, height, caption=caption, **about) if kind else None
-    return Row(content, digest, added, facts, phash % 2**64, tuple(map(_entry, files or ())), hidden)
+    return Row(content, digest, added, facts, phash % 2**64, tuple(map(_file_entry, files or ())), hidden)
 
 
-def _entry(values: Sequence[Any]) -> FileEntry:
+def _file_entry(values: Sequence[Any]) -> FileEntry:
     path, size, mtime_ns, metadata, caption, beside_size, beside_mtime_ns, photo = values
     file = File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns)
     beside = None if beside_size is None else (beside_size, beside_mtime_ns)
     return FileEntry(file, json.loads(metadata), caption, beside, PhotoMetadata.from_json(photo))
 
 
-def vector_of(sent: bytes) -> Vectors:
+def vector_from_bytes(raw: bytes) -> Vectors:
     """Convert the bytes that `halfvec_send` returns to a vector (D,); its numbers follow two 16-bit numbers."""
-    return np.frombuffer(sent, ">f2", offset=4).astype(np.float32)
+    return np.frombuffer(raw, ">f2", offset=4).astype(np.float32)
 
 
 # ------------------------------------------------------------------ converting values for PostgreSQL
 
 
-def sent(vector: NDArray[np.floating[Any]]) -> str:
+def pg_vector(vector: NDArray[np.floating[Any]]) -> str:
     """Write a vector (D,), rounded to float16, as the text that pgvector reads."""
     return str(vector.astype(np.float16).astype(np.float32).tolist())
 
 
-def storable(text: str) -> str:
+def pg_text(text: str) -> str:
     """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.catalog.full_text import Document, forms_of
+from araclip.gallery.catalog.full_text import Document, indexed_forms
 from araclip.gallery.catalog.matching import is_glob
-from araclip.gallery.catalog.records import signed
+from araclip.gallery.catalog.records import to_signed
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
@@ -17,11 +17,11 @@ from araclip.gallery.postgres.conditions import condition_of, path_passes, paths
 from araclip.gallery.postgres.schema import (
     PICTURE,
     Row,
-    record_of,
-    row_of,
-    sent,
-    texts_of,
-    vector_of,
+    pg_vector,
+    record_from_row,
+    row_from_values,
+    texts_by_field,
+    vector_from_bytes,
 )
 from araclip.gallery.ranking import Candidate, Page, StoreSearch
 from araclip.gallery.results import Hit
@@ -51,78 +51,78 @@ class PostgresSearch(StoreSearch):
         self._catalog, self._database, self._vectors = catalog, catalog.database, catalog.table
         self._exact = exact or not schema.has_graph(catalog.database, self._vectors)
         self._pictures, self._vector, self._filters, self._wanted = pictures, vector, page.filters, page.offset + page.k
-        self._globbed = page.filters.name is not None and is_glob(page.filters.name)
+        self._has_glob = page.filters.name is not None and is_glob(page.filters.name)
         self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
     def nearest(self) -> Iterator[tuple[int, float]]:
         done, limit = 0, self._wanted + 1
-        exact = self._exact or self._few()
+        exact = self._exact or self._few_pass()
         while True:
-            found = self._query(limit, self._filters, exact)
+            found = self._nearest(limit, self._filters, exact)
             yield from ((content, score) for content, score in found[done:] if self._name_passes(content))
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
 
-    def dated(self, *, oldest: bool) -> Iterator[int]:
+    def by_date(self, *, oldest: bool) -> Iterator[int]:
         condition, values = condition_of(self._filters)
         done, limit = 0, 64
         order = f"taken {'ASC' if oldest else 'DESC'} NULLS LAST, contents.id"
         sql = f"SELECT {PICTURE} FROM contents WHERE {condition} ORDER BY {order} LIMIT ?"
         while True:
             found = self._database.rows(sql, (*values, limit))
-            yield from filter(self._name_passes, [self._noted(row_of(each)) for each in found[done:]])
+            yield from filter(self._name_passes, [self._remember_row(row_from_values(each)) for each in found[done:]])
             if len(found) < limit:
                 return
             done, limit = limit, 3 * limit
 
     def best_score(self) -> float:
-        return next((score for _, score in self._query(1, None, self._exact)), 0.0)
+        return next((score for _, score in self._nearest(1, None, self._exact)), 0.0)
 
     def matches(self, query: TextQuery) -> TextMatches:
-        return text_matches(self, query, self._pictures()).among_passing(self._passing)
+        return text_matches(self, query, self._pictures()).among_passing(self._ids_that_pass)
 
     def scores(self, ids: Ids) -> tuple[list[int], list[float]]:
-        found = self._query(len(ids), self._filters, True, ids.tolist()) if len(ids) else []
+        found = self._nearest(len(ids), self._filters, True, ids.tolist()) if len(ids) else []
         passing = [(content, score) for content, score in found if self._name_passes(content)]
         return [content for content, _ in passing], [score for _, score in passing]
 
     def cosines(self, ids: Sequence[int], terms: Vectors) -> Vectors:
         sql = f"SELECT content, halfvec_send(vector) FROM {self._vectors} WHERE content = ANY(?)"
-        found = {content: vector_of(raw) for content, raw in self._database.rows(sql, (list(ids),))}
+        found = {content: vector_from_bytes(raw) for content, raw in self._database.rows(sql, (list(ids),))}
         gone = np.zeros(terms.shape[1], np.float32)
         cosines: Vectors = np.stack([found.get(content, gone) for content in ids]) @ terms.T
         return cosines
 
-    def described(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
+    def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
         # the stems of metadata and captions, as a folder's catalogue stores them
-        stems = {content: forms_of(texts_of(self._row(content)))[0] for content in ids}
+        stems = {content: indexed_forms(texts_by_field(self._fetch_row(content)))[0] for content in ids}
         texts = {content: f"{metadata} {captions}" for content, (_, metadata, captions, _) in stems.items()}
         return {content for content, text in texts.items() if describes(text, in_arabic=in_arabic)}
 
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         """Yield the candidates with their paths; their files may be on another machine, so they are not looked for."""
-        return ((each, paths_of(self._row(each.content), self._filters)) for each in candidates)
+        return ((each, paths_of(self._fetch_row(each.content), self._filters)) for each in candidates)
 
     def phash(self, content: int) -> int:
-        return self._row(content).phash
+        return self._fetch_row(content).phash
 
     def near(self, content: int) -> list[int]:
         """Return the near-duplicates of a picture, by comparing all hashes."""
-        row = self._row(content)
+        row = self._fetch_row(content)
         if not row.phash:
             return []
         sql = "SELECT id FROM contents WHERE shown AND id <> ? AND phash <> 0 AND bit_count((phash # ?)::bit(64)) <= ?"
-        return [near for (near,) in self._database.rows(sql, (row.id, signed(row.phash), NEAR))]
+        return [near for (near,) in self._database.rows(sql, (row.id, to_signed(row.phash), NEAR))]
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        return {content: texts_of(self._row(content)) for content in ids}
+        return {content: texts_by_field(self._fetch_row(content)) for content in ids}
 
     def with_pictures(self, hits: Sequence[tuple[int, Hit]]) -> list[Hit]:
-        return [replace(hit, picture=record_of(self._row(content))) for content, hit in hits]
+        return [replace(hit, picture=record_from_row(self._fetch_row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        return [self._ids("words @> ?", [stem], most) for stem in stems]
+        return [self._matching_ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each folded text, return the ids of pictures with a word that contains it; at most `most` + 1 ids.
@@ -131,22 +131,22 @@ class PostgresSearch(StoreSearch):
         """
         none = np.empty(0, np.int64)
         return [
-            self._ids("letters LIKE ?", f"%{text}%", most) if len(text) >= PART and text.isalnum() else none
+            self._matching_ids("letters LIKE ?", f"%{text}%", most) if len(text) >= PART and text.isalnum() else none
             for text in folded
         ]
 
-    def _ids(self, condition: str, value: object, most: int) -> Ids:
+    def _matching_ids(self, condition: str, value: object, most: int) -> Ids:
         sql = f"SELECT id FROM contents WHERE shown AND {condition} ORDER BY id LIMIT ?"
         return np.array([content for (content,) in self._database.rows(sql, (value, most + 1))], np.int64)
 
-    def _row(self, content: int) -> Row:
-        return self._rows.get(content) or self._rows.setdefault(content, self._catalog.by_id(content))
+    def _fetch_row(self, content: int) -> Row:
+        return self._rows.get(content) or self._rows.setdefault(content, self._catalog.picture(content))
 
-    def _noted(self, row: Row) -> int:
+    def _remember_row(self, row: Row) -> int:
         self._rows[row.id] = row
         return row.id
 
-    def _passing(self, ids: Sequence[int]) -> list[int]:
+    def _ids_that_pass(self, ids: Sequence[int]) -> list[int]:
         """Return which of the given pictures pass the filters, in any order; a glob for file names has no effect."""
         condition, values = condition_of(self._filters)
         sql = f"SELECT id FROM contents WHERE contents.id = ANY(?) AND {condition}"
@@ -154,16 +154,23 @@ class PostgresSearch(StoreSearch):
 
     def _name_passes(self, content: int) -> bool:
         """True if a file name of the picture passes the filter's glob, which the SQL of `condition_of` leaves out."""
-        return not self._globbed or any(path_passes(self._filters, entry) for entry in self._row(content).files)
+        return not self._has_glob or any(path_passes(self._filters, entry) for entry in self._fetch_row(content).files)
 
-    def _few(self) -> bool:
+    def _few_pass(self) -> bool:
+        """True if at most EXACT_UP_TO pictures pass the filters."""
         condition, values = condition_of(self._filters)
         sql = f"SELECT count(*) FROM (SELECT 1 FROM contents WHERE {condition} LIMIT ?) AS passing"
         return bool(self._database.rows(sql, (*values, schema.EXACT_UP_TO + 1))[0][0] <= schema.EXACT_UP_TO)
 
-    def _query(
+    def _nearest(
         self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
     ) -> list[tuple[int, float]]:
+        """Return ids and cosines of the `limit` nearest pictures that pass `filters` (all if None), best first.
+
+        Args:
+            exact: True to compare all of them, without the graph.
+            among: the only ids that may be found.
+        """
         condition, values = condition_of(filters)
         if among is not None:
             condition, values = f"contents.id = ANY(?) AND {condition}", (list(among), *values)
@@ -176,6 +183,6 @@ class PostgresSearch(StoreSearch):
             f"SELECT {PICTURE}, -distance FROM (SELECT content AS found, {distance} AS distance FROM {self._vectors} "
             f"JOIN contents ON id = content WHERE {condition} ORDER BY distance, content LIMIT ?) AS nearest "
             "JOIN contents ON id = found ORDER BY distance, id",
-            (sent(self._vector), *values, limit),
+            (pg_vector(self._vector), *values, limit),
         )
-        return [(self._noted(row_of(each[:-1])), float(each[-1])) for each in found]
+        return [(self._remember_row(row_from_values(each[:-1])), float(each[-1])) for each in found]

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from araclip.core.child_process import Child, ChildEnded, Pool, safe_environment
 from araclip.core.display import undirected
-from araclip.core.limits import with_memory
+from araclip.core.limits import with_memory_limit
 from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import InputError, OcrFailed
 
@@ -86,16 +86,22 @@ class Tesseract:
         """
         ends = time.monotonic() + seconds
         try:
-            found = self._words(picture, self.languages, "3", ends)
+            found = self._run_tesseract(picture, self.languages, "3", ends)
             if "eng" in self.languages and any(_has_digit(word.text) for word in found):
-                found = with_sure_numbers(found, self._words(picture, ("eng",), "11", ends))
+                found = with_sure_numbers(found, self._run_tesseract(picture, ("eng",), "11", ends))
         except subprocess.TimeoutExpired:
             raise OcrFailed(f"took more than {seconds:.0f} s") from None
-        return lines_of(found)[:MAX_LETTERS]
+        return lines_of_sure_words(found)[:MAX_LETTERS]
 
-    def _words(self, picture: bytes, languages: tuple[str, ...], layout: str, ends: float) -> list["Word"]:
+    def _run_tesseract(self, picture: bytes, languages: tuple[str, ...], layout: str, ends: float) -> list["Word"]:
+        """Run Tesseract once; return the words.
+
+        Args:
+            layout: Tesseract's page segmentation mode.
+            ends: the `time.monotonic()` at which Tesseract is ended.
+        """
         command = [self.program, "stdin", "stdout", "-l", "+".join(languages), "--psm", layout, "tsv"]
-        command = with_memory(command, TESSERACT_KB)
+        command = with_memory_limit(command, TESSERACT_KB)
         # one thread for each process, because several pictures are read at once, each by a process
         environment = safe_environment() | {"OMP_THREAD_LIMIT": "1"}
         try:
@@ -108,7 +114,7 @@ class Tesseract:
         if done.returncode:
             last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
             raise OcrFailed(f"tesseract ended with {done.returncode} ({''.join(last)[:200]})")
-        return words_of(done.stdout.decode("utf-8", "replace"))
+        return parse_words(done.stdout.decode("utf-8", "replace"))
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ class Word:
     sure: float
 
 
-def words_of(table: str) -> list[Word]:
+def parse_words(table: str) -> list[Word]:
     """Return the words in Tesseract's TSV table; rows that are damaged are left out."""
     found = []
     for row in table.splitlines()[1:]:
@@ -133,7 +139,7 @@ def words_of(table: str) -> list[Word]:
     return found
 
 
-def lines_of(words: list[Word]) -> str:
+def lines_of_sure_words(words: list[Word]) -> str:
     """Return the words with enough confidence, line by line."""
     lines: dict[tuple[str, ...], list[str]] = {}
     for word in words:
@@ -149,7 +155,7 @@ def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
     for word in words:
         if not _has_digit(word.text):
             out.append(word)
-        elif same := next((number for number in sure if _is_at(number, word)), None):
+        elif same := next((number for number in sure if _is_same_place(number, word)), None):
             out.append(replace(same, line=word.line))
             sure.remove(same)
     return out
@@ -159,7 +165,7 @@ def _has_digit(text: str) -> bool:
     return any(letter.isdigit() for letter in text)
 
 
-def _is_at(one: Word, other: Word) -> bool:
+def _is_same_place(one: Word, other: Word) -> bool:
     """True if the middle of each of the two boxes lies in the other box."""
     (left, top, width, height), (x, y, wide, high) = one.box, other.box
     across, down = abs(2 * left + width - 2 * x - wide), abs(2 * top + height - 2 * y - high)
@@ -205,8 +211,8 @@ class RapidOcr:
                 "Tesseract reads."
             )
         self.model = model
-        self._child = Pool(self._started, keep=1)
-        self._turn = threading.Lock()  # one picture at a time: a second process would take RAPIDOCR_KB once more
+        self._child = Pool(self._start_child, keep=1)
+        self._lock = threading.Lock()  # one picture at a time: a second process would take RAPIDOCR_KB once more
 
     @property
     def name(self) -> str:
@@ -215,7 +221,7 @@ class RapidOcr:
 
     def read(self, picture: bytes, seconds: float) -> str:
         """Return the text in an encoded picture, line by line; empty if there is none."""
-        with self._turn, self._child.child() as child:
+        with self._lock, self._child.child() as child:
             try:
                 answer, _ = child.ask({}, [picture], seconds=seconds)
             except (TimeoutError, ChildEnded):
@@ -228,7 +234,8 @@ class RapidOcr:
         """End RapidOCR's process."""
         self._child.close()
 
-    def _started(self) -> Child:
+    def _start_child(self) -> Child:
+        """Start RapidOCR's process; InputError if it cannot use the recogniser."""
         reason = "its process ended or did not answer"
         with suppress(OSError):
             child = Child(
@@ -241,16 +248,16 @@ class RapidOcr:
         raise InputError(f"{self.model}: RapidOCR cannot use this recogniser ({reason}).")
 
 
-def find() -> Engine:
+def find_engine() -> Engine:
     """Return the OCR engine of this machine; raise InputError if there is none."""
     model = recogniser()
     return RapidOcr(model) if model else find_tesseract()
 
 
 @contextmanager
-def opened(engine: Engine | None) -> Iterator[Engine]:
+def open_engine(engine: Engine | None) -> Iterator[Engine]:
     """Yield the given engine; or find this machine's engine, and end its process at the end of the `with` block."""
-    found = engine or find()
+    found = engine or find_engine()
     try:
         yield found
     finally:

@@ -28,7 +28,7 @@ def main() -> None:
     model = parser.parse_args().model
     parent = Parent()
     try:
-        read = reader(model)
+        read = load_reader(model)
     except Exception as error:  # the model file may be anything, so any error becomes a one-line answer
         parent.answer({"error": f"{type(error).__name__}: {error}"[:300]})
         return
@@ -41,7 +41,7 @@ def main() -> None:
         parent.answer(answer)
 
 
-def reader(model: Path) -> Callable[[bytes], str]:
+def load_reader(model: Path) -> Callable[[bytes], str]:
     """Load a recogniser (ONNX) and return a function that reads the text in an encoded picture.
 
     The letters that the recogniser knows are in its metadata, or in a .txt file beside it.
@@ -77,7 +77,7 @@ def reader(model: Path) -> Callable[[bytes], str]:
             if sure >= SURE and text.strip():
                 (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
                 lines.append(((left, top, right, bottom), reading_order(text.strip())))
-        return page(lines)
+        return join_lines(lines)
 
     return read
 
@@ -98,12 +98,12 @@ def reading_order(seen: str) -> str:
     return "".join(_RUN.findall(seen)[::-1]) if _has_arabic(seen) else seen
 
 
-def page(found: Sequence[tuple[Box, str]]) -> str:
+def join_lines(found: Sequence[tuple[Box, str]]) -> str:
     """Join texts into lines from top to bottom, by their boxes; a line with Arabic begins with the rightmost box."""
     lines: list[list[tuple[Box, str]]] = []
-    for box, text in sorted(found, key=lambda each: _middle(each[0])):
+    for box, text in sorted(found, key=lambda each: _middle_height(each[0])):
         height = box[3] - box[1]
-        if lines and abs(_middle(lines[-1][-1][0]) - _middle(box)) < SAME_LINE * height:
+        if lines and abs(_middle_height(lines[-1][-1][0]) - _middle_height(box)) < SAME_LINE * height:
             lines[-1].append((box, text))
         else:
             lines.append([(box, text)])
@@ -112,7 +112,7 @@ def page(found: Sequence[tuple[Box, str]]) -> str:
     return "\n".join(" ".join(text for _, text in line) for line in lines)
 
 
-def _middle(box: Box) -> float:
+def _middle_height(box: Box) -> float:
     return (box[1] + box[3]) / 2
 
 

@@ -56,14 +56,14 @@ def find_scenes(
     Raises:
         ImageError: the file is no video that can be used, or takes more memory or time than allowed.
     """
-    target = {"most": most, "seconds": SECONDS, "transform": asdict(transform), "format": _format(name)}
-    return _pictures(_ask(file, name, "scenes", target, SECONDS + LATE_SECONDS, progress), transform, name)
+    target = {"most": most, "seconds": SECONDS, "transform": asdict(transform), "format": _video_format(name)}
+    return _parse_scenes(_ask_worker(file, name, "scenes", target, SECONDS + LATE_SECONDS, progress), transform, name)
 
 
 def pictures_at(file: IO[bytes], name: str, times: Sequence[float], transform: ImageTransform) -> DecodedScenes:
     """Decode the pictures of a video at times that `find_scenes` returned; other arguments and errors are as there."""
-    target = {"times": list(times), "transform": asdict(transform), "format": _format(name)}
-    return _pictures(_ask(file, name, "pictures", target, SECONDS), transform, name)
+    target = {"times": list(times), "transform": asdict(transform), "format": _video_format(name)}
+    return _parse_scenes(_ask_worker(file, name, "pictures", target, SECONDS), transform, name)
 
 
 def still(file: IO[bytes], name: str, time: float, side: int = 1024) -> bytes:
@@ -71,17 +71,18 @@ def still(file: IO[bytes], name: str, time: float, side: int = 1024) -> bytes:
 
     Raises the errors of `find_scenes`.
     """
-    _, blobs = _ask(file, name, "still", {"time": time, "side": side}, STILL_SECONDS)
+    _, blobs = _ask_worker(file, name, "still", {"time": time, "side": side}, STILL_SECONDS)
     if len(blobs) != 1:
         raise UnreadableImage(f"{name}: no answer of the process that decodes it. Try again.")
     return blobs[0]
 
 
-def _format(name: str) -> str:
+def _video_format(name: str) -> str:
     return SUFFIXES.get(suffix_of(PurePath(name).name), "MP4")
 
 
-def _pictures(answer: Reply, transform: ImageTransform, name: str) -> DecodedScenes:
+def _parse_scenes(answer: Reply, transform: ImageTransform, name: str) -> DecodedScenes:
+    """Convert a worker's answer; UnreadableImage if it is malformed or has no scene."""
     about, blobs = answer
     try:
         times = tuple(float(each) for each in about["times"])
@@ -97,9 +98,10 @@ def _pictures(answer: Reply, transform: ImageTransform, name: str) -> DecodedSce
     return DecodedScenes(times, pixels, hashes, facts)
 
 
-def _ask(
+def _ask_worker(
     file: IO[bytes], name: str, job: str, target: dict[str, Any], seconds: float, progress: Progress | None = None
 ) -> Reply:
+    """Let a worker process do a job (one of `worker.JOBS`) for an open video; raises the errors of `find_scenes`."""
     if not can_read():
         raise UnreadableImage(f"{name}: a video, which needs PyAV. Run: {REMEDY}")
     about = {"job": job, "target": target, "seconds": seconds}

@@ -19,8 +19,8 @@ from av.video.reformatter import Interpolation
 from PIL import Image
 
 from araclip.errors import ImageTooLarge, UnreadableImage
-from araclip.pictures.captions import joined
-from araclip.pictures.metadata import PhotoMetadata, camera_of, coordinates, iso_time
+from araclip.pictures.captions import join_captions
+from araclip.pictures.metadata import PhotoMetadata, camera_name, coordinates, iso_time
 from araclip.pictures.video.formats import CODECS, DEMUXERS
 
 MAX_PIXELS = 7680 * 4320  # frames larger than 8K are refused
@@ -108,7 +108,7 @@ class Video:
         last, until = 0.0, time.monotonic() + MEASURE_S
         with suppress(av.FFmpegError):  # an error means that the rest of the video is damaged
             for packet in self._container.demux(self._stream):
-                last = max(last, self._time(packet.pts)) if packet.pts is not None else last
+                last = max(last, self._seconds_of(packet.pts)) if packet.pts is not None else last
                 if time.monotonic() > until:
                     break
         return last
@@ -151,17 +151,18 @@ class Video:
                 if not packet.is_keyframe:
                     continue
                 most -= 1
-                if packet.pts is not None and self._time(packet.pts) <= after:
+                if packet.pts is not None and self._seconds_of(packet.pts) <= after:
                     continue
                 frames = [*codec.decode(packet), *codec.decode(None)]
                 codec.flush_buffers()
                 for frame in frames[:1]:
                     if frame.pts is not None and isinstance(frame, VideoFrame):
-                        yield self._time(frame.pts), frame
+                        yield self._seconds_of(frame.pts), frame
         except av.FFmpegError:
             return  # the rest of the video is damaged; the frames before the damage are used
 
-    def _time(self, pts: int) -> float:
+    def _seconds_of(self, pts: int) -> float:
+        """Return the time in seconds of FFmpeg's time stamp `pts`, from the beginning of the video."""
         return round(float((pts - self._start) * self._base), 3)
 
     def about(self) -> PhotoMetadata:
@@ -170,27 +171,29 @@ class Video:
         The date is the camera's local time if the container has it (QuickTime), else UTC.
         """
         about = self._metadata()
-        date = next(filter(None, (_time(about.get(key, "")) for key in DATES)), None)
-        camera = camera_of(about.get(f"{_APPLE}make"), about.get(f"{_APPLE}model"))
+        date = next(filter(None, (_parse_date(about.get(key, "")) for key in DATES)), None)
+        camera = camera_name(about.get(f"{_APPLE}make"), about.get(f"{_APPLE}model"))
         found = _PLACE.match(about.get(f"{_APPLE}location.iso6709") or about.get("location", ""))
         place = coordinates(float(found[1]), float(found[2])) if found else None
         latitude, longitude = place or (None, None)
         return PhotoMetadata(captured_at=date, camera=camera, latitude=latitude, longitude=longitude)
 
     def caption(self) -> str:
-        """Return the titles, descriptions and keywords embedded in the video."""
+        """Return the titles, descriptions and keywords embedded in the video, a line each; empty if there are none."""
         about = self._metadata()
-        return joined(about[key] for key in ("title", "description", "comment", "keywords") if key in about)
+        return join_captions(about[key] for key in ("title", "description", "comment", "keywords") if key in about)
 
     def _metadata(self) -> dict[str, str]:
         both = {**self._stream.metadata, **self._container.metadata}
         return {str(key).lower(): str(value)[:4000] for key, value in both.items()}
 
 
-def _time(text: str) -> str | None:
+def _parse_date(text: str) -> str | None:
+    """Return a container's date as ISO 8601; None if it is invalid, or stands for no date."""
     when = iso_time(text)
     return when if when and when >= "1971" else None  # 1904 and 1970 are what a container has without a date
 
 
 def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:
+    """Refuse to open another file, which FFmpeg asks for."""
     raise PermissionError("a video may not open other files")

@@ -50,7 +50,7 @@ def file_of(path: str) -> str:
     return scene.video if scene else path
 
 
-def belongs(path: str, at: str) -> bool:
+def is_at_or_below(path: str, at: str) -> bool:
     """True if a path is `at` itself, lies below it, or is one of its scenes.
 
     `path` must be `at`, or begin with `at` and a slash or #t=. False for another file whose name only begins like a
@@ -76,7 +76,7 @@ class AtPath:
         return scene.time if scene else None
 
 
-def stored(path: str) -> str:
+def stored_path(path: str) -> str:
     """Return a path in the form that galleries store, in which a scene's time has five digits and three decimals.
 
     Such as clip.mp4#t=83.2 → clip.mp4#t=00083.200. Other paths stay as they are.

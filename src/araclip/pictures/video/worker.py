@@ -28,7 +28,7 @@ from araclip.core.limits import allow_processor, restrict
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.images import encoded, square
+from araclip.pictures.images import encode_picture, square
 from araclip.pictures.phash import SIZE, phash
 from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST
@@ -50,19 +50,19 @@ def is_plain(frame: Small) -> bool:
     return float(frame.reshape(-1, 3).std(axis=0).max()) < PLAIN
 
 
-def chosen(frames: Sequence[Small], most: int) -> list[int]:
+def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
     """Return the indexes of the frames that begin a scene, in order: at most `most`; none only if `frames` is empty."""
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
-    if len(_different(frames, worth, low)) > most:
+    if len(_pick_different(frames, worth, low)) > most:
         high = 256.0  # two frames always differ by less, so this leaves only the first
         while high - low > 0.5:  # look between for the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
-            low, high = (middle, high) if len(_different(frames, worth, middle)) > most else (low, middle)
-    return _different(frames, worth, high)
+            low, high = (middle, high) if len(_pick_different(frames, worth, middle)) > most else (low, middle)
+    return _pick_different(frames, worth, high)
 
 
-def _different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
+def _pick_different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
     """Pick the first frame, then each frame that differs by at least `least` from the frame picked before it."""
     picked: list[int] = []
     for number in among:
@@ -90,7 +90,7 @@ def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
         times.append(at)
         small.append(np.asarray(video.upright(frame, SIZE * 4).resize((SIDE, SIDE), Image.Resampling.BOX)))
         tell(0.8 * at / (video.seconds or at or 1))
-    return pictures(video, {**target, "times": [times[number] for number in chosen(small, most)]}, tell)
+    return pictures(video, {**target, "times": [times[number] for number in choose_scenes(small, most)]}, tell)
 
 
 def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
@@ -113,7 +113,7 @@ def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 def still(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     """Return the scene at `target["time"]` as JPEG, at most `target["side"]` pixels a side."""
     picture = video.upright(video.at(float(target["time"])), int(target["side"]))
-    return {}, [encoded(picture, "JPEG", quality=STILL_QUALITY)]
+    return {}, [encode_picture(picture, "JPEG", quality=STILL_QUALITY)]
 
 
 JOBS: dict[str, Callable[[Video, dict[str, Any], Progress], Reply]] = {
@@ -131,7 +131,7 @@ def main() -> None:
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})
     for about, file in parent.questions_with_files():
-        parent.answer(*_answer(file, about, lambda share: parent.tell({"done": share})))
+        parent.answer(*_answer_job(file, about, lambda share: parent.tell({"done": share})))
 
 
 def _load_all() -> None:
@@ -143,13 +143,13 @@ def _load_all() -> None:
     picture = Image.fromarray(av.VideoFrame(16, 16, "yuv420p").reformat(format="rgb24").to_ndarray())
     phash(square(picture, SIZE)[None])
     ImageTransform(16).pixels(picture)
-    encoded(picture, "JPEG")
+    encode_picture(picture, "JPEG")
 
 
-def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
+def _answer_job(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
     allow_processor(about["seconds"])
     try:
-        return JOBS[about["job"]](Video(file), about["target"], _seldom(tell))
+        return JOBS[about["job"]](Video(file), about["target"], _throttle(tell))
     except ImageError as error:
         return {"error": type(error).__name__, "message": str(error)}, []
     except MemoryError:
@@ -159,7 +159,7 @@ def _answer(file: BinaryIO, about: dict[str, Any], tell: Progress) -> Reply:
         return {"error": "UnreadableImage", "message": f"damaged ({reason}). Restore it from a copy, or remove it."}, []
 
 
-def _seldom(tell: Progress) -> Progress:
+def _throttle(tell: Progress) -> Progress:
     """Return a function that passes progress on to `tell`, but not more than twice a second."""
     told = time.monotonic()
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from araclip import errors
 from araclip.core.child_process import Child, ChildEnded, Pool, Reply
-from araclip.core.messages import message, received
+from araclip.core.messages import message, message_from_json
 from araclip.errors import ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import DecodedPicture, LoadedPicture
@@ -106,7 +106,7 @@ class Sandbox:
             asyncio.get_running_loop().call_later(ABANDONED_SECONDS, task.cancel)
             raise
         if "error" in answer:
-            raise errors.image_error(answer["error"])(received(answer))
+            raise errors.image_error(answer["error"])(message_from_json(answer))
         return answer, blobs
 
     def _ended(self, task: "asyncio.Task[Reply]") -> None:

@@ -14,12 +14,12 @@ from PIL import Image
 
 from araclip.core.child_process import Parent, Reply
 from araclip.core.limits import allow_processor, restrict
-from araclip.core.messages import message, sent
+from araclip.core.messages import message, message_as_json
 from araclip.errors import ImageError, ImageTooLarge
 from araclip.gallery.ingest.intake import read_source
 from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
-from araclip.pictures.images import encoded, open_image
+from araclip.pictures.images import encode_picture, open_image
 
 PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # most bytes of a placeholder; as a data URI, it has less than 200 characters
@@ -50,7 +50,7 @@ def read(data: bytes, transform: dict[str, Any]) -> Reply:
 
 def _webp(image: Image.Image, quality: int) -> bytes:
     clean = Image.frombytes("RGB", image.size, image.tobytes())  # a copy without metadata and colour profile
-    return encoded(clean, "WEBP", quality=quality, method=4)
+    return encode_picture(clean, "WEBP", quality=quality, method=4)
 
 
 def _placeholder(image: Image.Image) -> bytes:
@@ -69,8 +69,8 @@ def main() -> None:
     """Decode the pictures that the server sends, until it closes the pipe."""
     parent = Parent()
     Image.init()  # loads all plugins while files may still be opened
-    plugins.load()
-    restrict(int(sys.argv[1]), threads=plugins.threads())
+    plugins.import_libraries()
+    restrict(int(sys.argv[1]), threads=plugins.most_decoder_threads())
     parent.answer({"ready": True})
     while (asked := parent.question()) is not None:
         about, (data,) = asked
@@ -80,10 +80,10 @@ def main() -> None:
         try:
             answer, blobs = JOBS[about["job"]](data, about["target"])
         except ImageError as error:
-            answer, blobs = {"error": type(error).__name__, **sent(error)}, []
+            answer, blobs = {"error": type(error).__name__, **message_as_json(error)}, []
         except MemoryError:
             too_large = ImageTooLarge(message("picture no memory", name="upload"))
-            answer, blobs = {"error": ImageTooLarge.__name__, **sent(too_large)}, []
+            answer, blobs = {"error": ImageTooLarge.__name__, **message_as_json(too_large)}, []
         parent.answer(answer, blobs)
 
 

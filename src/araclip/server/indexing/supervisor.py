@@ -132,7 +132,7 @@ class Indexing:
             log.info("indexed: %s", report)
             if due.paths is None:
                 try:  # make this gallery the default for searches, as `araclip index` does
-                    locations.remember(self._gallery)
+                    locations.make_default(self._gallery)
                 except OSError as error:
                     log.warning("the gallery could not be made the default one: %s", shown(str(error)))
         elif "locked" in last:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from araclip.core.child_process import Parent
-from araclip.core.processes import step_back
+from araclip.core.processes import lower_priority
 from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--ocr", action="store_true", help="Then read the text in pictures that look like text.")
     given = parser.parse_args()
     writer_lock.PATIENCE_S = given.patience
-    step_back(NICENESS)
+    lower_priority(NICENESS)
     server = Parent()
     server.answer({"ready": True})
     if not (asked := server.question()):

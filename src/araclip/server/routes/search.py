@@ -29,9 +29,9 @@ from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
 from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
-from araclip.gallery.search import replanned
+from araclip.gallery.search import replan
 from araclip.gallery.search import search as searched
-from araclip.gallery.suggestions import completions, matching
+from araclip.gallery.suggestions import completions, phrases_beginning_with
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
@@ -208,7 +208,7 @@ async def planned(
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
     if plan.has_filters:
-        again = await service.in_thread(lambda: replanned(planner, plan, terms, snapshot))
+        again = await service.in_thread(lambda: replan(planner, plan, terms, snapshot))
         if again is not None:
             return again, await _term_vectors(service, again, sent, client)
     return plan, terms
@@ -283,9 +283,9 @@ def _results(
     more = len(hits) == page.k
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
-    filters = replace(read.filtered(page.filters), collapse=False)
+    filters = replace(read.add_filters(page.filters), collapse=False)
     passing = len(service.gallery.timeline(filters))
-    return results, more, passing, service.suggestions.added(read, hits, service.interpreter, service.gallery.store)
+    return results, more, passing, service.suggestions.suggest(read, hits, service.interpreter, service.gallery.store)
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
@@ -351,7 +351,7 @@ async def _explained(
         read, vectors = await planned(
             service, service.gallery.snapshot, query, Page(1, 0, Filters()), {}, client, literal=literal, ignore=ignore
         )
-        terms, texts = read.own(vectors), texts_of_shares(read)
+        terms, texts = read.without_kinds(vectors), texts_of_shares(read)
         vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
     shares = word_shares(read, terms, picture, vector_of)
     return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
@@ -404,9 +404,9 @@ async def _suggested(service: Service, client: str, typed: str, most: int) -> Su
 def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
     """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
-    everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
+    everyday = phrases_beginning_with(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries
-    lexicon = matching(
+    lexicon = phrases_beginning_with(
         typed, [*(each.standard for each in entries), *(each.english for each in entries)], MOST_SUGGESTED
     )
     others = [text for text in dict.fromkeys(lexicon) if text not in everyday][:WORDS]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.reference_queries import ENGLISH
-from araclip.gallery.suggestions import busiest
+from araclip.gallery.suggestions import sort_by_pictures
 from araclip.pictures import formats
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
@@ -43,7 +43,7 @@ def _stats(service: Service, may_write: bool) -> Stats:
         width=gallery.model.width,
         formats=numbers.formats,
         reads=list(formats.READ),
-        folders=[shown(name) for name in busiest(numbers.folders)[:FOLDERS]],
+        folders=[shown(name) for name in sort_by_pictures(numbers.folders)[:FOLDERS]],
         captured_at=list(numbers.captured_at) if numbers.captured_at else None,
         generation=snapshot.generation,
         uploads=service.settings.uploads,

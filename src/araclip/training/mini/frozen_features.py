@@ -117,7 +117,7 @@ def cached_maps(
     `degradation`, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    atomic.sweep(folder)  # deletes gigabytes that a killed run may have left
+    atomic.remove_abandoned(folder)  # deletes gigabytes that a killed run may have left
     degradation = degradation if views_each > 2 else 0.0  # 0 for two views, because only further ones are degraded
     names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
