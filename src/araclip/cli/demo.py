@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit
 
 
-DRAWN = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
+DRAWN_AT_ONCE = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
 
 
 @app.command()
@@ -49,16 +49,16 @@ def demo() -> None:
 
 
 def _demo_answers(
-    folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
+    folder: Path, pictures: Path, samples: "list[Sample]", wanted: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Make the pictures of `some` that are missing, index the folder `pictures`, and answer the queries unless `quiet`.
+    """Make the missing pictures of `wanted`, index the folder `pictures`, and unless `quiet`, answer queries.
 
-    Return True if the files of all `samples` exist then.
+    Return True if the files of all `samples` exist after that.
     """
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:
-        sample.make_samples(some, show)
+        sample.make_samples(wanted, show)
     known = {str(each.path): each for each in samples}
     with _demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
@@ -75,7 +75,7 @@ def _demo_answers(
             start = time.perf_counter()
             hits = gallery.search(query, 4)
             took = (time.perf_counter() - start) * 1e3
-            table.add_row(query, "\n".join(_described(hit, known) for hit in hits), f"{took:.0f}")
+            table.add_row(query, "\n".join(_describe_hit(hit, known) for hit in hits), f"{took:.0f}")
         out.print(table)
         return left <= 0
 
@@ -123,10 +123,10 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
     from araclip.errors import AraCLIPError
 
     try:
-        for start in range(0, len(missing), DRAWN):
+        for start in range(0, len(missing), DRAWN_AT_ONCE):
             if stopped.is_set():
                 return
-            make_samples(missing[start : start + DRAWN], lambda done, total: None)
+            make_samples(missing[start : start + DRAWN_AT_ONCE], lambda done, total: None)
         if missing:
             with Client(address) as client:
                 client.index()
@@ -135,7 +135,7 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
             say(str(error))
 
 
-def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
+def _describe_hit(hit: "Hit", samples: "dict[str, Sample]") -> str:
     sample = samples.get(hit.path)  # None if the user added the picture, so that it is no sample
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Update
 
 
-IN_A_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
-_TO_PULL = (
+OCR_NEEDS_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
+_PULL_HINT = (
     "This model runs on PyTorch, which every search of the gallery then needs. `araclip pull` makes a faster folder of "
     "it that needs none; a gallery that was made before has to be encoded again."
 )
@@ -62,7 +62,7 @@ def index(
 
     refuse_idle({"--forget-missing": forget_missing and not reembed}, "without --reembed")
     if shards is not None:
-        fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
+        fill_from_shards(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
         return
     if folder is None:
         raise typer.BadParameter("name the folder with pictures, or --from OUT.", param_hint="FOLDER")
@@ -73,11 +73,11 @@ def index(
     with stoppable(partial(how_to_resume, location)):
         if reembed:
             reembed_folder(location, model, forget_missing, quiet=as_json)
-        with _opened_for_indexing(location, model) as opened:
+        with _open_for_indexing(location, model) as opened:
             opened.scenes = scenes
             # true for a published model that runs in PyTorch, not converted into a model folder
             if hasattr(opened.model, "request"):
-                err.print(_TO_PULL, soft_wrap=True)
+                err.print(_PULL_HINT, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
@@ -92,7 +92,7 @@ def _print_how_to_search(gallery: str | None) -> None:
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # unbroken, so that it can be copied
 
 
-def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
+def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
     """Open the gallery. If its vectors are of another model, the error says how long encoding them again takes."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
@@ -135,7 +135,7 @@ def watch(
         opened.scenes = scenes
         say(f"Watching {root}. Stop with Ctrl-C.")
 
-        def updated(report: "Update") -> None:
+        def print_update(report: "Update") -> None:
             if as_json:
                 print_json(asdict(report))
                 sys.stdout.flush()
@@ -148,7 +148,7 @@ def watch(
             if ocr:
                 read_texts(opened, quiet=True)
 
-        follow(opened, [root], updated=updated, skip=say)
+        follow(opened, [root], updated=print_update, skip=say)
 
 
 def how_to_resume(location: "Location") -> str:
@@ -205,7 +205,7 @@ def _print_unread(report: "Update") -> None:
         out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")
 
 
-def fill_from(
+def fill_from_shards(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
     """Fill the gallery that the options name from shards, and print what was read.
@@ -255,7 +255,7 @@ def check_ocr(location: "Location") -> None:
     from araclip.pictures.ocr.engines import find
 
     if isinstance(location, Address):
-        raise InputError(IN_A_FOLDER)
+        raise InputError(OCR_NEEDS_FOLDER)
     find()
 
 
@@ -264,7 +264,7 @@ def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
     from araclip.gallery.gallery import Gallery
 
     if not isinstance(gallery, Gallery):
-        raise InputError(IN_A_FOLDER)
+        raise InputError(OCR_NEEDS_FOLDER)
     with progress("Reading text") as show:
         report = gallery.ocr(progress=show, skip=say)
     if not quiet:
