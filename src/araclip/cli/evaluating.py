@@ -476,7 +476,7 @@ def _make_paper_table(table: "PaperTable", pictures: "PictureSet") -> Table:
         printed.add_column(f"{name}\nmeasured", justify="right", no_wrap=True)
     printed.add_column("claimed\nR@1/R@5/MRR", justify="right", no_wrap=True)
     for row in ROWS:
-        one = table.of(pictures, row)
+        one = table.result(pictures, row)
         scores = summarise([one.evaluated])[0].t2i if one else None
         numbers = [_score_cell(scores, name) if scores else "–" for name in CLAIMED_MEASURES]
         model = f"{escape(shown(one.model))}\n[dim]{one.loaded}[/]" if one else "–"

@@ -43,18 +43,18 @@ def graph_device(device: str | None = None) -> str:
     if named == AUTO:
         return CUDA if CUDA in here else CPU
     if named not in here and f"{named}:0" not in here:
-        raise missing(named, here, _remedy(named))
+        raise missing_device_error(named, here, _remedy(named))
     return named
 
 
-def missing(named: str, here: list[str], remedy: str) -> InputError:
+def missing_device_error(named: str, here: list[str], remedy: str) -> InputError:
     """Return the error for a device that this machine lacks; its message lists the devices `here`, then the remedy."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 
 def available() -> list[str]:
     """Return the names of the devices on this machine that can run graphs; `graph_device` takes each of them."""
-    gpus = _gpus() if _has_cuda_runtime() else 0
+    gpus = _count_gpus() if _has_cuda_runtime() else 0
     cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
     openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
     return [CPU, *cuda, *openvino]
@@ -63,7 +63,7 @@ def available() -> list[str]:
 def _remedy(named: str) -> str:
     kind = named.partition(":")[0]
     if kind == CUDA:
-        if not _gpus():
+        if not _count_gpus():
             return "No NVIDIA GPU and driver were found. Leave --device off to use the CPU."
         return "Install onnxruntime-gpu in place of onnxruntime: both are the module `onnxruntime`."
     if kind == OPENVINO:
@@ -78,7 +78,7 @@ def _has_cuda_runtime() -> bool:
 
 
 @cache
-def _gpus() -> int:
+def _count_gpus() -> int:
     """Return how many GPUs NVIDIA's driver reports; 0 without a driver."""
     try:
         return gpus_of(nvidia_driver())

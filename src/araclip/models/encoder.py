@@ -32,7 +32,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
-_opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
+_opening_lock = threading.Lock()  # one for all models, since an encoder with its own lock could not be pickled
 # loads published models; imported only when needed, because it imports this module in turn, by way of `training`
 PEERS = "araclip.peers.loading"
 
@@ -57,7 +57,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
     try:
         return peer or AraCLIP(model, threads=threads, device=device)
     except ModelNotFound as error:
-        near = import_module(PEERS).nearest(str(model))
+        near = import_module(PEERS).nearest_names(str(model))
         raise ModelNotFound(f"{error} Did you mean {' or '.join(near)}?" if near else str(error)) from None
 
 
@@ -171,10 +171,10 @@ class AraCLIP(EncoderBase):
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         return self._text.encode(texts, batch_size)
 
-    def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
+    def _prepare_picture(self, picture: Openable) -> NDArray[np.uint8]:
         return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
 
-    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+    def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))
 
     def open_text_tower(self) -> None:
@@ -185,15 +185,17 @@ class AraCLIP(EncoderBase):
         """
         self._few_texts = True
 
-        def opened() -> None:
+        def open_tower() -> None:
             with suppress(Exception):
                 _ = self._text
 
-        threading.Thread(target=opened, name="open-text-tower").start()
+        threading.Thread(target=open_tower, name="open-text-tower").start()
 
     @property
     def _text(self) -> TextTower:
-        with _opening:  # from Python 3.12 on, `cached_property` has no lock: two threads could open the tower twice
+        with (
+            _opening_lock
+        ):  # from Python 3.12 on, `cached_property` has no lock: two threads could open the tower twice
             return self._text_tower
 
     @cached_property
@@ -205,7 +207,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _image(self) -> ImageTower:
-        with _opening:
+        with _opening_lock:
             return self._image_tower
 
     @cached_property
