@@ -301,5 +301,5 @@ def _make_about(source: str) -> About:
             "which neither gives it."
         ),
         text_tower="AraBERT v2 base, fine-tuned",
-        make_image_tower=IMAGE_MODEL,
+        image_tower=IMAGE_MODEL,
     )

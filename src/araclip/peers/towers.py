@@ -367,7 +367,7 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
 
 def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
-    image_config = preprocessing.convert_open_clip(name, encoder.image.settings)
+    image_config = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
@@ -377,7 +377,7 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
 
 def _transformers_image(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
-    image_config = preprocessing.convert_transformers(name, encoder.image.settings)
+    image_config = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
         example = model.preprocess([Image.new("RGB", (image_config.size, image_config.size))])
         _use_plain_attention(model[0].auto_model)
