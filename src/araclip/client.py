@@ -55,11 +55,11 @@ class FiltersLike(Protocol):
 
     @property
     def folder_name(self) -> str | Sequence[str] | None:
-        """The name of a folder at any depth, or several."""
+        """The name of a folder, at any depth, or several names; None: folders do not matter."""
 
     @property
     def below(self) -> object:
-        """A folder as the gallery knows it."""
+        """The path of a folder in the gallery; only pictures below this folder pass. None: folders do not matter."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE, without `folder_name` and `below`."""
@@ -206,7 +206,7 @@ class Client:
         return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """Return the details of a picture, such as size, date, camera, place and files."""
+        """Return a picture's details, such as size, date, camera, place and files: the answer of GET …/details."""
         return self._json("GET", f"{_image_path(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
@@ -223,11 +223,11 @@ class Client:
         return _to_dataclass(Added, self._parse_answer(self._request("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
-        """Remove a picture from the gallery; its file stays."""
+        """Remove a picture, or the whole video of a scene, from the gallery; files stay."""
         self._request("DELETE", _image_path(identity))
 
     def stats(self) -> dict[str, Any]:
-        """Return statistics of the gallery, such as the numbers of pictures and files."""
+        """Return the answer of GET /stats: statistics of the gallery, such as the numbers of pictures and files."""
         return self._json("GET", "/stats")
 
     def index(self) -> dict[str, Any]:
@@ -235,7 +235,7 @@ class Client:
         return self._json("POST", "/index")
 
     def index_state(self) -> dict[str, Any]:
-        """Return the folders that the server indexes or offers to index, and how far indexing is."""
+        """Return the answer of GET /index: the folders that the server indexes or offers to index, and the state."""
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -516,7 +516,10 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
     """Yield the parts of some files, recognised by their suffixes; files of other kinds are left out.
 
-    `listed`: True for files from a list; then files with an unknown suffix count as pictures.
+    Args:
+        files: path or URL, size in bytes and version (see `Part`) of each file.
+        notes: gets a line about what was left out.
+        listed: True for files from a list; then files with an unknown suffix count as pictures.
     """
     others = shards = 0
     for place, listed_size, version in files:

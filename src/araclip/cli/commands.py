@@ -40,7 +40,7 @@ def _run_without_command(
 
 
 def _ask_what_to_do(ctx: typer.Context) -> None:
-    """Ask what to do with the working folder; without a terminal, print the help and exit with code 2."""
+    """Ask what to do with the working folder, and do it; without a terminal, print the help and exit with code 2."""
     if not (sys.stdin.isatty() and err.is_terminal):
         typer.echo(ctx.get_help(), nl=False)
         raise typer.Exit(2)

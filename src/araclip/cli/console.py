@@ -90,7 +90,7 @@ class _CommandGroup(TyperGroup):
 
 @contextmanager
 def _escape_errors() -> Iterator[None]:
-    """Escape the untrusted text that typer quotes in its errors, such as a wrong argument."""
+    """In a `with` block, escape the untrusted text that typer quotes in its errors, such as a wrong argument."""
     try:
         yield
     except Exception as error:
@@ -127,7 +127,10 @@ out, err = _PlainConsole(), _PlainConsole(stderr=True)
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """On Ctrl-C or SIGTERM inside the block, print what is done and how to resume, and exit with code 130 or 143."""
+    """In a `with` block, end the command on Ctrl-C or SIGTERM: print "Stopped.", and `how_to_resume` or its result.
+
+    The exit code is 130 or 143.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -273,7 +276,7 @@ def _device_option() -> Any:
 
 
 def _refuse_empty_paths(command: Any) -> None:
-    """Refuse an empty path, which `Path` would take for the working folder."""
+    """Let a command refuse an empty path, which `Path` would take for the working folder."""
 
     def consume_checked(parameter: Any, consume: Any, ctx: Any, options: Any) -> Any:
         value, source = consume(ctx, options)

@@ -38,9 +38,9 @@ def demo() -> None:
     pictures, gallery = data_home() / "demo" / "pictures", data_home() / "demo" / "gallery"
     samples = sample.available(pictures)
     with stoppable(partial(how_to_resume, gallery)):
-        complete = _demo_answers(gallery, pictures, samples, sample.first_samples(samples))
+        complete = _build_demo(gallery, pictures, samples, sample.first_samples(samples))
         if not (complete or out.is_terminal):
-            _demo_answers(gallery, pictures, samples, samples, quiet=True)
+            _build_demo(gallery, pictures, samples, samples, quiet=True)
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search قطة على طاولة[/]")
     out.print(f"The pictures are in {escape(shown(str(pictures)))}")
     for line in sample.CREDITS:
@@ -48,7 +48,7 @@ def demo() -> None:
     _serve_demo(gallery, pictures, sample.QUERIES[0], [] if complete else samples)
 
 
-def _demo_answers(
+def _build_demo(
     folder: Path, pictures: Path, samples: "list[Sample]", wanted: "list[Sample]", *, quiet: bool = False
 ) -> bool:
     """Make the missing pictures of `wanted`, index the folder `pictures`, and unless `quiet`, answer queries.
@@ -60,7 +60,7 @@ def _demo_answers(
     with progress("Drawing the sample pictures") as show:
         sample.make_samples(wanted, show)
     known = {str(each.path): each for each in samples}
-    with _demo_gallery(folder) as gallery:
+    with _open_demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
         # counts files, because the gallery counts equal drawings once
         left = sum(not each.path.is_file() for each in samples)
@@ -80,8 +80,8 @@ def _demo_answers(
         return left <= 0
 
 
-def _demo_gallery(folder: Path) -> "Gallery":
-    """Open the sample gallery; a gallery of an earlier release's model is re-embedded first."""
+def _open_demo_gallery(folder: Path) -> "Gallery":
+    """Open the sample gallery, and create it if it is missing; if it is of another model, re-embed it first."""
     from araclip.errors import WidthMismatch
     from araclip.gallery.gallery import Gallery
 
@@ -110,13 +110,13 @@ def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample
 
     def ready(address: str) -> None:
         out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C.")
-        Thread(target=_complete_demo, args=(missing, address, stopped), daemon=True).start()
+        Thread(target=_index_missing_samples, args=(missing, address, stopped), daemon=True).start()
 
     serve(settings, ready=ready)
     stopped.set()
 
 
-def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> None:
+def _index_missing_samples(missing: "list[Sample]", address: str, stopped: Event) -> None:
     """Make the pictures of the missing samples, then tell the server to index them."""
     from araclip.client import Client
     from araclip.demo import make_samples

@@ -350,7 +350,7 @@ def _evaluate_models(
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     for name in models:  # fail on a misspelt name before the first model is measured
-        if model_folder.is_ours(name) or loading.parse_request(name) is None:
+        if model_folder.names_model_folder(name) or loading.parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
         lost = counted(pictures.missing, "picture of the list is", "pictures of the list are")

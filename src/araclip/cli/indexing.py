@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
-from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
+from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, make_default
 from araclip.core.display import counted, shown
 from araclip.errors import InputError
 
@@ -81,7 +81,7 @@ def index(
             index_folder(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
-    remember(location)
+    make_default(location)
     if as_json:
         return
     _print_how_to_search(gallery)
@@ -131,7 +131,7 @@ def watch(
     if ocr:
         check_ocr(location)
     with stoppable(partial(how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
-        remember(location)
+        make_default(location)
         opened.scenes = scenes
         say(f"Watching {root}. Stop with Ctrl-C.")
 
@@ -160,7 +160,7 @@ def how_to_resume(location: "Location") -> str:
     try:
         if isinstance(location, Path):  # do not count a gallery on a server, because that may take long
             with closing(Catalog.open(location, None)) as catalog:
-                remember(location)
+                make_default(location)
                 indexed = counted(catalog.counts()[1], "picture is", "pictures are")
     except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
@@ -233,7 +233,7 @@ def fill_from_shards(
         with progress("Pictures") as show:
             report = fill(opened, found, progress=lambda done: show(done, found.pictures))
         pictures = len(opened)
-    remember(location)
+    make_default(location)
     if as_json:
         about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
         print_json(about | asdict(report))

@@ -107,7 +107,10 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def existing_gallery(gallery: str | None) -> "Location":
-    """Like `gallery_location`; if a folder of pictures that has a gallery is named, return its gallery's location."""
+    """Return the location of the named gallery, as `gallery_location` does.
+
+    If the name is that of a folder of pictures, and this folder has a gallery elsewhere, return that gallery's location.
+    """
     from araclip.gallery.catalog.schema import is_gallery
     from araclip.gallery.locations import gallery_of
 
@@ -117,8 +120,8 @@ def existing_gallery(gallery: str | None) -> "Location":
     return location
 
 
-def remember(location: "Location") -> None:
-    """Make this gallery the default for searches, if it is in the default place; if that fails, only say so."""
+def make_default(location: "Location") -> None:
+    """Let searches use this gallery by default, if it lies in the default place; if that fails, print a line."""
     from araclip.gallery import locations
 
     try:

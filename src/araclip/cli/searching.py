@@ -193,7 +193,7 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
 
 
 def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
-    """Return the option --collapse; if it was not given, True for people and False for programs."""
+    """Return the option --collapse; if it was not given, return False for --json and --paths, and True otherwise."""
     return not (as_json or paths) if option is None else option
 
 
@@ -232,7 +232,7 @@ def _print_results(
 
 
 def _message_language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """Return the language of messages about a search: the query's language, or English if the query is a picture."""
+    """Return "ar" for a query with Arabic words or Arabizi, and "en" for any other query, such as a picture (None)."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 
@@ -243,7 +243,7 @@ def _translate(key: str, language: Literal["ar", "en"], **fields: object) -> str
 
 @contextmanager
 def _translate_errors(query: str) -> Iterator[None]:
-    """Raise errors about an Arabic query or its filters in Arabic."""
+    """In a `with` block, translate errors about the query or its filters into Arabic if the query is Arabic."""
     try:
         yield
     except InputError as error:

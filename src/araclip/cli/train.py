@@ -128,7 +128,7 @@ def export(
 
     Nothing is written unless the graphs reproduce the model's vectors, and quantized weights keep its dev recall.
     """
-    if layout is not None and model_folder.is_ours(run):
+    if layout is not None and model_folder.names_model_folder(run):
         training_options = {
             "--name": name, "--version": version != VERSION, "--dev": dev, "--weights": weights != WEIGHTS,
             "--calibrate": calibrate, "--about": about,

@@ -36,7 +36,7 @@ class SetFiles:
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:
-        """Return the path of the picture called `name`, in the first folder that has the file, or in the first of all.
+        """Return the path of the picture `name` in the first folder that has this file, or else in the first folder.
 
         `where` says, for error messages, in which file and line the name stands.
         """

@@ -159,7 +159,7 @@ def label_of(model: Encoder, label: str | None) -> str:
 
 
 def counting(items: Sequence[Item], report: Callable[[int, int], None] | None) -> Iterator[Item]:
-    """Yield the items, and after each call `report` with the numbers of items read and in all."""
+    """Yield the items; after each, call `report` with the number of items so far and the number of all items."""
     for read, item in enumerate(items, 1):
         yield item
         if report:

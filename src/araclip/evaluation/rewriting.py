@@ -81,7 +81,10 @@ def _word_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 
 
 def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms in dialects and Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب."""
+    """Return each present form of a verb in dialects and in Arabizi: بيلعب, عم يلعب, قاعد يلعب, ديلعب.
+
+    The keys are the standard form, then the dialect or ARABIZI.
+    """
     forms: dict[str, dict[str, str]] = {
         form: _arabizi_forms(words[ARABIZI], form, standard) for form in _present_forms(standard)
     }
@@ -97,9 +100,9 @@ def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 
 
 def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms in dialects of a verb's present forms for which dialects use an active participle: لابس, لابسة.
+    """Return each present form of a verb that dialects express by an active participle (لابس, لابسة, لابسين).
 
-    The keys are the standard form, then the dialect.
+    The keys are the standard form, then the dialect or ARABIZI.
     """
     forms: dict[str, dict[str, str]] = {
         form: _arabizi_forms(words[ARABIZI], form, standard) for form in _present_forms(standard)
@@ -127,9 +130,9 @@ def _is_plural(form: str, standard: str) -> bool:
 
 
 def _arabizi_forms(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return the Arabizi of a verb's form, made from `he`, the Arabizi of its form for "he": yel3ab → tel3ab, yel3abo.
+    """Return {ARABIZI: …} for a verb's form, made from `he`, the Arabizi for "he": yel3ab → tel3ab, yel3abo.
 
-    Empty if the Arabizi is not known (`he` is UNCHANGED).
+    Return {} if the Arabizi is not known (`he` is UNCHANGED).
     """
     if he == UNCHANGED:
         return {}

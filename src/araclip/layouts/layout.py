@@ -259,7 +259,7 @@ def end_of_texts(model: AraCLIP) -> int | None:
 
 
 def _adapt_patterns(tokenizer: str) -> str:
-    r"""Replace \A and \z in a tokenizer's patterns by ^ and $, since JavaScript does not know \A and \z.
+    r"""Return the text of a tokenizer.json with ^ and $ in place of \A and \z, which JavaScript does not know.
 
     A step before these patterns turns line breaks into spaces, so both mean the same.
     """

@@ -68,7 +68,10 @@ LEAST_COSINE_INT8 = 0.98
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare an open tower's vectors with the CPU's, once for a device; raise InputError if they differ too much."""
+    """Compare the vectors of a tower on `device` with the CPU's; raise InputError if they differ too much.
+
+    A comparison that passed is remembered, and not made again.
+    """
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
     needed = LEAST_COSINE_INT8 if config.in_int8(kind) else LEAST_COSINE
@@ -143,7 +146,10 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check tokenizer and graphs of a folder that this process wrote, without `try_tower`; remember that it passed."""
+    """Check the tokenizer and the graphs of a folder that this process wrote, and record that the folder passed.
+
+    The towers are not tried (`try_tower`).
+    """
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_file(folder, config, tower))

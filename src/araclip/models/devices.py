@@ -35,7 +35,7 @@ def named_threads(threads: int | None) -> int:
 
 
 def graph_device(device: str | None = None) -> str:
-    """Return the device on which graphs run; raise InputError if this machine does not have it."""
+    """Return the device for a call that names `device`, with "auto" resolved; InputError if this machine lacks it."""
     named = named_device(device)
     if named == CPU:  # every machine has a CPU, so no library is imported to look
         return CPU

@@ -200,7 +200,7 @@ def download(
     repository that is not in the cache, and every other error of the hub, is a ModelNotFound.
 
     Args:
-        look: called with all files of the repository before anything is downloaded; may raise an error to refuse them.
+        check_files: called with all files of the repository before anything is downloaded; raises an error to refuse.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
@@ -261,7 +261,10 @@ def _find_in_cache(repository: str, revision: str | None, why: Exception, log: L
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass."""
+    """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass.
+
+    `doing`, such as "the download of", precedes the repository's name in the message.
+    """
     from huggingface_hub import errors
 
     try:

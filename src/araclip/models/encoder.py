@@ -50,7 +50,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
                 "an encoder."
             )
         return model
-    if model_folder.is_ours(model):
+    if model_folder.names_model_folder(model):
         return AraCLIP(model, threads=threads, device=device)
     wanted = devices.named_device(device)
     peer: Encoder | None = import_module(PEERS).load_peer(model, devices.named_threads(threads), wanted)

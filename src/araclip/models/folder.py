@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "araclip-mini"
 
 
-def is_ours(name_or_path: str | PathLike[str]) -> bool:
+def names_model_folder(name_or_path: str | PathLike[str]) -> bool:
     """True if this is the name of a bundled or pulled model, or a folder that holds text.onnx or image.onnx.
 
     A damaged folder counts too: either file is enough, even as a broken link.
@@ -433,7 +433,7 @@ def _show_value(value: object) -> str:
     return shown(f"{value!r:.80}")
 
 
-def ways_of(weights: str) -> dict[str, str]:
+def weights_by_tower(weights: str) -> dict[str, str]:
     """Return tower → how to store its weights, from one of `WEIGHTS` for both towers, or two as in "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:

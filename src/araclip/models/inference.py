@@ -250,7 +250,7 @@ def rows_per_run(size: int, stored: int) -> int:
 
 
 class CuttingTokenizer:
-    """The tokenizer. It cuts each text at `config.text.max_tokens` tokens."""
+    """A model folder's tokenizer, which cuts each text at `config.text.max_tokens` tokens."""
 
     def __init__(self, folder: Path, config: ModelConfig) -> None:
         from tokenizers import Tokenizer
@@ -264,7 +264,7 @@ class CuttingTokenizer:
             self._tokenizer.no_padding()
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
-        """Normalise texts, if the model asks for it, and turn them into tokens."""
+        """Normalise texts, if config.json says so, and tokenize them; raise ModelMismatch if the tokenizer fails."""
         prepare = normalize if self._normalizer else without_surrogates
         prepared = [prepare(text) for text in texts]
         with _explain_errors(self._path, "used by tokenizers"):

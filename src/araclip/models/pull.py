@@ -25,7 +25,7 @@ from araclip.models.checks import check_model_folder
 from araclip.models.downloads import Files, Progress, check_space, download, is_model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
-from araclip.models.folder import PARTS, ModelConfig, megabytes, ways_of
+from araclip.models.folder import PARTS, ModelConfig, megabytes, weights_by_tower
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
 from araclip.peers.loading import KINDS, Request, nearest_names, parse_request
@@ -72,7 +72,7 @@ class PullSource:
 
 
 def pull_source(text: str) -> PullSource:
-    """Return the source that a text names.
+    """Return the source that a text names; raise ModelNotFound if it names none.
 
     The text is a name or hub id in the table of models, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
     """
@@ -140,7 +140,7 @@ def _source_from_repository(text: str, address: str) -> PullSource:
 
 def _source_from_folder(text: str, folder: Path) -> PullSource:
     source = PullSource(text, _make_name(folder.resolve().name))
-    if model_folder.is_ours(folder):
+    if model_folder.names_model_folder(folder):
         return replace(source, folder=folder)
     request = parse_request(text)
     if request is None:
@@ -209,7 +209,7 @@ def pull(
     out: Path | None = None,
     name: str | None = None,
     log: Log = lambda line: None,
-    progress: Progress = lambda *told: None,
+    progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
     """Download, convert, check and measure a model, and put its folder where AraCLIP finds it by name.
@@ -225,7 +225,7 @@ def pull(
         progress: called with file name, bytes done and total bytes while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
     """
-    ways_of(weights)  # refuses a wrong value before gigabytes are downloaded
+    weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
     named = model_name(name or source.name)
@@ -273,9 +273,10 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
 
 
 def download_source(source: PullSource, log: Log, progress: Progress) -> PullSource:
-    """Download the source's repository, if it has one, and return the source with the downloaded folder.
+    """Download the repository of a source, if the source has one, and return the source with what was found in it.
 
-    Only then is it known whether the repository holds a finished model folder or a published model.
+    The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model;
+    any other content is a ModelNotFound.
     """
     if source.repository is None:
         return source
@@ -286,7 +287,7 @@ def download_source(source: PullSource, log: Log, progress: Progress) -> PullSou
 
     snapshot = download(source.repository, source.revision, check_files=check_files, log=log, progress=progress)
     folder = snapshot.folder
-    if model_folder.is_ours(folder):
+    if model_folder.names_model_folder(folder):
         return replace(source, folder=folder, request=None)
     if source.request is not None:
         return source
@@ -349,7 +350,7 @@ def pull_trainable(
     head: Path | None = None,
     image: str | None = None,
     log: Log = lambda line: None,
-    progress: Progress = lambda *told: None,
+    progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> "Trainable":
     """Download the published AraCLIP, in either of its layouts, and save it as an AraCLIPModel in `out`.

@@ -97,7 +97,7 @@ def _replaced_character(entry: dict[str, Any]) -> str | None:
 def _find_pattern(entry: dict[str, Any]) -> str | None:
     """Return the regular expression of a JSON object inside a normalizer, pre-tokenizer or decoder; None without one.
 
-    It stands under "Regex", in the object or in its "pattern".
+    The expression stands under "Regex", in the object itself or in its "pattern".
     """
     pattern = entry.get("pattern")
     expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)

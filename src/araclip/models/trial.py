@@ -36,7 +36,12 @@ SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
 def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Open and run one tower ("text" or "image") in a new process; raise ModelMismatch or InvalidVectors on failure."""
+    """Open and run one tower ("text" or "image") in a new process with limits.
+
+    Raises:
+        ModelMismatch: the tower cannot be opened or run, or needs too much memory or time.
+        InvalidVectors: its vectors are not finite or not of unit length.
+    """
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)

@@ -158,7 +158,7 @@ def make_model_folder(
         log: called with a line as each step is done.
     """
     folders = (pictures,) if pictures else ()
-    ways = model_folder.ways_of(weights)  # a wrong argument is refused before anything is loaded
+    ways = model_folder.weights_by_tower(weights)  # a wrong argument is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
@@ -196,7 +196,7 @@ def _no_model_error(source: object) -> InputError:
 def _write_exact_model(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """Write and check a model's float32 graphs and tokenizer; each tower is freed once it is written."""
+    """Write and check a model's float32 graphs and tokenizer; return its config. Written towers are freed."""
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
         raise _no_model_error(request.name)

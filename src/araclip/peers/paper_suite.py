@@ -148,7 +148,7 @@ def _load_sets(
 def _load_model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
     """Load the model `wanted` for a row, or else one of the row's candidates; return name, way of loading, model."""
     names = (wanted,) if wanted else row.models
-    ready = next((name for name in names if model_folder.is_ours(name)), None)
+    ready = next((name for name in names if model_folder.names_model_folder(name)), None)
     name = ready or names[0]
     return name, "model folder" if ready else "PyTorch", AraCLIP.load(name)
 

@@ -110,7 +110,7 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
 
 def load_published(request: Request) -> Encoder:
     """Load AraCLIP as published, without normalising texts; or a saved or exported AraCLIPModel."""
-    if model_folder.is_ours(request.location):
+    if model_folder.names_model_folder(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = local_folder(request.name, request.location)
     if read_json(folder / "config.json").get("model_type") == "araclip":

@@ -92,7 +92,11 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
 
 
 def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
-    """Convert open_clip's own byte-pair tokenizer, or its wrapper around a tokenizer of transformers with cleaning."""
+    """Convert a tokenizer of open_clip: its own byte-pair tokenizer, or one of transformers with cleaned texts.
+
+    Raises:
+        ModelMismatch: the tokenizer does something that tokenizer.json cannot express.
+    """
     if hasattr(tokenizer, "bpe_ranks"):
         return clip_tokenizer(tokenizer)
     if getattr(tokenizer, "tokenizer_mode", ""):

@@ -64,8 +64,7 @@ class TextGraph(nn.Module):
         self.rows = torch.from_numpy(rows)
 
     def _find_token_table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
-        """Find the embedding layer that receives token ids unchanged; return its parent module, its name there, the
-        layer."""
+        """Find the embedding layer that receives token ids unchanged: return its parent, its name there, and itself."""
         receivers: list[nn.Module] = []
         found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
 
@@ -153,7 +152,7 @@ class ImageGraph(Scaled):
         return l2_normalize(self.encode(self.scaled(pixels)).to(torch.float32), dim=-1)
 
     def forget_texts(self) -> None:
-        """Free the text tower's memory once its graph is written; the image tower is still needed."""
+        """Free the text tower's memory, after its graph was written; the image tower is still needed."""
         for module in [*self.modules()]:
             for name in ("text_model", "text_projection"):
                 if name in module._modules:
@@ -355,7 +354,11 @@ _TEXT_PARTS: dict[str, Callable[[TorchEncoder], TextPart]] = {
 
 
 def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
-    """Return how many tokens of a text the library keeps, at most `most`: the tower's positions, if given."""
+    """Return how many tokens of a text the library keeps, but at most `most` (the number of the tower's positions).
+
+    Raises:
+        ModelMismatch: neither number is known.
+    """
     longest = int(encoder.text.longest or 0) or most
     if longest is None:
         raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")

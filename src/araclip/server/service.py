@@ -49,7 +49,7 @@ PIECE = 1 << 20  # characters of base64 decoded at a time; a multiple of 4
 
 
 class Service:
-    """All that the routes use. Created by `create_app`, started and closed by its lifespan."""
+    """Everything that the routes of one server share. `create_app` makes it; the application starts and closes it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

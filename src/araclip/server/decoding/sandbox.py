@@ -34,7 +34,7 @@ Data = bytes | Callable[[], Awaitable[bytes]]
 
 
 class Sandbox:
-    """A pool of decoding processes, started on demand."""
+    """A pool of processes that decode untrusted pictures; a process is started when a picture needs one."""
 
     def __init__(
         self, *, processes: int, memory: int, seconds: float, max_waiting: int, wait_seconds: float = 30
@@ -86,7 +86,10 @@ class Sandbox:
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store."""
+        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store.
+
+        Raises the same errors as `thumbnail`.
+        """
         about, (pixels, stored) = await self._run_job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)

@@ -71,7 +71,7 @@ class Slots:
         return self._gate.inside
 
     async def acquire(self, client: str) -> None:
-        """Wait for a slot; the caller must `release` it."""
+        """Wait for a slot, to `release` later; raise a Problem ("busy") if too many jobs wait, or after `seconds`."""
         self._gate.enter(client)
         client_slots = self._client_slots.setdefault(client, asyncio.Semaphore(self._slots))
         try:

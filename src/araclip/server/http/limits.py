@@ -49,7 +49,7 @@ _SCOPE_BODY = "araclip.body"
 
 
 class GatedStream(StreamingResponse):
-    """A streamed response that enters a gate when it starts, and leaves the gate when it ends, also after an error."""
+    """A streamed response that takes a place of a `Gate` while it is sent, and gives it back also after an error."""
 
     def __init__(self, content: AsyncIterator[bytes], gate: Gate, client: str, **options: Any) -> None:
         super().__init__(content, **options)
@@ -252,7 +252,7 @@ class _Body:
         return not (self._complete or self._is_late or self.will_not_come)
 
     async def receive(self) -> Message:
-        """Return the next message, as `receive` of ASGI does."""
+        """Return the next message, as `receive` of ASGI does; raise a Problem if the body is too large or too slow."""
         if self._complete:  # the next message says that the client has left, for which there is no deadline
             return await self._receive()
         if max(self._announced_size, self.count) > self.limit:

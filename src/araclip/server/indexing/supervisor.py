@@ -29,7 +29,7 @@ RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another wri
 
 
 class Indexing:
-    """Updates a gallery with folders, once or, with `follow`, after every change.
+    """Updates a gallery with folders in worker processes: once or, with `follow`, after every change.
 
     With `ocr`, the text in pictures is read after each update, and the progress of that is published, too.
     `state` is "offered" before the first update, and "empty" after an update that found no pictures.
@@ -100,7 +100,7 @@ class Indexing:
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
     def _due_updates(self) -> Iterator[Due]:
-        """Yield one full update, or, with `follow`, an update whenever the folders change."""
+        """Yield one full update (again while it is postponed), or with `follow`, an update after each change."""
         if self._follow:
             try:
                 yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)

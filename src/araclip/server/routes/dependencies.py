@@ -40,7 +40,7 @@ def service_of(request: Request) -> Service:
 
 
 class LimitedBody(BeforeBody):
-    """A dependency for routes that take smaller bodies than the server's limit allows."""
+    """A dependency of routes: limits the request's body to `most(settings)` bytes."""
 
     def __init__(self, most: Callable[[Settings], int]) -> None:
         self._most = most
@@ -50,7 +50,7 @@ class LimitedBody(BeforeBody):
 
 
 class GuardedRoute(APIRoute):
-    """A route that makes its checks before the body is read; FastAPI by itself would read and parse the body first."""
+    """A route whose `BeforeBody` dependencies are called before the body is read; FastAPI would read the body first."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -124,7 +124,7 @@ TOKEN_ONLY = [Depends(LimitedBody(lambda _: 2_000))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses for the problems that a route may answer with."""
+    """Return the OpenAPI responses for the problems with these statuses, which a route may answer with."""
     content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
 

@@ -97,7 +97,11 @@ async def thumbnail_of_upload(
 
 
 async def _create_thumbnail(service: Service, client: str, picture: PictureRecord, side: int) -> tuple[bytes, bool]:
-    """Return a thumbnail, and whether it is final: that of a stored JPEG may be coarser than that of the file."""
+    """Make a thumbnail; return it, and whether it is final. If it is, it is stored.
+
+    It is not final if it was made from the gallery's JPEG, which is smaller than `side`: the picture's file may be
+    indexed later, and gives a finer thumbnail.
+    """
     with await _open_in_thread(service, client, picture) as original:
         small, placeholder = await _convert_to_webp(service, client, picture.id, original, side)
         final = side <= STORED_SIDE or not original.path.startswith(STORED_PREFIX)

@@ -134,7 +134,7 @@ def store_towers(
     static-int8 is for convolutional networks; other towers are stored as smooth-int8 instead.
 
     Args:
-        ways: tower → how its weights are stored, as `folder.ways_of` returns them.
+        ways: tower → how its weights are stored, as `folder.weights_by_tower` returns them.
         pictures: folders to calibrate with, see `image_probes`.
         kept: compare the vectors of each tower that computes in int8 with the float32 vectors. If smooth-int8 moves
             them too far, more and more products stay in float32; at last the weights are stored as float16.
