@@ -735,7 +735,7 @@ def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
 
 @given(st.lists(st.integers(1, 60_000), max_size=30), st.integers(1, 20_000))
 def test_groups_hold_each_row_once_and_stay_small(row_groups: list[int], most: int) -> None:
-    parts = list(itertools.islice(ingest.divide_row_groups(row_groups, most), 100))
+    parts = list(itertools.islice(ingest.divide_rows(row_groups, most), 100))
     starts = [0, *itertools.accumulate(rows for _, rows in parts)]
     assert [start for start, _ in parts] == starts[:-1]
     assert len(parts) == 100 or starts[-1] == sum(row_groups)

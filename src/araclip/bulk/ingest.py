@@ -50,7 +50,7 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
         raise _damaged_error(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
-def divide_row_groups(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+def divide_rows(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     """Divide the rows of a file into groups; yield the first row and the number of rows of each group.
 
     Small row groups are joined into groups of at most `most` rows; row groups of more than twice `most` are split.
@@ -228,9 +228,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
     groups = [
         (place, start, rows)
         for place, header in zip(shards.places, shards.headers, strict=True)
-        for start, rows in divide_row_groups(
-            header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width)))
-        )
+        for start, rows in divide_rows(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
     # One thread reads the next group while the gallery commits the last one.
     ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)

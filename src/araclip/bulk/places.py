@@ -22,7 +22,7 @@ from araclip.pictures.images import open_file
 PROTOCOLS = {  # protocol of a URL → the extra that must be installed to read it
     "file": "bulk", "memory": "bulk", "s3": "s3", "gs": "gs", "hf": "bulk", "https": "https",
 }  # fmt: skip
-MISSING_PACKAGES = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
+MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once when a file is read as a stream
 # A valid host of a URL: an S3 access point, or a host or bucket with or without port.
 _HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")
@@ -67,7 +67,7 @@ def filesystem_of(place: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise InputError(MISSING_PACKAGES) from None
+        raise InputError(MISSING) from None
     protocol = place.partition("://")[0] if is_url(place) else "file"
     try:
         with source_errors(place):

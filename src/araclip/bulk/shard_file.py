@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from araclip.bulk.places import MISSING_PACKAGES
+from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
 from araclip.core import bounded_json
 from araclip.errors import InputError
@@ -71,7 +71,7 @@ def schema_of(width: int) -> Any:
     try:
         import pyarrow as pa
     except ImportError:
-        raise InputError(MISSING_PACKAGES) from None
+        raise InputError(MISSING) from None
     # Reading takes half the time if the numbers of a vector are not nullable.
     vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
     texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
@@ -239,12 +239,11 @@ def _parse_header(file: Any, place: str) -> ShardHeader:
         )  # `lone_surrogates`: the name of the source in the header may be a path that is not UTF-8
         if (form := _read_field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
-        texts = (
-            _read_field(_read_field(about, "model", dict), name, str)
-            for name in ("name", "fingerprint", "origin", "source")
+        made_by = _read_field(about, "model", dict)
+        name, fingerprint, origin, source = (
+            _read_field(made_by, name, str) for name in ("name", "fingerprint", "origin", "source")
         )
-        name, fingerprint, origin, source = texts
-        model = RecordedModel(name, fingerprint, _read_field(about["model"], "width", int), origin, source)
+        model = RecordedModel(name, fingerprint, _read_field(made_by, "width", int), origin, source)
         shard, shards, refused, rows = (
             _read_field(about, name, int) for name in ("shard", "shards", "refused", "rows")
         )

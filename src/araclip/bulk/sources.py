@@ -21,15 +21,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from araclip.bulk.places import (
-    MISSING_PACKAGES,
-    absolute_place,
-    filesystem_of,
-    is_url,
-    open_stream,
-    read_bytes,
-    source_errors,
-)
+from araclip.bulk.places import MISSING, absolute_place, filesystem_of, is_url, open_stream, read_bytes, source_errors
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, sample_of
 from araclip.core.display import counted
 from araclip.core.paths import text_path
@@ -209,7 +201,7 @@ def parquet_file(
     try:
         import pyarrow.parquet
     except ImportError:
-        raise InputError(MISSING_PACKAGES) from None
+        raise InputError(MISSING) from None
     with open_stream(place) as stream:
         _check_footer(stream, place)
         try:

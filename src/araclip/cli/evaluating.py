@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, bars, err, out, print_json, refuse_idle, say, stoppable, write_line
-from araclip.cli.options import AnyModelOption, JsonOption, complete_installed_model
+from araclip.cli.options import AnyModelOption, JsonOption, complete_model
 from araclip.core.display import counted, shown
 from araclip.core.paths import user_path
 from araclip.errors import InputError
@@ -184,7 +184,7 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus, once for each.",
-        autocompletion=complete_installed_model,
+        autocompletion=complete_model,
     ),
 ]
 
@@ -281,10 +281,8 @@ def evaluate(
         err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
-    summaries = summarise(_evaluate_models(names := models or [DEFAULT_MODEL], pictures, captions, cache))
-    losses = measure_robustness(
-        names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood
-    )
+    summaries = summarise(_evaluate(names := models or [DEFAULT_MODEL], pictures, captions, cache))
+    losses = measure_losses(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
@@ -339,9 +337,7 @@ def mteb(
     out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
-def _evaluate_models(
-    models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None
-) -> "list[Evaluated]":
+def _evaluate(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
     from araclip.evaluation.retrieval import evaluate
     from araclip.models import folder as model_folder
     from araclip.models.encoder import AraCLIP
@@ -501,7 +497,7 @@ def _paper_table_json(table: "PaperTable") -> dict[str, Any]:
     return {"suite": "paper", "claimed": {"what": CLAIM, "rows": claimed}, "results": results, "missing": missing}
 
 
-def measure_robustness(
+def measure_losses(
     models: Sequence[str],
     pictures: "PictureSet",
     evaluated: "Sequence[Evaluated]",

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, bars, duration, err, out, print_json, refuse_idle, say_dimly, stoppable
-from araclip.cli.options import JsonOption, complete_installed_model, complete_published_model
+from araclip.cli.options import JsonOption, complete_model, complete_peer
 from araclip.cli.train import quiet_libraries
 from araclip.core.display import shown
 from araclip.errors import InputError
@@ -30,9 +30,7 @@ NameOption = Annotated[str | None, typer.Option("--name", help="Name of the mode
 def models(
     remove: Annotated[
         str | None,
-        typer.Option(
-            "--remove", help="Delete a pulled model from this machine.", autocompletion=complete_installed_model
-        ),
+        typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=complete_model),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
     as_json: JsonOption = False,
@@ -57,7 +55,7 @@ def pull(
         str,
         typer.Argument(
             help="A name of `araclip models`, a hub id, hf:ORG/NAME, KIND:LOCATION or a folder.",
-            autocompletion=complete_published_model,
+            autocompletion=complete_peer,
         ),
     ],
     weights: Annotated[
@@ -149,7 +147,7 @@ def _show_downloads() -> Iterator[Callable[[str, int, int], None]]:
 def push(
     folder: Annotated[
         str,
-        typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=complete_installed_model),
+        typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=complete_model),
     ],
     repository: Annotated[str, typer.Argument(help="Where to upload it: hf:ORG/NAME.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,

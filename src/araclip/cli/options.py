@@ -52,14 +52,14 @@ def make_completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str,
     return complete
 
 
-def complete_published_model(incomplete: str) -> Iterable[str]:
+def complete_peer(incomplete: str) -> Iterable[str]:
     """Complete a beginning to names of published models in the registry; the shell itself completes paths."""
     from araclip.peers.model_registry import BY_NAME
 
     return sorted(name for name in BY_NAME if name.startswith(incomplete))
 
 
-def complete_installed_model(incomplete: str) -> Iterable[str]:
+def complete_model(incomplete: str) -> Iterable[str]:
     """Complete a beginning to names of bundled and pulled models; the shell itself completes paths."""
     return sorted(name for name in installed() if name.startswith(incomplete))
 
@@ -79,7 +79,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus; by default the gallery's own.",
-        autocompletion=complete_installed_model,
+        autocompletion=complete_model,
     ),
 ]
 AnyModelOption = Annotated[  # the option --model of commands that use no gallery
@@ -87,7 +87,7 @@ AnyModelOption = Annotated[  # the option --model of commands that use no galler
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus.",
-        autocompletion=complete_installed_model,
+        autocompletion=complete_model,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -109,7 +109,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 def existing_gallery(gallery: str | None) -> "Location":
     """Return the location of the named gallery, as `gallery_location` does.
 
-    If the name is that of a folder of pictures, and this folder has a gallery elsewhere, return that gallery's location.
+    If the name is that of a folder of pictures with a gallery elsewhere, return the location of that gallery.
     """
     from araclip.gallery.catalog.schema import is_gallery
     from araclip.gallery.locations import gallery_of

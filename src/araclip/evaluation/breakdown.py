@@ -19,9 +19,8 @@ RESAMPLES = 2000  # bootstrap resamples, as in `scores.interval`
 LENGTHS = (1, 3, 5, 7, 9, 12)  # least word count of each group; captions have 6 words on average, typed queries 1 to 4
 
 NO_MARKER, UNCLEAR, LATIN = "no dialect marker", "dialect, region unclear", "Latin letters"
-# Function words that one region uses and Modern Standard Arabic does not have, with letters folded by
-# `_FOLDED_LETTERS`. None of them names anything that a picture can show. docs/evaluation-sets.md measures them:
-# precision is high, recall is low.
+# Function words that one region uses and Modern Standard Arabic does not have, with letters folded by `_FOLD`. None of
+# them names anything that a picture can show. docs/evaluation-sets.md measures them: precision is high, recall is low.
 MARKERS = {
     "Egyptian": "ده دي كده ازاي عايز عايزه عايزين عاوز عاوزه عاوزين بتاع بتاعه بتاعت بتاعته بتاعتها بتوع برضه برضو "
     "دلوقتي النهارده امبارح مفيش اوي",
@@ -31,8 +30,8 @@ MARKERS = {
     "كاين كاينه هادشي هاداك هاديك بحال راه راني موش",
     UNCLEAR: "اللي مش مو وين لسه لسا كتير علشان عشان هاد هاي شنو ليش فين حاجه",
 }
-_REGION_OF_WORD = {word: region for region, words in MARKERS.items() for word in words.split()}
-_FOLDED_LETTERS = str.maketrans("أإآٱىؤئة", "ااااي" + "ويه")
+_REGIONS = {word: region for region, words in MARKERS.items() for word in words.split()}
+_FOLD = str.maketrans("أإآٱىؤئة", "ااااي" + "ويه")
 _ARABIC_WORD = re.compile("[\u0621-\u064a\u0671-\u06d3]+")
 
 
@@ -91,12 +90,10 @@ def dialect_of(text: str) -> str:
     regions give `UNCLEAR`; a text with letters but no Arabic ones (English, or Arabizi) gives `LATIN`.
     """
     # و ("and") is written together with the next word, so it is removed below.
-    words = _ARABIC_WORD.findall(normalize(text).translate(_FOLDED_LETTERS))
+    words = _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
     if not words:
         return LATIN if any(letter.isalpha() for letter in text) else NO_MARKER
-    found = {
-        region for word in words if (region := _REGION_OF_WORD.get(word) or _REGION_OF_WORD.get(word.removeprefix("و")))
-    }
+    found = {region for word in words if (region := _REGIONS.get(word) or _REGIONS.get(word.removeprefix("و")))}
     regions = found - {UNCLEAR}
     if len(regions) == 1:
         return regions.pop()

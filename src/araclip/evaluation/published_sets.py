@@ -282,27 +282,25 @@ def load_dataset(
     if name.startswith("hub:"):
         _refuse_images(images, name)
         hub = Hub(name.removeprefix("hub:"), split or "test")
-        return _load_from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
+        return _load_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
     location = user_path(dataset)
     if (location / LISTING).is_file():
         return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
         _refuse_images(images, name)
-        return _load_from_hub(
-            Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to
-        )
+        return _load_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
     if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if path.name.endswith(TARS)]):
         _refuse_images(images, name)
         if not (tars := [path for path in shards if path.name.startswith(split or "")]):
             raise InputError(
                 f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
             )
-        return _load_from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
+        return _load_tars(location.name, tars, split, caption_field or "txt", unpack_to)
     if location.is_file() and is_tar(location):
         _refuse_images(images, name)
         if not location.name.startswith(split or ""):
             raise InputError(f"{location} is not of split '{split}': its name would begin so. Leave the split out.")
-        return _load_from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
+        return _load_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
         "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
@@ -326,7 +324,7 @@ def _load_known_set(
     hub = source.hub
     if path is not None:
         hub = replace(hub, id=str(path), split=hub.split if (path / "dataset_dict.json").is_file() else None)
-    return _load_from_hub(hub, name, split, field, unpack_to)
+    return _load_hub(hub, name, split, field, unpack_to)
 
 
 def _refuse_images(images: Path | None, name: str) -> None:
@@ -339,9 +337,9 @@ def _is_saved_dataset(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 
-def _load_from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
+def _load_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
     return replace(read_set(unpack_hub(hub, unpack_to), field, name=name), split=split)
 
 
-def _load_from_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
+def _load_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
     return replace(read_set(unpack_tars(tars, unpack_to), field, name=name), split=split)

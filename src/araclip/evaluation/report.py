@@ -245,7 +245,7 @@ def _environment() -> "Environment":
 # ------------------------------------------------------------------ charts
 
 
-def _chart_entry(svg: str, label: str) -> dict[str, Any]:
+def _chart(svg: str, label: str) -> dict[str, Any]:
     from markupsafe import Markup
 
     return {"svg": Markup(svg), "label": label}  # not escaped: matplotlib's own markup, with text as outlines
@@ -258,12 +258,8 @@ def _recall_charts(models: Sequence[Summary], protocol: Mapping[str, Any]) -> li
     i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
     label = "Share of queries with a right answer among the first k: "
     return [
-        _chart_entry(
-            charts.recall_chart(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{label}text to picture"
-        ),
-        _chart_entry(
-            charts.recall_chart(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{label}picture to text"
-        ),
+        _chart(charts.recall_chart(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{label}text to picture"),
+        _chart(charts.recall_chart(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{label}picture to text"),
     ]
 
 
@@ -280,7 +276,7 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
             label += f", half of the best wrong ones above {np.median(wrong):.3f}"
             label += f"; for {ahead:.1f} % of queries a wrong one leads"
         svg = charts.score_chart(model.evaluated.name, t2i.relevant_score, wrong, i)
-        out.append(_chart_entry(svg, f"{label}.") | {"name": model.evaluated.name})
+        out.append(_chart(svg, f"{label}.") | {"name": model.evaluated.name})
     return out
 
 
@@ -298,9 +294,7 @@ def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
             ]
             for name, rows in rows_of.items()
         }
-        out.append(
-            _chart_entry(charts.interval_chart(rows_by_model, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}")
-        )
+        out.append(_chart(charts.interval_chart(rows_by_model, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
     return out
 
 
@@ -330,7 +324,7 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
         for model, result in zip(models, robustness, strict=True)
     }
     title = f"Loss of R@{CHART_K} by kind"
-    return _chart_entry(
+    return _chart(
         charts.interval_chart(rows_by_model, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect"
     )
 
@@ -356,4 +350,4 @@ def _cost_values(models: Sequence[Summary]) -> dict[str, Any]:
     ]
     points = [charts.CostPoint(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
     label = "Time against recall of each model, its memory as area; hollow: not Pareto-optimal"
-    return {"costs": rows, "pareto": _chart_entry(charts.pareto_chart(points), label) if points else None}
+    return {"costs": rows, "pareto": _chart(charts.pareto_chart(points), label) if points else None}

@@ -85,9 +85,7 @@ def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 
     The keys are the standard form, then the dialect or ARABIZI.
     """
-    forms: dict[str, dict[str, str]] = {
-        form: _arabizi_forms(words[ARABIZI], form, standard) for form in _present_forms(standard)
-    }
+    forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
         they, she = _PRESENT_PREFIXES[dialect]
@@ -104,9 +102,7 @@ def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict
 
     The keys are the standard form, then the dialect or ARABIZI.
     """
-    forms: dict[str, dict[str, str]] = {
-        form: _arabizi_forms(words[ARABIZI], form, standard) for form in _present_forms(standard)
-    }
+    forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
         for form, written in forms.items():
             ending = "ين" if _is_plural(form, standard) else "" if form.startswith("ي") else "ة"
@@ -117,27 +113,25 @@ def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict
 _FORMS_OF_KIND = {"n": _word_forms, "v": _verb_forms, "p": _participle_forms}
 
 
-def _present_forms(standard: str) -> list[str]:
-    """Return the present forms of a verb: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن, تلعبن; يرتدي → يرتدون …"""
-    he, she = standard, f"ت{standard[1:]}"
+def _present_forms(standard: str, arabizi: str) -> dict[str, dict[str, str]]:
+    """Return each present form of a verb, with {ARABIZI: its Arabizi}: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن …
+
+    `arabizi` is the Arabizi of the form for "he" (yel3ab → tel3ab, yel3abo); if that is UNCHANGED, no form gets any.
+    """
     short = standard[1:].removesuffix("ي").removesuffix("ى")
     dual = standard[1:].removesuffix("ى") + ("يان" if standard.endswith("ى") else "ان")
-    return [he, she, f"ي{short}ون", f"ت{short}ون", f"ي{dual}", f"ت{dual}", f"ي{standard[1:]}ن", f"ت{standard[1:]}ن"]
+    forms = [standard, f"ت{standard[1:]}", f"ي{short}ون", f"ت{short}ون", f"ي{dual}", f"ت{dual}"]
+    forms += [f"ي{standard[1:]}ن", f"ت{standard[1:]}ن"]
+    if arabizi == UNCHANGED:
+        return {form: {} for form in forms}
+    verbs = {form: arabizi if form.startswith("ي") else f"t{arabizi[1:]}" for form in forms}
+    return {
+        form: {ARABIZI: verb.rstrip("i") + "o" if _is_plural(form, standard) else verb} for form, verb in verbs.items()
+    }
 
 
 def _is_plural(form: str, standard: str) -> bool:
     return len(form) > len(standard)
-
-
-def _arabizi_forms(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return {ARABIZI: …} for a verb's form, made from `he`, the Arabizi for "he": yel3ab → tel3ab, yel3abo.
-
-    Return {} if the Arabizi is not known (`he` is UNCHANGED).
-    """
-    if he == UNCHANGED:
-        return {}
-    verb = he if form.startswith("ي") else f"t{he[1:]}"
-    return {ARABIZI: verb.rstrip("i") + "o" if _is_plural(form, standard) else verb}
 
 
 _ARABIC_WORD = re.compile("[\u0621-\u063a\u0641-\u064a\u0671-\u06d3]+")
@@ -264,10 +258,8 @@ _WITHOUT_HAMZA = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
 _VOWELS = "\u064e\u064f\u0650\u0652"  # vowel marks: fatha (a), damma (u), kasra (i), sukun (no vowel)
 # The rows of letters on an Arabic and on an English keyboard.
-_KEYBOARD_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
-_NEIGHBOURS = {
-    letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _KEYBOARD_ROWS for i, letter in enumerate(row)
-}
+_KEY_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+_NEARBY = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _KEY_ROWS for i, letter in enumerate(row)}
 
 
 def without_hamza(text: str) -> str:
@@ -336,7 +328,7 @@ def typo(text: str, draw: random.Random) -> str:
     while True:
         at = word.start() + draw.randrange(len(word.group()))
         letter = text[at]
-        neighbours = _NEIGHBOURS.get(letter.lower(), "") or letter
+        neighbours = _NEARBY.get(letter.lower(), "") or letter
         change = draw.choice(("left out", "added", "replaced", "swapped"))
         if change == "left out":
             mistyped = text[:at] + text[at + 1 :]

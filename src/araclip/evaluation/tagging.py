@@ -70,11 +70,9 @@ def tag(
     Raises:
         InputError, ModelMismatch: as for `label_probabilities`.
     """
-    readable, image_vectors = readable_vectors(model, pictures, skip, progress, vectors)
+    readable, found = readable_vectors(model, pictures, skip, progress, vectors)
     names = [each.arabic for each in labels]
-    shares = label_probabilities(
-        model, readable, names, other=True, image_vectors=image_vectors, progress=label_progress
-    )
+    shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
     limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
     folders = dict.fromkeys(path.parent for path in readable)
     files = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _NO_PICTURE_SUFFIXES)

@@ -56,16 +56,14 @@ def from_folder(folder: Path, field: str, split: str | None = None, images: Path
         InputError: as for `sets.read_set`; or a picture has several classes.
     """
     pictures = read_set(folder, field, split, images)
-    labelled = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
-    for path, texts in labelled:
+    pairs = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
+    for path, texts in pairs:
         if len(set(texts)) > 1:
             raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
-    names = sorted({texts[0] for _, texts in labelled})
+    names = sorted({texts[0] for _, texts in pairs})
     class_of = {name: row for row, name in enumerate(names)}
-    labels = np.array([class_of[texts[0]] for _, texts in labelled], np.int64)
-    return LabelledSet(
-        pictures.name, split, tuple(names), tuple(path for path, _ in labelled), labels, pictures.missing
-    )
+    labels = np.array([class_of[texts[0]] for _, texts in pairs], np.int64)
+    return LabelledSet(pictures.name, split, tuple(names), tuple(path for path, _ in pairs), labels, pictures.missing)
 
 
 def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:

@@ -43,11 +43,11 @@ def graph_device(device: str | None = None) -> str:
     if named == AUTO:
         return CUDA if CUDA in here else CPU
     if named not in here and f"{named}:0" not in here:
-        raise missing_device_error(named, here, _remedy(named))
+        raise device_error(named, here, _remedy(named))
     return named
 
 
-def missing_device_error(named: str, here: list[str], remedy: str) -> InputError:
+def device_error(named: str, here: list[str], remedy: str) -> InputError:
     """Return the error for a device that this machine lacks; its message lists the devices `here`, then the remedy."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 

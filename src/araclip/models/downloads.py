@@ -130,17 +130,8 @@ def _read_piece(answer: IO[bytes], most: int) -> bytes:
 
 
 MODEL_FOLDER_FILES = (*model_folder.PARTS, *model_folder.DATA_FILES)
-_SMALL_SUFFIXES = (".json", ".txt", ".model", ".jinja", ".spm")
-_SKIPPED_FOLDERS = {
-    "onnx",
-    "openvino",
-    "flax",
-    "tf",
-    "coreml",
-    "gguf",
-    "runs",
-    ".cache",
-}  # folders that are not downloaded
+_SETTINGS = (".json", ".txt", ".model", ".jinja", ".spm")  # endings of the files of settings and tokenizers
+_SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders that are not downloaded
 HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 
@@ -158,13 +149,9 @@ def files_to_load(files: Files) -> list[str]:
     """
     if is_model_folder(files):
         return [name for name in MODEL_FOLDER_FILES if name in files]
-    chosen = [
-        name
-        for name in files
-        if name.endswith(_SMALL_SUFFIXES) and not _SKIPPED_FOLDERS & set(PurePosixPath(name).parts)
-    ]
+    chosen = [name for name in files if name.endswith(_SETTINGS) and not _SKIPPED & set(PurePosixPath(name).parts)]
     for place in sorted({str(PurePosixPath(name).parent) for name in files}):
-        if not _SKIPPED_FOLDERS & set(PurePosixPath(place).parts):
+        if not _SKIPPED & set(PurePosixPath(place).parts):
             chosen += _choose_weights([name for name in files if str(PurePosixPath(name).parent) == place])
     return chosen
 

@@ -171,7 +171,7 @@ class AraCLIP(EncoderBase):
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         return self._text.encode(texts, batch_size)
 
-    def _prepare_picture(self, picture: Openable) -> NDArray[np.uint8]:
+    def _prepare(self, picture: Openable) -> NDArray[np.uint8]:
         return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
 
     def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
@@ -193,9 +193,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with (
-            _opening_lock
-        ):  # from Python 3.12 on, `cached_property` has no lock: two threads could open the tower twice
+        with _opening_lock:  # from Python 3.12 on, `cached_property` has no lock: two threads could open it twice
             return self._text_tower
 
     @cached_property

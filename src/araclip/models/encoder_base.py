@@ -126,12 +126,12 @@ class EncoderBase(ABC):
         """Encode n texts as (n, D) vectors, at most `batch_size` texts at once."""
 
     @abstractmethod
-    def _prepare_picture(self, picture: Openable) -> Any:
+    def _prepare(self, picture: Openable) -> Any:
         """Turn one picture into the image tower's input; several threads call this."""
 
     @abstractmethod
     def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
-        """Encode n results of `_prepare_picture` as (n, D) vectors."""
+        """Encode n results of `_prepare` as (n, D) vectors."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
@@ -171,9 +171,7 @@ class EncoderBase(ABC):
             ModelMismatch: a peer's two towers make vectors of different widths.
             InvalidVectors: as for `encode_text`.
         """
-        decoded = (
-            prepared for _, prepared in map_ahead(self._prepare_picture, checked_pictures(pictures), self.threads)
-        )
+        decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))
         vectors = self._concatenate(
             checked_vectors(self._encode_pictures(group), len(group), self) for group in batches(decoded, batch_size)
         )

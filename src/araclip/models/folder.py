@@ -338,7 +338,7 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelMismatch(f"{path} holds a {type(raw).__name__}, expected an object. Copy the model folder again.")
     if raw.get("format") != FORMAT:
         raise ModelMismatch(
-            f"{path} has format {_show_value(raw.get('format'))}, this release reads format {FORMAT}. "
+            f"{path} has format {_quote(raw.get('format'))}, this release reads format {FORMAT}. "
             "Install the araclip release the model was made for, or a newer one."
         )
     config = _build_config(path, raw)
@@ -407,11 +407,10 @@ def _build_config(path: Path, raw: dict[str, Any]) -> ModelConfig:
     for name, (is_right, expected) in FIELDS.items():
         section, _, last = name.rpartition(".")
         if not is_right(value := getattr(getattr(config, section) if section else config, last)):
-            raise ModelMismatch(f"{path}: {name} is {_show_value(value)}, expected {expected}. Export the model again.")
+            raise ModelMismatch(f"{path}: {name} is {_quote(value)}, expected {expected}. Export the model again.")
     if not are_prefixes(config.matryoshka, config.width):
         raise ModelMismatch(
-            f"{path}: matryoshka is {_show_value(config.matryoshka)}, expected numbers from 1 to "
-            f"{config.width}, rising."
+            f"{path}: matryoshka is {_quote(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
         )
     if unhashed := sorted(set(HASHED) - set(config.files)):
         raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
@@ -421,15 +420,15 @@ def _build_config(path: Path, raw: dict[str, Any]) -> ModelConfig:
 def _build_strictly(kind: type[Any], raw: Any) -> Any:
     """Build a dataclass from a JSON object, lists as tuples; raise TypeError for a missing or an unknown field."""
     if not isinstance(raw, dict):
-        raise TypeError(f"no object with the fields of {kind.__name__}, found {_show_value(raw)}")
+        raise TypeError(f"no object with the fields of {kind.__name__}, found {_quote(raw)}")
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(raw) - known):
         raise TypeError(f"unknown field {shown(shortened(', '.join(unknown), MAX_NAME))} in {kind.__name__}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
 
-def _show_value(value: object) -> str:
-    """Return a JSON value as an error message shows it: on one line, cut to 80 characters."""
+def _quote(value: object) -> str:
+    """Return a JSON value as an error message quotes it: on one line, cut to 80 characters."""
     return shown(f"{value!r:.80}")
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.core.display import shortened, shown
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
-from araclip.models import devices
-from araclip.models.devices import CPU, CUDA, OPENVINO
+from araclip.models.devices import CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import batches
 from araclip.models.folder import ModelConfig, TextConfig, check_hash
 from araclip.models.vectors import Vectors, checked_vectors
@@ -28,9 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-FATAL_ONLY = (
-    4  # ONNX Runtime's log level "fatal"; at lower levels, ONNX Runtime also prints the messages of its exceptions
-)
+FATAL_ONLY = 4  # a log level; at lower levels, ONNX Runtime also prints the messages of its exceptions
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -85,9 +82,7 @@ class OnnxRuntimeSession:
             )
             known = self._session.get_providers()
         if kind == CUDA and "CUDAExecutionProvider" not in known:
-            raise devices.missing_device_error(
-                device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN."
-            )
+            raise device_error(device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN.")
         self.inputs = {node.name: node.shape for node in self._session.get_inputs()}
         shape = self._session.get_outputs()[0].shape
         self.width = shape[-1] if shape else 0
@@ -141,12 +136,8 @@ def floor_shifts(model: Any) -> None:
         if divide.get_type_name() != "Divide" or divide.get_output_element_type(0) not in (Type.u8, Type.u16, Type.u32):
             continue
         divisor = _constant_value(divide.input_value(1).get_node())
-        if (
-            divisor is not None
-            and divisor.size == 1
-            and (value := int(divisor.flat[0])) > 0
-            and value & (value - 1) == 0
-        ):
+        value = int(divisor.flat[0]) if divisor is not None and divisor.size == 1 else 0
+        if value > 0 and value & (value - 1) == 0:
             kind = divide.get_output_element_type(0)
             bits_kept = np.array(~(value - 1) & ((1 << kind.size * 8) - 1), kind.to_dtype())
             cleared = opset13.bitwise_and(divide.input_value(0), opset13.constant(bits_kept))
@@ -185,7 +176,7 @@ class TextTower:
         self._most = LARGE_TEXTS if large else None
         with ThreadPoolExecutor(1, "open-graph") as pool:  # opens the graph beside the tokenizer, which saves 0.1 s
             graph = pool.submit(_TowerGraph, folder, config, "text", inputs, threads, device, widen=widen)
-            self.tokenizer = CuttingTokenizer(folder, config)
+            self.tokenizer = TextTokenizer(folder, config)
             self._graph = graph.result()
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
@@ -196,9 +187,8 @@ class TextTower:
         most = min(batch_size, self._most or batch_size)
         # batches of texts of similar length need less padding
         for rows in batches(np.argsort(lengths, kind="stable"), most):
-            out[list(rows)] = self._graph.run(
-                pad_encodings([encodings[row] for row in rows], self._config.text), len(rows)
-            )
+            inputs = pad_encodings([encodings[row] for row in rows], self._config.text)
+            out[list(rows)] = self._graph.run(inputs, len(rows))
         return out
 
 
@@ -249,7 +239,7 @@ def rows_per_run(size: int, stored: int) -> int:
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)
 
 
-class CuttingTokenizer:
+class TextTokenizer:
     """A model folder's tokenizer, which cuts each text at `config.text.max_tokens` tokens."""
 
     def __init__(self, folder: Path, config: ModelConfig) -> None:

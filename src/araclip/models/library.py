@@ -116,9 +116,8 @@ def galleries_of(name: str) -> list[Path]:
     found.
     """
     fingerprint = _read_fingerprint(_find_pulled(name))  # "" for a damaged model, whose galleries are found by its name
-    if fingerprint and fingerprint in [
-        _read_fingerprint(folder) for other, folder in installed().items() if other != name
-    ]:
+    others = [_read_fingerprint(folder) for other, folder in installed().items() if other != name]
+    if fingerprint and fingerprint in others:
         return []
     found = []
     home = data_home() / "galleries"

@@ -307,9 +307,8 @@ def _convert(
 ) -> ModelConfig:
     need_pytorch(source.given)
     assert source.request is not None
-    check_space(
-        target.parent, int(SPACE_FACTOR * bytes_of_weights(source.request)), f"converting {source.request.name}"
-    )
+    needed = int(SPACE_FACTOR * bytes_of_weights(source.request))
+    check_space(target.parent, needed, f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
         source.request,

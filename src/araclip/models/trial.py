@@ -60,13 +60,11 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
             last = next(iter(stderr.read().decode(errors="replace").strip().splitlines()[-1:]), "")
             how = f"ended with {error.how}" + (f" ({shown(last)})" if last else "")
             may = f"{how}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
-            raise _trial_error(folder, tower, may, *_advice_to_free_memory(memory, size, free)) from None
+            raise _trial_error(folder, tower, may, *_memory_advice(memory, size, free)) from None
         except OSError as error:
             raise _trial_error(folder, tower, f"could not start ({error.strerror})") from None
     if answer.get("error") == "MemoryError":
-        raise _trial_error(
-            folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_advice_to_free_memory(memory, size, free)
-        )
+        raise _trial_error(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_memory_advice(memory, size, free))
     if answer.get("error"):
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer.get("message")), 1000)))
@@ -81,7 +79,7 @@ def memory_of_trial(size: int, free: int) -> int:
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
 
-def _advice_to_free_memory(memory: int, size: int, free: int) -> tuple[str, ...]:
+def _memory_advice(memory: int, size: int, free: int) -> tuple[str, ...]:
     """Return the advice to free memory, as a tuple of one text, if more free memory would allow more; else ()."""
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()

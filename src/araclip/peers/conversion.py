@@ -177,10 +177,8 @@ def make_model_folder(
             full = Path(beside)
             config = _write_exact_model(wanted, full, languages, name or out.name, threads, log)
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-            weights_stored = store_towers(
-                full, stored, config, ways, pictures=folders, kept=True, threads=threads, log=log
-            )
-            write_card(stored, hashed(stored, replace(config, weights=weights_stored)), About(license=config.license))
+            used = store_towers(full, stored, config, ways, pictures=folders, kept=True, threads=threads, log=log)
+            write_card(stored, hashed(stored, replace(config, weights=used)), About(license=config.license))
 
     atomic.write_folder(out, fill)
     return out

@@ -78,7 +78,7 @@ def _as_dicts(texts: list[str]) -> list[dict[str, str]]:
     return [{"text": entry} for entry in texts]
 
 
-class _SentenceTransformersText(TextEncoder):
+class _SentenceText(TextEncoder):
     """Encodes texts by sentence-transformers' own `encode`."""
 
     def encode(self, texts: list[str], device: str) -> Tensor:
@@ -99,9 +99,7 @@ def load_sentence_transformers(request: Request) -> TorchEncoder:
 
     return TorchEncoder(
         request,
-        _SentenceTransformersText(
-            "sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length
-        ),
+        _SentenceText("sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length),
         ImageTower(
             image,
             lambda picture: picture,

@@ -15,7 +15,7 @@ from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import Evaluated
 from araclip.evaluation.sets import PictureSet
 from araclip.models import folder as model_folder
-from araclip.models.encoder import AraCLIP, Encoder
+from araclip.models.encoder import AraCLIP
 from araclip.peers.model_registry import BY_NAME
 
 Progress = Callable[[str, str, int, int], None]
@@ -108,8 +108,12 @@ def paper_table(
         raise InputError(f"there is no picture set to measure on. {_list_missing(missing)}")
     measured: list[MeasuredRow] = []
     for row in ROWS:
+        # the chosen model, or else the first candidate that is a model folder, or else the first candidate
+        candidates = (chosen[row.name],) if chosen.get(row.name) else row.models
+        name = next(filter(model_folder.names_model_folder, candidates), candidates[0])
+        loaded = "model folder" if model_folder.names_model_folder(name) else "PyTorch"
         try:
-            name, loaded, encoder = _load_model(row, chosen.get(row.name))
+            encoder = AraCLIP.load(name)
         except AraCLIPError as error:
             missing.append(_describe_missing_model(row, chosen.get(row.name), error))
             continue
@@ -143,14 +147,6 @@ def _load_sets(
             how = HOW_TO_GET.get(name, "docs/evaluation-sets.md")
             missing.append(Missing(name, f"{error} Get it ({how}) and pass --set {name}=FOLDER[,PICTURES]."))
     return found, missing
-
-
-def _load_model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
-    """Load the model `wanted` for a row, or else one of the row's candidates; return name, way of loading, model."""
-    names = (wanted,) if wanted else row.models
-    ready = next((name for name in names if model_folder.names_model_folder(name)), None)
-    name = ready or names[0]
-    return name, "model folder" if ready else "PyTorch", AraCLIP.load(name)
 
 
 def _describe_missing_model(row: Row, wanted: str | None, error: AraCLIPError) -> Missing:

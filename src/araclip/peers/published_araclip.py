@@ -93,9 +93,8 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         text, has_images = raw["transformer_cfg"], True
     else:
         text, has_images = raw, image is not None
-        state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()} | _read_head_tensors(
-            folder, head
-        )
+        state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()}
+        state |= _read_head_tensors(folder, head)
         if image is not None:
             model = open_clip_model(f"{name}, image tower {image}", image.removeprefix("open_clip:"))
             state |= {f"{_IMAGE}{key}": tensor for key, tensor in model.state_dict().items()}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram
 
@@ -126,9 +127,8 @@ def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> T
         return prepend_steps(made, [normalizers.Lowercase()]) if lower else made
     if type(tokenizer).__name__ == "SiglipTokenizer":
         bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
-        return prepend_steps(
-            _convert_sentence_pieces(name, tokenizer), [normalizers.Lowercase(), bare, *_space_steps()]
-        )
+        made = _convert_sentence_pieces(name, tokenizer)
+        return prepend_steps(made, [normalizers.Lowercase(), bare, *_space_steps()])
     raise ModelMismatch(
         f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
         "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."
@@ -182,9 +182,7 @@ def renumber_template(processor: Any, new: Callable[[int], int]) -> None:
         renumber_template(inner, new)
 
 
-def encode_padded(
-    tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None
-) -> np.ndarray[Any, np.dtype[np.int64]]:
+def encode_padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> NDArray[np.int64]:
     """Return the ids (1, T) of a text, cut at `longest` tokens and, if `pad_id` is given, padded to that length."""
     tokenizer.enable_truncation(longest)
     ids = tokenizer.encode(text).ids

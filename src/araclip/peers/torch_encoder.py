@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import InputError, ModelMismatch
-from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, missing_device_error
+from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
 from araclip.peers.loading import Request, origin_of
 from araclip.pictures.image_transform import ImageTransform
@@ -30,18 +30,14 @@ MPS = "mps"
 def torch_device(named: str) -> str:
     """Return a PyTorch device, such as "cuda:1"; "auto" is the first GPU, else the CPU. No such device: InputError."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
-    available = [
-        CPU,
-        *(gpus if torch.cuda.is_available() else ()),
-        *([MPS] if torch.backends.mps.is_available() else ()),
-    ]
+    here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
-        return available[1] if len(available) > 1 else CPU
-    if named not in available:
+        return here[1] if len(here) > 1 else CPU
+    if named not in here:
         remedy = f"Name one of these, or '{AUTO}'."
         if named.startswith(OPENVINO):
             remedy = "This model runs on PyTorch. Make a model folder of it first: `araclip pull`."
-        raise missing_device_error(named, available, remedy)
+        raise device_error(named, here, remedy)
     return named
 
 
@@ -172,7 +168,7 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _PREPARE_REMEDY, ModelMismatch, cannot="prepare pictures"):
             return self.image.side()
 
-    def _prepare_picture(self, picture: Openable) -> Any:
+    def _prepare(self, picture: Openable) -> Any:
         return self._prepare_image(open_image(picture))
 
     def _prepare_image(self, picture: Image.Image) -> Any:

@@ -201,12 +201,8 @@ def split_towers(encoder: TorchEncoder) -> Source:
     request, name = encoder.request, encoder.name
     text = _TEXT_PARTS[request.kind](encoder)
     text.graph.takes_mask = text.mask
-    image = (
-        _open_clip_image(name, encoder)
-        if isinstance(encoder.image.settings, dict)
-        else _transformers_image(name, encoder)
-    )
-    return Source(request, text, image, encoder)
+    split_image = _open_clip_image if isinstance(encoder.image.settings, dict) else _transformers_image
+    return Source(request, text, split_image(name, encoder), encoder)
 
 
 # ------------------------------------------------------------------ texts
@@ -370,19 +366,19 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
 
 def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
-    image_config = preprocessing.of_open_clip(name, encoder.image.settings)
+    how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
-    graph = ImageGraph(visual, lambda pixels: pooled_vectors(visual(pixels)), image_config.mean, image_config.std)
-    return ImagePart(graph, tower, image_config)
+    graph = ImageGraph(visual, lambda pixels: pooled_vectors(visual(pixels)), how.mean, how.std)
+    return ImagePart(graph, tower, how)
 
 
 def _transformers_image(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
-    image_config = preprocessing.of_transformers(name, encoder.image.settings)
+    how = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
-        example = model.preprocess([Image.new("RGB", (image_config.size, image_config.size))])
+        example = model.preprocess([Image.new("RGB", (how.size, how.size))])
         _use_plain_attention(model[0].auto_model)
 
         def encode(pixels: Tensor) -> Tensor:
@@ -390,21 +386,14 @@ def _transformers_image(name: str, encoder: TorchEncoder) -> ImagePart:
             vectors: Tensor = model({**features, "pixel_values": pixels})["sentence_embedding"]
             return vectors
 
-        return ImagePart(
-            ImageGraph(model, encode, image_config.mean, image_config.std),
-            model[0].auto_model.config.model_type,
-            image_config,
-        )
+        return ImagePart(ImageGraph(model, encode, how.mean, how.std), model[0].auto_model.config.model_type, how)
 
     _use_plain_attention(model)
     config = getattr(model.config, "vision_config", model.config)
     tower = str(getattr(config, "architecture", config.model_type))
     return ImagePart(
-        ImageGraph(
-            model, lambda pixels: pooled(model.get_image_features(pixel_values=pixels)), image_config.mean,
-            image_config.std,
-        ),
-        tower, image_config,
+        ImageGraph(model, lambda pixels: pooled(model.get_image_features(pixel_values=pixels)), how.mean, how.std),
+        tower, how,
     )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from araclip.peers.tokenizers import renumber_template
 
 Ranges = tuple[tuple[int, int], ...]
 
-_COMMON_RANGES: Ranges = (  # letters and marks that belong to no script
+_COMMON: Ranges = (  # letters and marks that belong to no script
     (0x02B0, 0x036F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x200B, 0x200F), (0x20D0, 0x20FF), (0x2100, 0x214F),
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
@@ -95,10 +95,7 @@ def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
 @cache
 def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
     """Return every character that a text in these languages may hold."""
-    ranges = [
-        *_COMMON_RANGES,
-        *(found for code in languages for script in LANGUAGES[code] for found in _SCRIPTS[script]),
-    ]
+    ranges = [*_COMMON, *(found for code in languages for script in LANGUAGES[code] for found in _SCRIPTS[script])]
     own = {chr(point) for first, last in ranges for point in range(first, last + 1)}
     emoji = {chr(point) for first, last in _EMOJI for point in range(first, last + 1)}
     return frozenset(own | emoji | {char for char in map(chr, range(_END_OF_LETTERS)) if _is_neutral(char, own)})
@@ -148,7 +145,8 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
         return id_
 
     renumber_template(content.get("post_processor"), note_id)  # changes nothing, and notes each id
-    pieces = _ids_by_piece(model)
+    vocabulary = model["vocab"]
+    pieces = vocabulary if isinstance(vocabulary, dict) else {piece: id_ for id_, (piece, _) in enumerate(vocabulary)}
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
@@ -164,13 +162,6 @@ def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
     content = json.loads(tokenizer.to_str())
     read = _decode_bytes if _is_byte_level(content) else str
     return {id_: read(piece) for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
-
-
-def _ids_by_piece(model: Mapping[str, Any]) -> dict[str, int]:
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, dict):
-        return vocabulary
-    return {piece: position for position, (piece, _) in enumerate(vocabulary)}
 
 
 # ------------------------------------------------------------------ which pieces stay

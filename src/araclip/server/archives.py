@@ -61,12 +61,9 @@ class Archives:
         size = sum(sizes.values())
         if size > self._most_bytes:
             raise Problem("large-archive", size=_in_megabytes(size), limit=_in_megabytes(self._most_bytes))
-        key = secrets.token_urlsafe(16)
+        key, names = secrets.token_urlsafe(16), {record.id: record.copies[0].name for record in records}
         with self._lock:
-            self._prepared[key] = (
-                self._now() + PREPARED_SECONDS,
-                {record.id: record.copies[0].name for record in records},
-            )
+            self._prepared[key] = self._now() + PREPARED_SECONDS, names
             while len(self._prepared) > MAX_PREPARED or next(iter(self._prepared.values()))[0] < self._now():
                 self._prepared.popitem(last=False)
         return key, size
@@ -81,12 +78,9 @@ class Archives:
 
 
 async def stream_zip(
-    pictures: Mapping[str, str],
-    open_picture: Opener,
-    in_thread: InThread[bytes],
-    in_other_thread: InThread[Any],
+    pictures: Mapping[str, str], open_picture: Opener, in_thread: InThread[bytes], in_other_thread: InThread[Any],
     most_bytes: int,
-) -> AsyncIterator[bytes]:
+) -> AsyncIterator[bytes]:  # fmt: skip
     """Yield the bytes of a ZIP archive. A text file in it names the pictures left out: gone, changed, or too large.
 
     Args:
@@ -108,9 +102,8 @@ async def stream_zip(
             # this is a scene of a video that is in the archive already, because of another scene
             if original.time is not None and original.path in videos:
                 continue
-            if buffer.tell() + original.size > most_bytes or not await in_other_thread(
-                partial(_compute_checksum, original)
-            ):
+            is_too_large = buffer.tell() + original.size > most_bytes
+            if is_too_large or not await in_other_thread(partial(_compute_checksum, original)):
                 missing.append(name_in_gallery)
                 continue
             videos.add(original.path)

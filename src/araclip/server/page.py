@@ -21,7 +21,7 @@ from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
-_CACHED_FOR_A_YEAR = "max-age=31536000,immutable"  # browsers do not ask again
+_FOR_A_YEAR = "max-age=31536000,immutable"  # browsers do not ask again
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 
@@ -71,9 +71,7 @@ def router() -> APIRouter:
         file = page_files.get(name)
         if file is None:
             raise Problem("not-found")
-        headers = (
-            {"Cache-Control": _CACHED_FOR_A_YEAR} if cacheable else {"Cache-Control": "no-cache", "ETag": file.etag}
-        )
+        headers = {"Cache-Control": _FOR_A_YEAR} if cacheable else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
         headers["Content-Type"] = file.media_type  # without a charset: all files are UTF-8
         if not cacheable and is_known(request, file.etag):

@@ -123,14 +123,12 @@ async def predict(
             if len(text) > (most := service.settings.max_text):
                 raise InputError(message("text letters", letters=len(text), most=most))
             (row,) = await while_connected(request, service.texts.rows([text], client))
-            return Prediction(clip=_write_vector(service.model, row, width))
+            return Prediction(clip=_to_json(service.model, row, width))
         if image is None:
             raise _invalid_field("image", "a visual entry needs the file image")
         data = await read_upload(service, image)
         row, facts = await while_connected(request, service.picture(data, client))
-        return Prediction(
-            clip=_write_vector(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width
-        )
+        return Prediction(clip=_to_json(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 
 
 class _Task(NamedTuple):
@@ -171,7 +169,7 @@ def _expected_width(model: Encoder, name: str) -> int:
     return width
 
 
-def _write_vector(model: Encoder, row: NDArray[np.float32], width: int) -> str:
+def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
     try:
         vector = fit_width(row, width, getattr(model, "matryoshka", ()))
     except WidthMismatch as error:  # pragma: no cover  (refused by its name before)

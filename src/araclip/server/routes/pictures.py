@@ -103,7 +103,7 @@ async def _create_thumbnail(service: Service, client: str, picture: PictureRecor
     indexed later, and gives a finer thumbnail.
     """
     with await _open_in_thread(service, client, picture) as original:
-        small, placeholder = await _convert_to_webp(service, client, picture.id, original, side)
+        small, placeholder = await _make_webp(service, client, picture.id, original, side)
         final = side <= STORED_SIDE or not original.path.startswith(STORED_PREFIX)
 
     def keep() -> None:
@@ -114,7 +114,7 @@ async def _create_thumbnail(service: Service, client: str, picture: PictureRecor
     return small, final
 
 
-async def _convert_to_webp(
+async def _make_webp(
     service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
     """Return a WebP of at most `side` pixels a side, and a tiny preview; raise a Problem if the file has changed."""
@@ -165,9 +165,7 @@ async def image(
             if is_known(request, etag):
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
-            converted = await while_connected(
-                request, _convert_to_webp(service, client, identity, original, SHOWN_SIDE)
-            )
+            converted = await while_connected(request, _make_webp(service, client, identity, original, SHOWN_SIDE))
             headers |= {"ETag": converted_etag, "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
         part = requested_range(request, original.size, etag)

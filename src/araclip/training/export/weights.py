@@ -26,7 +26,7 @@ from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import TOWERS, ModelConfig
-from araclip.models.inference import CuttingTokenizer, pad_encodings
+from araclip.models.inference import TextTokenizer, pad_encodings
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
 from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph
@@ -158,9 +158,8 @@ def store_towers(
         else:
             if tower == "text":
                 captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
-                probes: Probes = [
-                    pad_encodings([one], config.text) for one in CuttingTokenizer(full, config).encode(captions)
-                ]
+                tokenizer = TextTokenizer(full, config)
+                probes: Probes = [pad_encodings([one], config.text) for one in tokenizer.encode(captions)]
             else:
                 count = CALIBRATION if way == "static-int8" else PICTURES
                 probes = image_probes(AraCLIP(full, threads=threads), pictures, count)
