@@ -94,7 +94,7 @@ def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(lay
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     text = source.text
     cut = cut_vocabulary(text.tokenizer, BOTH)
-    text.graph.cut(cut.rows, torch.from_numpy(encode_padded(text.tokenizer, "a", text.max_tokens, text.pad_id)))
+    text.graph.keep_rows(cut.rows, torch.from_numpy(encode_padded(text.tokenizer, "a", text.max_tokens, text.pad_id)))
     text.tokenizer, text.pad_id = cut.tokenizer, int(np.searchsorted(cut.rows, text.pad_id))
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     foreign = vectors(source, ("Чёрная кошка 黑猫", "Ж"))  # falls to pieces that are still there

@@ -17,8 +17,8 @@ from araclip.evaluation.sets import (
     PictureFiles,
     PictureSet,
     bounded_lines,
-    gather,
     json_lines,
+    make_picture_set,
     read_set,
     texts_of,
 )
@@ -317,7 +317,7 @@ def _load_known_set(
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
     if path is not None and source.read is not None and not _is_saved_dataset(path):
-        return gather(name, split, field, source.read(SetFiles(path, images), split))
+        return make_picture_set(name, split, field, source.read(SetFiles(path, images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
     _refuse_images(images, name)

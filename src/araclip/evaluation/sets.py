@@ -139,10 +139,12 @@ def read_set(
         (files.path(row["image"], where), texts_of(row, where, caption_field))
         for where, row in _read_rows(folder, split)
     )
-    return gather(name or folder.resolve().name, split, caption_field, rows)
+    return make_picture_set(name or folder.resolve().name, split, caption_field, rows)
 
 
-def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
+def make_picture_set(
+    name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]
+) -> PictureSet:
     """Make a PictureSet of rows (file, captions); an InputError if no picture exists or none has a caption.
 
     Captions are normalised; empty captions are left out. Rows of the same file become one picture with all their
@@ -179,7 +181,7 @@ def read_pictures(
 ) -> list[CaptionedPicture]:
     """Read the pictures of `folder/captions.jsonl` with the captions of these fields; only one split, if it is named.
 
-    Rows of the same file become one picture with all their captions, as in `gather`.
+    Rows of the same file become one picture with all their captions, as in `make_picture_set`.
 
     Args:
         images: another folder in which the pictures may lie.

@@ -20,14 +20,14 @@ VARIABLE = "ARACLIP_DEVICE"  # environment variable: the device for calls that n
 MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread, which would be several gigabytes for a million threads
 
 
-def named_device(device: str | None) -> str:
+def requested_device(device: str | None) -> str:
     """Return the device that a call names; if it names none, the device in $ARACLIP_DEVICE, else the CPU."""
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
 
 
-def named_threads(threads: int | None) -> int:
+def requested_threads(threads: int | None) -> int:
     """Return the number of threads that a call asks for; None or 0 asks for one for each core this process may use."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
@@ -36,7 +36,7 @@ def named_threads(threads: int | None) -> int:
 
 def graph_device(device: str | None = None) -> str:
     """Return the device for a call that names `device`, with "auto" resolved; InputError if this machine lacks it."""
-    named = named_device(device)
+    named = requested_device(device)
     if named == CPU:  # every machine has a CPU, so no library is imported to look
         return CPU
     here = available()

@@ -52,8 +52,8 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
         return model
     if model_folder.names_model_folder(model):
         return AraCLIP(model, threads=threads, device=device)
-    wanted = devices.named_device(device)
-    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.named_threads(threads), wanted)
+    wanted = devices.requested_device(device)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.requested_threads(threads), wanted)
     try:
         return peer or AraCLIP(model, threads=threads, device=device)
     except ModelNotFound as error:
@@ -67,7 +67,7 @@ def is_known_peer(text: str) -> bool:
     That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
     is run; their weights may be downloaded.
     """
-    known: bool = import_module(PEERS).is_known(text)
+    known: bool = import_module(PEERS).is_known_request(text)
     return known
 
 
@@ -99,7 +99,7 @@ class AraCLIP(EncoderBase):
         self.folder = model_folder.find(name_or_path)
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
-        self.threads = devices.named_threads(threads)
+        self.threads = devices.requested_threads(threads)
         self._few_texts = False
         self.image_transform = self.config.image.transform
 

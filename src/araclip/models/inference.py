@@ -226,7 +226,6 @@ class ImageTower:
 
 
 def _bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
-    """Return the bytes that a tower's files have together."""
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 

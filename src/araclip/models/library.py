@@ -16,7 +16,7 @@ from araclip.gallery.recorded_model import recorded_in
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.pull import files_of_model, repository_of, unknown_model_error
+from araclip.models.pull import files_of_model, split_repository, unknown_model_error
 from araclip.models.speed import Speed, read_speed
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, PublishedRecall, find_peer, forbids_commerce
 
@@ -177,7 +177,7 @@ def push(
     Only the files that belong to a model folder are uploaded. huggingface_hub provides the token: $HF_TOKEN, or the
     token of `hf auth login`.
     """
-    address, revision = repository_of(repository)
+    address, revision = split_repository(repository)
     if revision:
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)

@@ -93,7 +93,7 @@ def pull_source(text: str) -> PullSource:
     raise unknown_model_error(text)
 
 
-def repository_of(text: str) -> tuple[str, str | None]:
+def split_repository(text: str) -> tuple[str, str | None]:
     """Split ORG/NAME[@REVISION], with or without hf: before it, into repository and revision (None if not given)."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     if not _REPOSITORY.fullmatch(repository):
@@ -111,7 +111,7 @@ def unknown_model_error(text: str) -> ModelNotFound:
     )
 
 
-def model_name(name: str) -> str:
+def check_model_name(name: str) -> str:
     """Return the name if it can name a model folder and no bundled model has it; else raise InputError."""
     if not NAME.fullmatch(name):
         raise InputError(
@@ -134,7 +134,7 @@ def _source_from_request(text: str, request: Request | None) -> PullSource:
 
 
 def _source_from_repository(text: str, address: str) -> PullSource:
-    repository, revision = repository_of(address)
+    repository, revision = split_repository(address)
     return PullSource(text, _make_name(repository.partition("/")[2]), repository=repository, revision=revision)
 
 
@@ -163,7 +163,7 @@ def files_of_model(config: ModelConfig) -> tuple[str, ...]:
     return (*PARTS, *config.data_files)
 
 
-def copy_finished(folder: Path, target: Path) -> ModelConfig:
+def copy_checked_folder(folder: Path, target: Path) -> ModelConfig:
     """Copy a model folder to `target`, which appears complete and checked, or not at all. Return its config.
 
     Every file is compared with its hash, and graphs and tokenizer are checked and tried as a stranger's are
@@ -228,7 +228,7 @@ def pull(
     weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
-    named = model_name(name or source.name)
+    named = check_model_name(name or source.name)
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
@@ -237,7 +237,7 @@ def pull(
             import_module(VOCABULARY_ENGINE).check_languages(languages)
     source = download_source(source, log, progress)
     if source.folder is not None:
-        config = copy_finished(source.folder, target)
+        config = copy_checked_folder(source.folder, target)
         log("hashes compared, graphs and tokenizer checked and tried")
     else:
         converting()
@@ -297,7 +297,8 @@ def download_source(source: PullSource, log: Log, progress: Progress) -> PullSou
             f"the repository {source.repository} holds no model that is known here: neither a model folder nor a "
             "published layout. docs/peers.md lists the layouts."
         )
-    image = request.image or model_registry.image_of(request.kind, source.repository)  # the folder is named by a commit
+    # The folder is named by a commit, so the image tower is looked up by the repository's name.
+    image = request.image or model_registry.image_tower_of(request.kind, source.repository)
     named = replace(request, name=source.repository, license=snapshot.license, image=image)
     return replace(source, request=named)
 

@@ -105,7 +105,7 @@ def parse_request(text: str) -> Request | None:
         kind = kind_of_folder(folder)
         if kind is None:
             return None
-        image = model_registry.image_of(kind, folder.name)
+        image = model_registry.image_tower_of(kind, folder.name)
         return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
     kind, _, location = text.partition(":")
     if kind not in KINDS:
@@ -118,7 +118,7 @@ def parse_request(text: str) -> Request | None:
         raise ModelNotFound(f"'{text}' has no location. Expected {KINDS[kind].way}.")
     same_kind = (peer for peer in model_registry.PEERS if peer.kind == kind)
     known = next((peer for peer in same_kind if location in (peer.location, peer.hub_id)), None)
-    image = image or model_registry.image_of(kind, location)
+    image = image or model_registry.image_tower_of(kind, location)
     return Request(text, kind, location, image, known.license if known else None)
 
 
@@ -137,7 +137,7 @@ def nearest_names(text: str) -> list[str]:
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
 
 
-def is_known(text: str) -> bool:
+def is_known_request(text: str) -> bool:
     """True if a gallery may name this model: a name in the registry, or KIND:LOCATION that runs no code.
 
     The location, and that of the image tower if the text has one, must be in the registry or an existing folder.
@@ -153,7 +153,7 @@ def is_known(text: str) -> bool:
     return all(part in known or existing_folder(part.removeprefix("local-dir:")) for part in parts)
 
 
-def origin_of(request: Request) -> str:
+def text_of_request(request: Request) -> str:
     """Return a text from which `parse_request` makes this request again, whatever the working folder."""
     if request.name in model_registry.BY_NAME:
         return request.name

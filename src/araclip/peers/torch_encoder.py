@@ -16,7 +16,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import InputError, ModelMismatch
 from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
-from araclip.peers.loading import Request, origin_of
+from araclip.peers.loading import Request, text_of_request
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.text.normalization import without_surrogates
@@ -106,7 +106,7 @@ class TorchEncoder(EncoderBase):
     @property
     def origin(self) -> str:
         """What `AraCLIP.load` takes to load this model again on this machine: a name, or a kind and a location."""
-        return origin_of(self.request)
+        return text_of_request(self.request)
 
     @cached_property
     def width(self) -> int:

@@ -201,14 +201,14 @@ def split_towers(encoder: TorchEncoder) -> Source:
     request, name = encoder.request, encoder.name
     text = _TEXT_PARTS[request.kind](encoder)
     text.graph.takes_mask = text.mask
-    split_image = _open_clip_image if isinstance(encoder.image.settings, dict) else _transformers_image
+    split_image = _open_clip_image_part if isinstance(encoder.image.settings, dict) else _transformers_image_part
     return Source(request, text, split_image(name, encoder), encoder)
 
 
 # ------------------------------------------------------------------ texts
 
 
-def _open_clip_text(encoder: TorchEncoder) -> TextPart:
+def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
     model, tokenizer, name = encoder.text.model, encoder.text.tokenizer, encoder.name
     converted = convert_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
@@ -271,7 +271,7 @@ def _make_language_token(converted: Tokenizer, inner: Any) -> LanguageToken:
     return LanguageToken(arabic, *ids)
 
 
-def _transformers_text(encoder: TorchEncoder) -> TextPart:
+def _transformers_text_part(encoder: TorchEncoder) -> TextPart:
     model = encoder.text.model
     siglip = model.config.model_type.startswith("siglip")
 
@@ -282,7 +282,7 @@ def _transformers_text(encoder: TorchEncoder) -> TextPart:
     return _make_text_part(encoder, model, encode, tower, "last" if siglip else "published", siglip=siglip)
 
 
-def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
+def _sentence_transformers_text_part(encoder: TorchEncoder) -> TextPart:
     model, tokenizer = encoder.text.model, encoder.text.tokenizer
     if model.default_prompt_name:
         raise ModelMismatch(
@@ -330,10 +330,10 @@ def _make_text_part(
 
 
 _TEXT_PARTS: dict[str, Callable[[TorchEncoder], TextPart]] = {
-    "open_clip": _open_clip_text,
-    "transformers": _transformers_text,
-    "altclip": _transformers_text,
-    "sentence-transformers": _sentence_transformers_text,
+    "open_clip": _open_clip_text_part,
+    "transformers": _transformers_text_part,
+    "altclip": _transformers_text_part,
+    "sentence-transformers": _sentence_transformers_text_part,
     "m-clip": lambda found: _make_text_part(
         found, found.text.model.transformer, found.text.model, str(found.text.model.transformer.config.model_type),
         "mean",
@@ -364,7 +364,7 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
 # ------------------------------------------------------------------ pictures
 
 
-def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
+def _open_clip_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
@@ -374,7 +374,7 @@ def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
     return ImagePart(graph, tower, how)
 
 
-def _transformers_image(name: str, encoder: TorchEncoder) -> ImagePart:
+def _transformers_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
     how = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":

@@ -395,13 +395,13 @@ async def suggestions(
 
 
 async def _make_suggestions(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
-    candidates = await service.in_thread(lambda: _candidates(service, typed))
+    candidates = await service.in_thread(lambda: _find_candidates(service, typed))
     words = [text for text, row in candidates if row is None]
     encoded = dict(zip(words, await service.texts.rows(words, client), strict=True)) if words else {}
     return await service.in_thread(lambda: _select_suggestions(service, typed, most, candidates, encoded))
 
 
-def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
+def _find_candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
     """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = matching(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)

@@ -56,7 +56,7 @@ class HiddenAnswer(BaseModel):
 
 
 def _find_records(service: Service, ids: list[str]) -> list[PictureRecord]:
-    """Return the pictures with these ids, each once."""
+    """Return the pictures with these ids, each once; raise a Problem if the gallery lacks one of them."""
     return [record_of(service, identity) for identity in dict.fromkeys(ids)]
 
 
