@@ -294,7 +294,7 @@ def _rank_value(hit: "Hit", dated: bool) -> str:
 
 
 def _round_down(relevance: float) -> str:
-    """Return a relevance with two digits, rounded down: a weak one of 0.199 is not shown as 0.20, which is fair."""
+    """Return a relevance with two digits, rounded down: the weak 0.199 is not shown as 0.20, which is fair."""
     return f"{int(relevance * 100 + 1e-9) / 100:.2f}"
 
 
