@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.server.archives import MAX_NAME, Known, Names, Sent
+from araclip.server.archives import MAX_NAME, SendBuffer, UniqueNames, ZipEntry
 from serving import READ, WRITE, bearer, encoded, make_gallery, problem, serving, settings_for
 
 NAMES = ("قطة على طاولة.png", "قطة على طاولة.png", "a:b?.png", "CON.png", "Ca.png", "ca.PNG")
@@ -178,8 +178,8 @@ def test_hidden_pictures_leave_lists_and_searches_and_come_back(client: TestClie
 
 @given(st.lists(st.text(max_size=200), max_size=12))
 def test_names_are_different_everywhere_and_writable(given_names: list[str]) -> None:
-    names = Names()
-    found = [names.free(name) for name in given_names]
+    names = UniqueNames()
+    found = [names.reserve(name) for name in given_names]
     assert len({unicodedata.normalize("NFD", name).casefold() for name in found}) == len(found)
     for name in found:
         assert name == name.strip()
@@ -190,12 +190,12 @@ def test_names_are_different_everywhere_and_writable(given_names: list[str]) -> 
 
 @given(st.lists(st.binary(max_size=50), max_size=6), st.sampled_from(["", "2023-05-17T18:30:44", "1975-01-01", "x"]))
 def test_python_reads_what_is_written(files: list[bytes], date: str) -> None:
-    out = Sent()
+    out = SendBuffer()
     with zipfile.ZipFile(out, "w") as made:
         for number, data in enumerate(files):
-            with made.open(Known(f"صورة {number}.jpg", date, zlib.crc32(data), len(data)), "w") as file:
+            with made.open(ZipEntry(f"صورة {number}.jpg", date, zlib.crc32(data), len(data)), "w") as file:
                 file.write(data)
-    with zipfile.ZipFile(io.BytesIO(out.taken())) as found:
+    with zipfile.ZipFile(io.BytesIO(out.take_bytes())) as found:
         assert found.testzip() is None
         assert [found.read(info) for info in found.infolist()] == files
         if date.startswith("2023"):

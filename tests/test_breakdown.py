@@ -10,14 +10,14 @@ from araclip.evaluation.breakdown import (
     MARKERS,
     NO_MARKER,
     UNCLEAR,
-    best,
-    by_dialect,
-    by_length,
+    best_queries,
     dialect_of,
+    group_by_dialect,
+    group_by_length,
     pareto,
+    recall_by_group,
     recall_curve,
-    recall_of,
-    worst,
+    worst_queries,
 )
 from measured import direction
 
@@ -28,7 +28,7 @@ TEXTS = st.text(max_size=30)
 
 
 def test_lengths_are_counted_in_words_and_empty_groups_are_left_out() -> None:
-    groups = by_length(["قطة", "قطة على طاولة", "قطة  نائمة", "و " * 40])
+    groups = group_by_length(["قطة", "قطة على طاولة", "قطة  نائمة", "و " * 40])
     assert [(group.name, group.rows.tolist()) for group in groups] == [
         ("1–2 words", [0, 2]),
         ("3–4 words", [1]),
@@ -38,7 +38,7 @@ def test_lengths_are_counted_in_words_and_empty_groups_are_left_out() -> None:
 
 @given(st.lists(TEXTS, max_size=20))
 def test_every_query_is_in_exactly_one_group(queries: list[str]) -> None:
-    for groups in (by_length(queries), by_dialect(queries)):
+    for groups in (group_by_length(queries), group_by_dialect(queries)):
         assert sorted(row for group in groups for row in group.rows.tolist()) == list(range(len(queries)))
         assert all(len(group.rows) for group in groups)
 
@@ -83,14 +83,14 @@ def test_no_marker_word_belongs_to_two_regions_and_all_are_in_folded_form() -> N
 
 
 def test_a_stated_dialect_is_taken_as_it_is_and_the_largest_group_comes_first() -> None:
-    groups = by_dialect(["هيدا", "b", "c", "d"], ["Sudanese", None, "MSA", "MSA"])
+    groups = group_by_dialect(["هيدا", "b", "c", "d"], ["Sudanese", None, "MSA", "MSA"])
     assert [(group.name, group.rows.tolist()) for group in groups] == [
         ("MSA", [2, 3]),
         ("Sudanese", [0]),
         ("not stated", [1]),
     ]
     with pytest.raises(ValueError, match="2 queries but 1 dialects"):
-        by_dialect(["a", "b"], [None])
+        group_by_dialect(["a", "b"], [None])
 
 
 # ------------------------------------------------------------------ recall of groups
@@ -98,8 +98,8 @@ def test_a_stated_dialect_is_taken_as_it_is_and_the_largest_group_comes_first() 
 
 def test_recall_of_a_group_counts_its_own_queries_only() -> None:
     found = direction(ranks=[1, 1, 20, 20, 1])
-    groups = by_length(["one", "two two", "three three three", "three three three", "three three three"])
-    (short, _), (long, all_of_it) = recall_of(found, groups, [10, 20])
+    groups = group_by_length(["one", "two two", "three three three", "three three three", "three three three"])
+    (short, _), (long, all_of_it) = recall_by_group(found, groups, [10, 20])
     assert (short.group, short.k, short.queries, short.recall) == ("1–2 words", 10, 2, 1.0)
     assert (long.queries, long.recall) == (3, pytest.approx(1 / 3))
     assert 0.0 <= long.low <= long.recall <= long.high <= 1.0
@@ -121,14 +121,14 @@ def test_the_curve_rises_to_one_and_meets_recall_at_every_k() -> None:
 
 def test_the_worst_rank_lowest_and_each_picture_appears_once() -> None:
     found = direction(ranks=[5, 9, 9, 1, 3], margin=[-0.1, -0.2, -0.3, 0.2, -0.1], clusters=[0, 1, 1, 2, 3])
-    assert worst(found, 3) == [2, 0, 4]
-    assert worst(found, 99) == [2, 0, 4, 3]
+    assert worst_queries(found, 3) == [2, 0, 4]
+    assert worst_queries(found, 99) == [2, 0, 4, 3]
 
 
 def test_the_best_are_first_by_the_widest_margin() -> None:
     found = direction(ranks=[1, 1, 1, 2], margin=[0.1, 0.3, 0.2, -0.1], clusters=[0, 1, 1, 2])
-    assert best(found, 2) == [1, 0]
-    assert best(found, 0) == worst(found, 0) == []
+    assert best_queries(found, 2) == [1, 0]
+    assert best_queries(found, 0) == worst_queries(found, 0) == []
 
 
 # ------------------------------------------------------------------ costs

@@ -35,10 +35,10 @@ from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import fill, shards_in
 from araclip.bulk.places import ShardFolder
-from araclip.bulk.plan import parse_shard, plan_of, tasks_of
+from araclip.bulk.plan import make_plan, make_tasks, parse_shard
 from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
-from araclip.bulk.sources import Part, cut, list_source
+from araclip.bulk.sources import Part, cut_into_shards, list_source
 from araclip.core import atomic
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
@@ -131,7 +131,7 @@ def test_shares_of_separate_runs_hold_every_picture_once(folder: Path, tmp_path:
 
 def _killed_after_two_batches(task: Any, model: str, out: str, path: str) -> None:
     """A process that dies in mid-shard."""
-    rows_of, count = shard_module._rows, 0
+    rows_of, count = shard_module._make_rows, 0
 
     def counted(*arguments: Any) -> Any:
         nonlocal count
@@ -140,7 +140,7 @@ def _killed_after_two_batches(task: Any, model: str, out: str, path: str) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         return rows_of(*arguments)
 
-    shard_module._rows = counted  # type: ignore[assignment]
+    shard_module._make_rows = counted  # type: ignore[assignment]
     shard_module.ENCODE_BATCH = 2
     embed(path, out, model=model, shard=task)
 
@@ -165,7 +165,7 @@ def test_a_run_that_takes_hours_is_not_taken_for_a_dead_one_by_those_that_begin_
         pictures.solid(tmp_path / "pictures" / f"{number}.png", (6 * number, 9, 200))
     out = ShardFolder(tmp_path / "out")
     source = list_source(tmp_path / "pictures")
-    (task,) = tasks_of(plan_of(source, model, [], out.place, 1), source, [0])
+    (task,) = make_tasks(make_plan(source, model, [], out.place, 1), source, [0])
     out.make()
 
     def progress(done: int) -> None:
@@ -501,7 +501,7 @@ def test_a_list_names_pictures_tars_and_urls(folder: Path, tmp_path: Path, model
 
 def test_parts_are_in_exactly_one_shard_and_shards_weigh_about_the_same() -> None:
     parts = [Part("picture", f"/{n:04}.jpg", 1000 * (n % 97)) for n in range(1000)]
-    shards = cut(parts, 7)
+    shards = cut_into_shards(parts, 7)
     assert [part for shard in shards for part in shard] == parts
     weights = [sum(part.weight for part in shard) for shard in shards]
     assert max(weights) - min(weights) < 2 * max(part.weight for part in parts)
@@ -735,7 +735,7 @@ def test_pictures_that_others_add_meanwhile_take_no_ids_from_those_of_shards(
 
 @given(st.lists(st.integers(1, 60_000), max_size=30), st.integers(1, 20_000))
 def test_groups_hold_each_row_once_and_stay_small(row_groups: list[int], most: int) -> None:
-    parts = list(itertools.islice(ingest.parts(row_groups, most), 100))
+    parts = list(itertools.islice(ingest.divide_rows(row_groups, most), 100))
     starts = [0, *itertools.accumulate(rows for _, rows in parts)]
     assert [start for start, _ in parts] == starts[:-1]
     assert len(parts) == 100 or starts[-1] == sum(row_groups)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import pictures
-from araclip.cli.options import hidden_pictures
+from araclip.cli.options import complete_hidden_picture
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)
 from tiny import write_tiny_model
 
@@ -271,13 +271,13 @@ def test_hidden_pictures_are_listed_completed_and_shown_again(
     assert json.loads(run("hide", "grey", "--json").out) == {"changed": 13}
     assert len(json.loads(run("hide", "--list", "--json").out)["hidden"]) == 15  # of the same bytes both paths
     undone = SimpleNamespace(params={"undo": True, "gallery": None})
-    assert hidden_pictures(undone, "أ") == ["أحمر.jpg"]  # type: ignore[arg-type]
-    assert hidden_pictures(undone, f"{folder}/أ") == [f"{folder}/أحمر.jpg"]  # type: ignore[arg-type]
+    assert complete_hidden_picture(undone, "أ") == ["أحمر.jpg"]  # type: ignore[arg-type]
+    assert complete_hidden_picture(undone, f"{folder}/أ") == [f"{folder}/أحمر.jpg"]  # type: ignore[arg-type]
     assert run("hide", str(folder), "--undo").out == "14 pictures shown again.\n"
     assert run("hide", "blue [1].gif").code == 0
     with monkeypatch.context() as completing:
         completing.setenv("_ARACLIP_COMPLETE", "complete_bash")
-        assert hidden_pictures(undone, "b") == [r"blue\ \[1\].gif"]  # type: ignore[arg-type]
+        assert complete_hidden_picture(undone, "b") == [r"blue\ \[1\].gif"]  # type: ignore[arg-type]
     for wrong in (("hide",), ("hide", "--list", "grey"), ("hide", "--list", "--undo"), ("hide", "none.jpg")):
         assert run(*wrong).code == 2
 

@@ -91,12 +91,12 @@ def test_paths_are_links_on_a_terminal_alone(
     ],
 )
 def test_the_terminal_is_known_by_its_environment(environment: dict[str, str], method: str) -> None:
-    assert thumbnails.method_of(environment) == method
+    assert thumbnails.choose_method(environment) == method
 
 
 def test_an_unknown_way_is_refused() -> None:
     with pytest.raises(InputError, match="kitty, iterm, sixel, blocks"):
-        thumbnails.method_of({"ARACLIP_TERMINAL_PICTURES": "ascii"})
+        thumbnails.choose_method({"ARACLIP_TERMINAL_PICTURES": "ascii"})
 
 
 def test_kitty_and_iterm_get_the_picture_whole() -> None:

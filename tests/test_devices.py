@@ -45,7 +45,7 @@ def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
 
 def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "_has_cuda_runtime", lambda: True)
-    monkeypatch.setattr(devices, "_gpus", lambda: 2)
+    monkeypatch.setattr(devices, "_count_gpus", lambda: 2)
     assert devices.graph_device("auto") == "cuda"
     assert devices.graph_device("cuda:1") == "cuda:1"
     with pytest.raises(InputError, match=r"cpu, cuda, cuda:0, cuda:1"):
@@ -107,7 +107,7 @@ def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_oth
         (here.encode_text(TEXTS), there.encode_text(TEXTS)),
         (here.encode_pixels(squares), there.encode_pixels(squares)),
     ):
-        assert (one * other).sum(axis=1).min() > checks.LEAST_IN_INT8
+        assert (one * other).sum(axis=1).min() > checks.LEAST_COSINE_INT8
 
 
 def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
@@ -124,7 +124,7 @@ def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
         AraCLIP(tiny_model, device="openvino").encode_text("قطة")
     wrong[0] = False
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
-    monkeypatch.setattr(checks, "_probed", lambda *given: 1 / 0)
+    monkeypatch.setattr(checks, "_probe_vectors", lambda *given: 1 / 0)
     AraCLIP(tiny_model, device="openvino").encode_text("قطة")
 
 

@@ -25,7 +25,7 @@ from araclip.models import checks, trial
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.encoder_base import MAX_LETTERS
-from araclip.models.tokenizer_file import _explosive
+from araclip.models.tokenizer_file import _fault_of_pattern
 from strange_values import strange_values
 
 Change = Callable[[Path], None]
@@ -166,7 +166,7 @@ def test_a_folder_of_the_hugging_face_cache_links_to_its_blobs(tiny_model: Path,
 def test_regular_expressions_of_published_tokenizers_are_allowed_and_nested_repetitions_are_not(
     pattern: str, fault: str | None
 ) -> None:
-    assert _explosive(pattern) == fault
+    assert _fault_of_pattern(pattern) == fault
 
 
 # ------------------------------------------------------------------ errors of libraries

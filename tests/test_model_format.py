@@ -137,8 +137,8 @@ def test_weights_in_a_listed_file_beside_the_graph_are_used_and_their_hash_is_co
 def test_large_pictures_and_large_graphs_are_run_a_few_at_a_time_with_the_same_vectors(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert inference.rows_of_a_run(224, 30_000_000) == 16
-    assert [inference.rows_of_a_run(size, 370_000_000) for size in (224, 256, 384, 512)] == [4, 3, 1, 1]
+    assert inference.rows_per_run(224, 30_000_000) == 16
+    assert [inference.rows_per_run(size, 370_000_000) for size in (224, 256, 384, 512)] == [4, 3, 1, 1]
     assert (squares_ahead(224), squares_ahead(512)) == (32, 6)
     assert (commit_every(224), commit_every(512)) == (128, 24)
     pixels = np.random.default_rng(0).integers(0, 256, (7, 16, 16, 3), dtype=np.uint8)

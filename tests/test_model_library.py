@@ -69,7 +69,9 @@ def test_a_finished_folder_is_pulled_from_the_hub_without_pytorch(
     assert ran.code == 0, ran.err
     assert json.loads(ran.out)["name"] == "reds"
     assert json.loads(ran.out)["model"] == AraCLIP(finished).label
-    assert online.sent == sum((finished / part).stat().st_size for part in downloads.OURS if (finished / part).exists())
+    assert online.sent == sum(
+        (finished / part).stat().st_size for part in downloads.MODEL_FOLDER_FILES if (finished / part).exists()
+    )
     assert AraCLIP.load("reds").encode_text("red").shape == (8,)
 
 
@@ -276,11 +278,11 @@ def test_of_a_repository_one_form_of_the_weights_is_downloaded() -> None:
         ["config.json", "README.md", "model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack",
          "tokenizer.json", "onnx/model.onnx", "onnx/config.json", "2_Dense/config.json", "2_Dense/pytorch_model.bin"], 1
     )  # fmt: skip
-    assert sorted(downloads.wanted(files)) == [
+    assert sorted(downloads.files_to_load(files)) == [
         "2_Dense/config.json", "2_Dense/pytorch_model.bin", "config.json", "model.safetensors", "tokenizer.json",
     ]  # fmt: skip
     both = dict.fromkeys(["open_clip_config.json", "open_clip_model.safetensors", "model.safetensors"], 1)
-    assert sorted(downloads.wanted(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert sorted(downloads.files_to_load(both)) == ["open_clip_config.json", "open_clip_model.safetensors"]
 
 
 # ------------------------------------------------------------------ models
@@ -315,7 +317,7 @@ def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
 
 
 def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:
-    for table in (model_registry._FIRST, model_registry._ALL):
+    for table in (model_registry._FIRST_CAPTION_RECALL, model_registry._ALL_CAPTIONS_RECALL):
         assert set(table) <= set(model_registry.BY_NAME)
     for peer in model_registry.PEERS:
         for one in peer.recall:
@@ -328,7 +330,9 @@ def test_the_registry_cites_published_recall_as_it_stands_at_its_source() -> Non
     copied = json.loads((Path(__file__).parents[1] / "benchmarks" / "published_recall.json").read_text("utf-8"))[
         "models"
     ]
-    cited = {name: one.at for name, one in model_registry._ALL.items() if one.source == model_registry.BABEL}
+    cited = {
+        name: one.at for name, one in model_registry._ALL_CAPTIONS_RECALL.items() if one.source == model_registry.BABEL
+    }
     assert cited == {name: tuple(round(100 * value, 1) for value in row["recall"]) for name, row in copied.items()}
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from araclip import AraCLIP, Filters, Gallery
 from araclip.cli import app
-from araclip.cli.searching import understood_lines
+from araclip.cli.searching import interpretation_lines
 from araclip.client import Client
 from araclip.errors import InputError
 from araclip.gallery.open import open_gallery
@@ -279,7 +279,7 @@ def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_
     assert gallery.search("صور القاهرة" + " ودبي" * 60)  # not too long for a filter
     hits = gallery.search("فيديوهات القاهرة")
     assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("kind", False), ("place", False)]
-    assert any("مع بقية الشروط: لا فيديو" in line for line in understood_lines(hits.interpretation))
+    assert any("مع بقية الشروط: لا فيديو" in line for line in interpretation_lines(hits.interpretation))
 
 
 def test_a_filter_of_the_caller_replaces_one_of_the_words_and_the_answer_names_only_what_was_done(gallery: Any) -> None:
@@ -304,7 +304,7 @@ def test_a_place_whose_pictures_do_not_pass_is_searched_as_words(gallery: Any) -
     assert [each.applied for each in hits.interpretation.filters] == [False]
     hits = gallery.search("قطط في القاهرة سنة 1999")
     assert [each.applied for each in hits.interpretation.filters] == [False, False]
-    assert any("القاهرة» مع بقية الشروط: لا صور" in line for line in understood_lines(hits.interpretation))
+    assert any("القاهرة» مع بقية الشروط: لا صور" in line for line in interpretation_lines(hits.interpretation))
 
 
 # ------------------------------------------------------------------ over HTTP and on the command line

@@ -21,8 +21,8 @@ from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.peers import conversion, tokenizers
 from araclip.peers.conversion import make_model_folder
 from araclip.peers.loading import load_request, parse_request
-from araclip.peers.tokenizers import padded
-from araclip.peers.towers import Source, source_of
+from araclip.peers.tokenizers import encode_padded
+from araclip.peers.towers import Source, split_towers
 from araclip.peers.vocabulary import characters_of, cut_vocabulary
 from araclip.server.settings import Settings
 from araclip.training.export import export as exporting
@@ -76,7 +76,9 @@ def written(layout: str, folder: Path) -> str:
 def vectors(source: Source, texts: tuple[str, ...]) -> np.ndarray[Any, Any]:
     text, rows = source.text, []
     for probe in texts:
-        ids = torch.from_numpy(padded(text.tokenizer, probe, text.max_tokens, text.pad_id if text.fixed else None))
+        ids = torch.from_numpy(
+            encode_padded(text.tokenizer, probe, text.max_tokens, text.pad_id if text.fixed else None)
+        )
         with torch.inference_mode():
             rows.append(text.graph(*(ids, torch.ones_like(ids))[: 1 + text.mask])[0].numpy())
     return np.stack(rows)
@@ -86,13 +88,13 @@ def vectors(source: Source, texts: tuple[str, ...]) -> np.ndarray[Any, Any]:
 def test_every_layout_keeps_the_ids_and_vectors_of_its_library_whole_and_cut(layout: str, tmp_path: Path) -> None:
     request = parse_request(written(layout, tmp_path / layout))
     assert request is not None
-    source = source_of(load_request(request))  # type: ignore[arg-type]
+    source = split_towers(load_request(request))  # type: ignore[arg-type]
     conversion.check_ids(source)
     wanted = np.stack([source.reference.encode_text(text) for text in TEXTS])
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     text = source.text
     cut = cut_vocabulary(text.tokenizer, BOTH)
-    text.graph.cut(cut.rows, torch.from_numpy(padded(text.tokenizer, "a", text.max_tokens, text.pad_id)))
+    text.graph.keep_rows(cut.rows, torch.from_numpy(encode_padded(text.tokenizer, "a", text.max_tokens, text.pad_id)))
     text.tokenizer, text.pad_id = cut.tokenizer, int(np.searchsorted(cut.rows, text.pad_id))
     np.testing.assert_allclose(vectors(source, TEXTS), wanted, **CLOSE)
     foreign = vectors(source, ("Чёрная кошка 黑猫", "Ж"))  # falls to pieces that are still there
@@ -150,14 +152,14 @@ def test_a_text_tower_that_is_read_at_its_first_token_is_pulled(tmp_path: Path) 
 def test_pictures_that_pillow_resizes_are_compared_as_strictly_as_squares(tmp_path: Path) -> None:
     request = parse_request(written("clip", tmp_path / "clip"))
     assert request is not None
-    expected = conversion.expected_of(source_of(load_request(request)))  # type: ignore[arg-type]
+    expected = conversion.encode_probes(split_towers(load_request(request)))  # type: ignore[arg-type]
     assert expected.least_resized == conversion.LEAST_COSINE
 
 
 def test_a_tower_that_cannot_be_written_says_why_without_the_exporters_colours(tmp_path: Path) -> None:
     request = parse_request(written("clip", tmp_path / "clip"))
     assert request is not None
-    text = source_of(load_request(request)).text  # type: ignore[arg-type]
+    text = split_towers(load_request(request)).text  # type: ignore[arg-type]
     encode = text.graph.encode
     text.graph.encode = lambda ids, mask: encode(ids, mask) if ids.sum() > 9 else encode(ids, mask) + 1
     with pytest.raises(
@@ -201,14 +203,14 @@ def test_pictures_that_a_folder_cannot_prepare_are_refused_by_name(settings: dic
 
 def test_an_unknown_tokenizer_is_refused_by_name() -> None:
     with pytest.raises(ModelMismatch, match="the model: object has no fast tokenizer behind it"):
-        tokenizers.of_transformers("the model", object())
+        tokenizers.convert_transformers("the model", object())
     with pytest.raises(ModelMismatch, match=r"drops tokens at random \(reduction_mask\)"):
-        tokenizers.of_open_clip("the model", SimpleTokenizer(reduction_mask="random"))
+        tokenizers.convert_open_clip("the model", SimpleTokenizer(reduction_mask="random"))
 
 
 @pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
 def test_open_clips_cleaning_is_written_as_normalisers(clean: str) -> None:
-    own = tokenizers.cleaned(Tokenizer(models.BPE()), clean).normalizer
+    own = tokenizers.add_cleaning(Tokenizer(models.BPE()), clean).normalizer
     ugly = (
         "", "  ", "قِطَّةٌ  كتـــاب", "a\tb\nc\u00a0d\x1ce\u2003f", "“it’s” ﬁne_x", "&lt;b&gt; &amp; y",
         "e\u0301 🐈\u200d⬛", "\u200fنعم\u200e؟ ٣!",

@@ -54,7 +54,7 @@ def test_clients_take_turns_however_much_one_of_them_asks_for() -> None:
         await asyncio.sleep(0)
         slots.release("z")
         await asyncio.gather(*jobs)
-        assert slots.inside == 0 and not slots._own
+        assert slots.inside == 0 and not slots._client_slots
         return served
 
     served = asyncio.run(story())
@@ -74,7 +74,7 @@ def test_everything_is_served_once_and_nothing_is_remembered(asked: list[str]) -
             slots.release(client)
 
         await asyncio.gather(*(job(number, client) for number, client in enumerate(asked)))
-        assert slots.inside == 0 and not slots._own
+        assert slots.inside == 0 and not slots._client_slots
         return served
 
     assert sorted(asyncio.run(story())) == list(range(len(asked)))

@@ -15,7 +15,7 @@ import pictures
 import tiny
 from araclip.errors import WidthMismatch
 from araclip.models.encoder import AraCLIP
-from araclip.server.routes.immich import IMMICH_WIDTHS, fitted, stand_ins
+from araclip.server.routes.immich import IMMICH_WIDTHS, fit_width, stand_ins
 from serving import READ, bearer, encoded, make_gallery, photo_album, problem, serving, settings_for
 
 DEFAULT = "ViT-B-32__openai"  # Immich's, 512 wide
@@ -153,7 +153,7 @@ def test_the_names_that_a_model_can_stand_for() -> None:
     assert all(IMMICH_WIDTHS[name] >= 768 for name in stand_ins([768]))
     assert stand_ins([2000]) == []
     vector = np.eye(4, dtype=np.float32)[0]
-    assert fitted(vector, 6).tolist() == [1, 0, 0, 0, 0, 0]
-    assert fitted(vector, 2, [2]).tolist() == [1, 0]
+    assert fit_width(vector, 6).tolist() == [1, 0, 0, 0, 0, 0]
+    assert fit_width(vector, 2, [2]).tolist() == [1, 0]
     with pytest.raises(WidthMismatch, match="4-wide vectors, 2-wide"):
-        fitted(vector, 2)
+        fit_width(vector, 2)

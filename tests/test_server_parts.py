@@ -53,12 +53,12 @@ from araclip.pictures.images import open_image
 from araclip.server import served_gallery as refreshing
 from araclip.server.batching import Batcher, TextVectorCache
 from araclip.server.decoding.sandbox import Sandbox
-from araclip.server.events import BEHIND, Events
+from araclip.server.events import MAX_QUEUED, Events
 from araclip.server.http.errors import KINDS, Problem
 from araclip.server.indexing import supervisor
 from araclip.server.indexing.supervisor import Indexing
 from araclip.server.indexing.worker import cause_of
-from araclip.server.served_gallery import Refresher, ServedGallery, suggestions
+from araclip.server.served_gallery import Refresher, ServedGallery, example_queries
 from araclip.server.translations import validation_in_arabic
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
@@ -275,7 +275,7 @@ def test_a_new_listener_gets_the_latest_event_of_each_kind_and_a_slow_one_loses_
         await asyncio.sleep(0.01)
         stream = events.stream(60)
         first = await anext(stream)
-        for i in range(BEHIND + 5):
+        for i in range(MAX_QUEUED + 5):
             events.publish("indexing", {"done": 100 + i})
         await asyncio.sleep(0.01)
         events.close()
@@ -285,7 +285,7 @@ def test_a_new_listener_gets_the_latest_event_of_each_kind_and_a_slow_one_loses_
     assert b'event: indexing\ndata: {"done": 2}\n\n' in first
     assert "صورة".encode() in first
     assert b'"done": 1}' not in first
-    assert rest[-1] == f'event: indexing\ndata: {{"done": {100 + BEHIND + 4}}}\n\n'.encode()
+    assert rest[-1] == f'event: indexing\ndata: {{"done": {100 + MAX_QUEUED + 4}}}\n\n'.encode()
 
 
 def test_a_stream_ends_by_itself_after_its_time() -> None:
@@ -387,8 +387,8 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(served:
 def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
     everyday = np.eye(len(EVERYDAY), dtype=np.float32)
     row = EVERYDAY.index("قطة")
-    assert suggestions(everyday, everyday[[row]])[0] == "قطة"
-    assert suggestions(everyday, everyday[:0]) == ()
+    assert example_queries(everyday, everyday[[row]])[0] == "قطة"
+    assert example_queries(everyday, everyday[:0]) == ()
 
 
 # ------------------------------------------------------------------ problems in two languages
@@ -496,7 +496,7 @@ class PublishedStates(list[str]):
 def indexed(served: ServedGallery, album: Path, model: Path, **options: Any) -> PublishedStates:
     """Index until it is done or has failed."""
     states, ends = PublishedStates(), time.monotonic() + 120
-    indexing = Indexing(served, str(model), [album], states, committed=lambda: None, **options)  # type: ignore[arg-type]
+    indexing = Indexing(served, str(model), [album], states, on_commit=lambda: None, **options)  # type: ignore[arg-type]
     indexing.start()
     while not {"done", "failed"} & set(states):
         assert time.monotonic() < ends
@@ -536,7 +536,7 @@ def test_a_failure_of_the_indexing_process_tells_its_cause(served: ServedGallery
     states: list[dict[str, Any]] = []
     events = SimpleNamespace(publish=lambda kind, data: states.append(data))
     no_model = str(tmp_path / "no model")
-    indexing = Indexing(served, no_model, [album], events, follow=False, committed=lambda: None)  # type: ignore[arg-type]
+    indexing = Indexing(served, no_model, [album], events, follow=False, on_commit=lambda: None)  # type: ignore[arg-type]
     indexing.start()
     while indexing.running:
         time.sleep(0.02)

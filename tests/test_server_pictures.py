@@ -594,7 +594,7 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
     async def left() -> bool:
         opening = Slots(1, most=2, seconds=5)
         service = SimpleNamespace(gallery=SimpleNamespace(store=None), opening=opening)
-        request = asyncio.create_task(routes._original(service, "client", SimpleNamespace(id="0" * 32)))
+        request = asyncio.create_task(routes._open_in_thread(service, "client", SimpleNamespace(id="0" * 32)))
         await asyncio.to_thread(started.wait)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -18,7 +18,7 @@ from PIL import Image
 from araclip import AraCLIP
 from araclip.errors import InputError, ModelMismatch
 from araclip.models import folder as model_folder
-from araclip.models.folder import ways_of
+from araclip.models.folder import weights_by_tower
 from araclip.models.graph_file import check_graph
 from araclip.training.export import weights as storing
 from araclip.training.export.graphs import megabytes, numbers, order_gelu, read_graph, write_graph
@@ -175,7 +175,7 @@ def test_a_tower_that_int8_moves_too_far_has_products_in_float32_and_at_last_flo
 
 def test_a_pulled_tower_keeps_its_vectors(tiny_model: Path, tmp_path: Path) -> None:
     config = model_folder.read_config(tiny_model)
-    name = store_towers(tiny_model, tmp_path, config, ways_of("smooth-int8"), kept=True)
+    name = store_towers(tiny_model, tmp_path, config, weights_by_tower("smooth-int8"), kept=True)
     shutil.copyfile(tiny_model / "tokenizer.json", tmp_path / "tokenizer.json")
     model_folder.write_config(tmp_path, replace(config, weights=name, files=model_folder.hashes(tmp_path)))
     (tmp_path / "README.md").touch()
@@ -186,20 +186,20 @@ def test_a_pulled_tower_keeps_its_vectors(tiny_model: Path, tmp_path: Path) -> N
 def test_unknown_weights_are_refused() -> None:
     for named in ("int2", "compact + int2", "int4-blocks", "auto"):
         with pytest.raises(InputError, match=f"int8, compact, .* not as '{named.removeprefix('compact + ')}'"):
-            ways_of(named)
+            weights_by_tower(named)
     for nothing in ("", "compact + ", "+"):
         with pytest.raises(InputError, match="not as ''"):
-            ways_of(nothing)
+            weights_by_tower(nothing)
     with pytest.raises(InputError, match="names 3 ways"):
-        ways_of("compact + int8 + float32")
+        weights_by_tower("compact + int8 + float32")
 
 
 def test_each_tower_may_be_stored_in_a_way_of_its_own(tiny_model: Path, tmp_path: Path) -> None:
-    assert ways_of("smooth-compact + static-int8") == {"text": "smooth-compact", "image": "static-int8"}
-    assert ways_of("smooth-compact+static-int8") == ways_of("smooth-compact + static-int8")
-    assert ways_of(" int8 ") == {"text": "int8", "image": "int8"}
+    assert weights_by_tower("smooth-compact + static-int8") == {"text": "smooth-compact", "image": "static-int8"}
+    assert weights_by_tower("smooth-compact+static-int8") == weights_by_tower("smooth-compact + static-int8")
+    assert weights_by_tower(" int8 ") == {"text": "int8", "image": "int8"}
     config = model_folder.read_config(tiny_model)
-    assert store_towers(tiny_model, tmp_path, config, ways_of("float16 + int8")) == "float16 + int8"
+    assert store_towers(tiny_model, tmp_path, config, weights_by_tower("float16 + int8")) == "float16 + int8"
     both = replace(config, weights="compact + static-int8")
     assert [both.in_int8(tower) for tower in ("text", "image")] == [False, True]
     assert not replace(both, weights=None).in_int8("image")
@@ -411,12 +411,12 @@ def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_fol
     opsets = [helper.make_opsetid("", 18)]
     onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), str(full / "image.onnx"))
     with pytest.raises(InputError, match=r"none were named.*--calibrate"):
-        store_towers(full, small, config, ways_of("static-int8"))
-    name = store_towers(full, small, config, ways_of("static-int8"), pictures=[photos])
+        store_towers(full, small, config, weights_by_tower("static-int8"))
+    name = store_towers(full, small, config, weights_by_tower("static-int8"), pictures=[photos])
     assert name == "smooth-int8 + static-int8"
     kinds = {t.data_type for t in read_graph(small / "image.onnx").graph.initializer if len(t.dims) == 4}
     assert kinds == {TensorProto.INT8}
-    ways = ways_of("compact + static-int8")
+    ways = weights_by_tower("compact + static-int8")
     assert store_towers(full, small, config, ways, pictures=[photos, photos]) == "compact + static-int8"
     with pytest.raises(InputError, match="holds no picture"):
         store_towers(full, small, config, ways, pictures=[photos, small])

@@ -55,11 +55,11 @@ class FiltersLike(Protocol):
 
     @property
     def folder_name(self) -> str | Sequence[str] | None:
-        """The name of a folder at any depth, or several."""
+        """The name of a folder, at any depth, or several names; None: folders do not matter."""
 
     @property
     def below(self) -> object:
-        """A folder as the gallery knows it."""
+        """The path of a folder in the gallery; only pictures below this folder pass. None: folders do not matter."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE, without `folder_name` and `below`."""
@@ -69,7 +69,7 @@ Where = FiltersLike | str | Sequence[str] | None
 
 
 def where_texts(where: Where) -> list[str]:
-    """Return filters as texts KEY=VALUE, whichever way they were given."""
+    """Return filters as texts KEY=VALUE, from any form of `Where`; raise InputError if a server cannot apply them."""
     if where is None or isinstance(where, str):
         return [where] if where else []
     if not isinstance(where, Sequence) and not hasattr(where, "texts"):
@@ -176,38 +176,38 @@ class Client:
             **{"text_weight": text_weight, "sort": sort, "literal": literal, "ignore": list(ignore)},
         }
         answer = self._json("POST", "/search", request)
-        return _read(Results, {**answer, "results": tuple(map(_result, answer["results"]))})
+        return _to_dataclass(Results, {**answer, "results": tuple(map(_to_result, answer["results"]))})
 
     def suggestions(self, typed: str, k: int = 8) -> list[Suggestion]:
         """Return queries that begin with what is typed."""
         answer = self._json("GET", f"/suggestions?{urlencode({'q': typed, 'k': k})}")
-        return [_read(Suggestion, each) for each in answer["suggestions"]]
+        return [_to_dataclass(Suggestion, each) for each in answer["suggestions"]]
 
     def explain(
         self, identity: str, query: str, *, literal: bool = False, ignore: Sequence[str] = ()
     ) -> list[WordShare]:
         """Return for each word of a query what a picture's score loses when the query is asked without that word."""
-        asked = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
-        answer = self._json("GET", f"{_image(identity)}/explain?{asked}")
-        return [_read(WordShare, each) for each in answer["words"]]
+        parameters = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
+        answer = self._json("GET", f"{_image_path(identity)}/explain?{parameters}")
+        return [_to_dataclass(WordShare, each) for each in answer["words"]]
 
     def near(self, identity: str, *, where: Where = None) -> list[Result]:
         """Return the near-duplicates of a picture, the most similar first."""
-        asked = urlencode({"where": where_texts(where)}, doseq=True)
-        answer = self._json("GET", f"{_image(identity)}/near?{asked}")
-        return [_result(each) for each in answer["results"]]
+        parameters = urlencode({"where": where_texts(where)}, doseq=True)
+        answer = self._json("GET", f"{_image_path(identity)}/near?{parameters}")
+        return [_to_result(each) for each in answer["results"]]
 
     def picture(self, identity: str) -> bytes:
         """Return the original bytes of a picture."""
-        return self._request("GET", _image(identity))
+        return self._request("GET", _image_path(identity))
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:
         """Return a picture's thumbnail: WebP, upright."""
         return self._request("GET", f"/thumbnails/{quote(identity, safe='')}?{urlencode({'size': size})}")
 
     def details(self, identity: str) -> dict[str, Any]:
-        """Return the details of a picture, such as size, date, camera, place and files."""
-        return self._json("GET", f"{_image(identity)}/details")
+        """Return a picture's details, such as size, date, camera, place and files: the answer of GET …/details."""
+        return self._json("GET", f"{_image_path(identity)}/details")
 
     def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
         """Add a picture, given by its path or as bytes. When `add` returns, the server has stored the picture."""
@@ -215,19 +215,19 @@ class Client:
         shown = name or (path.name if path else "picture")
         boundary = secrets.token_hex(16)
         head = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_quoted(shown)}"\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{_escape_file_name(shown)}"\r\n'
             "Content-Type: application/octet-stream\r\n\r\n"
         )
         body = head.encode("utf-8", "replace") + data + f"\r\n--{boundary}--\r\n".encode()
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        return _read(Added, self._answer(self._request("POST", "/images", body, kind)))
+        return _to_dataclass(Added, self._parse_answer(self._request("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
-        """Remove a picture from the gallery; its file stays."""
-        self._request("DELETE", _image(identity))
+        """Remove a picture, or the whole video of a scene, from the gallery; files stay."""
+        self._request("DELETE", _image_path(identity))
 
     def stats(self) -> dict[str, Any]:
-        """Return statistics of the gallery, such as the numbers of pictures and files."""
+        """Return the answer of GET /stats: statistics of the gallery, such as the numbers of pictures and files."""
         return self._json("GET", "/stats")
 
     def index(self) -> dict[str, Any]:
@@ -235,7 +235,7 @@ class Client:
         return self._json("POST", "/index")
 
     def index_state(self) -> dict[str, Any]:
-        """Return the folders that the server indexes or offers to index, and how far indexing is."""
+        """Return the answer of GET /index: the folders that the server indexes or offers to index, and the state."""
         return self._json("GET", "/index")
 
     def events(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -243,56 +243,54 @@ class Client:
 
         The kind "indexing" tells the progress of indexing, "generation" that the content of the gallery has changed.
         """
-        with closing(self._streamed("/events", iter)) as lines:
+        with closing(self._stream("/events", iter)) as lines:
             kind = ""
             for line in lines:
                 name, _, value = line.decode("utf-8").rstrip("\n").partition(": ")
                 if name == "event":
                     kind = value
                 elif name == "data":
-                    yield kind, self._answer(value.encode())
+                    yield kind, self._parse_answer(value.encode())
 
     # ------------------------------------------------------------------ many pictures
 
     def timeline(self, *, where: Where = None) -> list[Month]:
         """Return the months that have pictures, the newest first; pictures without a date come last."""
         answer = self._json("GET", f"/timeline?{urlencode({'where': where_texts(where)}, doseq=True)}")
-        return [_read(Month, each) for each in answer["months"]]
+        return [_to_dataclass(Month, each) for each in answer["months"]]
 
     def browse(self, *, where: Where = None) -> Iterator[Listed]:
         """Yield the pictures that pass the filters, the newest first by the date they were taken, page by page."""
-        asked: dict[str, object] = {"where": where_texts(where), "k": PAGE}
+        parameters: dict[str, object] = {"where": where_texts(where), "k": PAGE}
         while True:
-            answer = self._json("GET", f"/pictures?{urlencode(asked, doseq=True)}")
+            answer = self._json("GET", f"/pictures?{urlencode(parameters, doseq=True)}")
             for each in answer["results"]:
-                yield _read(Listed, each)
+                yield _to_dataclass(Listed, each)
             if answer["next"] is None:
                 return
-            asked["cursor"] = answer["next"]
+            parameters["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
         """Return the top albums, sorted by name, or the albums inside the album with the key `inside`."""
         found: list[Album] = []
         while True:
-            asked = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
-            answer = self._json("GET", f"/folders?{urlencode(asked)}")
-            found += [_read(Album, each) for each in answer["albums"]]
+            parameters = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
+            answer = self._json("GET", f"/folders?{urlencode(parameters)}")
+            found += [_to_dataclass(Album, each) for each in answer["albums"]]
             if not answer["more"]:
                 return found
 
     def places(self, *, cell: float = 4, where: Where = None) -> list[Place]:
         """Return where pictures were taken, counted in cells of `cell` degrees, the fullest cell first."""
-        asked = urlencode({"cell": cell, "where": where_texts(where)}, doseq=True)
-        return [_read(Place, each) for each in self._json("GET", f"/places?{asked}")["places"]]
+        parameters = urlencode({"cell": cell, "where": where_texts(where)}, doseq=True)
+        return [_to_dataclass(Place, each) for each in self._json("GET", f"/places?{parameters}")["places"]]
 
     def download(self, ids: Iterable[str], path: str | os.PathLike[str]) -> Path:
         """Write the originals of up to 1,000 pictures into a ZIP file, whole or not at all; returns its path."""
         prepared = self._json("POST", "/archives", {"ids": list(ids)})
 
         def fill(temporary: Path) -> None:
-            pieces = self._streamed(
-                f"/{prepared['address']}", lambda response: iter(partial(response.read, PIECE), b"")
-            )
+            pieces = self._stream(f"/{prepared['address']}", lambda response: iter(partial(response.read, PIECE), b""))
             with closing(pieces), temporary.open("wb") as file:
                 file.writelines(pieces)
 
@@ -313,13 +311,13 @@ class Client:
 
     def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
         """Return unit vectors of texts, in the order given."""
-        return self._vectors(list(texts))
+        return self._request_vectors(list(texts))
 
     def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
         """Return unit vectors of pictures (paths or bytes), in the order given."""
-        return self._vectors([_data_uri(picture) for picture in pictures], at_once=8)
+        return self._request_vectors([_data_uri(picture) for picture in pictures], at_once=8)
 
-    def _vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
+    def _request_vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
         vectors: list[list[float]] = []
         for start in range(0, len(inputs), at_once):
             answer = self._json("POST", "/v1/embeddings", {"input": inputs[start : start + at_once]})
@@ -328,7 +326,7 @@ class Client:
 
     # ------------------------------------------------------------------ requests
 
-    def _streamed(
+    def _stream(
         self, path: str, read: Callable[[http.client.HTTPResponse], Iterable[bytes]]
     ) -> Generator[bytes, None, None]:
         """Send a GET request over a new connection, and yield the bytes that `read` yields from the response."""
@@ -337,23 +335,23 @@ class Client:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
             response = connection.getresponse()
             if response.status != 200:
-                raise _error(response.status, response.read(), response.headers.get("Retry-After"))
+                raise _server_error(response.status, response.read(), response.headers.get("Retry-After"))
             yield from read(response)
         except (OSError, http.client.HTTPException) as error:
-            raise self._unreachable(error) from error
+            raise self._unreachable_error(error) from error
         finally:
             connection.close()
 
     def _json(self, method: str, path: str, request: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send a request, with a JSON object or without a body, and return the JSON object of the response."""
         body = None if request is None else json.dumps(request).encode()
-        return self._answer(self._request(method, path, body, {"Content-Type": "application/json"}))
+        return self._parse_answer(self._request(method, path, body, {"Content-Type": "application/json"}))
 
-    def _answer(self, data: bytes) -> dict[str, Any]:
-        """Parse the JSON object in a response's body; another program than `araclip serve` may have sent it."""
+    def _parse_answer(self, data: bytes) -> dict[str, Any]:
+        """Parse the JSON object in a response's body; raise ForeignServer if it is none."""
         what = f"{self.address}: its answer"
-        return Answered(
-            bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=NotOurs)
+        return ServerAnswer(
+            bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=ForeignServer)
         )
 
     def _request(
@@ -375,15 +373,15 @@ class Client:
                 if reused and isinstance(error, ConnectionError):
                     continue
                 if isinstance(error, OSError | http.client.HTTPException):
-                    raise self._unreachable(error) from error
+                    raise self._unreachable_error(error) from error
                 raise
             with self._lock:
                 self._idle.append(connection)
             if response.status >= 400:
-                raise _error(response.status, data, response.headers.get("Retry-After"))
+                raise _server_error(response.status, data, response.headers.get("Retry-After"))
             return data
 
-    def _unreachable(self, error: Exception) -> ServerError:
+    def _unreachable_error(self, error: Exception) -> ServerError:
         return ServerError(f"{self.address}: cannot be reached ({error}). Is `araclip serve` running?")
 
     def _connect(self) -> http.client.HTTPConnection:
@@ -392,41 +390,45 @@ class Client:
         return kind(self._parts.hostname, self._parts.port, timeout=self._timeout)
 
 
-class NotOurs(ServerError):
+class ForeignServer(ServerError):
     """The program that answers is not `araclip serve`."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"{message.rstrip('.')}. Is that the address of an `araclip serve`?")
 
 
-class Answered(dict[str, Any]):
-    """The JSON object that a server answered. Reading a missing field raises NotOurs."""
+class ServerAnswer(dict[str, Any]):
+    """The JSON object that a server answered. Reading a missing field raises ForeignServer."""
 
     def __missing__(self, name: str) -> Any:
-        raise NotOurs(f"the server's answer has no field '{name}'")
+        raise ForeignServer(f"the server's answer has no field '{name}'")
 
 
-def _read(kind: type[Answer], values: object) -> Answer:
-    """Make a dataclass from a response. Unknown fields, of a later server, are ignored."""
+def _to_dataclass(kind: type[Answer], values: object) -> Answer:
+    """Make a dataclass from a JSON object of a response. Unknown fields, of a later server, are ignored.
+
+    Raises:
+        ForeignServer: `values` is no JSON object, or a field is missing.
+    """
     names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
     try:
         return kind(**{name: value for name, value in dict(values).items() if name in names})  # type: ignore[call-overload]
     except (TypeError, ValueError):
-        raise NotOurs(f"the server's answer holds no {kind.__name__}") from None
+        raise ForeignServer(f"the server's answer holds no {kind.__name__}") from None
 
 
-def _result(values: object) -> Result:
-    found = _read(Result, values)
+def _to_result(values: object) -> Result:
+    found = _to_dataclass(Result, values)
     try:
-        matched = tuple(_read(Match, each) for each in found.matched)
+        matched = tuple(_to_dataclass(Match, each) for each in found.matched)
         return replace(
             found, matched=tuple(replace(each, marks=tuple((a, b) for a, b in each.marks)) for each in matched)
         )
     except (TypeError, ValueError):
-        raise NotOurs("the server's answer holds no Result") from None
+        raise ForeignServer("the server's answer holds no Result") from None
 
 
-def _image(identity: str) -> str:
+def _image_path(identity: str) -> str:
     return f"/images/{quote(identity, safe='')}"
 
 
@@ -435,11 +437,11 @@ def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
     return f"data:image/any;base64,{base64.b64encode(data).decode()}"
 
 
-def _quoted(name: str) -> str:  # escapes a name as browsers do in multipart/form-data (WHATWG)
+def _escape_file_name(name: str) -> str:  # escapes a name as browsers do in multipart/form-data (WHATWG)
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerError:
     try:
         problem = json.loads(body)
         error = problem.get("error")  # below /v1/, errors have the form of OpenAI's API

@@ -28,17 +28,17 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         self.encoder, self.interpreter = encoder, interpreter
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return _lists(self.encoder.encode_text(texts))
+        return _to_lists(self.encoder.encode_text(texts))
 
     def embed_query(self, text: str) -> list[float]:
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
         """Return a vector for each picture: a path, or whatever the encoder takes. Stores such as Chroma call this."""
-        return _lists(self.encoder.encode_image(pictures))
+        return _to_lists(self.encoder.encode_image(pictures))
 
     embed_image = embed_images
 
 
-def _lists(rows: Iterable[Iterable[float]]) -> list[list[float]]:
+def _to_lists(rows: Iterable[Iterable[float]]) -> list[list[float]]:
     return [[float(value) for value in row] for row in rows]

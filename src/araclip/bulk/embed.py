@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from araclip.bulk.places import ShardFolder
-from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, parse_shard, plan_of, tasks_of
-from araclip.bulk.shard import Outcome, ShardReport, finished, outcome_of
+from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, make_plan, make_tasks, parse_shard
+from araclip.bulk.shard import Outcome, ShardReport, report_if_finished, try_embed_shard
 from araclip.bulk.shard_file import schema_of
 from araclip.bulk.sources import list_source
 from araclip.errors import InputError, ShardFailed
@@ -14,7 +14,7 @@ from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.models.folder import DEFAULT_MODEL
 
 ENGINES = ("processes", "ray")
-Told = Callable[[ShardReport, int], None]
+OnShard = Callable[[ShardReport, int], None]
 
 
 @dataclass
@@ -46,7 +46,7 @@ def embed(
     jobs: int = 1,
     engine: str = "processes",
     device: str | None = None,
-    told: Told = lambda report, asked: None,
+    on_shard: OnShard = lambda report, total: None,
 ) -> BulkReport:
     """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each of them complete and made once.
 
@@ -63,7 +63,7 @@ def embed(
         jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        told: called for each finished shard, also of an earlier run, with its report and the number of shards to make.
+        on_shard: called for each finished shard, also of an earlier run: its report, and the number of shards to make.
 
     Raises:
         InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
@@ -81,21 +81,21 @@ def embed(
     encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
     schema_of(encoder.width)  # raises InputError now, before the source is listed, if pyarrow is missing
     folder, listed = ShardFolder(out), list_source(source)
-    plan = plan_of(listed, encoder, folder.names(), folder.place, count)
+    plan = make_plan(listed, encoder, folder.names(), folder.place, count)
     folder.make()
     report = BulkReport(plan, notes=listed.notes)
-    tasks, waiting = tasks_of(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
+    tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
     for task in tasks:
-        if done := finished(task, folder):
+        if done := report_if_finished(task, folder):
             report.shards.append(done)
-            told(done, len(tasks))
+            on_shard(done, len(tasks))
         else:
             waiting.append(task)
     failed = []
-    for outcome in _run(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
+    for outcome in _run_tasks(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
         if isinstance(outcome, ShardReport):
             report.shards.append(outcome)
-            told(outcome, len(tasks))
+            on_shard(outcome, len(tasks))
         else:
             failed.append(outcome)
     report.shards.sort(key=lambda each: each.shard)
@@ -108,22 +108,22 @@ def embed(
     return report
 
 
-def _run(
+def _run_tasks(
     tasks: Sequence[ShardTask], encoder: Encoder, out: ShardFolder, jobs: int, engine: str, model: ModelLike | None,
     device: str | None,
 ) -> Iterable[Outcome]:  # fmt: skip
     if engine == "ray":
         from araclip.bulk.ray_engine import run_on_ray
 
-        return run_on_ray(tasks, named(model, encoder), device, out.place, jobs)
+        return run_on_ray(tasks, name_to_load(model, encoder), device, out.place, jobs)
     if jobs <= 1 or len(tasks) == 1:
-        return (outcome_of(task, encoder, out) for task in tasks)
+        return (try_embed_shard(task, encoder, out) for task in tasks)
     from araclip.bulk.worker_processes import run_processes
 
-    return run_processes(tasks, named(model, encoder), device, out.place, jobs)
+    return run_processes(tasks, name_to_load(model, encoder), device, out.place, jobs)
 
 
-def named(model: ModelLike | None, encoder: Encoder) -> str:
+def name_to_load(model: ModelLike | None, encoder: Encoder) -> str:
     """Return the name or path by which another process can load the same model.
 
     Raises:

@@ -45,12 +45,12 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
     """
     header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
     try:
-        return _pictures(batch, header.model.width, place)
+        return _convert_rows(batch, header.model.width, place)
     except ValueError as error:  # a text is not UTF-8, or a path is not valid base64
-        raise _damaged(place, f"a text that cannot be read ({first_line(error):.80})") from None
+        raise _damaged_error(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
-def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
+def divide_rows(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
     """Divide the rows of a file into groups; yield the first row and the number of rows of each group.
 
     Small row groups are joined into groups of at most `most` rows; row groups of more than twice `most` are split.
@@ -68,7 +68,7 @@ def parts(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
         yield start, waiting
 
 
-def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
+def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     """Check the rows of a batch and convert them to pictures; a shard may come from an untrusted source.
 
     Raises:
@@ -76,13 +76,13 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     """
     for name in REQUIRED:
         if batch.column(name).null_count:
-            raise _damaged(place, f"column {name} has gaps")
+            raise _damaged_error(place, f"column {name} has gaps")
     rows = {name: batch.column(name).to_pylist() for name in REQUIRED if name != "vector"}
-    vectors = _vectors(batch.column("vector"), width, place)
+    vectors = _read_vectors(batch.column("vector"), width, place)
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
-        raise _damaged(place, "formats or sizes that no picture has")
+        raise _damaged_error(place, "formats or sizes that no picture has")
     pictures = []
-    photos = _photos(batch)
+    photos = _read_photos(batch)
 
     @cache
     def is_here(folder: str) -> bool:
@@ -91,7 +91,7 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     for row, (raw, own, digest) in enumerate(zip(rows["path"], rows["has_file"], rows["sha256"], strict=True)):
         path = read_path(raw)
         if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
-            raise _damaged(place, f"the path {path[:80]!r}")
+            raise _damaged_error(place, f"the path {path[:80]!r}")
         about = {}
         if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
             path, about = STORED_PREFIX + identity_of(digest), {"name": raw.rpartition("/")[2] or raw, "source": raw}
@@ -104,23 +104,23 @@ def _pictures(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     return pictures
 
 
-def _vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
+def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     flat = column.flatten()  # not by `to_numpy`, which takes a second to import pandas if pandas is installed
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():
-            raise _damaged(place, "vectors that are not of unit length")
+            raise _damaged_error(place, "vectors that are not of unit length")
     return vectors
 
 
-def _photos(batch: Any) -> list[PhotoMetadata]:
+def _read_photos(batch: Any) -> list[PhotoMetadata]:
     columns = [batch.column(name) for name in FACTS]
     if all(column.null_count == len(column) for column in columns):
         return [NOTHING_KNOWN] * batch.num_rows
-    return [_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return [_make_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
 
-def _photo(*known: Any) -> PhotoMetadata:
+def _make_photo(*known: Any) -> PhotoMetadata:
     if not any(each is not None for each in known):
         return NOTHING_KNOWN
     captured_at, camera, lens, latitude, longitude, place = known
@@ -135,7 +135,7 @@ _name = lru_cache(maxsize=4096)(
 )  # cached, because the same cameras, lenses and places return again and again
 
 
-def _damaged(place: str, what: str) -> InputError:
+def _damaged_error(place: str, what: str) -> InputError:
     return InputError(
         f"{place} holds {what}: it is damaged, or not written by `araclip embed`. Embed its source again."
     )
@@ -178,10 +178,10 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
         raise InputError(f"no shards in {folder.place}. Make them with `araclip embed SOURCE {folder.place}`.")
     headers = tuple(read_header(folder.path_of(name)) for name in names)
     for name, header in zip(names, headers, strict=True):
-        mine, first = (
+        own, first = (
             (each.model.fingerprint, each.model.width, each.fingerprint, each.shards) for each in (header, headers[0])
         )
-        if mine != first:
+        if own != first:
             raise ShardMismatch(
                 f"{folder.place} holds shards of several models, sources or numbers: {names[0]} is of "
                 f"{headers[0].model.label}, {name} of {header.model.label}. Move one kind to another folder."
@@ -230,7 +230,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
     groups = [
         (place, start, rows)
         for place, header in zip(shards.places, shards.headers, strict=True)
-        for start, rows in parts(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
+        for start, rows in divide_rows(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
     # One thread reads the next group while the gallery commits the last one.
     ahead = map_ahead(lambda group: read_group(*group), groups, threads=1, most=2)

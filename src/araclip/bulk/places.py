@@ -33,7 +33,7 @@ def is_url(text: str) -> bool:
     return URL.match(text) is not None
 
 
-def place_of(named: str | os.PathLike[str]) -> str:
+def absolute_place(named: str | os.PathLike[str]) -> str:
     """Return a path made absolute, or a URL without a final slash; everything in this package uses this form.
 
     Raises:
@@ -94,7 +94,7 @@ def source_errors(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def opened(place: str) -> Iterator[IO[bytes]]:
+def open_stream(place: str) -> Iterator[IO[bytes]]:
     """Open a file as a stream, for the length of a `with` block; a failure to open or read it is a SourceError."""
     with source_errors(place):
         if is_url(place):
@@ -103,7 +103,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
         else:
             stream = open_file(place)
     with stream:
-        yield cast(IO[bytes], _Watched(stream, place))
+        yield cast(IO[bytes], _ReportingStream(stream, place))
 
 
 def read_bytes(place: str, most: int) -> bytes | None:
@@ -134,7 +134,7 @@ def read_bytes(place: str, most: int) -> bytes | None:
             return None
 
 
-class _Watched:
+class _ReportingStream:
     """A stream that raises SourceError if reading fails; callers take other errors for a damaged file."""
 
     def __init__(self, stream: IO[bytes], place: str) -> None:
@@ -167,7 +167,7 @@ class ShardFolder:
     """The folder of the shards, on this machine or in an object store."""
 
     def __init__(self, named: str | os.PathLike[str]) -> None:
-        self.place = place_of(named)
+        self.place = absolute_place(named)
         if "*" in self.place:
             raise InputError(f"{self.place}: shards are written to one folder. Name it without *.")
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, cut, default_shards
+from araclip.bulk.sources import SHARD_NAME, BulkSource, Part, cut_into_shards, default_shards
 from araclip.errors import InputError, ShardMismatch
 from araclip.gallery.catalog.records import RecordedModel
 from araclip.models.encoder_base import Encoder
@@ -46,34 +46,34 @@ class ShardTask:
     parts: tuple[Part, ...]
 
 
-def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str, shards: int | None) -> Plan:
+def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folder: str, shards: int | None) -> Plan:
     """Make the plan for a source and a model.
 
     Args:
-        there: the names of the files in the folder for the shards.
-        where: that folder, for messages.
+        existing: the names of the files in the folder for the shards.
+        folder: that folder, for messages.
         shards: the number of shards; None for as many as the folder has already, or as the source's size suggests.
 
     Raises:
         ShardMismatch: the folder holds shards of another source or model, or of another number of shards.
         InputError: there would be more than MAX_SHARDS shards.
     """
-    found = {(match[1], match[2], int(match[4])) for name in there if (match := SHARD_NAME.fullmatch(name))}
-    mine = (source.fingerprint, model.fingerprint)
+    found = {(match[1], match[2], int(match[4])) for name in existing if (match := SHARD_NAME.fullmatch(name))}
+    expected = (source.fingerprint, model.fingerprint)
     for source_print, model_print, number in sorted(found):
-        if model_print != mine[1]:
+        if model_print != expected[1]:
             raise ShardMismatch(
-                f"{where} holds shards of model {model_print}, and this run has {model.label}. Their vectors cannot be "
-                "compared: name another folder, or that model with --model."
+                f"{folder} holds shards of model {model_print}, and this run has {model.label}. Their vectors cannot "
+                "be compared: name another folder, or that model with --model."
             )
-        if source_print != mine[0]:
+        if source_print != expected[0]:
             raise ShardMismatch(
-                f"{where} holds shards of source {source_print}, and {source.name} is now {mine[0]}: another source, "
-                "or files came, went or changed since. Name another folder, or restore the source."
+                f"{folder} holds shards of source {source_print}, and {source.name} is now {expected[0]}: another "
+                "source, or files came, went or changed since. Name another folder, or restore the source."
             )
         if shards not in (None, number):
             raise ShardMismatch(
-                f"{where} holds shards of {number:,}, and {shards:,} are asked for. Ask for {number:,}, or name "
+                f"{folder} holds shards of {number:,}, and {shards:,} are asked for. Ask for {number:,}, or name "
                 "another folder."
             )
     wanted = shards or next((number for *_, number in found), None) or default_shards(source.parts)
@@ -82,9 +82,9 @@ def plan_of(source: BulkSource, model: Encoder, there: Iterable[str], where: str
     return Plan(source.name, source.fingerprint, RecordedModel.of(model), wanted)
 
 
-def tasks_of(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
+def make_tasks(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
     """Return the tasks for the shards with these numbers."""
-    parts = cut(source.parts, plan.shards)
+    parts = cut_into_shards(source.parts, plan.shards)
     return [ShardTask(plan, shard, tuple(parts[shard])) for shard in shards]
 
 

@@ -12,16 +12,16 @@ from typing import Any
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
-from araclip.bulk.shard import Outcome, ShardReport, outcome_of
+from araclip.bulk.shard import Outcome, ShardReport, try_embed_shard
 from araclip.errors import AraCLIPError, InputError
 from araclip.models.encoder import Encoder, as_encoder
 
-MISSING = "The engine 'ray' needs Ray Data. Run: pip install 'araclip[ray]'"
+MISSING_RAY = "The engine 'ray' needs Ray Data. Run: pip install 'araclip[ray]'"
 COLUMNS = ("shard", "pictures", "refused", "seconds", "skipped", "why")
 
 
 @lru_cache(maxsize=1)
-def _encoder(model: str, device: str | None) -> Encoder:
+def _load_encoder(model: str, device: str | None) -> Encoder:
     return as_encoder(model, threads=1, device=device)
 
 
@@ -31,11 +31,11 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
     `batch["task"]` holds n pickled tasks; the result has n values for each of COLUMNS. `why` is empty for a shard that
     was finished, and otherwise says why it was not.
     """
-    found: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for packed in batch["task"]:
         task: ShardTask = pickle.loads(packed)  # unpickling is safe, because `run_on_ray` has pickled it in this run
         try:
-            outcome = outcome_of(task, _encoder(model, device), ShardFolder(out))
+            outcome = try_embed_shard(task, _load_encoder(model, device), ShardFolder(out))
         except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model
             outcome = task.shard, str(error)
         if isinstance(outcome, ShardReport):
@@ -43,8 +43,8 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
         else:
             row = (0, 0, 0.0, False, outcome[1])
         for name, value in zip(COLUMNS, (task.shard, *row), strict=True):
-            found[name].append(value)
-    return found
+            columns[name].append(value)
+    return columns
 
 
 def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, workers: int) -> Iterator[Outcome]:
@@ -57,7 +57,7 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
         import ray
         import ray.data
     except ImportError:
-        raise InputError(MISSING) from None
+        raise InputError(MISSING_RAY) from None
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # turns off Ray's usage reports
         ray.init()

@@ -15,7 +15,7 @@ import numpy as np
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
 from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
-from araclip.bulk.sources import Waiting, pictures_of
+from araclip.bulk.sources import WaitingPicture, pictures_of
 from araclip.core import atomic
 from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
@@ -45,7 +45,7 @@ class ShardReport:
 Outcome = ShardReport | tuple[int, str]
 
 
-def finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
+def report_if_finished(task: ShardTask, out: ShardFolder) -> ShardReport | None:
     """Return the report of a shard that was finished before; None if its file is missing, damaged or unreadable now."""
     try:
         found = read_header(out.path_of(task.plan.file_name(task.shard)))
@@ -72,7 +72,7 @@ def embed_shard(
             f"this process has the model {model.label}, and the plan says {task.plan.model.label}. Install the same "
             "model on every machine, and name it with --model."
         )
-    if done := finished(task, out):
+    if done := report_if_finished(task, out):
         return done
     begin = time.monotonic()
     refused: list[tuple[str, str]] = []
@@ -82,7 +82,7 @@ def embed_shard(
         nonlocal rows
         writer = ShardWriter(path, task.plan, task.shard)
         try:
-            for group in _encoded(task, model, refused):
+            for group in _encode_rows(task, model, refused):
                 writer.write(group)
                 progress(writer.rows)
             writer.close(len(refused))
@@ -95,7 +95,7 @@ def embed_shard(
         if refused:
             lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
             text = "".join(lines).encode()
-            out.write(listed, lambda path: _written(path, text))
+            out.write(listed, lambda path: _write_list(path, text))
         else:
             out.remove(listed)  # delete a list of refused pictures that a killed run may have left
 
@@ -103,7 +103,7 @@ def embed_shard(
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
 
 
-def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
+def try_embed_shard(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
     """Embed one shard; return its report, or its number and why it was not finished."""
     try:
         return embed_shard(task, model, out)
@@ -111,46 +111,46 @@ def outcome_of(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcome:
         return task.shard, str(error)
 
 
-def _written(path: Path, text: bytes) -> None:
+def _write_list(path: Path, text: bytes) -> None:
     atomic.step("write the list")
     path.write_bytes(text)
 
 
-def _encoded(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
+def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
     """Yield the rows of a shard, one batch of the encoder at a time; add refused pictures to `refused`."""
     transform = transform_of(model)
 
     def refuse(path: str, why: str) -> None:
         refused.append((path, why))
 
-    def load(waiting: Waiting) -> LoadedPicture | OSError | ImageError:
-        return _loaded(waiting, transform)
+    def load(waiting: WaitingPicture) -> LoadedPicture | OSError | ImageError:
+        return _load_picture(waiting, transform)
 
     pictures = pictures_of(task.parts, refuse)
-    batch: list[tuple[Waiting, LoadedPicture]] = []
+    batch: list[tuple[WaitingPicture, LoadedPicture]] = []
     with closing(map_ahead(load, pictures, model.threads, squares_ahead(transform.size))) as ahead:
         for waiting, loaded in ahead:
             if isinstance(loaded, LoadedPicture):
                 batch.append((waiting, loaded))
             else:
-                refuse(waiting.file.path, _why(waiting, loaded))
+                refuse(waiting.file.path, _reason_to_refuse(waiting, loaded))
             if len(batch) == ENCODE_BATCH:
-                yield _rows(batch, model)
+                yield _make_rows(batch, model)
                 batch = []
     if batch:
-        yield _rows(batch, model)
+        yield _make_rows(batch, model)
 
 
-def _loaded(waiting: Waiting, transform: ImageTransform) -> LoadedPicture | OSError | ImageError:
+def _load_picture(waiting: WaitingPicture, transform: ImageTransform) -> LoadedPicture | OSError | ImageError:
     try:
-        return read_source(waiting.fetched(), set(), transform)
+        return read_source(waiting.fetch(), set(), transform)
     except (OSError, ImageError) as error:
         return error.with_traceback(None)  # without the traceback, whose frames keep the file's bytes in memory
     finally:
         waiting.release()
 
 
-def _why(waiting: Waiting, error: OSError | ImageError) -> str:
+def _reason_to_refuse(waiting: WaitingPicture, error: OSError | ImageError) -> str:
     """Return the reason why a picture is left out.
 
     Raises:
@@ -164,7 +164,7 @@ def _why(waiting: Waiting, error: OSError | ImageError) -> str:
     return f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
-def _rows(batch: list[tuple[Waiting, LoadedPicture]], model: Encoder) -> list[ShardRow]:
+def _make_rows(batch: list[tuple[WaitingPicture, LoadedPicture]], model: Encoder) -> list[ShardRow]:
     decoded = [loaded.decoded for _, loaded in batch if loaded.decoded]
     vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # (B, D)
     rows = []

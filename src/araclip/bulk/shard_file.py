@@ -32,7 +32,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.records import EmbeddedPicture, RecordedModel, identity_of
 from araclip.text.normalization import SURROGATES
 
-_RAW = "bytes:"
+_BYTES_PREFIX = "bytes:"
 FORMAT = 1  # version of the file format; raise it when columns change their meaning
 KEY = b"araclip"
 ROW_GROUP = 16_384  # pictures in a row group
@@ -41,7 +41,7 @@ FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
 MAX_TEXT = 16_384  # most bytes of one text: captions have at most 4,000 letters, paths 4,096
 MAX_TEXTS = 600_000_000  # most bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
-OTHERS = 300  # most bytes in a row besides texts and vector
+OTHER_BYTES = 300  # most bytes in a row besides texts and vector
 REMEDY = "Delete it and embed again."
 
 
@@ -83,7 +83,7 @@ def schema_of(width: int) -> Any:
     })  # fmt: skip
 
 
-class _NoShard(InputError):
+class _NotAShard(InputError):
     """The header of a file does not describe a shard."""
 
 
@@ -153,8 +153,8 @@ class ShardWriter:
 
 def read_header(place: str) -> ShardHeader:
     """Read the header of a shard; raise InputError if the file is damaged or no shard."""
-    with _parquet(place) as file:
-        return _header(file, place)
+    with _open_shard(place) as file:
+        return _parse_header(file, place)
 
 
 def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tuple[ShardHeader, Any]:
@@ -167,8 +167,8 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
     """
     import pyarrow as pa
 
-    with _parquet(place, TEXTS) as file:
-        header = _header(file, place)
+    with _open_shard(place, TEXTS) as file:
+        header = _parse_header(file, place)
         # texts are dictionary-encoded: pyarrow then reads each different text only once
         each_once, fields = pa.dictionary(pa.int32(), pa.string()), schema_of(header.model.width)
         wanted = pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in fields])
@@ -182,7 +182,7 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         found, left = list[Any](), rows
         for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
             skipped, before = min(before, len(batch)), max(0, before - len(batch))
-            found.append(_unpacked(batch.slice(skipped, left), place))
+            found.append(_unpack_texts(batch.slice(skipped, left), place))
             left -= len(found[-1])
             if not left:
                 break
@@ -194,7 +194,7 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
 def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -> None:
     """Raise InputError if a row group would unpack to more bytes than a shard's row group can have."""
     for group in map(file.metadata.row_group, row_groups):
-        most = MAX_TEXTS + group.num_rows * (2 * width + OTHERS)
+        most = MAX_TEXTS + group.num_rows * (2 * width + OTHER_BYTES)
         if not 0 <= group.total_byte_size <= most:
             raise InputError(
                 f"{place}: a row group unpacks to {group.total_byte_size:,} bytes, at most {most:,} are read. Embed "
@@ -202,7 +202,7 @@ def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -
             )
 
 
-def _unpacked(batch: Any, place: str) -> Any:
+def _unpack_texts(batch: Any, place: str) -> Any:
     """Return the batch with each text written out in its row; raise InputError if a text is too long.
 
     Lengths are checked first, because a short dictionary can unpack to gigabytes.
@@ -210,7 +210,7 @@ def _unpacked(batch: Any, place: str) -> Any:
     import pyarrow as pa
     from pyarrow import compute
 
-    def unpacked(name: str, column: Any) -> Any:
+    def unpack(name: str, column: Any) -> Any:
         if name not in TEXTS:
             return column
         longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
@@ -222,47 +222,50 @@ def _unpacked(batch: Any, place: str) -> Any:
         return column.dictionary_decode()
 
     names = batch.schema.names
-    return pa.RecordBatch.from_arrays([unpacked(*each) for each in zip(names, batch.columns, strict=True)], names)
+    return pa.RecordBatch.from_arrays([unpack(*each) for each in zip(names, batch.columns, strict=True)], names)
 
 
-def _parquet(place: str, texts: Sequence[str] = ()) -> Any:
+def _open_shard(place: str, texts: Sequence[str] = ()) -> Any:
     from araclip.bulk.sources import parquet_file
 
     return parquet_file(place, checksums=True, texts=texts, remedy=REMEDY)
 
 
-def _header(file: Any, place: str) -> ShardHeader:
+def _parse_header(file: Any, place: str) -> ShardHeader:
     raw = (file.metadata.metadata or {}).get(KEY, b"")
     try:
         about = bounded_json.parse(
-            raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NoShard, lone_surrogates=True
+            raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NotAShard, lone_surrogates=True
         )  # `lone_surrogates`: the name of the source in the header may be a path that is not UTF-8
-        if (form := _field(about, "format", int)) != FORMAT:
+        if (form := _read_field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
-        texts = (
-            _field(_field(about, "model", dict), name, str) for name in ("name", "fingerprint", "origin", "source")
+        made_by = _read_field(about, "model", dict)
+        name, fingerprint, origin, source = (
+            _read_field(made_by, name, str) for name in ("name", "fingerprint", "origin", "source")
         )
-        name, fingerprint, origin, source = texts
-        model = RecordedModel(name, fingerprint, _field(about["model"], "width", int), origin, source)
-        shard, shards, refused, rows = (_field(about, name, int) for name in ("shard", "shards", "refused", "rows"))
+        model = RecordedModel(name, fingerprint, _read_field(made_by, "width", int), origin, source)
+        shard, shards, refused, rows = (
+            _read_field(about, name, int) for name in ("shard", "shards", "refused", "rows")
+        )
         row_groups = tuple(file.metadata.row_group(each).num_rows for each in range(file.num_row_groups))
         found = ShardHeader(
-            _field(about, "source", str), _field(about, "fingerprint", str), model, shard, shards, refused, rows,
-            row_groups,
+            _read_field(about, "source", str), _read_field(about, "fingerprint", str), model, shard, shards, refused,
+            rows, row_groups,
         )  # fmt: skip
         counted = min(row_groups, default=0) >= 0 and found.rows == file.metadata.num_rows == sum(row_groups)
         if not 0 < model.width <= 65_536 or not counted:
-            raise _NoShard("its numbers contradict each other")
+            raise _NotAShard("its numbers contradict each other")
         return found
-    except _NoShard as error:
+    except _NotAShard as error:
         raise InputError(f"{place} is no shard of `araclip embed` ({error}). Name the folder that it wrote.") from None
 
 
-def _field(about: dict[str, Any], name: str, kind: type) -> Any:
+def _read_field(about: dict[str, Any], name: str, kind: type) -> Any:
+    """Return a field of a header; raise _NotAShard if it is missing, of another type, or not valid Unicode."""
     value = about.get(name)
     # The exact type is compared, because isinstance would accept True as a number.
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
-        raise _NoShard(f"its {name} is {value!r:.40}")
+        raise _NotAShard(f"its {name} is {value!r:.40}")
     return value
 
 
@@ -274,10 +277,10 @@ def stored_path(path: str) -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
-        return _RAW + base64.b64encode(os.fsencode(path)).decode()
+        return _BYTES_PREFIX + base64.b64encode(os.fsencode(path)).decode()
     return path
 
 
 def read_path(text: str) -> str:
     """Return the original path, given the text that `stored_path` made of it."""
-    return os.fsdecode(base64.b64decode(text[len(_RAW) :])) if text.startswith(_RAW) else text
+    return os.fsdecode(base64.b64decode(text[len(_BYTES_PREFIX) :])) if text.startswith(_BYTES_PREFIX) else text

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from araclip.bulk.places import MISSING, filesystem_of, is_url, opened, place_of, read_bytes, source_errors
+from araclip.bulk.places import MISSING, absolute_place, filesystem_of, is_url, open_stream, read_bytes, source_errors
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
 from araclip.core.display import counted
 from araclip.core.paths import text_path
@@ -95,7 +95,7 @@ def default_shards(parts: Sequence[Part]) -> int:
     return max(1, min(wanted, len(parts)))
 
 
-def cut(parts: Sequence[Part], shards: int) -> list[list[Part]]:
+def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     """Cut a source into `shards` shards of about the same weight; return the parts of each.
 
     The parts of a shard are neighbours; each part is in exactly one shard.
@@ -121,8 +121,8 @@ CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar",
 Row = tuple[str, bytes | None, str, str]
 
 
-def groups_of(place: str) -> list[tuple[int, int, int]]:
-    """For each row group of a parquet file, return its number of rows, its unpacked bytes, and its first row."""
+def list_row_groups(place: str) -> list[tuple[int, int, int]]:
+    """Return for each row group of a parquet file: its number of rows, its unpacked bytes, and its first row."""
     with parquet_file(place) as file:
         picture_column(file.schema_arrow, place)
         groups, start = [], 0
@@ -133,7 +133,7 @@ def groups_of(place: str) -> list[tuple[int, int, int]]:
         return groups
 
 
-def rows_of(place: str, group: int) -> Iterator[Row]:
+def read_row_group(place: str, group: int) -> Iterator[Row]:
     """Yield the rows of one row group; raise InputError if it would unpack to too much."""
     with parquet_file(place) as file:
         import pyarrow
@@ -148,10 +148,10 @@ def rows_of(place: str, group: int) -> Iterator[Row]:
         captions = [each.name for each in file.schema_arrow if each.name.lower() in CAPTIONS and is_text(each.type)]
         for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
             for row in batch.to_pylist():
-                yield _row(row, column, captions)
+                yield _parse_row(row, column, captions)
 
 
-def _row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
+def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
     cell = row[column]
     about: dict[str, Any] = cell if isinstance(cell, dict) else {"bytes": cell}
     found, name = about.get("bytes"), str(about.get("path") or "")
@@ -202,7 +202,7 @@ def parquet_file(
         import pyarrow.parquet
     except ImportError:
         raise InputError(MISSING) from None
-    with opened(place) as stream:
+    with open_stream(place) as stream:
         _check_footer(stream, place)
         try:
             source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
@@ -235,27 +235,27 @@ AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files 
 MAX_NAME = 1000  # most characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # most captions of a picture in a tar; usual are one or two, but names can be repeated without end
 
-Refused = Callable[[str, str], None]  # called with a path, and why it is left out
+OnRefused = Callable[[str, str], None]  # called with a path, and why it is left out
 
 
 @dataclass
-class Waiting:
+class WaitingPicture:
     """A picture that waits to be decoded.
 
     Attributes:
         source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
-        held: a reservation in the budget of memory, which `release` gives back; None if nothing is reserved.
+        reservation: a share of the budget of memory, which `release` gives back; None if nothing is reserved.
     """
 
     file: File
     source: Source | None
     caption: str = ""
     has_file: bool = False
-    held: AbstractContextManager[object] | None = None
+    reservation: AbstractContextManager[object] | None = None
 
-    def fetched(self) -> Source:
+    def fetch(self) -> Source:
         """Return the source; fetch it first if it is elsewhere.
 
         Raises:
@@ -276,99 +276,100 @@ class Waiting:
     def release(self) -> None:
         """Forget the picture's bytes, and give back its share of memory."""
         self.source = None
-        if self.held is not None:
-            self.held.__exit__(None, None, None)
-            self.held = None
+        if self.reservation is not None:
+            self.reservation.__exit__(None, None, None)
+            self.reservation = None
 
 
-def pictures_of(parts: Sequence[Part], refused: Refused) -> Iterator[Waiting]:
+def pictures_of(parts: Sequence[Part], on_refused: OnRefused) -> Iterator[WaitingPicture]:
     """Yield the pictures in the given parts of a source, in order, not decoded yet.
 
-    `refused` is called for what cannot be read from a tar or parquet file: a picture, the rest of the file, or only a
-    caption, whose picture is yielded nevertheless.
+    `on_refused` is called for what cannot be read from a tar or parquet file: a picture, the rest of the file, or only
+    a caption, whose picture is yielded nevertheless.
     """
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:
         if part.kind == TAR:
-            yield from _of_tar(part, refused, budget)
+            yield from _read_tar(part, on_refused, budget)
         elif part.kind == PARQUET:
-            yield from _of_group(part, refused, budget)
+            yield from _read_group(part, on_refused, budget)
         elif is_url(part.place):
-            yield Waiting(File(part.place, part.size, 0), None)
+            yield WaitingPicture(File(part.place, part.size, 0), None)
         else:
             file = File(part.place, part.size, part.mtime_ns)
-            yield Waiting(file, file, has_file=True)
+            yield WaitingPicture(file, file, has_file=True)
 
 
-def _of_tar(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
+def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator[WaitingPicture]:
     """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
-    sample: list[Waiting] = []
+    sample: list[WaitingPicture] = []
     captions: list[str] = []
     key = ""
 
-    def finished() -> Iterator[Waiting]:
+    def take_sample() -> Iterator[WaitingPicture]:
         for each in sample:
             each.caption = join_captions(captions)
             yield each
         sample.clear()
 
     try:
-        with opened(part.place) as stream:
+        with open_stream(part.place) as stream:
             for member in member_files(stream, part.place, part.size or 1 << 62):
                 name = member.name
                 mine, suffix = split_sample_name(name)
                 if not mine:
                     continue
                 if mine != key:
-                    yield from finished()
+                    yield from take_sample()
                     captions.clear()
                     key = mine
-                path = inside(part.place, name)
+                path = path_inside(part.place, name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from finished()  # hands on the picture before: its memory becomes free for this one
-                    held = _held(budget, member.size)
+                    yield from take_sample()  # hands on the picture before: its memory becomes free for this one
+                    reservation = _reserve(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
-                    sample.append(Waiting(source.file, source, held=held))
+                    sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
-                    captions.append(_caption(member.read(SIDECAR_BYTES + 1), path, refused))
-            yield from finished()
+                    captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
+            yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
-        yield from finished()
-        refused(part.place, str(error))
+        yield from take_sample()
+        on_refused(part.place, str(error))
 
 
-def _caption(data: bytes, path: str, refused: Refused) -> str:
+def _read_caption(data: bytes, path: str, on_refused: OnRefused) -> str:
     try:
         return sidecar_caption(data, path)
     except AraCLIPError as error:
-        refused(path, f"no caption was read ({str(error).removeprefix(f'{path}: ')})")
+        on_refused(path, f"no caption was read ({str(error).removeprefix(f'{path}: ')})")
         return ""
 
 
-def _of_group(part: Part, refused: Refused, budget: ByteBudget) -> Iterator[Waiting]:
+def _read_group(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator[WaitingPicture]:
     try:
-        for number, row in enumerate(rows_of(part.place, part.group), part.start):
+        for number, row in enumerate(read_row_group(part.place, part.group), part.start):
             name, data, caption, why = row
             suffix = PurePosixPath(name).name
-            path = inside(part.place, f"{number:08}{'-' if suffix else ''}{suffix}")
+            path = path_inside(part.place, f"{number:08}{'-' if suffix else ''}{suffix}")
             if data is None:
-                refused(path, why)
+                on_refused(path, why)
                 continue
-            held = _held(budget, len(data))
+            reservation = _reserve(budget, len(data))
             source = PictureBytes(File(path, len(data), 0), data)
-            yield Waiting(source.file, source, caption, held=held)
+            yield WaitingPicture(source.file, source, caption, reservation=reservation)
     except InputError as error:
-        refused(part.place, str(error))
+        on_refused(part.place, str(error))
 
 
-def _held(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
+def _reserve(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
+    """Wait until `size` bytes of the budget are free, and take them; leaving the returned context gives them back."""
     stack = ExitStack()
     stack.enter_context(budget.hold(size))
     return stack
 
 
-def inside(place: str, name: str) -> str:
+def path_inside(place: str, name: str) -> str:
     """Return the path of a picture inside a tar or parquet file; ".", ".." and empty parts of its name are dropped."""
     safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
     return f"{place}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}"
@@ -404,14 +405,14 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.
         SourceError: the source cannot be read now.
     """
-    name = place_of(text_path(source, "source"))
+    name = absolute_place(text_path(source, "source"))
     notes: list[str] = []
     if name.lower().endswith(LISTS):
-        parts, root = list(_listed(name, notes)), ""
+        parts, root = list(_read_list(name, notes)), ""
     elif is_url(name):
-        parts, root = sorted(_remote(name, notes), key=_order), name.partition("*")[0]
+        parts, root = sorted(_list_remote(name, notes), key=_sort_key), name.partition("*")[0]
     else:
-        parts, root = sorted(_local(name, notes), key=_order), name
+        parts, root = sorted(_list_local(name, notes), key=_sort_key), name
     if not parts:
         raise EmptyFolder(
             f"{name} holds no picture, no tar and no parquet file. Name the folder that does, one such file, or a .txt "
@@ -420,20 +421,20 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
     return BulkSource(name, tuple(parts), fingerprint_of(parts, root), tuple(notes))
 
 
-def _order(part: Part) -> tuple[bytes, int]:
+def _sort_key(part: Part) -> tuple[bytes, int]:
     return os.fsencode(part.place), part.group
 
 
-def _local(name: str, notes: list[str]) -> Iterator[Part]:
+def _list_local(name: str, notes: list[str]) -> Iterator[Part]:
     if "*" in name and not os.path.lexists(name):
         system, pattern = filesystem_of(name)
         with source_errors(name):
-            yield from _of_files(((str(path), 0, "") for path, _ in _found(system, pattern)), notes)
+            yield from _make_parts(((str(path), 0, "") for path, _ in _find_remote_files(system, pattern)), notes)
         return
     if not os.path.exists(name):  # noqa: PTH110  (names that are not UTF-8 stay text)
         raise InputError(f"{name}: no such file or folder. Check the path.")
     if not os.path.isdir(name):  # noqa: PTH112
-        yield from _of_files([(name, 0, "")], notes)
+        yield from _make_parts([(name, 0, "")], notes)
         return
     walk = Walk()
     for file in walk.pictures(name):
@@ -446,25 +447,25 @@ def _local(name: str, notes: list[str]) -> Iterator[Part]:
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()
     notes += [f"{count:,} {kind} files are not read." for kind, count in walk.unread.items()]
-    yield from _of_files(_archives(name), notes)
+    yield from _make_parts(_find_archives(name), notes)
 
 
-def _archives(root: str) -> Iterator[tuple[str, int, str]]:
+def _find_archives(root: str) -> Iterator[tuple[str, int, str]]:
     seen = set[tuple[int, int]]()
     for folder, below, names in os.walk(root, followlinks=True):  # like `Walk`, follow links but enter each folder once
-        here = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
+        status = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if (here.st_dev, here.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen:
             below.clear()
             continue
-        seen.add((here.st_dev, here.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         for name in names:
             if not name.startswith(".") and name.lower().endswith((*TARS, ".parquet")):
                 path = os.path.join(folder, name)  # noqa: PTH118
                 yield path, os.stat(path).st_size, ""  # noqa: PTH116
 
 
-def _remote(name: str, notes: list[str]) -> list[Part]:
+def _list_remote(name: str, notes: list[str]) -> list[Part]:
     system, path = filesystem_of(name)
     with source_errors(name):
         found = [
@@ -473,45 +474,48 @@ def _remote(name: str, notes: list[str]) -> list[Part]:
                 int(about.get("size") or 0),
                 str(next((about[key] for key in _VERSIONS if about.get(key)), "")).strip('"'),
             )
-            for each, about in _found(system, path)
+            for each, about in _find_remote_files(system, path)
             if not any(part.startswith(".") for part in PurePosixPath(each.removeprefix(path)).parts)
         ]
-    return list(_of_files(found, notes))
+    return list(_make_parts(found, notes))
 
 
-def _found(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+def _find_remote_files(system: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
     """List the files that match a pattern or are below a folder, or the file itself, each with its store's metadata."""
     found = system.glob(path, detail=True) if "*" in path else system.find(path, detail=True)
     return [(each, about) for each, about in found.items() if about.get("type", "file") == "file"]
 
 
-def _listed(name: str, notes: list[str]) -> Iterator[Part]:
+def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
     data = read_bytes(name, MAX_LIST + 1)
     if data is None:
         raise InputError(f"{name}: no such list. Check the path.")
     if len(data) > MAX_LIST:
         raise InputError(f"{name}: a list of more than {MAX_LIST / 1e9:.0f} GB. Cut it, and embed each part by itself.")
-    here = name.rpartition("/")[0] if is_url(name) else os.path.dirname(name)  # noqa: PTH120
+    folder_of_list = name.rpartition("/")[0] if is_url(name) else os.path.dirname(name)  # noqa: PTH120
     files = []
     for number, line in enumerate(os.fsdecode(data.removeprefix(b"\xef\xbb\xbf")).splitlines(), 1):
         if not (text := line.strip()):
             continue
         relative = not is_url(text) and not os.path.isabs(text)  # noqa: PTH117
         try:
-            files.append((place_of(f"{here}/{text}" if relative else text), 0, ""))
+            files.append((absolute_place(f"{folder_of_list}/{text}" if relative else text), 0, ""))
         except InputError as error:
             raise InputError(f"{name}, line {number}: {error}") from None
-    yield from _of_files(files, notes, listed=True)
+    yield from _make_parts(files, notes, listed=True)
 
 
-def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
+def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
     """Yield the parts of some files, recognised by their suffixes; files of other kinds are left out.
 
-    `listed`: True for files from a list; then files with an unknown suffix count as pictures.
+    Args:
+        files: path or URL, size in bytes and version (see `Part`) of each file.
+        notes: gets a line about what was left out.
+        listed: True for files from a list; then files with an unknown suffix count as pictures.
     """
     others = shards = 0
-    for place, told, version in files:
-        lower, size, changed = place.lower(), told, 0
+    for place, listed_size, version in files:
+        lower, size, changed = place.lower(), listed_size, 0
         if not is_url(place):
             with suppress(OSError):  # a file that is missing is reported when its picture is read
                 about = os.stat(place)  # noqa: PTH116  (names that are not UTF-8 stay text)
@@ -526,7 +530,7 @@ def _of_files(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed
         elif SHARD_NAME.fullmatch(os.path.basename(place)):  # noqa: PTH119  (a run's output may lie in its source)
             shards += 1
         elif lower.endswith(".parquet"):
-            for group, (rows, bytes_, start) in enumerate(groups_of(place)):
+            for group, (rows, bytes_, start) in enumerate(list_row_groups(place)):
                 yield Part(PARQUET, place, bytes_, version, group, rows, start)
         elif PurePosixPath(lower).suffix in SUFFIXES or (listed and not is_video(place)):
             yield Part(PICTURE, place, size, version, mtime_ns=changed)

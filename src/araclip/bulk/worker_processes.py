@@ -14,7 +14,7 @@ from typing import Any
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
-from araclip.bulk.shard import Outcome, ShardReport, outcome_of
+from araclip.bulk.shard import Outcome, ShardReport, try_embed_shard
 from araclip.core.child_process import Child, ChildEnded, Parent, Pool, own_environment
 from araclip.core.processes import usable_cores
 from araclip.errors import AraCLIPError
@@ -24,15 +24,15 @@ from araclip.models.encoder import as_encoder
 def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, jobs: int) -> Iterator[Outcome]:
     """Embed shards in `jobs` processes, each of which loads the model; yield each shard's outcome when it is done."""
     jobs = min(jobs, len(tasks))
-    given = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
+    settings = json.dumps({"model": model, "device": device, "out": out, "threads": max(1, usable_cores() // jobs)})
 
     def start() -> Child:
         module = "araclip.bulk.worker_processes"
-        return Child(module, given, seconds=None, environment=own_environment(), stderr=None, apart=True)
+        return Child(module, settings, seconds=None, environment=own_environment(), stderr=None, apart=True)
 
     pool, stopped = Pool(start, keep=jobs), threading.Event()
 
-    def embedded(task: ShardTask) -> Outcome:
+    def embed_in_child(task: ShardTask) -> Outcome:
         try:
             with pool.child() as child:
                 if stopped.is_set():
@@ -45,7 +45,7 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
 
     threads = ThreadPoolExecutor(jobs, thread_name_prefix="shards")
     try:
-        for done in as_completed([threads.submit(embedded, task) for task in tasks]):
+        for done in as_completed([threads.submit(embed_in_child, task) for task in tasks]):
             yield done.result()
     finally:
         stopped.set()
@@ -56,16 +56,16 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
 
 def main() -> None:
     """Run a worker process: load the model, then embed each shard that the parent asks for."""
-    given, parent = json.loads(sys.argv[1]), Parent()
+    settings, parent = json.loads(sys.argv[1]), Parent()
     try:
-        encoder, fault = as_encoder(given["model"], threads=given["threads"], device=given["device"]), ""
+        encoder, fault = as_encoder(settings["model"], threads=settings["threads"], device=settings["device"]), ""
     except AraCLIPError as error:
         encoder, fault = None, str(error)
-    folder = ShardFolder(given["out"])
+    folder = ShardFolder(settings["out"])
     parent.answer({"ready": True})
-    while (asked := parent.question()) is not None:
-        task: ShardTask = pickle.loads(asked[1][0])
-        outcome = (task.shard, fault) if encoder is None else outcome_of(task, encoder, folder)
+    while (question := parent.question()) is not None:
+        task: ShardTask = pickle.loads(question[1][0])
+        outcome = (task.shard, fault) if encoder is None else try_embed_shard(task, encoder, folder)
         answer: dict[str, Any] = {"fault": outcome[1]} if isinstance(outcome, tuple) else {"report": asdict(outcome)}
         parent.answer(answer)
 

@@ -11,7 +11,7 @@ def main() -> None:
     An expected error becomes one line on stderr and exit code 2. Ctrl-C, SIGTERM and SIGHUP end a command with one
     line, and exit code 130, 143 and 129.
     """
-    with stopping.on_signals():
+    with stopping.raise_on_signals():
         # These imports take a third of a second; Ctrl-C during them must not print a traceback.
         from araclip.cli.commands import run
 

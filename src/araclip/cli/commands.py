@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from araclip import __version__
-from araclip.cli.console import PipeClosed, app, err, explained, out, print_stopped, say, warnings_said
+from araclip.cli.console import PipeClosed, app, describe_os_error, err, out, print_stopped, print_warnings, say
 from araclip.cli.stopping import exit_code
 from araclip.core.messages import in_arabic, message
 from araclip.errors import AraCLIPError, InputError
@@ -22,25 +22,25 @@ from araclip.cli import indexing, embed, searching, maintenance, serve, demo, tr
 __all__ = ["app", "run"]
 
 
-def _version(value: bool) -> None:
+def _print_version(value: bool) -> None:
     if value:
         out.print(f"araclip {__version__}")
         raise typer.Exit
 
 
 @app.callback()
-def _root(
+def _run_without_command(
     ctx: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
-        _choose(ctx)
+        _ask_what_to_do(ctx)
 
 
-def _choose(ctx: typer.Context) -> None:
-    """Ask what to do with the working folder; without a terminal, print the help and exit with code 2."""
+def _ask_what_to_do(ctx: typer.Context) -> None:
+    """Ask what to do with the working folder, and do it; without a terminal, print the help and exit with code 2."""
     if not (sys.stdin.isatty() and err.is_terminal):
         typer.echo(ctx.get_help(), nl=False)
         raise typer.Exit(2)
@@ -48,8 +48,8 @@ def _choose(ctx: typer.Context) -> None:
 
     folder = Path.cwd()
     for place, key in enumerate(("menu search", "menu index", "menu serve", "menu help"), 1):
-        said = message(key, folder=folder)
-        say(f"{place}  {in_arabic(said)} · {said}")
+        text = message(key, folder=folder)
+        say(f"{place}  {in_arabic(text)} · {text}")
     number = typer.prompt("1–4", type=int, default=1, err=True)
     if number not in range(1, 5):
         raise InputError(f"{number} is none of the choices. Choose 1 to 4.")
@@ -60,8 +60,8 @@ def _choose(ctx: typer.Context) -> None:
     if number == 2 or (number == 1 and is_unindexed(folder)):
         indexing.index(folder)
     if number == 1:
-        said = message("menu query")
-        searching.search([typer.prompt(f"{in_arabic(said)} · {said}", err=True)])
+        text = message("menu query")
+        searching.search([typer.prompt(f"{in_arabic(text)} · {text}", err=True)])
 
 
 def run() -> None:
@@ -75,7 +75,7 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            with warnings_said():
+            with print_warnings():
                 app()
         finally:
             sys.stdout.flush()  # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
@@ -86,6 +86,6 @@ def run() -> None:
         print_stopped("")
         raise SystemExit(exit_code()) from None
     except (AraCLIPError, OSError) as error:
-        line = explained(error) if isinstance(error, OSError) else str(error)
+        line = describe_os_error(error) if isinstance(error, OSError) else str(error)
         say(f"araclip: {line}", "red")
         raise SystemExit(2) from None

@@ -43,43 +43,43 @@ PANELS = {  # heading in --help → the commands below it
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
 
-def _leave_out_types_of_flags(command: Any) -> None:
+def _hide_flag_types(command: Any) -> None:
     """Keep typer from writing <bool> beside every flag of a command, --help among them."""
-    given = command.get_params
+    get_params = command.get_params
 
-    def parameters(context: Any) -> list[Any]:
-        found: list[Any] = given(context)
+    def get_params_without_types(context: Any) -> list[Any]:
+        found: list[Any] = get_params(context)
         for option in found:
             if getattr(option, "is_flag", False):
                 option.metavar = ""
         return found
 
-    command.get_params = parameters
+    command.get_params = get_params_without_types
 
 
-class _Commands(TyperGroup):
-    """Typer's command group. Its errors are safe to print, and it prints a line when a command is stopped."""
+class _CommandGroup(TyperGroup):
+    """Typer's command group; its errors are safe to print, and it prints a line when a command is stopped."""
 
     def __init__(self, *, commands: Any = None, **options: Any) -> None:
         super().__init__(commands=commands, **options)
-        _leave_out_types_of_flags(self)
+        _hide_flag_types(self)
         for command in self.commands.values():
             names = {name for parameter in command.params for name in parameter.opts}
             if "--model" in names and "--device" not in names:
                 command.params.append(_device_option())
             _refuse_empty_paths(command)
             command.rich_help_panel = _PANEL_OF.get(command.name or "")  # type: ignore[attr-defined]
-            _leave_out_types_of_flags(command)
+            _hide_flag_types(command)
             if command.help:  # join the lines of a docstring: --help breaks lines itself
                 command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", cleandoc(command.help))
 
     def make_context(self, *args: Any, **options: Any) -> Any:
-        with _errors_shown():
+        with _escape_errors():
             return super().make_context(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with _errors_shown():
+            with _escape_errors():
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise PipeClosed from None
@@ -89,8 +89,8 @@ class _Commands(TyperGroup):
 
 
 @contextmanager
-def _errors_shown() -> Iterator[None]:
-    """Escape the untrusted text that typer quotes in its errors, such as a wrong argument."""
+def _escape_errors() -> Iterator[None]:
+    """In a `with` block, escape the untrusted text that typer quotes in its errors, such as a wrong argument."""
     try:
         yield
     except Exception as error:
@@ -100,7 +100,7 @@ def _errors_shown() -> Iterator[None]:
 
 
 app = typer.Typer(
-    cls=_Commands,
+    cls=_CommandGroup,
     help="Type Arabic, find pictures. اكتب بالعربية واعثر على صورك.",
     invoke_without_command=True,
     pretty_exceptions_enable=False,
@@ -109,10 +109,10 @@ app = typer.Typer(
 
 
 class PipeClosed(Exception):
-    """The reader of the output is gone; typer ends with code 1 for a BrokenPipeError."""
+    """The reader of the output is gone. It is no BrokenPipeError, for which typer would end with code 1."""
 
 
-class _Plain(Console):
+class _PlainConsole(Console):
     """A console that leaves texts as they are: rich would replace the :cat: in a path by an emoji."""
 
     def __init__(self, *, stderr: bool = False) -> None:
@@ -122,12 +122,15 @@ class _Plain(Console):
         raise PipeClosed
 
 
-out, err = _Plain(), _Plain(stderr=True)
+out, err = _PlainConsole(), _PlainConsole(stderr=True)
 
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """On Ctrl-C or SIGTERM inside the block, print what is done and how to resume, and exit with code 130 or 143."""
+    """In a `with` block, end the command on Ctrl-C or SIGTERM: print "Stopped.", and `how_to_resume` or its result.
+
+    The exit code is 130 or 143.
+    """
     try:
         yield
     except KeyboardInterrupt:
@@ -141,9 +144,9 @@ def print_stopped(how_to_resume: str) -> None:
 
 
 @contextmanager
-def warnings_said() -> Iterator[None]:
+def print_warnings() -> Iterator[None]:
     """Print the package's warnings during a `with` block, one line each."""
-    handler = _Handler(logging.WARNING)
+    handler = _WarningPrinter(logging.WARNING)
     log = logging.getLogger("araclip")
     log.addHandler(handler)
     try:
@@ -152,7 +155,7 @@ def warnings_said() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-class _Handler(logging.Handler):
+class _WarningPrinter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage(), "yellow")
 
@@ -164,8 +167,8 @@ class ShownFormatter(logging.Formatter):
         return "\n".join(map(shown, super().format(record).split("\n")))
 
 
-def explained(error: OSError) -> str:
-    """Return a message for a system error: the place, the reason, and what to do. Other errors keep their text."""
+def describe_os_error(error: OSError) -> str:
+    """Return the message to print for a system error: the place, the reason, and what to do if that is known."""
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]
@@ -204,7 +207,7 @@ def refuse_idle(options: Mapping[str, object], why: str) -> None:
     """Raise InputError if options were given that have no effect here, because the user expects an effect.
 
     Args:
-        options: name → its value, or True if it was given.
+        options: option → a value that is true if the option was given.
         why: the end of the sentence “… has no effect”.
     """
     idle = [name for name, value in options.items() if value]
@@ -230,8 +233,8 @@ def say(line: str, style: str | None = None) -> None:
     err.print(shown(line), soft_wrap=True, markup=False, style=style)
 
 
-def dimly(line: str) -> None:
-    """Print a dimmed line to stderr: what a long command does now."""
+def say_dimly(line: str) -> None:
+    """Print a dimmed line to stderr; used to say what a long command does now."""
     say(line, "dim")
 
 
@@ -242,7 +245,7 @@ def write_line(line: str) -> None:
     sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape") + b"\n")
 
 
-def _use(context: typer.Context, device: str | None) -> None:
+def _set_device(context: typer.Context, device: str | None) -> None:
     """Set $ARACLIP_DEVICE while the command runs, for this process and its children; None changes nothing."""
     if not device:
         return
@@ -262,7 +265,7 @@ def _device_option() -> Any:
                 "--device",
                 metavar="NAME",
                 expose_value=False,
-                callback=_use,
+                callback=_set_device,
                 help=f"Where the model runs: cpu, cuda, openvino or auto; by default ${VARIABLE}, or the CPU.",
             ),
         ] = None,
@@ -273,10 +276,10 @@ def _device_option() -> Any:
 
 
 def _refuse_empty_paths(command: Any) -> None:
-    """Refuse an empty path, which `Path` would take for the working folder."""
+    """Let a command refuse an empty path, which `Path` would take for the working folder."""
 
-    def checked(parameter: Any, consume: Any, ctx: Any, given: Any) -> Any:
-        value, source = consume(ctx, given)
+    def consume_checked(parameter: Any, consume: Any, ctx: Any, options: Any) -> Any:
+        value, source = consume(ctx, options)
         if "" in (value if isinstance(value, list | tuple) else [value]):
             raise typer.BadParameter(
                 "the path is empty. Name a file or a folder; the working folder is «.».", ctx=ctx, param=parameter
@@ -286,4 +289,4 @@ def _refuse_empty_paths(command: Any) -> None:
     annotated = inspect.signature(command.callback).parameters
     for parameter in command.params:
         if parameter.name in annotated and "pathlib.Path" in str(annotated[parameter.name].annotation):
-            parameter.consume_value = partial(checked, parameter, parameter.consume_value)
+            parameter.consume_value = partial(consume_checked, parameter, parameter.consume_value)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit
 
 
-DRAWN = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
+DRAWN_AT_ONCE = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
 
 
 @app.command()
@@ -38,9 +38,9 @@ def demo() -> None:
     pictures, gallery = data_home() / "demo" / "pictures", data_home() / "demo" / "gallery"
     samples = sample.available(pictures)
     with stoppable(partial(how_to_resume, gallery)):
-        complete = _demo_answers(gallery, pictures, samples, sample.first_samples(samples))
+        complete = _build_demo(gallery, pictures, samples, sample.first_samples(samples))
         if not (complete or out.is_terminal):
-            _demo_answers(gallery, pictures, samples, samples, quiet=True)
+            _build_demo(gallery, pictures, samples, samples, quiet=True)
     out.print("Now your own: [bold]araclip index FOLDER[/], then [bold]araclip search قطة على طاولة[/]")
     out.print(f"The pictures are in {escape(shown(str(pictures)))}")
     for line in sample.CREDITS:
@@ -48,19 +48,19 @@ def demo() -> None:
     _serve_demo(gallery, pictures, sample.QUERIES[0], [] if complete else samples)
 
 
-def _demo_answers(
-    folder: Path, pictures: Path, samples: "list[Sample]", some: "list[Sample]", *, quiet: bool = False
+def _build_demo(
+    folder: Path, pictures: Path, samples: "list[Sample]", wanted: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Make the pictures of `some` that are missing, index the folder `pictures`, and answer the queries unless `quiet`.
+    """Make the missing pictures of `wanted`, index the folder `pictures`, and unless `quiet`, answer queries.
 
-    Return True if the files of all `samples` exist then.
+    Return True if the files of all `samples` exist after that.
     """
     from araclip import demo as sample
 
     with progress("Drawing the sample pictures") as show:
-        sample.make_samples(some, show)
+        sample.make_samples(wanted, show)
     known = {str(each.path): each for each in samples}
-    with _demo_gallery(folder) as gallery:
+    with _open_demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
         # counts files, because the gallery counts equal drawings once
         left = sum(not each.path.is_file() for each in samples)
@@ -75,13 +75,13 @@ def _demo_answers(
             start = time.perf_counter()
             hits = gallery.search(query, 4)
             took = (time.perf_counter() - start) * 1e3
-            table.add_row(query, "\n".join(_described(hit, known) for hit in hits), f"{took:.0f}")
+            table.add_row(query, "\n".join(_describe_hit(hit, known) for hit in hits), f"{took:.0f}")
         out.print(table)
         return left <= 0
 
 
-def _demo_gallery(folder: Path) -> "Gallery":
-    """Open the sample gallery; a gallery of an earlier release's model is re-embedded first."""
+def _open_demo_gallery(folder: Path) -> "Gallery":
+    """Open the sample gallery, and create it if it is missing; if it is of another model, re-embed it first."""
     from araclip.errors import WidthMismatch
     from araclip.gallery.gallery import Gallery
 
@@ -110,23 +110,23 @@ def _serve_demo(gallery: Path, pictures: Path, query: str, missing: "list[Sample
 
     def ready(address: str) -> None:
         out.print(f"Search them at [bold]{address}[/]. Stop with Ctrl-C.")
-        Thread(target=_complete_demo, args=(missing, address, stopped), daemon=True).start()
+        Thread(target=_index_missing_samples, args=(missing, address, stopped), daemon=True).start()
 
     serve(settings, ready=ready)
     stopped.set()
 
 
-def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> None:
+def _index_missing_samples(missing: "list[Sample]", address: str, stopped: Event) -> None:
     """Make the pictures of the missing samples, then tell the server to index them."""
     from araclip.client import Client
     from araclip.demo import make_samples
     from araclip.errors import AraCLIPError
 
     try:
-        for start in range(0, len(missing), DRAWN):
+        for start in range(0, len(missing), DRAWN_AT_ONCE):
             if stopped.is_set():
                 return
-            make_samples(missing[start : start + DRAWN], lambda done, total: None)
+            make_samples(missing[start : start + DRAWN_AT_ONCE], lambda done, total: None)
         if missing:
             with Client(address) as client:
                 client.index()
@@ -135,7 +135,7 @@ def _complete_demo(missing: "list[Sample]", address: str, stopped: Event) -> Non
             say(str(error))
 
 
-def _described(hit: "Hit", samples: "dict[str, Sample]") -> str:
+def _describe_hit(hit: "Hit", samples: "dict[str, Sample]") -> str:
     sample = samples.get(hit.path)  # None if the user added the picture, so that it is no sample
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

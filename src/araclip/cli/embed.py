@@ -36,7 +36,7 @@ def embed(
     with stoppable("Finished shards are kept; run the same command again to resume."), progress("Shards") as show:
         done = 0
 
-        def told(report: ShardReport, asked: int) -> None:
+        def on_shard(report: ShardReport, total: int) -> None:
             nonlocal done
             done += 1
             if not as_json:
@@ -44,11 +44,11 @@ def embed(
                 err.print(
                     f"shard {report.shard}: {counted(report.pictures, 'picture')}, {report.refused:,} refused, {what}"
                 )
-            show(done, asked)
+            show(done, total)
 
         workers = jobs if jobs is not None else 0 if engine == "ray" else 1
         report = embed_source(
-            source, out, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, told=told
+            source, out, model=model, shard=shard, shards=shards, jobs=workers, engine=engine, on_shard=on_shard
         )
     if as_json:
         about: dict[str, Any] = {"out": out, "fingerprint": report.plan.fingerprint, "model": report.plan.model.label}

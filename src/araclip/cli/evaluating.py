@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from araclip.cli.console import app, bars, err, out, print_json, refuse_idle, say, stoppable, write_line
-from araclip.cli.options import AnyModelOption, JsonOption, models_here
+from araclip.cli.options import AnyModelOption, JsonOption, complete_model
 from araclip.core.display import counted, shown
 from araclip.core.paths import user_path
 from araclip.errors import InputError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from araclip.peers.paper_suite import PaperTable
 
 
-MOST = 3  # most labels that are printed for a picture
+DEFAULT_K = 3  # most labels that are printed for a picture
 LABEL_FIELD = "label"
 OTHER_NAME = "أخرى"  # the label of --other in every output; it means that none of the labels is right
 
@@ -43,7 +43,7 @@ def classify(
         str | None,
         typer.Option("--labels", "-l", help="Labels to choose from: قطة,كلب,سيارة, or a file: one a line, or JSON."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = MOST,
+    k: Annotated[int, typer.Option("-k", help="How many labels to print for each picture.")] = DEFAULT_K,
     templates: Annotated[
         list[str] | None,
         typer.Option("--template", help="Prompt with {} for the label: «صورة {}», or a JSON file of them. Repeatable."),
@@ -77,23 +77,23 @@ def classify(
     template_sets = [read_templates(Path(text)) if text.endswith(".json") else (text,) for text in templates or ()]
     prompts = [prompt for prompts in template_sets for prompt in prompts] or list(TEMPLATES)
     if dataset is not None:
-        refuse_idle({"-k": k != MOST, "--other": other, "--csv": as_csv}, "with --dataset")
+        refuse_idle({"-k": k != DEFAULT_K, "--other": other, "--csv": as_csv}, "with --dataset")
         from araclip.evaluation.zeroshot import labelled_set
 
-        _measure(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
+        _print_accuracy(labelled_set(dataset, labels, label_field, split, images), split, prompts, model, as_json)
     elif labels is None:
         raise InputError("name the labels to choose from, such as --labels قطة,كلب,سيارة, or a file with one a line.")
     else:
-        of_sets = {"--split": split, "--images": images, "--label-field": label_field != LABEL_FIELD}
-        refuse_idle(of_sets, "without --dataset")
+        set_options = {"--split": split, "--images": images, "--label-field": label_field != LABEL_FIELD}
+        refuse_idle(set_options, "without --dataset")
         if as_json and as_csv:
             raise InputError("--json and --csv exclude each other. Choose one.")
-        refuse_idle({"-k": as_csv and k != MOST}, "with --csv, which has a column a label")
+        refuse_idle({"-k": as_csv and k != DEFAULT_K}, "with --csv, which has a column a label")
         form = "json" if as_json else "csv" if as_csv else "table"
-        _classify(pictures or [], labels, prompts, k, model, other, form)
+        _print_labels(pictures or [], labels, prompts, k, model, other, form)
 
 
-def _classify(
+def _print_labels(
     pictures: list[Path], labels: str, templates: list[str], k: int, model: str, other: bool, form: str
 ) -> None:
     from araclip.evaluation.zeroshot import label_probabilities, read_labels, readable_vectors
@@ -104,7 +104,9 @@ def _classify(
     names, encoder, vectors = read_labels(labels), as_encoder(model), None
     # if a folder is given, a damaged file in it is skipped and does not end the command
     if len(names) > 1 and any(path.is_dir() for path in pictures):
-        pictures, vectors = readable_vectors(encoder, _files(pictures), lambda line: say(f"skipped: {line}", "yellow"))
+        pictures, vectors = readable_vectors(
+            encoder, _list_picture_files(pictures), lambda line: say(f"skipped: {line}", "yellow")
+        )
         if not pictures:
             raise InputError("none of the pictures can be read. Check the folder.")
     probabilities = label_probabilities(encoder, pictures, names, templates, other=other, image_vectors=vectors)
@@ -135,13 +137,13 @@ def _classify(
 
 
 def _write_row(*cells: str) -> None:
-    """Write a row of CSV for programs, with names as they are, not escaped for a terminal."""
+    """Write a row of CSV to stdout, with names as they are, not escaped for a terminal."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
     write_line(text.getvalue())
 
 
-def _files(pictures: list[Path]) -> list[Path]:
+def _list_picture_files(pictures: list[Path]) -> list[Path]:
     """Return the pictures; a folder is replaced by the picture files below it."""
     from araclip.gallery.ingest.scan import Walk
 
@@ -154,7 +156,9 @@ def _files(pictures: list[Path]) -> list[Path]:
     return files
 
 
-def _measure(labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool) -> None:
+def _print_accuracy(
+    labelled: "LabelledSet", split: str | None, templates: list[str], model: str, as_json: bool
+) -> None:
     from araclip.evaluation import zeroshot
     from araclip.models.encoder import as_encoder
 
@@ -180,7 +184,7 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus, once for each.",
-        autocompletion=models_here,
+        autocompletion=complete_model,
     ),
 ]
 
@@ -277,8 +281,8 @@ def evaluate(
         err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
     dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
-    summaries = summarise(_measured(names := models or [DEFAULT_MODEL], pictures, captions, cache))
-    losses = robustness_of(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
+    summaries = summarise(_evaluate(names := models or [DEFAULT_MODEL], pictures, captions, cache))
+    losses = measure_losses(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
     if report is not None:
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
@@ -287,9 +291,9 @@ def evaluate(
         more |= {"robustness": [result.json() for result in losses]} if losses else {}
         print_json({**json_of(summaries), **more})
     else:
-        out.print(_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
+        out.print(_make_scores_table("Text → picture", summaries, [summary.t2i for summary in summaries]))
         if both:
-            out.print(_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
+            out.print(_make_scores_table("Picture → text", summaries, [summary.i2t for summary in summaries]))
         for result in losses:
             out.print(robustness_table(result))
         for line in leaks.lines() if leaks else ():
@@ -333,7 +337,7 @@ def mteb(
     out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
-def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
+def _evaluate(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
     from araclip.evaluation.retrieval import evaluate
     from araclip.models import folder as model_folder
     from araclip.models.encoder import AraCLIP
@@ -342,7 +346,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     for name in models:  # fail on a misspelt name before the first model is measured
-        if model_folder.is_ours(name) or loading.parse_request(name) is None:
+        if model_folder.names_model_folder(name) or loading.parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
         lost = counted(pictures.missing, "picture of the list is", "pictures of the list are")
@@ -356,7 +360,7 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     with stoppable(how_to_resume):
         for name in models:
             with bars() as show:
-                on_progress = partial(_of_model, show, name)
+                on_progress = partial(_show_model_progress, show, name)
                 model = AraCLIP.load(name)
                 # a training run calls every model «model»: its stage tells RUN/STAGE/model from others
                 label = f"{Path(name).resolve().parent.name}@{model.fingerprint}" if model.name == "model" else None
@@ -368,18 +372,18 @@ def _measured(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     return done
 
 
-def _of_model(show: "Callable[[str, int, int], None]", model: str, what: str, done: int, total: int) -> None:
+def _show_model_progress(show: "Callable[[str, int, int], None]", model: str, what: str, done: int, total: int) -> None:
     show(f"{model}: {what}", done, total)
 
 
-def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
-    """Make the table of all figures, with intervals and, from the second model on, p-values."""
+def _make_scores_table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]") -> Table:
+    """Make a table with a row for each model: its scores with intervals and, from the second model on, p-values."""
     protocol = summaries[0].evaluated.protocol
-    of = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
+    dataset = f"{protocol.dataset}, {protocol.split}" if protocol.split else protocol.dataset
     pools = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
     test = "; p: paired permutation test against the first model" if len(summaries) > 1 else ""
     table = Table(
-        title=escape(shown(f"{title} · {of} · {pools}, {counted(protocol.n_images, 'picture')}")),
+        title=escape(shown(f"{title} · {dataset} · {pools}, {counted(protocol.n_images, 'picture')}")),
         title_justify="left",
         caption=f"95 % intervals by picture{test}",
         caption_justify="left",
@@ -388,12 +392,12 @@ def _table(title: str, summaries: "Sequence[Summary]", scores: "Sequence[Scores]
     for name in (*COLUMNS, "median\nrank"):
         table.add_column(name, justify="right", no_wrap=True)
     for summary, score in zip(summaries, scores, strict=True):
-        numbers = [_cell(score, name) for name in COLUMNS]
+        numbers = [_score_cell(score, name) for name in COLUMNS]
         table.add_row(escape(shown(summary.evaluated.name)), *numbers, f"{score.values['median rank']:g}")
     return table
 
 
-def _cell(scores: "Scores", name: str) -> str:
+def _score_cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.significance import p_text
 
     # Without the leading zeros, so that the table fits into 80 columns together with the names.
@@ -402,7 +406,7 @@ def _cell(scores: "Scores", name: str) -> str:
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"
 
 
-CLAIMED = ("R@1", "R@5", "MRR")  # the measures that AraCLIP's description states
+CLAIMED_MEASURES = ("R@1", "R@5", "MRR")  # the measures that AraCLIP's description states
 
 
 def run_paper_suite(
@@ -418,28 +422,29 @@ def run_paper_suite(
     from araclip.peers.paper_suite import paper_table
 
     places: dict[str, tuple[Path, Path | None]] = {}  # set → its folder, and another folder for its pictures
-    for name, value in _pairs(sets, "--set", "xtd-ar=FOLDER"):
+    for name, value in _split_pairs(sets, "--set", "xtd-ar=FOLDER"):
         folder, _, images = value.partition(",")
         places[name] = user_path(Path(folder)), user_path(Path(images)) if images else None
-    chosen = dict(_pairs(models, "--model", "AraCLIP=MODEL"))
+    chosen = dict(_split_pairs(models, "--model", "AraCLIP=MODEL"))
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     hint = "With --cache, what is measured is kept." if cache is None else "The same command resumes there."
     with stoppable(hint), bars() as show:
         table = paper_table(
             places, chosen, split=split, caption_field=caption_field, captions=captions, cache=cache,
-            log=say, progress=partial(_of_model, show),
+            log=say, progress=partial(_show_model_progress, show),
         )  # fmt: skip
     if as_json:
-        print_json(_json(table))
+        print_json(_paper_table_json(table))
         return
     for pictures in table.sets:
-        out.print(_printed(table, pictures))
+        out.print(_make_paper_table(table, pictures))
     for one in table.missing:
         out.print(shown(f"Missing: {one.what}: {one.why}"), soft_wrap=True, markup=False)
 
 
-def _pairs(values: Sequence[str], option: str, example: str) -> list[tuple[str, str]]:
+def _split_pairs(values: Sequence[str], option: str, example: str) -> list[tuple[str, str]]:
+    """Split values of an option, each NAME=VALUE, into names and values; raise InputError for any other form."""
     pairs = []
     for value in values:
         name, equals, rest = value.partition("=")
@@ -449,33 +454,34 @@ def _pairs(values: Sequence[str], option: str, example: str) -> list[tuple[str, 
     return pairs
 
 
-def _printed(table: "PaperTable", pictures: "PictureSet") -> Table:
+def _make_paper_table(table: "PaperTable", pictures: "PictureSet") -> Table:
     from araclip.evaluation.significance import summarise
     from araclip.peers.paper_suite import CLAIM, ROWS
 
     first = next(one for one in table.measured if one.evaluated.protocol.dataset == pictures.name)
     protocol = first.evaluated.protocol
-    asked = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
+    texts = f"{counted(protocol.n_queries, 'text')} ({protocol.caption_field}, {protocol.captions})"
     printed = Table(
-        title=escape(shown(f"Text → picture · {pictures.name} · {asked}, {counted(protocol.n_images, 'picture')}")),
+        title=escape(shown(f"Text → picture · {pictures.name} · {texts}, {counted(protocol.n_images, 'picture')}")),
         title_justify="left", caption=f"measured: here, 95 % intervals by picture. claimed: {CLAIM}.",
         caption_justify="left",
     )  # fmt: skip
     printed.add_column("")
     printed.add_column("model", overflow="fold")
-    for name in CLAIMED:
+    for name in CLAIMED_MEASURES:
         printed.add_column(f"{name}\nmeasured", justify="right", no_wrap=True)
     printed.add_column("claimed\nR@1/R@5/MRR", justify="right", no_wrap=True)
     for row in ROWS:
-        one = table.of(pictures, row)
-        numbers = [_cell(summarise([one.evaluated])[0].t2i, name) for name in CLAIMED] if one else ["–"] * len(CLAIMED)
+        one = table.result(pictures, row)
+        scores = summarise([one.evaluated])[0].t2i if one else None
+        numbers = [_score_cell(scores, name) if scores else "–" for name in CLAIMED_MEASURES]
         model = f"{escape(shown(one.model))}\n[dim]{one.loaded}[/]" if one else "–"
         claimed = "/".join(f"{value:.3f}".removeprefix("0") for value in row.claimed)
         printed.add_row(row.name, model, *numbers, f"[dim]{claimed}[/]")
     return printed
 
 
-def _json(table: "PaperTable") -> dict[str, Any]:
+def _paper_table_json(table: "PaperTable") -> dict[str, Any]:
     from araclip.evaluation.significance import json_of, summarise
     from araclip.peers.paper_suite import CLAIM, ROWS
 
@@ -486,12 +492,12 @@ def _json(table: "PaperTable") -> dict[str, Any]:
             {"row": one.row.name, "set": one.evaluated.protocol.dataset, "loaded": one.loaded, **model,
              "protocol": asdict(one.evaluated.protocol)}
         )  # fmt: skip
-    claimed = {row.name: dict(zip(CLAIMED, row.claimed, strict=True)) for row in ROWS}
+    claimed = {row.name: dict(zip(CLAIMED_MEASURES, row.claimed, strict=True)) for row in ROWS}
     missing = [{"what": one.what, "why": one.why} for one in table.missing]
     return {"suite": "paper", "claimed": {"what": CLAIM, "rows": claimed}, "results": results, "missing": missing}
 
 
-def robustness_of(
+def measure_losses(
     models: Sequence[str],
     pictures: "PictureSet",
     evaluated: "Sequence[Evaluated]",
@@ -523,7 +529,7 @@ def robustness_of(
                     way = {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
                 found = measure(
                     model, pictures, captions=clean.protocol.captions, kinds=kinds, clean_ranks=clean.t2i.ranks,
-                    cache=cache, progress=partial(_of_model, show, name), **way,
+                    cache=cache, progress=partial(_show_model_progress, show, name), **way,
                 )  # fmt: skip
                 done.append(found)
     return done
@@ -544,11 +550,11 @@ def robustness_table(result: "Robustness") -> Table:
     for name in ("changed", "R@10", "loss of\nR@10", "loss of\nR@1", "R@10,\nchanged"):
         table.add_column(name, justify="right", no_wrap=True)
     for loss in result.losses:
-        table.add_row(escape(shown(loss.kind)), f"{loss.changed:,}", f"{loss.recall['R@10']:.3f}", *_lost(loss))
+        table.add_row(escape(shown(loss.kind)), f"{loss.changed:,}", f"{loss.recall['R@10']:.3f}", *_loss_cells(loss))
     return table
 
 
-def _lost(loss: "Loss") -> tuple[str, str, str]:
+def _loss_cells(loss: "Loss") -> tuple[str, str, str]:
     if not loss.changed:
         return "", "", ""
 

@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
-from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, remember
+from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, make_default
 from araclip.core.display import counted, shown
 from araclip.errors import InputError
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Update
 
 
-IN_A_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
-_TO_PULL = (
+OCR_NEEDS_FOLDER = "--ocr works for galleries in folders; this one is on a server. Leave it off."
+_PULL_HINT = (
     "This model runs on PyTorch, which every search of the gallery then needs. `araclip pull` makes a faster folder of "
     "it that needs none; a gallery that was made before has to be encoded again."
 )
@@ -62,7 +62,7 @@ def index(
 
     refuse_idle({"--forget-missing": forget_missing and not reembed}, "without --reembed")
     if shards is not None:
-        fill_from(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
+        fill_from_shards(shards, folder, gallery, model, others=reembed or ocr or scenes is not None, as_json=as_json)
         return
     if folder is None:
         raise typer.BadParameter("name the folder with pictures, or --from OUT.", param_hint="FOLDER")
@@ -73,15 +73,15 @@ def index(
     with stoppable(partial(how_to_resume, location)):
         if reembed:
             reembed_folder(location, model, forget_missing, quiet=as_json)
-        with _opened_for_indexing(location, model) as opened:
+        with _open_for_indexing(location, model) as opened:
             opened.scenes = scenes
             # true for a published model that runs in PyTorch, not converted into a model folder
             if hasattr(opened.model, "request"):
-                err.print(_TO_PULL, soft_wrap=True)
+                err.print(_PULL_HINT, soft_wrap=True)
             index_folder(opened, root, as_json)
             if ocr:
                 read_texts(opened, quiet=as_json)
-    remember(location)
+    make_default(location)
     if as_json:
         return
     _print_how_to_search(gallery)
@@ -92,7 +92,7 @@ def _print_how_to_search(gallery: str | None) -> None:
     out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # unbroken, so that it can be copied
 
 
-def _opened_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
+def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
     """Open the gallery. If its vectors are of another model, the error says how long encoding them again takes."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
@@ -131,11 +131,11 @@ def watch(
     if ocr:
         check_ocr(location)
     with stoppable(partial(how_to_resume, location)), open_gallery(location, model=model, create=True) as opened:
-        remember(location)
+        make_default(location)
         opened.scenes = scenes
         say(f"Watching {root}. Stop with Ctrl-C.")
 
-        def updated(report: "Update") -> None:
+        def print_update(report: "Update") -> None:
             if as_json:
                 print_json(asdict(report))
                 sys.stdout.flush()
@@ -148,7 +148,7 @@ def watch(
             if ocr:
                 read_texts(opened, quiet=True)
 
-        follow(opened, [root], updated=updated, skip=say)
+        follow(opened, [root], updated=print_update, skip=say)
 
 
 def how_to_resume(location: "Location") -> str:
@@ -160,7 +160,7 @@ def how_to_resume(location: "Location") -> str:
     try:
         if isinstance(location, Path):  # do not count a gallery on a server, because that may take long
             with closing(Catalog.open(location, None)) as catalog:
-                remember(location)
+                make_default(location)
                 indexed = counted(catalog.counts()[1], "picture is", "pictures are")
     except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
@@ -205,7 +205,7 @@ def _print_unread(report: "Update") -> None:
         out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")
 
 
-def fill_from(
+def fill_from_shards(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
     """Fill the gallery that the options name from shards, and print what was read.
@@ -233,7 +233,7 @@ def fill_from(
         with progress("Pictures") as show:
             report = fill(opened, found, progress=lambda done: show(done, found.pictures))
         pictures = len(opened)
-    remember(location)
+    make_default(location)
     if as_json:
         about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
         print_json(about | asdict(report))
@@ -255,7 +255,7 @@ def check_ocr(location: "Location") -> None:
     from araclip.pictures.ocr.engines import find_engine
 
     if isinstance(location, Address):
-        raise InputError(IN_A_FOLDER)
+        raise InputError(OCR_NEEDS_FOLDER)
     find_engine()
 
 
@@ -264,7 +264,7 @@ def read_texts(gallery: "BaseGallery", *, quiet: bool) -> None:
     from araclip.gallery.gallery import Gallery
 
     if not isinstance(gallery, Gallery):
-        raise InputError(IN_A_FOLDER)
+        raise InputError(OCR_NEEDS_FOLDER)
     with progress("Reading text") as show:
         report = gallery.ocr(progress=show, skip=say)
     if not quiet:

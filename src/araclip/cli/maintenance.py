@@ -14,10 +14,10 @@ from araclip.cli.options import (
     GalleryOption,
     JsonOption,
     ModelOption,
-    completer,
+    complete_hidden_picture,
     existing_gallery,
-    hidden_pictures,
-    opened,
+    make_completer,
+    open_chosen_gallery,
 )
 from araclip.core.display import counted, shown
 from araclip.errors import InputError
@@ -26,7 +26,7 @@ from araclip.errors import InputError
 @app.command()
 def stats(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Show statistics of a gallery: pictures, sizes, formats, dates, model."""
-    with opened(gallery, model, encodes=False) as found:
+    with open_chosen_gallery(gallery, model, encodes=False) as found:
         numbers = found.stats()
     if as_json:
         print_json(asdict(numbers))
@@ -55,7 +55,7 @@ def verify(
     model: ModelOption = None,
 ) -> None:
     """Check a gallery and its files. Changes nothing; exit code 1 if there is a fault."""
-    with opened(gallery, model, checked=False, encodes=False) as found, progress("Verifying") as show:
+    with open_chosen_gallery(gallery, model, checked=False, encodes=False) as found, progress("Verifying") as show:
         faults, total = found.verify(contents=contents, progress=show), len(found)
     if as_json:
         print_json({"pictures": total, "faults": [asdict(fault) for fault in faults]})
@@ -91,7 +91,7 @@ def duplicates(
         typer.Option(
             "--kind",
             help="exact, near or semantic; repeatable. By default exact and near.",
-            autocompletion=completer(KINDS),
+            autocompletion=make_completer(KINDS),
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -101,7 +101,7 @@ def duplicates(
 
     The largest picture of each group comes first.
     """
-    with opened(gallery, model, encodes=False) as found:
+    with open_chosen_gallery(gallery, model, encodes=False) as found:
         groups = found.duplicates(kinds or ("exact", "near"))
     if as_json:
         print_json({"groups": [asdict(group) for group in groups]})
@@ -124,7 +124,7 @@ def remove(
     """Remove pictures from the gallery, or all below a folder. Files stay on the disk."""
     with (
         stoppable("All paths are removed, or none; run the same command again to check."),
-        opened(gallery, model, encodes=False) as found,
+        open_chosen_gallery(gallery, model, encodes=False) as found,
     ):
         count = found.remove(paths)
     if as_json:
@@ -137,7 +137,7 @@ def remove(
 def hide(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(help="Pictures, folders, or picture:… of hits.", autocompletion=hidden_pictures),
+        typer.Argument(help="Pictures, folders, or picture:… of hits.", autocompletion=complete_hidden_picture),
     ] = None,
     gallery: GalleryOption = None,
     undo: Annotated[bool, typer.Option("--undo", help="Show them again.")] = False,
@@ -151,7 +151,7 @@ def hide(
     """
     if bool(paths) == listed or (listed and undo):
         raise InputError("name pictures or folders to hide, with --undo to show again, or --list alone.")
-    with opened(gallery, model, encodes=False) as found:
+    with open_chosen_gallery(gallery, model, encodes=False) as found:
         if listed:
             hidden = found.hidden()
         else:
@@ -169,7 +169,10 @@ def hide(
 @app.command()
 def compact(gallery: GalleryOption = None, as_json: JsonOption = False, model: ModelOption = None) -> None:
     """Free the disk space of removed pictures."""
-    with stoppable("Nothing is lost; run the same command again."), opened(gallery, model, encodes=False) as found:
+    with (
+        stoppable("Nothing is lost; run the same command again."),
+        open_chosen_gallery(gallery, model, encodes=False) as found,
+    ):
         saved = found.compact()
     if as_json:
         print_json({"bytes": max(saved, 0)})
@@ -242,7 +245,7 @@ def export_gallery(
     """Export a gallery for other programs: vectors.npy, pictures.jsonl, about.json."""
     with (
         stoppable("An earlier export is unchanged; run the same command again."),
-        opened(gallery, model, encodes=False) as found,
+        open_chosen_gallery(gallery, model, encodes=False) as found,
     ):
         count = found.export(folder)
     if as_json:

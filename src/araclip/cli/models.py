@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, bars, dimly, duration, err, out, print_json, refuse_idle, stoppable
-from araclip.cli.options import JsonOption, models_here, models_to_pull
+from araclip.cli.console import app, bars, duration, err, out, print_json, refuse_idle, say_dimly, stoppable
+from araclip.cli.options import JsonOption, complete_model, complete_peer
 from araclip.cli.train import quiet_libraries
 from araclip.core.display import shown
 from araclip.errors import InputError
@@ -30,14 +30,14 @@ NameOption = Annotated[str | None, typer.Option("--name", help="Name of the mode
 def models(
     remove: Annotated[
         str | None,
-        typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=models_here),
+        typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=complete_model),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List models: Arabic recall as published, size, licence, speed here, which one to take for what."""
     if remove is not None:
-        _remove(remove, yes, as_json)
+        _remove_model(remove, yes, as_json)
         return
     refuse_idle({"--yes": yes}, "without --remove")
     from araclip.models.library import model_rows
@@ -55,7 +55,7 @@ def pull(
         str,
         typer.Argument(
             help="A name of `araclip models`, a hub id, hf:ORG/NAME, KIND:LOCATION or a folder.",
-            autocompletion=models_to_pull,
+            autocompletion=complete_peer,
         ),
     ],
     weights: Annotated[
@@ -104,9 +104,9 @@ def pull(
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
     from araclip.models.pull import pull as pulling
 
-    with _downloading() as progress:
+    with _show_downloads() as progress:
         done = pulling(
-            source, weights=weights, languages=wanted, out=target, name=name, log=dimly, progress=progress,
+            source, weights=weights, languages=wanted, out=target, name=name, log=say_dimly, progress=progress,
             converting=quiet_libraries,
         )  # fmt: skip
     if as_json:
@@ -122,9 +122,9 @@ def pull(
 def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool) -> None:
     from araclip.models.pull import pull_trainable
 
-    with _downloading() as progress:
+    with _show_downloads() as progress:
         done = pull_trainable(
-            source, target, head=head, image=image_tower, log=dimly, progress=progress, converting=quiet_libraries
+            source, target, head=head, image=image_tower, log=say_dimly, progress=progress, converting=quiet_libraries
         )
     if as_json:
         print_json({"folder": str(done.folder), "width": done.width, "pictures": done.has_images})
@@ -137,7 +137,7 @@ def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: s
 
 
 @contextmanager
-def _downloading() -> Iterator[Callable[[str, int, int], None]]:
+def _show_downloads() -> Iterator[Callable[[str, int, int], None]]:
     """Show a bar for each large file in a `with` block, which gets a function of file, bytes done and bytes in all."""
     with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
         yield lambda file, done, size: show(f"{file}, MB", done // 1_000_000, size // 1_000_000)
@@ -146,7 +146,8 @@ def _downloading() -> Iterator[Callable[[str, int, int], None]]:
 @app.command()
 def push(
     folder: Annotated[
-        str, typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=models_here)
+        str,
+        typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=complete_model),
     ],
     repository: Annotated[str, typer.Argument(help="Where to upload it: hf:ORG/NAME.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
@@ -156,7 +157,7 @@ def push(
     from araclip.models.library import push as pushing
 
     with stoppable("Nothing is public before the last file has arrived; run the same command again."):
-        done = pushing(folder, repository, private=private, log=dimly)
+        done = pushing(folder, repository, private=private, log=say_dimly)
     if as_json:
         print_json(asdict(done))
         return
@@ -164,7 +165,7 @@ def push(
     out.print(f"Anybody can use it now: [bold]araclip pull hf:{escape(done.repository)}[/]", soft_wrap=True)
 
 
-def _remove(name: str, yes: bool, as_json: bool) -> None:
+def _remove_model(name: str, yes: bool, as_json: bool) -> None:
     from araclip.models.library import galleries_of
     from araclip.models.library import remove as removing
 
@@ -184,8 +185,8 @@ def _print_pulled(done: "Pulled") -> None:
     from araclip.peers.model_registry import forbids_commerce
 
     config, speed = done.config, done.speed
-    cut = f"vocabulary of {', '.join(config.languages)}" if config.languages else ""
-    about = f" ({', '.join(filter(None, (config.weights, cut)))})" if config.weights or cut else ""
+    vocabulary = f"vocabulary of {', '.join(config.languages)}" if config.languages else ""
+    about = f" ({', '.join(filter(None, (config.weights, vocabulary)))})" if config.weights or vocabulary else ""
     name = escape(shown(done.named))
     out.print(
         f"[bold]{name}[/] is ready: {config.width}-wide vectors, {done.megabytes:,.0f} MB{about}, in "
@@ -215,8 +216,9 @@ def _print_models(rows: "list[ModelRow]") -> None:
     for row in rows:
         size = row.megabytes if row.megabytes is not None else row.published_megabytes
         cells = {
-            "model": row.name, "Arabic recall, %": _recall(row, marks), "MB": "?" if size is None else f"{size:,.0f}",
-            "width": "?" if row.width is None else str(row.width), "licence": _licence(row), "here": _here(row),
+            "model": row.name, "Arabic recall, %": _recall_cell(row, marks),
+            "MB": "?" if size is None else f"{size:,.0f}", "width": "?" if row.width is None else str(row.width),
+            "licence": _licence_cell(row), "here": _state_cell(row),
         }  # fmt: skip
         lines = ["\n".join(map(shown, cells[name].split("\n"))) for name in columns]
         table.add_row(*map(escape, lines), style=None if _is_here(row) else "dim")
@@ -241,7 +243,7 @@ def _is_here(row: "ModelRow") -> bool:
     return row.state != "available"
 
 
-def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
+def _recall_cell(row: "ModelRow", marks: dict[str, str]) -> str:
     lines = []
     for one in row.recall:
         at = "/".join(f"{share:.1f}" for share in one.at) if one.at else f"mean {one.mean:g}"
@@ -253,14 +255,14 @@ def _recall(row: "ModelRow", marks: dict[str, str]) -> str:
     return "\n".join(lines) or "–"
 
 
-def _licence(row: "ModelRow") -> str:
+def _licence_cell(row: "ModelRow") -> str:
     if row.license is None:
         return "?"
     name = row.license.split(" (")[0]
     return f"{name}, NC" if row.forbids_commerce and "NC" not in name else name
 
 
-def _here(row: "ModelRow") -> str:
+def _state_cell(row: "ModelRow") -> str:
     if row.fault:
         return "damaged: pull it again"
     if not _is_here(row):

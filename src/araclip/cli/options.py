@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from araclip.cli.console import explained, say
+from araclip.cli.console import describe_os_error, say
 from araclip.core.installed_models import installed
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ KINDS = {
 }
 
 
-def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
+def make_completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]]]:
     """Return a function that completes a typed beginning to one of `words`, a mapping from word to explanation."""
 
     def complete(incomplete: str) -> Iterable[tuple[str, str]]:
@@ -52,14 +52,14 @@ def completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str, str]
     return complete
 
 
-def models_to_pull(incomplete: str) -> Iterable[str]:
+def complete_peer(incomplete: str) -> Iterable[str]:
     """Complete a beginning to names of published models in the registry; the shell itself completes paths."""
     from araclip.peers.model_registry import BY_NAME
 
     return sorted(name for name in BY_NAME if name.startswith(incomplete))
 
 
-def models_here(incomplete: str) -> Iterable[str]:
+def complete_model(incomplete: str) -> Iterable[str]:
     """Complete a beginning to names of bundled and pulled models; the shell itself completes paths."""
     return sorted(name for name in installed() if name.startswith(incomplete))
 
@@ -79,7 +79,7 @@ ModelOption = Annotated[
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus; by default the gallery's own.",
-        autocompletion=models_here,
+        autocompletion=complete_model,
     ),
 ]
 AnyModelOption = Annotated[  # the option --model of commands that use no gallery
@@ -87,7 +87,7 @@ AnyModelOption = Annotated[  # the option --model of commands that use no galler
     typer.Option(
         "--model",
         help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus.",
-        autocompletion=models_here,
+        autocompletion=complete_model,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -107,7 +107,10 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 
 
 def existing_gallery(gallery: str | None) -> "Location":
-    """Like `gallery_location`; if a folder of pictures that has a gallery is named, return its gallery's location."""
+    """Return the location of the named gallery, as `gallery_location` does.
+
+    If the name is that of a folder of pictures with a gallery elsewhere, return the location of that gallery.
+    """
     from araclip.gallery.catalog.schema import is_gallery
     from araclip.gallery.locations import gallery_of
 
@@ -117,19 +120,19 @@ def existing_gallery(gallery: str | None) -> "Location":
     return location
 
 
-def remember(location: "Location") -> None:
-    """Make this gallery the default for searches, if it is in the default place; if that fails, only say so."""
+def make_default(location: "Location") -> None:
+    """Let searches use this gallery by default, if it lies in the default place; if that fails, print a line."""
     from araclip.gallery import locations
 
     try:
         locations.make_default(location)
     except OSError as error:
-        why = f"{explained(error)} Until then name it: --gallery {location}"
+        why = f"{describe_os_error(error)} Until then name it: --gallery {location}"
         say(f"What was committed is indexed, but the gallery could not be made the default one. {why}")
 
 
 @contextmanager
-def opened(
+def open_chosen_gallery(
     gallery: str | None, model: str | None, *, checked: bool = True, encodes: bool = True
 ) -> "Iterator[BaseGallery]":
     """Open the gallery that a command's options name, in a `with` block.
@@ -142,11 +145,11 @@ def opened(
 
     location = existing_gallery(gallery)
     encoder = encoder_of(location, model, encodes=encodes)
-    with open_gallery(location, model=encoder, checked=checked) as opened_gallery:
-        yield opened_gallery
+    with open_gallery(location, model=encoder, checked=checked) as opened:
+        yield opened
 
 
-def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
+def complete_hidden_picture(ctx: typer.Context, incomplete: str) -> list[str]:
     """Complete the path of a hidden picture after --undo; return nothing otherwise, so that the shell completes files.
 
     Paths in the working folder are relative, unless the typed path is absolute.
@@ -156,15 +159,15 @@ def hidden_pictures(ctx: typer.Context, incomplete: str) -> list[str]:
     if not ctx.params.get("undo"):
         return []
     try:
-        with opened(ctx.params.get("gallery"), None, encodes=False) as gallery:
+        with open_chosen_gallery(ctx.params.get("gallery"), None, encodes=False) as gallery:
             hidden = gallery.hidden()
     except (AraCLIPError, OSError):  # offer no completion: the shell cannot show an error
         return []
     below = f"{Path.cwd()}{os.sep}"
     named = hidden if Path(incomplete).is_absolute() else [path.removeprefix(below) for path in hidden]
-    return [_typed(path) for path in named if path.startswith(incomplete)]
+    return [_escape_for_shell(path) for path in named if path.startswith(incomplete)]
 
 
-def _typed(path: str) -> str:
+def _escape_for_shell(path: str) -> str:
     """Return a path as a user would type it: escaped for bash, which inserts completions as they are."""
     return re.sub(r"([^\w@%+=:,./~-])", r"\\\1", path) if "bash" in os.environ.get("_ARACLIP_COMPLETE", "") else path

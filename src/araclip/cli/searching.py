@@ -14,7 +14,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from araclip.cli.console import app, err, out, print_json, say, write_line
-from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, completer, opened
+from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, make_completer, open_chosen_gallery
 from araclip.core.display import counted, shortened, shown
 from araclip.core.messages import Message, in_arabic, message, message_of
 from araclip.errors import GalleryNotFound, ImageError, InputError
@@ -38,7 +38,7 @@ WhereOption = Annotated[
         "--where",
         "-w",
         help="Only pictures with KEY=VALUE: folder, captured, format, camera, place, near, name, … Repeatable.",
-        autocompletion=completer(FILTERS),
+        autocompletion=make_completer(FILTERS),
     ),
 ]
 ThresholdOption = Annotated[
@@ -100,7 +100,7 @@ class WordsCommand(TyperCommand):
             if word:
                 error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
             raise
-        ctx.params = {name: _unmarked(value) for name, value in ctx.params.items()}
+        ctx.params = {name: _remove_mark(value) for name, value in ctx.params.items()}
         return left
 
 
@@ -109,12 +109,12 @@ def _is_excluded_word(argument: str) -> bool:
     return sign in ("-", "\u2212", "\u2013") and bool(letter) and (letter.isspace() or not letter.isascii())
 
 
-def _unmarked(value: Any) -> Any:
+def _remove_mark(value: Any) -> Any:
     if isinstance(value, str):
         return value.removeprefix(_MARK)
     if isinstance(value, Path):
         return Path(str(value).removeprefix(_MARK))
-    return type(value)(map(_unmarked, value)) if isinstance(value, list | tuple) else value
+    return type(value)(map(_remove_mark, value)) if isinstance(value, list | tuple) else value
 
 
 @app.command(cls=WordsCommand)
@@ -143,7 +143,7 @@ def search(
     """Find the pictures that match a query, by what they show and by words in their texts."""
     _check_form(as_json, paths, thumbnails)
     text = " ".join(query)
-    with _errors_in_the_language_of(text), opened(gallery, model) as found:
+    with _translate_errors(text), open_chosen_gallery(gallery, model) as found:
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
@@ -154,10 +154,10 @@ def search(
 
             found.interpreter = interpreter(lexicon)
         hits = found.search(
-            text, k, where=where, threshold=threshold, offset=offset, collapse=_collapses(collapse, as_json, paths),
-            files=True, text_weight=text_weight, sort=sort, literal=literal,
+            text, k, where=where, threshold=threshold, offset=offset, text_weight=text_weight, sort=sort,
+            collapse=_should_collapse(collapse, as_json, paths), files=True, literal=literal,
         )  # fmt: skip
-        _show(text, hits, found, as_json, paths, thumbnails, sort=sort)
+        _print_results(text, hits, found, as_json, paths, thumbnails, sort=sort)
 
 
 @app.command()
@@ -175,14 +175,14 @@ def similar(
 ) -> None:
     """Find the pictures most similar to a picture. The picture itself is left out."""
     _check_form(as_json, paths, thumbnails)
-    with opened(gallery, model) as found:
-        collapse = _collapses(collapse, as_json, paths)
+    with open_chosen_gallery(gallery, model) as found:
+        collapse = _should_collapse(collapse, as_json, paths)
         hits = found.similar(picture, k, where=where, offset=offset, collapse=collapse)
-        _show(picture, hits, found, as_json, paths, thumbnails)
+        _print_results(picture, hits, found, as_json, paths, thumbnails)
 
 
-def asked(query: str) -> str:
-    """Return a query as the title of its results; a very long query is shortened in the middle."""
+def shorten_query(query: str) -> str:
+    """Return a query, safe to print; a very long query is shortened in the middle."""
     return shown(shortened(query, MAX_TITLE))
 
 
@@ -192,12 +192,12 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
         raise InputError(f"{' and '.join(chosen)} exclude each other. Choose one.")
 
 
-def _collapses(asked: bool | None, as_json: bool, paths: bool) -> bool:
-    """Return True if near-duplicates are collapsed: for people by default, for programs only if asked for."""
-    return not (as_json or paths) if asked is None else asked
+def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
+    """Return the option --collapse; if it was not given, return False for --json and --paths, and True otherwise."""
+    return not (as_json or paths) if option is None else option
 
 
-def _show(
+def _print_results(
     query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool,
     sort: str = "relevance",
 ) -> None:  # fmt: skip
@@ -209,51 +209,51 @@ def _show(
     interpretation: Interpretation | None = getattr(hits, "interpretation", None)
     if as_json:
         more = {"interpretation": interpretation.json()} if interpretation else {}
-        print_json({"query": query, **more, "results": [_as_object(hit) for hit in hits]})
+        print_json({"query": query, **more, "results": [_hit_json(hit) for hit in hits]})
         return
     if paths:
         for hit in hits:
             write_line(hit.file)
         return
-    say_in = _language(interpretation)
+    language = _message_language(interpretation)
     if interpretation:
-        for line in understood_lines(interpretation):
+        for line in interpretation_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
     if away := getattr(hits, "away", None):
-        say(_told("search away", say_in, folder=away))
+        say(_translate("search away", language, folder=away))
     elif not hits:
-        err.print(_told("search nothing", say_in))
+        err.print(_translate("search nothing", language))
     else:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
         dated = sort != "relevance" or bool(interpretation and interpretation.sort)
         if fits_nothing([hit.relevance for hit in hits], by_date=dated):
-            err.print(_told("search weak", say_in))
+            err.print(_translate("search weak", language))
 
 
-def _language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """Return the language of messages about a search: the query's language, or English if the query is a picture."""
+def _message_language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
+    """Return "ar" for a query with Arabic words or Arabizi, and "en" for any other query, such as a picture (None)."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 
-def _told(key: str, language: Literal["ar", "en"], **fields: object) -> str:
-    said = message(key, **fields)
-    return said if language == "en" else in_arabic(said)
+def _translate(key: str, language: Literal["ar", "en"], **fields: object) -> str:
+    english = message(key, **fields)
+    return english if language == "en" else in_arabic(english)
 
 
 @contextmanager
-def _errors_in_the_language_of(query: str) -> Iterator[None]:
-    """Raise errors about an Arabic query or its filters in Arabic."""
+def _translate_errors(query: str) -> Iterator[None]:
+    """In a `with` block, translate errors about the query or its filters into Arabic if the query is Arabic."""
     try:
         yield
     except InputError as error:
-        said = message_of(error)
-        if not isinstance(said, Message) or script_of(query) not in ("arabic", "mixed"):
+        text_of_error = message_of(error)
+        if not isinstance(text_of_error, Message) or script_of(query) not in ("arabic", "mixed"):
             raise
-        raise InputError(in_arabic(said)) from error
+        raise InputError(in_arabic(text_of_error)) from error
 
 
-def _as_object(hit: "Hit") -> dict[str, Any]:
+def _hit_json(hit: "Hit") -> dict[str, Any]:
     return {
         "path": hit.file,
         **({} if hit.time is None else {"time": hit.time}),
@@ -269,7 +269,7 @@ def _as_object(hit: "Hit") -> dict[str, Any]:
 
 def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table = Table(
-        title=escape(f"«{asked(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
+        title=escape(f"«{shorten_query(query)}»"), title_justify="left", caption=escape(caption), caption_justify="left"
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
@@ -277,7 +277,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
-        table.add_row(str(hit.rank), _standing(hit, dated), _picture(hit), style="dim" if hit.weak else None)
+        table.add_row(str(hit.rank), _rank_value(hit, dated), _hit_cell(hit), style="dim" if hit.weak else None)
     out.print(table)
 
 
@@ -286,15 +286,15 @@ def _is_dated(hits: "list[Hit]") -> bool:
     return all(hit.score == 0 and hit.relevance is None for hit in hits)
 
 
-def _standing(hit: "Hit", dated: bool) -> str:
+def _rank_value(hit: "Hit", dated: bool) -> str:
     """Return the value by which a hit is ordered, as text: the day it was taken, its relevance, or its cosine."""
     if dated:
         return (hit.captured_at or "–")[:10]
-    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {_cut(hit.relevance)}"
+    return f"{hit.score:.3f}" if hit.relevance is None else f"{hit.strength} {_round_down(hit.relevance)}"
 
 
-def _cut(relevance: float) -> str:
-    """Return a relevance with two digits, rounded down: a weak one of 0.199 is not shown as 0.20, which is fair."""
+def _round_down(relevance: float) -> str:
+    """Return a relevance with two digits, rounded down: the weak 0.199 is not shown as 0.20, which is fair."""
     return f"{int(relevance * 100 + 1e-9) / 100:.2f}"
 
 
@@ -302,18 +302,18 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
     """Print each hit as a picture with a line below it; if a file cannot be opened, print only the line."""
     from araclip.cli import thumbnails
 
-    out.print(f"«{asked(query)}»", markup=False, soft_wrap=True)
+    out.print(f"«{shorten_query(query)}»", markup=False, soft_wrap=True)
     for hit in hits:
         try:
             thumbnails.show(out, hit.path)
         except ImageError as error:
             say(str(error))
-        line = Text.assemble((f"{hit.rank}  {_standing(hit, _is_dated(hits))}  ", "dim"), _picture(hit), "\n")
+        line = Text.assemble((f"{hit.rank}  {_rank_value(hit, _is_dated(hits))}  ", "dim"), _hit_cell(hit), "\n")
         out.print(line, soft_wrap=True)
     out.print(caption, markup=False, style="dim")
 
 
-def _picture(hit: "Hit") -> Text:
+def _hit_cell(hit: "Hit") -> Text:
     """Return the cell of a hit: path (a link on a terminal), scene's time, copies, near-duplicates, matching texts."""
     link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
     text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
@@ -324,12 +324,12 @@ def _picture(hit: "Hit") -> Text:
     if hit.near:
         text.append(f"  (+{hit.near} alike)", Style())
     for match in hit.matched:
-        text.append("\n").append_text(Text.from_markup(marked(match)))
+        text.append("\n").append_text(Text.from_markup(mark_words(match)))
     return text
 
 
-def marked(match: "Match") -> str:
-    """Return a match as markup: its field, and its text with the matching words in bold."""
+def mark_words(match: "Match") -> str:
+    """Return a match as markup of rich: its field, and its text with the matching words in bold."""
     pieces, done = [f"[dim]{match.field}:[/] "], 0
     for start, end in match.marks:
         pieces += [escape(shown(match.text[done:start])), f"[bold]{escape(shown(match.text[start:end]))}[/]"]
@@ -350,7 +350,7 @@ def explain(
 
     A word's share is the cosine that the picture loses when the query is asked without it.
     """
-    with _errors_in_the_language_of(query), opened(gallery, model) as found:
+    with _translate_errors(query), open_chosen_gallery(gallery, model) as found:
         explanation = found.explain(query, picture, literal=literal, files=True)
     if as_json:
         print_json({
@@ -367,8 +367,8 @@ def explain(
 
 
 def _print_explanation(query: str, found: "Explanation") -> None:
-    relevance = "unknown" if found.relevance is None else f"{found.strength} ({_cut(found.relevance)})"
-    out.print(f"«{asked(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
+    relevance = "unknown" if found.relevance is None else f"{found.strength} ({_round_down(found.relevance)})"
+    out.print(f"«{shorten_query(query)}» · {shown(found.path)}", markup=False, soft_wrap=True)
     table = Table()
     table.add_column("word")
     table.add_column("share", justify="right")
@@ -377,27 +377,27 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     out.print(table)  # its columns are too narrow to say what they mean, so the lines below do
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
-    for line in understood_lines(found.interpretation):
+    for line in interpretation_lines(found.interpretation):
         out.print(escape(shown(line)))
     for match in found.matched:
-        out.print(marked(match))
+        out.print(mark_words(match))
 
 
-def understood_lines(found: "Interpretation") -> list[str]:
-    """Return a line for each part of the query that was not read as typed, and one for a suggestion.
+def interpretation_lines(found: "Interpretation") -> list[str]:
+    """Return a line for each part of the query that was not read as typed, and a line for a suggestion if there is one.
 
     The last line before the suggestion says how to have all words read as typed.
     """
-    language = _language(found)
+    language = _message_language(found)
     comma = ", " if language == "en" else "، "
     listed = {"search also": found.also, "search excluded": found.excluded, "query quality": found.qualities}
-    lines = [_told(key, language, words=comma.join(words)) for key, words in listed.items() if words]
+    lines = [_translate(key, language, words=comma.join(words)) for key, words in listed.items() if words]
     failed = "none" if sum(not each.applied for each in found.filters) == 1 else "together"
     for each in found.filters:
         key = f"search {each.part}" if each.applied else f"search {each.part} {failed}"
-        lines.append(_told(key, language, words=each.words, where=" ".join(each.where)))
+        lines.append(_translate(key, language, words=each.words, where=" ".join(each.where)))
     if lines:
-        lines[-1] += "  " + _told("search literal", language)
+        lines[-1] += "  " + _translate("search literal", language)
     if found.suggestion:
-        lines.append(_told("search suggestion", language, text=found.suggestion))
+        lines.append(_translate("search suggestion", language, text=found.suggestion))
     return lines

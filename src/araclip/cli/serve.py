@@ -65,7 +65,7 @@ def serve(
 
     location = None if gallery is None else location_of(gallery)
     named = location or index or any(os.environ.get(f"ARACLIP_{name}") for name in ("GALLERY", "INDEX", "OFFER"))
-    index, offer = (index, None) if named else _first_run(Path.cwd(), watch=watch)
+    index, offer = (index, None) if named else _choose_folders(Path.cwd(), watch=watch)
     settings = Settings.read(
         gallery=location, host=host, port=port, index=index and tuple(index), offer=offer, watch=watch, ocr=ocr,
         uploads=uploads, allowed_hosts=allow_host and tuple(allow_host), behind_proxy=behind_proxy,
@@ -73,7 +73,7 @@ def serve(
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("araclip").handlers.clear()  # remove the handler of `console.warnings_said`: a server has one log
+    logging.getLogger("araclip").handlers.clear()  # a server has one log: remove that of `console.print_warnings`
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # INFO for araclip alone, because other libraries would log every request
     logging.getLogger("araclip").setLevel(logging.INFO)
@@ -88,13 +88,12 @@ def serve(
     run(settings, ready=ready)
 
 
-def _first_run(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
-    """Choose what to do if no gallery is named: return the folders to index now, and the folder that the page offers to
-    index.
+def _choose_folders(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
+    """Choose the folders if no gallery is named: those to index now, and one that the page offers to index.
 
-    On a terminal, the user is asked, if there are pictures. Otherwise the gallery indexed last is served if there is
-    one, as services expect. A folder that is already indexed is updated and followed, unless `watch` is False or that
-    is not possible here.
+    A working folder that is already indexed is updated and followed, unless `watch` is False or that is not possible
+    here. Otherwise, on a terminal the user is asked, if there are pictures; elsewhere the gallery indexed last is
+    served if there is one, as services expect.
 
     Raises:
         GalleryNotFound: on a terminal, if there are neither pictures nor a gallery indexed last.
@@ -107,8 +106,8 @@ def _first_run(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, 
     from araclip.gallery.locations import gallery_of, indexed_above, is_unindexed, latest_gallery, may_have_pictures
 
     if not is_unindexed(folder):
-        can = watch if watch is not None else find_spec("watchfiles") is not None
-        above = indexed_above(folder) if can else None
+        can_watch = watch if watch is not None else find_spec("watchfiles") is not None
+        above = indexed_above(folder) if can_watch else None
         return [above] if above and may_write(gallery_of(above) / FILE_NAME) else None, None
     latest = latest_gallery()
     if not (sys.stdin.isatty() and err.is_terminal):

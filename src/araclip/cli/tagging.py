@@ -88,7 +88,7 @@ def tag(
         tagged = []
         for one in tag_pictures(
             encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,
-            vectors=_indexed(root, gallery, encoder), skip=skip, progress=partial(show, "pictures"),
+            vectors=_read_vectors(root, gallery, encoder), skip=skip, progress=partial(show, "pictures"),
             label_progress=partial(show, "label prompts"),
         ):  # fmt: skip
             tagged.append(one)
@@ -111,7 +111,7 @@ def tag(
     out.print(f"Wrote {what}." if write else f"Would write {what}. Nothing was written: add --write.", soft_wrap=True)
 
 
-def _indexed(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
+def _read_vectors(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
     """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
 
     Without a name, they come from the gallery of the folder or of its nearest ancestor. If there is none, or it cannot

@@ -30,7 +30,7 @@ COLOURS = 128  # colours of a sixel picture; terminals have 256 at most
 CHUNK = 4096  # bytes of base64 in one escape sequence of kitty
 
 
-def method_of(environment: Mapping[str, str]) -> str:
+def choose_method(environment: Mapping[str, str]) -> str:
     """Return how this terminal shows pictures: one of METHODS."""
     if chosen := environment.get(VARIABLE):
         if chosen not in METHODS:
@@ -49,8 +49,8 @@ def method_of(environment: Mapping[str, str]) -> str:
 
 def show(console: "Console", path: str, environment: Mapping[str, str] = os.environ) -> None:
     """Print a picture file or a scene of a video, ROWS lines high at most."""
-    method = method_of(environment)
-    picture = _opened(path)
+    method = choose_method(environment)
+    picture = _open_picture(path)
     picture.thumbnail((2 * SIDE, SIDE), Image.Resampling.BICUBIC)
     if method == "blocks":
         _print_blocks(console, picture)
@@ -60,7 +60,7 @@ def show(console: "Console", path: str, environment: Mapping[str, str] = os.envi
     console.file.flush()
 
 
-def _opened(path: str) -> Image.Image:
+def _open_picture(path: str) -> Image.Image:
     scene = scene_of(path)
     if scene is None:
         return open_image(path, SIDE)
@@ -72,7 +72,7 @@ def _opened(path: str) -> Image.Image:
 
 def kitty(picture: Image.Image) -> str:
     """Return the picture in kitty's graphics protocol, in pieces of CHUNK bytes."""
-    data = base64.standard_b64encode(_png(picture)).decode()
+    data = base64.standard_b64encode(_encode_png(picture)).decode()
     pieces = [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
     out = []
     for i, piece in enumerate(pieces):
@@ -83,9 +83,9 @@ def kitty(picture: Image.Image) -> str:
 
 def iterm(picture: Image.Image) -> str:
     """Return the picture in iTerm2's protocol of inline images."""
-    data = _png(picture)
-    written = base64.standard_b64encode(data).decode()
-    return f"\x1b]1337;File=inline=1;size={len(data)};height={ROWS};preserveAspectRatio=1:{written}\x07"
+    data = _encode_png(picture)
+    base64_text = base64.standard_b64encode(data).decode()
+    return f"\x1b]1337;File=inline=1;size={len(data)};height={ROWS};preserveAspectRatio=1:{base64_text}\x07"
 
 
 def sixel(picture: Image.Image) -> str:
@@ -101,12 +101,12 @@ def sixel(picture: Image.Image) -> str:
         weights = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band):
             columns = ((band == number) * weights).sum(axis=0)  # (W,), one bit for each of the six rows
-            out.append(f"#{number}{_runs(columns + 63)}$")
+            out.append(f"#{number}{_encode_runs(columns + 63)}$")
         out.append("-")
     return "".join([*out, "\x1b\\"])
 
 
-def _runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
+def _encode_runs(codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> str:
     """Return the characters with these codes, with sixel's short form of repetitions: !5~ instead of ~~~~~."""
     starts = np.flatnonzero(np.diff(codes, prepend=-1))
     lengths = np.diff(np.append(starts, len(codes)))
@@ -131,7 +131,7 @@ def _print_blocks(console: "Console", picture: Image.Image) -> None:
     console.print(lines, end="")
 
 
-def _png(picture: Image.Image) -> bytes:
+def _encode_png(picture: Image.Image) -> bytes:
     bare = Image.new("RGB", picture.size)  # a new picture, because Pillow would save the old one's metadata
     bare.paste(picture)
     return encode_picture(bare, "PNG")

@@ -13,13 +13,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from araclip.cli.console import app, dimly, err, out, refuse_idle, stoppable
+from araclip.cli.console import app, err, out, refuse_idle, say_dimly, stoppable
 from araclip.core.display import shown
 from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.models import folder as model_folder
 
-_NEEDED = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
+_NEEDED_PACKAGES = ("torch", "transformers", "timm", "accelerate", "pyarrow", "onnx", "onnxscript")
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -49,7 +49,7 @@ def train(
     It may be stopped at any time, even with kill -9: the same command resumes from the last checkpoint, with identical
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
-    need_training_extra()
+    check_training_extra()
     # Tensors in huge pages (Linux). PyTorch reads this variable only once, so set it before the import.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import leave_group
@@ -60,7 +60,7 @@ def train(
     quiet_libraries()
     parsed = read_recipe(recipe, changes or [])
     folder = runs or Path("runs") / parsed.name
-    with stoppable("The same command resumes from the last checkpoint."), _bars() as reporter:
+    with stoppable("The same command resumes from the last checkpoint."), _show_bars() as reporter:
         if stage == "all":
             results = run_all(parsed, folder, reporter, fresh=fresh)
         else:
@@ -128,15 +128,15 @@ def export(
 
     Nothing is written unless the graphs reproduce the model's vectors, and quantized weights keep its dev recall.
     """
-    if layout is not None and model_folder.is_ours(run):
-        of_training = {
+    if layout is not None and model_folder.names_model_folder(run):
+        training_options = {
             "--name": name, "--version": version != VERSION, "--dev": dev, "--weights": weights != WEIGHTS,
             "--calibrate": calibrate, "--about": about,
         }  # fmt: skip
-        refuse_idle(of_training, "on a model that is exported already")
+        refuse_idle(training_options, "on a model that is exported already")
         _write_layout(run, folder, layout)
         return
-    need_training_extra()
+    check_training_extra()
     from araclip.training.export import export as exporting
     from araclip.training.export.model_card import read_about
     from araclip.training.recipe.stages import DevSet
@@ -146,7 +146,7 @@ def export(
         target = folder if beside is None else Path(beside) / user_path(folder).name
         report = exporting.export(
             run, target, name=name, version=version, dev=[DevSet(path, per_picture=None) for path in dev or ()] or None,
-            weights=weights, calibrate=calibrate or (), about=read_about(about) if about else None, log=dimly,
+            weights=weights, calibrate=calibrate or (), about=read_about(about) if about else None, log=say_dimly,
         )  # fmt: skip
         _print_export(report)
         if layout is not None:
@@ -162,7 +162,7 @@ def unpack(
 
     A recipe needs no such folder: its start, text or vision may name a model folder or a bundled model.
     """
-    need_training_extra()
+    check_training_extra()
     from araclip.training.model import saved_models
 
     quiet_libraries()
@@ -178,7 +178,7 @@ def _write_layout(source: Path, folder: Path, layout: str) -> None:
         raise InputError("--layout needs the package onnx. Run: pip install onnx")
     from araclip.layouts.layout import write_layout
 
-    written = write_layout(source, folder, layout, log=dimly)
+    written = write_layout(source, folder, layout, log=say_dimly)
     out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]", soft_wrap=True)
 
 
@@ -207,9 +207,9 @@ def _print_export(report: "Report") -> None:
     out.print(f"The model is in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
-def need_training_extra() -> None:
+def check_training_extra() -> None:
     """Raise InputError if the packages for training are not installed."""
-    missing = [name for name in _NEEDED if find_spec(name) is None]
+    missing = [name for name in _NEEDED_PACKAGES if find_spec(name) is None]
     if missing:
         raise InputError(f"training needs {', '.join(missing)}. Install the extra: pip install 'araclip[train]'.")
 
@@ -259,7 +259,7 @@ class _BarReporter:
 
 
 @contextmanager
-def _bars() -> Iterator[_BarReporter]:
+def _show_bars() -> Iterator[_BarReporter]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

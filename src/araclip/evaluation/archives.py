@@ -40,7 +40,7 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
         identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}). Check the path.") from None
-    return _unpacked(folder, json.dumps(identity), lambda: _samples_of_tars(tars))
+    return _unpack_once(folder, json.dumps(identity), lambda: _read_tar_samples(tars))
 
 
 def unpack_hub(hub: Hub, folder: Path) -> Path:
@@ -49,17 +49,17 @@ def unpack_hub(hub: Hub, folder: Path) -> Path:
     The fingerprint is a hash of the data set's id, split and content; if its folder exists already, nothing is written.
     Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
     """
-    rows = _hub_rows(hub)
+    rows = _load_hub_rows(hub)
     if hub.image not in rows.column_names:
         raise InputError(
             f"{hub.id} has the columns {', '.join(rows.column_names)}, and no '{hub.image}'. Name its picture column."
         )
-    return _unpacked(
-        folder, f"{hub.id} {hub.split} {hub.image} {rows._fingerprint}", lambda: _samples_of_hub(rows, hub)
+    return _unpack_once(
+        folder, f"{hub.id} {hub.split} {hub.image} {rows._fingerprint}", lambda: _read_hub_samples(rows, hub)
     )
 
 
-def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
+def _unpack_once(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
     target = folder / hashlib.sha256(identity.encode()).hexdigest()[:12]
     if (target / LISTING).is_file():
         return target
@@ -80,7 +80,7 @@ def _unpacked(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
     return target
 
 
-def _samples_of_tars(tars: Sequence[Path]) -> Rows:
+def _read_tar_samples(tars: Sequence[Path]) -> Rows:
     for path in tars:
         key, picture, picture_name = "", None, ""
         fields: dict[str, Any] = {}
@@ -97,12 +97,12 @@ def _samples_of_tars(tars: Sequence[Path]) -> Rows:
                 picture, picture_name = content, member
             elif suffix.lower() in ("txt", "json"):
                 texts += len(content)
-                fields |= _fields(f"{path}, {member}", suffix.lower(), content, texts)
+                fields |= _parse_fields(f"{path}, {member}", suffix.lower(), content, texts)
         if key:
             yield picture, picture_name, {"key": key, **fields}
 
 
-def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
+def _parse_fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, Any]:
     """Return the fields that a text or JSON member of a tar adds to its sample's line of captions.jsonl.
 
     `texts` is the number of bytes of text in the sample so far, with this member; more than MAX_LINE, or a malformed
@@ -126,7 +126,7 @@ def _fields(where: str, suffix: str, content: bytes, texts: int) -> dict[str, An
     return row
 
 
-def _hub_rows(hub: Hub) -> Any:
+def _load_hub_rows(hub: Hub) -> Any:
     try:
         import datasets
     except ImportError:
@@ -171,7 +171,7 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
     raise InputError(f"{hub.id} has the splits {', '.join(splits)}{asked}. Name one of them.")
 
 
-def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
+def _read_hub_samples(rows: Any, hub: Hub) -> Rows:
     import datasets
     from huggingface_hub import constants
 
@@ -180,12 +180,12 @@ def _samples_of_hub(rows: Any, hub: Hub) -> Rows:
     caches = Path(datasets.config.HF_DATASETS_CACHE), Path(constants.HF_HUB_CACHE)
     places = (Path(hub.id),) if Path(hub.id).is_dir() else caches
     files = PictureFiles(*places, remedy="Save the set with its pictures inside, as `datasets` does by default.")
-    for number, row in enumerate(_whole(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
+    for number, row in enumerate(_iterate_rows(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
         fields = {column: row[column] for column in texts if _is_text(row[column])}
-        yield *_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
+        yield *_read_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
 
 
-def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
+def _iterate_rows(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
     """Yield the rows of a Hugging Face dataset; a row that `datasets` cannot read is an InputError."""
     try:
         yield from rows
@@ -195,7 +195,7 @@ def _whole(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
         raise InputError(f"{hub.id} cannot be read ({first_line(error):.200}). Fetch it again.") from None
 
 
-def _picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
+def _read_picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | None, str]:
     """Return content and name of the picture in a cell, which holds {"bytes", "path"}, a path or nothing.
 
     The content is None if the cell is empty or its file does not exist. An unusable cell, or a file of more than

@@ -30,7 +30,7 @@ MARKERS = {
     "كاين كاينه هادشي هاداك هاديك بحال راه راني موش",
     UNCLEAR: "اللي مش مو وين لسه لسا كتير علشان عشان هاد هاي شنو ليش فين حاجه",
 }
-_OF_WORD = {word: region for region, words in MARKERS.items() for word in words.split()}
+_REGIONS = {word: region for region, words in MARKERS.items() for word in words.split()}
 _FOLD = str.maketrans("أإآٱىؤئة", "ااااي" + "ويه")
 _ARABIC_WORD = re.compile("[\u0621-\u064a\u0671-\u06d3]+")
 
@@ -58,7 +58,7 @@ class GroupRecall:
 # ------------------------------------------------------------------ groups of queries
 
 
-def by_length(queries: Sequence[str]) -> list[Group]:
+def group_by_length(queries: Sequence[str]) -> list[Group]:
     """Group queries by their number of words, see `LENGTHS`; groups without a query are left out."""
     words = np.array([len(query.split()) for query in queries])
     groups = []
@@ -69,7 +69,7 @@ def by_length(queries: Sequence[str]) -> list[Group]:
     return [group for group in groups if len(group.rows)]
 
 
-def by_dialect(queries: Sequence[str], known: Sequence[str | None] | None = None) -> list[Group]:
+def group_by_dialect(queries: Sequence[str], known: Sequence[str | None] | None = None) -> list[Group]:
     """Group queries by dialect, the largest group first.
 
     Args:
@@ -93,14 +93,16 @@ def dialect_of(text: str) -> str:
     words = _ARABIC_WORD.findall(normalize(text).translate(_FOLD))
     if not words:
         return LATIN if any(letter.isalpha() for letter in text) else NO_MARKER
-    found = {region for word in words if (region := _OF_WORD.get(word) or _OF_WORD.get(word.removeprefix("و")))}
+    found = {region for word in words if (region := _REGIONS.get(word) or _REGIONS.get(word.removeprefix("و")))}
     regions = found - {UNCLEAR}
     if len(regions) == 1:
         return regions.pop()
     return UNCLEAR if found else NO_MARKER
 
 
-def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[int]) -> list[tuple[GroupRecall, ...]]:
+def recall_by_group(
+    direction: Direction, groups: Sequence[Group], cutoffs: Sequence[int]
+) -> list[tuple[GroupRecall, ...]]:
     """Return Recall@k with its interval, for each group and each k of `cutoffs`."""
     out = []
     for group in groups:
@@ -115,17 +117,17 @@ def recall_of(direction: Direction, groups: Sequence[Group], cutoffs: Sequence[i
 # ------------------------------------------------------------------ single queries
 
 
-def worst(direction: Direction, count: int) -> list[int]:
+def worst_queries(direction: Direction, count: int) -> list[int]:
     """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one per picture."""
-    return _one_a_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
+    return _first_of_each_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
-def best(direction: Direction, count: int) -> list[int]:
+def best_queries(direction: Direction, count: int) -> list[int]:
     """Return the rows of the `count` best queries, by the right picture's rank and margin; at most one per picture."""
-    return _one_a_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
+    return _first_of_each_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 
-def _one_a_picture(order: NDArray[np.intp], clusters: Ints, count: int) -> list[int]:
+def _first_of_each_picture(order: NDArray[np.intp], clusters: Ints, count: int) -> list[int]:
     first: dict[int, int] = {}
     for row in order.tolist():
         first.setdefault(int(clusters[row]), row)
@@ -156,7 +158,7 @@ def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list
     """
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # costs and −quality: less is better
 
-    def dominated(point: tuple[float, ...]) -> bool:
+    def is_dominated(point: tuple[float, ...]) -> bool:
         return any(other != point and all(a <= b for a, b in zip(other, point, strict=True)) for other in points)
 
-    return [not dominated(point) for point in points]
+    return [not is_dominated(point) for point in points]

@@ -26,14 +26,14 @@ LONGEST_NAME = 34
 INK, FAINT = "#101010", "#8c8c8c"
 # similar to the colours of Okabe and Ito (2008)
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b28600", "#1f9fd5")
-_OF_PAGE = {  # colour in the drawing → variable of the page's style sheet
+_PAGE_COLOURS = {  # colour in the drawing → variable of the page's style sheet
     INK: "var(--ink)",
     FAINT: "var(--faint)",
     **{colour: f"var(--series-{i})" for i, colour in enumerate(SERIES, 1)},
 }
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":")
-_STYLE = {
+_MATPLOTLIB_STYLE = {
     "font.size": 8.0,
     "axes.titlesize": 9.0,
     "axes.edgecolor": FAINT,
@@ -55,17 +55,17 @@ _STYLE = {
     "svg.fonttype": "path",
 }
 
-Named = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
+NamedDirections = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
 # (name of a group, its number of queries, share, interval of the share)
 Row = tuple[str, int, float, tuple[float, float]]
 
 
-def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
+def recall_chart(models: NamedDirections, n: int, title: str, candidates: str) -> str:
     """Draw Recall@k over k, from 1 to all `n` candidates ("pictures" or "texts"), a line for each model."""
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
-        for i, (_, direction) in enumerate(named):
+        for i, (_, direction) in enumerate(models):
             k, recall = recall_curve(direction.ranks, n)
             axes.plot(k, recall, LINES[i // len(SERIES) % len(LINES)], color=_colour(i), linewidth=1.8)
         if n > 1:
@@ -77,12 +77,12 @@ def recall_curves(named: Named, n: int, title: str, candidates: str) -> str:
         axes.set_ylabel("recall@k")
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
-        _legend(figure, axes.get_lines(), [_short(name) for name, _ in named])
+        _draw_legend(figure, axes.get_lines(), [_shorten(name) for name, _ in models])
 
-    return _svg(draw, WIDTH, 2.8 + _legend_height(len(named)), f"recall {title}")
+    return _draw_svg(draw, WIDTH, 2.8 + _legend_height(len(models)), f"recall {title}")
 
 
-def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
+def score_chart(name: str, right: NDArray[np.floating], wrong: NDArray[np.floating], index: int) -> str:
     """Draw two histograms over queries: the cosines of right pictures (Q,), and of the best wrong pictures, Q or fewer.
 
     `index` is the model's number in the report, which decides its colour.
@@ -96,20 +96,20 @@ def score_distribution(name: str, right: NDArray[np.floating], wrong: NDArray[np
         axes.hist(right, edges, histtype="step", color=_colour(index), linewidth=1.8, label="right picture")
         axes.set_xlabel("cosine of query and picture")
         axes.set_ylabel("queries")
-        axes.set_title(_short(name), loc="left")
+        axes.set_title(_shorten(name), loc="left")
         axes.legend(loc="upper left")
         axes.set_ylim(top=axes.get_ylim()[1] * 1.25)  # room for the legend
 
-    return _svg(draw, WIDTH, 2.6, f"scores {index}")
+    return _draw_svg(draw, WIDTH, 2.6, f"scores {index}")
 
 
-def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
+def interval_chart(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
     """Draw recall or another share with its interval: a row for each group of queries, a mark for each model.
 
     The axis begins at 0, or at the lowest interval if that is below 0.
     """
     first = next(iter(rows_of.values()))
-    names = [f"{_short(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]
+    names = [f"{_shorten(name)}\n{queries:,} quer{'y' if queries == 1 else 'ies'}" for name, queries, _, _ in first]
     ends = [end for rows in rows_of.values() for _, _, _, interval in rows for end in interval]
 
     def draw(figure: Figure) -> None:
@@ -133,10 +133,10 @@ def with_intervals(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
         axes.set_xlim(min(0.0, min(ends) * 1.08), min(1.0, max(ends) * 1.08 + 0.02))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_title(title, loc="left")
-        _legend(figure, marks, [_short(name) for name in rows_of])
+        _draw_legend(figure, marks, [_shorten(name) for name in rows_of])
 
     height = 0.7 + len(names) * (0.34 + 0.1 * len(rows_of)) + _legend_height(len(rows_of))
-    return _svg(draw, WIDTH, height, f"groups {title}")
+    return _draw_svg(draw, WIDTH, height, f"groups {title}")
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class CostPoint:
     optimal: bool
 
 
-def pareto_plot(models: Sequence[CostPoint]) -> str:
+def pareto_chart(models: Sequence[CostPoint]) -> str:
     """Draw time against recall, with memory as area; models that are not Pareto-optimal are hollow."""
     ms, recall = np.array([model.ms for model in models]), np.array([model.recall for model in models])
     largest = max(model.megabytes for model in models)
@@ -180,12 +180,12 @@ def pareto_plot(models: Sequence[CostPoint]) -> str:
         axes.set_ylabel("mean of R@1, R@5, R@10")
         axes.set_title("Memory × time × recall", loc="left")
         # The size comes first: a line that begins with an Arabic name runs right to left, which reverses "47 MB".
-        _legend(figure, marks, [f"{model.megabytes:,.0f} MB · {_short(model.name)}" for model in models])
+        _draw_legend(figure, marks, [f"{model.megabytes:,.0f} MB · {_shorten(model.name)}" for model in models])
 
-    return _svg(draw, WIDTH, 2.8 + _legend_height(len(models)), "pareto")
+    return _draw_svg(draw, WIDTH, 2.8 + _legend_height(len(models)), "pareto")
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     return shortened(shown(name), LONGEST_NAME)
 
 
@@ -193,7 +193,7 @@ def _colour(i: int) -> str:
     return SERIES[i % len(SERIES)]
 
 
-def _legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> None:
+def _draw_legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) -> None:
     if len(names) == 1:
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
@@ -205,12 +205,12 @@ def _legend_height(names: int) -> float:
     return 0.16 * names + 0.1 if names > 1 else 0.0
 
 
-def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:
+def _draw_svg(draw: Callable[[Figure], None], width: float, height: float, salt: str) -> str:
     """Draw an `<svg>` element for an HTML page: without fixed size and in the page's colours.
 
     Its ids begin with `salt`, so that several drawings on a page have no id in common.
     """
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": salt}):
+    with mpl.rc_context({**_MATPLOTLIB_STYLE, "svg.hashsalt": salt}):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.patch.set_visible(False)
         draw(figure)
@@ -224,6 +224,6 @@ def _svg(draw: Callable[[Figure], None], width: float, height: float, salt: str)
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     mark = re.sub(r"\W+", "-", salt)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{mark}-", text)  # makes ids unique among the drawings of a page
-    for colour, variable in _OF_PAGE.items():
+    for colour, variable in _PAGE_COLOURS.items():
         text = text.replace(colour, variable)
     return text

@@ -82,8 +82,8 @@ def find_leaks(
     Args:
         near: the most bits, of 64, in which the hashes of two pictures may differ if one is a copy of the other.
     """
-    training_paths, training, unread = _hashed(pictures)
-    test_paths, tested, unread_too = _hashed(test.pictures)
+    training_paths, training, unread = _hash_pictures(pictures)
+    test_paths, tested, unread_too = _hash_pictures(test.pictures)
     textured = np.flatnonzero(tested)  # a picture of one colour, whose hash is always 0, is not compared
     copies = []
     if len(training) and len(textured):
@@ -92,11 +92,11 @@ def find_leaks(
         copies = [
             Copy(test_paths[tested_row], training_paths[row], bits) for tested_row, row, bits in pairs if bits <= near
         ]
-    known = {normalize(caption) for caption in captions}
+    training_captions = {normalize(caption) for caption in captions}
     distinct = dict.fromkeys(text for texts in test.captions for text in texts)
     return Leaks(
         pictures=tuple(sorted(copies, key=lambda copy: copy.distance)),
-        captions=tuple(text for text in distinct if text in known),
+        captions=tuple(text for text in distinct if text in training_captions),
         n_pictures=len(test.pictures),
         n_training=len(training),
         n_captions=len(distinct),
@@ -111,7 +111,7 @@ def pictures_and_captions(sets: Sequence[PictureSet]) -> tuple[list[Path], list[
     return pictures, [text for one in sets for texts in one.captions for text in texts]
 
 
-def _hashed(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
+def _hash_pictures(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
     """Return paths and hashes of the pictures that can be opened, and how many cannot."""
     hashed = list(hashes(pictures, usable_cores()))
     read = [(path, value) for path, value in hashed if not isinstance(value, ImageError)]

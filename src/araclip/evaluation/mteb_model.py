@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mteb.models import ModelMeta
 
 SCORES = {"nDCG@10": "ndcg_at_10", "R@1": "hit_rate_at_1", "R@5": "hit_rate_at_5", "R@10": "hit_rate_at_10"}
-MAIN = "main score"
+MAIN_SCORE = "main score"
 
 
 class MTEBModel:
@@ -101,7 +101,7 @@ class MTEBModel:
 class TaskScores:
     """Scores of one task, split and subset (language): nDCG@10, and R@1, R@5, R@10 where any hit counts.
 
-    For a task that is not retrieval there is only `MAIN`, mteb's main score.
+    For a task that is not retrieval there is only `MAIN_SCORE`, mteb's main score.
     """
 
     task: str
@@ -156,13 +156,13 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             "on a folder of your own."
         ) from None
     return [
-        TaskScores(result.task_name, split, row["hf_subset"], _values(row))
+        TaskScores(result.task_name, split, row["hf_subset"], _read_values(row))
         for result in results.task_results
         for split, rows in result.scores.items()
         for row in rows
     ]
 
 
-def _values(row: Mapping[str, Any]) -> dict[str, float]:
-    found = {name: float(row[key]) for name, key in SCORES.items() if key in row}
-    return found if len(found) == len(SCORES) else {MAIN: float(row["main_score"])}
+def _read_values(row: Mapping[str, Any]) -> dict[str, float]:
+    values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
+    return values if len(values) == len(SCORES) else {MAIN_SCORE: float(row["main_score"])}

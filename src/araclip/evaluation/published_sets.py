@@ -17,8 +17,8 @@ from araclip.evaluation.sets import (
     PictureFiles,
     PictureSet,
     bounded_lines,
-    gather,
     json_lines,
+    make_picture_set,
     read_set,
     texts_of,
 )
@@ -36,7 +36,7 @@ class SetFiles:
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     def picture(self, name: str, where: str) -> Path:
-        """Return the path of the picture called `name`, in the first folder that has the file, or in the first of all.
+        """Return the path of the picture `name` in the first folder that has this file, or else in the first folder.
 
         `where` says, for error messages, in which file and line the name stands.
         """
@@ -82,18 +82,18 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
     Raises:
         InputError: a file is missing, or a line has no tab.
     """
-    of_split = None
+    names_in_split = None
     if split is not None:
-        names = _lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
+        names = _read_lines(files.file(f"Flickr_8k.{glob.escape(split)}Images.txt", f"{glob.escape(split)}.txt"))
         # file names without suffixes, since Flickr30k's lists have none
-        of_split = {Path(name).stem for _, name in names}
+        names_in_split = {Path(name).stem for _, name in names}
     file_of: dict[str, Path] = {}
-    for where, line in _lines(files.captions(*patterns)):
+    for where, line in _read_lines(files.captions(*patterns)):
         name, tab, caption = line.partition("\t")
         if not tab:
             raise InputError(f"{where}: no tab in {line!r:.60}. Each line is name.jpg#0, a tab, and the caption.")
         name = name.partition("#")[0]
-        if of_split is None or Path(name).stem in of_split:
+        if names_in_split is None or Path(name).stem in names_in_split:
             if name not in file_of:
                 file_of[name] = files.picture(name, where)  # each file is looked up only once
             yield file_of[name], [caption]
@@ -108,10 +108,10 @@ def xtd(files: SetFiles, language: str) -> Rows:
     Raises:
         InputError: a file is missing, or the two differ in length.
     """
-    images = list(_lines(files.file("test_image_names.txt")))
+    images = list(_read_lines(files.file("test_image_names.txt")))
     translated = ("arb_Arab.txt",) if language == "ar" else ()
     path = files.captions(f"test_1kcaptions_{language}.txt", *translated)
-    captions = [line for _, line in _lines(path)]
+    captions = [line for _, line in _read_lines(path)]
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
     for (where, name), caption in zip(images, captions, strict=True):
@@ -156,13 +156,13 @@ def coco(files: SetFiles, split: str | None) -> Rows:
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
-                said = {"raw": [sentence["raw"] for sentence in entry["sentences"]]}
-                yield files.picture(entry["filename"], str(path)), texts_of(said, str(path), "raw")
+                sentences = {"raw": [sentence["raw"] for sentence in entry["sentences"]]}
+                yield files.picture(entry["filename"], str(path)), texts_of(sentences, str(path), "raw")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
+def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield each line that is not blank: its file and line number as a text for messages, then the line itself."""
     for where, raw in bounded_lines(path):
         try:
@@ -190,27 +190,27 @@ class Source:
     note: str = ""  #: what a reader of figures on this set should know
 
 
-def _flickr(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
+def _flickr_reader(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
     return lambda files, split: flickr(files, split, patterns)
 
 
 KNOWN: Mapping[str, Source] = {
     "flickr8k-ar-eljundi": Source(
         "Flickr8k-Arabic (ElJundi et al. 2020)",
-        _flickr("Flickr8k.arabic.full.txt"),
+        _flickr_reader("Flickr8k.arabic.full.txt"),
         splits=("train", "dev", "test"),
         note="Three captions a picture, machine-translated, then edited by people.",
     ),
     "flickr8k-ar-rev": Source(
         "Flickr8k-Arabic-Rev",
-        _flickr("*[Rr]ev*.txt"),
+        _flickr_reader("*[Rr]ev*.txt"),
         splits=("train", "dev", "test"),
         license="CC0",
         note="Captions written or rewritten by people; some are generic and fit several pictures.",
     ),
     "flickr30k-ar": Source(
         "Flickr30k-Arabic",
-        _flickr("*[Aa]rabic*"),
+        _flickr_reader("*[Aa]rabic*"),
         splits=("train", "val", "test"),
         note="Machine translations of Flickr30k's captions.",
     ),
@@ -276,38 +276,38 @@ def load_dataset(
     name = str(dataset)
     path, images = (place and user_path(place) for place in (path, images))
     if name in KNOWN:
-        return _known_set(name, path, images, split, caption_field, unpack_to)
+        return _load_known_set(name, path, images, split, caption_field, unpack_to)
     if path is not None:
         raise InputError(f"'{name}' says where it lies; a path (--path) is for {', '.join(KNOWN)}. Leave it out.")
     if name.startswith("hub:"):
-        _refuse(images, name)
+        _refuse_images(images, name)
         hub = Hub(name.removeprefix("hub:"), split or "test")
-        return _from_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
+        return _load_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
     location = user_path(dataset)
     if (location / LISTING).is_file():
         return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
-        _refuse(images, name)
-        return _from_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
+        _refuse_images(images, name)
+        return _load_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
     if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if path.name.endswith(TARS)]):
-        _refuse(images, name)
+        _refuse_images(images, name)
         if not (tars := [path for path in shards if path.name.startswith(split or "")]):
             raise InputError(
                 f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
             )
-        return _from_tars(location.name, tars, split, caption_field or "txt", unpack_to)
+        return _load_tars(location.name, tars, split, caption_field or "txt", unpack_to)
     if location.is_file() and is_tar(location):
-        _refuse(images, name)
+        _refuse_images(images, name)
         if not location.name.startswith(split or ""):
             raise InputError(f"{location} is not of split '{split}': its name would begin so. Leave the split out.")
-        return _from_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
+        return _load_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
         "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
     )
 
 
-def _known_set(
+def _load_known_set(
     name: str, path: Path | None, images: Path | None, split: str | None, field: str | None, unpack_to: Path
 ) -> PictureSet:
     source = KNOWN[name]
@@ -317,17 +317,17 @@ def _known_set(
         raise InputError(f"{name} has no caption field '{field}', it has {', '.join(source.fields)}.")
     field = source.fields[0] if field is None else field
     if path is not None and source.read is not None and not _is_saved_dataset(path):
-        return gather(name, split, field, source.read(SetFiles(path, images), split))
+        return make_picture_set(name, split, field, source.read(SetFiles(path, images), split))
     if source.hub is None:
         raise InputError(f"we know of no hub that has {source.title} with its pictures. Pass the path where it lies.")
-    _refuse(images, name)
+    _refuse_images(images, name)
     hub = source.hub
     if path is not None:
         hub = replace(hub, id=str(path), split=hub.split if (path / "dataset_dict.json").is_file() else None)
-    return _from_hub(hub, name, split, field, unpack_to)
+    return _load_hub(hub, name, split, field, unpack_to)
 
 
-def _refuse(images: Path | None, name: str) -> None:
+def _refuse_images(images: Path | None, name: str) -> None:
     """Raise InputError if the caller named a folder of pictures for a set that holds its pictures itself."""
     if images is not None:
         raise InputError(f"'{name}' has its pictures inside. Leave out the folder of pictures (--images).")
@@ -337,9 +337,9 @@ def _is_saved_dataset(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 
-def _from_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
+def _load_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
     return replace(read_set(unpack_hub(hub, unpack_to), field, name=name), split=split)
 
 
-def _from_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
+def _load_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
     return replace(read_set(unpack_tars(tars, unpack_to), field, name=name), split=split)

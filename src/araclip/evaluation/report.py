@@ -21,7 +21,7 @@ from araclip.core import atomic
 from araclip.core.display import counted, shown
 from araclip.errors import ImageError, InputError
 from araclip.evaluation import breakdown
-from araclip.evaluation.breakdown import Group, GroupRecall, best, worst
+from araclip.evaluation.breakdown import Group, GroupRecall, best_queries, worst_queries
 from araclip.evaluation.leaks import Leaks
 from araclip.evaluation.robustness import Robustness
 from araclip.evaluation.scores import Evaluated
@@ -74,26 +74,26 @@ def examples(models: Sequence[Evaluated]) -> list[Examples]:
     return [
         Examples(
             model.name,
-            tuple(_example(model, row) for row in worst(model.t2i, share - strong)),
-            tuple(_example(model, row) for row in best(model.t2i, strong)),
+            tuple(_make_example(model, row) for row in worst_queries(model.t2i, share - strong)),
+            tuple(_make_example(model, row) for row in best_queries(model.t2i, strong)),
         )
         for model in reported
     ]
 
 
-def _example(model: Evaluated, row: int) -> Example:
-    direction, own = model.t2i, int(model.owner[row])
+def _make_example(model: Evaluated, row: int) -> Example:
+    direction, right = model.t2i, int(model.owner[row])
 
-    def thumb(picture: int, rank: float, score: float) -> Thumbnail:
+    def make_thumbnail(picture: int, rank: float, score: float) -> Thumbnail:
         path = model.pictures[picture]
         return Thumbnail(thumbnail(path), path.name, rank, score)
 
     ranked = zip(direction.found[row].tolist(), direction.scores[row].tolist(), strict=True)
-    others = [(picture, rank, score) for rank, (picture, score) in enumerate(ranked, 1) if picture != own]
+    others = [(picture, rank, score) for rank, (picture, score) in enumerate(ranked, 1) if picture != right]
     return Example(
         model.queries[row],
-        thumb(own, float(direction.ranks[row]), float(direction.relevant_score[row])),
-        tuple(thumb(*other) for other in others[:OTHERS]),
+        make_thumbnail(right, float(direction.ranks[row]), float(direction.relevant_score[row])),
+        tuple(make_thumbnail(*other) for other in others[:OTHERS]),
     )
 
 
@@ -155,7 +155,7 @@ def write_report(
     """Write the report of one or several models; each of the others is compared with the first.
 
     Args:
-        dialects: the dialect of each query, if the data set states dialects (see `breakdown.by_dialect`).
+        dialects: the dialect of each query, if the data set states dialects (see `breakdown.group_by_dialect`).
         robustness: the robustness of each model, if it was measured.
         leaks: leaks of the test set into training data, if they were searched for.
 
@@ -176,20 +176,20 @@ def render(
     from markupsafe import Markup
 
     protocol = shared_protocol([model.evaluated for model in models])
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     queries = models[0].evaluated.queries
     groups = {
-        "by length of the query": breakdown.by_length(queries),
-        "by dialect": breakdown.by_dialect(queries, dialects),
+        "by length of the query": breakdown.group_by_length(queries),
+        "by dialect": breakdown.group_by_dialect(queries, dialects),
     }
     tables = {
-        title: {m.evaluated.name: breakdown.recall_of(m.evaluated.t2i, parts, CUTOFFS) for m in models}
+        title: {m.evaluated.name: breakdown.recall_by_group(m.evaluated.t2i, parts, CUTOFFS) for m in models}
         for title, parts in groups.items()
         if len(parts) > 1
     }
-    page = _environment().from_string((here / "report.html").read_text(encoding="utf-8"))
+    page = _environment().from_string((folder / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((here / "report.css").read_text(encoding="utf-8")),  # not escaped: it is our own file
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # not escaped: it is our own file
         version=__version__,
         protocol=protocol,
         models=models,
@@ -201,7 +201,7 @@ def render(
             side: {name: max(getattr(model, side).values[name] for model in models) for name in COLUMNS}
             for side in ("t2i", "i2t")
         },
-        curves=_curves(models, protocol),
+        curves=_recall_charts(models, protocol),
         scores=_score_charts(models),
         groups=_group_charts(tables),
         group_notes=_group_notes(groups, dialects),
@@ -212,7 +212,7 @@ def render(
         losses=_loss_chart(models, robustness) if any(loss.changed for r in robustness for loss in r.losses) else None,
         leaks=leaks,
         examples=examples([model.evaluated for model in models]),
-        **_costs(models),
+        **_cost_values(models),
     )
 
 
@@ -251,17 +251,15 @@ def _chart(svg: str, label: str) -> dict[str, Any]:
     return {"svg": Markup(svg), "label": label}  # not escaped: matplotlib's own markup, with text as outlines
 
 
-def _curves(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _recall_charts(models: Sequence[Summary], protocol: Mapping[str, Any]) -> list[dict[str, Any]]:
     from araclip.evaluation import charts
 
     t2i = [(model.evaluated.name, model.evaluated.t2i) for model in models]
     i2t = [(model.evaluated.name, model.evaluated.i2t) for model in models]
     label = "Share of queries with a right answer among the first k: "
     return [
-        _chart(
-            charts.recall_curves(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{label}text to picture"
-        ),
-        _chart(charts.recall_curves(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{label}picture to text"),
+        _chart(charts.recall_chart(t2i, protocol["n_images"], "Text → picture", "pictures"), f"{label}text to picture"),
+        _chart(charts.recall_chart(i2t, protocol["n_queries"], "Picture → text", "texts"), f"{label}picture to text"),
     ]
 
 
@@ -277,7 +275,7 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
             ahead = 100 * np.mean(t2i.margin < 0)
             label += f", half of the best wrong ones above {np.median(wrong):.3f}"
             label += f"; for {ahead:.1f} % of queries a wrong one leads"
-        svg = charts.score_distribution(model.evaluated.name, t2i.relevant_score, wrong, i)
+        svg = charts.score_chart(model.evaluated.name, t2i.relevant_score, wrong, i)
         out.append(_chart(svg, f"{label}.") | {"name": model.evaluated.name})
     return out
 
@@ -290,13 +288,13 @@ def _group_charts(tables: GroupTables) -> list[dict[str, Any]]:
 
     out = []
     for title, rows_of in tables.items():
-        drawn = {
+        rows_by_model = {
             name: [
                 (g.group, g.queries, g.recall, (g.low, g.high)) for g in (row[CUTOFFS.index(CHART_K)] for row in rows)
             ]
             for name, rows in rows_of.items()
         }
-        out.append(_chart(charts.with_intervals(drawn, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
+        out.append(_chart(charts.interval_chart(rows_by_model, f"R@{CHART_K} {title}"), f"Recall at {CHART_K} {title}"))
     return out
 
 
@@ -317,7 +315,7 @@ def _group_notes(groups: Mapping[str, list[Group]], dialects: Sequence[str | Non
 def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> dict[str, Any]:
     from araclip.evaluation import charts
 
-    named = {
+    rows_by_model = {
         model.evaluated.name: [
             (loss.kind, loss.changed, loss.loss[f"R@{CHART_K}"], loss.interval[f"R@{CHART_K}"])
             for loss in result.losses
@@ -326,13 +324,15 @@ def _loss_chart(models: Sequence[Summary], robustness: Sequence[Robustness]) -> 
         for model, result in zip(models, robustness, strict=True)
     }
     title = f"Loss of R@{CHART_K} by kind"
-    return _chart(charts.with_intervals(named, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect")
+    return _chart(
+        charts.interval_chart(rows_by_model, title), f"Loss of recall at {CHART_K} by kind of misspelling or dialect"
+    )
 
 
 # ------------------------------------------------------------------ costs
 
 
-def _costs(models: Sequence[Summary]) -> dict[str, Any]:
+def _cost_values(models: Sequence[Summary]) -> dict[str, Any]:
     from araclip.evaluation import charts
 
     recall = [float(np.mean([model.t2i.values[f"R@{k}"] for k in CUTOFFS])) for model in models]
@@ -348,6 +348,6 @@ def _costs(models: Sequence[Summary]) -> dict[str, Any]:
         {"name": model.evaluated.name, "cost": model.evaluated.cost, "recall": recall[i], "optimal": optimal.get(i)}
         for i, model in enumerate(models)
     ]
-    priced = [charts.CostPoint(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
+    points = [charts.CostPoint(models[i].evaluated.name, i, *cost, recall[i], optimal[i]) for i, cost in known.items()]
     label = "Time against recall of each model, its memory as area; hollow: not Pareto-optimal"
-    return {"costs": rows, "pareto": _chart(charts.pareto_plot(priced), label) if priced else None}
+    return {"costs": rows, "pareto": _chart(charts.pareto_chart(points), label) if points else None}

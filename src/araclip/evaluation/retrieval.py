@@ -88,7 +88,7 @@ def evaluate(
     )
     measured = read_cached(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
     if measured is None:
-        measured = _measure(model, dataset, queries, owner, image_vectors, megabytes, progress)
+        measured = _measure_model(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
             write_cached(cache, protocol, measured)
     return Evaluated(
@@ -118,7 +118,7 @@ def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: 
     )
 
 
-def _measure(
+def _measure_model(
     model: Encoder,
     dataset: PictureSet,
     queries: Sequence[str],
@@ -127,18 +127,20 @@ def _measure(
     megabytes: float | None,
     progress: Callable[[str, int, int], None] | None,
 ) -> Measured:
-    def timed(kind: str, encode: Callable[[Iterable[Item]], Vectors], items: Sequence[Item]) -> tuple[Vectors, float]:
-        start, told = time.perf_counter(), partial(progress, f"{kind}s") if progress else None
-        vectors = vectors_of(kind, lambda items: encode(counting(items, told)), items, model.width)
+    def encode_timed(
+        kind: str, encode: Callable[[Iterable[Item]], Vectors], items: Sequence[Item]
+    ) -> tuple[Vectors, float]:
+        start, report = time.perf_counter(), partial(progress, f"{kind}s") if progress else None
+        vectors = vectors_of(kind, lambda items: encode(counting(items, report)), items, model.width)
         return vectors, (time.perf_counter() - start) * 1e3 / len(items)
 
     if image_vectors is None:
-        image_vectors, image_ms = timed("picture", model.encode_image, dataset.pictures)
+        image_vectors, image_ms = encode_timed("picture", model.encode_image, dataset.pictures)
     else:
         image_ms = None
         image_vectors = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
-    text_vectors, text_ms = timed("text", model.encode_text, distinct)
+    text_vectors, text_ms = encode_timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
     directions = score_both_directions(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
     return Measured(*directions, Cost(megabytes, model.width, text_ms, image_ms))
@@ -156,12 +158,12 @@ def label_of(model: Encoder, label: str | None) -> str:
     return label
 
 
-def counting(items: Sequence[Item], told: Callable[[int, int], None] | None) -> Iterator[Item]:
-    """Yield the items, and after each call `told` with the numbers of items read and in all."""
+def counting(items: Sequence[Item], report: Callable[[int, int], None] | None) -> Iterator[Item]:
+    """Yield the items; after each, call `report` with the number of items so far and the number of all items."""
     for read, item in enumerate(items, 1):
         yield item
-        if told:
-            told(read, len(items))
+        if report:
+            report(read, len(items))
 
 
 def vectors_of(
@@ -193,7 +195,7 @@ def vectors_of(
 
 
 # Arrays that are stored with smaller types than in memory, which halves the size of a file.
-_STORED = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
+_STORED_TYPES = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
@@ -206,7 +208,7 @@ def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) ->
             about = json.loads(str(stored["about"]))
             if about["protocol"] != asdict(protocol):
                 raise ValueError(f"it holds protocol {about['protocol']}")
-            return Measured(_direction(stored, "t2i"), _direction(stored, "i2t"), Cost(**about["cost"]))
+            return Measured(_read_direction(stored, "t2i"), _read_direction(stored, "i2t"), Cost(**about["cost"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         log(f"{path} is damaged ({first_line(error):.120}); its results are computed again.")
@@ -217,7 +219,7 @@ def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
     """Store the results of this protocol, but not the encoding times, which hold for one run on one machine only."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
-        f"{way}.{name}": array.astype(_STORED.get(name, array.dtype))
+        f"{way}.{name}": array.astype(_STORED_TYPES.get(name, array.dtype))
         for way in ("t2i", "i2t")
         for name, array in vars(getattr(measured, way)).items()
     }
@@ -231,8 +233,8 @@ def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
     atomic.write(folder / f"{protocol.id}.npz", fill)
 
 
-def _direction(stored: Any, way: str) -> Direction:
+def _read_direction(stored: Any, way: str) -> Direction:
     arrays = {field.name: stored[f"{way}.{field.name}"] for field in fields(Direction)}
     if len({len(array) for array in arrays.values()}) != 1:
         raise ValueError(f"{way} has parts of different lengths")
-    return Direction(**{n: a.astype(np.int64) if n in _STORED else a for n, a in arrays.items()})
+    return Direction(**{n: a.astype(np.int64) if n in _STORED_TYPES else a for n, a in arrays.items()})

@@ -25,14 +25,14 @@ ONE_IN = 3  # one of three families of words (words that share a root) is held o
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
-_PRESENT = {  # dialect → what comes before a verb in the present tense: (for "he" and "they", for "she")
+_PRESENT_PREFIXES = {  # dialect → what comes before a verb in the present tense: (for "he" and "they", for "she")
     "Egyptian": ("ب", "بت"),
     "Levantine": ("عم ", "عم ت"),
     "Gulf": ("قاعد ", "قاعدة ت"),
     "Iraqi": ("د", "دت"),
     "Moroccan": ("ك", "كت"),
 }
-_WEAK = re.compile("[اأإآىيوةءئؤ]")
+_WEAK_LETTERS = re.compile("[اأإآىيوةءئؤ]")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def held_out(word: str) -> bool:
 
     Words with the same first three consonants are held out together, so that طفل and أطفال are not separated.
     """
-    family = _WEAK.sub("", word.split(maxsplit=1)[0])[:3]
+    family = _WEAK_LETTERS.sub("", word.split(maxsplit=1)[0])[:3]
     return hashlib.sha256(family.encode()).digest()[0] % ONE_IN == 0
 
 
@@ -65,27 +65,30 @@ def read_lexicon(path: Path) -> dict[str, Entry]:
         if line.startswith("#") or not line.strip() or line.split("\t") == list(COLUMNS):
             continue
         cells = line.split("\t")
-        if len(cells) != len(COLUMNS) or cells[0] not in _INFLECTED:
+        if len(cells) != len(COLUMNS) or cells[0] not in _FORMS_OF_KIND:
             raise InputError(
                 f"{path} line {number}: {len(cells)} columns of kind '{cells[0]}', expected {len(COLUMNS)} of kind "
-                f"{', '.join(_INFLECTED)}. Columns, between tabs: {', '.join(COLUMNS)}."
+                f"{', '.join(_FORMS_OF_KIND)}. Columns, between tabs: {', '.join(COLUMNS)}."
             )
         standard, words = cells[1], dict(zip(COLUMNS[2:], cells[2:], strict=True))
-        for form, written in _INFLECTED[cells[0]](standard, words).items():
+        for form, written in _FORMS_OF_KIND[cells[0]](standard, words).items():
             entries.setdefault(form, Entry(written, held_out(standard)))
     return entries
 
 
-def _word(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _word_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {standard: {name: word for name, word in words.items() if word != UNCHANGED}}
 
 
-def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms in dialects and Arabizi of each present form of a verb: بيلعب, عم يلعب, قاعد يلعب, ديلعب."""
-    forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
+def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return each present form of a verb in dialects and in Arabizi: بيلعب, عم يلعب, قاعد يلعب, ديلعب.
+
+    The keys are the standard form, then the dialect or ARABIZI.
+    """
+    forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
         he, *rest = words[dialect].split(" ")
-        they, she = _PRESENT[dialect]
+        they, she = _PRESENT_PREFIXES[dialect]
         after = "".join(f" {word}" for word in rest)
         plural = he.removesuffix("ى").removesuffix("ي").removesuffix("ا") + "وا"
         for form, written in forms.items():
@@ -94,12 +97,12 @@ def _verb(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return forms
 
 
-def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return the forms in dialects of a verb's present forms for which dialects use an active participle: لابس, لابسة.
+def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return each present form of a verb that dialects express by an active participle (لابس, لابسة, لابسين).
 
-    The keys are the standard form, then the dialect.
+    The keys are the standard form, then the dialect or ARABIZI.
     """
-    forms: dict[str, dict[str, str]] = {form: _latin(words[ARABIZI], form, standard) for form in _present(standard)}
+    forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
         for form, written in forms.items():
             ending = "ين" if _is_plural(form, standard) else "" if form.startswith("ي") else "ة"
@@ -107,35 +110,33 @@ def _participle(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
     return forms
 
 
-_INFLECTED = {"n": _word, "v": _verb, "p": _participle}
+_FORMS_OF_KIND = {"n": _word_forms, "v": _verb_forms, "p": _participle_forms}
 
 
-def _present(standard: str) -> list[str]:
-    """Return the present forms of a verb: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن, تلعبن; يرتدي → يرتدون …"""
-    he, she = standard, f"ت{standard[1:]}"
+def _present_forms(standard: str, arabizi: str) -> dict[str, dict[str, str]]:
+    """Return each present form of a verb, with {ARABIZI: its Arabizi}: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن …
+
+    `arabizi` is the Arabizi of the form for "he" (yel3ab → tel3ab, yel3abo); if that is UNCHANGED, no form gets any.
+    """
     short = standard[1:].removesuffix("ي").removesuffix("ى")
     dual = standard[1:].removesuffix("ى") + ("يان" if standard.endswith("ى") else "ان")
-    return [he, she, f"ي{short}ون", f"ت{short}ون", f"ي{dual}", f"ت{dual}", f"ي{standard[1:]}ن", f"ت{standard[1:]}ن"]
+    forms = [standard, f"ت{standard[1:]}", f"ي{short}ون", f"ت{short}ون", f"ي{dual}", f"ت{dual}"]
+    forms += [f"ي{standard[1:]}ن", f"ت{standard[1:]}ن"]
+    if arabizi == UNCHANGED:
+        return {form: {} for form in forms}
+    verbs = {form: arabizi if form.startswith("ي") else f"t{arabizi[1:]}" for form in forms}
+    return {
+        form: {ARABIZI: verb.rstrip("i") + "o" if _is_plural(form, standard) else verb} for form, verb in verbs.items()
+    }
 
 
 def _is_plural(form: str, standard: str) -> bool:
     return len(form) > len(standard)
 
 
-def _latin(he: str, form: str, standard: str) -> dict[str, str]:
-    """Return the Arabizi of a verb's form, made from `he`, the Arabizi of its form for "he": yel3ab → tel3ab, yel3abo.
-
-    Empty if the Arabizi is not known (`he` is UNCHANGED).
-    """
-    if he == UNCHANGED:
-        return {}
-    verb = he if form.startswith("ي") else f"t{he[1:]}"
-    return {ARABIZI: verb.rstrip("i") + "o" if _is_plural(form, standard) else verb}
-
-
 _ARABIC_WORD = re.compile("[\u0621-\u063a\u0641-\u064a\u0671-\u06d3]+")
 _ARTICLE = {"ال": "el ", "وال": "w el ", "بال": "bel ", "فال": "fel ", "كال": "kal ", "لل": "lel ", "ولل": "w lel "}
-_JOINED = {"": "", "و": "w ", "ف": "f", "ب": "b", "ل": "l", "ك": "k", "وب": "w b", "ول": "w l", **_ARTICLE}
+_ARABIZI_PREFIXES = {"": "", "و": "w ", "ف": "f", "ب": "b", "ل": "l", "ك": "k", "وب": "w b", "ول": "w l", **_ARTICLE}
 
 # Two habits of writing Arabic in Latin letters: Egypt's, and that of the Levant and the Gulf. Each caption is written
 # in only one of them.
@@ -149,7 +150,7 @@ _HABITS = (
     _SHARED,
     {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
 )
-_RESPELT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (letters in the lexicon, letters in the Levant and the Gulf)
+_OTHER_HABIT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (letters in the lexicon, letters in the Levant and the Gulf)
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
@@ -160,35 +161,35 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
         only_held_out: replace only words of the held-out third.
     """
 
-    def replaced(prefix: str, entry: Entry | None, stem: str) -> str:
+    def replace_word(prefix: str, entry: Entry | None, stem: str) -> str:
         word = entry.forms.get(dialect) if entry and (entry.held_out or not only_held_out) else None
         return prefix + (stem if word is None else word)
 
-    return _rewritten(text, replaced)
+    return _replace_words(text, replace_word)
 
 
 def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
     """Write `text` in Arabizi: words of the lexicon as people write them, others by letter with guessed vowels."""
     habit = draw.randrange(len(_HABITS))
 
-    def replaced(prefix: str, entry: Entry | None, stem: str) -> str:
+    def replace_word(prefix: str, entry: Entry | None, stem: str) -> str:
         if only_held_out and not (entry.held_out if entry else held_out(stem)):
             return prefix + stem
         known = entry.forms.get(ARABIZI) if entry else None
         if known is None:
-            known = _letter_by_letter(stem, habit, draw)
+            known = _transliterate(stem, habit, draw)
         elif habit:
-            for usual, other in _RESPELT:
+            for usual, other in _OTHER_HABIT:
                 known = known.replace(usual, other)
-        return _JOINED[prefix] + known
+        return _ARABIZI_PREFIXES[prefix] + known
 
-    return _rewritten(text, replaced)
+    return _replace_words(text, replace_word)
 
 
-def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> str:
-    """Replace each word, or two words that the lexicon has together, by the result of `replaced`.
+def _replace_words(text: str, replace_word: Callable[[str, Entry | None, str], str]) -> str:
+    """Replace each word, or two words that the lexicon has together, by the result of `replace_word`.
 
-    `replaced` takes the prefixes written together with the word, its entry (None for an unknown word) and its stem.
+    `replace_word` takes the prefixes written together with the word, its entry (None for an unknown word) and its stem.
     """
     out, at = [], 0
     words = list(_ARABIC_WORD.finditer(text))
@@ -201,15 +202,15 @@ def _rewritten(text: str, replaced: Callable[[str, Entry | None, str], str]) -> 
         out.append(text[at : first.start()])
         pair = None
         if i + 1 < len(words) and text[first.end() : words[i + 1].start()] == " ":
-            pair = _split(text[first.start() : words[i + 1].end()])
-        prefix, entry, stem = pair or _split(first.group()) or _bare(first.group())
-        out.append(replaced(prefix, entry, stem))
+            pair = _split_known_word(text[first.start() : words[i + 1].end()])
+        prefix, entry, stem = pair or _split_known_word(first.group()) or _split_article(first.group())
+        out.append(replace_word(prefix, entry, stem))
         at = words[i + 1].end() if pair else first.end()
         i += 1
     return "".join(out) + text[at:]
 
 
-def _split(word: str) -> tuple[str, Entry, str] | None:
+def _split_known_word(word: str) -> tuple[str, Entry, str] | None:
     """Split a word, or two words with one entry, into a prefix of PREFIXES and a stem that the lexicon has.
 
     Return the prefix, the stem's entry and the stem as written; None if the lexicon has no such stem.
@@ -223,13 +224,13 @@ def _split(word: str) -> tuple[str, Entry, str] | None:
     return None
 
 
-def _bare(word: str) -> tuple[str, None, str]:
+def _split_article(word: str) -> tuple[str, None, str]:
     """Split an article off an unknown word, if three letters or more stay: return prefix, None (no entry) and stem."""
     prefix = next((p for p in _ARTICLE if word.startswith(p) and len(word) >= len(p) + 3), "")
     return prefix, None, word[len(prefix) :]
 
 
-def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
+def _transliterate(word: str, habit: int, draw: random.Random) -> str:
     """Write an Arabic word in Latin letters (Arabizi). `habit` is the row of _HABITS that spells its letters.
 
     The spelling of a long vowel is drawn. A short vowel, which Arabic does not write, is guessed between two
@@ -253,17 +254,17 @@ def _letter_by_letter(word: str, habit: int, draw: random.Random) -> str:
 _LETTER = "\u0621-\u063a\u0641-\u064a\u0671-\u06d3a-zA-Z"
 _WORD = re.compile(f"[{_LETTER}]+")
 _ARABIC = re.compile("[\u0621-\u063a\u0641-\u064a]")
-_SEATS = str.maketrans("أإآؤئ", "اااوي")
+_WITHOUT_HAMZA = str.maketrans("أإآؤئ", "اااوي")
 _PERSIAN = str.maketrans("كيى", "کیی")
 _VOWELS = "\u064e\u064f\u0650\u0652"  # vowel marks: fatha (a), damma (u), kasra (i), sukun (no vowel)
 # The rows of letters on an Arabic and on an English keyboard.
-_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
-_BESIDE = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _ROWS for i, letter in enumerate(row)}
+_KEY_ROWS = ("ضصثقفغعهخحجد", "شسيبلاتنمكط", "ئءؤرىةوزظ", "qwertyuiop", "asdfghjkl", "zxcvbnm")
+_NEARBY = {letter: row[max(i - 1, 0) : i] + row[i + 1 : i + 2] for row in _KEY_ROWS for i, letter in enumerate(row)}
 
 
 def without_hamza(text: str) -> str:
     """Leave hamzas out: أحمر → احمر, شاطئ → شاطي, سماء → سما."""
-    return re.sub(f"(?<=[{_LETTER}])ء(?![{_LETTER}])", "", text.translate(_SEATS))
+    return re.sub(f"(?<=[{_LETTER}])ء(?![{_LETTER}])", "", text.translate(_WITHOUT_HAMZA))
 
 
 def ha_for_ta_marbuta(text: str) -> str:
@@ -302,7 +303,7 @@ def joined_words(text: str, draw: random.Random) -> str:
 
 def split_word(text: str, draw: random.Random) -> str:
     """Put a space inside one word of four letters or more."""
-    word = _drawn(text, 4, draw)
+    word = _draw_word(text, 4, draw)
     if word is None:
         return text
     at = word.start() + draw.randrange(2, len(word.group()) - 1)
@@ -311,7 +312,7 @@ def split_word(text: str, draw: random.Random) -> str:
 
 def repeated_letter(text: str, draw: random.Random) -> str:
     """Write a letter inside or at the end of a word two to four times: جمييل, كللللب."""
-    word = _drawn(text, 3, draw)
+    word = _draw_word(text, 3, draw)
     if word is None:
         return text
     at = word.start() + draw.randrange(1, len(word.group()))
@@ -321,20 +322,20 @@ def repeated_letter(text: str, draw: random.Random) -> str:
 def typo(text: str, draw: random.Random) -> str:
     """Make a typo in a word of three letters or more: a letter left out, or swapped with the next, or a neighbouring
     key added or taken instead."""
-    word = _drawn(text, 3, draw)
+    word = _draw_word(text, 3, draw)
     if word is None:
         return text
     while True:
         at = word.start() + draw.randrange(len(word.group()))
         letter = text[at]
-        beside = _BESIDE.get(letter.lower(), "") or letter
+        neighbours = _NEARBY.get(letter.lower(), "") or letter
         change = draw.choice(("left out", "added", "replaced", "swapped"))
         if change == "left out":
             mistyped = text[:at] + text[at + 1 :]
         elif change == "added":
-            mistyped = text[: at + 1] + draw.choice(beside) + text[at + 1 :]
+            mistyped = text[: at + 1] + draw.choice(neighbours) + text[at + 1 :]
         elif change == "replaced":
-            mistyped = text[:at] + draw.choice(beside) + text[at + 1 :]
+            mistyped = text[:at] + draw.choice(neighbours) + text[at + 1 :]
         else:
             at = min(at, word.end() - 2)
             mistyped = text[:at] + text[at + 1] + text[at] + text[at + 2 :]
@@ -342,7 +343,7 @@ def typo(text: str, draw: random.Random) -> str:
             return mistyped
 
 
-def _drawn(text: str, letters: int, draw: random.Random) -> re.Match[str] | None:
+def _draw_word(text: str, letters: int, draw: random.Random) -> re.Match[str] | None:
     """Return the match of a random word with at least `letters` letters; None if there is none."""
     words = [word for word in _WORD.finditer(text) if len(word.group()) >= letters]
     return draw.choice(words) if words else None
@@ -362,11 +363,11 @@ class Kind:
 
     def __call__(self, text: str, seed: int = 0) -> str:
         """Rewrite a text; the same text and seed give the same result on every machine."""
-        drawn = hashlib.sha256(f"{seed}\t{self.name}\t{text}".encode(errors="surrogatepass")).digest()
-        return self.rewrite(text, random.Random(int.from_bytes(drawn[:8])))
+        seed_bytes = hashlib.sha256(f"{seed}\t{self.name}\t{text}".encode(errors="surrogatepass")).digest()
+        return self.rewrite(text, random.Random(int.from_bytes(seed_bytes[:8])))
 
 
-def _dialect(name: str, only_held_out: bool) -> Kind:
+def _dialect_kind(name: str, only_held_out: bool) -> Kind:
     label = f"{name}, {HELD_OUT}" if only_held_out else name
     return Kind(label, DIALECT, lambda text, _: in_dialect(text, name, only_held_out=only_held_out))
 
@@ -382,8 +383,8 @@ KINDS = (
     Kind("without tashkeel", SPELLING, lambda text, _: without_tashkeel(text)),
     Kind("with tashkeel", SPELLING, with_tashkeel),
     Kind("Persian letters", SPELLING, lambda text, _: persian_letters(text)),
-    *(_dialect(name, False) for name in DIALECTS),
-    *(_dialect(name, True) for name in DIALECTS),
+    *(_dialect_kind(name, False) for name in DIALECTS),
+    *(_dialect_kind(name, True) for name in DIALECTS),
     Kind("Arabizi", LATIN, in_latin_letters),
     Kind(
         f"Arabizi, {HELD_OUT}",

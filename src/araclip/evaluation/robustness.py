@@ -96,49 +96,49 @@ def measure(
     queries, owner = dataset.queries(captions)
     label = label_of(model, label)
     pictures = image_vectors if image_vectors is not None else picture_vectors(model, dataset, label, cache, progress)
-    encode_some = encode or model.encode_text
+    encode_texts = encode or model.encode_text
 
-    def find(name: str, texts: Sequence[str], owner: Ints) -> Floats:
+    def rank_pictures(name: str, texts: Sequence[str], owner: Ints) -> Floats:
         """Return the rank of each text's own picture among all pictures; equal texts are encoded once.
 
         `name`, the kind of rewriting, is passed to `progress`.
         """
 
-        def encoded(distinct: Sequence[str]) -> Vectors:
+        def encode_in_blocks(distinct: Sequence[str]) -> Vectors:
             parts = []
             for start in range(0, len(distinct), BLOCK):
-                parts.append(encode_some(distinct[start : start + BLOCK]))
+                parts.append(encode_texts(distinct[start : start + BLOCK]))
                 if progress:
                     progress(name, min(start + BLOCK, len(distinct)), len(distinct))
             return np.concatenate(parts)
 
         distinct = list(dict.fromkeys(texts))
         row_of = {text: row for row, text in enumerate(distinct)}
-        vectors = vectors_of("text", encoded, distinct, pictures.shape[1])
+        vectors = vectors_of("text", encode_in_blocks, distinct, pictures.shape[1])
         return score(vectors[[row_of[text] for text in texts]], pictures, owner[:, None].tolist()).ranks
 
-    clean = find(CLEAN, queries, owner) if clean_ranks is None else clean_ranks
-    losses = [_loss(CLEAN, "", clean, clean, np.zeros(len(queries), np.bool_), owner)]
+    clean = rank_pictures(CLEAN, queries, owner) if clean_ranks is None else clean_ranks
+    losses = [_measure_loss(CLEAN, "", clean, clean, np.zeros(len(queries), np.bool_), owner)]
     for kind in kinds:
         rewritten = [kind(text, seed) for text in queries]
         changed = np.array([new != text for new, text in zip(rewritten, queries, strict=True)])
         ranks = clean.copy()
         rows = np.flatnonzero(changed)
         if len(rows):
-            ranks[rows] = find(kind.name, [rewritten[row] for row in rows], owner[rows])
-        losses.append(_loss(kind.name, kind.group, clean, ranks, changed, owner))
+            ranks[rows] = rank_pictures(kind.name, [rewritten[row] for row in rows], owner[rows])
+        losses.append(_measure_loss(kind.name, kind.group, clean, ranks, changed, owner))
     return Robustness(label, dataset.name, captions, way, seed, tuple(losses))
 
 
-def _loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarray, owner: Ints) -> Loss:
+def _measure_loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarray, owner: Ints) -> Loss:
     names = [f"R@{k}" for k in CUTOFFS]
     before, after = ((of[:, None] <= np.array(CUTOFFS)).astype(np.float64) for of in (clean, ranks))  # (Q, K)
-    lost, rows = before - after, np.flatnonzero(changed)
+    loss, rows = before - after, np.flatnonzero(changed)
 
-    def named(values: Floats) -> dict[str, float]:
+    def by_cutoff(values: Floats) -> dict[str, float]:
         return dict(zip(names, values.tolist(), strict=True))
 
-    def ends(values: Floats, clusters: Ints) -> dict[str, tuple[float, float]]:
+    def intervals(values: Floats, clusters: Ints) -> dict[str, tuple[float, float]]:
         if not values.any():
             return dict.fromkeys(names, (0.0, 0.0))
         low, high = np.quantile(resampled_means(values, clusters, RESAMPLES, 0), [0.025, 0.975], axis=0)
@@ -149,11 +149,11 @@ def _loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarr
         group=group,
         queries=len(clean),
         changed=len(rows),
-        recall=named(after.mean(axis=0)),
-        loss=named(lost.mean(axis=0)),
-        interval=ends(lost, owner),
-        loss_changed=named(lost[rows].mean(axis=0) if len(rows) else np.zeros(len(names))),
-        interval_changed=ends(lost[rows], owner[rows]) if len(rows) else dict.fromkeys(names, (0.0, 0.0)),
+        recall=by_cutoff(after.mean(axis=0)),
+        loss=by_cutoff(loss.mean(axis=0)),
+        interval=intervals(loss, owner),
+        loss_changed=by_cutoff(loss[rows].mean(axis=0) if len(rows) else np.zeros(len(names))),
+        interval_changed=intervals(loss[rows], owner[rows]) if len(rows) else dict.fromkeys(names, (0.0, 0.0)),
     )
 
 
@@ -166,14 +166,14 @@ def picture_vectors(
 ) -> Vectors:
     """Return the vectors (N, D) of `dataset.pictures`, from `cache/<id>.pictures` or else encoded and stored there."""
     shape = (len(dataset.pictures), model.width)
-    named = f"{label}\n{dataset.fingerprint}\n{shape}"
-    path = cache / f"{hashlib.sha256(named.encode()).hexdigest()[:12]}.pictures" if cache else None
+    identity = f"{label}\n{dataset.fingerprint}\n{shape}"
+    path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}.pictures" if cache else None
     stored = atomic.read_checked(path) if path else None
     if stored is not None and len(stored) == 4 * shape[0] * shape[1]:
         return np.frombuffer(stored, "<f4").reshape(shape)
 
-    pictures, told = dataset.pictures, partial(progress, "pictures") if progress else None
-    vectors = vectors_of("picture", lambda _: model.encode_image(counting(pictures, told)), pictures, model.width)
+    pictures, report = dataset.pictures, partial(progress, "pictures") if progress else None
+    vectors = vectors_of("picture", lambda _: model.encode_image(counting(pictures, report)), pictures, model.width)
     if path is not None:
         with contextlib.suppress(OSError):  # disk full or read-only: the next run encodes the pictures again
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -194,16 +194,16 @@ class UnderstoodEncoder:
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         queries = [Query((Term("text", text),)) for text in texts]
-        read = [plan(query, self._interpreter, today=date.today(), ignore=FILTERS) for query in queries]
-        different = list(dict.fromkeys(reading for each in read for reading in each.texts))
+        plans = [plan(query, self._interpreter, today=date.today(), ignore=FILTERS) for query in queries]
+        different = list(dict.fromkeys(reading for each in plans for reading in each.texts))
         self.texts, self.readings = self.texts + len(texts), self.readings + len(different)
         vectors = dict(zip(different, self._model.encode_text(different), strict=True))
         rows = []
-        for each in read:
-            terms = each.term_vectors([vectors[text] for text in each.texts], _no_picture)
+        for each in plans:
+            terms = each.term_vectors([vectors[text] for text in each.texts], _refuse_picture)
             rows.append(combine(each.without_kinds(terms), each.query))
         return np.stack(rows)
 
 
-def _no_picture(name: str) -> NDArray[np.float32]:
+def _refuse_picture(name: str) -> NDArray[np.float32]:
     raise AssertionError(f"a text of a set names no picture, and {name} was asked for")

@@ -88,7 +88,7 @@ DEPTH = 10  # nDCG@10 and MRR@10 look at this many candidates
 BLOCK = 48 << 20  # bytes of scores computed at once: enough rows to make the matrix product efficient
 SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and should stay in the processor's cache
 
-_GAIN = np.concatenate(
+_IDEAL_DCG = np.concatenate(
     [[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))]
 )  # DCG of n relevant candidates at ranks 1…n
 
@@ -117,15 +117,15 @@ def score(
             vector is not finite (no score is greater than NaN, so NaN would rank first).
     """
     queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
-    _check(queries, gallery, relevant)
-    rows, columns, counts = _pairs(relevant, len(gallery))
+    _check_arguments(queries, gallery, relevant)
+    rows, columns, counts = _relevant_pairs(relevant, len(gallery))
     starts = np.concatenate([[0], np.cumsum(counts)])
     parts: list[tuple[NDArray[np.generic], ...]] = []
-    for first, scores, mask in _blocks(queries, gallery):
+    for first, scores, mask in _score_blocks(queries, gallery):
         last = first + len(scores)
         pairs = slice(starts[first], starts[last])
         own = (rows[pairs] - first, columns[pairs])
-        parts.append(_evaluated(scores, mask, own, counts[first:last], keep))
+        parts.append(_measure_queries(scores, mask, own, counts[first:last], keep))
     ranks, level, ndcg, found, best, relevant_score, margin = (np.concatenate(p) for p in zip(*parts, strict=True))
     groups = np.arange(len(queries)) if clusters is None else np.asarray(clusters, np.int64)
     if len(groups) != len(queries):
@@ -133,7 +133,7 @@ def score(
     return Direction(ranks, level, ndcg, groups, found, best, relevant_score, margin)
 
 
-def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]) -> None:
+def _check_arguments(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]) -> None:
     if len(relevant) != len(queries):
         raise ValueError(f"{len(queries)} queries but {len(relevant)} lists of relevant items. Pass one list a query.")
     if not len(queries) or not len(gallery):
@@ -146,7 +146,7 @@ def _check(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequence[int]]
             raise ValueError(f"the vector of {name} {row} is not finite. The encoder is broken; nothing was measured.")
 
 
-def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
+def _relevant_pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
     """Return the relevant pairs, sorted, each once: queries (F,), candidates (F,), and counts by query (Q,)."""
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
@@ -163,12 +163,12 @@ def _pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, In
     return rows, columns, np.bincount(rows)
 
 
-def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
+def _score_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, NDArray[np.bool_]]]:
     """Yield the score matrix in slices: first row, scores (b, N), and a mask (b, N) as working space for comparisons.
 
     The next slice overwrites both arrays.
     """
-    distinct, inverse = _distinct(gallery)
+    distinct, inverse = _distinct_rows(gallery)
     width = len(gallery)
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
     work = np.empty((min(at_once, len(queries)), len(distinct)), np.float32)
@@ -183,7 +183,7 @@ def _blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vectors, 
             yield first + at, scores, mask[: len(scores)]
 
 
-def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
+def _distinct_rows(gallery: Vectors) -> tuple[Vectors, Ints]:
     """Return the distinct rows of the gallery, and for each of its N rows the index among these (N,).
 
     A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
@@ -198,7 +198,7 @@ def _distinct(gallery: Vectors) -> tuple[Vectors, Ints]:
     return gallery[np.unique(inverse, return_index=True)[1]], inverse
 
 
-def _evaluated(
+def _measure_queries(
     scores: Vectors, mask: NDArray[np.bool_], own: tuple[Ints, Ints], counts: Ints, keep: int
 ) -> tuple[NDArray[np.generic], ...]:
     """Compute a Direction's arrays for some queries: ranks, ties, nDCG@10, found, scores, relevant score, margin.
@@ -210,26 +210,26 @@ def _evaluated(
     values = scores[own]  # (f,)
     best = np.maximum.reduceat(values, starts)  # (b,)
     scores[own] = -np.inf
-    above = _count(np.greater(scores, best[:, None], out=mask))
-    level = _count(np.equal(scores, best[:, None], out=mask))
+    above = _count_true(np.greater(scores, best[:, None], out=mask))
+    level = _count_true(np.equal(scores, best[:, None], out=mask))
     margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
     # (Q,) how many relevant candidates tie with the best relevant one, itself included
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     # expected rank of the first of level_too relevant candidates among level + level_too ties
     ranks = 1 + above + level / (1 + level_too)
-    found, top, last, tied = _top(scores, mask, max(keep, DEPTH))
+    found, top, last, tied = _find_top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)
     return ranks, level, ndcg, found[:, :keep], top[:, :keep], best, margin
 
 
-def _count(mask: NDArray[np.bool_]) -> Ints:
+def _count_true(mask: NDArray[np.bool_]) -> Ints:
     # Summing bytes is five times as fast as NumPy's sum of booleans along an axis.
     counts: Ints = np.add.reduce(mask.view(np.uint8), axis=1, dtype=np.uint32).astype(np.int64)
     return counts
 
 
-def _top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
+def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
     """Find the best candidates of each row, and the score at rank DEPTH.
 
     Returns:
@@ -261,15 +261,15 @@ def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors
     """Return nDCG@10 of b queries, (b,). Of tied candidates, each gains the mean discount of the ranks they share.
 
     values, rows: (f,) scores of the relevant candidates, and their queries. counts: (b,) relevant candidates of each
-    query. top, last, tied: the second to fourth result of `_top`.
+    query. top, last, tied: the second to fourth result of `_find_top`.
     """
     near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
     ten = top[rows, :DEPTH]  # (f, 10)
     above = (ten > values[:, None]).sum(axis=1)
     level = np.where(values == last[rows], tied[rows], (ten == values[:, None]).sum(axis=1))
-    gain = (_GAIN[np.minimum(above + level, DEPTH)] - _GAIN[above]) / level
-    ndcg: Floats = np.bincount(rows, gain, minlength=len(counts)) / _GAIN[np.minimum(counts, DEPTH)]
+    gain = (_IDEAL_DCG[np.minimum(above + level, DEPTH)] - _IDEAL_DCG[above]) / level
+    ndcg: Floats = np.bincount(rows, gain, minlength=len(counts)) / _IDEAL_DCG[np.minimum(counts, DEPTH)]
     return ndcg
 
 
@@ -291,7 +291,7 @@ def recall_at(ranks: Floats, k: int) -> float:
 
 def mrr(ranks: Floats, k: float = np.inf) -> float:
     """Return the mean reciprocal rank of the best relevant item; a rank beyond k counts 0."""
-    return float(_reciprocal(ranks, k).mean())
+    return float(_reciprocal_ranks(ranks, k).mean())
 
 
 def summary(ranks: Floats) -> dict[str, float]:
@@ -309,7 +309,7 @@ def per_query(direction: Direction, metric: str) -> Floats:
     if metric == "nDCG@10":
         return direction.ndcg10
     if metric in ("MRR", "MRR@10"):
-        return _reciprocal(direction.ranks, DEPTH if metric == "MRR@10" else np.inf)
+        return _reciprocal_ranks(direction.ranks, DEPTH if metric == "MRR@10" else np.inf)
     if metric in METRICS:
         return (direction.ranks <= int(metric.removeprefix("R@"))).astype(np.float64)
     raise ValueError(f"no metric '{metric}', known are {', '.join(METRICS)}.")
@@ -378,5 +378,5 @@ def cluster_sums(values: Floats, clusters: Sequence[int] | Ints) -> tuple[Floats
     return sums, np.bincount(row).astype(np.int64)
 
 
-def _reciprocal(ranks: Floats, k: float) -> Floats:
+def _reciprocal_ranks(ranks: Floats, k: float) -> Floats:
     return np.where(ranks <= k, 1.0 / ranks, 0.0)

@@ -136,12 +136,15 @@ def read_set(
     """
     files = files_of(folder, images)
     rows = (
-        (files.path(row["image"], where), texts_of(row, where, caption_field)) for where, row in _rows(folder, split)
+        (files.path(row["image"], where), texts_of(row, where, caption_field))
+        for where, row in _read_rows(folder, split)
     )
-    return gather(name or folder.resolve().name, split, caption_field, rows)
+    return make_picture_set(name or folder.resolve().name, split, caption_field, rows)
 
 
-def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]) -> PictureSet:
+def make_picture_set(
+    name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]
+) -> PictureSet:
     """Make a PictureSet of rows (file, captions); an InputError if no picture exists or none has a caption.
 
     Captions are normalised; empty captions are left out. Rows of the same file become one picture with all their
@@ -150,18 +153,18 @@ def gather(name: str, split: str | None, caption_field: str, rows: Iterable[tupl
     captions: dict[Path, list[str]] = {}
     for path, texts in rows:
         captions.setdefault(path, []).extend(text for text in map(normalize, texts) if text)
-    of_split = f"{name} (split {split})" if split else name
+    set_name = f"{name} (split {split})" if split else name
     if not captions:
-        raise InputError(f"{of_split} has no pictures. Check the split's name.")
+        raise InputError(f"{set_name} has no pictures. Check the split's name.")
     present = [path for path in captions if path.is_file()]
     if not present:
         raise InputError(
-            f"{of_split}: none of its {len(captions)} pictures is there, such as {next(iter(captions))}. "
+            f"{set_name}: none of its {len(captions)} pictures is there, such as {next(iter(captions))}. "
             "Fetch them, or correct the path."
         )
     if not any(captions[path] for path in present):
         raise InputError(
-            f"{of_split}: none of {len(present)} pictures has a caption in '{caption_field}'. Check the caption field."
+            f"{set_name}: none of {len(present)} pictures has a caption in '{caption_field}'. Check the caption field."
         )
     present_captions = tuple(tuple(captions[path]) for path in present)
     return PictureSet(name, split, caption_field, tuple(present), present_captions, len(captions) - len(present))
@@ -178,7 +181,7 @@ def read_pictures(
 ) -> list[CaptionedPicture]:
     """Read the pictures of `folder/captions.jsonl` with the captions of these fields; only one split, if it is named.
 
-    Rows of the same file become one picture with all their captions, as in `gather`.
+    Rows of the same file become one picture with all their captions, as in `make_picture_set`.
 
     Args:
         images: another folder in which the pictures may lie.
@@ -191,7 +194,7 @@ def read_pictures(
         return tuple(text for text in captions if text)
 
     found: dict[Path, tuple[list[str], list[str]]] = {}
-    for where, row in _rows(folder, split):
+    for where, row in _read_rows(folder, split):
         path = files.path(row["image"], where) if needs_files else folder / row["image"]
         captions = found.setdefault(path, ([], []))
         captions[0].extend(texts(where, row, english))
@@ -212,7 +215,7 @@ def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None 
     if not (folder / LISTING).is_file():
         return None
     files, stated = files_of(folder, images), dict[Path, set[str]]()
-    for where, row in _rows(folder, None):
+    for where, row in _read_rows(folder, None):
         stated.setdefault(files.path(row["image"], where), set()).update(texts_of(row, where, "dialect"))
     dialects = [stated.get(path, set()) for path in pictures]
     return [next(iter(names)) if len(names) == 1 else None for names in dialects] if any(dialects) else None
@@ -261,7 +264,7 @@ def bounded_lines(path: Path) -> Iterator[tuple[str, bytes]]:
             yield where, line
 
 
-def _rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
+def _read_rows(folder: Path, split: str | None) -> Iterator[tuple[str, Row]]:
     listing = folder / LISTING
     if not listing.is_file():
         raise InputError(f"{listing} is missing. A picture set is a folder with captions.jsonl beside its images.")

@@ -84,7 +84,7 @@ def paired_bootstrap(
     means = resampled_means(differences[:, None], clusters, resamples, seed)[:, 0]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     observed = float(differences.mean())
-    return float(low), float(high), _share(np.abs(means - observed), abs(observed))
+    return float(low), float(high), _p_value(np.abs(means - observed), abs(observed))
 
 
 def paired_permutation(
@@ -101,7 +101,7 @@ def paired_permutation(
     for start in range(0, permutations, step := max(1, CELLS // len(sums))):
         flips = rng.integers(0, 2, (min(step, permutations - start), len(sums)), dtype=np.int8)
         swapped.append((2.0 * flips - 1.0) @ sums[:, 0])
-    return _share(np.abs(np.concatenate(swapped)), abs(float(sums.sum())))
+    return _p_value(np.abs(np.concatenate(swapped)), abs(float(sums.sum())))
 
 
 def _differences(a: Floats, b: Floats) -> Floats:
@@ -110,7 +110,7 @@ def _differences(a: Floats, b: Floats) -> Floats:
     return np.asarray(a, np.float64) - np.asarray(b, np.float64)
 
 
-def _share(values: Floats, at_least: float) -> float:
+def _p_value(values: Floats, at_least: float) -> float:
     # The observed difference counts as one of the permutations, so p is never 0. The tolerance allows for rounding.
     return float((1 + (values >= at_least - 1e-12).sum()) / (1 + len(values)))
 
@@ -140,9 +140,9 @@ def summarise(models: Sequence[Evaluated]) -> list[Summary]:
         InputError: the models were not measured under one protocol, so their figures cannot be compared.
     """
     shared_protocol(models)
-    models = _with_distinct_names(models)
+    models = _make_names_distinct(models)
     first = models[0]
-    return [Summary(model, _scores(model.t2i, first.t2i), _scores(model.i2t, first.i2t)) for model in models]
+    return [Summary(model, _make_scores(model.t2i, first.t2i), _make_scores(model.i2t, first.i2t)) for model in models]
 
 
 def shared_protocol(models: Sequence[Evaluated]) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def p_text(p: float) -> str:
     return "p < .001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _with_distinct_names(models: Sequence[Evaluated]) -> list[Evaluated]:
+def _make_names_distinct(models: Sequence[Evaluated]) -> list[Evaluated]:
     names = [model.name for model in models]
     labels = [model.name if names.count(model.name) == 1 else model.protocol.model for model in models]
     distinct = [
@@ -189,7 +189,7 @@ def _with_distinct_names(models: Sequence[Evaluated]) -> list[Evaluated]:
     return [replace(model, name=name) for model, name in zip(models, distinct, strict=True)]
 
 
-def _scores(direction: Direction, first: Direction) -> Scores:
+def _make_scores(direction: Direction, first: Direction) -> Scores:
     return Scores(
         values=measures(direction),
         ci95=intervals(direction),

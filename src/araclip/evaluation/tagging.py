@@ -22,7 +22,7 @@ from araclip.text.labels import Label
 
 LEAST = 0.5  # least probability at which a label is written, if neither the caller nor the label states one
 LANGUAGES = {"ar": (True, False), "en": (False, True), "both": (True, True)}
-_BESIDE = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a picture and are not pictures
+_NO_PICTURE_SUFFIXES = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a picture and are not pictures
 
 
 @dataclass(frozen=True)
@@ -70,32 +70,32 @@ def tag(
     Raises:
         InputError, ModelMismatch: as for `label_probabilities`.
     """
-    kept, found = readable_vectors(model, pictures, skip, progress, vectors)
+    readable, found = readable_vectors(model, pictures, skip, progress, vectors)
     names = [each.arabic for each in labels]
-    shares = label_probabilities(model, kept, names, other=True, image_vectors=found, progress=label_progress)
+    shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
     limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
-    folders = dict.fromkeys(path.parent for path in kept)
-    beside = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _BESIDE)
-    namesakes = Counter(path.with_suffix("") for path in beside)
-    for picture, row in zip(kept, shares.tolist(), strict=True):
+    folders = dict.fromkeys(path.parent for path in readable)
+    files = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _NO_PICTURE_SUFFIXES)
+    namesakes = Counter(path.with_suffix("") for path in files)
+    for picture, row in zip(readable, shares.tolist(), strict=True):
         chosen = {
             each: share
-            for each, share, limit in sorted(zip(labels, row, limits, strict=False), key=lambda found: -found[1])
+            for each, share, limit in sorted(zip(labels, row, limits, strict=False), key=lambda entry: -entry[1])
             if share >= limit and not each.competes_only
         }
         if not chosen:
             continue
         try:
             sidecar = sidecar_of(picture, short=short_names, alone=namesakes[picture.with_suffix("")] == 1)
-            before = _read(sidecar)
-            new = with_keywords(before, _values(chosen, *LANGUAGES[language]), str(sidecar))
+            before = _read_sidecar(sidecar)
+            new = with_keywords(before, _make_keywords(chosen, *LANGUAGES[language]), str(sidecar))
             if new == before:
                 continue
             known = keywords_of(before, str(sidecar))[SUBJECT] if before else []
             if write:
-                _write(sidecar, new)
+                _write_sidecar(sidecar, new)
         except (InputError, OSError) as error:
-            skip(_why(error))
+            skip(_describe_error(error))
             continue
         keywords = tuple(each for each in keywords_of(new, str(sidecar))[SUBJECT] if each not in known)
         yield Tagged(picture, sidecar, keywords, {label.arabic: p for label, p in chosen.items()}, before is None)
@@ -109,15 +109,15 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True):  # links are followed, each folder is visited once
-        here = Path(place).stat()
-        if (here.st_dev, here.st_ino) in seen:
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((here.st_dev, here.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         folders.sort()
         for sidecar in (Path(place, name) for name in sorted(names) if name.lower().endswith(".xmp")):
             try:
-                before = _read(sidecar)
+                before = _read_sidecar(sidecar)
                 if before is None or RECORD.encode() not in before:
                     continue
                 new = without_keywords(before, str(sidecar))
@@ -126,9 +126,9 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
                 elif new == before:
                     continue
                 else:
-                    _write(sidecar, new)
+                    _write_sidecar(sidecar, new)
             except (InputError, OSError) as error:
-                skip(_why(error))
+                skip(_describe_error(error))
                 continue
             yield sidecar, new is None
 
@@ -142,12 +142,12 @@ def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
     own, shared = picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
     if os.path.lexists(own) or not alone or not (short or os.path.lexists(shared)):
         return own
-    held = _read(shared)
-    of = xmp_properties(held, str(shared)).get("photoshop:SidecarForExtension") if held else None
-    return shared if of is None or of[0].lower() == picture.suffix[1:].lower() else own
+    content = _read_sidecar(shared)
+    suffixes = xmp_properties(content, str(shared)).get("photoshop:SidecarForExtension") if content else None
+    return shared if suffixes is None or suffixes[0].lower() == picture.suffix[1:].lower() else own
 
 
-def _values(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
+def _make_keywords(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
     """Return the keywords for a side-car: under SUBJECT the labels' names, under HIERARCHY the paths GROUP|NAME."""
     flat, paths = [], []
     for label in labels:
@@ -157,7 +157,7 @@ def _values(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[s
     return {SUBJECT: flat, HIERARCHY: paths}
 
 
-def _read(sidecar: Path) -> bytes | None:
+def _read_sidecar(sidecar: Path) -> bytes | None:
     """Return a side-car's bytes; None if there is none.
 
     Raises:
@@ -175,7 +175,7 @@ def _read(sidecar: Path) -> bytes | None:
         return file.read(MAX_XMP_BYTES + 1)
 
 
-def _write(sidecar: Path, content: bytes) -> None:
+def _write_sidecar(sidecar: Path, content: bytes) -> None:
     def fill(temporary: Path) -> None:
         temporary.write_bytes(content)
         if sidecar.exists():
@@ -184,5 +184,5 @@ def _write(sidecar: Path, content: bytes) -> None:
     atomic.write(sidecar, fill)
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)

@@ -36,8 +36,8 @@ class LabelledSet:
     missing: int = 0  #: number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
-        of = f", split {self.split}" if self.split else ""
-        return f"<LabelledSet {self.name}{of}: {len(self.pictures):,} pictures of {len(self.names):,} classes>"
+        split = f", split {self.split}" if self.split else ""
+        return f"<LabelledSet {self.name}{split}: {len(self.pictures):,} pictures of {len(self.names):,} classes>"
 
     @property
     def fingerprint(self) -> str:
@@ -56,14 +56,14 @@ def from_folder(folder: Path, field: str, split: str | None = None, images: Path
         InputError: as for `sets.read_set`; or a picture has several classes.
     """
     pictures = read_set(folder, field, split, images)
-    classed = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
-    for path, texts in classed:
+    pairs = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
+    for path, texts in pairs:
         if len(set(texts)) > 1:
             raise InputError(f"{folder / LISTING}: {path} has several classes in '{field}': {', '.join(texts)}.")
-    names = sorted({texts[0] for _, texts in classed})
+    names = sorted({texts[0] for _, texts in pairs})
     class_of = {name: row for row, name in enumerate(names)}
-    labels = np.array([class_of[texts[0]] for _, texts in classed], np.int64)
-    return LabelledSet(pictures.name, split, tuple(names), tuple(path for path, _ in classed), labels, pictures.missing)
+    labels = np.array([class_of[texts[0]] for _, texts in pairs], np.int64)
+    return LabelledSet(pictures.name, split, tuple(names), tuple(path for path, _ in pairs), labels, pictures.missing)
 
 
 def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar") -> LabelledSet:
@@ -135,8 +135,8 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
     Raises:
         InputError: the file has another form.
     """
-    content = _json(path)
-    templates = _of_language(content, language, path) if isinstance(content, dict) else content
+    content = _read_json(path)
+    templates = _select_language(content, language, path) if isinstance(content, dict) else content
     if not isinstance(templates, list) or not all(isinstance(text, str) for text in templates):
         raise InputError(f"{path}: expected a list of texts with {{}} in them, or one a language.")
     return tuple(text.replace("{c}", "{}") for text in templates)
@@ -148,9 +148,9 @@ def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
     Raises:
         InputError: the file has another form.
     """
-    content = _json(path)
+    content = _read_json(path)
     if isinstance(content, dict):
-        content = _of_language(content, language, path)
+        content = _select_language(content, language, path)
         if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
             indexes, names = content
             if len(indexes) == len(names) and _all_are(indexes, int) and _all_are(names, str):
@@ -164,13 +164,13 @@ def _all_are(items: Iterable[Any], kind: type) -> bool:
     return all(isinstance(item, kind) for item in items)
 
 
-def _of_language(content: dict[str, Any], language: str, path: Path) -> Any:
+def _select_language(content: dict[str, Any], language: str, path: Path) -> Any:
     if language.upper() not in content:
         raise InputError(f"{path} has no '{language.upper()}', it has {', '.join(sorted(content)[:10])} …")
     return content[language.upper()]
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return bounded_json.read(path)
     except InputError as error:

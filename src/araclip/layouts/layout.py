@@ -43,7 +43,7 @@ from araclip.models.folder import NO_NORMALIZER, PARTS, TextConfig, image_proces
 from araclip.models.vectors import Vectors
 from araclip.text.tokenizer_normalizer import prepend_normalizer
 
-OWN = "layout_"  # beginning of the names of all nodes and values that this module adds
+NAME_PREFIX = "layout_"  # beginning of the names of all nodes and values that this module adds
 IDS, MASK, PIXELS = "input_ids", "attention_mask", "pixels"
 BATCH, TOKENS = "batch", "tokens"  # names of the axes that may have any length
 Axes = list[str | int]
@@ -57,11 +57,11 @@ class AdaptedGraph:
         self._model: Any = onnx.load(str(source), load_external_data=False)
         del self._model.metadata_props[:]  # drops metadata for training, which may be larger than the graph
         self._graph = self._model.graph
-        self._place = self._made = 0
+        self._insert_at = self._name_count = 0
 
     def begin(self) -> None:
         """Let `compute` put its next operators before everything that is in the graph now."""
-        self._place = 0
+        self._insert_at = 0
 
     @property
     def inputs(self) -> list[str]:
@@ -74,35 +74,35 @@ class AdaptedGraph:
         Return the new input's name, and the name under which the graph's nodes read the old input. `compute` must make
         a value of the latter name.
         """
-        self._made += 1
-        inside = f"{OWN}inside_{replaced}_{self._made}"
+        self._name_count += 1
+        inside = f"{NAME_PREFIX}inside_{replaced}_{self._name_count}"
         self._rename(replaced, inside)
-        kept = [value for value in self._graph.input if value.name != inside]
+        other_inputs = [value for value in self._graph.input if value.name != inside]
         del self._graph.input[:]
-        self._rename(name, f"{OWN}other_{name}")  # if another value has this name, it is renamed
-        self._graph.input.extend([*kept, helper.make_tensor_value_info(name, kind, axes)])
+        self._rename(name, f"{NAME_PREFIX}other_{name}")  # if another value has this name, it is renamed
+        self._graph.input.extend([*other_inputs, helper.make_tensor_value_info(name, kind, axes)])
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
         """Insert an operator after those inserted since `begin`, before the rest; return the name of its output."""
-        self._made += 1
-        output = output or f"{OWN}value_{self._made}"
-        self._graph.node.insert(self._place, helper.make_node(operator, inputs, [output], **attributes))
-        self._place += 1
+        self._name_count += 1
+        output = output or f"{NAME_PREFIX}value_{self._name_count}"
+        self._graph.node.insert(self._insert_at, helper.make_node(operator, inputs, [output], **attributes))
+        self._insert_at += 1
         return output
 
     def constant(self, values: NDArray[Any]) -> str:
         """Add an array to the graph as an initializer; return the name under which nodes can use the array."""
-        name = f"{OWN}constant_{len(self._graph.initializer)}"
+        name = f"{NAME_PREFIX}constant_{len(self._graph.initializer)}"
         self._graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
     def name_output(self, name: str) -> None:
         """Rename the graph's only output."""
         (output,) = self._graph.output
-        inside = f"{OWN}output"
+        inside = f"{NAME_PREFIX}output"
         self._rename(output.name, inside)
-        self._rename(name, f"{OWN}other_{name}")
+        self._rename(name, f"{NAME_PREFIX}other_{name}")
         self._graph.node.append(helper.make_node("Identity", [inside], [name]))
         output.name = name
 
@@ -125,7 +125,7 @@ class AdaptedGraph:
         return path
 
     def _rename(self, old: str, new: str) -> None:
-        for graph in _with_branches(self._graph):
+        for graph in _graph_and_branches(self._graph):
             for node in graph.node:
                 for names in (node.input, node.output):
                     names[:] = [new if name == old else name for name in names]
@@ -134,14 +134,14 @@ class AdaptedGraph:
                     value.name = new
 
 
-def _with_branches(graph: Any) -> Iterator[Any]:
+def _graph_and_branches(graph: Any) -> Iterator[Any]:
     """Yield a graph and the graphs inside its operators, such as the branches of an If."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for inside in (attribute.g, *attribute.graphs):
                 if inside.node:
-                    yield from _with_branches(inside)
+                    yield from _graph_and_branches(inside)
 
 
 def copy_model_folder(model: AraCLIP, target: Path) -> None:
@@ -174,10 +174,10 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
     length, before = (graph.constant(np.array(values, np.int64)) for values in ([text.max_tokens], [0, 0, 0]))
     for name, filling in ((IDS, text.pad_id), (MASK, 0)):
         if name in graph.inputs:
-            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
-            missing = graph.compute("Sub", [length, graph.compute("Shape", [given], start=1, end=2)])
+            outer, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            missing = graph.compute("Sub", [length, graph.compute("Shape", [outer], start=1, end=2)])
             pads = graph.compute("Concat", [before, missing], axis=0)
-            graph.compute("Pad", [given, pads, graph.constant(np.array(filling, np.int64))], inside)
+            graph.compute("Pad", [outer, pads, graph.constant(np.array(filling, np.int64))], inside)
 
 
 def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
@@ -190,8 +190,8 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
     cut = {}
     for name in (IDS, MASK):
         if name in graph.inputs:
-            given, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
-            cut[name] = graph.compute("Slice", [given, starts, ends, axes], inside if name == MASK else "")
+            outer, inside = graph.put_before(name, name, TensorProto.INT64, [BATCH, TOKENS])
+            cut[name] = graph.compute("Slice", [outer, starts, ends, axes], inside if name == MASK else "")
             if name == IDS:
                 ids_inside = inside
     pad, end = (graph.constant(np.array(value, np.int64)) for value in (text.pad_id, end_id))
@@ -205,8 +205,8 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
 def take_floats(graph: AdaptedGraph, size: int) -> None:
     """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (B, 3, size, size): bytes / 255."""
     graph.begin()
-    given, inside = graph.put_before(PIXELS, "pixel_values", TensorProto.FLOAT, [BATCH, 3, size, size])
-    scaled = graph.compute("Mul", [given, graph.constant(np.array(255, np.float32))])
+    outer, inside = graph.put_before(PIXELS, "pixel_values", TensorProto.FLOAT, [BATCH, 3, size, size])
+    scaled = graph.compute("Mul", [outer, graph.constant(np.array(255, np.float32))])
     whole = graph.compute("Cast", [graph.compute("Round", [scaled])], to=TensorProto.UINT8)
     graph.compute("Transpose", [whole], inside, perm=[0, 2, 3, 1])
 
@@ -216,8 +216,8 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
-    (out / "tokenizer.json").write_text(_for_javascript(written), encoding="utf-8")
-    special = {"pad_token": padding(model)[1]}
+    (out / "tokenizer.json").write_text(_adapt_patterns(written), encoding="utf-8")
+    special = {"pad_token": padding_token(model)[1]}
     write_json(
         out / "tokenizer_config.json",
         {
@@ -231,14 +231,14 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
     write_json(out / "special_tokens_map.json", special)
 
 
-def padding(model: AraCLIP) -> tuple[int, str]:
+def padding_token(model: AraCLIP) -> tuple[int, str]:
     """Return id and text of the token with which other programs are to pad texts; an InputError if there is none.
 
     This is the model's own padding token, except where that is an ordinary piece, such as "!" of open_clip's CLIP:
     transformers would remove this piece from texts. If such a tower ignores all that follows the end of a text (its
     graph takes no mask, and texts of any length), the end token is returned instead.
     """
-    tokenizer, text = _tokenizer(model), model.config.text
+    tokenizer, text = _read_tokenizer(model), model.config.text
     id_ = text.pad_id
     if id_ not in tokenizer.get_added_tokens_decoder() and not text.attention_mask and text.padding == "longest":
         id_ = end if (end := end_of_texts(model)) is not None else id_
@@ -253,13 +253,13 @@ def padding(model: AraCLIP) -> tuple[int, str]:
 
 def end_of_texts(model: AraCLIP) -> int | None:
     """Return the id that the tokenizer puts at the end of every text; None if it puts none there."""
-    ids = [_tokenizer(model).encode(text).ids for text in ("", "a", "قطة")]
+    ids = [_read_tokenizer(model).encode(text).ids for text in ("", "a", "قطة")]
     last = {found[-1] if found else None for found in ids}
     return last.pop() if len(last) == 1 else None
 
 
-def _for_javascript(tokenizer: str) -> str:
-    r"""Replace \A and \z in a tokenizer's patterns by ^ and $, since JavaScript does not know \A and \z.
+def _adapt_patterns(tokenizer: str) -> str:
+    r"""Return the text of a tokenizer.json with ^ and $ in place of \A and \z, which JavaScript does not know.
 
     A step before these patterns turns line breaks into spaces, so both mean the same.
     """
@@ -284,7 +284,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
-def _tokenizer(model: AraCLIP) -> Any:
+def _read_tokenizer(model: AraCLIP) -> Any:
     return Tokenizer.from_file(str(model.folder / "tokenizer.json"))
 
 
@@ -292,7 +292,7 @@ TEXTS = ("قطة جالسة على طاولة", "قِطّةٌ ســوداء", "
 PICTURES = 2
 # Least cosine of a written graph's vector to the model's own vector. The two differ only in graphs that quantise while
 # they run: there a text's vector depends a little on the length of the padding.
-SAME = 0.999
+LEAST_COSINE = 0.999
 
 
 def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None) -> None:
@@ -305,35 +305,35 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
         ExportRejected: a text or a picture gets another vector from the layout's files than from the model.
     """
     expected = model.encode_text(TEXTS)
-    _compare("text", expected, _texts(model, text, tokenizer))
+    _compare("text", expected, _encode_with_layout(model, text, tokenizer))
     if image is not None:
         side = model.image_size
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
-        session = _session(image)
+        session = _open_session(image)
         (name,) = (node.name for node in session.get_inputs())
         floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, S, S)
         rows = [session.run(None, {name: floats[[row]]})[0][0] for row in range(PICTURES)]
         _compare("picture", model.encode_pixels(pixels), np.stack(rows))
 
 
-def _texts(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
+def _encode_with_layout(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Vectors:
     config = model.config.text
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
-    pad_id, pad_token = padding(model)
+    pad_id, pad_token = padding_token(model)
     tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the length of the longest text
-    session = _session(graph)
+    session = _open_session(graph)
     rows = []
     for encoding in tokenizer.encode_batch(TEXTS):
-        fed: dict[str, NDArray[Any]] = {}
+        inputs: dict[str, NDArray[Any]] = {}
         for node in session.get_inputs():
             values = encoding.attention_mask if node.name == "attention_mask" else encoding.ids
-            fed[node.name] = np.array([values], np.int32 if "int32" in node.type else np.int64)
-        rows.append(session.run(None, fed)[0][0])
+            inputs[node.name] = np.array([values], np.int32 if "int32" in node.type else np.int64)
+        rows.append(session.run(None, inputs)[0][0])
     return np.stack(rows)
 
 
-def _session(path: Path) -> Any:
+def _open_session(path: Path) -> Any:
     import onnxruntime
 
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -342,10 +342,10 @@ def _session(path: Path) -> Any:
 def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
     same = (expected * found[:, : expected.shape[1]]).sum(axis=1)  # a longer vector must end in zeros
     lengths = np.linalg.norm(found, axis=1)
-    if same.min() < SAME or np.abs(lengths - 1).max() > 1e-3:
+    if same.min() < LEAST_COSINE or np.abs(lengths - 1).max() > 1e-3:
         raise ExportRejected(
-            f"the written graph gives another {kind} vector than the model (cosine {same.min():.4f}, at least {SAME} "
-            "is needed): this model cannot be written in that layout."
+            f"the written graph gives another {kind} vector than the model (cosine {same.min():.4f}, at least "
+            f"{LEAST_COSINE} is needed): this model cannot be written in that layout."
         )
 
 
@@ -367,7 +367,7 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
         },
     )
     text = model.config.text
-    config = {"hidden_size": model.width, "pad_token_id": padding(model)[0],
+    config = {"hidden_size": model.width, "pad_token_id": padding_token(model)[0],
               "max_position_embeddings": text.max_tokens}  # fmt: skip
     write_json(out / "config.json", config)
     write_tokenizer(model, out)
@@ -385,7 +385,7 @@ SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 def write_transformers_js(model: AraCLIP, out: Path) -> None:
     """Write a model folder in the layout of transformers.js, so that transformers.js can load it."""
-    write_json(out / "config.json", _config(model))
+    write_json(out / "config.json", _make_clip_config(model))
     # the processor only divides pixels by 255; the graph subtracts the mean and divides by the deviation
     unscaled = replace(model.config.image, mean=(0.0,) * 3, std=(1.0,) * 3)
     write_json(out / "preprocessor_config.json", {**image_processor(unscaled), "do_normalize": False})
@@ -406,7 +406,7 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 
 
-def _config(model: AraCLIP) -> dict[str, Any]:
+def _make_clip_config(model: AraCLIP) -> dict[str, Any]:
     text, image = model.config.text, model.config.image
     config: dict[str, Any] = {
         "model_type": "clip",
@@ -414,7 +414,7 @@ def _config(model: AraCLIP) -> dict[str, Any]:
         "projection_dim": model.width,
         "text_config": {
             "model_type": "clip_text_model", "max_position_embeddings": text.max_tokens,
-            "pad_token_id": padding(model)[0], "projection_dim": model.width,
+            "pad_token_id": padding_token(model)[0], "projection_dim": model.width,
         },
         "vision_config": {
             "model_type": "clip_vision_model", "image_size": image.size, "projection_dim": model.width,

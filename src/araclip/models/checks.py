@@ -31,17 +31,17 @@ from araclip.models.trial import LETTERS, SHORT, try_tower
 from araclip.models.vectors import Vectors
 
 
-def is_remembered(content: Sequence[object]) -> bool:
-    """True if a check was passed before; `content` has all values on which its outcome depends, as JSON values."""
+def has_passed(content: Sequence[object]) -> bool:
+    """True if a check was passed before. `content` holds all values on which the outcome depends, as JSON values."""
     try:
-        return _marker(content).is_file()
+        return _record_path(content).is_file()
     except OSError:  # if the cache belongs to another user, nothing counts as checked
         return False
 
 
-def remember(content: Sequence[object], label: str) -> None:
-    """Remember that a check was passed, see `is_remembered`. `label` is written for people who read the record."""
-    marker = _marker(content)
+def record_pass(content: Sequence[object], label: str) -> None:
+    """Remember that a check was passed, for `has_passed`. `label` is written for people who read the record."""
+    marker = _record_path(content)
     with suppress(OSError):  # the disk is read-only or full: the content is checked again next time
         marker.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_text(marker, label)
@@ -57,35 +57,39 @@ def checked_models() -> Path:
     return platformdirs.user_cache_path("araclip") / "checked-models"
 
 
-def _marker(content: Sequence[object]) -> Path:
+def _record_path(content: Sequence[object]) -> Path:
     return checked_models() / hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 LEAST_COSINE = 0.999  # least cosine of a device's vector to the CPU's (ONNX Runtime); rounding alone stays above .9999
 # The same limit for graphs that compute in int8. With OpenVINO, araclip-mini's cosines are .997 and .999 on average,
 # and .991 at least.
-LEAST_IN_INT8 = 0.98
+LEAST_COSINE_INT8 = 0.98
 
 
 def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTower, device: str, threads: int) -> None:
-    """Compare an open tower's vectors with the CPU's, once for a device; raise InputError if they differ too much."""
+    """Compare the vectors of a tower on `device` with the CPU's; raise InputError if they differ too much.
+
+    A comparison that passed is remembered, and not made again.
+    """
     kind = "text" if isinstance(tower, TextTower) else "image"
     library = "openvino" if device.startswith(OPENVINO) else "onnxruntime"
-    needed = LEAST_IN_INT8 if config.in_int8(kind) else LEAST_COSINE
-    content = ["device", kind, device, library, _version(library), config.fingerprint, needed]
-    if device == CPU or is_remembered(content):
+    needed = LEAST_COSINE_INT8 if config.in_int8(kind) else LEAST_COSINE
+    content = ["device", kind, device, library, _library_version(library), config.fingerprint, needed]
+    if device == CPU or has_passed(content):
         return
     reference = type(tower)(folder, config, threads)
-    least = float((_probed(tower, config) * _probed(reference, config)).sum(axis=1).min())
+    least = float((_probe_vectors(tower, config) * _probe_vectors(reference, config)).sum(axis=1).min())
     if not least >= needed:  # written so that NaN is refused, too
         raise InputError(
             f"{config.label} gives other vectors on the device '{device}' than on the CPU: the {kind} tower's least "
             f"cosine is {least:.4f}, {needed} is needed. Use the CPU, or export the model with other weights."
         )
-    remember(content, config.label)
+    record_pass(content, config.label)
 
 
-def _probed(tower: TextTower | ImageTower, config: ModelConfig) -> Vectors:
+def _probe_vectors(tower: TextTower | ImageTower, config: ModelConfig) -> Vectors:
+    """Encode a few test texts, or test pictures, with a tower: (n, D)."""
     if isinstance(tower, TextTower):
         return tower.encode((*SHORT, *(letter * 40 for letter in LETTERS)), batch_size=4)
     side, rng = config.image.size, np.random.default_rng(0)
@@ -94,7 +98,7 @@ def _probed(tower: TextTower | ImageTower, config: ModelConfig) -> Vectors:
     return tower.encode(np.stack([noise, ramp, noise // 4]))
 
 
-def _version(library: str) -> str:
+def _library_version(library: str) -> str:
     for name in (library, f"{library}-gpu", f"{library}-openvino"):
         try:
             return importlib.metadata.version(name)
@@ -132,30 +136,33 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 
     Nothing is checked for a bundled model, and for files that passed before.
     """
-    if folder in bundled().values() or is_remembered(_content(config, tower)):
+    if folder in bundled().values() or has_passed(_inputs_of_check(config, tower)):
         return
     for part in config.parts_of(tower):
         check_hash(folder, config, part)
-    check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
+    check_graph(folder / f"{tower}.onnx", _data_file(folder, config, tower))
     try_tower(folder, config, tower)
-    remember(_content(config, tower), config.label)
+    record_pass(_inputs_of_check(config, tower), config.label)
 
 
 def check_written(folder: Path, config: ModelConfig) -> None:
-    """Check tokenizer and graphs of a folder that this process wrote, without `try_tower`; remember that it passed."""
+    """Check the tokenizer and the graphs of a folder that this process wrote, and record that the folder passed.
+
+    The towers are not tried (`try_tower`).
+    """
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
-        check_graph(folder / f"{tower}.onnx", _data_of(folder, config, tower))
-        remember(_content(config, tower), config.label)
+        check_graph(folder / f"{tower}.onnx", _data_file(folder, config, tower))
+        record_pass(_inputs_of_check(config, tower), config.label)
 
 
-def _data_of(folder: Path, config: ModelConfig, tower: str) -> Path | None:
+def _data_file(folder: Path, config: ModelConfig, tower: str) -> Path | None:
     name = f"{tower}.onnx.data"
     return folder / name if name in config.files else None
 
 
-def _content(config: ModelConfig, tower: str) -> list[object]:
-    """Return all that the outcome of `check_tower` depends on: file hashes, and how texts and pictures are prepared."""
+def _inputs_of_check(config: ModelConfig, tower: str) -> list[object]:
+    """Return all on which the outcome of `check_tower` depends: file hashes, and how inputs are prepared."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
     return [CHECKS, tower, files, config.width, prepared]

@@ -20,14 +20,14 @@ VARIABLE = "ARACLIP_DEVICE"  # environment variable: the device for calls that n
 MAX_THREADS = 1024  # ONNX Runtime makes queues for each thread, which would be several gigabytes for a million threads
 
 
-def named_device(device: str | None) -> str:
+def requested_device(device: str | None) -> str:
     """Return the device that a call names; if it names none, the device in $ARACLIP_DEVICE, else the CPU."""
     if device is not None and not isinstance(device, str):
         raise InputError(f"a device is a text, such as '{CPU}', got {type(device).__name__}.")
     return device or os.environ.get(VARIABLE) or CPU
 
 
-def named_threads(threads: int | None) -> int:
+def requested_threads(threads: int | None) -> int:
     """Return the number of threads that a call asks for; None or 0 asks for one for each core this process may use."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
@@ -35,26 +35,26 @@ def named_threads(threads: int | None) -> int:
 
 
 def graph_device(device: str | None = None) -> str:
-    """Return the device on which graphs run; raise InputError if this machine does not have it."""
-    named = named_device(device)
+    """Return the device for a call that names `device`, with "auto" resolved; InputError if this machine lacks it."""
+    named = requested_device(device)
     if named == CPU:  # every machine has a CPU, so no library is imported to look
         return CPU
     here = available()
     if named == AUTO:
         return CUDA if CUDA in here else CPU
     if named not in here and f"{named}:0" not in here:
-        raise missing(named, here, _remedy(named))
+        raise device_error(named, here, _remedy(named))
     return named
 
 
-def missing(named: str, here: list[str], remedy: str) -> InputError:
+def device_error(named: str, here: list[str], remedy: str) -> InputError:
     """Return the error for a device that this machine lacks; its message lists the devices `here`, then the remedy."""
     return InputError(f"there is no device '{shown(named[:60])}' here; there is: {', '.join(here)}. {remedy}")
 
 
 def available() -> list[str]:
     """Return the names of the devices on this machine that can run graphs; `graph_device` takes each of them."""
-    gpus = _gpus() if _has_cuda_runtime() else 0
+    gpus = _count_gpus() if _has_cuda_runtime() else 0
     cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
     openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
     return [CPU, *cuda, *openvino]
@@ -63,7 +63,7 @@ def available() -> list[str]:
 def _remedy(named: str) -> str:
     kind = named.partition(":")[0]
     if kind == CUDA:
-        if not _gpus():
+        if not _count_gpus():
             return "No NVIDIA GPU and driver were found. Leave --device off to use the CPU."
         return "Install onnxruntime-gpu in place of onnxruntime: both are the module `onnxruntime`."
     if kind == OPENVINO:
@@ -78,7 +78,7 @@ def _has_cuda_runtime() -> bool:
 
 
 @cache
-def _gpus() -> int:
+def _count_gpus() -> int:
     """Return how many GPUs NVIDIA's driver reports; 0 without a driver."""
     try:
         return count_gpus(nvidia_driver())

@@ -52,7 +52,7 @@ class BrokenOff(ConnectionError):
 
 
 def fetch(
-    url: str, blob: Path, size: int, sha256: str, *, token: str | None, progress: Progress = lambda *told: None
+    url: str, blob: Path, size: int, sha256: str, *, token: str | None, progress: Progress = lambda *counts: None
 ) -> None:
     """Download a file to `blob`, which appears complete and with the right hash, or not at all.
 
@@ -72,20 +72,23 @@ def fetch(
     try:
         with atomic.single_writer(lock):  # only one process at a time may append to a file
             if not blob.exists():
-                _complete(url, blob, part, size, sha256, token, progress)
+                _finish_download(url, blob, part, size, sha256, token, progress)
     except GalleryLocked as error:
         raise InputError(f"{url.rpartition('/')[2]} is being downloaded already: {error}") from None
     with contextlib.suppress(OSError):  # the lock may be removed: a process that waits for it finds the finished file
         lock.unlink()
 
 
-def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress) -> None:
+def _finish_download(
+    url: str, blob: Path, part: Path, size: int, sha256: str, token: str | None, progress: Progress
+) -> None:
+    """Download what `part` lacks, compare its hash, and rename it to `blob`; if the hash is wrong, delete it."""
     done = part.stat().st_size if part.exists() else 0
     if done > size:  # more bytes than the file has: they are of another file, so drop them
         part.unlink()
         done = 0
     if done < size:
-        _append(url, part, done, size, token, progress)
+        _download_rest(url, part, done, size, token, progress)
     with part.open("rb") as file:
         actual = hashlib.file_digest(file, "sha256").hexdigest()
     if actual != sha256:
@@ -94,7 +97,7 @@ def _complete(url: str, blob: Path, part: Path, size: int, sha256: str, token: s
     atomic.replace_with_finished(part, blob)
 
 
-def _append(url: str, part: Path, done: int, size: int, token: str | None, progress: Progress) -> None:
+def _download_rest(url: str, part: Path, done: int, size: int, token: str | None, progress: Progress) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
@@ -106,7 +109,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
             if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 file.truncate(0)
                 done = 0
-            while done < size and (piece := _read(answer, min(PIECE, size - done))):
+            while done < size and (piece := _read_piece(answer, min(PIECE, size - done))):
                 file.write(piece)
                 done += len(piece)
                 progress(url.rpartition("/")[2], done, size)
@@ -118,7 +121,7 @@ def _append(url: str, part: Path, done: int, size: int, token: str | None, progr
         raise BrokenOff(f"the connection ended after {done:,} of {size:,} bytes")
 
 
-def _read(answer: IO[bytes], most: int) -> bytes:
+def _read_piece(answer: IO[bytes], most: int) -> bytes:
     """Read at most `most` bytes of an answer; raise ConnectionError for an OSError, since the network failed."""
     try:
         return answer.read(most)
@@ -126,8 +129,8 @@ def _read(answer: IO[bytes], most: int) -> bytes:
         raise ConnectionError(str(error)) from error
 
 
-OURS = (*model_folder.PARTS, *model_folder.DATA_FILES)
-_SMALL = (".json", ".txt", ".model", ".jinja", ".spm")
+MODEL_FOLDER_FILES = (*model_folder.PARTS, *model_folder.DATA_FILES)
+_SETTINGS = (".json", ".txt", ".model", ".jinja", ".spm")  # endings of the files of settings and tokenizers
 _SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders that are not downloaded
 HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
@@ -138,30 +141,31 @@ def is_model_folder(files: Files | set[str]) -> bool:
     return "config.json" in files and ("text.onnx" in files or "image.onnx" in files)
 
 
-def wanted(files: Files) -> list[str]:
+def files_to_load(files: Files) -> list[str]:
     """Return the names of the files that loading a repository's model needs.
 
     Of a finished model folder these are all its parts; of another model the settings, the tokenizer and the weights in
     one form, safetensors if possible. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
     """
     if is_model_folder(files):
-        return [name for name in OURS if name in files]
-    chosen = [name for name in files if name.endswith(_SMALL) and not _SKIPPED & set(PurePosixPath(name).parts)]
+        return [name for name in MODEL_FOLDER_FILES if name in files]
+    chosen = [name for name in files if name.endswith(_SETTINGS) and not _SKIPPED & set(PurePosixPath(name).parts)]
     for place in sorted({str(PurePosixPath(name).parent) for name in files}):
         if not _SKIPPED & set(PurePosixPath(place).parts):
-            chosen += _weights([name for name in files if str(PurePosixPath(name).parent) == place])
+            chosen += _choose_weights([name for name in files if str(PurePosixPath(name).parent) == place])
     return chosen
 
 
-def _weights(names: list[str]) -> list[str]:
+def _choose_weights(names: list[str]) -> list[str]:
+    """Return the files with weights among those of one folder, in one form: safetensors, or else pickles."""
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
     # Older text encoders have their head in a pickle, which is never unpickled.
     heads = [name for name in names if name.endswith((".pickle", ".pkl"))]
     for found in (tensors, pickles):
-        own = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
-        if own or found:
-            return (own or found) + heads
+        of_open_clip = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
+        if of_open_clip or found:
+            return (of_open_clip or found) + heads
     return heads
 
 
@@ -174,8 +178,8 @@ class Snapshot:
 
 
 def download(
-    repository: str, revision: str | None, *, look: Callable[[Files], None] = lambda files: None,
-    log: Log = lambda line: None, progress: Progress = lambda *told: None,
+    repository: str, revision: str | None, *, check_files: Callable[[Files], None] = lambda files: None,
+    log: Log = lambda line: None, progress: Progress = lambda *counts: None,
 ) -> Snapshot:  # fmt: skip
     """Download the files in a repository that its model needs and that are not yet in the local cache.
 
@@ -183,7 +187,7 @@ def download(
     repository that is not in the cache, and every other error of the hub, is a ModelNotFound.
 
     Args:
-        look: called with all files of the repository before anything is downloaded; may raise an error to refuse them.
+        check_files: called with all files of the repository before anything is downloaded; raises an error to refuse.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
@@ -196,10 +200,10 @@ def download(
         except Exception as error:
             if not _is_unreachable(error):
                 raise
-            return Snapshot(_cached(repository, revision, error, log))
+            return Snapshot(_find_in_cache(repository, revision, error, log))
         files = {entry.rfilename: int(entry.size or 0) for entry in found.siblings or []}
-        look(files)
-        names = wanted(files)
+        check_files(files)
+        names = files_to_load(files)
         if not names:
             raise ModelNotFound(f"the repository {repository} holds no weights of a form that is read here.")
         here = (try_to_load_from_cache(repository, name, revision=found.sha) for name in names)
@@ -209,15 +213,15 @@ def download(
             log(f"{repository}: {missing / 1e6:,.0f} MB to download")
         for entry in found.siblings or []:
             if entry.rfilename in names and entry.lfs and int(entry.size or 0) >= LARGE:
-                _fetch(repository, str(found.sha), entry, progress)
-        with _bars():
+                _fetch_large_file(repository, str(found.sha), entry, progress)
+        with _bars_on_terminal_only():
             patterns = [glob.escape(name) for name in names]
             folder = snapshot_download(repository, revision=found.sha, endpoint=_endpoint(), allow_patterns=patterns)
         card = found.card_data
         return Snapshot(Path(folder), str(card.license) if card and card.license else None)
 
 
-def _fetch(repository: str, commit: str, entry: Any, progress: Progress) -> None:
+def _fetch_large_file(repository: str, commit: str, entry: Any, progress: Progress) -> None:
     from huggingface_hub import constants, get_token, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
 
@@ -227,7 +231,8 @@ def _fetch(repository: str, commit: str, entry: Any, progress: Progress) -> None
     fetch(url, blob, int(entry.size), entry.lfs.sha256, token=get_token(), progress=progress)
 
 
-def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> Path:
+def _find_in_cache(repository: str, revision: str | None, why: Exception, log: Log) -> Path:
+    """Return a repository's folder in the local cache; without one, raise ModelNotFound with the hub's error `why`."""
     from huggingface_hub import snapshot_download
 
     try:
@@ -243,7 +248,10 @@ def _cached(repository: str, revision: str | None, why: Exception, log: Log) -> 
 
 @contextmanager
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
-    """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass."""
+    """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass.
+
+    `doing`, such as "the download of", precedes the repository's name in the message.
+    """
     from huggingface_hub import errors
 
     try:
@@ -301,7 +309,7 @@ def _endpoint() -> str | None:
 
 
 @contextmanager
-def _bars() -> Iterator[None]:
+def _bars_on_terminal_only() -> Iterator[None]:
     """Make a `with` block in which huggingface_hub's progress bars are shown only if standard error is a terminal."""
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

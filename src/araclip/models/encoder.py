@@ -32,7 +32,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
-_opening = threading.Lock()  # one lock for all models, since an encoder with a lock of its own could not be pickled
+_opening_lock = threading.Lock()  # one for all models, since an encoder with its own lock could not be pickled
 # loads published models; imported only when needed, because it imports this module in turn, by way of `training`
 PEERS = "araclip.peers.loading"
 
@@ -50,14 +50,14 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
                 "an encoder."
             )
         return model
-    if model_folder.is_ours(model):
+    if model_folder.names_model_folder(model):
         return AraCLIP(model, threads=threads, device=device)
-    wanted = devices.named_device(device)
-    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.named_threads(threads), wanted)
+    wanted = devices.requested_device(device)
+    peer: Encoder | None = import_module(PEERS).load_peer(model, devices.requested_threads(threads), wanted)
     try:
         return peer or AraCLIP(model, threads=threads, device=device)
     except ModelNotFound as error:
-        near = import_module(PEERS).nearest(str(model))
+        near = import_module(PEERS).nearest_names(str(model))
         raise ModelNotFound(f"{error} Did you mean {' or '.join(near)}?" if near else str(error)) from None
 
 
@@ -67,7 +67,7 @@ def is_known_peer(text: str) -> bool:
     That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
     is run; their weights may be downloaded.
     """
-    known: bool = import_module(PEERS).is_known(text)
+    known: bool = import_module(PEERS).is_known_request(text)
     return known
 
 
@@ -99,7 +99,7 @@ class AraCLIP(EncoderBase):
         self.folder = model_folder.find(name_or_path)
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
-        self.threads = devices.named_threads(threads)
+        self.threads = devices.requested_threads(threads)
         self._few_texts = False
         self.image_transform = self.config.image.transform
 
@@ -171,10 +171,10 @@ class AraCLIP(EncoderBase):
     def _encode_texts(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
         return self._text.encode(texts, batch_size)
 
-    def _prepared(self, picture: Openable) -> NDArray[np.uint8]:
+    def _prepare(self, picture: Openable) -> NDArray[np.uint8]:
         return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
 
-    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
+    def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))
 
     def open_text_tower(self) -> None:
@@ -185,15 +185,15 @@ class AraCLIP(EncoderBase):
         """
         self._few_texts = True
 
-        def opened() -> None:
+        def open_tower() -> None:
             with suppress(Exception):
                 _ = self._text
 
-        threading.Thread(target=opened, name="open-text-tower").start()
+        threading.Thread(target=open_tower, name="open-text-tower").start()
 
     @property
     def _text(self) -> TextTower:
-        with _opening:  # from Python 3.12 on, `cached_property` has no lock: two threads could open the tower twice
+        with _opening_lock:  # from Python 3.12 on, `cached_property` has no lock: two threads could open it twice
             return self._text_tower
 
     @cached_property
@@ -205,7 +205,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _image(self) -> ImageTower:
-        with _opening:
+        with _opening_lock:
             return self._image_tower
 
     @cached_property

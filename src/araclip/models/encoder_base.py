@@ -126,12 +126,12 @@ class EncoderBase(ABC):
         """Encode n texts as (n, D) vectors, at most `batch_size` texts at once."""
 
     @abstractmethod
-    def _prepared(self, picture: Openable) -> Any:
+    def _prepare(self, picture: Openable) -> Any:
         """Turn one picture into the image tower's input; several threads call this."""
 
     @abstractmethod
-    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        """Encode n results of `_prepared` as (n, D) vectors."""
+    def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
+        """Encode n results of `_prepare` as (n, D) vectors."""
 
     @overload
     def encode_text(self, texts: str, *, batch_size: int = TEXT_BATCH) -> Vector: ...
@@ -147,9 +147,9 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _checked_size(batch_size) * 16  # texts sorted by length together, so that those of a batch are similar
+        many = _check_batch_size(batch_size) * 16  # texts that are sorted by length together, to fill batches alike
         groups = batches(checked_texts(texts), many)
-        vectors = self._stacked(
+        vectors = self._concatenate(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups
         )
         return vectors[0] if isinstance(texts, str) else vectors
@@ -171,23 +171,23 @@ class EncoderBase(ABC):
             ModelMismatch: a peer's two towers make vectors of different widths.
             InvalidVectors: as for `encode_text`.
         """
-        decoded = (prepared for _, prepared in map_ahead(self._prepared, checked_pictures(pictures), self.threads))
-        vectors = self._stacked(
-            checked_vectors(self._encode_prepared(group), len(group), self) for group in batches(decoded, batch_size)
+        decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))
+        vectors = self._concatenate(
+            checked_vectors(self._encode_pictures(group), len(group), self) for group in batches(decoded, batch_size)
         )
         return vectors[0] if is_one_picture(pictures) else vectors
 
-    def _stacked(self, parts: Iterator[Vectors]) -> Vectors:
+    def _concatenate(self, parts: Iterator[Vectors]) -> Vectors:
         return np.concatenate(list(chain([np.empty((0, self.width), np.float32)], parts)))
 
 
 def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
     """Yield the texts one by one, each cut at MAX_LETTERS characters; a single string is one text."""
     if isinstance(texts, str):
-        return iter((_text(texts),))
+        return iter((_check_text(texts),))
     if isinstance(texts, bytes) or not isinstance(texts, Iterable):
-        raise InputError(f"encode_text takes a string or several, got {_described(texts)}.")
-    return (_text(entry) for entry in texts)
+        raise InputError(f"encode_text takes a string or several, got {_describe(texts)}.")
+    return (_check_text(entry) for entry in texts)
 
 
 def is_one_picture(pictures: object) -> bool:
@@ -208,7 +208,7 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
     if is_one_picture(pictures):
         return iter((picture_of(pictures),))
     if not isinstance(pictures, Iterable):
-        raise _no_picture(pictures)
+        raise _no_picture_error(pictures)
     return (picture_of(entry) for entry in pictures)
 
 
@@ -226,16 +226,16 @@ def picture_of(entry: object) -> Openable:
     readable = hasattr(entry, "read") and not isinstance(entry, TextIOBase)
     if readable or isinstance(entry, str | PathLike | Image.Image):
         return entry  # type: ignore[return-value]  # mypy cannot see what `read` returns
-    raise _no_picture(entry)
+    raise _no_picture_error(entry)
 
 
 def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
     """Return pixels unchanged if they are a (n, S, S, 3) uint8 array, where S is `size`; else raise InputError."""
     if isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.shape[1:] == (size, size, 3):
         return pixels
-    given = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _described(pixels)
+    found = f"{pixels.shape} of {pixels.dtype}" if isinstance(pixels, np.ndarray) else _describe(pixels)
     raise InputError(
-        f"encode_pixels takes an array (n, {size}, {size}, 3) of uint8, got {given}. "
+        f"encode_pixels takes an array (n, {size}, {size}, 3) of uint8, got {found}. "
         "Pictures of any size go to encode_image."
     )
 
@@ -243,27 +243,27 @@ def checked_pixels(pixels: object, size: int) -> NDArray[np.uint8]:
 def batches(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
     """Yield tuples of `size` items (the last may have fewer). Items of later tuples are not read in advance."""
     # the same as itertools.batched, which Python 3.11 lacks
-    remaining, size = iter(items), _checked_size(size)
+    remaining, size = iter(items), _check_batch_size(size)
     while batch := tuple(islice(remaining, size)):
         yield batch
 
 
-def _checked_size(size: int) -> int:
+def _check_batch_size(size: int) -> int:
     if size < 1:
         raise InputError(f"batch_size is {size}, expected a positive whole number.")
     return size
 
 
-def _text(entry: object) -> str:
+def _check_text(entry: object) -> str:
     if not isinstance(entry, str):
-        raise InputError(f"encode_text takes strings, got {_described(entry)}.")
+        raise InputError(f"encode_text takes strings, got {_describe(entry)}.")
     return entry[:MAX_LETTERS]
 
 
-def _no_picture(entry: object) -> InputError:
+def _no_picture_error(entry: object) -> InputError:
     remedy = "Open the file with the mode 'rb'" if isinstance(entry, TextIOBase) else "Pass a path, bytes or an array"
-    return InputError(f"encode_image takes pictures, got {_described(entry)}. {remedy}.")
+    return InputError(f"encode_image takes pictures, got {_describe(entry)}. {remedy}.")
 
 
-def _described(entry: object) -> str:
+def _describe(entry: object) -> str:
     return f"{type(entry).__name__}: {entry!r:.80}"

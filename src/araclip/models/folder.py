@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "araclip-mini"
 
 
-def is_ours(name_or_path: str | PathLike[str]) -> bool:
+def names_model_folder(name_or_path: str | PathLike[str]) -> bool:
     """True if this is the name of a bundled or pulled model, or a folder that holds text.onnx or image.onnx.
 
     A damaged folder counts too: either file is enough, even as a broken link.
@@ -96,12 +96,12 @@ def is_rgb(value: object) -> bool:
     )
 
 
-def whole_number(least: int, most: int) -> Check:
+def is_whole_number(least: int, most: int) -> Check:
     """Return a check that accepts a whole number from `least` to `most`."""
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
-def one_of(*known: str) -> Check:
+def is_one_of(*known: str) -> Check:
     """Return a check that accepts only the texts in `known`."""
     return lambda value: isinstance(value, str) and value in known
 
@@ -134,7 +134,7 @@ SENTENCE = (
     "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
     "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
 )
-FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
+KEYS_FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
 
 MAX_NAME = 200  # most characters in a model's name
 MAX_WIDTH = 1 << 16  # most numbers in a vector; the widest published dual encoders have 1,024 to 4,096
@@ -288,7 +288,7 @@ Field = tuple[Check, str]  # the check of a field's value, and the words in an e
 FIELDS: dict[str, Field] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
     "version": (is_text, "a text"),
-    "width": (whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),
+    "width": (is_whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),
     "files": (_is_hashes, f"an object of file names ({', '.join((*HASHED, *DATA_FILES))}) and their SHA-256 hashes"),
     "license": (is_text, "a text"),
     "training_data": (lambda value: isinstance(value, tuple) and all(map(is_text, value)), "a list of texts"),
@@ -298,17 +298,17 @@ FIELDS: dict[str, Field] = {
     "languages": (_is_languages, "a list of language codes, such as ar"),
     "text.tower": (is_text, "a text"),
     "text.pooling": (is_text, "a text"),
-    "text.max_tokens": (whole_number(1, MAX_TOKENS), f"a positive whole number, at most {MAX_TOKENS}"),
-    "text.normalizer": (whole_number(0, 1 << 31), "a whole number"),
-    "text.pad_id": (whole_number(0, (1 << 31) - 1), "a token id"),
-    "text.padding": (one_of(*PADDINGS), f"one of {', '.join(PADDINGS)}"),
+    "text.max_tokens": (is_whole_number(1, MAX_TOKENS), f"a positive whole number, at most {MAX_TOKENS}"),
+    "text.normalizer": (is_whole_number(0, 1 << 31), "a whole number"),
+    "text.pad_id": (is_whole_number(0, (1 << 31) - 1), "a token id"),
+    "text.padding": (is_one_of(*PADDINGS), f"one of {', '.join(PADDINGS)}"),
     "text.attention_mask": (lambda value: isinstance(value, bool), "true or false"),
     "image.tower": (is_text, "a text"),
-    "image.size": (whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
-    "image.resize": (one_of(*RESIZES), f"one of {', '.join(RESIZES)}"),
-    "image.interpolation": (one_of(*INTERPOLATIONS), f"one of {', '.join(INTERPOLATIONS)}"),
-    "image.reduction": (one_of(*REDUCTIONS), f"one of {', '.join(REDUCTIONS)}"),
-    "image.crop_offset": (one_of(*CROP_OFFSETS), f"one of {', '.join(CROP_OFFSETS)}"),
+    "image.size": (is_whole_number(1, MAX_SIDE), f"a positive whole number, at most {MAX_SIDE}"),
+    "image.resize": (is_one_of(*RESIZES), f"one of {', '.join(RESIZES)}"),
+    "image.interpolation": (is_one_of(*INTERPOLATIONS), f"one of {', '.join(INTERPOLATIONS)}"),
+    "image.reduction": (is_one_of(*REDUCTIONS), f"one of {', '.join(REDUCTIONS)}"),
+    "image.crop_offset": (is_one_of(*CROP_OFFSETS), f"one of {', '.join(CROP_OFFSETS)}"),
     "image.mean": (is_rgb, "three numbers"),
     "image.std": (is_rgb, "three numbers"),
 }
@@ -338,10 +338,10 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelMismatch(f"{path} holds a {type(raw).__name__}, expected an object. Copy the model folder again.")
     if raw.get("format") != FORMAT:
         raise ModelMismatch(
-            f"{path} has format {_value(raw.get('format'))}, this release reads format {FORMAT}. "
+            f"{path} has format {_quote(raw.get('format'))}, this release reads format {FORMAT}. "
             "Install the araclip release the model was made for, or a newer one."
         )
-    config = _build(path, raw)
+    config = _build_config(path, raw)
     if config.text.normalizer not in (NO_NORMALIZER, NORMALIZER_VERSION):
         raise ModelMismatch(
             f"{path}: trained with text normaliser {config.text.normalizer}, this release has {NORMALIZER_VERSION}. "
@@ -395,42 +395,44 @@ def _check_parts(folder: Path, parts: tuple[str, ...], most: int) -> None:
         )
 
 
-def _build(path: Path, raw: dict[str, Any]) -> ModelConfig:
+def _build_config(path: Path, raw: dict[str, Any]) -> ModelConfig:
+    """Build a ModelConfig from the content of the file `path`; raise ModelMismatch for a wrong or unknown field."""
     try:
-        text = _strict(TextConfig, raw.get("text"))
-        image = _strict(ImageConfig, raw.get("image"))
-        own = {name: value for name, value in raw.items() if name not in FOR_OTHERS}
-        config: ModelConfig = _strict(ModelConfig, {**own, "text": text, "image": image})
+        text = _build_strictly(TextConfig, raw.get("text"))
+        image = _build_strictly(ImageConfig, raw.get("image"))
+        own = {name: value for name, value in raw.items() if name not in KEYS_FOR_OTHERS}
+        config: ModelConfig = _build_strictly(ModelConfig, {**own, "text": text, "image": image})
     except TypeError as error:
         raise ModelMismatch(f"{path}: {error}. Compare it with the config.json of a bundled model.") from None
     for name, (is_right, expected) in FIELDS.items():
         section, _, last = name.rpartition(".")
         if not is_right(value := getattr(getattr(config, section) if section else config, last)):
-            raise ModelMismatch(f"{path}: {name} is {_value(value)}, expected {expected}. Export the model again.")
+            raise ModelMismatch(f"{path}: {name} is {_quote(value)}, expected {expected}. Export the model again.")
     if not are_prefixes(config.matryoshka, config.width):
         raise ModelMismatch(
-            f"{path}: matryoshka is {_value(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
+            f"{path}: matryoshka is {_quote(config.matryoshka)}, expected numbers from 1 to {config.width}, rising."
         )
     if unhashed := sorted(set(HASHED) - set(config.files)):
         raise ModelMismatch(f"{path}: 'files' has no hash of {', '.join(unhashed)}. Export the model again.")
     return config
 
 
-def _strict(kind: type[Any], raw: Any) -> Any:
+def _build_strictly(kind: type[Any], raw: Any) -> Any:
+    """Build a dataclass from a JSON object, lists as tuples; raise TypeError for a missing or an unknown field."""
     if not isinstance(raw, dict):
-        raise TypeError(f"no object with the fields of {kind.__name__}, found {_value(raw)}")
+        raise TypeError(f"no object with the fields of {kind.__name__}, found {_quote(raw)}")
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(raw) - known):
         raise TypeError(f"unknown field {shown(shortened(', '.join(unknown), MAX_NAME))} in {kind.__name__}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
 
 
-def _value(value: object) -> str:
-    """Return a JSON value as an error message shows it: on one line, cut to 80 characters."""
+def _quote(value: object) -> str:
+    """Return a JSON value as an error message quotes it: on one line, cut to 80 characters."""
     return shown(f"{value!r:.80}")
 
 
-def ways_of(weights: str) -> dict[str, str]:
+def weights_by_tower(weights: str) -> dict[str, str]:
     """Return tower → how to store its weights, from one of `WEIGHTS` for both towers, or two as in "TEXT + IMAGE"."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
@@ -481,7 +483,7 @@ def hashes(folder: Path) -> dict[str, str]:
 def write_config(folder: Path, config: ModelConfig) -> None:
     """Write config.json, and beside it the file from which transformers reads how to prepare pictures."""
     fields = {name: value for name, value in asdict(config).items() if value or name not in LEFT_OUT_EMPTY}
-    text = json.dumps({"format": FORMAT, **fields, **FOR_OTHERS}, ensure_ascii=False, indent=2)
+    text = json.dumps({"format": FORMAT, **fields, **KEYS_FOR_OTHERS}, ensure_ascii=False, indent=2)
     (folder / "config.json").write_text(f"{text}\n", encoding="utf-8")
     write_image_processor(folder, config.image)
 

@@ -72,14 +72,14 @@ def check_graph(path: Path, data: Path | None = None) -> None:
         with path.open("rb") as file:
             # the map is closed when its last view is gone
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        _Graph(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
+        _GraphChecker(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:
         raise ModelMismatch(f"{path} cannot be opened ({error.strerror}). Copy the folder again.") from None
     except _Fault as fault:
         raise ModelMismatch(f"{path} cannot be opened: {fault}. Export the model again.") from None
 
 
-class _Graph:
+class _GraphChecker:
     """Checks one file, and counts its nodes, its fields and the bytes of its weights in the data file."""
 
     def __init__(self, data_name: str | None, data_bytes: int) -> None:
@@ -94,7 +94,7 @@ class _Graph:
         for number, value in self._fields(data):
             if number == 7:
                 graphs += 1
-                self._check_graph(_bytes(value))
+                self._check_graph(_as_message(value))
             elif number in (20, 25):
                 raise _Fault("it has functions of its own or training information")
         if graphs != 1:  # two graphs are refused, since a parser would merge them
@@ -107,9 +107,9 @@ class _Graph:
     def _check_graph(self, data: memoryview) -> None:
         for number, value in self._fields(data):
             if number == 1:
-                self._check_node(_bytes(value))
+                self._check_node(_as_message(value))
             elif number == 5:
-                self._check_tensor(_bytes(value), beside=True)
+                self._check_tensor(_as_message(value), may_be_external=True)
             elif number == 15:
                 raise _Fault("it has sparse weights, which this release does not read")
 
@@ -122,13 +122,13 @@ class _Graph:
         attributes: list[memoryview] = []
         for number, value in self._fields(data):
             if number == 1:
-                inputs.append(_text(value))
+                inputs.append(_as_text(value))
             elif number == 4:
-                operator = _text(value)
+                operator = _as_text(value)
             elif number == 7:
-                domain = _text(value)
+                domain = _as_text(value)
             elif number == 5:
-                attributes.append(_bytes(value))
+                attributes.append(_as_message(value))
         if domain not in (DOMAIN, *STANDARD_DOMAINS):
             raise _Fault(f"it uses operators of the domain {shown(domain[:60])}, which are not standard")
         if domain != DOMAIN and operator not in OPERATORS:
@@ -136,7 +136,7 @@ class _Graph:
             raise _Fault(f"it uses the operator {operator}, which is not among the standard ones without control flow")
         for number, value in (field for attribute in attributes for field in self._fields(attribute)):
             if number in (5, 10):
-                self._check_tensor(_bytes(value))
+                self._check_tensor(_as_message(value))
             elif number in (6, 11):
                 raise _Fault("a node of it has a graph inside")
             elif number in (22, 23):
@@ -163,8 +163,8 @@ class _Graph:
         if step != 1 or zero != 1 or matrix_zero is not None or bias is not None:
             raise _Fault(f"the operator {PRODUCT} has other inputs than a matrix, its scales and one scale and zero")
 
-    def _check_tensor(self, data: memoryview, *, beside: bool = False) -> None:
-        """Check type, shape and stored bytes of a weight. `beside`: the data file may hold the weight."""
+    def _check_tensor(self, data: memoryview, *, may_be_external: bool = False) -> None:
+        """Check type, shape and stored bytes of a weight. `may_be_external`: it may lie in the data file."""
         shape: list[int] = []
         stored, external, name = 0, False, ""
         place: dict[str, str] = {}
@@ -175,13 +175,13 @@ class _Graph:
                 raise _Fault("weights of it have two types, names or contents")
             seen.add(number)
             if number == 1:
-                shape.extend(_packed(value))
+                shape.extend(_read_numbers(value))
             elif number == 2 and value == _STRING:
                 raise _Fault("it has texts among its weights")
             elif number == 8:
-                name = _text(value)
+                name = _as_text(value)
             elif number == 13:
-                entry = {number: _text(value) for number, value in self._fields(_bytes(value))}
+                entry = {number: _as_text(value) for number, value in self._fields(_as_message(value))}
                 place[entry.get(1, "")] = entry.get(2, "")
             elif number == 14:
                 external |= value == _EXTERNAL
@@ -190,21 +190,21 @@ class _Graph:
             if len(shape) > MAX_RANK:
                 raise _Fault(f"weights of it have more than {MAX_RANK} dimensions")
         if place or external:
-            if not (beside and place and external) or seen & set(_TENSOR_DATA):
+            if not (may_be_external and place and external) or seen & set(_TENSOR_DATA):
                 raise _Fault("its weights are in other files; a model folder keeps them in the graph")
-            stored = self._stored_beside(place)
+            stored = self._check_external_weight(place)
         elements = prod(shape)
         self._elements[name] = elements if name not in self._elements else -1  # -1 marks a name that two weights have
         if min(shape, default=0) < 0 or elements > stored * _ELEMENTS_PER_BYTE:
             raise _Fault(f"weights of it are said to have the shape {shape}, but {stored} bytes are stored")
 
-    def _stored_beside(self, place: dict[str, str]) -> int:
+    def _check_external_weight(self, place: dict[str, str]) -> int:
         """Check that a weight's `place` (its DATA_KEYS) lies in the data file; return the number of its bytes."""
         location = shown(place.get("location", "")[:100])
         if self._data_name is None or place.get("location") != self._data_name:
-            beside = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
-            raise _Fault(f"its weights are in other files ({location}); this folder keeps them {beside}")
-        start, length = (_whole(place.get(key, "0")) for key in ("offset", "length"))
+            expected = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
+            raise _Fault(f"its weights are in other files ({location}); this folder keeps them {expected}")
+        start, length = (_parse_place(place.get(key, "0")) for key in ("offset", "length"))
         self._data_used += length
         if place.keys() - set(DATA_KEYS) or max(start + length, self._data_used) > self._data_bytes:
             raise _Fault(f"its weights are said to reach past the {self._data_bytes} bytes of {location}")
@@ -217,13 +217,13 @@ class _Graph:
             self._fields_left -= 1
             if self._fields_left < 0:
                 raise _Fault(f"it has more than {MAX_FIELDS:,} entries")
-            tag, at = _varint(data, at)
+            tag, at = _read_varint(data, at)
             number, wire_type = tag >> 3, tag & 7
             value: Value
             if wire_type == _VARINT:
-                value, at = _varint(data, at)
+                value, at = _read_varint(data, at)
             elif wire_type == _BYTES:
-                length, at = _varint(data, at)
+                length, at = _read_varint(data, at)
                 value, at = data[at : at + length], at + length
             elif wire_type in (_FOUR_BYTES, _EIGHT_BYTES):
                 value, at = 0, at + (4 if wire_type == _FOUR_BYTES else 8)
@@ -234,7 +234,7 @@ class _Graph:
             yield number, value
 
 
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
     """Return the number that begins at `at`, and the position after its last byte."""
     value = 0
     for shift in range(0, 70, 7):
@@ -248,36 +248,36 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     raise _Fault("it is no ONNX graph (a number of more than 10 bytes)")
 
 
-def _packed(value: Value) -> Iterator[int]:
+def _read_numbers(value: Value) -> Iterator[int]:
     """Yield the signed numbers of a field, which holds one number or several packed ones; at most MAX_RANK + 1."""
     if isinstance(value, int):
-        yield _signed(value)
+        yield _to_signed(value)
         return
     at = 0
     for _ in range(MAX_RANK + 1):
         if at >= len(value):
             return
-        number, at = _varint(value, at)
-        yield _signed(number)
+        number, at = _read_varint(value, at)
+        yield _to_signed(number)
 
 
-def _signed(number: int) -> int:
+def _to_signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def _bytes(value: Value) -> memoryview:
+def _as_message(value: Value) -> memoryview:
     if isinstance(value, int):
         raise _Fault("it is no ONNX graph (a number in place of a message)")
     return value
 
 
-def _text(value: Value) -> str:
-    if len(text := _bytes(value)) > MAX_TEXT:
+def _as_text(value: Value) -> str:
+    if len(text := _as_message(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
     return bytes(text).decode(errors="surrogateescape")  # so that names of different bytes stay different
 
 
-def _whole(text: str) -> int:
+def _parse_place(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise _Fault("the place of its weights is no number")
     return int(text)

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.core.display import shortened, shown
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
-from araclip.models import devices
-from araclip.models.devices import CPU, CUDA, OPENVINO
+from araclip.models.devices import CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import batches
 from araclip.models.folder import ModelConfig, TextConfig, check_hash
 from araclip.models.vectors import Vectors, checked_vectors
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Encoding
 
 
-SILENT = 4  # ONNX Runtime's log level "fatal"; at lower levels, ONNX Runtime also prints the messages of its exceptions
+FATAL_ONLY = 4  # a log level; at lower levels, ONNX Runtime also prints the messages of its exceptions
 
 Inputs = Mapping[str, NDArray[np.generic]]
 
@@ -69,7 +68,7 @@ class OnnxRuntimeSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        options.log_severity_level = SILENT
+        options.log_severity_level = FATAL_ONLY
         options.enable_cpu_mem_arena = arena
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         kind, _, which = device.partition(":")
@@ -83,7 +82,7 @@ class OnnxRuntimeSession:
             )
             known = self._session.get_providers()
         if kind == CUDA and "CUDAExecutionProvider" not in known:
-            raise devices.missing(device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN.")
+            raise device_error(device, [CPU], "ONNX Runtime cannot load CUDA's libraries: install CUDA and cuDNN.")
         self.inputs = {node.name: node.shape for node in self._session.get_inputs()}
         shape = self._session.get_outputs()[0].shape
         self.width = shape[-1] if shape else 0
@@ -106,8 +105,8 @@ class OpenVinoSession:
             settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, which, settings)
         self._free: deque[Any] = deque()  # free inference requests, which no thread is using
-        self.inputs = {port.any_name: _shape(port) for port in self._compiled.inputs}
-        shape = _shape(self._compiled.outputs[0])
+        self.inputs = {port.any_name: _port_shape(port) for port in self._compiled.inputs}
+        shape = _port_shape(self._compiled.outputs[0])
         self.width = shape[-1] if shape else 0
 
     def run(self, inputs: Inputs) -> Any:
@@ -122,7 +121,7 @@ class OpenVinoSession:
             self._free.append(request)
 
 
-def _shape(port: Any) -> list[Any]:
+def _port_shape(port: Any) -> list[Any]:
     return [axis.get_length() if axis.is_static else str(axis) for axis in port.partial_shape]
 
 
@@ -136,19 +135,20 @@ def floor_shifts(model: Any) -> None:
     for divide in model.get_ops():
         if divide.get_type_name() != "Divide" or divide.get_output_element_type(0) not in (Type.u8, Type.u16, Type.u32):
             continue
-        by = _constant(divide.input_value(1).get_node())
-        if by is not None and by.size == 1 and (value := int(by.flat[0])) > 0 and value & (value - 1) == 0:
+        divisor = _constant_value(divide.input_value(1).get_node())
+        value = int(divisor.flat[0]) if divisor is not None and divisor.size == 1 else 0
+        if value > 0 and value & (value - 1) == 0:
             kind = divide.get_output_element_type(0)
-            kept = np.array(~(value - 1) & ((1 << kind.size * 8) - 1), kind.to_dtype())
-            cleared = opset13.bitwise_and(divide.input_value(0), opset13.constant(kept))
+            bits_kept = np.array(~(value - 1) & ((1 << kind.size * 8) - 1), kind.to_dtype())
+            cleared = opset13.bitwise_and(divide.input_value(0), opset13.constant(bits_kept))
             divide.input(0).replace_source_output(cleared.output(0))
 
 
-def _constant(node: Any) -> NDArray[Any] | None:
+def _constant_value(node: Any) -> NDArray[Any] | None:
     """Return the value of a constant node, or compute it from constant inputs; None if the node is anything else."""
     if node.get_type_name() == "Constant":
         return np.asarray(node.data)
-    values: Sequence[NDArray[Any] | None] = [_constant(port.get_node()) for port in node.input_values()]
+    values: Sequence[NDArray[Any] | None] = [_constant_value(port.get_node()) for port in node.input_values()]
     if not values or any(value is None for value in values):
         return None
     if node.get_type_name() == "Power":
@@ -172,11 +172,11 @@ class TextTower:
         self._folder, self._config = folder, config
         names = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
-        large = _stored(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
+        large = _bytes_of_tower(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as beside:  # opens the graph beside the tokenizer, which saves 0.1 s
-            graph = beside.submit(_Graph, folder, config, "text", inputs, threads, device, widen=widen)
-            self.tokenizer = Tokens(folder, config)
+        with ThreadPoolExecutor(1, "open-graph") as pool:  # opens the graph beside the tokenizer, which saves 0.1 s
+            graph = pool.submit(_TowerGraph, folder, config, "text", inputs, threads, device, widen=widen)
+            self.tokenizer = TextTokenizer(folder, config)
             self._graph = graph.result()
 
     def encode(self, texts: tuple[str, ...], batch_size: int) -> Vectors:
@@ -187,11 +187,12 @@ class TextTower:
         most = min(batch_size, self._most or batch_size)
         # batches of texts of similar length need less padding
         for rows in batches(np.argsort(lengths, kind="stable"), most):
-            out[list(rows)] = self._graph.run(padded([encodings[row] for row in rows], self._config.text), len(rows))
+            inputs = pad_encodings([encodings[row] for row in rows], self._config.text)
+            out[list(rows)] = self._graph.run(inputs, len(rows))
         return out
 
 
-def padded(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
+def pad_encodings(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
     """Return the text graph's inputs, (B, T) int64, for B tokenized texts.
 
     T is the number of tokens of the longest text, or `max_tokens` if the model pads every text to that length.
@@ -210,11 +211,11 @@ class ImageTower:
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size
-        stored = _stored(folder, config, "image")
-        self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_of_a_run(size, stored)
+        stored = _bytes_of_tower(folder, config, "image")
+        self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_per_run(size, stored)
         arena = self._rows == SMALL_ROWS
         pixels = {"pixels": [size, size, 3]}
-        self._graph = _Graph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
+        self._graph = _TowerGraph(folder, config, "image", pixels, threads, device, arena=arena, spin=False)
 
     def encode(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Encode (n, S, S, 3) uint8 RGB pixels as (n, D) float32 vectors of unit length."""
@@ -224,12 +225,11 @@ class ImageTower:
         return np.concatenate([self.encode(pixels[start : start + self._rows]) for start in starts])
 
 
-def _stored(folder: Path, config: ModelConfig, tower: str) -> int:
-    """Return the bytes that a tower's files have together."""
+def _bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 
-def rows_of_a_run(size: int, stored: int) -> int:
+def rows_per_run(size: int, stored: int) -> int:
     """Return how many pictures of side `size` go into one run of an image graph whose files have `stored` bytes.
 
     More pictures make a large network no faster, and each takes memory: see benchmarks/indexing_memory.py.
@@ -238,8 +238,8 @@ def rows_of_a_run(size: int, stored: int) -> int:
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)
 
 
-class Tokens:
-    """The tokenizer. It cuts each text at `config.text.max_tokens` tokens."""
+class TextTokenizer:
+    """A model folder's tokenizer, which cuts each text at `config.text.max_tokens` tokens."""
 
     def __init__(self, folder: Path, config: ModelConfig) -> None:
         from tokenizers import Tokenizer
@@ -247,16 +247,16 @@ class Tokens:
         check_hash(folder, config, "tokenizer.json")
         self._path, self._most = folder / "tokenizer.json", config.text.max_tokens
         self._normalizer = config.text.normalizer
-        with _reported(self._path, "read by tokenizers"):
+        with _explain_errors(self._path, "read by tokenizers"):
             self._tokenizer = Tokenizer.from_file(str(self._path))
             self._tokenizer.enable_truncation(self._most)
             self._tokenizer.no_padding()
 
     def encode(self, texts: tuple[str, ...]) -> "list[Encoding]":
-        """Normalise texts, if the model asks for it, and turn them into tokens."""
+        """Normalise texts, if config.json says so, and tokenize them; raise ModelMismatch if the tokenizer fails."""
         prepare = normalize if self._normalizer else without_surrogates
         prepared = [prepare(text) for text in texts]
-        with _reported(self._path, "used by tokenizers"):
+        with _explain_errors(self._path, "used by tokenizers"):
             encodings: list[Encoding] = self._tokenizer.encode_batch(prepared)
         if encodings and (most := max(len(encoding.ids) for encoding in encodings)) > self._most:
             raise ModelMismatch(
@@ -265,7 +265,7 @@ class Tokens:
         return encodings
 
 
-class _Graph:
+class _TowerGraph:
     """One ONNX graph, which turns named inputs into (n, D) float32 vectors."""
 
     def __init__(
@@ -285,11 +285,11 @@ class _Graph:
                 check_hash(folder, config, part)
         self.label, self.width = config.label, config.width
         self._path, self._device = folder / f"{tower}.onnx", device
-        with _reported(self._path, f"opened by {_library(device)}"):
+        with _explain_errors(self._path, f"opened by {_library_name(device)}"):
             self._session = open_session(self._path, device, threads, arena=arena, widen=widen, spin=spin)
-        self._check(inputs)
+        self._check_shapes(inputs)
 
-    def _check(self, inputs: Mapping[str, list[int] | None]) -> None:
+    def _check_shapes(self, inputs: Mapping[str, list[int] | None]) -> None:
         shapes = self._session.inputs
         if undeclared := sorted(shapes.keys() - inputs.keys()):
             raise ModelMismatch(
@@ -309,17 +309,17 @@ class _Graph:
             )
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]], rows: int) -> Vectors:
-        with _reported(self._path, f"run by {_library(self._device)}"):
+        with _explain_errors(self._path, f"run by {_library_name(self._device)}"):
             vectors = self._session.run(inputs)
         return checked_vectors(vectors, rows, self)
 
 
-def _library(device: str) -> str:
+def _library_name(device: str) -> str:
     return "OpenVINO" if device.startswith(OPENVINO) else "ONNX Runtime"
 
 
 @contextmanager
-def _reported(path: Path, how: str) -> Iterator[None]:
+def _explain_errors(path: Path, how: str) -> Iterator[None]:
     """Turn any exception of tokenizers, ONNX Runtime or OpenVINO in the `with` block into ModelMismatch.
 
     All exceptions are caught, because the libraries' own have no common base class: tokenizers raises a bare Exception

@@ -16,12 +16,12 @@ from araclip.gallery.recorded_model import read_record
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.pull import parts_of, repository_of, unknown
-from araclip.models.speed import Speed, remembered
-from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, PublishedRecall, forbids_commerce
-from araclip.peers.model_registry import named as named_peer
+from araclip.models.pull import files_of_model, split_repository, unknown_model_error
+from araclip.models.speed import Speed, read_speed
+from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, PublishedRecall, find_peer, forbids_commerce
 
-TAKE = {  # name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
+# name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
+RECOMMENDED_FOR = {
     "araclip-mini": "no network, an old or small machine; non-commercial",
     "siglip-i18n-b16-256": "a CPU, any use",
     "siglip2-b32-256": "a CPU, any use, as fast as possible",
@@ -71,7 +71,7 @@ def model_rows() -> list[ModelRow]:
     published recall, the highest first.
     """
     here = [
-        _row_here(name, folder, state)
+        _make_row(name, folder, state)
         for state, models in (("bundled", bundled()), ("pulled", pulled()))
         for name, folder in models.items()
     ]
@@ -79,8 +79,8 @@ def model_rows() -> list[ModelRow]:
     others = [
         ModelRow(
             peer.name, "available", peer.width, peer.resolution, peer.license, forbids_commerce(peer.license),
-            published_megabytes=peer.megabytes, recall=peer.recall, take_for=TAKE.get(peer.name), hub_id=peer.hub_id,
-            kind=peer.kind,
+            published_megabytes=peer.megabytes, recall=peer.recall, hub_id=peer.hub_id,
+            kind=peer.kind, take_for=RECOMMENDED_FOR.get(peer.name),
         )
         for peer in PEERS if peer.name not in known
     ]  # fmt: skip
@@ -92,18 +92,18 @@ def model_rows() -> list[ModelRow]:
     return here + sorted(others, key=order)
 
 
-def _row_here(name: str, folder: Path, state: str) -> ModelRow:
+def _make_row(name: str, folder: Path, state: str) -> ModelRow:
     try:
         config = model_folder.read_config(folder)
     except AraCLIPError as error:
         return ModelRow(name, state, None, None, None, False, folder=str(folder), fault=str(error))
     # the published model that the folder was made from, if it is known
-    peer = named_peer((config.source or {}).get("id", "")) or BY_NAME.get(name)
+    peer = find_peer((config.source or {}).get("id", "")) or BY_NAME.get(name)
     return ModelRow(
         name, state, config.width, config.image.size, config.license, forbids_commerce(config.license),
         published_megabytes=peer.megabytes if peer else None, megabytes=model_folder.megabytes(folder),
         recall=peer.recall if peer else (), measured=config.measured or None,
-        speed=remembered(config.fingerprint), take_for=TAKE.get(peer.name if peer else name),
+        speed=read_speed(config.fingerprint), take_for=RECOMMENDED_FOR.get(peer.name if peer else name),
         hub_id=peer.hub_id if peer else None, kind=peer.kind if peer else None, weights=config.weights,
         languages=config.languages, fingerprint=config.fingerprint, folder=str(folder),
     )  # fmt: skip
@@ -115,8 +115,9 @@ def galleries_of(name: str) -> list[Path]:
     Empty if another model on this machine has the same fingerprint. Only galleries in the user's data directory are
     found.
     """
-    fingerprint = _fingerprint(_pulled(name))  # "" for a damaged model, whose galleries are found by its name
-    if fingerprint and fingerprint in [_fingerprint(folder) for other, folder in installed().items() if other != name]:
+    fingerprint = _read_fingerprint(_find_pulled(name))  # "" for a damaged model, whose galleries are found by its name
+    others = [_read_fingerprint(folder) for other, folder in installed().items() if other != name]
+    if fingerprint and fingerprint in others:
         return []
     found = []
     home = data_home() / "galleries"
@@ -130,7 +131,7 @@ def galleries_of(name: str) -> list[Path]:
 
 def remove(name: str) -> int:
     """Delete a pulled model and return the bytes freed. Galleries made with the model stay, and still need it."""
-    folder = _pulled(name)
+    folder = _find_pulled(name)
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     aside = folder.with_name(f".{name}.removed")  # no model can have this name, so a half-deleted folder is never found
     shutil.rmtree(aside, ignore_errors=True)
@@ -140,21 +141,21 @@ def remove(name: str) -> int:
     return size
 
 
-def _fingerprint(folder: Path) -> str:
+def _read_fingerprint(folder: Path) -> str:
     try:
         return model_folder.read_config(folder).fingerprint
     except AraCLIPError:
         return ""
 
 
-def _pulled(name: str) -> Path:
+def _find_pulled(name: str) -> Path:
     if name in bundled():
         raise InputError(f"{name} ships with this package and cannot be removed alone.")
     here = pulled()
     if name not in here:
         if not here:
             raise ModelNotFound("no model was pulled yet, so there is none to remove.")
-        raise ModelNotFound(f"{unknown(name)} Pulled models: {', '.join(here)}.")
+        raise ModelNotFound(f"{unknown_model_error(name)} Pulled models: {', '.join(here)}.")
     return here[name]
 
 
@@ -176,7 +177,7 @@ def push(
     Only the files that belong to a model folder are uploaded. huggingface_hub provides the token: $HF_TOKEN, or the
     token of `hf auth login`.
     """
-    address, revision = repository_of(repository)
+    address, revision = split_repository(repository)
     if revision:
         raise InputError(f"a model is pushed to the main branch. Leave @{revision} out.")
     folder = model_folder.find(named)
@@ -184,7 +185,7 @@ def push(
     for part in config.files:  # all hashes are checked again, since other people will use this copy
         model_folder.check_hash(folder, config, part)
     check_model_folder(folder)
-    parts = parts_of(config)
+    parts = files_of_model(config)
     size = sum((folder / part).stat().st_size for part in parts) / 1e6
     log(f"{config.label} checked: {counted(len(parts), 'file')}, {size:,.0f} MB")
     from huggingface_hub import HfApi, get_token

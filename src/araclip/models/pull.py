@@ -25,10 +25,10 @@ from araclip.models.checks import check_model_folder
 from araclip.models.downloads import Files, Progress, check_space, download, is_model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import usable_cores
-from araclip.models.folder import PARTS, ModelConfig, megabytes, ways_of
+from araclip.models.folder import PARTS, ModelConfig, megabytes, weights_by_tower
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
-from araclip.peers.loading import KINDS, Request, nearest, parse_request
+from araclip.peers.loading import KINDS, Request, nearest_names, parse_request
 
 if TYPE_CHECKING:
     from araclip.peers.published_araclip import Trainable
@@ -40,11 +40,11 @@ WEIGHTS = "smooth-int8"  # how weights are stored unless the user names another 
 # finished already is copied without them.
 ENGINE = "araclip.peers.conversion"
 TRAINABLE_ENGINE = "araclip.peers.published_araclip"
-CHARACTERS = "araclip.peers.vocabulary"
+VOCABULARY_ENGINE = "araclip.peers.vocabulary"
 # Disk space that a conversion needs, as a multiple of the float32 weights: the exact graphs and the small graphs lie
 # side by side while they are compared.
-ROOM = 2.2
-NEEDED = ("torch", "transformers", "onnx")
+SPACE_FACTOR = 2.2
+NEEDED_PACKAGES = ("torch", "transformers", "onnx")
 HUB = "hf:"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -72,28 +72,28 @@ class PullSource:
 
 
 def pull_source(text: str) -> PullSource:
-    """Return the source that a text names.
+    """Return the source that a text names; raise ModelNotFound if it names none.
 
     The text is a name or hub id in the table of models, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
     if text in model_registry.BY_NAME:
-        return _of_request(text, parse_request(text))
+        return _source_from_request(text, parse_request(text))
     if text.startswith(HUB):
-        return _of_repository(text, text.removeprefix(HUB))
+        return _source_from_repository(text, text.removeprefix(HUB))
     if text.partition(":")[0] in KINDS:
-        return _of_request(text, parse_request(text))
+        return _source_from_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
-        return _of_folder(text, folder)
+        return _source_from_folder(text, folder)
     if (request := parse_request(text)) is not None:  # a hub id that `model_registry` lists
-        return _of_request(text, request)
+        return _source_from_request(text, request)
     if _REPOSITORY.fullmatch(text.partition("@")[0]):
-        return _of_repository(text, text)
-    raise unknown(text)
+        return _source_from_repository(text, text)
+    raise unknown_model_error(text)
 
 
-def repository_of(text: str) -> tuple[str, str | None]:
+def split_repository(text: str) -> tuple[str, str | None]:
     """Split ORG/NAME[@REVISION], with or without hf: before it, into repository and revision (None if not given)."""
     repository, _, revision = text.removeprefix(HUB).partition("@")
     if not _REPOSITORY.fullmatch(repository):
@@ -101,9 +101,9 @@ def repository_of(text: str) -> tuple[str, str | None]:
     return repository, revision or None
 
 
-def unknown(text: str) -> ModelNotFound:
+def unknown_model_error(text: str) -> ModelNotFound:
     """Return the error for a name that no model has; its message suggests the nearest names."""
-    near = nearest(text)
+    near = nearest_names(text)
     meant = f" Did you mean {' or '.join(near)}?" if near else ""
     return ModelNotFound(
         f"no model '{shown(text)}': neither a name that `araclip models` lists, nor a folder, nor a repository "
@@ -111,7 +111,7 @@ def unknown(text: str) -> ModelNotFound:
     )
 
 
-def model_name(name: str) -> str:
+def check_model_name(name: str) -> str:
     """Return the name if it can name a model folder and no bundled model has it; else raise InputError."""
     if not NAME.fullmatch(name):
         raise InputError(
@@ -123,24 +123,24 @@ def model_name(name: str) -> str:
     return name
 
 
-def _of_request(text: str, request: Request | None) -> PullSource:
+def _source_from_request(text: str, request: Request | None) -> PullSource:
     assert request is not None
     if peer := model_registry.BY_NAME.get(request.name):
         return PullSource(text, peer.name, repository=peer.hub_id, request=request)
-    name = _plain(request.location)
+    name = _make_name(request.location)
     if model_folder.existing_folder(request.location.removeprefix("local-dir:")):
         request = replace(request, name=name)  # the model folder must not name paths of this machine
     return PullSource(text, name, request=request)
 
 
-def _of_repository(text: str, address: str) -> PullSource:
-    repository, revision = repository_of(address)
-    return PullSource(text, _plain(repository.partition("/")[2]), repository=repository, revision=revision)
+def _source_from_repository(text: str, address: str) -> PullSource:
+    repository, revision = split_repository(address)
+    return PullSource(text, _make_name(repository.partition("/")[2]), repository=repository, revision=revision)
 
 
-def _of_folder(text: str, folder: Path) -> PullSource:
-    source = PullSource(text, _plain(folder.resolve().name))
-    if model_folder.is_ours(folder):
+def _source_from_folder(text: str, folder: Path) -> PullSource:
+    source = PullSource(text, _make_name(folder.resolve().name))
+    if model_folder.names_model_folder(folder):
         return replace(source, folder=folder)
     request = parse_request(text)
     if request is None:
@@ -151,26 +151,26 @@ def _of_folder(text: str, folder: Path) -> PullSource:
     return replace(source, request=replace(request, name=source.name))  # no path of this machine gets into the folder
 
 
-def _plain(text: str) -> str:
+def _make_name(text: str) -> str:
     """Make a model's name from the last part of a location: at most 96 characters, in lower case."""
     last = text.rstrip("/").rpartition("/")[2]
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")[:96].lower()
     return name or "model"
 
 
-def parts_of(config: ModelConfig) -> tuple[str, ...]:
+def files_of_model(config: ModelConfig) -> tuple[str, ...]:
     """Return the names of the files to copy with a model folder; other files in the folder are not copied."""
     return (*PARTS, *config.data_files)
 
 
-def copy_finished(folder: Path, target: Path) -> ModelConfig:
+def copy_checked_folder(folder: Path, target: Path) -> ModelConfig:
     """Copy a model folder to `target`, which appears complete and checked, or not at all. Return its config.
 
     Every file is compared with its hash, and graphs and tokenizer are checked and tried as a stranger's are
     (`araclip.models.checks`). An earlier folder at `target` is replaced.
     """
     config = model_folder.read_config(folder)
-    parts = parts_of(config)
+    parts = files_of_model(config)
     check_space(target.parent, sum((folder / part).stat().st_size for part in parts), f"copying {config.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
 
@@ -209,7 +209,7 @@ def pull(
     out: Path | None = None,
     name: str | None = None,
     log: Log = lambda line: None,
-    progress: Progress = lambda *told: None,
+    progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
     """Download, convert, check and measure a model, and put its folder where AraCLIP finds it by name.
@@ -225,31 +225,31 @@ def pull(
         progress: called with file name, bytes done and total bytes while large files are downloaded.
         converting: called before a published model is loaded by its library; not for a finished folder.
     """
-    ways_of(weights)  # refuses a wrong value before gigabytes are downloaded
+    weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
-    named = model_name(name or source.name)
+    named = check_model_name(name or source.name)
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
         need_pytorch(source.given)
         if languages is not None:  # checks the codes before gigabytes are downloaded
-            import_module(CHARACTERS).check_languages(languages)
-    source = downloaded(source, log, progress)
+            import_module(VOCABULARY_ENGINE).check_languages(languages)
+    source = download_source(source, log, progress)
     if source.folder is not None:
-        config = copy_finished(source.folder, target)
+        config = copy_checked_folder(source.folder, target)
         log("hashes compared, graphs and tokenizer checked and tried")
     else:
         converting()
-        config = _converted(source, target, weights, languages, named, log)
-    if again := _again(source, config, text):
-        atomic.write_text(target / NOTE, again)
+        config = _convert(source, target, weights, languages, named, log)
+    if arguments := _arguments_to_pull_again(source, config, text):
+        atomic.write_text(target / NOTE, arguments)
     speed = speeds.measure(AraCLIP(target))
-    speeds.remember(config.fingerprint, speed)
+    speeds.store_speed(config.fingerprint, speed)
     return Pulled(target, str(target) if out else named, config, megabytes(target), speed, time.perf_counter() - begin)
 
 
-def _again(source: PullSource, config: ModelConfig, text: str) -> str:
+def _arguments_to_pull_again(source: PullSource, config: ModelConfig, text: str) -> str:
     """Return the arguments of `araclip pull` that make this model again elsewhere; "" if it came from a folder here."""
     if source.repository is None and (source.request is None or model_folder.existing_folder(text)):
         return ""
@@ -272,21 +272,22 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
     )
 
 
-def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
-    """Download the source's repository, if it has one, and return the source with the downloaded folder.
+def download_source(source: PullSource, log: Log, progress: Progress) -> PullSource:
+    """Download the repository of a source, if the source has one, and return the source with what was found in it.
 
-    Only then is it known whether the repository holds a finished model folder or a published model.
+    The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model;
+    any other content is a ModelNotFound.
     """
     if source.repository is None:
         return source
 
-    def look(files: Files) -> None:
+    def check_files(files: Files) -> None:
         if not is_model_folder(files):
             need_pytorch(source.given)
 
-    snapshot = download(source.repository, source.revision, look=look, log=log, progress=progress)
+    snapshot = download(source.repository, source.revision, check_files=check_files, log=log, progress=progress)
     folder = snapshot.folder
-    if model_folder.is_ours(folder):
+    if model_folder.names_model_folder(folder):
         return replace(source, folder=folder, request=None)
     if source.request is not None:
         return source
@@ -296,17 +297,19 @@ def downloaded(source: PullSource, log: Log, progress: Progress) -> PullSource:
             f"the repository {source.repository} holds no model that is known here: neither a model folder nor a "
             "published layout. docs/peers.md lists the layouts."
         )
-    image = request.image or model_registry.image_of(request.kind, source.repository)  # the folder is named by a commit
+    # The folder is named by a commit, so the image tower is looked up by the repository's name.
+    image = request.image or model_registry.image_tower_of(request.kind, source.repository)
     named = replace(request, name=source.repository, license=snapshot.license, image=image)
     return replace(source, request=named)
 
 
-def _converted(
+def _convert(
     source: PullSource, target: Path, weights: str, languages: tuple[str, ...] | None, name: str, log: Log
 ) -> ModelConfig:
     need_pytorch(source.given)
     assert source.request is not None
-    check_space(target.parent, int(ROOM * bytes_of(source.request)), f"converting {source.request.name}")
+    needed = int(SPACE_FACTOR * bytes_of_weights(source.request))
+    check_space(target.parent, needed, f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
         source.request,
@@ -320,7 +323,7 @@ def _converted(
     return model_folder.read_config(target)
 
 
-def bytes_of(request: Request) -> int:
+def bytes_of_weights(request: Request) -> int:
     """Return the bytes of a model's float32 weights, as far as known before they are read; 0 if unknown."""
     peer = model_registry.BY_NAME.get(request.name)
     if peer is not None and peer.megabytes is not None:
@@ -332,7 +335,7 @@ def bytes_of(request: Request) -> int:
 
 def need_pytorch(given: str) -> None:
     """Raise InputError if PyTorch, or another library that converts models, is not installed."""
-    absent = [name for name in NEEDED if find_spec(name) is None]
+    absent = [name for name in NEEDED_PACKAGES if find_spec(name) is None]
     if absent:
         raise InputError(
             f"making a model folder of {given} needs PyTorch ({', '.join(absent)} missing here). Run: pip install "
@@ -347,7 +350,7 @@ def pull_trainable(
     head: Path | None = None,
     image: str | None = None,
     log: Log = lambda line: None,
-    progress: Progress = lambda *told: None,
+    progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> "Trainable":
     """Download the published AraCLIP, in either of its layouts, and save it as an AraCLIPModel in `out`.
@@ -360,13 +363,13 @@ def pull_trainable(
     source = pull_source(text)
     if source.folder is None:
         need_pytorch(source.given)
-        source = downloaded(source, log, progress)
+        source = download_source(source, log, progress)
     if source.folder is not None or source.request is None:
         raise InputError(
             f"{text} is a finished model folder, to search with. `AraCLIPModel.from_pretrained` takes what was trained "
             "with this package as it is; of a published model name the original."
         )
-    check_space(out.expanduser().absolute().parent, bytes_of(source.request), f"converting {source.name}")
+    check_space(out.expanduser().absolute().parent, bytes_of_weights(source.request), f"converting {source.name}")
     converting()
     done: Trainable = import_module(TRAINABLE_ENGINE).make_trainable(
         source.request, out, head=head, image=image, log=log

@@ -40,23 +40,23 @@ def measure(model: Encoder) -> Speed:
         model.encode_pixels(noise)
         pictures += len(noise)
     rate = pictures / (time.perf_counter() - begin)
-    took: list[float] = []
+    milliseconds: list[float] = []
     begin = time.perf_counter()
-    while len(took) < MOST and (not took or time.perf_counter() - begin < SECONDS):
+    while len(milliseconds) < MOST and (not milliseconds or time.perf_counter() - begin < SECONDS):
         start = time.perf_counter()
-        model.encode_text(TEXTS[len(took) % len(TEXTS)])
-        took.append((time.perf_counter() - start) * 1e3)
-    return Speed(round(rate, 2), round(float(np.median(took)), 2), usable_cores())
+        model.encode_text(TEXTS[len(milliseconds) % len(TEXTS)])
+        milliseconds.append((time.perf_counter() - start) * 1e3)
+    return Speed(round(rate, 2), round(float(np.median(milliseconds)), 2), usable_cores())
 
 
-def remember(fingerprint: str, speed: Speed) -> None:
+def store_speed(fingerprint: str, speed: Speed) -> None:
     """Store the speed of the model with this fingerprint on this machine."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_text(path, json.dumps(asdict(speed)))
 
 
-def remembered(fingerprint: str) -> Speed | None:
+def read_speed(fingerprint: str) -> Speed | None:
     """Return the stored speed of the model with this fingerprint; None if none is stored or it cannot be read."""
     path = data_home() / "speeds" / f"{fingerprint}.json"
     try:

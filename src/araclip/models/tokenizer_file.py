@@ -24,7 +24,7 @@ MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
 _ONE_CLASS = re.compile(  # a single class or letter, repeated or not: it matches at least one character
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
-MANY = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
+MANY_REPEATS = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
 
 
 def check_tokenizer(path: Path) -> None:
@@ -46,16 +46,16 @@ def check_rules(raw: dict[str, Any], path: Path | str) -> None:
             "Take the tokenizer from another source."
         )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
-        for entry in _objects(raw.get(part)):
-            pattern = _expression(entry)
-            if pattern is not None and (fault := _explosive(pattern)):
+        for entry in _iterate_objects(raw.get(part)):
+            pattern = _find_pattern(entry)
+            if pattern is not None and (fault := _fault_of_pattern(pattern)):
                 raise ModelMismatch(
                     f"{path}: the regular expression {shown(shortened(pattern, 100))} {fault}, so that some texts take "
                     "for ever. Take the tokenizer from another source."
                 )
 
 
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
+def _iterate_objects(value: Any) -> Iterator[dict[str, Any]]:
     """Yield all objects inside a JSON value, in their order, except those under the key "pattern"."""
     waiting = [value]
     while waiting:
@@ -75,36 +75,36 @@ def _total_growth(normalizer: Any, path: Path | str) -> float:
     """
     growth = longest = 1.0
     written: set[str] = set()
-    for entry in _objects(normalizer):
-        character, content = _replaced(entry), entry.get("content")
+    for entry in _iterate_objects(normalizer):
+        character, content = _replaced_character(entry), entry.get("content")
         if character is None or not isinstance(content, str) or character in written:
             growth, longest, written = growth * longest, 1.0, set()
         if character is None or not isinstance(content, str):
-            growth *= _growth(entry, path)
+            growth *= _growth_of_step(entry, path)
         else:
             longest = max(longest, len(content))
             written.update(content)
     return growth * longest
 
 
-def _replaced(entry: dict[str, Any]) -> str | None:
+def _replaced_character(entry: dict[str, Any]) -> str | None:
     """Return the character that a step replaces; None if the step does not replace a single fixed character."""
     pattern = entry.get("pattern")
     replaced = pattern.get("String") if isinstance(pattern, dict) else None
     return replaced if isinstance(replaced, str) and len(replaced) == 1 else None
 
 
-def _expression(entry: dict[str, Any]) -> str | None:
+def _find_pattern(entry: dict[str, Any]) -> str | None:
     """Return the regular expression of a JSON object inside a normalizer, pre-tokenizer or decoder; None without one.
 
-    It stands under "Regex", in the object or in its "pattern".
+    The expression stands under "Regex", in the object itself or in its "pattern".
     """
     pattern = entry.get("pattern")
     expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
     return next((found for found in expressions if isinstance(found, str)), None)
 
 
-def _growth(normalizer: dict[str, Any], path: Path | str) -> float:
+def _growth_of_step(normalizer: dict[str, Any], path: Path | str) -> float:
     """Return how many times longer one step of a normalizer can make a text.
 
     1 for a step that replaces nothing: one that puts at most MAX_PREFIX characters before a text, or a character map,
@@ -142,7 +142,7 @@ def _longest_entry(table: str) -> int:
     return max(map(len, data[4 + length :].split(b"\0")))
 
 
-def _explosive(pattern: str) -> str | None:
+def _fault_of_pattern(pattern: str) -> str | None:
     """Return why a regular expression of Oniguruma is refused: too long, or perhaps exponential in time; else None."""
     if len(pattern) > MAX_PATTERN:
         return f"has {len(pattern)} characters"
@@ -153,9 +153,9 @@ def _explosive(pattern: str) -> str | None:
         if character == "\\":
             if pattern[at + 1 : at + 2] in "123456789kg":
                 return "refers back to a group"
-            at = _after_escape(pattern, at)
+            at = _skip_escape(pattern, at)
         elif character == "[":
-            at = _after_class(pattern, at)
+            at = _skip_class(pattern, at)
         elif character == "(":
             repeats.append(False)
             at += 2 if pattern[at + 1 : at + 2] == "?" else 1
@@ -165,14 +165,14 @@ def _explosive(pattern: str) -> str | None:
             at += 1
         else:
             at += 1
-        endless, at = _quantifier(pattern, at)
+        endless, at = _skip_quantifiers(pattern, at)
         if endless and inside:
             return "repeats a repetition"
         repeats[-1] |= endless or inside
     return None
 
 
-def _after_escape(pattern: str, at: int) -> int:
+def _skip_escape(pattern: str, at: int) -> int:
     r"""Return the position after an escape that begins at `at`, such as \d, \p{L} or \x{61}."""
     at += 2
     if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
@@ -180,7 +180,7 @@ def _after_escape(pattern: str, at: int) -> int:
     return at
 
 
-def _after_class(pattern: str, at: int) -> int:
+def _skip_class(pattern: str, at: int) -> int:
     """Return the position after a class that begins at `at`, such as [a-z], [^]a] or [a&&[b]]."""
     depth = 0
     while at < len(pattern):
@@ -198,7 +198,7 @@ def _after_class(pattern: str, at: int) -> int:
     return at
 
 
-def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
+def _skip_quantifiers(pattern: str, at: int) -> tuple[bool, int]:
     """Return True if the quantifiers that begin at `at` repeat endlessly, and the position after them."""
     endless = False
     while at < len(pattern):
@@ -210,7 +210,7 @@ def _quantifier(pattern: str, at: int) -> tuple[bool, int]:
             if not all(part.isascii() and part.isdigit() for part in (least, most) if part) or not (least or most):
                 break  # this brace begins no quantifier, and stands for itself
             most = most or ("" if comma else least)
-            endless |= not most or len(most) > 3 or int(most) > MANY
+            endless |= not most or len(most) > 3 or int(most) > MANY_REPEATS
             at = end + 1
         else:
             break

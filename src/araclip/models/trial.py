@@ -36,7 +36,12 @@ SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
 def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Open and run one tower ("text" or "image") in a new process; raise ModelMismatch or InvalidVectors on failure."""
+    """Open and run one tower ("text" or "image") in a new process with limits.
+
+    Raises:
+        ModelMismatch: the tower cannot be opened or run, or needs too much memory or time.
+        InvalidVectors: its vectors are not finite or not of unit length.
+    """
     size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
@@ -44,22 +49,22 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
     module = "araclip.models.trial"
-    with TemporaryFile() as said:
+    with TemporaryFile() as stderr:
         try:
-            with Child(module, seconds=seconds * WAIT, environment=environment, stderr=said) as child:
+            with Child(module, seconds=seconds * WAIT, environment=environment, stderr=stderr) as child:
                 answer, _ = child.ask(question, seconds=seconds * WAIT)
         except TimeoutError:
-            raise _refused(folder, tower, f"took more than {seconds * WAIT} s") from None
+            raise _trial_error(folder, tower, f"took more than {seconds * WAIT} s") from None
         except ChildEnded as error:
-            said.seek(-min(300, said.seek(0, os.SEEK_END)), os.SEEK_END)
-            last = next(iter(said.read().decode(errors="replace").strip().splitlines()[-1:]), "")
+            stderr.seek(-min(300, stderr.seek(0, os.SEEK_END)), os.SEEK_END)
+            last = next(iter(stderr.read().decode(errors="replace").strip().splitlines()[-1:]), "")
             how = f"ended with {error.how}" + (f" ({shown(last)})" if last else "")
             may = f"{how}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
-            raise _refused(folder, tower, may, *_short_of(memory, size, free)) from None
+            raise _trial_error(folder, tower, may, *_memory_advice(memory, size, free)) from None
         except OSError as error:
-            raise _refused(folder, tower, f"could not start ({error.strerror})") from None
+            raise _trial_error(folder, tower, f"could not start ({error.strerror})") from None
     if answer.get("error") == "MemoryError":
-        raise _refused(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_short_of(memory, size, free))
+        raise _trial_error(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_memory_advice(memory, size, free))
     if answer.get("error"):
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer.get("message")), 1000)))
@@ -74,14 +79,14 @@ def memory_of_trial(size: int, free: int) -> int:
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
 
-def _short_of(memory: int, size: int, free: int) -> tuple[str, ...]:
+def _memory_advice(memory: int, size: int, free: int) -> tuple[str, ...]:
     """Return the advice to free memory, as a tuple of one text, if more free memory would allow more; else ()."""
     if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
         return ()
     return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
 
 
-def _refused(
+def _trial_error(
     folder: Path, tower: str, what: str,
     remedy: str = "The folder is damaged, or made to do harm: take the model from another source.",
 ) -> ModelMismatch:  # fmt: skip
@@ -92,9 +97,9 @@ def main() -> None:
     """Run one trial for the parent process, which sends the folder, the tower and the limits (bytes, CPU seconds)."""
     parent = Parent()
     parent.answer({"ready": True})
-    if not (asked := parent.question()):
+    if not (received := parent.question()):
         return
-    about, answer = asked[0], dict[str, Any]()
+    about, answer = received[0], dict[str, Any]()
     memory, seconds = about["memory"], about["seconds"]
     set_limits({"RLIMIT_DATA": memory, "RLIMIT_AS": memory + LIBRARIES, "RLIMIT_CPU": seconds, "RLIMIT_CORE": 0})
     try:

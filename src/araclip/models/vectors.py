@@ -17,7 +17,7 @@ StoredVectors = NDArray[np.float16]  # vectors (n, D) in the type in which galle
 UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; that of a vector in bfloat16 is off by .004
 
 
-class Labelled(Protocol):
+class HasLabelAndWidth(Protocol):
     """The members of a model that `checked_vectors` needs."""
 
     @property
@@ -29,7 +29,7 @@ class Labelled(Protocol):
         """D, how many numbers a vector has."""
 
 
-def checked_vectors(vectors: object, rows: int, model: Labelled) -> Vectors:
+def checked_vectors(vectors: object, rows: int, model: HasLabelAndWidth) -> Vectors:
     """Return a model's (rows, D) vectors as float32. All vectors pass this check before they are compared or stored.
 
     Raises:

@@ -23,11 +23,11 @@ from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
 from araclip.models.folder import ModelConfig, TextConfig, existing_folder
 from araclip.peers.loading import Request, load_request, parse_request
-from araclip.peers.tokenizers import padded
+from araclip.peers.tokenizers import encode_padded
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.peers.towers import ImagePart, Source, TextPart, source_of
+from araclip.peers.towers import ImagePart, Source, TextPart, split_towers
 from araclip.peers.vocabulary import check_languages, cut_vocabulary
-from araclip.peers.weight_files import is_saved
+from araclip.peers.weight_files import is_saved_model
 from araclip.training.export.export import check_target, export, hashed, write_card
 from araclip.training.export.model_card import About
 from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
@@ -41,11 +41,11 @@ TEXTS = (
     "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
 GRAPH_TEXTS = TEXTS[:9]  # the texts whose vectors are compared, besides one text that is long enough to be cut
-_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, as multiples of the input's side
+_TEST_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, as multiples of the input's side
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedVectors:
     """Test texts and pictures with their vectors by the model's own library.
 
     `least_resized` is the least cosine that a graph's vector of a resized picture must have.
@@ -58,13 +58,13 @@ class Expected:
     least_resized: float
 
 
-def expected_of(source: Source) -> Expected:
-    """Encode test texts and pictures by the model's own library, each alone, to compare the graphs' vectors with."""
-    texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _pictures(source.image.preprocessing.size)
+def encode_probes(source: Source) -> ExpectedVectors:
+    """Encode test texts and pictures, each alone, by the model's own library: the vectors that the graphs must give."""
+    texts, pictures = (*GRAPH_TEXTS, TEXTS[-1]), _make_test_pictures(source.image.preprocessing.size)
     encoder = source.reference
     resizes = encoder.image.settings  # only an open_clip model has a dict here, and open_clip resizes with Pillow
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
-    return Expected(
+    return ExpectedVectors(
         texts, pictures,
         np.stack([encoder.encode_text(text) for text in texts]),
         np.stack([encoder.encode_image(picture) for picture in pictures]),
@@ -73,26 +73,26 @@ def expected_of(source: Source) -> Expected:
 
 
 def check_ids(source: Source) -> None:
-    """Refuse a tokenizer.json whose ids differ from those of the model's own tokenizer."""
+    """Raise ModelMismatch if the converted tokenizer gives a test text other ids than the model's own tokenizer."""
     text = source.text
     for probe in TEXTS:
         inputs = source.reference.text.tokens([probe])
         theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
-        ours = padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
+        ours = encode_padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
         if text.graph.language is not None:  # the first token names the language, which the graph itself sets
             ours, theirs = ours[1:], theirs[1:]
         if len(ours) != len(theirs) or (ours != theirs).any():
             raise ModelMismatch(
-                f"{source.request.name}: its tokenizer gives '{probe:.40}' the ids {_ids(theirs)}, tokenizer.json "
-                f"{_ids(ours)}. It does something that is not known here; AraCLIP.load takes the model as it is, with "
-                "PyTorch."
+                f"{source.request.name}: its tokenizer gives '{probe:.40}' the ids {_show_ids(theirs)}, "
+                f"tokenizer.json {_show_ids(ours)}. It does something that is not known here; AraCLIP.load takes the "
+                "model as it is, with PyTorch."
             )
 
 
 def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probes: Sequence[str]) -> None:
-    """Refuse a cut vocabulary that tokenizes one of the texts `probes` otherwise than the whole vocabulary.
+    """Raise ModelMismatch if a cut tokenizer takes one of the texts `probes` apart otherwise than the whole one.
 
-    `rows`: the old id of each new id.
+    `rows` holds the old id of each new id.
     """
     for probe in probes:
         before, after = whole.encode(probe).ids, [int(rows[id_]) for id_ in cut.encode(probe).ids]
@@ -106,7 +106,7 @@ def check_cut(whole: Tokenizer, cut: Tokenizer, rows: Sequence[int] | Any, probe
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """Return the least cosine between a graph's vectors and the library's; refuse a graph below `least`.
+    """Return the least cosine between a graph's vectors and the library's; raise ExportRejected if it is below `least`.
 
     `probes` (the items encoded) and `graph` (the file's name) are for the message.
     """
@@ -120,11 +120,11 @@ def check_vectors(
     return float(cosines[worst])
 
 
-def _pictures(side: int) -> tuple[Image.Image, ...]:
+def _make_test_pictures(side: int) -> tuple[Image.Image, ...]:
     """Make a square of the model's input size, and pictures of odd sizes: smooth colours with some noise."""
     rng = np.random.default_rng(0)
     made = []
-    for width, height in ((side, side), *((int(side * w) + 1, int(side * h)) for w, h in _SHAPES)):
+    for width, height in ((side, side), *((int(side * w) + 1, int(side * h)) for w, h in _TEST_SHAPES)):
         coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
         smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.int16)
         noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)
@@ -132,7 +132,7 @@ def _pictures(side: int) -> tuple[Image.Image, ...]:
     return tuple(made)
 
 
-def _ids(ids: Any) -> str:
+def _show_ids(ids: Any) -> str:
     return f"{[int(id_) for id_ in ids[:8]]}{' …' if len(ids) > 8 else ''} ({len(ids)})"
 
 
@@ -158,15 +158,15 @@ def make_model_folder(
         log: called with a line as each step is done.
     """
     folders = (pictures,) if pictures else ()
-    ways = model_folder.ways_of(weights)  # a wrong argument is refused before anything is loaded
+    ways = model_folder.weights_by_tower(weights)  # a wrong argument is refused before anything is loaded
     check_pictures(folders)
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
     if request is None:
-        raise _no_model(source)
+        raise _no_model_error(source)
     wanted, out = request, out.resolve()
     saved = existing_folder(request.location) if request.kind == "araclip" else None
-    if saved is not None and is_saved(saved):
+    if saved is not None and is_saved_model(saved):
         about = About(license=request.license) if request.license else None  # what the hub's page says
         return export(saved, out, name=name, weights=weights, calibrate=folders, about=about, dev=(), log=log).folder
     check_target(out)
@@ -175,57 +175,57 @@ def make_model_folder(
     def fill(stored: Path) -> None:
         with atomic.scratch_folder(stored) as beside:
             full = Path(beside)
-            config = _write(wanted, full, languages, name or out.name, threads, log)
+            config = _write_exact_model(wanted, full, languages, name or out.name, threads, log)
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
-            taken = store_towers(full, stored, config, ways, pictures=folders, kept=True, threads=threads, log=log)
-            write_card(stored, hashed(stored, replace(config, weights=taken)), About(license=config.license))
+            used = store_towers(full, stored, config, ways, pictures=folders, kept=True, threads=threads, log=log)
+            write_card(stored, hashed(stored, replace(config, weights=used)), About(license=config.license))
 
     atomic.write_folder(out, fill)
     return out
 
 
-def _no_model(source: object) -> InputError:
+def _no_model_error(source: object) -> InputError:
     return InputError(
         f"{source} is no published model that a folder can be made of. docs/peers.md lists the kinds; a model folder "
         "is used as it is."
     )
 
 
-def _write(
+def _write_exact_model(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """Write and check a model's float32 graphs and tokenizer; each tower is freed once it is written."""
+    """Write and check a model's float32 graphs and tokenizer; return its config. Written towers are freed."""
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
-        raise _no_model(request.name)
-    parts = source_of(encoder)
+        raise _no_model_error(request.name)
+    parts = split_towers(encoder)
     del encoder
     log(f"{request.name} loaded")
     check_ids(parts)
-    expected = expected_of(parts)
+    expected = encode_probes(parts)
     del parts.reference
     if languages is not None:
-        before = _cut(parts.text, languages)
+        before = _cut_vocabulary(parts.text, languages)
         after = parts.text.tokenizer.get_vocab_size()
         log(f"vocabulary cut from {before:,} to {after:,} pieces ({', '.join(languages)})")
     (folder / "tokenizer.json").write_text(parts.text.tokenizer.to_str(), encoding="utf-8")
-    config = _config(request, parts, name, expected.text_vectors.shape[1], languages)
+    config = _make_config(request, parts, name, expected.text_vectors.shape[1], languages)
     write_text_graph(parts.text, folder / "text.onnx")
     parts.image.graph.forget_texts()
-    _let_go(parts.text.graph, parts.image.graph)
+    _free_weights(parts.text.graph, parts.image.graph)
     del parts.text
     log("text tower written")
     write_image_graph(parts.image, folder / "image.onnx")
-    _let_go(parts.image.graph)
+    _free_weights(parts.image.graph)
     del parts
     log("image tower written")
     config = hashed(folder, config)
-    _check(folder, expected)
+    _compare_with_library(folder, expected)
     log("the graphs give the vectors of the published model")
     return config
 
 
-def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
+def _free_weights(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
     """Free the memory of a graph's weights, since PyTorch's exporter keeps every graph that it has written.
 
     Weights that the graph `others` uses, too, are not freed.
@@ -237,13 +237,14 @@ def _let_go(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> No
     gc.collect()
 
 
-def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
+def _cut_vocabulary(text: TextPart, languages: tuple[str, ...]) -> int:
+    """Cut a text tower's tokenizer and token table to some languages, in place; return the number of pieces before."""
     found = cut_vocabulary(text.tokenizer, languages)
     own = [probe for probe in TEXTS if {"ar", "en"} <= set(languages)]
     check_cut(text.tokenizer, found.tokenizer, found.rows, own)
     before = text.tokenizer.get_vocab_size()
-    probe = torch.from_numpy(padded(text.tokenizer, "a 1", text.max_tokens, text.pad_id if text.fixed else None))
-    text.graph.cut(found.rows, probe)
+    probe = torch.from_numpy(encode_padded(text.tokenizer, "a 1", text.max_tokens, text.pad_id if text.fixed else None))
+    text.graph.keep_rows(found.rows, probe)
     text.tokenizer = found.tokenizer
     if text.pad_id in found.rows:
         text.pad_id = int(found.rows.searchsorted(text.pad_id))
@@ -253,7 +254,7 @@ def _cut(text: TextPart, languages: tuple[str, ...]) -> int:
 def write_text_graph(text: TextPart, path: Path) -> None:
     """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D)."""
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
-    probe = padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
+    probe = encode_padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
     ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be exported as a constant
     axes: dict[int, Any] = {0: BATCH} if text.fixed else {0: BATCH, 1: TOKENS}
     names = ("input_ids", "attention_mask")[: 1 + text.mask]
@@ -268,7 +269,9 @@ def write_image_graph(image: ImagePart, path: Path) -> None:
     write_tower(image.graph.requires_grad_(False), image.tower, (pixels,), path, {"pixels": {0: BATCH}}, REMEDY)
 
 
-def _config(request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None) -> ModelConfig:
+def _make_config(
+    request: Request, parts: Source, name: str, width: int, languages: tuple[str, ...] | None
+) -> ModelConfig:
     text, image = parts.text, parts.image
     return ModelConfig(
         name=name, version="1", width=width, files={}, license=request.license or "not stated by its registry entry",
@@ -283,7 +286,7 @@ def _config(request: Request, parts: Source, name: str, width: int, languages: t
     )  # fmt: skip
 
 
-def _check(folder: Path, expected: Expected) -> None:
+def _compare_with_library(folder: Path, expected: ExpectedVectors) -> None:
     """Compare the graphs' vectors with the library's, item by item, with one graph open at a time."""
     encode_text = AraCLIP(folder).encode_text
     found = np.stack([encode_text(text) for text in expected.texts])

@@ -10,7 +10,7 @@ from transformers import AutoModel, PreTrainedModel
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, make_image_tower, make_preparer
 from araclip.training.failures import failures
 from araclip.training.model import foreign, towers
 from araclip.training.model.foreign import check_tokens, image_processor_at, on_pillow
@@ -31,14 +31,14 @@ def open_clip_pictures(model: Any, device: str) -> ImageTower:
     transform = image_transform_v2(PreprocessCfg(**visual.preprocess_cfg), is_train=False)
 
     def features(inputs: Inputs) -> Tensor:
-        return without_tokens(visual(inputs["image"]))
+        return pooled_vectors(visual(inputs["image"]))
 
-    return image_tower(
+    return make_image_tower(
         visual, lambda picture: {"image": transform(picture)[None]}, features, device, visual.preprocess_cfg
     )
 
 
-def without_tokens(output: Any) -> Tensor:
+def pooled_vectors(output: Any) -> Tensor:
     """Take the pooled vectors (n, D) from the output of an open_clip image tower.
 
     Most towers return the pooled vectors alone. CoCa's tower returns a tuple: the pooled vectors, and the vectors of
@@ -64,9 +64,9 @@ def load_transformers(request: Request) -> TorchEncoder:
     with failures(request.name, "its preprocessor_config.json must lie beside it"):
         processor = image_processor_at(request.location, pillow=True)
 
-    pictures = image_tower(
+    pictures = make_image_tower(
         model,
-        prepared_by(processor),
+        make_preparer(processor),
         lambda inputs: pooled(model.get_image_features(**inputs)),
         request.device,
         processor,
@@ -74,44 +74,44 @@ def load_transformers(request: Request) -> TorchEncoder:
     return TorchEncoder(request, text, pictures)
 
 
-def _named(texts: list[str]) -> list[dict[str, str]]:
+def _as_dicts(texts: list[str]) -> list[dict[str, str]]:
     # sentence-transformers opens a bare text as a picture if it is a picture's path or address, but never a dict's.
     return [{"text": entry} for entry in texts]
 
 
-class _Sentences(TextEncoder):
+class _SentenceText(TextEncoder):
     """Encodes texts by sentence-transformers' own `encode`."""
 
     def encode(self, texts: list[str], device: str) -> Tensor:
-        return _encoded(self.model, _named(texts))
+        return _encode(self.model, _as_dicts(texts))
 
 
 def load_sentence_transformers(request: Request) -> TorchEncoder:
     """Load a multimodal model of sentence-transformers, or a text model with an image model at `request.image`."""
-    text = _sentence_transformer(request.name, request.location, request.device)
-    image = _sentence_transformer(request.name, request.image, request.device) if request.image else text
+    text = _load_sentence_transformer(request.name, request.location, request.device)
+    image = _load_sentence_transformer(request.name, request.image, request.device) if request.image else text
 
     # the text that sentence-transformers puts before every text
     prompt = text.prompts.get(text.default_prompt_name) or None
 
     def tokens(texts: list[str]) -> Inputs:
-        made = text.preprocess(_named(texts), prompt=prompt)
+        made = text.preprocess(_as_dicts(texts), prompt=prompt)
         return {name: value for name, value in made.items() if isinstance(value, Tensor)}
 
     return TorchEncoder(
         request,
-        _Sentences("sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length),
+        _SentenceText("sentence-transformers", text, tokens, text.forward, text.tokenizer, text.max_seq_length),
         ImageTower(
             image,
             lambda picture: picture,
-            lambda pictures: _encoded(image, list(pictures)),
+            lambda pictures: _encode(image, list(pictures)),
             lambda picture: dict(image.preprocess([picture])),
             getattr(image[0].processor, "image_processor", image[0].processor),
         ),
     )  # fmt: skip
 
 
-def _encoded(model: Any, inputs: list[Any]) -> Tensor:
+def _encode(model: Any, inputs: list[Any]) -> Tensor:
     vectors: Tensor = model.encode(inputs, batch_size=len(inputs), convert_to_tensor=True, show_progress_bar=False)
     return vectors
 
@@ -141,7 +141,7 @@ def _check_complete(part: Any, folder: Path, name: str) -> None:
         towers.check_complete(model, report["missing_keys"], name, spare)
 
 
-def _sentence_transformer(name: str, location: str, device: str) -> Any:
+def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
     with failures(name, "check the path or hub id"):

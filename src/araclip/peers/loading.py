@@ -68,7 +68,7 @@ KINDS: Mapping[str, Kind] = {
     "translate": Kind("translate:MODULE:FUNCTION/MODEL", "araclip.peers.translation.load_translation"),
 }  # fmt: skip
 IMAGE_TOWERS = {"araclip": "open_clip", "m-clip": "open_clip", "sentence-transformers": "sentence-transformers"}
-_EXTRAS = {"sentence_transformers": "sentence-transformers"}
+_PACKAGE_NAMES = {"sentence_transformers": "sentence-transformers"}
 
 
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
@@ -85,7 +85,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
-        names = ", ".join(_EXTRAS.get(name, name) for name in absent)
+        names = ", ".join(_PACKAGE_NAMES.get(name, name) for name in absent)
         raise InputError(
             f"{request.name} needs {names}. Install the extra: pip install 'araclip[peers]'. Made ready once "
             "(`araclip pull`), here or on another machine whose folder is pulled here, it needs none of them."
@@ -99,13 +99,13 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 def parse_request(text: str) -> Request | None:
     """Parse a peer's name or hub id, KIND:LOCATION, or a folder in a published layout; None for any other text."""
-    if peer := model_registry.named(text):
+    if peer := model_registry.find_peer(text):
         return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
     if (folder := existing_folder(text)) is not None:
-        kind = layout(folder)
+        kind = kind_of_folder(folder)
         if kind is None:
             return None
-        image = model_registry.image_of(kind, folder.name)
+        image = model_registry.image_tower_of(kind, folder.name)
         return Request(folder.name, kind, f"local-dir:{folder}" if kind == "open_clip" else str(folder), image)
     kind, _, location = text.partition(":")
     if kind not in KINDS:
@@ -113,16 +113,16 @@ def parse_request(text: str) -> Request | None:
     image = ""
     if kind in IMAGE_TOWERS:
         location, _, image = location.partition(f"+{IMAGE_TOWERS[kind]}:")
-    location, image = _at_home(location), _at_home(image)
+    location, image = _expand_home(location), _expand_home(image)
     if not location:
         raise ModelNotFound(f"'{text}' has no location. Expected {KINDS[kind].way}.")
-    of_kind = (peer for peer in model_registry.PEERS if peer.kind == kind)
-    known = next((peer for peer in of_kind if location in (peer.location, peer.hub_id)), None)
-    image = image or model_registry.image_of(kind, location)
+    same_kind = (peer for peer in model_registry.PEERS if peer.kind == kind)
+    known = next((peer for peer in same_kind if location in (peer.location, peer.hub_id)), None)
+    image = image or model_registry.image_tower_of(kind, location)
     return Request(text, kind, location, image, known.license if known else None)
 
 
-def _at_home(location: str) -> str:
+def _expand_home(location: str) -> str:
     """Replace ~ at the beginning of an existing folder's path, since shells replace it only where a word begins."""
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
@@ -130,14 +130,14 @@ def _at_home(location: str) -> str:
     return location if folder is None else f"{before}{folder}"
 
 
-def nearest(text: str) -> list[str]:
+def nearest_names(text: str) -> list[str]:
     """Return up to three known names like an unknown one: of models on this machine or in the table, or hub ids."""
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
 
 
-def is_known(text: str) -> bool:
+def is_known_request(text: str) -> bool:
     """True if a gallery may name this model: a name in the registry, or KIND:LOCATION that runs no code.
 
     The location, and that of the image tower if the text has one, must be in the registry or an existing folder.
@@ -153,7 +153,7 @@ def is_known(text: str) -> bool:
     return all(part in known or existing_folder(part.removeprefix("local-dir:")) for part in parts)
 
 
-def origin_of(request: Request) -> str:
+def text_of_request(request: Request) -> str:
     """Return a text from which `parse_request` makes this request again, whatever the working folder."""
     if request.name in model_registry.BY_NAME:
         return request.name
@@ -163,7 +163,7 @@ def origin_of(request: Request) -> str:
     return f"{request.kind}:{f'{before}{folder.absolute()}' if folder else request.location}{image}"
 
 
-def layout(folder: Path) -> str | None:
+def kind_of_folder(folder: Path) -> str | None:
     """Return the kind of model that a folder holds, told by its files; None if unknown, a ModelMismatch if damaged."""
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
@@ -173,13 +173,13 @@ def layout(folder: Path) -> str | None:
         try:
             config = bounded_json.read(folder / "config.json", max_bytes=MAX_SETTINGS, kind=dict)
         except InputError as error:
-            if (folder / "modules.json").is_file() or heads(folder):
+            if (folder / "modules.json").is_file() or find_heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
     if "format" in config:  # a damaged model folder of AraCLIP; an intact one is found before
         return None
     model_type = config.get("model_type")
-    if "transformer_cfg" in config or model_type == "araclip" or heads(folder):
+    if "transformer_cfg" in config or model_type == "araclip" or find_heads(folder):
         return "araclip"
     if "modelBase" in config:
         return "m-clip"
@@ -194,6 +194,6 @@ def layout(folder: Path) -> str | None:
     return "transformers" if model_type or "auto_map" in config else None
 
 
-def heads(folder: Path) -> list[Path]:
+def find_heads(folder: Path) -> list[Path]:
     """Return the pickled heads that lie beside the weights of an older text encoder."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

@@ -13,7 +13,7 @@ from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.peers.libraries import open_clip_pictures
 from araclip.peers.loading import KINDS, Request
 from araclip.peers.torch_encoder import TorchEncoder
-from araclip.peers.weight_files import check_fit, folder_of, read_json, read_state
+from araclip.peers.weight_files import check_fit, local_folder, read_json, read_state
 from araclip.training.failures import failures
 from araclip.training.model import foreign, towers
 from araclip.training.model.foreign import config_at, tokenizer_at
@@ -43,14 +43,14 @@ def load_mclip(request: Request) -> TorchEncoder:
             f"{request.name} is a text tower, and its image tower is not known. Name it: {KINDS['m-clip'].way}, "
             "as in m-clip:FOLDER+open_clip:ViT-B-32-quickgelu/openai."
         )
-    text = text_encoder(request.name, request.location)
+    text = load_text_encoder(request.name, request.location)
     image = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
     return TorchEncoder(request, text, open_clip_pictures(image, request.device))
 
 
-def text_encoder(name: str, location: str) -> TextEncoder:
+def load_text_encoder(name: str, location: str) -> TextEncoder:
     """Load M-CLIP's text tower, with its head and its tokenizer, from a folder or hub id (`location`)."""
-    folder = folder_of(name, location)
+    folder = local_folder(name, location)
     foreign.check_folder(folder)
     config = read_json(folder / "config.json")
     if absent := [field for field in FIELDS if field not in config]:

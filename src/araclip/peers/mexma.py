@@ -16,8 +16,8 @@ from transformers import SiglipVisionConfig, SiglipVisionModel, XLMRobertaConfig
 
 from araclip.errors import ModelMismatch
 from araclip.peers.loading import Request
-from araclip.peers.torch_encoder import TorchEncoder, image_tower, prepared_by
-from araclip.peers.weight_files import check_fit, folder_of, read_state
+from araclip.peers.torch_encoder import TorchEncoder, make_image_tower, make_preparer
+from araclip.peers.weight_files import check_fit, local_folder, read_state
 from araclip.training.failures import failures
 from araclip.training.model import foreign
 from araclip.training.model.foreign import image_processor_at, tokenizer_at
@@ -26,7 +26,7 @@ from araclip.training.teachers.text_encoders import TextEncoder, positions, toke
 HEADS = 16  # number of attention heads in both published towers
 WORDS, PATCHES = "embeddings.word_embeddings.weight", "embeddings.patch_embedding.weight"
 _PROJECTION = "text_projector."  # prefix of the text projection's weights in MexmaSigLIP
-_SPARE = ("logit_", ".position_ids", f"{_PROJECTION}bias")
+_UNUSED_TENSORS = ("logit_", ".position_ids", f"{_PROJECTION}bias")
 
 
 class MexmaSigLIP(nn.Module):
@@ -57,7 +57,7 @@ class MexmaSigLIP(nn.Module):
 
 def load_mexma(request: Request) -> TorchEncoder:
     """Load a folder or hub id in the layout of MEXMA-SigLIP 2."""
-    folder = folder_of(request.name, request.location)
+    folder = local_folder(request.name, request.location)
     foreign.check_folder(folder)
     model = read_model(folder)
     with failures(request.name, "its tokenizer and preprocessor_config.json must lie beside it"):
@@ -69,21 +69,21 @@ def load_mexma(request: Request) -> TorchEncoder:
         longest,
     )  # fmt: skip
 
-    pictures = image_tower(
-        model, prepared_by(processor), lambda inputs: model.get_image_features(**inputs), request.device, processor
+    pictures = make_image_tower(
+        model, make_preparer(processor), lambda inputs: model.get_image_features(**inputs), request.device, processor
     )
     return TorchEncoder(request, text, pictures)
 
 
 def read_model(folder: Path) -> MexmaSigLIP:
     """Make the model from a folder's weights, in float32."""
-    state = _named_as_ours(read_state(folder), folder)
+    state = _rename_tensors(read_state(folder), folder)
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
-        text, vision = _text_config(state), _vision_config(state)
+        text, vision = _make_text_config(state), _make_vision_config(state)
         with torch.device("meta"):  # only names and shapes: no memory for weights yet
             empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()
     optional = [name for name in state if name.startswith("text_model.pooler.")]
-    check_fit(state, empty, folder, (*_SPARE, *optional))
+    check_fit(state, empty, folder, (*_UNUSED_TENSORS, *optional))
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
         model = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state)
         for name, parameter in model.named_parameters():  # bfloat16 to float32 one by one, which saves memory
@@ -91,8 +91,8 @@ def read_model(folder: Path) -> MexmaSigLIP:
     return model.eval()
 
 
-def _named_as_ours(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
-    """Rename tensors to the names of MexmaSigLIP's parameters."""
+def _rename_tensors(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tensor]:
+    """Rename published tensors to the names of MexmaSigLIP's parameters; raise ModelMismatch if a tower is missing."""
     starts = {}
     for ours, mark in (("text_model.", WORDS), ("vision_model.", PATCHES)):
         found = [name.removesuffix(mark) for name in state if name.endswith(mark)]
@@ -118,26 +118,26 @@ def _named_as_ours(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tenso
     return named
 
 
-def _text_config(state: Mapping[str, Tensor]) -> XLMRobertaConfig:
+def _make_text_config(state: Mapping[str, Tensor]) -> XLMRobertaConfig:
     words = state[f"text_model.{WORDS}"]
     return XLMRobertaConfig(
         vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
-        num_hidden_layers=_layers(state, "text_model.encoder.layer."),
+        num_hidden_layers=_count_layers(state, "text_model.encoder.layer."),
         intermediate_size=state["text_model.encoder.layer.0.intermediate.dense.weight"].shape[0],
         max_position_embeddings=state["text_model.embeddings.position_embeddings.weight"].shape[0],
         type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1,
     )  # fmt: skip
 
 
-def _vision_config(state: Mapping[str, Tensor]) -> SiglipVisionConfig:
+def _make_vision_config(state: Mapping[str, Tensor]) -> SiglipVisionConfig:
     patches = state[f"vision_model.{PATCHES}"]  # (W, 3, P, P)
     side = round(state["vision_model.embeddings.position_embedding.weight"].shape[0] ** 0.5)
     return SiglipVisionConfig(
         hidden_size=patches.shape[0], patch_size=patches.shape[-1], image_size=side * patches.shape[-1],
-        num_attention_heads=HEADS, num_hidden_layers=_layers(state, "vision_model.encoder.layers."),
+        num_attention_heads=HEADS, num_hidden_layers=_count_layers(state, "vision_model.encoder.layers."),
         intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
     )  # fmt: skip
 
 
-def _layers(state: Mapping[str, Any], start: str) -> int:
+def _count_layers(state: Mapping[str, Any], start: str) -> int:
     return 1 + max(int(name.removeprefix(start).partition(".")[0]) for name in state if name.startswith(start))

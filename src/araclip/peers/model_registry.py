@@ -33,45 +33,46 @@ class PublishedRecall:
     source: str
 
 
-def _at(protocol: str, r1: float, r5: float, r10: float, source: str) -> PublishedRecall:
+def _recall_at(protocol: str, r1: float, r5: float, r10: float, source: str) -> PublishedRecall:
     return PublishedRecall(protocol, round((r1 + r5 + r10) / 3, 1), (r1, r5, r10), source)
 
 
-def _mean(mean: float) -> PublishedRecall:
+def _mean_recall(mean: float) -> PublishedRecall:
     return PublishedRecall(FIRST_CAPTION, mean, None, IMMICH)
 
 
-_FIRST: dict[str, PublishedRecall] = {
-    "nllb-siglip-mrl-large": _at(FIRST_CAPTION, 58.4, 83.1, 90.5, CLIP_BENCHMARK),
-    "nllb-siglip-mrl-base": _at(FIRST_CAPTION, 53.6, 80.3, 88.2, CLIP_BENCHMARK),
-    "xlm-roberta-large-vit-h-14": _at(FIRST_CAPTION, 46.1, 72.3, 81.2, CLIP_BENCHMARK),
-    "siglip-i18n-b16-256": _at(FIRST_CAPTION, 42.9, 70.3, 79.2, CLIP_BENCHMARK),
-    "nllb-clip-large-siglip": _mean(76.44),
-    "nllb-clip-base-siglip": _mean(73.19),
-    "xlm-roberta-base-vit-b-32": _mean(59.66),
-    "siglip2-b32-256": _mean(60.70),
-    "siglip2-b16-224": _mean(61.71),
-    "siglip2-l16-256": _mean(66.89),
-    "siglip2-l16-384": _mean(68.25),
-    "siglip2-l16-512": _mean(68.35),
-    "siglip2-so400m-14-224": _mean(68.23),
-    "siglip2-so400m-256": _mean(68.64),
-    "siglip2-so400m-384": _mean(69.31),
-    "siglip2-so400m-512": _mean(69.29),
-    "siglip2-gopt-256": _mean(67.28),
-    "siglip2-gopt-384": _mean(67.56),
+_FIRST_CAPTION_RECALL: dict[str, PublishedRecall] = {
+    "nllb-siglip-mrl-large": _recall_at(FIRST_CAPTION, 58.4, 83.1, 90.5, CLIP_BENCHMARK),
+    "nllb-siglip-mrl-base": _recall_at(FIRST_CAPTION, 53.6, 80.3, 88.2, CLIP_BENCHMARK),
+    "xlm-roberta-large-vit-h-14": _recall_at(FIRST_CAPTION, 46.1, 72.3, 81.2, CLIP_BENCHMARK),
+    "siglip-i18n-b16-256": _recall_at(FIRST_CAPTION, 42.9, 70.3, 79.2, CLIP_BENCHMARK),
+    "nllb-clip-large-siglip": _mean_recall(76.44),
+    "nllb-clip-base-siglip": _mean_recall(73.19),
+    "xlm-roberta-base-vit-b-32": _mean_recall(59.66),
+    "siglip2-b32-256": _mean_recall(60.70),
+    "siglip2-b16-224": _mean_recall(61.71),
+    "siglip2-l16-256": _mean_recall(66.89),
+    "siglip2-l16-384": _mean_recall(68.25),
+    "siglip2-l16-512": _mean_recall(68.35),
+    "siglip2-so400m-14-224": _mean_recall(68.23),
+    "siglip2-so400m-256": _mean_recall(68.64),
+    "siglip2-so400m-384": _mean_recall(69.31),
+    "siglip2-so400m-512": _mean_recall(69.29),
+    "siglip2-gopt-256": _mean_recall(67.28),
+    "siglip2-gopt-384": _mean_recall(67.56),
 }
-_ALL: dict[str, PublishedRecall] = {  # most figures are Babel-ImageNet's; benchmarks/published_recall.json has them
-    "nllb-clip-large-siglip": _at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
-    "nllb-clip-base-siglip": _at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),
-    "m-clip-b16plus": _at(ALL_CAPTIONS, 51.1, 78.3, 86.2, BABEL),
-    "m-clip-l14": _at(ALL_CAPTIONS, 38.9, 64.9, 74.8, BABEL),
-    "m-clip-b32": _at(ALL_CAPTIONS, 34.3, 60.9, 71.5, BABEL),
-    "xlm-roberta-large-vit-h-14": _at(ALL_CAPTIONS, 47.7, 73.7, 82.2, BABEL),
-    "siglip-i18n-b16-256": _at(ALL_CAPTIONS, 45.1, 71.3, 80.1, BABEL),
-    "altclip-m9": _at(ALL_CAPTIONS, 43.6, 69.6, 78.9, BABEL),
-    "xlm-roberta-base-vit-b-32": _at(ALL_CAPTIONS, 39.3, 66.3, 76.3, BABEL),
-    "siglip-multilingual-b16-256": _at(ALL_CAPTIONS, 44.7, 71.4, 79.5, MTEB),
+# most figures are Babel-ImageNet's; benchmarks/published_recall.json has them
+_ALL_CAPTIONS_RECALL: dict[str, PublishedRecall] = {
+    "nllb-clip-large-siglip": _recall_at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
+    "nllb-clip-base-siglip": _recall_at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),
+    "m-clip-b16plus": _recall_at(ALL_CAPTIONS, 51.1, 78.3, 86.2, BABEL),
+    "m-clip-l14": _recall_at(ALL_CAPTIONS, 38.9, 64.9, 74.8, BABEL),
+    "m-clip-b32": _recall_at(ALL_CAPTIONS, 34.3, 60.9, 71.5, BABEL),
+    "xlm-roberta-large-vit-h-14": _recall_at(ALL_CAPTIONS, 47.7, 73.7, 82.2, BABEL),
+    "siglip-i18n-b16-256": _recall_at(ALL_CAPTIONS, 45.1, 71.3, 80.1, BABEL),
+    "altclip-m9": _recall_at(ALL_CAPTIONS, 43.6, 69.6, 78.9, BABEL),
+    "xlm-roberta-base-vit-b-32": _recall_at(ALL_CAPTIONS, 39.3, 66.3, 76.3, BABEL),
+    "siglip-multilingual-b16-256": _recall_at(ALL_CAPTIONS, 44.7, 71.4, 79.5, MTEB),
 }
 
 
@@ -111,7 +112,7 @@ class Peer:
     @property
     def recall(self) -> tuple[PublishedRecall, ...]:
         """Return the published recalls on Arabic, at most one for each of PROTOCOLS; empty if none was found."""
-        return tuple(table[self.name] for table in (_FIRST, _ALL) if self.name in table)
+        return tuple(table[self.name] for table in (_FIRST_CAPTION_RECALL, _ALL_CAPTIONS_RECALL) if self.name in table)
 
     @property
     def spec(self) -> str:
@@ -119,28 +120,28 @@ class Peer:
         return f"{self.kind}:{self.location}"
 
 
-def _mclip(name: str, location: str, width: int, size: int, megabytes: int, image: str) -> Peer:
+def _mclip_peer(name: str, location: str, width: int, size: int, megabytes: int, image: str) -> Peer:
     hub_id = f"M-CLIP/{location}"
     return Peer(name, "m-clip", hub_id, hub_id, width, size, None, megabytes, MCLIP_PAPER, image)
 
 
-def _open_clip(
+def _open_clip_peer(
     name: str, location: str, hub_id: str, width: int, size: int, license: str | None, megabytes: int, source: str
 ) -> Peer:
     return Peer(name, "open_clip", location, hub_id, width, size, license, megabytes, source)
 
 
-def _siglip2(name: str, location: str, width: int, size: int, megabytes: int) -> Peer:
+def _siglip2_peer(name: str, location: str, width: int, size: int, megabytes: int) -> Peer:
     hub_id = f"timm/{location}"
-    return _open_clip(name, f"{location}/webli", hub_id, width, size, _GOOGLE_LICENSE, megabytes, SIGLIP2_PAPER)
+    return _open_clip_peer(name, f"{location}/webli", hub_id, width, size, _GOOGLE_LICENSE, megabytes, SIGLIP2_PAPER)
 
 
-def _metaclip2(name: str, location: str, width: int, megabytes: int) -> Peer:
+def _metaclip2_peer(name: str, location: str, width: int, megabytes: int) -> Peer:
     hub_id = f"facebook/metaclip-2-{location}"
     return Peer(name, "transformers", hub_id, hub_id, width, 224, _NON_COMMERCIAL, megabytes, METACLIP2_PAPER)
 
 
-def _altclip(name: str, location: str, width: int, license: str | None, megabytes: int) -> Peer:
+def _altclip_peer(name: str, location: str, width: int, license: str | None, megabytes: int) -> Peer:
     return Peer(name, "altclip", f"BAAI/{location}", f"BAAI/{location}", width, 224, license, megabytes, ALTCLIP_PAPER)
 
 
@@ -163,75 +164,75 @@ PEERS = (
         "Arabic-Clip-Archive/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M",
         768, 512, None, 915, ARACLIP_PAPER, _SIGLIP512,
     ),
-    _mclip("m-clip-b16plus", "XLM-Roberta-Large-Vit-B-16Plus", 640, 240, 2711, "ViT-B-16-plus-240/laion400m_e32"),
-    _mclip("m-clip-l14", "XLM-Roberta-Large-Vit-L-14", 768, 224, 3459, _VIT_L),
-    _mclip("m-clip-b32", "XLM-Roberta-Large-Vit-B-32", 512, 224, 2593, _VIT_B),
-    _mclip("m-clip-labse-l14", "LABSE-Vit-L-14", 768, 224, 3102, _VIT_L),
-    _altclip("altclip", "AltCLIP", 768, "CreativeML-OpenRAIL-M", 3460),
-    _altclip("altclip-m9", "AltCLIP-m9", 768, "CreativeML-OpenRAIL-M", 3460),
-    _altclip("altclip-m18", "AltCLIP-m18", 1024, None, 4780),
-    _open_clip(
+    _mclip_peer("m-clip-b16plus", "XLM-Roberta-Large-Vit-B-16Plus", 640, 240, 2711, "ViT-B-16-plus-240/laion400m_e32"),
+    _mclip_peer("m-clip-l14", "XLM-Roberta-Large-Vit-L-14", 768, 224, 3459, _VIT_L),
+    _mclip_peer("m-clip-b32", "XLM-Roberta-Large-Vit-B-32", 512, 224, 2593, _VIT_B),
+    _mclip_peer("m-clip-labse-l14", "LABSE-Vit-L-14", 768, 224, 3102, _VIT_L),
+    _altclip_peer("altclip", "AltCLIP", 768, "CreativeML-OpenRAIL-M", 3460),
+    _altclip_peer("altclip-m9", "AltCLIP-m9", 768, "CreativeML-OpenRAIL-M", 3460),
+    _altclip_peer("altclip-m18", "AltCLIP-m18", 1024, None, 4780),
+    _open_clip_peer(
         "nllb-clip-base-siglip", "nllb-clip-base-siglip/v1", "visheratin/nllb-clip-base-siglip",
         768, 384, _NON_COMMERCIAL, 2030, NLLB_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "nllb-clip-large-siglip", "nllb-clip-large-siglip/v1", "visheratin/nllb-clip-large-siglip",
         1152, 384, _NON_COMMERCIAL, 4780, NLLB_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "nllb-siglip-mrl-base", "nllb-clip-base-siglip/mrl", "visheratin/nllb-siglip-mrl-base",
         768, 384, _NON_COMMERCIAL, 2030, NLLB_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "nllb-siglip-mrl-large", "nllb-clip-large-siglip/mrl", "visheratin/nllb-siglip-mrl-large",
         1152, 384, _NON_COMMERCIAL, 4780, NLLB_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "xlm-roberta-base-vit-b-32", "xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k", f"laion/{_XLMR_B}",
         512, 224, "MIT", 1464, XLMR_PAGE.format(_XLMR_B),
     ),
-    _open_clip(
+    _open_clip_peer(
         "xlm-roberta-large-vit-h-14", "xlm-roberta-large-ViT-H-14/frozen_laion5b_s13b_b90k", f"laion/{_XLMR_H}",
         1024, 224, "MIT", 4772, XLMR_PAGE.format(_XLMR_H),
     ),
-    _open_clip(
+    _open_clip_peer(
         "siglip-i18n-b16-256", "ViT-B-16-SigLIP-i18n-256/webli", "timm/ViT-B-16-SigLIP-i18n-256",
         768, 256, _GOOGLE_LICENSE, 1483, SIGLIP_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "siglip-i18n-so400m-256", "ViT-SO400M-16-SigLIP-i18n-256/webli", "timm/ViT-SO400M-16-SigLIP-i18n-256",
         1152, 256, _GOOGLE_LICENSE, 4510, SIGLIP_PAPER,
     ),
-    _siglip2("siglip2-b32-256", "ViT-B-32-SigLIP2-256", 768, 256, 1507),
-    _siglip2("siglip2-b16-224", "ViT-B-16-SigLIP2", 768, 224, 1501),
-    _siglip2("siglip2-b16-256", "ViT-B-16-SigLIP2-256", 768, 256, 1501),
-    _siglip2("siglip2-b16-512", "ViT-B-16-SigLIP2-512", 768, 512, 1503),
-    _siglip2("siglip2-l16-256", "ViT-L-16-SigLIP2-256", 1024, 256, 3526),
-    _siglip2("siglip2-l16-384", "ViT-L-16-SigLIP2-384", 1024, 384, 3527),
-    _siglip2("siglip2-l16-512", "ViT-L-16-SigLIP2-512", 1024, 512, 3529),
-    _siglip2("siglip2-so400m-14-224", "ViT-SO400M-14-SigLIP2", 1152, 224, 4542),
-    _siglip2("siglip2-so400m-256", "ViT-SO400M-16-SigLIP2-256", 1152, 256, 4543),
-    _siglip2("siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384", 1152, 384, 4544),
-    _siglip2("siglip2-so400m-512", "ViT-SO400M-16-SigLIP2-512", 1152, 512, 4546),
-    _siglip2("siglip2-gopt-256", "ViT-gopt-16-SigLIP2-256", 1536, 256, 7486),
-    _siglip2("siglip2-gopt-384", "ViT-gopt-16-SigLIP2-384", 1536, 384, 7488),
+    _siglip2_peer("siglip2-b32-256", "ViT-B-32-SigLIP2-256", 768, 256, 1507),
+    _siglip2_peer("siglip2-b16-224", "ViT-B-16-SigLIP2", 768, 224, 1501),
+    _siglip2_peer("siglip2-b16-256", "ViT-B-16-SigLIP2-256", 768, 256, 1501),
+    _siglip2_peer("siglip2-b16-512", "ViT-B-16-SigLIP2-512", 768, 512, 1503),
+    _siglip2_peer("siglip2-l16-256", "ViT-L-16-SigLIP2-256", 1024, 256, 3526),
+    _siglip2_peer("siglip2-l16-384", "ViT-L-16-SigLIP2-384", 1024, 384, 3527),
+    _siglip2_peer("siglip2-l16-512", "ViT-L-16-SigLIP2-512", 1024, 512, 3529),
+    _siglip2_peer("siglip2-so400m-14-224", "ViT-SO400M-14-SigLIP2", 1152, 224, 4542),
+    _siglip2_peer("siglip2-so400m-256", "ViT-SO400M-16-SigLIP2-256", 1152, 256, 4543),
+    _siglip2_peer("siglip2-so400m-384", "ViT-SO400M-16-SigLIP2-384", 1152, 384, 4544),
+    _siglip2_peer("siglip2-so400m-512", "ViT-SO400M-16-SigLIP2-512", 1152, 512, 4546),
+    _siglip2_peer("siglip2-gopt-256", "ViT-gopt-16-SigLIP2-256", 1536, 256, 7486),
+    _siglip2_peer("siglip2-gopt-384", "ViT-gopt-16-SigLIP2-384", 1536, 384, 7488),
     Peer(
         "mexma-siglip2", "mexma", "visheratin/mexma-siglip2", "visheratin/mexma-siglip2",
         1152, 512, "MIT", 3955, MEXMA_PAGE,
     ),
-    _metaclip2("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
-    _metaclip2("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
-    _metaclip2("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
-    _metaclip2("metaclip2-s16", "worldwide-s16", 384, 1558),  # megabytes computed, too
-    _metaclip2("metaclip2-m16", "worldwide-m16", 512, 2152),  # megabytes computed, too
-    _metaclip2("metaclip2-b32", "worldwide-b32", 512, 2350),
-    _metaclip2("metaclip2-b16", "worldwide-b16", 512, 2344),
-    _metaclip2("metaclip2-l14", "worldwide-l14", 768, 4328),
-    _open_clip(
+    _metaclip2_peer("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
+    _metaclip2_peer("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
+    _metaclip2_peer("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
+    _metaclip2_peer("metaclip2-s16", "worldwide-s16", 384, 1558),  # megabytes computed, too
+    _metaclip2_peer("metaclip2-m16", "worldwide-m16", 512, 2152),  # megabytes computed, too
+    _metaclip2_peer("metaclip2-b32", "worldwide-b32", 512, 2350),
+    _metaclip2_peer("metaclip2-b16", "worldwide-b16", 512, 2344),
+    _metaclip2_peer("metaclip2-l14", "worldwide-l14", 768, 4328),
+    _open_clip_peer(
         "metaclip2-h14-224", "ViT-H-14-worldwide-quickgelu/metaclip2_worldwide",
         "timm/vit_huge_patch14_clip_224.metaclip2_worldwide", 1024, 224, _NON_COMMERCIAL, 7435, METACLIP2_PAPER,
     ),
-    _open_clip(
+    _open_clip_peer(
         "metaclip2-h14-378", "ViT-H-14-worldwide-378/metaclip2_worldwide",
         "timm/vit_huge_patch14_clip_378.metaclip2_worldwide", 1024, 378, _NON_COMMERCIAL, 7438, METACLIP2_PAPER,
     ),
@@ -247,7 +248,7 @@ PEERS = (
 BY_NAME = {peer.name: peer for peer in PEERS}
 
 
-def named(text: str) -> Peer | None:
+def find_peer(text: str) -> Peer | None:
     """Return the published model of this name or hub id; None if the table has none."""
     return BY_NAME.get(text) or next((peer for peer in PEERS if peer.hub_id == text), None)
 
@@ -258,7 +259,7 @@ def forbids_commerce(license: str | None) -> bool:
     return "nc" in words or "noncommercial" in words or ("non" in words and "commercial" in words)
 
 
-def image_of(kind: str, location: str) -> str | None:
+def image_tower_of(kind: str, location: str) -> str | None:
     """Return the image tower for the text tower at `location`, a hub id or a folder of this name; None if unknown."""
     name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)

@@ -15,7 +15,7 @@ from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import Evaluated
 from araclip.evaluation.sets import PictureSet
 from araclip.models import folder as model_folder
-from araclip.models.encoder import AraCLIP, Encoder
+from araclip.models.encoder import AraCLIP
 from araclip.peers.model_registry import BY_NAME
 
 Progress = Callable[[str, str, int, int], None]
@@ -59,7 +59,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRow:
     """The result of one row on one set; `model` says what was measured and how it was loaded."""
 
     row: Row
@@ -73,13 +73,13 @@ class PaperTable:
     """What was measured here for the paper's table: results by set, and the models and sets that are missing."""
 
     sets: tuple[PictureSet, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredRow, ...]
     missing: tuple[Missing, ...]
 
-    def of(self, pictures: PictureSet, row: Row) -> Measured | None:
+    def result(self, pictures: PictureSet, row: Row) -> MeasuredRow | None:
         """Return the result of a row on one of the sets; None if it was not measured."""
-        mine = (one for one in self.measured if one.row == row)
-        return next((one for one in mine if one.evaluated.protocol.dataset == pictures.name), None)
+        of_row = (one for one in self.measured if one.row == row)
+        return next((one for one in of_row if one.evaluated.protocol.dataset == pictures.name), None)
 
 
 def paper_table(
@@ -102,30 +102,34 @@ def paper_table(
     """
     chosen = dict(models or {})
     if unknown := chosen.keys() - {row.name for row in ROWS}:
-        raise InputError(f"the paper's table has no row '{min(unknown)}'. Its rows are {_names()}.")
-    sets, missing = _sets(places, split, caption_field)
+        raise InputError(f"the paper's table has no row '{min(unknown)}'. Its rows are {_row_names()}.")
+    sets, missing = _load_sets(places, split, caption_field)
     if not sets:
-        raise InputError(f"there is no picture set to measure on. {_said(missing)}")
-    measured: list[Measured] = []
+        raise InputError(f"there is no picture set to measure on. {_list_missing(missing)}")
+    measured: list[MeasuredRow] = []
     for row in ROWS:
+        # the chosen model, or else the first candidate that is a model folder, or else the first candidate
+        candidates = (chosen[row.name],) if chosen.get(row.name) else row.models
+        name = next(filter(model_folder.names_model_folder, candidates), candidates[0])
+        loaded = "model folder" if model_folder.names_model_folder(name) else "PyTorch"
         try:
-            name, loaded, encoder = _model(row, chosen.get(row.name))
+            encoder = AraCLIP.load(name)
         except AraCLIPError as error:
-            missing.append(_missing_model(row, chosen.get(row.name), error))
+            missing.append(_describe_missing_model(row, chosen.get(row.name), error))
             continue
         for pictures in sets:
             done = evaluate(
                 encoder, pictures, captions=captions, cache=cache, log=log,
                 progress=lambda what, done, total, row=row: progress(row.name, what, done, total),  # type: ignore[misc]
             )  # fmt: skip
-            measured.append(Measured(row, name, loaded, done))
+            measured.append(MeasuredRow(row, name, loaded, done))
         del encoder  # frees gigabytes before the next model is loaded
     if not measured:
-        raise InputError(f"none of the models {_names()} can be used. {_said(missing)}")
+        raise InputError(f"none of the models {_row_names()} can be used. {_list_missing(missing)}")
     return PaperTable(tuple(sets), tuple(measured), tuple(missing))
 
 
-def _sets(
+def _load_sets(
     places: Mapping[str, tuple[Path, Path | None]], split: str | None, field: str | None
 ) -> tuple[list[PictureSet], list[Missing]]:
     found, missing = [], []
@@ -145,15 +149,7 @@ def _sets(
     return found, missing
 
 
-def _model(row: Row, wanted: str | None) -> tuple[str, str, Encoder]:
-    """Load the model `wanted` for a row, or else one of the row's candidates; return name, way of loading, model."""
-    names = (wanted,) if wanted else row.models
-    ready = next((name for name in names if model_folder.is_ours(name)), None)
-    name = ready or names[0]
-    return name, "model folder" if ready else "PyTorch", AraCLIP.load(name)
-
-
-def _missing_model(row: Row, wanted: str | None, error: AraCLIPError) -> Missing:
+def _describe_missing_model(row: Row, wanted: str | None, error: AraCLIPError) -> Missing:
     name = wanted or row.models[0]
     peer = BY_NAME.get(name)
     size = f" ({peer.megabytes:,} MB)" if peer and peer.megabytes else ""
@@ -163,9 +159,9 @@ def _missing_model(row: Row, wanted: str | None, error: AraCLIPError) -> Missing
     return Missing(f"{row.name} ({name})", f"{str(error).rstrip('.')}. {get}".strip())
 
 
-def _names() -> str:
+def _row_names() -> str:
     return ", ".join(row.name for row in ROWS)
 
 
-def _said(missing: Sequence[Missing]) -> str:
+def _list_missing(missing: Sequence[Missing]) -> str:
     return " ".join(f"{one.what}: {one.why}" for one in missing)

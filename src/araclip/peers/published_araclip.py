@@ -28,9 +28,9 @@ from araclip.models.encoder import AraCLIP, Encoder
 from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.peers.libraries import open_clip_pictures
-from araclip.peers.loading import HEADS, KINDS, Request, heads, layout
-from araclip.peers.torch_encoder import ImageTower, TorchEncoder, image_tower, prepared_by
-from araclip.peers.weight_files import check_fit, folder_of, is_saved, read_head, read_json, read_state
+from araclip.peers.loading import HEADS, KINDS, Request, find_heads, kind_of_folder
+from araclip.peers.torch_encoder import ImageTower, TorchEncoder, make_image_tower, make_preparer
+from araclip.peers.weight_files import check_fit, is_saved_model, local_folder, read_head, read_json, read_state
 from araclip.training.export.model_card import About
 from araclip.training.failures import failures
 from araclip.training.model import foreign
@@ -59,7 +59,7 @@ _NAMES = (  # beginning of our name of a weight → beginning of the published n
     ("vision_model.timm_model.", f"{_IMAGE}visual.trunk."),
     ("logit_", f"{_IMAGE}logit_"),
 )
-_SPARE = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
+_UNUSED_TENSORS = (f"{_IMAGE}text.", f"{_TEXT}pooler.", ".position_ids")
 
 
 @dataclass(frozen=True)
@@ -93,26 +93,27 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
         text, has_images = raw["transformer_cfg"], True
     else:
         text, has_images = raw, image is not None
-        state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()} | _head(folder, head)
+        state = {f"{_TEXT}{key.removeprefix('bert.')}": tensor for key, tensor in state.items()}
+        state |= _read_head_tensors(folder, head)
         if image is not None:
             model = open_clip_model(f"{name}, image tower {image}", image.removeprefix("open_clip:"))
             state |= {f"{_IMAGE}{key}": tensor for key, tensor in model.state_dict().items()}
     if f"{_HEAD}weight" not in state or state[f"{_HEAD}weight"].ndim != 2:
         raise ModelMismatch(f"{folder}: {_HEAD}weight, the head, is missing or no matrix. Copy the whole folder again.")
     width = int(raw.get("out_features", state[f"{_HEAD}weight"].shape[0]))
-    config = _config(folder, text, width, has_images)
+    config = _make_config(folder, text, width, has_images)
     model = _load_weights(config, state, folder)
     size = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"] if has_images else None
-    return PublishedAraCLIP(model, _tokenizer(name, folder, raw, config), size)
+    return PublishedAraCLIP(model, _load_tokenizer(name, folder, raw, config), size)
 
 
 def load_published(request: Request) -> Encoder:
     """Load AraCLIP as published, without normalising texts; or a saved or exported AraCLIPModel."""
-    if model_folder.is_ours(request.location):
+    if model_folder.names_model_folder(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
-    folder = folder_of(request.name, request.location)
+    folder = local_folder(request.name, request.location)
     if read_json(folder / "config.json").get("model_type") == "araclip":
-        text, pictures = _saved_model(request.name, folder, request.device)
+        text, pictures = _load_saved_model(request.name, folder, request.device)
     else:
         published = read_published(request.name, folder)
         araclip, longest = published.model, published.model.config.max_tokens
@@ -120,7 +121,7 @@ def load_published(request: Request) -> Encoder:
             "araclip as published", araclip, token_inputs(published.tokenizer, longest),
             lambda inputs: araclip.get_text_features(**inputs).pooler_output, published.tokenizer, longest,
         )  # fmt: skip
-        pictures = _image_tower(published, request.device)
+        pictures = _make_image_tower(published, request.device)
     if request.image and pictures is None:
         model = open_clip_model(f"{request.name}, image tower {request.image}", request.image)
         pictures = open_clip_pictures(model, request.device)
@@ -129,7 +130,7 @@ def load_published(request: Request) -> Encoder:
     return TorchEncoder(request, text, pictures)
 
 
-def _config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:
+def _make_config(folder: Path, text: Any, width: int, has_images: bool) -> AraCLIPConfig:
     vision = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"] if has_images else None
     with failures(f"{folder / 'config.json'} describes no BERT: it", "copy the folder again", ModelMismatch):
         config = AraCLIPConfig(
@@ -155,7 +156,7 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
         for start, their_start in _NAMES
         for ours in empty if ours.startswith(start) and (has_images or start != "logit_")
     }  # fmt: skip
-    check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _SPARE)
+    check_fit(state, {theirs[ours]: empty[ours] for ours in theirs}, folder, _UNUSED_TENSORS)
     with failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built"):
         model = AraCLIPModel(config)
         found = {ours: state[name].float() for ours, name in theirs.items()}
@@ -165,9 +166,9 @@ def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Pa
     return model
 
 
-def _head(folder: Path, head: Path | None) -> dict[str, Tensor]:
+def _read_head_tensors(folder: Path, head: Path | None) -> dict[str, Tensor]:
     if head is None:
-        found = heads(folder)
+        found = find_heads(folder)
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             raise ModelNotFound(
@@ -181,14 +182,14 @@ def _head(folder: Path, head: Path | None) -> dict[str, Tensor]:
     return {f"{_HEAD}weight": torch.from_numpy(weight), f"{_HEAD}bias": torch.from_numpy(bias)}
 
 
-def _tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
+def _load_tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
     beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
     location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
     with failures(name, f"put the tokenizer.json of {TOKENIZER} into {folder}"):
         return tokenizer_at(location, config.text_config)
 
 
-def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
+def _make_image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
     model, side = published.model, published.size
     if side is None:
         return None
@@ -197,10 +198,10 @@ def _image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:
         square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)
         return {"pixel_values": torch.from_numpy((square / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]}
 
-    return _pictures(model, prepare, device, published.processor().image_processor)
+    return _wrap_image_tower(model, prepare, device, published.processor().image_processor)
 
 
-def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
+def _load_saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, ImageTower | None]:
     text = araclip_text(name, folder)
     processor = AraCLIPProcessor.from_pretrained(folder)
     if processor.image_processor is None:
@@ -211,12 +212,12 @@ def _saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder, Ima
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform
 
-    pictures = _pictures(text.model, prepared_by(processor), device, processor.image_processor)
+    pictures = _wrap_image_tower(text.model, make_preparer(processor), device, processor.image_processor)
     return text, replace(pictures, transform=transform)
 
 
-def _pictures(model: Any, prepare: Callable[[Image.Image], Inputs], device: str, settings: Any) -> ImageTower:
-    return image_tower(
+def _wrap_image_tower(model: Any, prepare: Callable[[Image.Image], Inputs], device: str, settings: Any) -> ImageTower:
+    return make_image_tower(
         model, prepare, lambda inputs: model.get_image_features(**inputs).pooler_output, device, settings
     )
 
@@ -258,9 +259,9 @@ def make_trainable(
     else:
         peer = model_registry.BY_NAME.get(source)
         name, location = source, peer.location if peer else source.removeprefix("araclip:")
-    folder = folder_of(name, location)
-    kind = layout(folder)
-    if kind == "araclip" and head is None and is_saved(folder):
+    folder = local_folder(name, location)
+    kind = kind_of_folder(folder)
+    if kind == "araclip" and head is None and is_saved_model(folder):
         raise InputError(f"{name} is a saved AraCLIPModel already, which trains and can be exported as it is.")
     if kind != "araclip" and head is None:
         raise InputError(
@@ -270,12 +271,12 @@ def make_trainable(
     published = read_published(name, folder, head, image)
     log(f"{name} read: every tensor was used")
     out.parent.mkdir(parents=True, exist_ok=True)
-    atomic.write_folder(out, lambda temporary: _save(temporary, published, name))
+    atomic.write_folder(out, lambda temporary: _save_trainable(temporary, published, name))
     return Trainable(out, published.model.config.projection_dim, published.size is not None)
 
 
-def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
-    about = _about(source)
+def _save_trainable(folder: Path, published: PublishedAraCLIP, source: str) -> None:
+    about = _make_about(source)
     card = model_card(published.model.config).split(_CARD_END)[0]
     data = "\n".join(f"- {line}" for line in about.training_data)
     text = f"{card}{_CARD_END}\n\n{about.notes}\n\nLicence: {about.license}. Trained on:\n\n{data}\n"
@@ -284,7 +285,7 @@ def _save(folder: Path, published: PublishedAraCLIP, source: str) -> None:
     published.processor().save_pretrained(folder)
 
 
-def _about(source: str) -> About:
+def _make_about(source: str) -> About:
     named = folder.name if (folder := existing_folder(source)) else source  # the card must not name a local path
     return About(
         license="not stated by its authors; ask them before you use the weights for more than research",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram
 
@@ -27,33 +28,33 @@ _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'
 Step = normalizers.Normalizer
 
 
-def cleaned(tokenizer: Tokenizer, clean: str) -> Tokenizer:
+def add_cleaning(tokenizer: Tokenizer, clean: str) -> Tokenizer:
     """Make a tokenizer clean texts as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
     unpunctuated = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
     steps = {
-        "whitespace": [*_basic(), *_single_spaces()],
-        "lower": [*_basic(), *_single_spaces(), normalizers.Lowercase()],
-        "canonicalize": [*_basic(), *unpunctuated, normalizers.Lowercase(), *_single_spaces()],
+        "whitespace": [*_basic_steps(), *_space_steps()],
+        "lower": [*_basic_steps(), *_space_steps(), normalizers.Lowercase()],
+        "canonicalize": [*_basic_steps(), *unpunctuated, normalizers.Lowercase(), *_space_steps()],
     }
     if clean not in steps:
         raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
-    return put_before(tokenizer, steps[clean])
+    return prepend_steps(tokenizer, steps[clean])
 
 
-def put_before(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
+def prepend_steps(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
     """Put `steps` before a tokenizer's own normaliser, in place."""
     own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
     tokenizer.normalizer = normalizers.Sequence([*steps, *own])
     return tokenizer
 
 
-def _basic() -> list[Step]:
+def _basic_steps() -> list[Step]:
     characters = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
     entities = [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
     return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
 
 
-def _single_spaces() -> list[Step]:
+def _space_steps() -> list[Step]:
     return [
         normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
         normalizers.Replace(Regex("\\A | \\z"), ""),
@@ -88,11 +89,15 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
     special = [simple.decoder[id_] for id_ in simple.all_special_ids]
     tokenizer.add_special_tokens([AddedToken(token, normalized=True, special=True) for token in special])
     name = getattr(simple.clean_fn, "__name__", "")
-    return cleaned(tokenizer, _CLEANING.get(name, name))
+    return add_cleaning(tokenizer, _CLEANING.get(name, name))
 
 
-def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
-    """Convert open_clip's own byte-pair tokenizer, or its wrapper around a tokenizer of transformers with cleaning."""
+def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
+    """Convert a tokenizer of open_clip: its own byte-pair tokenizer, or one of transformers with cleaned texts.
+
+    Raises:
+        ModelMismatch: the tokenizer does something that tokenizer.json cannot express.
+    """
     if hasattr(tokenizer, "bpe_ranks"):
         return clip_tokenizer(tokenizer)
     if getattr(tokenizer, "tokenizer_mode", ""):
@@ -101,15 +106,15 @@ def of_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # Arabic; for other texts, `towers.Language` sets English
-    made = of_transformers(name, tokenizer.tokenizer)
+        tokenizer.tokenizer.src_lang = "arb_Arab"  # Arabic; for other texts, `towers.LanguageToken` sets English
+    made = convert_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
-        made = _without(made, tokenizer.tokenizer.sep_token_id)
+        made = _zero_special_token(made, tokenizer.tokenizer.sep_token_id)
     function = tokenizer.clean_fn.__name__
-    return cleaned(made, _CLEANING.get(function, function))
+    return add_cleaning(made, _CLEANING.get(function, function))
 
 
-def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
+def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
     """Copy the fast tokenizer of a transformers tokenizer, without padding and truncation; `lower`: lower-case first.
 
     A SiglipTokenizer, which has none, is converted; any other tokenizer without one is a ModelMismatch.
@@ -119,17 +124,18 @@ def of_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokeni
         made = Tokenizer.from_str(backend.to_str())
         made.no_padding()
         made.no_truncation()
-        return put_before(made, [normalizers.Lowercase()]) if lower else made
+        return prepend_steps(made, [normalizers.Lowercase()]) if lower else made
     if type(tokenizer).__name__ == "SiglipTokenizer":
         bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
-        return put_before(_sentence_pieces(name, tokenizer), [normalizers.Lowercase(), bare, *_single_spaces()])
+        made = _convert_sentence_pieces(name, tokenizer)
+        return prepend_steps(made, [normalizers.Lowercase(), bare, *_space_steps()])
     raise ModelMismatch(
         f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
         "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."
     )
 
 
-def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
+def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     """Make a Unigram tokenizer from a SentencePiece file; it puts the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
@@ -156,7 +162,7 @@ def _sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     return made
 
 
-def _without(tokenizer: Tokenizer, id_: int) -> Tokenizer:
+def _zero_special_token(tokenizer: Tokenizer, id_: int) -> Tokenizer:
     """Let a tokenizer write 0 in place of the special token `id_`, as open_clip does with `strip_sep_token`."""
     content = json.loads(tokenizer.to_str())
     renumber_template(content.get("post_processor"), lambda found: 0 if found == id_ else found)
@@ -176,7 +182,7 @@ def renumber_template(processor: Any, new: Callable[[int], int]) -> None:
         renumber_template(inner, new)
 
 
-def padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:
+def encode_padded(tokenizer: Tokenizer, text: str, longest: int, pad_id: int | None) -> NDArray[np.int64]:
     """Return the ids (1, T) of a text, cut at `longest` tokens and, if `pad_id` is given, padded to that length."""
     tokenizer.enable_truncation(longest)
     ids = tokenizer.encode(text).ids

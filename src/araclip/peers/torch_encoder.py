@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import InputError, ModelMismatch
-from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, missing
+from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
-from araclip.peers.loading import Request, origin_of
+from araclip.peers.loading import Request, text_of_request
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.text.normalization import without_surrogates
@@ -37,12 +37,12 @@ def torch_device(named: str) -> str:
         remedy = f"Name one of these, or '{AUTO}'."
         if named.startswith(OPENVINO):
             remedy = "This model runs on PyTorch. Make a model folder of it first: `araclip pull`."
-        raise missing(named, here, remedy)
+        raise device_error(named, here, remedy)
     return named
 
 
-_PREPARE = "its preprocessing settings must be those of its image tower: copy the folder again"
-_ENCODE = "tokenizer, settings and weights must belong together: copy the folder again"
+_PREPARE_REMEDY = "its preprocessing settings must be those of its image tower: copy the folder again"
+_ENCODE_REMEDY = "tokenizer, settings and weights must belong together: copy the folder again"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ImageTower:
         return next((int(s[-1]) for s in shapes if len(s) == 4 and s[-1] == s[-2]), None)
 
 
-def image_tower(
+def make_image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
 ) -> ImageTower:  # fmt: skip
@@ -82,7 +82,7 @@ def image_tower(
     return ImageTower(model, prepare, encode, settings=settings)
 
 
-def prepared_by(processor: Any) -> Callable[[Image.Image], Inputs]:
+def make_preparer(processor: Any) -> Callable[[Image.Image], Inputs]:
     """Return a function that prepares a picture by an image processor of transformers."""
     return lambda picture: dict(processor(images=picture, return_tensors="pt"))
 
@@ -106,11 +106,11 @@ class TorchEncoder(EncoderBase):
     @property
     def origin(self) -> str:
         """What `AraCLIP.load` takes to load this model again on this machine: a name, or a kind and a location."""
-        return origin_of(self.request)
+        return text_of_request(self.request)
 
     @cached_property
     def width(self) -> int:
-        return int(self._vectors(self._text_features, ["a photo of a cat"]).shape[1])
+        return int(self._unit_vectors(self._text_features, ["a photo of a cat"]).shape[1])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -119,7 +119,7 @@ class TorchEncoder(EncoderBase):
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model
         state = {start + name: value for start, part in parts.items() for name, value in part.state_dict().items()}
-        with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
+        with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
         # without the transform, as in earlier releases: so the fingerprint of a model that squashes has not changed
@@ -136,21 +136,21 @@ class TorchEncoder(EncoderBase):
         """
         if self.image.transform is not None:
             return self.image.transform
-        found, squashed = self.image.settings, ImageTransform(self._side() or 1)
-        read = preprocessing.of_open_clip if isinstance(found, Mapping) else preprocessing.of_transformers
+        settings, squash = self.image.settings, ImageTransform(self._input_side() or 1)
+        read = preprocessing.of_open_clip if isinstance(settings, Mapping) else preprocessing.of_transformers
         try:
-            own = read(self.name, found) if found is not None else None
+            transform = read(self.name, settings) if settings is not None else None
         except (ModelMismatch, InputError):
-            own = None
-        if own is None or own.size != squashed.size:
-            return squashed
-        gap = None if own.resize == "shortest" else 2.0
-        return ImageTransform(own.size, own.resize, own.interpolation, gap, own.crop_offset)
+            transform = None
+        if transform is None or transform.size != squash.size:
+            return squash
+        gap = None if transform.resize == "shortest" else 2.0
+        return ImageTransform(transform.size, transform.resize, transform.interpolation, gap, transform.crop_offset)
 
     @cached_property
     def image_size(self) -> int:
         """S, the side of the squares that `encode_pixels` takes: the input size of the image tower."""
-        size = self._side()
+        size = self._input_side()
         if size is None:
             raise InputError(f"{self.name} takes pictures of several sizes, a gallery needs one. Use another model.")
         return size
@@ -161,18 +161,18 @@ class TorchEncoder(EncoderBase):
         Galleries make these squares with `image_transform`.
         """
         squares = checked_pixels(pixels, self.image_size)
-        groups = batches((self._prepare(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
-        return self._stacked(self._encode_prepared(group) for group in groups)
+        groups = batches((self._prepare_image(Image.fromarray(square)) for square in squares), IMAGE_BATCH)
+        return self._concatenate(self._encode_pictures(group) for group in groups)
 
-    def _side(self) -> int | None:
-        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
+    def _input_side(self) -> int | None:
+        with failures(self.name, _PREPARE_REMEDY, ModelMismatch, cannot="prepare pictures"):
             return self.image.side()
 
-    def _prepared(self, picture: Openable) -> Any:
-        return self._prepare(open_image(picture))
+    def _prepare(self, picture: Openable) -> Any:
+        return self._prepare_image(open_image(picture))
 
-    def _prepare(self, picture: Image.Image) -> Any:
-        with failures(self.name, _PREPARE, ModelMismatch, cannot="prepare pictures"):
+    def _prepare_image(self, picture: Image.Image) -> Any:
+        with failures(self.name, _PREPARE_REMEDY, ModelMismatch, cannot="prepare pictures"):
             return self.image.prepare(picture)
 
     def _text_features(self, texts: list[str]) -> Tensor:
@@ -184,11 +184,11 @@ class TorchEncoder(EncoderBase):
         # batches of texts of similar length need less padding
         order = np.argsort([len(text) for text in texts], kind="stable")
         for rows in batches(order, batch_size):
-            out[list(rows)] = self._vectors(self._text_features, [texts[row] for row in rows])
+            out[list(rows)] = self._unit_vectors(self._text_features, [texts[row] for row in rows])
         return out
 
-    def _encode_prepared(self, pictures: tuple[Any, ...]) -> Vectors:
-        vectors = self._vectors(self.image.encode, pictures)
+    def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
+        vectors = self._unit_vectors(self.image.encode, pictures)
         if vectors.shape[1] != self.width:
             raise ModelMismatch(
                 f"{self.name}: the image tower makes {vectors.shape[1]}-wide vectors, the text tower "
@@ -197,8 +197,8 @@ class TorchEncoder(EncoderBase):
         return vectors
 
     @torch.inference_mode()
-    def _vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
-        with failures(self.name, _ENCODE, ModelMismatch, cannot="encode"):
+    def _unit_vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
+        with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
             vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ModelMismatch(

@@ -14,9 +14,9 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ModelMismatch
 from araclip.models.folder import ImageConfig
-from araclip.peers.libraries import without_tokens
+from araclip.peers.libraries import pooled_vectors
 from araclip.peers.loading import Request
-from araclip.peers.tokenizers import of_open_clip, of_transformers
+from araclip.peers.tokenizers import convert_open_clip, convert_transformers
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.vocabulary import pieces_by_id
 from araclip.training.export.tower_graphs import Scaled
@@ -33,7 +33,9 @@ class TextGraph(nn.Module):
 
     rows: Tensor | None
 
-    def __init__(self, model: nn.Module, encode: Callable[..., Tensor], language: "Language | None" = None) -> None:
+    def __init__(
+        self, model: nn.Module, encode: Callable[..., Tensor], language: "LanguageToken | None" = None
+    ) -> None:
         super().__init__()
         self.model, self.encode, self.language = model, encode, language
         self.register_buffer("rows", None)
@@ -45,14 +47,14 @@ class TextGraph(nn.Module):
         inputs = (ids,) if attention_mask is None else (ids, attention_mask)
         return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
 
-    def cut(self, rows: NDArray[np.int64], ids: Tensor) -> None:
+    def keep_rows(self, rows: NDArray[np.int64], ids: Tensor) -> None:
         """Keep only some rows of the token table. From now on, the graph takes ids of the cut tokenizer.
 
         Args:
             rows: (n,), the old ids of the rows to keep; their places are the new ids.
             ids: (1, T), the old ids of any text, with which the table is found in the model.
         """
-        parent, name, table = self._table(ids)
+        parent, name, table = self._find_token_table(ids)
         if int(rows.max()) >= table.num_embeddings:
             raise ModelMismatch(
                 f"the tokenizer has an id {rows.max()}, but the table of tokens {table.num_embeddings} rows. "
@@ -61,24 +63,23 @@ class TextGraph(nn.Module):
         setattr(parent, name, CutTable(table, torch.from_numpy(rows)))
         self.rows = torch.from_numpy(rows)
 
-    def _table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
-        """Find the embedding layer that receives token ids unchanged; return its parent module, its name there, the
-        layer."""
-        given: list[nn.Module] = []
+    def _find_token_table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
+        """Find the embedding layer that receives token ids unchanged: return its parent, its name there, and itself."""
+        receivers: list[nn.Module] = []
         found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
 
-        def note(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        def note_receiver(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             if inputs and isinstance(inputs[0], Tensor) and inputs[0].shape == ids.shape and inputs[0].equal(ids):
-                given.append(module)
+                receivers.append(module)
 
-        hooks = [module.register_forward_pre_hook(note) for module in found]
+        hooks = [module.register_forward_pre_hook(note_receiver) for module in found]
         try:
             with torch.inference_mode():
                 self.encode(*(ids, torch.ones_like(ids))[: 1 + self.takes_mask])
         finally:
             for hook in hooks:
                 hook.remove()
-        tables = list(dict.fromkeys(given))
+        tables = list(dict.fromkeys(receivers))
         if len(tables) != 1:
             raise ModelMismatch(f"the text tower has {len(tables)} tables of tokens, expected one. Keep all languages.")
         (table,) = tables
@@ -115,7 +116,7 @@ class CutTable(nn.Module):
         return self.table.weight
 
 
-class Language(nn.Module):
+class LanguageToken(nn.Module):
     """Sets the first token of each text by script: `arabic` if any other token has Arabic letters, else `other`.
 
     The tokenizer writes `arabic` before every text, and NLLB's encoder gives its output at this token. `pieces` (V,) is
@@ -151,7 +152,7 @@ class ImageGraph(Scaled):
         return l2_normalize(self.encode(self.scaled(pixels)).to(torch.float32), dim=-1)
 
     def forget_texts(self) -> None:
-        """Free the text tower's memory once its graph is written; the image tower is still needed."""
+        """Free the text tower's memory, after its graph was written; the image tower is still needed."""
         for module in [*self.modules()]:
             for name in ("text_model", "text_projection"):
                 if name in module._modules:
@@ -195,21 +196,21 @@ class Source:
     reference: TorchEncoder
 
 
-def source_of(encoder: TorchEncoder) -> Source:
+def split_towers(encoder: TorchEncoder) -> Source:
     """Take a published model apart: return its towers, its tokenizer and the encoder for comparison as a Source."""
     request, name = encoder.request, encoder.name
-    text = _TEXT[request.kind](encoder)
+    text = _TEXT_PARTS[request.kind](encoder)
     text.graph.takes_mask = text.mask
-    image = _open_clip_image(name, encoder) if isinstance(encoder.image.settings, dict) else _image(name, encoder)
-    return Source(request, text, image, encoder)
+    split_image = _open_clip_image_part if isinstance(encoder.image.settings, dict) else _transformers_image_part
+    return Source(request, text, split_image(name, encoder), encoder)
 
 
 # ------------------------------------------------------------------ texts
 
 
-def _open_clip_text(encoder: TorchEncoder) -> TextPart:
+def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
     model, tokenizer, name = encoder.text.model, encoder.text.tokenizer, encoder.name
-    made = of_open_clip(name, tokenizer)
+    converted = convert_open_clip(name, tokenizer)
     own = getattr(model, "text", model)
     encode: Callable[..., Tensor] = model.encode_text
     if hasattr(own, "pooler"):  # the text tower is one of transformers, which masks padding
@@ -229,9 +230,9 @@ def _open_clip_text(encoder: TorchEncoder) -> TextPart:
         if not fixed:
             encode = _ShortTexts(own)
     inner = getattr(tokenizer, "tokenizer", None)
-    language = _language(made, inner) if hasattr(inner, "src_lang") else None
+    language = _make_language_token(converted, inner) if hasattr(inner, "src_lang") else None
     longest = int(tokenizer.context_length)
-    return TextPart(TextGraph(model, encode, language), made, tower, pooling, longest, pad_id, fixed, mask=False)
+    return TextPart(TextGraph(model, encode, language), converted, tower, pooling, longest, pad_id, fixed, mask=False)
 
 
 class _ShortTexts:
@@ -261,16 +262,16 @@ class _ShortTexts:
         return projected
 
 
-def _language(made: Tokenizer, inner: Any) -> Language:
-    pieces = pieces_by_id(made)
+def _make_language_token(converted: Tokenizer, inner: Any) -> LanguageToken:
+    pieces = pieces_by_id(converted)
     arabic = np.zeros(max(pieces) + 1, np.bool_)
     for id_, piece in pieces.items():
         arabic[id_] = has_arabic_letters(piece)
     ids = [inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")]
-    return Language(arabic, *ids)
+    return LanguageToken(arabic, *ids)
 
 
-def _transformers_text(encoder: TorchEncoder) -> TextPart:
+def _transformers_text_part(encoder: TorchEncoder) -> TextPart:
     model = encoder.text.model
     siglip = model.config.model_type.startswith("siglip")
 
@@ -278,10 +279,10 @@ def _transformers_text(encoder: TorchEncoder) -> TextPart:
         return pooled(model.get_text_features(**dict(zip(("input_ids", "attention_mask"), inputs, strict=False))))
 
     tower = str(getattr(model.config.get_text_config(), "model_type", model.config.model_type))
-    return _whole(encoder, model, encode, tower, "last" if siglip else "published", siglip=siglip)
+    return _make_text_part(encoder, model, encode, tower, "last" if siglip else "published", siglip=siglip)
 
 
-def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
+def _sentence_transformers_text_part(encoder: TorchEncoder) -> TextPart:
     model, tokenizer = encoder.text.model, encoder.text.tokenizer
     if model.default_prompt_name:
         raise ModelMismatch(
@@ -289,7 +290,7 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
             "Take default_prompt_name out of config_sentence_transformers.json."
         )
     example = model.preprocess(["a"])
-    _plain_attention(model[0].auto_model)
+    _use_plain_attention(model[0].auto_model)
 
     def encode(input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
@@ -302,14 +303,14 @@ def _sentence_transformers_text(encoder: TorchEncoder) -> TextPart:
         vectors: Tensor = features["sentence_embedding"]
         return vectors
 
-    made = of_transformers(encoder.name, tokenizer)
+    converted = convert_transformers(encoder.name, tokenizer)
     config = model[0].auto_model.config.get_text_config()
-    longest = _longest(encoder, positions(config))
+    longest = _most_tokens(encoder, positions(config))
     pad_id = tokenizer.pad_token_id or 0
-    return TextPart(TextGraph(model, encode), made, str(config.model_type), "published", longest, pad_id)
+    return TextPart(TextGraph(model, encode), converted, str(config.model_type), "published", longest, pad_id)
 
 
-def _whole(
+def _make_text_part(
     encoder: TorchEncoder, attending: Any, encode: Callable[..., Tensor], tower: str, pooling: str, *,
     siglip: bool = False,
 ) -> TextPart:  # fmt: skip
@@ -321,26 +322,26 @@ def _whole(
         tower, pooling: names of tower and pooling, as config.json states them.
         siglip: texts become lower case, and the tower also attends to the padding.
     """
-    _plain_attention(attending)
+    _use_plain_attention(attending)
     tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)
-    made = of_transformers(encoder.name, tokenizer, lower=siglip)
+    converted = convert_transformers(encoder.name, tokenizer, lower=siglip)
     pad_id = tokenizer.pad_token_id or 0
-    return TextPart(graph, made, tower, pooling, _longest(encoder), pad_id, fixed=siglip, mask=not siglip)
+    return TextPart(graph, converted, tower, pooling, _most_tokens(encoder), pad_id, fixed=siglip, mask=not siglip)
 
 
-_TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
-    "open_clip": _open_clip_text,
-    "transformers": _transformers_text,
-    "altclip": _transformers_text,
-    "sentence-transformers": _sentence_transformers_text,
-    "m-clip": lambda found: _whole(
+_TEXT_PARTS: dict[str, Callable[[TorchEncoder], TextPart]] = {
+    "open_clip": _open_clip_text_part,
+    "transformers": _transformers_text_part,
+    "altclip": _transformers_text_part,
+    "sentence-transformers": _sentence_transformers_text_part,
+    "m-clip": lambda found: _make_text_part(
         found, found.text.model.transformer, found.text.model, str(found.text.model.transformer.config.model_type),
         "mean",
     ),
-    "mexma": lambda found: _whole(
+    "mexma": lambda found: _make_text_part(
         found, found.text.model, found.text.model.get_text_features, "MEXMA (XLM-RoBERTa)", "cls"
     ),
-    "araclip": lambda found: _whole(
+    "araclip": lambda found: _make_text_part(
         found, found.text.model.text_model,
         lambda ids, mask: found.text.model.get_text_features(ids, mask).pooler_output,
         "AraBERT v2 base, fine-tuned", found.text.model.config.text_pooling,
@@ -348,8 +349,12 @@ _TEXT: dict[str, Callable[[TorchEncoder], TextPart]] = {
 }  # fmt: skip
 
 
-def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
-    """Return how many tokens of a text the library keeps, at most `most`: the tower's positions, if given."""
+def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
+    """Return how many tokens of a text the library keeps, but at most `most` (the number of the tower's positions).
+
+    Raises:
+        ModelMismatch: neither number is known.
+    """
     longest = int(encoder.text.longest or 0) or most
     if longest is None:
         raise ModelMismatch(f"{encoder.name} does not say how many tokens a text may have. Copy its folder again.")
@@ -359,22 +364,22 @@ def _longest(encoder: TorchEncoder, most: int | None = None) -> int:
 # ------------------------------------------------------------------ pictures
 
 
-def _open_clip_image(name: str, encoder: TorchEncoder) -> ImagePart:
+def _open_clip_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
-    graph = ImageGraph(visual, lambda pixels: without_tokens(visual(pixels)), how.mean, how.std)
+    graph = ImageGraph(visual, lambda pixels: pooled_vectors(visual(pixels)), how.mean, how.std)
     return ImagePart(graph, tower, how)
 
 
-def _image(name: str, encoder: TorchEncoder) -> ImagePart:
+def _transformers_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
     how = preprocessing.of_transformers(name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
         example = model.preprocess([Image.new("RGB", (how.size, how.size))])
-        _plain_attention(model[0].auto_model)
+        _use_plain_attention(model[0].auto_model)
 
         def encode(pixels: Tensor) -> Tensor:
             features = {key: value for key, value in example.items() if not isinstance(value, Tensor)}
@@ -383,7 +388,7 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
 
         return ImagePart(ImageGraph(model, encode, how.mean, how.std), model[0].auto_model.config.model_type, how)
 
-    _plain_attention(model)
+    _use_plain_attention(model)
     config = getattr(model.config, "vision_config", model.config)
     tower = str(getattr(config, "architecture", config.model_type))
     return ImagePart(
@@ -392,7 +397,7 @@ def _image(name: str, encoder: TorchEncoder) -> ImagePart:
     )  # fmt: skip
 
 
-def _plain_attention(model: Any) -> None:
+def _use_plain_attention(model: Any) -> None:
     """Replace PyTorch's fused attention by MatMul and Softmax, which ONNX Runtime optimises best."""
     if hasattr(model, "set_attn_implementation"):
         model.set_attn_implementation("eager")

@@ -51,7 +51,7 @@ class Translated:
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = TEXT_BATCH) -> Vectors:
         """Translate and encode texts: one text → (D,), n texts → (n, D) in the order given, float32 of unit length."""
-        english = (self._translated(text) for text in checked_texts(texts))
+        english = (self._translate_text(text) for text in checked_texts(texts))
         vectors = self.encoder.encode_text(english, batch_size=batch_size)
         return vectors[0] if isinstance(texts, str) else vectors
 
@@ -63,7 +63,7 @@ class Translated:
         """Encode squares of RGB pixels, (n, S, S, 3) uint8, with the encoder, as (n, D) float32 of unit length."""
         return self.encoder.encode_pixels(pixels)
 
-    def _translated(self, text: str) -> str:
+    def _translate_text(self, text: str) -> str:
         english: object = self.translate(text)
         if not isinstance(english, str):
             raise InputError(

@@ -76,7 +76,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code of a language → the scripts 
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_LAST = 0x323B0  # all letters lie below; above lie marks without glyphs (E0100) and private use
+_END_OF_LETTERS = 0x323B0  # all letters lie below; above lie marks without glyphs (E0100) and private use
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
@@ -98,23 +98,23 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
     ranges = [*_COMMON, *(found for code in languages for script in LANGUAGES[code] for found in _SCRIPTS[script])]
     own = {chr(point) for first, last in ranges for point in range(first, last + 1)}
     emoji = {chr(point) for first, last in _EMOJI for point in range(first, last + 1)}
-    return frozenset(own | emoji | {char for char in map(chr, range(_LAST)) if _is_neutral(char, own)})
+    return frozenset(own | emoji | {char for char in map(chr, range(_END_OF_LETTERS)) if _is_neutral(char, own)})
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
     """True if a character is neither a letter nor a mark and is not composed of another script's letters, as ㈱ is."""
-    if not _is_bare(char):
+    if not _is_no_letter(char):
         return False
-    return all(_is_bare(part) or part in own for part in unicodedata.normalize("NFKC", char))
+    return all(_is_no_letter(part) or part in own for part in unicodedata.normalize("NFKC", char))
 
 
-def _is_bare(char: str) -> bool:
+def _is_no_letter(char: str) -> bool:
     category = unicodedata.category(char)
     return category[0] in "NPSZ" or category in ("Cc", "Cf")
 
 
 SPACE = "▁"  # the character by which SentencePiece writes a space
-_MODELS = ("BPE", "Unigram", "WordPiece", "WordLevel")
+_MODEL_TYPES = ("BPE", "Unigram", "WordPiece", "WordLevel")
 
 
 @dataclass(frozen=True)
@@ -132,48 +132,43 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
     """
     content = json.loads(tokenizer.to_str())
     model = content["model"]
-    if model.get("type") not in _MODELS:
+    if model.get("type") not in _MODEL_TYPES:
         raise ModelMismatch(
             f"the vocabulary of a tokenizer of the kind {model.get('type')!r:.40} cannot be cut, only of "
-            f"{', '.join(_MODELS)}. Keep all languages."
+            f"{', '.join(_MODEL_TYPES)}. Keep all languages."
         )
-    keeps = _rule(tokenizer, content, characters_of(languages))
+    keeps = _make_filter(tokenizer, content, characters_of(languages))
     always = {int(added["id"]) for added in content["added_tokens"]}
 
-    def noted(id_: int) -> int:
+    def note_id(id_: int) -> int:
         always.add(int(id_))
         return id_
 
-    renumber_template(content.get("post_processor"), noted)  # changes nothing, and notes each id
-    pieces = _pieces(model)
+    renumber_template(content.get("post_processor"), note_id)  # changes nothing, and notes each id
+    vocabulary = model["vocab"]
+    pieces = vocabulary if isinstance(vocabulary, dict) else {piece: id_ for id_, (piece, _) in enumerate(vocabulary)}
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
         always.add(int(np.argmin(scores)))  # keeps the lowest score, which sets the cost of unknown characters
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
-    _renumber(content, new)
+    _renumber_ids(content, new)
     return CutVocabulary(Tokenizer.from_str(json.dumps(content, ensure_ascii=False)), np.array(kept, np.int64))
 
 
 def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
     """Return id → piece; pieces of a byte-level tokenizer are decoded, with U+FFFD for incomplete characters."""
     content = json.loads(tokenizer.to_str())
-    read = _text_of_bytes if _is_byte_level(content) else str
+    read = _decode_bytes if _is_byte_level(content) else str
     return {id_: read(piece) for piece, id_ in tokenizer.get_vocab(with_added_tokens=True).items()}
-
-
-def _pieces(model: Mapping[str, Any]) -> dict[str, int]:
-    vocabulary = model["vocab"]
-    if isinstance(vocabulary, dict):
-        return vocabulary
-    return {piece: position for position, (piece, _) in enumerate(vocabulary)}
 
 
 # ------------------------------------------------------------------ which pieces stay
 
 
-def _rule(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
+def _make_filter(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
+    """Return a function that is true for the pieces of a tokenizer which a text of these characters can use."""
     own = set(characters)
     if (normalizer := tokenizer.normalizer) is not None:  # it may make several of a character inside a word
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
@@ -215,11 +210,11 @@ def _bytes_by_character() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
 
 
-_BYTES = _bytes_by_character()
+_BYTE_OF_CHARACTER = _bytes_by_character()
 
 
-def _text_of_bytes(piece: str) -> str:
-    return bytes(_BYTES[char] for char in piece if char in _BYTES).decode("utf-8", "replace")
+def _decode_bytes(piece: str) -> str:
+    return bytes(_BYTE_OF_CHARACTER[char] for char in piece if char in _BYTE_OF_CHARACTER).decode("utf-8", "replace")
 
 
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
@@ -228,9 +223,9 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
     The bytes may be the end of one character, then whole characters, then the start of one. A single byte always can.
     """
     bare = piece.removesuffix(suffix) if suffix else piece
-    if len(bare) == 1 or any(char not in _BYTES for char in bare):
+    if len(bare) == 1 or any(char not in _BYTE_OF_CHARACTER for char in bare):
         return len(bare) == 1
-    code = bytes(_BYTES[char] for char in bare)
+    code = bytes(_BYTE_OF_CHARACTER[char] for char in bare)
     first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # here a character begins
     if first == len(code):
         return any(code in char for char in whole)
@@ -247,7 +242,7 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
 # ------------------------------------------------------------------ new ids
 
 
-def _renumber(content: dict[str, Any], new: Mapping[int, int]) -> None:
+def _renumber_ids(content: dict[str, Any], new: Mapping[int, int]) -> None:
     model = content["model"]
     if isinstance(model["vocab"], dict):
         model["vocab"] = {piece: new[id_] for piece, id_ in model["vocab"].items() if id_ in new}
@@ -256,13 +251,13 @@ def _renumber(content: dict[str, Any], new: Mapping[int, int]) -> None:
     if model.get("unk_id") is not None:
         model["unk_id"] = new[model["unk_id"]]
     if "merges" in model:
-        model["merges"] = [merge for merge in model["merges"] if _has_parts(merge, model)]
+        model["merges"] = [merge for merge in model["merges"] if _is_merge_kept(merge, model)]
     content["added_tokens"] = [{**added, "id": new[added["id"]]} for added in content["added_tokens"]]
     renumber_template(content.get("post_processor"), new.__getitem__)
     content["padding"] = content["truncation"] = None
 
 
-def _has_parts(merge: Any, model: Mapping[str, Any]) -> bool:
+def _is_merge_kept(merge: Any, model: Mapping[str, Any]) -> bool:
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     vocabulary, prefix = model["vocab"], model.get("continuing_subword_prefix") or ""
     return left in vocabulary and right in vocabulary and left + right.removeprefix(prefix) in vocabulary

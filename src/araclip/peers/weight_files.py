@@ -26,17 +26,17 @@ from araclip.models.folder import existing_folder
 from araclip.training.failures import not_loaded, reason
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_SMALL = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
-def folder_of(name: str, location: str) -> Path:
+def local_folder(name: str, location: str) -> Path:
     """Return a local folder as it is, or the snapshot of a hub id, which is downloaded if it is not on this machine."""
     if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(location, allow_patterns=_SMALL))
+        folder = Path(snapshot_download(location, allow_patterns=_SMALL_FILES))
         for weights in WEIGHTS:  # fetch the weights in one file format only, because each has gigabytes
             snapshot_download(location, allow_patterns=[weights, f"{weights}.index.json", weights.replace(".", "-*.")])
             if any(folder.glob(weights.replace(".", "*."))):
@@ -60,7 +60,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def is_saved(folder: Path) -> bool:
+def is_saved_model(folder: Path) -> bool:
     """True if a folder is a saved AraCLIPModel, judged by its config.json."""
     config = folder / "config.json"
     return config.is_file() and read_json(config).get("model_type") == "araclip"
@@ -71,17 +71,17 @@ def read_state(folder: Path) -> dict[str, Tensor]:
     for weights in WEIGHTS:
         index = folder / f"{weights}.index.json"
         if (folder / weights).is_file():
-            return _read(folder / weights)
+            return _read_tensors(folder / weights)
         if index.is_file():
             table = read_json(index).get("weight_map")
             if not isinstance(table, dict):
                 raise ModelMismatch(f"{index}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
             shards = sorted({Path(str(name)).name for name in table.values()})
-            return {name: tensor for shard in shards for name, tensor in _read(folder / shard).items()}
+            return {name: tensor for shard in shards for name, tensor in _read_tensors(folder / shard).items()}
     raise ModelNotFound(f"{folder} holds no weights: neither {' nor '.join(WEIGHTS)}. Copy the model's folder again.")
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     state: Any
     try:
         if path.suffix == ".safetensors":
@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def check_fit(
     tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], source: Path, optional: Collection[str]
 ) -> None:
-    """Refuse a checkpoint whose tensors are not those of the model (`expected`), by name and shape.
+    """Raise ModelMismatch if a checkpoint's tensors have other names or shapes than those of the model (`expected`).
 
     `optional`: beginnings and ends of names that the checkpoint may have beyond the model's. `source` is for the
     message.
@@ -143,8 +143,8 @@ def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if path.stat().st_size > MAX_BYTES:
         raise ModelMismatch(f"{path} is {path.stat().st_size / 1e6:.0f} MB, a head is a few. It is not read.")
     try:
-        content = _Reader(io.BytesIO(path.read_bytes())).load()
-        arrays = [_floats(entry) for entry in content] if isinstance(content, list | tuple) else []
+        content = _HeadUnpickler(io.BytesIO(path.read_bytes())).load()
+        arrays = [_to_floats(entry) for entry in content] if isinstance(content, list | tuple) else []
     except ModelMismatch as refused:
         raise ModelMismatch(f"{path}: {refused} It is refused, and was not run.") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
@@ -155,7 +155,7 @@ def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return np.ascontiguousarray(arrays[0].T), arrays[1]
 
 
-class _DType:
+class _RecordedDType:
     """Records the arguments of `numpy.dtype` in a pickle, and the byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
@@ -165,7 +165,7 @@ class _DType:
         self.order = state[1]
 
 
-class _Array:
+class _RecordedArray:
     """Records the values from which a pickled array is rebuilt."""
 
     shape: Any
@@ -177,30 +177,30 @@ class _Array:
         _, self.shape, self.dtype, self.fortran, self.raw = state
 
 
-def _from_buffer(raw: object, dtype: object, shape: object, order: object) -> _Array:
-    array = _Array()
+def _record_buffer(raw: object, dtype: object, shape: object, order: object) -> _RecordedArray:
+    array = _RecordedArray()
     array.shape, array.dtype, array.fortran, array.raw = shape, dtype, order == "F", raw
     return array
 
 
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _DType,
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _RecordedArray,
+    ("numpy", "dtype"): _RecordedDType,
     # pickle protocol 2 stores bytes as a call of this function
     ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     **{
         (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")  # NumPy's module names before and since version 2
         for module, name, stand_in in (
-            ("multiarray", "_reconstruct", lambda *_: _Array()), ("numeric", "_frombuffer", _from_buffer),
+            ("multiarray", "_reconstruct", lambda *_: _RecordedArray()), ("numeric", "_frombuffer", _record_buffer),
         )
     },
 }  # fmt: skip
 
 
-class _Reader(pickle.Unpickler):
+class _HeadUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        stand_in = _ALLOWED.get((module, name))
+        stand_in = _STAND_INS.get((module, name))
         if stand_in is None:
             raise ModelMismatch(f"the pickle asks for {module}.{name}, a head has NumPy arrays only.")
         return stand_in
@@ -209,8 +209,8 @@ class _Reader(pickle.Unpickler):
         raise ModelMismatch(f"the pickle points to something outside of it ({pid!r:.80}).")
 
 
-def _floats(entry: object) -> NDArray[np.float32]:
-    if not isinstance(entry, _Array) or not isinstance(entry.dtype, _DType):
+def _to_floats(entry: object) -> NDArray[np.float32]:
+    if not isinstance(entry, _RecordedArray) or not isinstance(entry.dtype, _RecordedDType):
         raise ModelMismatch(f"the pickle holds a {type(entry).__name__}, a head has NumPy arrays only.")
     shape, code, raw = tuple(entry.shape), entry.dtype.code, entry.raw
     if code not in FLOATS or entry.dtype.order not in ("<", ">", "=", "|"):

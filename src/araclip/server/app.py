@@ -19,9 +19,9 @@ from araclip.core.messages import message_of
 from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.server import page
 from araclip.server.http.errors import PREFIX, Problem, answer
-from araclip.server.http.limits import Bounded, CheckedHead, SafeHeaders
-from araclip.server.http.representations import Represented
-from araclip.server.metrics import Measured
+from araclip.server.http.limits import BodyLimits, HeaderChecks, SecurityHeaders
+from araclip.server.http.representations import Representations
+from araclip.server.metrics import RequestMetrics
 from araclip.server.routes import browsing, embeddings, immich, pictures, search, selection, status
 from araclip.server.routes.dependencies import CLIENT_CLOSED, problems
 from araclip.server.service import Service
@@ -29,8 +29,9 @@ from araclip.server.settings import Settings
 from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
-ANY_ROUTE = (421, 429, 431, 500)
-WITH_BODY = (400, 408, 413, 415)
+# statuses of errors that any route may answer with, and those of routes that take a body
+STATUSES = (421, 429, 431, 500)
+STATUSES_WITH_BODY = (400, 408, 413, 415)
 OPENAI_ERROR = {
     "description": "Error",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIErrors"}}},
@@ -64,39 +65,39 @@ def create_app(settings: Settings) -> FastAPI:
     routers = [*(room.router for room in rooms), page.router()]
     for router in routers:
         app.include_router(router)
-    describe(app, service)
+    describe_limits(app, service)
     app.state.routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(AraCLIPError, _own_error)
-    app.add_exception_handler(OSError, _own_error)  # an error of the system, such as a full disk or an unreadable file
-    app.add_exception_handler(ClientDisconnect, _client_left)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(AraCLIPError, _answer_own_error)
+    app.add_exception_handler(OSError, _answer_own_error)  # an error of the system, such as a full disk
+    app.add_exception_handler(ClientDisconnect, _answer_client_left)
     # A request passes the middleware in reverse order: the one added last handles it first.
     app.add_middleware(
-        Bounded, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
+        BodyLimits, max_body=settings.max_body, body_seconds=settings.body_seconds, send_seconds=settings.send_seconds
     )
-    app.add_middleware(CheckedHead, hosts=settings.hosts, addresses=not settings.is_local)
-    app.add_middleware(Represented)
-    app.add_middleware(SafeHeaders)
-    app.add_middleware(Measured, metrics=service.metrics)
+    app.add_middleware(HeaderChecks, hosts=settings.hosts, addresses=not settings.is_local)
+    app.add_middleware(Representations)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestMetrics, metrics=service.metrics)
     return app
 
 
-async def _http_error(request: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     if isinstance(error, Problem):
         return answer(error, request.scope)
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         problem = Problem("not-found")
     elif error.status_code == 405:
-        allowed = ", ".join(_methods(request)) or (error.headers or {}).get("Allow", "GET, HEAD")
+        allowed = ", ".join(_allowed_methods(request)) or (error.headers or {}).get("Allow", "GET, HEAD")
         problem = Problem("method", method=shown(request.method), headers={"Allow": allowed})
     else:
         problem = Problem("bad-request", reason=shown(str(error.detail)))
     return answer(problem, request.scope)
 
 
-def _methods(request: Request) -> list[str]:
+def _allowed_methods(request: Request) -> list[str]:
     """Return the methods of all routes of a request's path; Starlette names only the methods of the first route."""
     routes: list[APIRoute] = request.app.state.routes
     matching = (route for route in routes if route.matches(request.scope)[0] is not Match.NONE)
@@ -104,7 +105,7 @@ def _methods(request: Request) -> list[str]:
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
@@ -113,7 +114,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     return answer(Problem("invalid", where=shown(where)[:200], reason=reason, reason_ar=arabic), request.scope)
 
 
-async def _own_error(request: Request, error: Exception) -> Response:
+async def _answer_own_error(request: Request, error: Exception) -> Response:
     if isinstance(error, ImageError):
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
@@ -122,45 +123,45 @@ async def _own_error(request: Request, error: Exception) -> Response:
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 
-async def _client_left(request: Request, error: Exception) -> Response:
+async def _answer_client_left(request: Request, error: Exception) -> Response:
     return Response(status_code=CLIENT_CLOSED)  # the client has left; only the metrics count the status
 
 
 # ------------------------------------------------------------------ OpenAPI
 
 
-def describe(app: FastAPI, service: Service) -> None:
-    """Make `app.openapi()` describe what is enforced: bounds of `k`, queries and dimensions, and every status."""
+def describe_limits(app: FastAPI, service: Service) -> None:
+    """Make `app.openapi()` state limits (of `k`, queries, dimensions) and every status that a route may answer."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _completed(generate(), service)
+            app.openapi_schema = _add_limits_and_errors(generate(), service)
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _completed(schema: dict[str, Any], service: Service) -> dict[str, Any]:
+def _add_limits_and_errors(schema: dict[str, Any], service: Service) -> dict[str, Any]:
     for path, methods in schema["paths"].items():
         for operation in methods.values():
             for parameter in operation.get("parameters", ()):
-                _bound(parameter["name"], parameter["schema"], service)
+                _add_limit(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
                     # only GET /search has `q` as a parameter, and needs it; POST /search may have pictures instead
                     parameter["schema"]["minLength"] = 1
-            statuses = ANY_ROUTE + (WITH_BODY if "requestBody" in operation else ())
+            statuses = STATUSES + (STATUSES_WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
             for code, response in errors.items():
                 operation["responses"].setdefault(str(code), response)
     for name, model in schema["components"]["schemas"].items():
         if name in ("SearchRequest", "EmbeddingsRequest") or name.startswith("Body_"):
             for field, about in model["properties"].items():
-                _bound(field, about, service)
+                _add_limit(field, about, service)
     return schema
 
 
-def _bound(name: str, field: dict[str, Any], service: Service) -> None:
+def _add_limit(name: str, field: dict[str, Any], service: Service) -> None:
     if name == "k":
         field.setdefault("maximum", service.settings.max_k)  # routes whose `k` has another limit have stated it already
     elif name == "q":

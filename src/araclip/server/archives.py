@@ -24,9 +24,9 @@ from araclip.server.http.limits import Aborted
 from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
-KEPT = 200  # how many lists of pictures are kept
-SECONDS = 600  # a download must start within this time after its archive was prepared
-MISSING = "not-included.txt"
+MAX_PREPARED = 200  # how many lists of pictures are kept
+PREPARED_SECONDS = 600  # a download must start within this time after its archive was prepared
+MISSING_FILE = "not-included.txt"
 MAX_NAME = 180  # bytes of UTF-8 with the suffix; file systems allow 255, and unpacking may append to a name
 _UTF8 = 0x800
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
@@ -52,7 +52,7 @@ class Archives:
         self._lock = threading.Lock()
 
     def prepare(self, records: Sequence[PictureRecord]) -> tuple[str, int]:
-        """Store a list of pictures to download; return the archive's key and the pictures' bytes.
+        """Store a list of pictures to download; return the archive's key, and how many bytes the pictures have.
 
         Raises:
             Problem: the pictures have more bytes than an archive may have.
@@ -60,66 +60,68 @@ class Archives:
         sizes = {record.copies[0].file: record.copies[0].size for record in records}  # two scenes of a video count once
         size = sum(sizes.values())
         if size > self._most_bytes:
-            raise Problem("large-archive", size=_megabytes(size), limit=_megabytes(self._most_bytes))
-        key = secrets.token_urlsafe(16)
+            raise Problem("large-archive", size=_in_megabytes(size), limit=_in_megabytes(self._most_bytes))
+        key, names = secrets.token_urlsafe(16), {record.id: record.copies[0].name for record in records}
         with self._lock:
-            self._prepared[key] = self._now() + SECONDS, {record.id: record.copies[0].name for record in records}
-            while len(self._prepared) > KEPT or next(iter(self._prepared.values()))[0] < self._now():
+            self._prepared[key] = self._now() + PREPARED_SECONDS, names
+            while len(self._prepared) > MAX_PREPARED or next(iter(self._prepared.values()))[0] < self._now():
                 self._prepared.popitem(last=False)
         return key, size
 
     def pictures(self, key: str) -> dict[str, str]:
         """Return ids and names of the pictures of an archive; raise a Problem if no such archive is kept any more."""
         with self._lock:
-            until, names = self._prepared.get(key, (0.0, dict[str, str]()))
-        if self._now() > until:
+            expires, names = self._prepared.get(key, (0.0, dict[str, str]()))
+        if self._now() > expires:
             raise Problem("no-archive")
         return names
 
 
-async def zipped(
-    pictures: Mapping[str, str], opened: Opener, in_thread: InThread[bytes], opening: InThread[Any], most_bytes: int
-) -> AsyncIterator[bytes]:
-    """Yield the bytes of a ZIP archive. Pictures left out (gone, changed, too much) are named in a text file.
+async def stream_zip(
+    pictures: Mapping[str, str], open_picture: Opener, in_thread: InThread[bytes], in_other_thread: InThread[Any],
+    most_bytes: int,
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """Yield the bytes of a ZIP archive. A text file in it names the pictures left out: gone, changed, or too large.
 
     Args:
         pictures: the pictures' ids and names.
-        opened: opens the original of the picture with an id; returns None if no file holds the picture any more.
-        in_thread: runs a function that reads a piece of a file, in a thread.
-        opening: runs a function that opens and hashes a file, in another thread.
+        open_picture: opens the original of the picture with an id; returns None if no file holds the picture any more.
+        in_thread: runs a function in a thread; used to read a piece of a file.
+        in_other_thread: the same, used for slow work: to open and hash a file.
         most_bytes: most bytes of the archive.
     """
-    names, missing, videos, sent = Names(), list[str](), set[str](), Sent()
-    archive = ZipFile(sent, "w")  # type: ignore[call-overload]
-    for identity, known_as in pictures.items():
-        found = await opening(partial(opened, identity))
+    names, missing, videos, buffer = UniqueNames(), list[str](), set[str](), SendBuffer()
+    archive = ZipFile(buffer, "w")  # type: ignore[call-overload]
+    for identity, name_in_gallery in pictures.items():
+        found = await in_other_thread(partial(open_picture, identity))
         if found is None:
-            missing.append(known_as)
+            missing.append(name_in_gallery)
             continue
         record, original = found
         with original:
             # this is a scene of a video that is in the archive already, because of another scene
             if original.time is not None and original.path in videos:
                 continue
-            if sent.tell() + original.size > most_bytes or await opening(partial(_summed, original)) is None:
-                missing.append(known_as)
+            is_too_large = buffer.tell() + original.size > most_bytes
+            if is_too_large or not await in_other_thread(partial(_compute_checksum, original)):
+                missing.append(name_in_gallery)
                 continue
             videos.add(original.path)
-            name, date = names.free(shown(original.name)), record.captured_at or record.added or ""
-            with archive.open(Known(name, date, original.crc, original.size), "w") as file:
+            name, date = names.reserve(shown(original.name)), record.captured_at or record.added or ""
+            with archive.open(ZipEntry(name, date, original.crc, original.size), "w") as file:
                 async for piece in original.pieces(0, original.size, in_thread):
                     file.write(piece)
-                    yield sent.taken()
+                    yield buffer.take_bytes()
     if missing:
         # with a byte order mark, for Notepad on Windows
         text = "".join(f"{name}\r\n" for name in missing).encode("utf-8-sig")
-        with archive.open(Known(names.free(MISSING), "", crc32(text), len(text)), "w") as file:
+        with archive.open(ZipEntry(names.reserve(MISSING_FILE), "", crc32(text), len(text)), "w") as file:
             file.write(text)
     archive.close()
-    yield sent.taken()
+    yield buffer.take_bytes()
 
 
-class Known(ZipInfo):
+class ZipEntry(ZipInfo):
     """A file of an archive whose CRC-32 and size are known before its bytes are written.
 
     CRC and size are written in front of the file's bytes, and the name is marked as UTF-8: so Windows Explorer, macOS,
@@ -133,19 +135,19 @@ class Known(ZipInfo):
             at = datetime.min
         super().__init__(name, at.timetuple()[:6] if 1980 <= at.year <= 2107 else (1980, 1, 1, 0, 0, 0))
         self.create_system, self.external_attr = 3, 0o100644 << 16  # permissions rw-r--r--, as for a file made on Unix
-        self._known = crc, size
+        self._crc_and_size = crc, size
 
     def FileHeader(self, zip64: bool | None = None) -> bytes:  # noqa: N802  (zipfile's name)
         """Return the header that precedes the file's bytes."""
-        self.CRC, self.file_size = self._known
+        self.CRC, self.file_size = self._crc_and_size
         self.compress_size, self.flag_bits = self.file_size, _UTF8
         return super().FileHeader(zip64)
 
 
-class Sent:
-    """A file object to which `ZipFile` writes an archive; `taken` removes the bytes written so far, to send them.
+class SendBuffer:
+    """A file object to which `ZipFile` writes an archive. `take_bytes` takes out what was written, to send it.
 
-    After writing a file, `ZipFile` goes back to write its header once more, with the checksum. For `Known` files, the
+    After writing a file, `ZipFile` goes back to write its header once more, with the checksum. For a `ZipEntry`, the
     second header equals the first, so it is dropped.
     """
 
@@ -163,7 +165,7 @@ class Sent:
         return at
 
     def write(self, data: bytes) -> int:
-        """Append bytes until `taken` is called; bytes that are written a second time are dropped."""
+        """Append bytes, to be fetched by `take_bytes`; bytes that are written a second time are dropped."""
         if self._at == self._end:
             self._new += data
             self._end += len(data)
@@ -173,54 +175,52 @@ class Sent:
     def flush(self) -> None:
         """Do nothing, because `write` holds back no bytes."""
 
-    def taken(self) -> bytes:
+    def take_bytes(self) -> bytes:
         """Return the bytes that were written since the last call."""
         data, self._new = bytes(self._new), bytearray()
         return data
 
 
-class Names:
-    """File names inside one archive: every system can write them, and no two are equal."""
+class UniqueNames:
+    """Makes the file names inside one archive: every system can write them, and no two are equal."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
-    def free(self, name: str) -> str:
-        """Return `name`, with a number if it is taken (case is ignored, as on Windows and macOS), and take it."""
-        stem, dot, suffix = _writable(name).rpartition(".")
+    def reserve(self, name: str) -> str:
+        """Return `name`, or if another file has it, `name` with a number. Case is ignored, as on Windows and macOS."""
+        stem, dot, suffix = _make_writable(name).rpartition(".")
         if not dot or len(suffix) > 10 or not stem:
             stem, dot, suffix = f"{stem}{dot}{suffix}", "", ""
-        number, found = 1, _cut(stem, dot + suffix)
+        number, found = 1, _shorten(stem, dot + suffix)
         while found.casefold() in self._taken:
             number += 1
-            found = _cut(stem, f" ({number}){dot}{suffix}")
+            found = _shorten(stem, f" ({number}){dot}{suffix}")
         self._taken.add(found.casefold())
         return found
 
 
-def _writable(name: str) -> str:
+def _make_writable(name: str) -> str:
     """Return a name that Windows accepts, in composed Unicode (NFC), which most systems use for names."""
     text = unicodedata.normalize("NFC", name.encode("utf-8", "replace").decode())
     text = _FORBIDDEN.sub("_", text).strip().rstrip(". ") or "picture"
     return f"_{text}" if _DEVICES.fullmatch(text) else text
 
 
-def _cut(stem: str, ending: str) -> str:
+def _shorten(stem: str, ending: str) -> str:
+    """Return stem + ending, with the stem shortened so that the name has at most MAX_NAME bytes."""
     room = MAX_NAME - len(ending.encode())
     return stem.encode()[:room].decode("utf-8", "ignore").rstrip() + ending
 
 
-def _summed(original: Original) -> Original | None:
-    """Compute the checksum of an original, and return the original; None if its file is being changed.
-
-    To be called in a thread, because all bytes of a video are read.
-    """
+def _compute_checksum(original: Original) -> bool:
+    """Compute the checksum of an original, which may read all bytes of a video; False if its file is being changed."""
     try:
         _ = original.crc
     except (OSError, Aborted):
-        return None
-    return original
+        return False
+    return True
 
 
-def _megabytes(size: int) -> str:
+def _in_megabytes(size: int) -> str:
     return f"{size / 1e6:,.0f}"

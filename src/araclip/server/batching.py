@@ -19,65 +19,65 @@ Item = TypeVar("Item")
 
 
 @dataclass(eq=False)
-class _Asked(Generic[Item]):
+class _Request(Generic[Item]):
     item: Item
     vector: "asyncio.Future[Vector]"
 
 
 class Batcher(Generic[Item]):
-    """Encodes single items of concurrent callers in batches: one thread calls `encode(items)`."""
+    """Encodes single items of concurrent callers in batches of at most `most`: one thread calls `encode(items)`."""
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0
         self.items = 0
         self._encode = encode
         self._most = most
-        self._waiting: dict[str, deque[_Asked[Item]]] = {}  # client → its waiting items; the first client is next
+        self._waiting: dict[str, deque[_Request[Item]]] = {}  # client → its waiting items; the first client is next
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     async def row(self, item: Item, client: str = "") -> Vector:
         """Encode one item, in a batch with the items of other callers; return the vector (D,)."""
-        asked = _Asked(item, asyncio.get_running_loop().create_future())
-        self._waiting.setdefault(client, deque()).append(asked)
+        request = _Request(item, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(client, deque()).append(request)
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await asked.vector
+        return await request.vector
 
     async def _run(self) -> None:
         try:
-            while taken := self._next():
+            while taken := self._next_batch():
                 # leave out the items of clients that have left
-                if batch := [asked for asked in taken if not asked.vector.done()]:
+                if batch := [request for request in taken if not request.vector.done()]:
                     await self._encode_batch(batch)
         finally:
             self._running = None
 
-    def _next(self) -> list[_Asked[Item]]:
+    def _next_batch(self) -> list[_Request[Item]]:
         """Return the next batch: an item of each client, then a second item of each, until the batch is full."""
-        batch: list[_Asked[Item]] = []
+        batch: list[_Request[Item]] = []
         while self._waiting and len(batch) < self._most:
             client = next(iter(self._waiting))
-            own = self._waiting.pop(client)
-            batch.append(own.popleft())
-            if own:
-                self._waiting[client] = own  # at the end: the other clients come first
+            waiting = self._waiting.pop(client)
+            batch.append(waiting.popleft())
+            if waiting:
+                self._waiting[client] = waiting  # at the end: the other clients come first
         return batch
 
-    async def _encode_batch(self, batch: Sequence[_Asked[Item]]) -> None:
+    async def _encode_batch(self, batch: Sequence[_Request[Item]]) -> None:
         self.batches += 1
         self.items += len(batch)
         loop = asyncio.get_running_loop()
         try:
-            vectors = await loop.run_in_executor(self._thread, self._encode, [asked.item for asked in batch])
+            vectors = await loop.run_in_executor(self._thread, self._encode, [request.item for request in batch])
         except Exception as error:  # every caller of the batch gets this error
-            for asked in batch:
-                if not asked.vector.done():
-                    asked.vector.set_exception(error)
+            for request in batch:
+                if not request.vector.done():
+                    request.vector.set_exception(error)
         else:
-            for asked, vector in zip(batch, vectors, strict=True):
-                if not asked.vector.done():
-                    asked.vector.set_result(vector)
+            for request, vector in zip(batch, vectors, strict=True):
+                if not request.vector.done():
+                    request.vector.set_result(vector)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -94,9 +94,9 @@ class TextVectorCache:
 
     async def rows(self, texts: Sequence[str], client: str = "") -> list[Vector]:
         """Return the vectors of texts; texts that are not in the cache are encoded."""
-        return list(await asyncio.gather(*(self._row(text, client) for text in texts)))
+        return list(await asyncio.gather(*(self._look_up_or_encode(text, client) for text in texts)))
 
-    async def _row(self, text: str, client: str) -> Vector:
+    async def _look_up_or_encode(self, text: str, client: str) -> Vector:
         cache = self._cache
         if (cached := cache.get(text)) is not None:
             self.hits += 1

@@ -8,7 +8,7 @@ from typing import Any
 from araclip.server.http.gates import Gate
 
 HEARTBEAT_SECONDS = 15  # pause between heartbeats; without them, proxies close a connection that is idle for a minute
-BEHIND = 32  # most queued events of a slow client; the oldest are dropped, because only the latest state matters
+MAX_QUEUED = 32  # events queued for a slow client; the oldest are dropped, because only the latest state matters
 
 
 class Events:
@@ -50,7 +50,7 @@ class Events:
         """Yield the bytes of one client's event stream for at most `seconds`; browsers reconnect by themselves."""
         if self._closed:
             return
-        queue: asyncio.Queue[bytes | None] = asyncio.Queue(BEHIND)
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(MAX_QUEUED)
         self._queues.add(queue)
         deadline = asyncio.get_running_loop().time() + seconds
         try:

@@ -31,7 +31,7 @@ class Metrics:
         return generate_latest(self.registry)
 
 
-class Measured:
+class RequestMetrics:
     """Counts and times every request by its route's template, since each id in a URL would make a new series."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:

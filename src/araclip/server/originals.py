@@ -45,7 +45,7 @@ TYPES = {
 CONVERTED = frozenset(kind for name, kind in TYPES.items() if name not in SHOWN_BY_BROWSERS)
 STILL_SIDE = 1600  # pixels of the longer side of a scene's JPEG: the size of the largest preview
 OTHER_TYPE = "application/octet-stream"
-Reading = Callable[[Callable[[], bytes]], Awaitable[bytes]]
+InThread = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
@@ -64,7 +64,7 @@ class Original:
         self.time = time
         self.name = name or Path(path).name
         self._stream = stream
-        self._state = _state(stream)
+        self._state = _size_and_time(stream)
         self._crc: int | None = None
 
     def __enter__(self) -> Self:
@@ -78,21 +78,21 @@ class Original:
         self._stream.close()
 
     def digest(self) -> bytes:
-        """Return the SHA-256 of the bytes; for a scene, the digest of the scene."""
+        """Return the SHA-256 of the bytes; for a scene, the digest of the scene (`scene_digest`)."""
         if self.time is not None:
             return scene_digest(file_hash(cast(BinaryIO, self._stream), self.path), self.time)
-        found, crc = hashlib.sha256(), 0
+        sha256, crc = hashlib.sha256(), 0
         for start in range(0, self.size, PIECE):
             data = self.read(start, PIECE)
-            found.update(data)
+            sha256.update(data)
             crc = zlib.crc32(data, crc)
         self._crc = crc
-        return found.digest()
+        return sha256.digest()
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of the bytes, found together with `digest`."""
-        if self._crc is None:  # not computed yet: for a scene, `digest` computes no CRC
+        """The CRC-32 of the bytes. `digest` computes it, too, except for a scene."""
+        if self._crc is None:
             self._crc = 0
             for start in range(0, self.size, PIECE):
                 self._crc = zlib.crc32(self.read(start, PIECE), self._crc)
@@ -103,7 +103,7 @@ class Original:
         length = min(length, self.size - start)
         self._stream.seek(start)
         data = self._stream.read(length)
-        if len(data) != length or _state(self._stream) != self._state:
+        if len(data) != length or _size_and_time(self._stream) != self._state:
             raise Aborted
         return data
 
@@ -111,14 +111,14 @@ class Original:
         """Return an encoded picture: all bytes of the file or, for a scene, the scene as JPEG."""
         if self.time is None:
             return self.read(0, self.size)
-        if _state(self._stream) != self._state:
+        if _size_and_time(self._stream) != self._state:
             raise Aborted
         return still(self._stream, self.name, self.time, STILL_SIDE)  # clients see the name in errors, but no path
 
-    async def pieces(self, start: int, stop: int, reading: Reading) -> AsyncIterator[bytes]:
-        """Yield the bytes from `start` to `stop` in pieces; `reading` runs a function in a thread."""
+    async def pieces(self, start: int, stop: int, in_thread: InThread) -> AsyncIterator[bytes]:
+        """Yield the bytes from `start` to `stop` in pieces; `in_thread` runs a function in a thread."""
         for at in range(start, stop, PIECE):
-            yield await reading(lambda at=at: self.read(at, min(PIECE, stop - at)))  # type: ignore[misc]
+            yield await in_thread(lambda at=at: self.read(at, min(PIECE, stop - at)))  # type: ignore[misc]
 
 
 def open_original(store: Store, picture: PictureRecord) -> Original | None:
@@ -147,7 +147,7 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
     return Original(io.BytesIO(pixels), len(pixels), "image/jpeg", f"{STORED_PREFIX}{picture.id}", name=name)
 
 
-def _state(stream: IO[bytes]) -> tuple[int, ...] | None:
+def _size_and_time(stream: IO[bytes]) -> tuple[int, ...] | None:
     """Return size and time of change of an open file, which stay when it is renamed; None for bytes in memory."""
     if isinstance(stream, io.BytesIO):
         return None

@@ -21,33 +21,33 @@ from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
-_KEPT = "max-age=31536000,immutable"  # browsers keep the file for a year, and do not ask again
+_FOR_A_YEAR = "max-age=31536000,immutable"  # browsers do not ask again
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 
 @dataclass(frozen=True)
 class _File:
     data: bytes
-    packed: bytes  # `data`, compressed by gzip
+    compressed: bytes  # `data`, compressed by gzip
     media_type: str
     etag: str
 
 
-def _contents(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
+def _read_files(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
     """Return the contents of the files below a folder, by their paths in the folder."""
     found: dict[str, bytes] = {}
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir():
-            found |= _contents(entry, f"{prefix}{entry.name}/")
+            found |= _read_files(entry, f"{prefix}{entry.name}/")
         else:
             found[prefix + entry.name] = entry.read_bytes()
     return found
 
 
-def _page() -> tuple[dict[str, _File], str]:
+def _read_page() -> tuple[dict[str, _File], str]:
     """Read the page's files; return them by name, and the version of the assets, which the HTML's addresses contain."""
     found: dict[str, _File] = {}
-    contents = _contents(files("araclip.server") / "web")
+    contents = _read_files(files("araclip.server") / "web")
     assets = b"".join(name.encode() + data for name, data in sorted(contents.items()) if name.startswith(_ASSETS))
     version = f"{hashlib.sha256(assets).hexdigest()[:12]}/"
     for name, data in contents.items():
@@ -64,20 +64,20 @@ def router() -> APIRouter:
 
     The manifest and the worker are at the top, because their scope is the folder of their address.
     """
-    page_files, version = _page()
+    page_files, version = _read_page()
     routes = APIRouter(include_in_schema=False)
 
-    def answer(request: Request, name: str, *, kept: bool = False) -> Response:
+    def answer(request: Request, name: str, *, cacheable: bool = False) -> Response:
         file = page_files.get(name)
         if file is None:
             raise Problem("not-found")
-        headers = {"Cache-Control": _KEPT} if kept else {"Cache-Control": "no-cache", "ETag": file.etag}
+        headers = {"Cache-Control": _FOR_A_YEAR} if cacheable else {"Cache-Control": "no-cache", "ETag": file.etag}
         headers["Vary"] = "Accept-Encoding"
         headers["Content-Type"] = file.media_type  # without a charset: all files are UTF-8
-        if not kept and is_known(request, file.etag):
+        if not cacheable and is_known(request, file.etag):
             return Response(status_code=304, headers=headers)
         if accepts_gzip(request.headers):
-            return Response(file.packed, headers=headers | {"Content-Encoding": "gzip"})
+            return Response(file.compressed, headers=headers | {"Content-Encoding": "gzip"})
         return Response(file.data, headers=headers)
 
     @routes.get("/")
@@ -95,7 +95,7 @@ def router() -> APIRouter:
     @routes.post("/share")
     async def share() -> Response:
         """Open the page for a picture that another app shares while the browser has dropped the service worker."""
-        return RedirectResponse("./?shared", 303)  # the picture itself is received and dropped by `http.limits.Bounded`
+        return RedirectResponse("./?shared", 303)  # `http.limits.BodyLimits` receives and drops the picture itself
 
     @routes.get("/favicon.ico")
     async def icon(request: Request) -> Response:
@@ -103,6 +103,6 @@ def router() -> APIRouter:
 
     @routes.get("/assets/{name:path}")
     async def asset(request: Request, name: str) -> Response:
-        return answer(request, _ASSETS + _VERSION.sub("", name, 1), kept=name.startswith(version))
+        return answer(request, _ASSETS + _VERSION.sub("", name, 1), cacheable=name.startswith(version))
 
     return routes

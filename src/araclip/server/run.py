@@ -39,7 +39,7 @@ class Serving(uvicorn.Server):
         limits = {"header_seconds": settings.header_seconds, "send_seconds": settings.send_seconds}
         super().__init__(
             uvicorn.Config(
-                self._counted,
+                self._call_app,
                 interface="asgi3",
                 host=settings.host,
                 port=settings.port,
@@ -55,7 +55,7 @@ class Serving(uvicorn.Server):
             )
         )
 
-    async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Call the application; mark the request if there are too many connections.
 
         The application refuses a marked request; uvicorn's own refusal would lack our headers.
@@ -93,7 +93,7 @@ class Serving(uvicorn.Server):
 
 
 class _TimedProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, which also closes connections whose headers are late, and answers what is not HTTP.
+    """uvicorn's HTTP protocol, with time limits for headers, and with our own answer to what is not HTTP.
 
     Headers must arrive within `header_seconds` of the connection's start or, on a connection that was already used, of
     their first byte. Between requests, a connection may be idle for uvicorn's `timeout_keep_alive`.
@@ -101,9 +101,9 @@ class _TimedProtocol(H11Protocol):
 
     header_seconds: float
     send_seconds: float
-    _deadline: asyncio.TimerHandle | None = None
-    _refused = False
-    _dropped = 0
+    _timer: asyncio.TimerHandle | None = None
+    _has_refused = False
+    _dropped_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -116,20 +116,20 @@ class _TimedProtocol(H11Protocol):
         self._expect_headers()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            self._dropped += len(data)
-            if self._dropped > LINGER_BYTES:
+        if self._has_refused:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > LINGER_BYTES:
                 self.transport.close()
             return
-        if not self._answering and self._deadline is None:
+        if not self._is_answering and self._timer is None:
             self._expect_headers()
         super().data_received(data)
-        if self._answering:
+        if self._is_answering:
             self._stop_waiting()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()  # begins the answer to the client's next request, if it has already arrived
-        if not self.transport.is_closing() and not self._answering and self.conn.trailing_data[0]:
+        if not self.transport.is_closing() and not self._is_answering and self.conn.trailing_data[0]:
             self._expect_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -137,16 +137,16 @@ class _TimedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def timeout_keep_alive_handler(self) -> None:
-        if not self._answering:
+        if not self._is_answering:
             self._give_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP. uvicorn calls this while it handles h11's error, which tells the status."""
+        """Refuse what is not HTTP. uvicorn calls this while it handles h11's error, whose hint tells the status."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # no second response can follow one that has begun
             self.transport.close()
             return
-        long = getattr(sys.exc_info()[1], "error_status_hint", 400) == 431
-        problem = Problem("long-headers", limit=MAX_HEADERS) if long else Problem("bad-request", reason=msg)
+        is_too_long = getattr(sys.exc_info()[1], "error_status_hint", 400) == 431
+        problem = Problem("long-headers", limit=MAX_HEADERS) if is_too_long else Problem("bad-request", reason=msg)
         response = answer(problem, {"type": "http", "path": "", "headers": []})
         headers = [*response.raw_headers, *RAW_HEADERS, (b"connection", b"close")]
         for event in (
@@ -156,30 +156,30 @@ class _TimedProtocol(H11Protocol):
         ):
             self.transport.write(self.conn.send(event) or b"")
         # Read on for a while: closing now, with unread bytes, would reset the connection before the answer arrives.
-        self._refused = True
+        self._has_refused = True
         self._stop_waiting()
         self.transport.write_eof()
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+        self._timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     @property
-    def _answering(self) -> bool:
+    def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _expect_headers(self) -> None:
         self._stop_waiting()
-        self._deadline = self.loop.call_later(self.header_seconds, self._give_up)
+        self._timer = self.loop.call_later(self.header_seconds, self._give_up)
 
     def _give_up(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.close()
         else:  # close() would wait for ever for a client that does not read: abort after a while
             self._stop_waiting()
-            self._deadline = self.loop.call_later(self.send_seconds, self.transport.abort)
+            self._timer = self.loop.call_later(self.send_seconds, self.transport.abort)
 
     def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: None) -> None:
@@ -193,7 +193,7 @@ def serve(settings: Settings, *, ready: Callable[[str], None] = lambda address: 
     """
     use_one_malloc_arena()
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    with contextlib.closing(_listening(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
+    with contextlib.closing(_open_socket(settings)) as listening, contextlib.suppress(KeyboardInterrupt):
         Serving(settings, ready=ready).run(sockets=[listening])
 
 
@@ -214,7 +214,7 @@ def check(settings: Settings, query: str) -> Results:
         finally:
             server.should_exit = True
 
-    with contextlib.closing(_listening(settings)) as listening:
+    with contextlib.closing(_open_socket(settings)) as listening:
         server = Serving(settings, ready=lambda address: threading.Thread(target=ask, args=(address,)).start())
         server.run(sockets=[listening])
     if not answers:
@@ -224,7 +224,7 @@ def check(settings: Settings, query: str) -> Results:
     return answers[0]
 
 
-def _listening(settings: Settings) -> socket.socket:
+def _open_socket(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=512)

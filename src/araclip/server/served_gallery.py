@@ -28,7 +28,7 @@ from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.results import STRONG
 from araclip.models.encoder import Encoder
 
-SUGGESTED, SHORT = 8, 18  # the number of example queries on the page's buttons; the most characters of each
+EXAMPLES, SHORT = 8, 18  # the number of example queries on the page's buttons; the most characters of each
 ALBUM = "album="
 T = TypeVar("T")
 CHECK_SECONDS = 1.0  # pause between checks for commits of other processes; a check is one small query
@@ -37,7 +37,7 @@ PATIENCE_S = 5.0  # seconds to wait for other writers, whose commits take less t
 
 
 class ServedGallery:
-    """The gallery of a server; thread-safe."""
+    """The gallery of a server, with a cache of what the page shows; thread-safe."""
 
     def __init__(self, location: Location, model: Encoder, *, create: bool = False) -> None:
         """Open the gallery at a location.
@@ -46,9 +46,9 @@ class ServedGallery:
             create: create the gallery if it does not exist.
         """
         self.location = location
-        self._left: list[GalleryReader] = []  # readers with earlier models, still open for requests that use them
+        self._earlier_readers: list[GalleryReader] = []  # with earlier models; requests may still use them
         self._reader = open_reader(location, model, create=create)
-        self._finding: tuple[str, dict[str, bool]] = "", {}
+        self._queries_with_hits: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
 
     @property
@@ -56,11 +56,11 @@ class ServedGallery:
         """The model of the gallery's vectors; it changes when the gallery is re-embedded."""
         return self._reader.model
 
-    def adopt(self, model: Encoder) -> None:
-        """Search from now on with `model`, with which the gallery was re-embedded."""
+    def change_model(self, model: Encoder) -> None:
+        """Search with `model` from now on, because the gallery was re-embedded with this model."""
         reader = open_reader(self.location, model)
         reader.refresh(prepared=True)
-        self._left.append(self._reader)
+        self._earlier_readers.append(self._reader)
         self._reader = reader
 
     @property
@@ -79,22 +79,24 @@ class ServedGallery:
 
     def overview(self) -> Overview:
         """Return counts of the gallery as it is now: files, formats, folders, dates."""
-        return self._made("overview", self.store.overview)
+        return self._cached("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:
         """Return example queries that suit the gallery's pictures; none for an empty gallery."""
         found = self.snapshot
-        return self._made(f"examples {found.generation}", lambda: suggestions(found.reference.everyday, found.sample))
+        return self._cached(
+            f"examples {found.generation}", lambda: example_queries(found.reference.everyday, found.sample)
+        )
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
         """True if a query with this vector (D,) has a strong hit in a sample of the snapshot.
 
         False in a gallery with too few pictures to judge scores. The answer is cached until the gallery changes.
         """
-        snapshot, (generation, known) = self.snapshot, self._finding
+        snapshot, (generation, known) = self.snapshot, self._queries_with_hits
         if generation != snapshot.generation:
             known = {}
-            self._finding = snapshot.generation, known
+            self._queries_with_hits = snapshot.generation, known
         if query not in known:
             scale = snapshot.scale
             best = float((snapshot.sample @ vector).max()) if scale else 0.0
@@ -114,30 +116,30 @@ class ServedGallery:
         """
         given = list(texts)
         keys = [text.removeprefix(ALBUM).strip() for text in given if text.startswith(ALBUM)]
-        read = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
-        if read.folder is not None:
-            read = replace(read, folder=None, folder_name=Path(read.folder).name)
+        parsed = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
+        if parsed.folder is not None:
+            parsed = replace(parsed, folder=None, folder_name=Path(parsed.folder).name)
         if len(keys) > 1:
             raise InputError("'album' is given twice. Name one album.")
         if keys:
             album = self.albums().by_key.get(keys[0])
             if album is None:
                 raise InputError(f"no album '{keys[0]:.40}'. Ask GET /folders for the albums there are.")
-            read = replace(read, below=album.path)
-        return self._made(f"known {read!r}", lambda: browsing.check_values(self._reader.store, read))
+            parsed = replace(parsed, below=album.path)
+        return self._cached(f"known {parsed!r}", lambda: browsing.check_values(self._reader.store, parsed))
 
     def timeline(self, filters: Filters) -> Timeline:
         """Return the pictures that pass the filters, the newest first."""
         name = f"timeline {replace(filters, collapse=False)!r}"
-        return self._made(name, lambda: browsing.timeline(self._reader.store, filters))
+        return self._cached(name, lambda: browsing.timeline(self._reader.store, filters))
 
     def albums(self) -> Albums:
         """Return all albums of the gallery: its folders with pictures."""
-        return self._made("albums", lambda: Albums(self._reader.store.listing()))
+        return self._cached("albums", lambda: Albums(self._reader.store.listing()))
 
     def places(self, filters: Filters, cell: float | None) -> list[Cluster]:
         """Group the pictures that pass the filters and have a position, by cells of `cell` degrees; None: by town."""
-        ids, latitudes, longitudes = self._made("positions", lambda: browsing.picture_positions(self._reader.store))
+        ids, latitudes, longitudes = self._cached("positions", lambda: browsing.picture_positions(self._reader.store))
         timeline = self.timeline(filters)
         if not len(ids):
             return []
@@ -159,7 +161,8 @@ class ServedGallery:
         found = self._reader.store.records(contents)
         return [found[int(content)] for content in contents if int(content) in found]
 
-    def _made(self, name: str, make: Callable[[], T]) -> T:
+    def _cached(self, name: str, make: Callable[[], T]) -> T:
+        """Return what `make` returned when it was first called, under this name, since the last commit."""
         return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
@@ -171,11 +174,11 @@ class ServedGallery:
             OSError: the disk is full or read-only.
         """
 
-        def refused(_: int, error: OSError | ImageError) -> None:
+        def raise_error(_: int, error: OSError | ImageError) -> None:
             raise error
 
         store, turn = self._reader.writer(PATIENCE_S)
-        Intake(store, self.model, turn).ingest([loaded], refused, metadata=[metadata])
+        Intake(store, self.model, turn).ingest([loaded], raise_error, metadata=[metadata])
 
     def forget(self, picture: PictureRecord) -> list[str]:
         """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
@@ -192,14 +195,14 @@ class ServedGallery:
         return removed
 
     def hide(self, contents: list[int], hidden: bool) -> int:
-        """Hide pictures, or show them again; return how many have changed. With a scene, all scenes of its video do."""
+        """Hide pictures, or show them again; return how many have changed. A scene's whole video is hidden or shown."""
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
             return store.set_hidden(contents, hidden)
 
     def close(self) -> None:
         """Close every connection."""
-        for reader in (*self._left, self._reader):
+        for reader in (*self._earlier_readers, self._reader):
             reader.close()
 
 
@@ -218,8 +221,8 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
         )
 
 
-def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return everyday queries, short enough for a button, that fit some picture better than other queries do.
+def example_queries(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return the everyday queries, short enough for a button, that fit some picture best; without pictures, none.
 
     Args:
         everyday: vectors of EVERYDAY, (E, D).
@@ -230,7 +233,7 @@ def suggestions(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) ->
     scores = everyday @ pictures.T  # (E, n)
     best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); minus the mean: some pictures fit every query
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
-    return tuple(EVERYDAY[row] for row in short[:SUGGESTED])
+    return tuple(EVERYDAY[row] for row in short[:EXAMPLES])
 
 
 # ------------------------------------------------------------------ refreshing

@@ -49,11 +49,11 @@ PIECE = 1 << 20  # characters of base64 decoded at a time; a multiple of 4
 
 
 class Service:
-    """All that the routes use. Created by `create_app`, started and closed by its lifespan."""
+    """Everything that the routes of one server share. `create_app` makes it; the application starts and closes it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.model = self._encoder(settings.model)
+        self.model = self._load_encoder(settings.model)
         if settings.folders or settings.uploads:
             check_writable(settings.gallery, settings.folders)
         self.interpreter = interpreter(settings.lexicon, data_home())
@@ -63,7 +63,7 @@ class Service:
         self.keys = Keys(settings.tokens, session_seconds=settings.session_seconds)
         self.metrics = Metrics()
         self.events = Events()
-        self.thumbnails = Thumbnails(_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
+        self.thumbnails = Thumbnails(_make_cache_folder(settings), most_bytes=settings.thumbnails_bytes)
         self.searches = Gate(settings.max_searches)
         self.embeddings = Gate(settings.max_searches)
         self.started = int(time.time())
@@ -97,11 +97,11 @@ class Service:
             max_waiting=settings.max_pictures,
             wait_seconds=settings.wait_seconds,
         )
-        self.refresher = Refresher(self.gallery, changed=self._changed, failed=self._not_refreshed)
+        self.refresher = Refresher(self.gallery, changed=self._on_change, failed=self._handle_failed_refresh)
         if settings.folders:
             self.indexing = Indexing(
                 self.gallery, settings.model or "", settings.folders, self.events, follow=settings.follows,
-                device=settings.device, committed=self.refresher.wake, ocr=settings.ocr,
+                device=settings.device, on_commit=self.refresher.wake, ocr=settings.ocr,
             )  # fmt: skip
         if self.indexing and settings.index:
             self.indexing.start()
@@ -170,19 +170,19 @@ class Service:
         snapshot = self.gallery.snapshot
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
 
-    def _encoder(self, model: str | None) -> Encoder:
+    def _load_encoder(self, model: str | None) -> Encoder:
         """Load the model with this name; None loads the model that the gallery was made with."""
         threads = max(1, usable_cores() // 2)  # half of the cores, to leave some for other threads
         return encoder_of(self.settings.gallery, model, threads=threads, device=self.settings.device)
 
-    def _not_refreshed(self, error: Exception) -> None:
+    def _handle_failed_refresh(self, error: Exception) -> None:
         """Log why the gallery was not refreshed; if it was re-embedded with another model, load and use that model."""
         log.error("%s", error)
         if not isinstance(error, WidthMismatch):
             return
         try:
-            model = self._encoder(None)
-            self.gallery.adopt(model)
+            model = self._load_encoder(None)
+            self.gallery.change_model(model)
         # The old model stays in use; the new one may not be on this machine.
         except AraCLIPError as why:
             log.error("%s", why)
@@ -190,9 +190,9 @@ class Service:
         self.model = model
         self.texts.forget()
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
-        self._changed()
+        self._on_change()
 
-    def _changed(self) -> None:
+    def _on_change(self) -> None:
         self.announce()
         self._prepare_timeline()
 
@@ -235,7 +235,7 @@ def decode_data_uri(data_uri: str, most: int) -> bytes:
     return b"".join(pieces)
 
 
-def _cache_folder(settings: Settings) -> Path:
+def _make_cache_folder(settings: Settings) -> Path:
     folder = settings.cache or settings.own_folder
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):

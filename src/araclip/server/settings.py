@@ -79,32 +79,32 @@ class Settings(BaseSettings):
 
     @field_validator("gallery", mode="before")
     @classmethod
-    def _location(cls, value: Any) -> Any:
+    def _parse_location(cls, value: Any) -> Any:
         return location_of(value)
 
     @field_validator("index", mode="before")
     @classmethod
-    def _folders(cls, value: Any) -> Any:
+    def _split_folders(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(os.pathsep))) if isinstance(value, str) else value
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
-    def _names(cls, value: Any) -> Any:
+    def _split_names(cls, value: Any) -> Any:
         return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
 
     @model_validator(mode="before")
     @classmethod
-    def _default_gallery(cls, given: Any) -> Any:
+    def _choose_gallery(cls, given: Any) -> Any:
         if not isinstance(given, dict) or given.get("gallery"):
             return given
-        folders = cls._folders(given.get("index", ())) or tuple(filter(None, (given.get("offer"),)))
+        folders = cls._split_folders(given.get("index", ())) or tuple(filter(None, (given.get("offer"),)))
         return {
             **given,
             "gallery": locations.gallery_of(Path(folders[0])) if folders else locations.gallery_here(Path.cwd()),
         }
 
     @model_validator(mode="after")
-    def _safe(self) -> Self:
+    def _check_safety(self) -> Self:
         tokens = self.tokens  # Tokens are checked also if the server listens on a loopback address only.
         if not self.is_local and not tokens:
             raise ValueError(
@@ -130,11 +130,11 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Take each setting from the given options (None: not given), the environment, or the defaults.
+        """Make settings: each from `given`, or if it is None there, from the environment, or else from the defaults.
 
         Raises:
             InputError: a setting is invalid or unsafe.
-            GalleryNotFound: no gallery is named, and there is no default one.
+            GalleryNotFound: no gallery is named, and there is no default gallery.
         """
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
@@ -156,10 +156,10 @@ class Settings(BaseSettings):
 
     @property
     def tokens(self) -> dict[str, str]:
-        """Return the configured tokens by their scope, "read" or "write"."""
+        """The configured tokens by their scope, "read" or "write". A token that is invalid raises ValueError."""
         found = {
-            "read": _token("read", self.token_read, self.token_read_file),
-            "write": _token("write", self.token_write, self.token_write_file),
+            "read": _read_token("read", self.token_read, self.token_read_file),
+            "write": _read_token("write", self.token_write, self.token_write_file),
         }
         return {scope: token for scope, token in found.items() if token is not None}
 
@@ -184,8 +184,8 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> frozenset[str]:
         """The values of the Host header that are accepted, without a port."""
-        own = f"[{self.host}]" if ":" in self.host else self.host
-        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, own, *self.allowed_hosts))
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return frozenset(name.lower() for name in (*LOOPBACK_NAMES, host, *self.allowed_hosts))
 
     @property
     def paths_shown(self) -> bool:
@@ -193,7 +193,8 @@ class Settings(BaseSettings):
         return self.is_local and not self.behind_proxy if self.show_paths is None else self.show_paths
 
 
-def _token(scope: str, given: SecretStr | None, file: Path | None) -> str | None:
+def _read_token(scope: str, given: SecretStr | None, file: Path | None) -> str | None:
+    """Return a token, given itself or in a file; None if neither is given. Raise ValueError if the token is invalid."""
     if given is not None:
         token = given.get_secret_value()
     elif file is not None:

@@ -34,7 +34,7 @@ class Thumbnails:
     def __init__(self, folder: Path, *, most_bytes: int) -> None:
         self._most = most_bytes
         self._lock = threading.Lock()
-        self._db = _opened(folder / FILE_NAME)
+        self._db = _open_cache(folder / FILE_NAME)
         with self._lock:
             self._size = int(self._db.execute("SELECT ifnull(sum(length(picture)), 0) FROM thumbnails").fetchone()[0])
 
@@ -107,21 +107,21 @@ class Thumbnails:
             self._db.close()
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open_cache(path: Path) -> sqlite3.Connection:
     with contextlib.suppress(sqlite3.Error):
-        return _connected(path)
+        return _connect(path)
     # if the file is damaged or the disk is full, begin with an empty cache
     with contextlib.suppress(sqlite3.Error, OSError):
         for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
             part.unlink(missing_ok=True)
-        return _connected(path)
+        return _connect(path)
     log.warning("%s cannot be written; thumbnails are made anew until it can: make room, and restart the server.", path)
-    in_memory = _connected(":memory:")
+    in_memory = _connect(":memory:")
     in_memory.execute(f"PRAGMA max_page_count = {IN_MEMORY_PAGES}")
     return in_memory
 
 
-def _connected(path: Path | str) -> sqlite3.Connection:
+def _connect(path: Path | str) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=5, isolation_level=None, check_same_thread=False)
     try:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:

@@ -34,7 +34,7 @@ Data = bytes | Callable[[], Awaitable[bytes]]
 
 
 class Sandbox:
-    """A pool of decoding processes, started on demand."""
+    """A pool of processes that decode untrusted pictures; a process is started when a picture needs one."""
 
     def __init__(
         self, *, processes: int, memory: int, seconds: float, max_waiting: int, wait_seconds: float = 30
@@ -70,7 +70,7 @@ class Sandbox:
     async def thumbnail(
         self, data: Data, side: int, client: str = "", max_pixels: int = MAX_PIXELS
     ) -> tuple[bytes, bytes, int, int]:
-        """Return an upright WebP of at most `side` pixels a side, its placeholder, and the WebP's width and height.
+        """Return an upright WebP of at most `side` pixels a side; its placeholder; its width and its height.
 
         The placeholder is a tiny WebP that the page shows until the thumbnail has loaded; it may be empty.
 
@@ -82,24 +82,27 @@ class Sandbox:
             ImageError: the picture cannot be used.
             Problem: too many pictures are waiting, or it has waited too long.
         """
-        about, (small, placeholder) = await self._job("thumbnail", data, side, max_pixels, client)
+        about, (small, placeholder) = await self._run_job("thumbnail", data, side, max_pixels, client)
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store."""
-        about, (pixels, stored) = await self._job("read", data, asdict(transform), max_pixels, client)
+        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store.
+
+        Raises the same errors as `thumbnail`.
+        """
+        about, (pixels, stored) = await self._run_job("read", data, asdict(transform), max_pixels, client)
         square = np.frombuffer(pixels, np.uint8).reshape(transform.size, transform.size, 3)
         file = File(str(about["path"]), int(about["bytes"]), 0)
         decoded = DecodedPicture(square, Facts(**about["facts"]), int(about["phash"]))
         return LoadedPicture(file, bytes.fromhex(about["digest"]), decoded, stored)
 
-    async def _job(self, job: str, data: Data, target: Any, max_pixels: int, client: str) -> Reply:
+    async def _run_job(self, job: str, data: Data, target: Any, max_pixels: int, client: str) -> Reply:
         about = {"job": job, "target": target, "max_pixels": max_pixels, "seconds": self._seconds}
         await self._slots.acquire(client)
         task = asyncio.create_task(self._decode(about, data))
         task.add_done_callback(lambda _: self._slots.release(client))
         self._jobs.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._forget_task)
         try:
             answer, blobs = await asyncio.shield(task)
         except asyncio.CancelledError:  # the client has left, so this request was cancelled
@@ -109,19 +112,19 @@ class Sandbox:
             raise errors.image_error(answer["error"])(message_from_json(answer))
         return answer, blobs
 
-    def _ended(self, task: "asyncio.Task[Reply]") -> None:
+    def _forget_task(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
             task.exception()  # tells asyncio that the error was seen; it would log an error that nobody awaits
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
-        given_up, asked = threading.Event(), list[Child]()
+        cancelled, children = threading.Event(), list[Child]()
 
         def ask() -> Reply:
             with self._children.child() as child:
-                asked.append(child)
-                if given_up.is_set():
+                children.append(child)
+                if cancelled.is_set():
                     raise ChildEnded
                 return child.ask(about, [picture], seconds=about["seconds"])
 
@@ -133,8 +136,8 @@ class Sandbox:
         except ChildEnded:
             raise ImageTooLarge(message("decoding ended")) from None
         except asyncio.CancelledError:
-            given_up.set()
-            for child in asked:
+            cancelled.set()
+            for child in children:
                 child.kill()
             await asyncio.wait([answer])
             answer.exception()  # tells asyncio that the error was seen

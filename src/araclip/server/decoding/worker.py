@@ -30,7 +30,7 @@ def thumbnail(data: bytes, side: int) -> Reply:
     """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny blurred preview."""
     image = open_image(io.BytesIO(data), side // 2)  # a JPEG decoded at reduced scale still has `side` pixels or more
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    return {"width": image.width, "height": image.height}, [_webp(image, THUMBNAIL_QUALITY), _placeholder(image)]
+    return {"width": image.width, "height": image.height}, [_to_webp(image, THUMBNAIL_QUALITY), _tiny_webp(image)]
 
 
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
@@ -48,17 +48,17 @@ def read(data: bytes, transform: dict[str, Any]) -> Reply:
     return about, [loaded.decoded.pixels.tobytes(), loaded.stored_pixels]
 
 
-def _webp(image: Image.Image, quality: int) -> bytes:
+def _to_webp(image: Image.Image, quality: int) -> bytes:
     clean = Image.frombytes("RGB", image.size, image.tobytes())  # a copy without metadata and colour profile
     return encode_picture(clean, "WEBP", quality=quality, method=4)
 
 
-def _placeholder(image: Image.Image) -> bytes:
+def _tiny_webp(image: Image.Image) -> bytes:
     scale = PLACEHOLDER_SIDE / max(image.size)
     tiny = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     for quality in (40, 20, 0):
-        if len(written := _webp(tiny, quality)) <= PLACEHOLDER_BYTES:
-            return written
+        if len(encoded_image := _to_webp(tiny, quality)) <= PLACEHOLDER_BYTES:
+            return encoded_image
     return b""
 
 
@@ -72,8 +72,8 @@ def main() -> None:
     plugins.import_libraries()
     restrict(int(sys.argv[1]), threads=plugins.most_decoder_threads())
     parent.answer({"ready": True})
-    while (asked := parent.question()) is not None:
-        about, (data,) = asked
+    while (question := parent.question()) is not None:
+        about, (data,) = question
         # a global limit of pixels, set for this picture: the process has one job at a time
         limits.MAX_PIXELS = about["max_pixels"]
         allow_processor(about["seconds"])

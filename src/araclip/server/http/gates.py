@@ -20,21 +20,21 @@ class Gate:
     def __init__(self, most: int) -> None:
         self.inside = 0
         self._most = most
-        self._of_client = math.ceil(most * CLIENTS_SHARE)
-        self._of: Counter[str] = Counter()
+        self._most_of_client = math.ceil(most * CLIENTS_SHARE)
+        self._places_by_client: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
         """Take a place, to `leave` later; raise a Problem ("busy") if none is free for this client."""
-        if self.inside >= self._most or self._of[client] >= self._of_client:
-            raise _busy()
+        if self.inside >= self._most or self._places_by_client[client] >= self._most_of_client:
+            raise _busy_problem()
         self.inside += 1
-        self._of[client] += 1
+        self._places_by_client[client] += 1
 
     def leave(self, client: str) -> int:
         """Give a place back; return how many places the client still has."""
         self.inside -= 1
-        self._of[client] -= 1
-        return self._of[client] or self._of.pop(client)
+        self._places_by_client[client] -= 1
+        return self._places_by_client[client] or self._places_by_client.pop(client)
 
     @contextlib.contextmanager
     def entered(self, client: str) -> Iterator[None]:
@@ -63,7 +63,7 @@ class Slots:
         self._slots = slots
         self._seconds = seconds
         self._free = asyncio.Semaphore(slots)
-        self._own: dict[str, asyncio.Semaphore] = {}
+        self._client_slots: dict[str, asyncio.Semaphore] = {}
 
     @property
     def inside(self) -> int:
@@ -71,33 +71,33 @@ class Slots:
         return self._gate.inside
 
     async def acquire(self, client: str) -> None:
-        """Wait for a slot; the caller must `release` it."""
+        """Wait for a slot, to `release` later; raise a Problem ("busy") if too many jobs wait, or after `seconds`."""
         self._gate.enter(client)
-        own = self._own.setdefault(client, asyncio.Semaphore(self._slots))
+        client_slots = self._client_slots.setdefault(client, asyncio.Semaphore(self._slots))
         try:
             async with asyncio.timeout(self._seconds):
-                await own.acquire()
+                await client_slots.acquire()
                 try:
                     await self._free.acquire()
                 except BaseException:
-                    own.release()
+                    client_slots.release()
                     raise
         except BaseException as error:
             self._leave(client)
             if isinstance(error, TimeoutError):
-                raise _busy() from None
+                raise _busy_problem() from None
             raise
 
     def release(self, client: str) -> None:
         """Give a slot back to the next job that waits."""
         self._free.release()
-        self._own[client].release()
+        self._client_slots[client].release()
         self._leave(client)
 
     def _leave(self, client: str) -> None:
         if not self._gate.leave(client):
-            del self._own[client]
+            del self._client_slots[client]
 
 
-def _busy() -> Problem:
+def _busy_problem() -> Problem:
     return Problem("busy", headers={"Retry-After": "1"}, seconds=1)

@@ -31,10 +31,10 @@ HEADERS = {
     "permissions-policy": "geolocation=(), microphone=(), payment=()",
 }
 RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-NO_DOCUMENTS = (b"text/javascript", b"text/css")  # media types that a browser never opens as a page
+SCRIPTS_AND_STYLES = (b"text/javascript", b"text/css")  # media types that a browser never opens as a page
 # The security headers of files with these media types. All other security headers concern pages only, and would add
 # 0.6 kB to each file.
-FOR_NO_DOCUMENTS = (b"x-content-type-options", b"cross-origin-resource-policy")
+HEADERS_OF_SCRIPTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together
 CROWDED = "araclip.crowded"  # key in the ASGI scope of a request that is refused because there are too many connections
@@ -42,14 +42,14 @@ CROWDED = "araclip.crowded"  # key in the ASGI scope of a request that is refuse
 log = logging.getLogger("araclip.server")
 BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
 # Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
-SMALL = 1 / 40
+SMALL_SHARE = 1 / 40
 DRAINED_BYTES = 200_000_000  # most bytes of a refused body that are read and dropped before the connection is closed
 SILENCE_SECONDS = 5
 _SCOPE_BODY = "araclip.body"
 
 
 class GatedStream(StreamingResponse):
-    """A streamed response that enters a gate when it starts, and leaves the gate when it ends, also after an error."""
+    """A streamed response that takes a place of a `Gate` while it is sent, and gives it back also after an error."""
 
     def __init__(self, content: AsyncIterator[bytes], gate: Gate, client: str, **options: Any) -> None:
         super().__init__(content, **options)
@@ -65,10 +65,10 @@ class GatedStream(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-class SafeHeaders:
-    """Adds security headers to every response, also to that for an internal error, unless they are already set.
+class SecurityHeaders:
+    """Adds security headers to every response, also to an internal error's, unless the response has set them.
 
-    Responses with scripts and styles get only FOR_NO_DOCUMENTS.
+    Scripts and styles get only HEADERS_OF_SCRIPTS.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -80,34 +80,34 @@ class SafeHeaders:
             return
         started = False
 
-        async def safe(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
                 present = {name.lower(): value for name, value in message["headers"]}
-                no_document = present.get(b"content-type", b"").startswith(NO_DOCUMENTS)
+                no_document = present.get(b"content-type", b"").startswith(SCRIPTS_AND_STYLES)
                 missing = [
                     (name, value)
                     for name, value in RAW_HEADERS
-                    if name not in present and (not no_document or name in FOR_NO_DOCUMENTS)
+                    if name not in present and (not no_document or name in HEADERS_OF_SCRIPTS)
                 ]
                 message = {**message, "headers": [*message["headers"], *missing]}
             await send(message)
 
         try:
-            await self._app(scope, receive, safe)
+            await self._app(scope, receive, send_with_headers)
         # answered here: Starlette's own handler is outside this middleware, so its response would lack the headers
         except Exception:
             if started:
                 raise
             log.exception("A request ended in an error of the server.")
-            await answer(Problem("internal"), scope)(scope, receive, safe)
+            await answer(Problem("internal"), scope)(scope, receive, send_with_headers)
 
 
-class CheckedHead:
-    """Refuses requests because of their headers.
+class HeaderChecks:
+    """Refuses requests by their headers.
 
-    It refuses headers that are too long, two lengths of the body (RFC 9112, 6.1), unknown host names, and changing
+    Refused are headers that are too long, two lengths of the body (RFC 9112, 6.1), unknown host names, and changing
     requests from other sites. Checking host names prevents DNS rebinding, by which another site's page could read a
     server on this machine; checking the site prevents cross-site request forgery.
     """
@@ -119,12 +119,13 @@ class CheckedHead:
         self._addresses = addresses
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and (problem := self._fault(scope)):
+        if scope["type"] == "http" and (problem := self._find_problem(scope)):
             await answer(problem, scope)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _fault(self, scope: Scope) -> Problem | None:
+    def _find_problem(self, scope: Scope) -> Problem | None:
+        """Return the problem for which a request is refused; None if it is accepted."""
         if scope.get(CROWDED):
             return Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
         line = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))
@@ -177,7 +178,7 @@ class BeforeBody:
         raise NotImplementedError
 
 
-class Bounded:
+class BodyLimits:
     """Limits size and time of each request body, the bytes of all bodies together, and the time to send each chunk.
 
     Before the application asks for a body, none of it is read and its size is not checked: a token is checked first.
@@ -226,14 +227,14 @@ class Bounded:
 class _Body:
     """The body of one request; its bytes are counted while it arrives."""
 
-    def __init__(self, scope: Scope, receive: Receive, bounded: Bounded) -> None:
+    def __init__(self, scope: Scope, receive: Receive, bounded: BodyLimits) -> None:
         headers = Headers(scope=scope)
-        claimed = headers.get("content-length", "")
-        self._claimed = int(claimed) if claimed.isascii() and claimed.isdecimal() else 0
-        self._complete = not self._claimed and "transfer-encoding" not in headers
-        self._expects = headers.get("expect", "").lower() == "100-continue"
-        self._asked = False
-        self._late = False
+        announced = headers.get("content-length", "")
+        self._announced_size = int(announced) if announced.isascii() and announced.isdecimal() else 0
+        self._complete = not self._announced_size and "transfer-encoding" not in headers
+        self._expects_continue = headers.get("expect", "").lower() == "100-continue"
+        self._was_asked_for = False
+        self._is_late = False
         self._receive = receive
         self._deadline = asyncio.get_running_loop().time() + bounded.body_seconds
         self._bounded = bounded
@@ -243,25 +244,25 @@ class _Body:
     @property
     def will_not_come(self) -> bool:
         """True if the client waits for "100 Continue" before it sends the body, and has not got it."""
-        return self._expects and not self._asked and not self._complete
+        return self._expects_continue and not self._was_asked_for and not self._complete
 
     @property
     def is_coming(self) -> bool:
         """True if a part of the body is still to be received."""
-        return not (self._complete or self._late or self.will_not_come)
+        return not (self._complete or self._is_late or self.will_not_come)
 
     async def receive(self) -> Message:
-        """Return the next message, as `receive` of ASGI does."""
+        """Return the next message, as `receive` of ASGI does; raise a Problem if the body is too large or too slow."""
         if self._complete:  # the next message says that the client has left, for which there is no deadline
             return await self._receive()
-        if max(self._claimed, self.count) > self.limit:
+        if max(self._announced_size, self.count) > self.limit:
             raise self._too_large()
-        self._asked = True
+        self._was_asked_for = True
         try:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            self._late = True
+            self._is_late = True
             raise Problem("slow", headers={"Connection": "close"}, seconds=self._bounded.body_seconds) from None
         if message["type"] == "http.request":
             size = len(message.get("body", b""))
@@ -271,7 +272,7 @@ class _Body:
             if self.count > self.limit:
                 raise self._too_large()
             most = self._bounded.max_body
-            if self._bounded.held > BODIES_AT_ONCE * most and self.count > int(SMALL * most):
+            if self._bounded.held > BODIES_AT_ONCE * most and self.count > int(SMALL_SHARE * most):
                 raise Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
         return message
 

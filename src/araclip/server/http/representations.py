@@ -18,8 +18,8 @@ def is_known(request: Request, etag: str) -> bool:
 
     If-None-Match then is `*`, or lists the tag, as a weak or a strong one.
     """
-    asked = ",".join(request.headers.getlist("if-none-match")).strip()
-    return asked == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(asked)
+    tags = ",".join(request.headers.getlist("if-none-match")).strip()
+    return tags == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(tags)
 
 
 def accepts_gzip(headers: Headers) -> bool:
@@ -34,7 +34,7 @@ def accepts_gzip(headers: Headers) -> bool:
     return weights.get("gzip", weights.get("x-gzip", weights.get("*", 0))) > 0
 
 
-class Represented:
+class Representations:
     """Answers HEAD on every path that has GET, and compresses JSON for clients that take it."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,13 +44,13 @@ class Represented:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        head, asked = scope["method"] == "HEAD", scope
+        head, original_scope = scope["method"] == "HEAD", scope
         if head:
             scope = {**scope, "method": "GET", HEAD_ONLY: True}
-        packs = accepts_gzip(Headers(scope=scope))
+        compresses = accepts_gzip(Headers(scope=scope))
         waiting: Message = {}  # the message that starts a JSON response, kept until its body comes
 
-        async def represented(message: Message) -> None:
+        async def send_represented(message: Message) -> None:
             nonlocal waiting
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
@@ -60,18 +60,18 @@ class Represented:
                     return
             elif waiting:
                 start, waiting = waiting, {}
-                message = _packed(start, message) if packs else message
+                message = _compress_body(start, message) if compresses else message
                 await send(start)
             if head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app(scope, receive, represented)
-        asked["route"] = scope.get("route")  # for the metrics, which see the scope that was passed to this middleware
+        await self._app(scope, receive, send_represented)
+        original_scope["route"] = scope.get("route")  # for the metrics, which see the original scope
 
 
-def _packed(start: Message, message: Message) -> Message:
-    """Compress the body of a response, and set its headers accordingly; leave streamed and short bodies as they are."""
+def _compress_body(start: Message, message: Message) -> Message:
+    """Return the message with its body compressed, and set the headers in `start`; streamed and short bodies stay."""
     body = message.get("body", b"")
     if message.get("more_body", False) or len(body) < WORTH_COMPRESSING:
         return message

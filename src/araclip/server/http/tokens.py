@@ -37,7 +37,7 @@ class Keys:
         return bool(self._digests)
 
     def scopes_of_token(self, token: str) -> frozenset[str]:
-        """Return the scopes of a token; tokens are compared in constant time."""
+        """Return the scopes of a token, none for an unknown token. Tokens are compared in constant time."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         scopes: frozenset[str] = frozenset()
         for scope, known in self._digests.items():
@@ -78,8 +78,8 @@ def unauthorized() -> Problem:
     return Problem("unauthorized", headers={"WWW-Authenticate": 'Bearer realm="araclip"'})
 
 
-class Requires(BeforeBody):
-    """A dependency of routes that refuses requests which do not have this scope."""
+class RequiresScope(BeforeBody):
+    """A dependency of routes: refuses requests that do not have the scope, with a Problem."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope

@@ -29,7 +29,7 @@ RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another wri
 
 
 class Indexing:
-    """Updates a gallery with folders, once or, with `follow`, after every change.
+    """Updates a gallery with folders in worker processes: once or, with `follow`, after every change.
 
     With `ocr`, the text in pictures is read after each update, and the progress of that is published, too.
     `state` is "offered" before the first update, and "empty" after an update that found no pictures.
@@ -37,7 +37,7 @@ class Indexing:
 
     def __init__(
         self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
-        committed: Callable[[], None], device: str | None = None, ocr: bool = False,
+        on_commit: Callable[[], None], device: str | None = None, ocr: bool = False,
     ) -> None:  # fmt: skip
         self.state: State = "offered"
         self.cause: Cause | None = None  # why indexing failed; None in other states
@@ -54,7 +54,7 @@ class Indexing:
         self._gallery = gallery.location
         self._follow = follow
         self._events = events
-        self._committed = committed
+        self._on_commit = on_commit
         self._stop, self._walk = threading.Event(), threading.Event()
         self._worker: Child | None = None
         self._starting = threading.Lock()
@@ -91,7 +91,7 @@ class Indexing:
 
     def _run(self) -> None:
         try:
-            for due in self._due():
+            for due in self._due_updates():
                 if self._stop.is_set():
                     return
                 self._update(due)
@@ -99,8 +99,8 @@ class Indexing:
             log.exception("indexing ended")
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
-    def _due(self) -> Iterator[Due]:
-        """Yield one full update, or, with `follow`, an update whenever the folders change."""
+    def _due_updates(self) -> Iterator[Due]:
+        """Yield one full update (again while it is postponed), or with `follow`, an update after each change."""
         if self._follow:
             try:
                 yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)
@@ -119,10 +119,10 @@ class Indexing:
 
     def _update(self, due: Due) -> None:
         self._announce("running", 0, 0)
-        last = self._last_word(due)
-        self._committed()
-        if "report" in last:
-            report = last["report"]
+        result = self._run_worker(due)
+        self._on_commit()
+        if "report" in result:
+            report = result["report"]
             total = report["added"] + report["unchanged"]
             state: State = "done" if report["pictures"] else "empty"
             message = f"{report['added']} new or changed, {report['removed']} gone"
@@ -135,27 +135,27 @@ class Indexing:
                     locations.make_default(self._gallery)
                 except OSError as error:
                     log.warning("the gallery could not be made the default one: %s", shown(str(error)))
-        elif "locked" in last:
+        elif "locked" in result:
             due.postponed = True
-            log.warning("%s", shown(last["locked"]))
-        elif "empty" in last:
-            log.warning("%s", shown(last["empty"]))
-            self._announce("empty", unread=last["unread"])
+            log.warning("%s", shown(result["locked"]))
+        elif "empty" in result:
+            log.warning("%s", shown(result["empty"]))
+            self._announce("empty", unread=result["unread"])
         elif not self._stop.is_set():
-            log.error("%s", shown(last["error"]))
-            self._announce("failed", message="indexing failed; see the server's log", cause=last["cause"])
+            log.error("%s", shown(result["error"]))
+            self._announce("failed", message="indexing failed; see the server's log", cause=result["cause"])
         if due.postponed:
             self._stop.wait(RETRY_SECONDS)
 
-    def _last_word(self, due: Due) -> dict[str, Any]:
-        """Run the worker for an update; return its last message, {"error", "cause"} if it died, or {} after `close`."""
+    def _run_worker(self, due: Due) -> dict[str, Any]:
+        """Run the worker for an update; return its answer, {"error", "cause"} if it died, or {} after `close`."""
 
-        def progress(said: dict[str, Any]) -> None:
-            if "found" in said:
-                self._announce("running", said["done"], said["found"])
-                self._committed()
+        def progress(news: dict[str, Any]) -> None:
+            if "found" in news:
+                self._announce("running", news["done"], news["found"])
+                self._on_commit()
             else:
-                log.warning("%s", shown(said["skipped"]))
+                log.warning("%s", shown(news["skipped"]))
 
         try:
             with Child(

@@ -30,8 +30,8 @@ from araclip.models.encoder_base import usable_cores
 # Why indexing has stopped: a word that clients translate for their users. The error's own message names paths, so it
 # stays in the server's log: not everyone who may see pictures may know paths.
 Cause = Literal["full", "denied", "missing", "damaged", "model", "killed", "other"]
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS)
 PROGRESS_SECONDS = 0.5  # seconds between messages of progress
 # The server and other programs come first. The lowest priority (19, or SCHED_IDLE) would get no time at all on a busy
 # machine, and a process that is stopped while it holds the writer's lock makes all others wait.
@@ -46,28 +46,30 @@ def main() -> None:
     parser.add_argument("folders", nargs="+")
     parser.add_argument("--patience", type=float, default=writer_lock.PATIENCE_S, help="Seconds to wait for a turn.")
     parser.add_argument("--ocr", action="store_true", help="Then read the text in pictures that look like text.")
-    given = parser.parse_args()
-    writer_lock.PATIENCE_S = given.patience
+    options = parser.parse_args()
+    writer_lock.PATIENCE_S = options.patience
     lower_priority(NICENESS)
     server = Parent()
     server.answer({"ready": True})
-    if not (asked := server.question()):
+    if not (question := server.question()):
         return
     threading.Thread(target=_end_with_server, daemon=True).start()
     try:
-        done = _update(server, location_of(given.gallery), given.model, given.folders, asked[0]["paths"], ocr=given.ocr)
-        server.answer({"report": done})
+        report = _update_gallery(
+            server, location_of(options.gallery), options.model, options.folders, question[0]["paths"], ocr=options.ocr
+        )
+        server.answer({"report": report})
     except GalleryLocked as error:
         server.answer({"locked": str(error)})
     except EmptyFolder as error:
         server.answer({"empty": str(error), "unread": error.unread})
         raise SystemExit(2) from None
     except (AraCLIPError, OSError) as error:
-        server.answer({"error": str(error), "cause": cause_of(error, given.folders)})
+        server.answer({"error": str(error), "cause": cause_of(error, options.folders)})
         raise SystemExit(2) from None
 
 
-def _update(
+def _update_gallery(
     server: Parent, place: Location, model: str, folders: list[str], paths: list[str] | None, *, ocr: bool
 ) -> dict[str, Any]:
     encoder = encoder_of(place, model or None, threads=max(1, usable_cores() // 2))
@@ -82,7 +84,7 @@ def _update(
     def skip(line: str) -> None:
         server.tell({"skipped": line})
 
-    logging.getLogger("araclip").addHandler(_ToServer(server))
+    logging.getLogger("araclip").addHandler(_ServerLogHandler(server))
     with open_gallery(place, model=encoder, create=True) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
@@ -90,7 +92,7 @@ def _update(
     return {**asdict(update), "skipped": len(update.skipped)}
 
 
-class _ToServer(logging.Handler):
+class _ServerLogHandler(logging.Handler):
     def __init__(self, server: Parent) -> None:
         super().__init__(logging.WARNING)
         self._server = server
@@ -113,9 +115,9 @@ def cause_of(error: Exception, folders: Sequence[str]) -> Cause:
     "full": the disk is full; "denied": a permission is missing; "missing": a folder is gone; "damaged": the gallery's
     file is damaged; "model": the model cannot be opened, or is not the gallery's; "other": anything else.
     """
-    if isinstance(error, OSError) and error.errno in _FULL:
+    if isinstance(error, OSError) and error.errno in _FULL_ERRORS:
         return "full"
-    if isinstance(error, OSError) and error.errno in _DENIED:
+    if isinstance(error, OSError) and error.errno in _DENIED_ERRORS:
         return "denied"
     if isinstance(error, GalleryCorrupt):
         return "damaged"

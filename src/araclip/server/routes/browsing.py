@@ -24,14 +24,14 @@ from araclip.server.service import Service
 router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 422, 429, 503)
 MOST = 500  # most pictures or albums in an answer
-LAST = 1 << 40
+MAX_OFFSET = 1 << 40
 Filter = Annotated[
     list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE as for /search; album=KEY too.")
 ]  # fmt: skip
 T = TypeVar("T")
 
 
-async def _worked(service: Service, request: Request, client: str, work: Callable[[], T]) -> T:
+async def _run_in_thread(service: Service, request: Request, client: str, work: Callable[[], T]) -> T:
     """Run `work` in a thread, within the limits of searches, and return its result."""
     with service.searches.entered(client):
         return await while_connected(request, service.in_thread(work))
@@ -49,7 +49,7 @@ async def timeline(
         months = [Month(month=each.month or None, pictures=each.pictures) for each in found.months]
         return TimelineAnswer(pictures=len(found), months=months, generation=generation)
 
-    return await _worked(service, request, client, answer)
+    return await _run_in_thread(service, request, client, answer)
 
 
 @router.get("/pictures", responses=ANSWERS)
@@ -59,7 +59,7 @@ async def pictures(
     client: ClientOf,
     where: Filter = [],  # noqa: B006
     k: Annotated[int, Query(ge=1, le=MOST)] = 100,
-    offset: Annotated[int, Query(ge=0, le=LAST, description="Begin after so many pictures.")] = 0,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET, description="Begin after so many pictures.")] = 0,
     cursor: Annotated[
         str | None, Query(max_length=60, description="`next` of an answer; pages by it never skip a picture.")
     ] = None,
@@ -74,14 +74,14 @@ async def pictures(
         start = offset if cursor is None else found.position(cursor)
         records = gallery.records(found.ids[start : start + k].tolist())
         return PicturesAnswer(
-            results=listed(service, records), offset=start, pictures=len(found), next=found.cursor_at(start + k),
-            generation=generation,
+            results=describe_records(service, records), offset=start, pictures=len(found),
+            next=found.cursor_at(start + k), generation=generation,
         )  # fmt: skip
 
-    return await _worked(service, request, client, answer)
+    return await _run_in_thread(service, request, client, answer)
 
 
-def listed(service: Service, records: list[PictureRecord]) -> list[Listed]:
+def describe_records(service: Service, records: list[PictureRecord]) -> list[Listed]:
     """Describe pictures for a list, each with its placeholder (a tiny preview) if one is stored."""
     placeholders = service.thumbnails.placeholders([record.id for record in records])
     return [
@@ -107,34 +107,34 @@ async def folders(
     client: ClientOf,
     inside: Annotated[str | None, Query(alias="in", max_length=40, description="The key of an album.")] = None,
     k: Annotated[int, Query(ge=1, le=MOST)] = 200,
-    offset: Annotated[int, Query(ge=0, le=LAST)] = 0,
+    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
 ) -> FoldersAnswer:
     """List folders as albums: those inside one album, or those at the top."""
 
     def answer() -> FoldersAnswer:
         gallery = service.gallery
         generation, albums = gallery.generation, gallery.albums()
-        asked = None if inside is None else albums.by_key.get(inside)
-        if inside is not None and asked is None:
+        album = None if inside is None else albums.by_key.get(inside)
+        if inside is not None and album is None:
             raise InputError(f"no album '{shown(inside):.40}'. Ask GET /folders for the albums there are.")
-        below = asked.albums if asked else albums.top
-        some = below[offset : offset + k]
-        covers = {record.content: record.id for record in gallery.records([each.cover for each in some])}
+        below = album.albums if album else albums.top
+        shown_albums = below[offset : offset + k]
+        covers = {record.content: record.id for record in gallery.records([each.cover for each in shown_albums])}
         return FoldersAnswer(
-            trail=[AlbumName(key=each.key, name=each.name) for each in asked.trail] if asked else [],
-            pictures=asked.own if asked else 0,
+            trail=[AlbumName(key=each.key, name=each.name) for each in album.trail] if album else [],
+            pictures=album.own if album else 0,
             albums=[
                 Album(
                     key=each.key, name=each.name, pictures=each.pictures, albums=len(each.albums),
                     cover=covers.get(each.cover),
                 )
-                for each in some
+                for each in shown_albums
             ],
             more=offset + k < len(below),
             generation=generation,
         )  # fmt: skip
 
-    return await _worked(service, request, client, answer)
+    return await _run_in_thread(service, request, client, answer)
 
 
 @router.get("/places", responses=ANSWERS)
@@ -157,4 +157,4 @@ async def places(
         total = sum(each.pictures for each in found)
         return PlacesAnswer(pictures=total, places=shown_places, generation=generation)
 
-    return await _worked(service, request, client, answer)
+    return await _run_in_thread(service, request, client, answer)

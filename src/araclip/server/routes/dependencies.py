@@ -17,7 +17,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.records import PictureRecord
 from araclip.server.http.errors import MEDIA_TYPE, Problem
 from araclip.server.http.limits import BeforeBody, limit_body
-from araclip.server.http.tokens import Requires
+from araclip.server.http.tokens import RequiresScope
 from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
@@ -40,7 +40,7 @@ def service_of(request: Request) -> Service:
 
 
 class LimitedBody(BeforeBody):
-    """A dependency for routes that take smaller bodies than the server's limit allows."""
+    """A dependency of routes: limits the request's body to `most(settings)` bytes."""
 
     def __init__(self, most: Callable[[Settings], int]) -> None:
         self._most = most
@@ -50,7 +50,7 @@ class LimitedBody(BeforeBody):
 
 
 class GuardedRoute(APIRoute):
-    """A route that makes its checks before the body is read; FastAPI by itself would read and parse the body first."""
+    """A route whose `BeforeBody` dependencies are called before the body is read; FastAPI would read the body first."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -108,7 +108,7 @@ def record_of(service: Service, identity: str) -> PictureRecord:
     return record
 
 
-async def uploaded(service: Service, file: UploadFile) -> bytes:
+async def read_upload(service: Service, file: UploadFile) -> bytes:
     """Return the bytes of an uploaded file; raise a Problem if there are more than the server takes."""
     data = await file.read()
     if len(data) > service.settings.max_upload:
@@ -117,14 +117,14 @@ async def uploaded(service: Service, file: UploadFile) -> bytes:
 
 
 ServiceOf = Annotated[Service, Depends(service_of)]
-READ = [Depends(Requires("read"))]
-WRITE = [Depends(Requires("write"))]
+READ = [Depends(RequiresScope("read"))]
+WRITE = [Depends(RequiresScope("write"))]
 ONE_PICTURE = [Depends(LimitedBody(lambda settings: settings.max_upload + FORM_BYTES))]
 TOKEN_ONLY = [Depends(LimitedBody(lambda _: 2_000))]
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI responses for the problems that a route may answer with."""
+    """Return the OpenAPI responses for the problems with these statuses, which a route may answer with."""
     content = {MEDIA_TYPE: {"schema": ProblemDetails.model_json_schema()}}
     return {status: {"description": "Problem", "content": content} for status in statuses}
 
@@ -134,11 +134,11 @@ def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Error", "model": OpenAIErrors} for status in statuses}
 
 
-def _client(request: Request) -> str:
+def _client_address(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-ClientOf = Annotated[str, Depends(_client)]
+ClientOf = Annotated[str, Depends(_client_address)]
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:

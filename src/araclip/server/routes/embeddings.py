@@ -46,25 +46,25 @@ async def model(service: ServiceOf, identity: str) -> Model:
 async def embeddings(service: ServiceOf, request: Request, client: ClientOf, body: EmbeddingsRequest) -> Response:
     """Encode texts, and pictures given as data URIs, into unit vectors of one space."""
     inputs = [body.input] if isinstance(body.input, str) else body.input
-    width = _width(service.model, body.dimensions)
+    width = _wanted_width(service.model, body.dimensions)
     texts = [entry for entry in inputs if not _is_picture(entry)]
     most = service.settings.max_text
     for index, entry in enumerate(inputs):
         if len(entry) > most and not _is_picture(entry):
-            raise _refused(f"input.{index}", message("text letters", letters=len(entry), most=most))
+            raise _bad_query(f"input.{index}", message("text letters", letters=len(entry), most=most))
     pictures, most = len(inputs) - len(texts), service.settings.max_request_pictures
     if pictures > most:
-        raise _refused("input", message("pictures", pictures=pictures, most=most))
+        raise _bad_query("input", message("pictures", pictures=pictures, most=most))
 
     async def answer() -> bytes:
-        rows = await _rows(service, inputs, client)
-        return await service.in_thread(lambda: _written(service.model, texts, rows, width, body.encoding_format))
+        rows = await _encode_inputs(service, inputs, client)
+        return await service.in_thread(lambda: _write_answer(service.model, texts, rows, width, body.encoding_format))
 
     with service.embeddings.entered(client):
         return Response(await while_connected(request, answer()), media_type="application/json")
 
 
-async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
+async def _encode_inputs(service: Service, inputs: Sequence[str], client: str) -> Rows:
     """Return the vectors of `inputs` (texts, and pictures as data URIs), in order."""
     rows: dict[int, NDArray[np.float32]] = {}
     texts = [(index, entry) for index, entry in enumerate(inputs) if not _is_picture(entry)]
@@ -73,49 +73,53 @@ async def _rows(service: Service, inputs: Sequence[str], client: str) -> Rows:
         rows.update(zip((index for index, _ in chunk), vectors, strict=True))
     for index, entry in enumerate(inputs):
         if _is_picture(entry):
-            rows[index] = await _picture(service, index, entry, client)
+            rows[index] = await _encode_picture(service, index, entry, client)
     return [rows[index] for index in range(len(inputs))]
 
 
-async def _picture(service: Service, index: int, data_uri: str, client: str) -> NDArray[np.float32]:
+async def _encode_picture(service: Service, index: int, data_uri: str, client: str) -> NDArray[np.float32]:
     try:
         data = await service.in_thread(lambda: decode_data_uri(data_uri, service.settings.max_upload))
         return await service.picture_row(data, client)
     except ImageError as error:
         raise Problem("bad-picture", where=f"input.{index}", reason=message_of(error)) from None
     except InputError as error:
-        raise _refused(f"input.{index}", message_of(error)) from None
+        raise _bad_query(f"input.{index}", message_of(error)) from None
 
 
 def _is_picture(entry: str) -> bool:
     return entry.startswith("data:")
 
 
-def _width(model: Encoder, dimensions: int | None) -> int:
-    """Return the wanted length of the vectors: the model's width, or a shorter Matryoshka prefix of the model."""
+def _wanted_width(model: Encoder, dimensions: int | None) -> int:
+    """Return how many numbers the vectors shall have: the model's width, or a shorter width that it was trained for.
+
+    Raises:
+        Problem: the model was not trained for `dimensions` (Matryoshka).
+    """
     prefixes = sorted({*getattr(model, "matryoshka", ()), model.width})
     if dimensions is None or dimensions in prefixes:
         return dimensions or model.width
     if len(prefixes) == 1:
-        raise _refused("dimensions", message("dimensions", given=dimensions, width=model.width))
+        raise _bad_query("dimensions", message("dimensions", given=dimensions, width=model.width))
     known = ", ".join(map(str, prefixes))
-    raise _refused("dimensions", message("dimensions several", given=dimensions, known=known))
+    raise _bad_query("dimensions", message("dimensions several", given=dimensions, known=known))
 
 
-def _refused(field: str, reason: str) -> Problem:
+def _bad_query(field: str, reason: str) -> Problem:
     return Problem("bad-query", where=field, reason=reason)
 
 
-def _written(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
+def _write_answer(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
     """Write the answer as JSON, vector by vector: called in a thread, so that the event loop gets its turns."""
-    counted = getattr(model, "count_tokens", None)  # None for models of other projects, which cannot count tokens
-    tokens = sum(counted(texts)) if counted else 0
+    count_tokens = getattr(model, "count_tokens", None)  # None for models of other projects, which cannot count tokens
+    tokens = sum(count_tokens(texts)) if count_tokens else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
     entries = []
     for index, row in enumerate(rows):
         # the first numbers of a vector, without the rest, are scaled to length 1 again
         vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
-        packed = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
-        entries.append(Embedding(index=index, embedding=packed).model_dump_json())
+        numbers = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
+        entries.append(Embedding(index=index, embedding=numbers).model_dump_json())
     data = ",".join(entries)
     return f'{{"object":"list","data":[{data}],"model":{json.dumps(model.label)},"usage":{usage}}}'.encode()

@@ -33,15 +33,15 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    read_upload,
     service_of,
-    uploaded,
     while_connected,
 )
 from araclip.server.schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
 MAX_ENTRIES = 16_384  # most bytes of the field `entries`
-_BY_WIDTH = {
+_NAMES_BY_WIDTH = {
     512: (
         "ViT-B-32__openai", "ViT-B-32__laion2b-s34b-b79k", "ViT-B-32__laion2b_e16", "ViT-B-32__laion400m_e31",
         "ViT-B-32__laion400m_e32", "ViT-B-16__openai", "ViT-B-16__laion400m_e31", "ViT-B-16__laion400m_e32",
@@ -72,7 +72,7 @@ _BY_WIDTH = {
     ),
     1536: ("ViT-gopt-16-SigLIP2-256__webli", "ViT-gopt-16-SigLIP2-384__webli"),
 }  # fmt: skip
-IMMICH_WIDTHS = {name: width for width, names in _BY_WIDTH.items() for name in names}
+IMMICH_WIDTHS = {name: width for width, names in _NAMES_BY_WIDTH.items() for name in names}
 
 
 class MayPredict(BeforeBody):
@@ -85,7 +85,7 @@ class MayPredict(BeforeBody):
         service = service_of(request)
         if service.settings.open_predict:
             return
-        scopes = service.keys.scopes_of(request) or service.keys.scopes_of_token(_password(request))
+        scopes = service.keys.scopes_of(request) or service.keys.scopes_of_token(_basic_password(request))
         if not scopes:
             raise unauthorized()
 
@@ -114,70 +114,71 @@ async def predict(
     image: Annotated[UploadFile | None, File()] = None,
 ) -> Prediction:
     """Return the vector of a text or a picture, for Immich and OpenCloud."""
-    asked = _asked(entries)
-    width = _width(service.model, asked.model)
+    task = _parse_entries(entries)
+    width = _expected_width(service.model, task.model)
     with service.embeddings.entered(client):
-        if asked.kind == TEXTUAL:
+        if task.kind == TEXTUAL:
             if text is None:
-                raise _invalid("text", "a textual entry needs the field text")
+                raise _invalid_field("text", "a textual entry needs the field text")
             if len(text) > (most := service.settings.max_text):
                 raise InputError(message("text letters", letters=len(text), most=most))
             (row,) = await while_connected(request, service.texts.rows([text], client))
-            return Prediction(clip=_written(service.model, row, width))
+            return Prediction(clip=_to_json(service.model, row, width))
         if image is None:
-            raise _invalid("image", "a visual entry needs the file image")
-        data = await uploaded(service, image)
+            raise _invalid_field("image", "a visual entry needs the file image")
+        data = await read_upload(service, image)
         row, facts = await while_connected(request, service.picture(data, client))
-        return Prediction(clip=_written(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
+        return Prediction(clip=_to_json(service.model, row, width), imageHeight=facts.height, imageWidth=facts.width)
 
 
-class _Asked(NamedTuple):
-    kind: str
+class _Task(NamedTuple):
+    kind: str  # TEXTUAL or VISUAL
     model: str
 
 
-def _asked(entries: str) -> _Asked:
-    """Parse the form's `entries`: the model that Immich names, and whether a text or a picture is to be encoded."""
+def _parse_entries(entries: str) -> _Task:
+    """Parse the form's `entries`: is it a text or a picture, and for which model? Raise a Problem if invalid."""
     try:
         tasks = bounded_json.parse(entries.encode("utf-8", "replace"), "entries", max_bytes=MAX_ENTRIES, max_depth=6)
     except InputError as error:
-        raise _invalid("entries", str(error).rstrip(".")) from None
+        raise _invalid_field("entries", str(error).rstrip(".")) from None
     if not isinstance(tasks, dict) or not tasks:
-        raise _invalid("entries", 'expected an object such as {"clip": {"textual": {"modelName": …}}}')
-    if others := [task for task in tasks if task != SEARCH]:
-        raise Problem("no-task", task=shown(str(others[0]))[:50])
+        raise _invalid_field("entries", 'expected an object such as {"clip": {"textual": {"modelName": …}}}')
+    if other_tasks := [task for task in tasks if task != SEARCH]:
+        raise Problem("no-task", task=shown(str(other_tasks[0]))[:50])
     types: Any = tasks[SEARCH]
     if not isinstance(types, dict) or len(types) != 1 or next(iter(types)) not in (TEXTUAL, VISUAL):
-        raise _invalid("entries.clip", "expected one of textual and visual")
+        raise _invalid_field("entries.clip", "expected one of textual and visual")
     ((kind, entry),) = types.items()
     model = entry.get("modelName") if isinstance(entry, dict) else None
     if not isinstance(model, str) or not model:
-        raise _invalid(f"entries.clip.{kind}", "expected an object with modelName")
-    return _Asked(kind, model)
+        raise _invalid_field(f"entries.clip.{kind}", "expected an object with modelName")
+    return _Task(kind, model)
 
 
-def _width(model: Encoder, name: str) -> int:
-    """Return how many numbers Immich expects in a vector of the model with this name."""
+def _expected_width(model: Encoder, name: str) -> int:
+    """Return how many numbers Immich expects in a vector of the model with this name; raise a Problem if none fits."""
     if name in (model.name, model.label):
         return model.width
     widths = [*getattr(model, "matryoshka", ()), model.width]
     known = stand_ins(widths)
     width = IMMICH_WIDTHS.get(immich_name(name))
     if width is None or immich_name(name) not in known:
-        of_immich = f"; of Immich's names it takes the place of {', '.join(known[:5])}" if known else ""
-        raise Problem("no-model", id=shown(name)[:200], known=f"{model.label}, {model.width} wide{of_immich}")
+        stand_in_names = f"; of Immich's names it takes the place of {', '.join(known[:5])}" if known else ""
+        raise Problem("no-model", id=shown(name)[:200], known=f"{model.label}, {model.width} wide{stand_in_names}")
     return width
 
 
-def _written(model: Encoder, row: NDArray[np.float32], width: int) -> str:
+def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
     try:
-        vector = fitted(row, width, getattr(model, "matryoshka", ()))
+        vector = fit_width(row, width, getattr(model, "matryoshka", ()))
     except WidthMismatch as error:  # pragma: no cover  (refused by its name before)
-        raise _invalid("entries", str(error)) from None
+        raise _invalid_field("entries", str(error)) from None
     return f"[{','.join(map(str, vector))}]"  # str() gives a float32 the fewest decimals
 
 
-def _password(request: Request) -> str:
+def _basic_password(request: Request) -> str:
+    """Return the password of a header "Authorization: Basic …"; "" if there is none."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return ""
@@ -187,7 +188,7 @@ def _password(request: Request) -> str:
         return ""
 
 
-def _invalid(where: str, reason: str) -> Problem:
+def _invalid_field(where: str, reason: str) -> Problem:
     return Problem("invalid", where=where, reason=shown(reason)[:300])
 
 
@@ -204,11 +205,14 @@ def stand_ins(widths: Sequence[int]) -> list[str]:
     return [name for name, width in IMMICH_WIDTHS.items() if width in widths or width >= max(widths)]
 
 
-def fitted(vector: NDArray[np.float32], width: int, prefixes: Sequence[int] = ()) -> NDArray[np.float32]:
-    """Return a unit vector (D,) as one of `width` numbers: filled up with zeros, or cut to a prefix.
+def fit_width(vector: NDArray[np.float32], width: int, prefixes: Sequence[int] = ()) -> NDArray[np.float32]:
+    """Return a unit vector (D,) as a unit vector of `width` numbers: zeros are appended, or the first numbers kept.
 
     Args:
-        prefixes: Matryoshka widths of the model.
+        prefixes: the shorter widths that the model was trained for (Matryoshka).
+
+    Raises:
+        WidthMismatch: `width` is shorter than the vector, and not one of `prefixes`.
     """
     if width >= len(vector):
         return np.pad(vector, (0, width - len(vector)))

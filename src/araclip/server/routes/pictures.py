@@ -27,8 +27,8 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    read_upload,
     record_of,
-    uploaded,
     while_connected,
 )
 from araclip.server.schemas import Details, Identity, PictureText, SameFile
@@ -66,10 +66,10 @@ async def thumbnail(
         return Response(status_code=304, headers=headers)
     side = int(size)
 
-    def kept() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
+    def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
         return record_of(service, identity), service.thumbnails.get(identity, side)
 
-    record, small = await service.in_thread(kept)
+    record, small = await service.in_thread(look_up)
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small, final = await while_connected(request, _create_thumbnail(service, client, record, side))
         if not final:
@@ -90,16 +90,20 @@ async def thumbnail_of_upload(
 
     The page converts query pictures in this way if the browser cannot read them.
     """
-    data = await uploaded(service, file)
+    data = await read_upload(service, file)
     most = service.settings.max_pixels
     small, *_ = await while_connected(request, service.sandbox.thumbnail(data, SENT_SIDE, client, most))
     return Response(small, headers=ISOLATED, media_type="image/webp")
 
 
 async def _create_thumbnail(service: Service, client: str, picture: PictureRecord, side: int) -> tuple[bytes, bool]:
-    """Return a thumbnail, and whether it is final: a stored JPEG gives a coarser one than the picture's file later."""
-    with await _original(service, client, picture) as original:
-        small, placeholder = await _converted(service, client, picture.id, original, side)
+    """Make a thumbnail; return it, and whether it is final. If it is, it is stored.
+
+    It is not final if it was made from the gallery's JPEG, which is smaller than `side`: the picture's file may be
+    indexed later, and gives a finer thumbnail.
+    """
+    with await _open_in_thread(service, client, picture) as original:
+        small, placeholder = await _make_webp(service, client, picture.id, original, side)
         final = side <= STORED_SIDE or not original.path.startswith(STORED_PREFIX)
 
     def keep() -> None:
@@ -110,10 +114,10 @@ async def _create_thumbnail(service: Service, client: str, picture: PictureRecor
     return small, final
 
 
-async def _converted(
+async def _make_webp(
     service: Service, client: str, identity: str, original: Original, side: int
 ) -> tuple[bytes, bytes]:
-    """Return a WebP of at most `side` pixels a side, and its placeholder (a tiny preview)."""
+    """Return a WebP of at most `side` pixels a side, and a tiny preview; raise a Problem if the file has changed."""
     try:
         small, placeholder, *_ = await service.sandbox.thumbnail(
             lambda: asyncio.to_thread(original.picture), side, client
@@ -153,7 +157,7 @@ async def image(
         return Response(status_code=304, headers=headers | {"ETag": converted_etag})
     picture = await service.in_thread(lambda: record_of(service, identity))
     with contextlib.ExitStack() as stack:
-        original = stack.enter_context(await _original(service, client, picture))
+        original = stack.enter_context(await _open_in_thread(service, client, picture))
         # The stored JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.
         if original.path.startswith(STORED_PREFIX):
             etag = f'"{identity}-stored"'
@@ -161,10 +165,10 @@ async def image(
             if is_known(request, etag):
                 return Response(status_code=304, headers=headers)
         if original.media_type in CONVERTED and not download:
-            converted = await while_connected(request, _converted(service, client, identity, original, SHOWN_SIDE))
+            converted = await while_connected(request, _make_webp(service, client, identity, original, SHOWN_SIDE))
             headers |= {"ETag": converted_etag, "Content-Disposition": "inline"}
             return Response(converted[0], headers=headers, media_type="image/webp")
-        part = range_of(request, original.size, etag)
+        part = requested_range(request, original.size, etag)
         stack.pop_all()  # do not close the original here: the response does
     kind = "attachment" if download else "inline"
     name = quote(shown(original.name), safe="")  # RFC 8187; percent-encoding prevents the injection of headers
@@ -172,8 +176,8 @@ async def image(
     return OriginalResponse(service, client, original, part, headers)
 
 
-async def _original(service: Service, client: str, picture: PictureRecord) -> Original:
-    """Open and hash the original in a thread that serves no searches; only so many are opened at a time."""
+async def _open_in_thread(service: Service, client: str, picture: PictureRecord) -> Original:
+    """Open the original of a picture in a thread of `service.opening`; raise a Problem if no file holds it any more."""
     await service.opening.acquire(client)
     opening = asyncio.ensure_future(asyncio.to_thread(open_original, service.gallery.store, picture))
     opening.add_done_callback(lambda _: service.opening.release(client))
@@ -196,16 +200,16 @@ def _close_unused(opening: asyncio.Future[Original | None]) -> None:
 @router.get("/images/{identity}/details", dependencies=READ, responses=problems(401, 403, 404, 422))
 async def details(service: ServiceOf, identity: Identity) -> Details:
     """Return the details of a picture."""
-    return await service.in_thread(lambda: _details(service, identity))
+    return await service.in_thread(lambda: _read_details(service, identity))
 
 
-def _details(service: Service, identity: str) -> Details:
+def _read_details(service: Service, identity: str) -> Details:
     picture = record_of(service, identity)
     first, *others = picture.copies
     return Details(
         id=picture.id,
         name=first.name,
-        path=_path(service, first),
+        path=_shown_path(service, first),
         folder=first.folder,
         width=picture.width,
         height=picture.height,
@@ -221,9 +225,9 @@ def _details(service: Service, identity: str) -> Details:
         place=picture.place and shown(picture.place),
         hidden=picture.hidden,
         added=picture.added,
-        metadata=_all_shown(dict(first.metadata)),
+        metadata=_make_displayable(dict(first.metadata)),
         copies=[copy.name for copy in others],
-        files=[SameFile(name=copy.name, folder=copy.folder, path=_path(service, copy)) for copy in others],
+        files=[SameFile(name=copy.name, folder=copy.folder, path=_shown_path(service, copy)) for copy in others],
         texts=[
             PictureText(field=field, text=shown_lines(undirected(text)))
             for field, texts in service.gallery.snapshot.document(picture.content).items()
@@ -233,16 +237,16 @@ def _details(service: Service, identity: str) -> Details:
     )
 
 
-def _path(service: Service, copy: Copy) -> str | None:
+def _shown_path(service: Service, copy: Copy) -> str | None:
     return shown(copy.file) if service.settings.paths_shown else None
 
 
-def _all_shown(value: Any) -> Any:
+def _make_displayable(value: Any) -> Any:
     """Return JSON in which every text, keys included, is safe to display."""
     if isinstance(value, dict):
-        return {shown(str(key)): _all_shown(inner) for key, inner in value.items()}
+        return {shown(str(key)): _make_displayable(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_all_shown(inner) for inner in value]
+        return [_make_displayable(inner) for inner in value]
     return shown(value) if isinstance(value, str) else value
 
 
@@ -260,7 +264,7 @@ async def upload(
     """
     if not service.settings.uploads:
         raise Problem("uploads-off")
-    data = await uploaded(service, file)
+    data = await read_upload(service, file)
     decoding = service.sandbox.read(data, transform_of(service.model), service.settings.max_pixels, client)
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
@@ -319,8 +323,12 @@ class OriginalResponse(GatedStream):
             await super().__call__(scope, receive, send)
 
 
-def range_of(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """Return start and stop of a Range header with one range; None for the whole file, and for any other header."""
+def requested_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
+    """Return start and stop of the one range in a Range header; None, for the whole file, if it has any other form.
+
+    Raises:
+        Problem: the range begins behind the end of the file.
+    """
     found = RANGE.fullmatch(request.headers.get("range", ""))
     if found is None or request.headers.get("if-range", etag) != etag or found[1] == found[2] == "":
         return None

@@ -41,8 +41,8 @@ from araclip.server.routes.dependencies import (
     GuardedRoute,
     ServiceOf,
     problems,
+    read_upload,
     record_of,
-    uploaded,
     while_connected,
 )
 from araclip.server.schemas import (
@@ -65,7 +65,7 @@ SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of t
 MOST_NEAR = 200  # most near-duplicates in an answer
 MAX_TYPED = 200  # most characters of a text to complete; a longer one is refused
 MOST_SUGGESTED = 20
-WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
+MAX_LEXICON_WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
 ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 
@@ -125,7 +125,7 @@ async def search_by_image(
     ignore: Annotated[list[Part], Form(max_length=len(PARTS))] = [],  # noqa: B006
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
-    data = await uploaded(service, file)
+    data = await read_upload(service, file)
     body = SearchRequest(
         q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
         sort=sort, literal=literal, ignore=ignore,
@@ -158,13 +158,13 @@ async def run_search(
     pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
-        read, terms = await planned(
+        plan, terms = await make_plan(
             service, snapshot, query, page, pictures, client, literal=body.literal, ignore=body.ignore
         )
-        results, more, passing, understood = await service.in_thread(
-            lambda: _results(service, snapshot, read, terms, page, body.text_weight)
+        results, more, passing, interpretation = await service.in_thread(
+            lambda: _search_page(service, snapshot, plan, terms, page, body.text_weight)
         )
-    dated = body.sort != "relevance" or understood.sort is not None
+    dated = body.sort != "relevance" or interpretation.sort is not None
     away = not results and not body.offset and await service.in_thread(gallery.is_away)
     return SearchAnswer(
         query=body.q,
@@ -177,7 +177,7 @@ async def run_search(
         and (not results or fits_nothing([each.relevance for each in results], by_date=dated)),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
-        interpretation=Interpretation.model_validate(understood.json()),
+        interpretation=Interpretation.model_validate(interpretation.json()),
     )
 
 
@@ -186,7 +186,7 @@ def _check_length(service: Service, query: str) -> None:
         raise InputError(message("query characters", characters=len(query), most=most))
 
 
-async def planned(
+async def make_plan(
     service: Service,
     snapshot: Snapshot,
     query: ParsedQuery,
@@ -208,9 +208,9 @@ async def planned(
     plan = await service.in_thread(planner.plan)
     terms = await _term_vectors(service, plan, sent, client)
     if plan.has_filters:
-        again = await service.in_thread(lambda: replan(planner, plan, terms, snapshot))
-        if again is not None:
-            return again, await _term_vectors(service, again, sent, client)
+        new_plan = await service.in_thread(lambda: replan(planner, plan, terms, snapshot))
+        if new_plan is not None:
+            return new_plan, await _term_vectors(service, new_plan, sent, client)
     return plan, terms
 
 
@@ -263,10 +263,10 @@ def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     return service.gallery.store.vector(record_of(service, identity).content)
 
 
-def _results(
+def _search_page(
     service: Service,
     snapshot: Snapshot,
-    read: QueryPlan,
+    plan: QueryPlan,
     terms: NDArray[np.float32],
     page: Page,
     text_weight: float,
@@ -276,26 +276,26 @@ def _results(
     They are the results without the last hit; True if there was such a hit; the number of pictures that pass the
     filters; and how the query was read. If the query is just a picture of the gallery, this picture is left out.
     """
-    query = read.query
+    query = plan.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
     record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    hits = searched(read, terms, snapshot, page, text_weight, exclude=record.content if record else None)
+    hits = searched(plan, terms, snapshot, page, text_weight, exclude=record.content if record else None)
     more = len(hits) == page.k
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
-    filters = replace(read.add_filters(page.filters), collapse=False)
+    filters = replace(plan.add_filters(page.filters), collapse=False)
     passing = len(service.gallery.timeline(filters))
-    return results, more, passing, service.suggestions.suggest(read, hits, service.interpreter, service.gallery.store)
+    return results, more, passing, service.suggestions.suggest(plan, hits, service.interpreter, service.gallery.store)
 
 
 def results_of(service: Service, hits: Sequence[Hit]) -> list[Result]:
     """Convert hits to results for clients, each with its placeholder (a tiny preview) if one is stored."""
     pictures = [hit.picture for hit in hits if hit.picture]
     placeholders = service.thumbnails.placeholders([picture.id for picture in pictures])
-    return [_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
+    return [_make_result(each, hit, placeholders.get(each.id)) for each, hit in zip(pictures, hits, strict=True)]
 
 
-def _result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result:
+def _make_result(picture: PictureRecord, hit: Hit, placeholder: str | None) -> Result:
     copy = next(copy for copy in picture.copies if copy.path == hit.path)
     matched = []
     for found in hit.matched:
@@ -338,22 +338,22 @@ async def explain(
     ignore: Annotated[list[Part], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> Explanation:
     """Return for each word of the query what the picture's score loses when the query is asked without that word."""
-    return await while_connected(request, _explained(service, client, identity, q, literal, ignore))
+    return await while_connected(request, _explain_words(service, client, identity, q, literal, ignore))
 
 
-async def _explained(
+async def _explain_words(
     service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
 ) -> Explanation:
     _check_length(service, q)
     query = parse(q)
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
-        read, vectors = await planned(
+        plan, vectors = await make_plan(
             service, service.gallery.snapshot, query, Page(1, 0, Filters()), {}, client, literal=literal, ignore=ignore
         )
-        terms, texts = read.without_kinds(vectors), texts_of_shares(read)
+        terms, texts = plan.without_kinds(vectors), texts_of_shares(plan)
         vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
-    shares = word_shares(read, terms, picture, vector_of)
+    shares = word_shares(plan, terms, picture, vector_of)
     return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
 
 
@@ -369,13 +369,13 @@ async def near(
 ) -> NearAnswer:
     """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without itself."""
 
-    def found() -> list[Result]:
+    def find() -> list[Result]:
         record = record_of(service, identity)
         filters = service.gallery.filters(where)
         return results_of(service, service.gallery.snapshot.near(record.content, filters, MOST_NEAR))
 
     with service.searches.entered(client):
-        return NearAnswer(results=await service.in_thread(found))
+        return NearAnswer(results=await service.in_thread(find))
 
 
 # ------------------------------------------------------------------ suggestions
@@ -391,17 +391,17 @@ async def suggestions(
 ) -> SuggestionsAnswer:
     """Suggest queries that begin with the typed text. Nothing is sent to another host, and nothing typed is stored."""
     with service.searches.entered(client):
-        return await while_connected(request, _suggested(service, client, q, k))
+        return await while_connected(request, _make_suggestions(service, client, q, k))
 
 
-async def _suggested(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
-    known = await service.in_thread(lambda: _candidates(service, typed))
-    words = [text for text, row in known if row is None]
+async def _make_suggestions(service: Service, client: str, typed: str, most: int) -> SuggestionsAnswer:
+    candidates = await service.in_thread(lambda: _find_candidates(service, typed))
+    words = [text for text, row in candidates if row is None]
     encoded = dict(zip(words, await service.texts.rows(words, client), strict=True)) if words else {}
-    return await service.in_thread(lambda: _completed(service, typed, most, known, encoded))
+    return await service.in_thread(lambda: _select_suggestions(service, typed, most, candidates, encoded))
 
 
-def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
+def _find_candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
     """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = phrases_beginning_with(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
@@ -409,26 +409,26 @@ def _candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
     lexicon = phrases_beginning_with(
         typed, [*(each.standard for each in entries), *(each.english for each in entries)], MOST_SUGGESTED
     )
-    others = [text for text in dict.fromkeys(lexicon) if text not in everyday][:WORDS]
+    others = [text for text in dict.fromkeys(lexicon) if text not in everyday][:MAX_LEXICON_WORDS]
     return [(text, rows[ARABIC_OF.get(text, text)]) for text in everyday] + [(text, None) for text in others]
 
 
-def _completed(
+def _select_suggestions(
     service: Service,
     typed: str,
     most: int,
-    known: list[tuple[str, int | None]],
+    candidates: list[tuple[str, int | None]],
     encoded: dict[str, NDArray[np.float32]],
 ) -> SuggestionsAnswer:
     gallery = service.gallery
     vectors = gallery.snapshot.reference.everyday
     examples = gallery.examples() if gallery.snapshot.scale else ()  # the queries that the page shows as examples
-    finding = [
-        text for text, row in known
+    queries_with_hits = [
+        text for text, row in candidates
         if ARABIC_OF.get(text, text) in examples or gallery.finds(text, encoded[text] if row is None else vectors[row])
     ]  # fmt: skip
     store = gallery.store
     source = WordIndex(store) if isinstance(store, Catalog) else None
     places = dict.fromkeys(gallery.place_names().values())
-    found = completions(typed, source, gallery.overview().folders, finding, most, places)
+    found = completions(typed, source, gallery.overview().folders, queries_with_hits, most, places)
     return SuggestionsAnswer(suggestions=[Suggestion(text=shown(each.text), kind=each.kind) for each in found])

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from araclip.core.display import shown
 from araclip.gallery.catalog.records import PictureRecord
-from araclip.server.archives import MAX_PICTURES, zipped
+from araclip.server.archives import MAX_PICTURES, stream_zip
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
 from araclip.server.originals import Original, open_original
@@ -55,8 +55,8 @@ class HiddenAnswer(BaseModel):
     changed: int
 
 
-def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
-    """Return the pictures with these ids, each once."""
+def _find_records(service: Service, ids: list[str]) -> list[PictureRecord]:
+    """Return the pictures with these ids, each once; raise a Problem if the gallery lacks one of them."""
     return [record_of(service, identity) for identity in dict.fromkeys(ids)]
 
 
@@ -64,7 +64,7 @@ def _records(service: Service, ids: list[str]) -> list[PictureRecord]:
 async def prepare_archive(service: ServiceOf, client: ClientOf, body: Selection) -> Prepared:
     """Prepare a ZIP archive of originals, to be downloaded from its address within ten minutes."""
     with service.searches.entered(client):
-        records = await service.in_thread(lambda: _records(service, body.ids))
+        records = await service.in_thread(lambda: _find_records(service, body.ids))
     key, size = service.archives.prepare(records)
     return Prepared(address=f"archives/{key}", pictures=len(records), bytes=size)
 
@@ -80,13 +80,13 @@ async def archive(
 ) -> GatedStream:
     """Download a prepared archive. The files are not changed or compressed, and are read while the archive is sent."""
 
-    def opened(identity: str) -> tuple[PictureRecord, Original] | None:
+    def open_picture(identity: str) -> tuple[PictureRecord, Original] | None:
         record = service.gallery.store.record(identity)
         original = record and open_original(service.gallery.store, record)
         return (record, original) if record and original else None
 
     chosen = service.archives.pictures(key)
-    stream = zipped(chosen, opened, service.in_thread, asyncio.to_thread, service.settings.max_archive)
+    stream = stream_zip(chosen, open_picture, service.in_thread, asyncio.to_thread, service.settings.max_archive)
     headers = {
         "Cache-Control": "no-store",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(ARCHIVE_NAME, safe='')}",
@@ -100,7 +100,7 @@ async def paths(service: ServiceOf, client: ClientOf, body: Selection) -> Paths:
     if not service.settings.paths_shown:
         raise Problem("no-paths")
     with service.searches.entered(client):
-        records = await service.in_thread(lambda: _records(service, body.ids))
+        records = await service.in_thread(lambda: _find_records(service, body.ids))
     first = (next((copy.file for copy in record.copies if not copy.stored), None) for record in records)
     return Paths(paths=[shown(path) for path in first if path])
 
@@ -112,7 +112,7 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         raise Problem("read-only", reason=reason[0], reason_ar=reason[1])
 
     def work() -> int:
-        contents = [record.content for record in _records(service, body.ids)]
+        contents = [record.content for record in _find_records(service, body.ids)]
         return service.gallery.hide(contents, body.hidden)
 
     changed = await service.in_writer(work)

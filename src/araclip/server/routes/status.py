@@ -28,10 +28,10 @@ FOLDERS = 50  # most folders in the page's menu of filters
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))
 async def stats(service: ServiceOf, request: Request) -> Stats:
     """Return statistics of the gallery, and what the caller may do."""
-    return await service.in_thread(lambda: _stats(service, "write" in service.keys.scopes_of(request)))
+    return await service.in_thread(lambda: _collect_stats(service, "write" in service.keys.scopes_of(request)))
 
 
-def _stats(service: Service, may_write: bool) -> Stats:
+def _collect_stats(service: Service, may_write: bool) -> Stats:
     allowed = {"hide": may_write and service.why_not_hide is None, "paths": service.settings.paths_shown}
     gallery, snapshot = service.gallery, service.gallery.snapshot
     numbers = gallery.overview()
@@ -128,7 +128,7 @@ class Indexed(BaseModel):
 async def index_state(service: ServiceOf, request: Request) -> Indexed:
     """Return the folders that the server indexes or offers to index, the progress, and the newest pictures."""
     allowed = "write" in service.keys.scopes_of(request)
-    return await service.in_thread(lambda: _indexed(service, allowed))
+    return await service.in_thread(lambda: _describe_indexing(service, allowed))
 
 
 @router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
@@ -137,10 +137,10 @@ async def index_now(service: ServiceOf) -> Indexed:
     if service.indexing is None:
         raise Problem("nothing-to-index")
     await service.in_thread(service.indexing.start)
-    return await service.in_thread(lambda: _indexed(service, True))
+    return await service.in_thread(lambda: _describe_indexing(service, True))
 
 
-def _indexed(service: Service, allowed: bool) -> Indexed:
+def _describe_indexing(service: Service, allowed: bool) -> Indexed:
     indexing, store = service.indexing, service.gallery.store
     if indexing is None:
         return Indexed(state=None, folders=[], allowed=False, newest=[])

@@ -214,7 +214,7 @@ def export(
         ModelMismatch: pictures are prepared in a way that a model folder's config cannot express.
         DataError: a dev set has no captions.
     """
-    ways = model_folder.ways_of(weights)
+    ways = model_folder.weights_by_tower(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
     check_pictures(calibrate)

@@ -26,7 +26,7 @@ from araclip.errors import InputError
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder import AraCLIP
 from araclip.models.folder import TOWERS, ModelConfig
-from araclip.models.inference import Tokens, padded
+from araclip.models.inference import TextTokenizer, pad_encodings
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_image
 from araclip.training.export.graphs import Feed, opened, order_gelu, read_graph, write_graph
@@ -134,7 +134,7 @@ def store_towers(
     static-int8 is for convolutional networks; other towers are stored as smooth-int8 instead.
 
     Args:
-        ways: tower → how its weights are stored, as `folder.ways_of` returns them.
+        ways: tower → how its weights are stored, as `folder.weights_by_tower` returns them.
         pictures: folders to calibrate with, see `image_probes`.
         kept: compare the vectors of each tower that computes in int8 with the float32 vectors. If smooth-int8 moves
             them too far, more and more products stay in float32; at last the weights are stored as float16.
@@ -158,7 +158,8 @@ def store_towers(
         else:
             if tower == "text":
                 captions = (*EVERYDAY[:CAPTIONS], *(what for what, _ in PHOTOGRAPHS.values()))
-                probes: Probes = [padded([one], config.text) for one in Tokens(full, config).encode(captions)]
+                tokenizer = TextTokenizer(full, config)
+                probes: Probes = [pad_encodings([one], config.text) for one in tokenizer.encode(captions)]
             else:
                 count = CALIBRATION if way == "static-int8" else PICTURES
                 probes = image_probes(AraCLIP(full, threads=threads), pictures, count)

@@ -192,7 +192,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         """
         source: Any = pretrained_model_name_or_path
         found = None
-        if source is not None and model_folder.is_ours(source):
+        if source is not None and model_folder.names_model_folder(source):
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
             kwargs |= {"config": found.config, "state_dict": found.state_dict()}

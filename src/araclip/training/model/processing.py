@@ -142,7 +142,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         Raises:
             ModelMismatch: the model folder is damaged.
         """
-        if model_folder.is_ours(pretrained_model_name_or_path):
+        if model_folder.names_model_folder(pretrained_model_name_or_path):
             return _processor_of_folder(cls, model_folder.find(pretrained_model_name_or_path))
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))

@@ -26,7 +26,7 @@ from araclip.core.display import shown
 from araclip.errors import AraCLIPError, ExportRejected, InputError, ModelMismatch, first_line
 from araclip.models import checks
 from araclip.models import folder as model_folder
-from araclip.models.checks import is_remembered, remember
+from araclip.models.checks import has_passed, record_pass
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
 from araclip.models.folder import NOT_STATED, ModelConfig
@@ -305,7 +305,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     prepared = [exported.config.text.max_tokens, exported.config.text.pad_id, size]
     libraries = [araclip_version, torch.__version__, transformers.__version__]
     known = ["unpack", CHECKS, *libraries, exported.config.files, prepared]
-    if is_remembered(known):  # this folder has passed the comparison below before
+    if has_passed(known):  # this folder has passed the comparison below before
         return model
     if lost := _missing_weights(model, weights, size):
         raise ModelMismatch(
@@ -319,7 +319,7 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
             check_parity([graph], LEAST_IN_INT8 if in_int8 else LEAST_COSINE)
     except AraCLIPError as error:
         raise ModelMismatch(f"{exported.folder}: the graphs do not give back their model ({error})") from error
-    remember(known, f"{exported.label} as AraCLIPModel")
+    record_pass(known, f"{exported.label} as AraCLIPModel")
     return model
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from araclip.core.installed_models import installed
 from araclip.errors import InputError, RecipeError
 from araclip.evaluation.sets import LISTING, bounded_lines
-from araclip.models.folder import existing_folder, is_ours
+from araclip.models.folder import existing_folder, names_model_folder
 from araclip.training.data.pictures import LANGUAGES
 from araclip.training.loop.run_folder import SINKS
 from araclip.training.losses import DISTILLATION_LOSSES
@@ -94,6 +94,6 @@ def _model_mistakes(recipe: Recipe, name: str, ready: Collection[str]) -> Mistak
             near = get_close_matches(model, [*recipe.stages, *packaged_names(), *installed()], 1)
             may_be_on_hub = key not in _NEVER_ON_HUB and (_HUB_ID.fullmatch(model) or not near)
             local = place if kind == "araclip" else model
-            if not (may_be_on_hub or model in packaged_names() or is_ours(local) or existing_folder(local)):
+            if not (may_be_on_hub or model in packaged_names() or names_model_folder(local) or existing_folder(local)):
                 meant = "".join(f" Did you mean {name}?" for name in near)
                 yield key, f"'{model}' is no stage, no folder and no model on this machine.{meant}"

@@ -82,7 +82,7 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
     "stage 'distill' starts from".
     """
     is_stage = named in context.recipe.stages
-    if not is_stage and model_folder.is_ours(named):
+    if not is_stage and model_folder.names_model_folder(named):
         return _unpack_once(named, context.cache)
     folder = result_of(context.runs, named) if is_stage else Path(named)
     if not (folder / "config.json").is_file():
@@ -126,7 +126,7 @@ def _reading_settings(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[
 
 def is_model(recipe: Recipe, named: str) -> bool:
     """True if this names a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
-    return named in recipe.stages or model_folder.is_ours(named)
+    return named in recipe.stages or model_folder.names_model_folder(named)
 
 
 def _unpack_once(exported: str, cache: Path) -> Path:
