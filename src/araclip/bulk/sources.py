@@ -165,7 +165,11 @@ def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 
 
 def picture_column(schema: Any, place: str) -> str:
-    """Return the name of the column with pictures; raise InputError if there is none, or several might be it."""
+    """Return the name of the column with pictures: the first of PICTURES that holds bytes, or the only one with bytes.
+
+    Raises:
+        InputError: no column holds bytes, or several do and none of them has a name of PICTURES.
+    """
     import pyarrow
 
     def is_bytes(kind: Any) -> bool:

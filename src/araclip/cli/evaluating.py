@@ -418,6 +418,10 @@ def run_paper_suite(
     Args:
         sets: NAME=FOLDER, or NAME=FOLDER,PICTURES if the pictures lie in another folder than the captions.
         models: ROW=MODEL, the model to measure for a row of the table, as in AraCLIP=MODEL.
+        split, caption_field: as for `load_dataset`.
+        captions: "all" captions of a picture are queries, or only the "first".
+        cache: folder of stored results; it is made if it is missing.
+        as_json: print JSON instead of a table.
     """
     from araclip.peers.paper_suite import paper_table
 

@@ -157,7 +157,10 @@ def files_to_load(files: Files) -> list[str]:
 
 
 def _choose_weights(names: list[str]) -> list[str]:
-    """Return the files with weights among those of one folder, in one form: safetensors, or else pickles."""
+    """Return one folder's files with weights: safetensors, or else .bin and .pt; and all heads in .pickle and .pkl.
+
+    If open_clip wrote some of the safetensors (or of the .bin and .pt), only these are returned.
+    """
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
     # Older text encoders have their head in a pickle, which is never unpickled.

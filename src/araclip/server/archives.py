@@ -1,7 +1,8 @@
 """Several originals as one ZIP archive, read from their files while it is sent.
 
-Each original is opened and checked as for `GET /images/{id}`, so that an archive holds only bytes that were indexed.
-Nothing is kept in memory or on the disk. Archives have no compression.
+Each original is opened and checked as for `GET /images/{id}`, so that only bytes that were indexed are sent. A text
+file in the archive names the pictures that were left out. No archive is kept in memory or on the disk, only the list of
+its pictures for some minutes. Archives have no compression.
 """
 
 import re

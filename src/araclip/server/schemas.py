@@ -341,7 +341,7 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    """All models of this server: one."""
+    """The answer that lists models, in the form of OpenAI's API: a list with the server's only model."""
 
     object: Literal["list"] = "list"
     data: list[Model]

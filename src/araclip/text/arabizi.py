@@ -38,7 +38,7 @@ COSTS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 SOUNDS = tuple(COSTS)
 
-OTHER_SKIP = 1.4  # cost of a consonant that only one of the two words has
+OTHER_SKIP = 1.4  # cost of a sound or letter that only one of the two words has, unless a table below has its cost
 SOUND_SKIPS = {
     "a": 0.08, "e": 0.1, "i": 0.12, "o": 0.12, "u": 0.12, "aa": 0.5, "ee": 0.5, "oo": 0.5, "ou": 0.3, "ei": 0.3,
     "ai": 0.3,

@@ -254,7 +254,8 @@ class Dialects:
                 and (spelled := self.vocabulary.spelling(word.removesuffix(end) + "ون"))
             ):
                 return [Change(word, spelled, "dialect", RULE)]
-        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):  # وبيلعب
+        if word.startswith("و") and len(word) > 5 and (found := self._translate_verb(word[1:])):
+            # و is "and": وبيلعب, "and plays"
             return [replace(change, source=word, target="و" + change.target) for change in found]
         return []
 

@@ -41,7 +41,7 @@ class Indexing:
     ) -> None:  # fmt: skip
         self.state: State = "offered"
         self.cause: Cause | None = None  # why indexing failed; None in other states
-        self.unread: dict[str, int] = {}  # kind → files that the last update could not read
+        self.unread: dict[str, int] = {}  # kind of file that cannot be read here → how many the last update met
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
             # passed in the environment, because other users could read it among the arguments

@@ -47,7 +47,9 @@ from araclip.training.mini.configuration import NAME_AXES, QUERY_BANK_AXES, name
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 
-CONSTANT = 0.3  # c of the module's docstring
+CONSTANT = (
+    0.3  # the number in every text's vector by which a picture's correction is multiplied: c in the docstring above
+)
 TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a of the module's docstring; a text's vector gets length 1 by it
 # b of the module's docstring; y is then at most ±.31, about five standard deviations of y over pictures
 IMAGE_SCALE = 0.95
@@ -128,7 +130,7 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
-SHORTEST = 1e-3  # the mean of the classes' directions says nothing about the class if it is shorter than this
+SHORTEST = 1e-3  # a picture's mean of class directions that is shorter than this says nothing about its class
 
 
 class NameImageHead(nn.Module):
@@ -212,9 +214,13 @@ _HEADS = ("text_projection", "visual_projection")
 
 @torch.no_grad()
 def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weight: float) -> AraCLIPModel:
-    """Add a query bank of texts with these unit vectors (N, D); return a new model that shares the towers.
+    """Return a new model with a query bank of these texts' unit vectors (N, D); it shares the towers with `before`.
 
-    Two numbers of each vector carry the correction. To make room, the two principal axes of least variance are dropped.
+    Two numbers of each vector carry the correction for hubs. To make room, the two principal axes along which the texts
+    vary least are dropped. The bank's `centre` stays 0 until the caller sets it.
+
+    Args:
+        sharpness, weight: as for `QueryBankImageHead`.
     """
     model = rebuilt(before, query_bank=len(texts), query_bank_sharpness=sharpness, query_bank_weight=weight)
     _, axes = torch.linalg.eigh(texts.T @ texts)  # principal axes of the texts, that of least variance first
