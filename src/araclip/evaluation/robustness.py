@@ -99,9 +99,10 @@ def measure(
     encode_texts = encode or model.encode_text
 
     def rank_pictures(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Return the rank of each text's own picture among all pictures; equal texts are encoded once.
+        """Return the rank, from 1, of each text's own picture among all pictures (the expected rank if pictures tie).
 
-        `name`, the kind of rewriting, is passed to `progress`.
+        `owner` has the row of each text's picture. Equal texts are encoded once. `name`, the kind of rewriting, is
+        passed to `progress`.
         """
 
         def encode_in_blocks(distinct: Sequence[str]) -> Vectors:

@@ -29,7 +29,7 @@ class Protocol:
     n_queries: int  #: number of queries
     n_images: int  #: number of pictures
     normalizer: int  #: version of `araclip.normalize`
-    model: str  #: name and fingerprint of the encoder, such as "araclip-mini@3f2a"
+    model: str  #: name and fingerprint of the encoder, such as "araclip-mini@3f2a91bc04de"
 
     @property
     def id(self) -> str:

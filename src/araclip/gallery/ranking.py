@@ -139,7 +139,9 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    held: list[tuple[tuple[float, float, float, int], Candidate]] = []  # lowered candidates that wait for their turn
+    held: list[
+        tuple[tuple[float, float, float, int], Candidate]
+    ] = []  # heap of lowered candidates, held back until none better can follow
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]

@@ -163,7 +163,7 @@ def _choose_weights(names: list[str]) -> list[str]:
     """
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
-    # Older text encoders have their head in a pickle, which is never unpickled.
+    # Older text encoders have their head in a pickle, which `peers.weight_files` reads without running its code.
     heads = [name for name in names if name.endswith((".pickle", ".pkl"))]
     for found in (tensors, pickles):
         of_open_clip = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]

@@ -105,10 +105,10 @@ def _find_pattern(entry: dict[str, Any]) -> str | None:
 
 
 def _growth_of_step(normalizer: dict[str, Any], path: Path | str) -> float:
-    """Return how many times longer one step of a normalizer can make a text.
+    """Return the factor by which one step's replacement can lengthen a text, in characters.
 
-    1 for a step that replaces nothing: one that puts at most MAX_PREFIX characters before a text, or a character map,
-    which may write MAX_CHARACTER bytes for a character.
+    Every step without a replacement counts as 1, because it has a bound of its own: a prefix has at most MAX_PREFIX
+    characters, a character map writes at most MAX_CHARACTER bytes for a character, and the other steps are fixed.
 
     Raises:
         ModelMismatch: the text put before is longer than MAX_PREFIX, or an entry of the map than MAX_CHARACTER.

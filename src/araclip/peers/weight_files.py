@@ -1,8 +1,8 @@
-"""Reads published weights without executing pickles, and checks their names and shapes against a model.
+"""Reads published weights without running code from pickles, and checks their names and shapes against a model.
 
 The head of an older text encoder is a pickle of Keras' weights of a dense layer: a list of two NumPy arrays, weight
-(in, out) and bias (out,). Unpickling runs a program. Here only the opcodes that build lists are run, and stand-ins for
-NumPy's functions record their arguments. The arrays are then made from their bytes.
+(in, out) and bias (out,). Unpickling can call any function. Here a pickle can reach only stand-ins for NumPy's
+functions, which record their arguments; any other name is refused. The arrays are then made from the recorded bytes.
 """
 
 import io

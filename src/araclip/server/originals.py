@@ -49,10 +49,10 @@ InThread = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
-    """The bytes of a picture in an open file, with their number (`size`), media type and path.
+    """The bytes of a picture's file, or of a scene's video, in an open file, with their number, media type and path.
 
     `time` is the time of a scene in seconds; None for a picture. `name` is the name to save the bytes under: the file's
-    name or the name with which it was uploaded; it is not made safe to display.
+    name or, for a stored JPEG, the uploaded name with the suffix .jpg; it is not made safe to display.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     session_seconds: int = Field(default=12 * 3600, ge=1)
 
     uploads: bool = False  # allow adding and removing pictures
-    show_paths: bool | None = None  # include paths in responses; None: on loopback only
+    show_paths: bool | None = None  # include paths in responses; None: on loopback, unless behind a proxy
 
     max_k: int = Field(default=200, ge=1)
     max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed

@@ -308,7 +308,11 @@ def raise_by_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
 
 
 def _raise_confidence(change: Change, sure: Iterable[tuple[str, ...]], share: float) -> Change:
-    """Raise an ambiguous change's confidence; `sure` has, for each certain dialect word, the dialects that have it."""
+    """Raise an ambiguous change's confidence by a part of EVIDENCE, and to SURE at most.
+
+    `sure` has, for each certain dialect word, the dialects that have it. `share` is the part of EVIDENCE that this
+    meaning may gain: 1 for the likeliest meaning of the word, ½ for the next.
+    """
     if not change.ambiguous:
         return change
     shared = max((len({*change.dialects} & {*labels}) / len(labels) for labels in sure), default=0.0)

@@ -13,7 +13,7 @@ _LEADING = read_folded("folders: before")
 # words or a digit: so «قطط», cats, shows cats even if a folder has this name.
 MIN_NAME = 4
 MIN_WORDS = 2
-MAX_WORDS = 6  # most words of a folder's name
+MAX_WORDS = 6  # a folder's name is looked for in at most so many words of a query; longer names are never found
 
 
 @dataclass(frozen=True)

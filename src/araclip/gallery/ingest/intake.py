@@ -92,7 +92,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
             return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decode(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
-        # Decode even a known picture: its file may vanish, while the JPEG that is stored for these bytes stays.
+        # Decode even a known picture, to store a JPEG of it: the known file may vanish, the stored JPEG stays.
         with open_with_facts(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(
                 _stored_file(digest, len(source)), digest, _decode(image, facts, transform), _as_jpeg(image)

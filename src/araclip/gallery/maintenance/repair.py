@@ -22,7 +22,11 @@ _STORED_ALIKE = 0.98  # least cosine between a picture and the smaller JPEG that
 
 
 def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[str]:
-    """Fix every repairable fault of a catalogue whose pages are sound; return one line for each action."""
+    """Fix the repairable faults of a catalogue whose pages are sound.
+
+    Return a line for each change to metadata or vectors. A picture with a damaged vector is encoded again, or forgotten
+    if it cannot be. Index files are deleted.
+    """
     actions: list[str] = []
     with catalog.writing():
         if cleared := catalog.change("UPDATE files SET metadata = '{}' WHERE NOT json_valid(metadata)"):

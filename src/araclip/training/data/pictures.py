@@ -38,7 +38,8 @@ class PictureSource:
     english: tuple[str, ...] = ("caption_en",)  # names of the caption fields
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
-    group: str = ""  # a batch has pictures of one group's sets only, so that its negatives are of one kind
+    # a batch is drawn from one group's sets, so that its negatives are of one kind; hard negatives may be of others
+    group: str = ""
     limit: Count | None = None
 
     @property
@@ -151,10 +152,12 @@ class PictureMixture:
         return [text for row in range(len(self.pictures)) for text in self.texts_of(row)]
 
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
-        """Let every later batch contain up to `hard` neighbours of each picture that is drawn.
+        """Let every later batch contain, for each drawn picture, up to `hard` of its neighbours, drawn at random.
+
+        The batch keeps its size. A neighbour of another group joins the batch, too.
 
         Args:
-            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`; they may be of other groups.
+            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
         """
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 

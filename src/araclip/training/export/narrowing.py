@@ -29,7 +29,7 @@ _MANY_ROWS = 4096
 _SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)
 _AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
-_TINY = 1e-12  # serves as the scale of a column of zeros
+_TINY = 1e-12  # serves as the largest value of a column of zeros, so that its scale is not 0
 
 
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:

@@ -40,7 +40,7 @@ from araclip.training.model.unpack import PRODUCTS_KEY
 # Most that two neighbouring weights may add up to: processors add the products of two weights with bytes in 16 bits.
 # Rounding adds at most ½ to each, and 255 · 128 fits 16 bits.
 LARGEST_PAIR = 127
-_TINY = 1e-12  # serves as the scale of a column of zeros
+_TINY = 1e-12  # serves as the largest value of a column of zeros, so that its scale is not 0
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:

@@ -48,9 +48,10 @@ def store(
     Weights of more than 2 GB go into a file beside the graph, see `graphs`.
 
     Args:
-        feeds: calibration inputs, each by name as the graph takes them; static-int8 needs some, smooth-int8 does not.
+        feeds: calibration inputs, each by name as the graph takes them; static-int8 needs some, the ways
+            in SMOOTH can do without.
         largest: the result of `largest_by_channel` for these inputs, if it is known already.
-        keep: products that stay in float32 with smooth-int8, by the name of their output.
+        keep: products that stay in float32 with the ways in SMOOTH, by the name of their output.
     """
     if weights == "static-int8":
         from araclip.training.export.static import quantise_static

@@ -30,7 +30,7 @@ from araclip.training.stages.stage_run import backward, stage_run
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-MEASURED = 256  # number of pictures on which the spread of features and their reproduction are measured
+MEASURED = 256  # pictures on which the spread of the learned features, and the variance explained, are measured
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:

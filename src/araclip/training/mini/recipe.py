@@ -26,7 +26,10 @@ from araclip.training.recipe.stages import (
 
 @dataclass(frozen=True, config=CONFIG)
 class Ensemble(Stage):
-    """Joins image towers that were trained with the same locked text tower into one tower; nothing is trained."""
+    """Joins image towers that were trained with the same locked text tower into one tower.
+
+    The towers are not trained; only an expert's gate and router are fitted.
+    """
 
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"

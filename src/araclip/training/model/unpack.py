@@ -101,7 +101,7 @@ def _dequantize_product(
 
 LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's; rounding alone stays above .999999
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
-LENGTHS = 24  # probe texts in each of three scripts, from one word to more than the model takes
+LENGTHS = 24  # probe texts of each kind (Arabic, English, mixed), from one word to more than the model takes
 CHUNK = 8  # probe texts that pass the PyTorch model at once
 # pixels a side: of pictures this large or larger only a third of the probes is used, because each takes seconds
 LARGE = 384
