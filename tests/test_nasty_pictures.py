@@ -204,8 +204,8 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
             stream.write(b"more")
         return opened(*arguments, **options)  # type: ignore[arg-type]
 
-    opened = intake.opened
-    monkeypatch.setattr(intake, "opened", written_to)
+    opened = intake.open_with_facts
+    monkeypatch.setattr(intake, "open_with_facts", written_to)
     with pytest.raises(UnreadableImage, match=r"large\.png: it changed while it was read"):
         read_source(file, set(), ImageTransform(32))
 

@@ -20,14 +20,14 @@ def test_each_section_stands_once_and_is_read_by_its_name() -> None:
 
 def test_no_entry_of_a_section_is_empty_or_stands_there_twice() -> None:
     for name in SECTIONS:
-        entries = word_lists.listed(name)
+        entries = word_lists.read_entries(name)
         assert entries and all(entries), name
         assert len({entry.partition("=")[0] for entry in entries}) == len(entries), name
 
 
 def test_forms_keep_the_place_of_their_entry_and_are_folded() -> None:
-    months = word_lists.numbered("dates: months")
+    months = word_lists.read_numbered_forms("dates: months")
     assert {place for place, _ in months} == set(range(12))
     assert (3, (fold("أبريل"),)) in months and (0, ("كانون", fold("الثاني"))) in months
-    assert word_lists.mapped("arabizi: usual")["2otta"] == "قطة"
-    assert fold("أبداً") in word_lists.folded("negation: at all")
+    assert word_lists.read_mapping("arabizi: usual")["2otta"] == "قطة"
+    assert fold("أبداً") in word_lists.read_folded("negation: at all")

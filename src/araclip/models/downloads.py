@@ -219,7 +219,7 @@ def download(
                 _fetch_large_file(repository, str(found.sha), entry, progress)
         with _bars_on_terminal_only():
             patterns = [glob.escape(name) for name in names]
-            folder = snapshot_download(repository, revision=found.sha, endpoint=_endpoint(), allow_patterns=patterns)
+            folder = snapshot_download(repository, revision=revision, endpoint=_endpoint(), allow_patterns=patterns)
         card = found.card_data
         return Snapshot(Path(folder), str(card.license) if card and card.license else None)
 
