@@ -19,7 +19,7 @@ from postgres_server import needs_server, new_address
 
 pytestmark = needs_server
 SEARCHES = 3_600
-NEARLY = 2e-3  # of scores
+NEARLY = 2e-3  # of scores and of relevance
 PLACES = ((24.7136, 46.6753), (30.0444, 31.2357), (-33.9, 18.4), (0.0, 0.0))
 CAMERAS = ("Canon EOS R6", "iPhone 14 Pro", "SM-G991B")
 FOLDERS = ("رحلة البحر", "عمل", "IMG 2024", "a.b", "صور/قديم")
@@ -118,19 +118,26 @@ def answer(gallery: BaseGallery, query: str, k: int, **options: Any) -> list[Hit
         return str(error)
 
 
+def rating(hit: Hit) -> float:
+    """What hits are ordered by: a name that matches raises the relevance, not the score."""
+    return hit.score if hit.relevance is None else hit.relevance
+
+
 def alike(one: list[Hit] | str, other: list[Hit] | str) -> bool:
-    """Whether two answers are the same but for the order of hits whose scores are as good as equal, also across an end
+    """Whether two answers are the same but for the order of hits whose ratings are as good as equal, also across an end
     of the page: the two kinds add the products of float16 in another order."""
     if isinstance(one, str) or isinstance(other, str):
         return one == other
-    if len(one) != len(other) or any(abs(a.score - b.score) > NEARLY for a, b in zip(one, other, strict=True)):
+    if len(one) != len(other) or any(abs(rating(a) - rating(b)) > NEARLY for a, b in zip(one, other, strict=True)):
         return False
     about = [{hit.path: (hit.copies, hit.near, hit.matched) for hit in hits} for hits in (one, other)]
+    scores = [{hit.path: hit.score for hit in hits} for hits in (one, other)]
+    shared = about[0].keys() & about[1].keys()
     beyond = [hit for hits, others in ((one, about[1]), (other, about[0])) for hit in hits if hit.path not in others]
-    ends = [hits[at].score for hits in (one, other) for at in (0, -1) if hits]
-    return all(about[0][path] == about[1][path] for path in about[0].keys() & about[1].keys()) and all(
-        any(abs(hit.score - end) < NEARLY for end in ends) for hit in beyond
-    )
+    ends = [rating(hits[at]) for hits in (one, other) for at in (0, -1) if hits]
+    return all(
+        about[0][path] == about[1][path] and abs(scores[0][path] - scores[1][path]) <= NEARLY for path in shared
+    ) and all(any(abs(rating(hit) - end) < NEARLY for end in ends) for hit in beyond)
 
 
 def test_an_exclusion_on_a_server_is_judged_by_the_first_hits_whose_names_pass_the_glob(
