@@ -25,6 +25,7 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
     BertConfig,
+    BertModel,
     ChineseCLIPConfig,
     ChineseCLIPImageProcessor,
     ChineseCLIPModel,
@@ -329,6 +330,23 @@ def test_weights_that_a_folder_of_sentence_transformers_lacks_are_not_drawn_at_r
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelMismatch, match="describes a model of"):
         AraCLIP.load(folder)
+
+
+def test_texts_of_a_plain_folder_of_transformers_are_encoded_by_sentence_transformers(tmp_path: Path) -> None:
+    """Without modules.json it adds the module that takes the mean of the tokens."""
+    from sentence_transformers import SentenceTransformer
+
+    images, plain, tokenizer = (
+        write_clip_of_sentence_transformers(tmp_path),
+        tmp_path / "bert",
+        tiny_hf.tiny_tokenizer(),
+    )
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(plain)
+    tokenizer.save_pretrained(plain)
+    encoder = AraCLIP.load(f"sentence-transformers:{plain}+sentence-transformers:{images}")
+    wanted = SentenceTransformer(str(plain), device="cpu").encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(encoder.encode_text(TEXTS), wanted, **CLOSE)
 
 
 @torch.inference_mode()

@@ -227,7 +227,7 @@ class QueryPlan:
 
 
 def _with_neutral_text(query: Query) -> tuple[Query, bool]:
-    """Return a query that says what pictures show, and whether the term NEUTRAL was added for that."""
+    """Add the term NEUTRAL to a query without a positive term; return the query, and whether the term was added."""
     if any(term.weight > 0 for term in query.terms):
         return query, False
     return Query((Term("text", NEUTRAL), *query.terms)), True

@@ -162,7 +162,10 @@ class Latin:
 
     @cached_property
     def _index(self) -> Arabizi:
-        """The index of all Arabic words that a Latin word may stand for: of the vocabulary and the lexicon."""
+        """The index in which the Arabic words are found that a word in Latin letters may stand for.
+
+        It holds the words of the vocabulary and of the lexicon.
+        """
         counts = dict(self.vocabulary.counts)
         labels = Counter(form for entry in self.lexicon.entries for _, form, _ in entry.forms)
         for form, several in labels.items():

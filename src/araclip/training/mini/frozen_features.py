@@ -390,9 +390,8 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        self._mirror = bool(model.config.vision_mirror)
         # for `vectors` of the training pictures: the first views in these maps are the whole picture and its mirror
-        self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(self._mirror) else {}
+        self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(model.config.vision_mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
@@ -478,15 +477,14 @@ class BranchImages:
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
         """Return vectors (N, D) of any pictures, from whole feature maps, with the current weights.
 
-        With the model's `vision_mirror`, features are averaged with those of the mirror image, as the saved model does.
+        With the model's `vision_mirror`, features are averaged with those of the mirror image, which is recoloured here
+        (see `views`), so that the vectors are nearly those of the saved model.
         """
-        key = tuple(pictures)
+        key, mirror, device = tuple(pictures), self.model.config.vision_mirror, self.model.logit_scale.device
         if key not in self._cached:
-            self._cached[key] = FeatureMaps(self._frozen, pictures, _whole_views(self._mirror), self.cache, self.log)
+            self._cached[key] = FeatureMaps(self._frozen, pictures, _whole_views(mirror), self.cache, self.log)
         self.model.eval()
-        found = _features_of_whole(
-            self.features, self._cached[key], len(pictures), self.model.logit_scale.device, self._mirror
-        )
+        found = _features_of_whole(self.features, self._cached[key], len(pictures), device, mirror)
         return torch.cat([projected(self.model, features) for features in found])
 
     def close(self) -> None:

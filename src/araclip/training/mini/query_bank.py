@@ -23,7 +23,7 @@ def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for()
     (mixture,) = context.told(stage.mixtures())
-    batch = mixture.batch(0, min(stage.batch, len(mixture.pictures)))
+    batch = mixture.batch(0, min(stage.batch, len(set(mixture.files))))
     texts = list(dict.fromkeys(batch.texts))
     before, processor = starting_model.start_of(stage, context)
     pixels = Pixels.of(processor)

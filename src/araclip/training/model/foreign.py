@@ -316,8 +316,8 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """Call `check_fits` if the location is a folder; do nothing for a hub id."""
-    if (folder := existing_folder(location)) is not None:
+    """Call `check_fits` if the location is a folder with a config.json; do nothing for another folder or a hub id."""
+    if (folder := existing_folder(location)) is not None and (folder / "config.json").is_file():
         check_fits(build, folder)
 
 

@@ -196,7 +196,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             found = unpack.model_of_graphs(cls, model_folder.find(source))
             source, args = None, ()
             kwargs |= {"config": found.config, "state_dict": found.state_dict()}
-        elif source is not None and "config" not in kwargs and (Path(source) / "config.json").is_file():
+        elif source is not None and "config" not in kwargs:
             foreign.check_size(source, lambda: cls(cls.config_class.from_pretrained(source)))
         model, report = super().from_pretrained(source, *args, output_loading_info=True, **kwargs)
         if found is not None:
