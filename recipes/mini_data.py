@@ -7,14 +7,14 @@ Writes under --out what is missing there, each item atomically:
     fluent-3d, noto, twemoji and six more    emoji with names in both languages (npm fetches the drawings)
     nips17-train, nips17-held                photographs of ImageNet's classes; every fourth is held out of all training
     flickr8k-train, flickr8k-choice          600 photographs of the train split are held out of it, for choices
-    flickr8k-given-train                     the badly compressed copies of flickr8k-train's photographs
+    flickr8k-compressed-train                the badly compressed copies of flickr8k-train's photographs
     scenes-train, scenes-held and so on      a fifth of each labelled set is held out of all training
     pacs-train, pacs-held and so on          the same of each set of recipes/mini_more.py that DATA has
     parallel                                 parallel text without the rows that are captions of held photographs
     siblings                                 captions grouped by picture, without the pictures
     names.npz, names.json, words.tsv         a classifier of a thousand and more classes, and what people call them
     concepts.npz, concepts.json              the mean feature of each ImageNet class, and its names
-    flickr8k, flickr8k-given, more           links into DATA
+    flickr8k, flickr8k-compressed, more      links into DATA
 
 A picture set is a folder with captions.jsonl; photographs are listed there by absolute path, not copied; the
 recipe's `images` names the folder that holds them. All else that the recipe trains on is in DATA already. Downloaded
@@ -42,7 +42,7 @@ from araclip.core import atomic
 from araclip.errors import AraCLIPError
 
 HELD_EVERY = 4
-PUBLISHED = ("flickr8k", "flickr8k-given", "more")
+PUBLISHED = ("flickr8k", "flickr8k-compressed", "more")
 
 
 def prepare(data: Path, out: Path) -> None:
@@ -57,10 +57,9 @@ def prepare(data: Path, out: Path) -> None:
     for name, made in emoji_sets(data, out.parent / "npm", out):
         log(f"{name}: {'made' if made else 'there already'}")
     learned, choice = choice_split(row for _, row in read_rows(data / "flickr8k"))
-    copies = (data / "flickr8k-given" / "images").resolve()
     for name, rows in (
         ("flickr8k-train", learned),
-        ("flickr8k-given-train", [{**row, "image": str(copies / Path(row["image"]).name)} for row in learned]),
+        ("flickr8k-compressed-train", copies(learned, data / "flickr8k-compressed" / "images")),
         ("flickr8k-choice", [{**row, "split": "choice"} for row in choice]),
     ):
         made = write_set(out / name, {"rows": fingerprint(rows)}, listing(rows))
@@ -125,6 +124,11 @@ def with_bare_name(row: Row) -> dict[str, Any]:
 def listing(rows: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:
     """The `fill` of a set whose pictures are files elsewhere, so that none is drawn."""
     return lambda folder: rows
+
+
+def copies(rows: Sequence[Row], folder: Path) -> list[Row]:
+    """The same rows with the pictures of the same file names in another folder."""
+    return [{**row, "image": str(folder.resolve() / Path(row["image"]).name)} for row in rows]
 
 
 def split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:

@@ -203,6 +203,11 @@ def test_a_quarter_is_held_out_and_nothing_is_on_both_sides(numbers: list[int]) 
     assert sorted(train + held, key=lambda row: int(row["image"])) == rows
 
 
+def test_copies_of_the_same_pictures_are_read_from_another_folder(tmp_path: Path) -> None:
+    rows = [{"image": "/pictures/images/قطة.jpg", "split": "train", "caption_ar": ["قطة"]}]
+    assert mini_data.copies(rows, tmp_path) == [{**rows[0], "image": str(tmp_path / "قطة.jpg")}]
+
+
 # ── what no training may see ──────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -121,6 +121,7 @@ def test_a_changed_recipe_or_start_is_refused_on_resume(world: Path, runs: Path)
     killed(recipe(world, f"distill.model={spec}", *section("distill", steps=6)), "distill", runs, 4)
     for changes, said in (
         (section("distill", steps=6, lr_text=1e-4), r"recipe.lr_text was 0.003, now 0.0001"),
+        (section("distill", steps=6, sources="[{path='pairs.tsv', weight=2}]"), r"sources.0.weight was 1.0, now 2"),
         (section("distill", steps=6, model=student(world, text_identity="false", max_tokens=11)), "max_tokens was 12"),
     ):
         with pytest.raises(RunMismatch, match=said):
@@ -170,7 +171,7 @@ def test_another_model_or_start_than_a_run_began_with_is_refused(world: Path, ru
     run_all(recipe(world, *first), runs, Notes())
     with pytest.raises(RunMismatch, match=r"distill is done, but by another recipe: begins with was .*12.*, now .*11"):
         run_all(recipe(world, *first, "model.max_tokens=11"), runs, Notes())
-    with pytest.raises(RunMismatch, match=r"finetune is done, but by another recipe: begins with was distill, now "):
+    with pytest.raises(RunMismatch, match=r"finetune is done, but by another recipe: begins with was distill, now {"):
         run_all(recipe(world, *first, "stages=['finetune']"), runs, Notes())
 
 

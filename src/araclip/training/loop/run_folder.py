@@ -164,19 +164,17 @@ def begin(
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
         # Data that an earlier release did not record is not compared; what decides it stands in the recipe.
         recorded = {**config["data"], **begun["data"]}
-        before = _flatten(without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded}))
+        before = without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded})
     except (RunMismatch, LookupError, TypeError) as error:
         raise RunMismatch(
             f"{path} is damaged ({error}). Begin anew with --fresh, or train into another folder."
         ) from error
-    now = _flatten(without_nulls({"recipe": config["recipe"], "data": config["data"]}))
-    differing = _differences(before, now)
-    if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.") in HOW]:
+    differing = differences(before, without_nulls({"recipe": config["recipe"], "data": config["data"]}))
+    if how := [differing.pop(key) for key in [*differing] if key.removeprefix("recipe.").split(".")[0] in HOW]:
         log(f"{folder} was begun with other settings, which change rounding and dropout alone: {'; '.join(how)}.")
     if differing:
-        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
         raise RunMismatch(
-            f"{folder} was begun with another recipe or other data: {'; '.join([*differing.values()][:SHOWN])}{more}. "
+            f"{folder} was begun with another recipe or other data: {join_first(differing)}. "
             "Resume with what began it, forget it with --fresh, or train into another folder."
         )
     for name in ("git", "versions", "threads"):
@@ -218,24 +216,32 @@ def _git_state() -> dict[str, Any] | None:
         return None
 
 
-def _flatten(value: Any, key: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    return {name: leaf for k, v in value.items() for name, leaf in _flatten(v, f"{key}.{k}" if key else k).items()}
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
-    """Return, for each key that differs, a line that says how."""
+def differences(before: Any, now: Any) -> dict[str, str]:
+    """Compare two recipes (as JSON); return, for each key that differs (`pictures.3.share`), a line that says how."""
+    old, new = _flatten(before), _flatten(now)
 
     def shown(values: Mapping[str, Any], key: str) -> str:
-        return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
+        value = values.get(key, "absent")
+        return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
 
-    keys = sorted(before.keys() | now.keys())
     return {
-        key: f"{key} was {shown(before, key)}, now {shown(now, key)}"
-        for key in keys
-        if shown(before, key) != shown(now, key)
+        key: f"{key} was {shown(old, key)}, now {shown(new, key)}"
+        for key in sorted(old.keys() | new.keys())
+        if (key in old, old.get(key)) != (key in new, new.get(key))
     }
+
+
+def join_first(differing: Mapping[str, str]) -> str:
+    """Join the first `SHOWN` lines of what differs, and say how many more there are."""
+    more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+    return "; ".join([*differing.values()][:SHOWN]) + more
+
+
+def _flatten(value: Any, key: str = "") -> dict[str, Any]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not inner:
+        return {key: value}
+    return {name: leaf for k, v in inner for name, leaf in _flatten(v, f"{key}.{k}" if key else str(k)).items()}
 
 
 # fields that depend on the time, so that they differ between two runs of one recipe

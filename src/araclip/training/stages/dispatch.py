@@ -12,7 +12,7 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import DataError, RunMismatch
 from araclip.models.folder import sha256
 from araclip.training import extensions
-from araclip.training.loop.run_folder import HOW, Reporter, without_nulls
+from araclip.training.loop.run_folder import HOW, Reporter, differences, join_first, without_nulls
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Stage, with_defaults
@@ -85,12 +85,8 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     now = without_nulls(to_jsonable_python(recipe.stage(name)))
     for key, value in beginning(recipe, name).items():
         before[key], now[key] = began.get(key), value
-    differing = [key for key in sorted({*before, *now} - {*HOW}) if before.get(key) != now.get(key)]
-    if differing:
-        key, more = differing[0], f", and {len(differing) - 1} more keys" if differing[1:] else ""
-        raise RunMismatch(
-            f"{name} is done, but by another recipe: {key} was {before.get(key)}, now {now.get(key)}{more}. {again}"
-        )
+    if differing := {key: line for key, line in differences(before, now).items() if key.split(".")[0] not in HOW}:
+        raise RunMismatch(f"{name} is done, but by another recipe: {join_first(differing)}. {again}")
     if changed := _changed_files(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
         raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
     stored = _stored_stamps(runs / name)
