@@ -44,12 +44,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.819, -np.inf, np.inf),
-    "above nonsense": (4.35, 0.191, 1.79),
-    "best": (-1.04, -1.64, 3.28),
-    "familiar": (0.167, -1.95, 6.1),
+    "deviation": (0.885, -np.inf, np.inf),
+    "above nonsense": (4.64, 0.168, 1.54),
+    "best": (-0.974, -1.79, 2.87),
+    "familiar": (0.174, -1.83, 5.96),
 }
-INTERCEPT = -6.71
+INTERCEPT = -7.16
 
 
 @dataclass(frozen=True)
