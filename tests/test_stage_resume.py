@@ -171,7 +171,7 @@ def test_another_model_or_start_than_a_run_began_with_is_refused(world: Path, ru
     run_all(recipe(world, *first), runs, Notes())
     with pytest.raises(RunMismatch, match=r"distill is done, but by another recipe: begins with was .*12.*, now .*11"):
         run_all(recipe(world, *first, "model.max_tokens=11"), runs, Notes())
-    with pytest.raises(RunMismatch, match=r"finetune is done, but by another recipe: begins with was distill, now {"):
+    with pytest.raises(RunMismatch, match=r'finetune is done, but by another recipe: begins with was "distill", now '):
         run_all(recipe(world, *first, "stages=['finetune']"), runs, Notes())
 
 

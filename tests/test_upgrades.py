@@ -20,6 +20,8 @@ GENERAL = {
     "English",
     "Emoji",
     "For",
+    "Of",
+    "Without",
     "Starting",
     "The",
     "Parallel",

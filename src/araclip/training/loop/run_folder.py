@@ -221,8 +221,7 @@ def differences(before: Any, now: Any) -> dict[str, str]:
     old, new = _flatten(before), _flatten(now)
 
     def shown(values: Mapping[str, Any], key: str) -> str:
-        value = values.get(key, "absent")
-        return value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False)
+        return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
 
     return {
         key: f"{key} was {shown(old, key)}, now {shown(new, key)}"
