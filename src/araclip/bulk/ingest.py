@@ -82,7 +82,10 @@ def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
         raise _damaged_error(place, "formats or sizes that no picture has")
     pictures = []
-    photos = _read_photos(batch)
+    columns = [batch.column(name) for name in FACTS]
+    photos = [NOTHING_KNOWN] * batch.num_rows
+    if not all(column.null_count == len(column) for column in columns):
+        photos = [_make_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
     @cache
     def is_here(folder: str) -> bool:
@@ -113,13 +116,6 @@ def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     return vectors
 
 
-def _read_photos(batch: Any) -> list[PhotoMetadata]:
-    columns = [batch.column(name) for name in FACTS]
-    if all(column.null_count == len(column) for column in columns):
-        return [NOTHING_KNOWN] * batch.num_rows
-    return [_make_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
-
-
 def _make_photo(*known: Any) -> PhotoMetadata:
     if not any(each is not None for each in known):
         return NOTHING_KNOWN
@@ -130,9 +126,7 @@ def _make_photo(*known: Any) -> PhotoMetadata:
     )
 
 
-_name = lru_cache(maxsize=4096)(
-    clean_name
-)  # cached, because the same cameras, lenses and places return again and again
+_name = lru_cache(maxsize=4096)(clean_name)  # the same cameras, lenses and places return again and again
 
 
 def _damaged_error(place: str, what: str) -> InputError:
