@@ -111,18 +111,6 @@ def unknown_model_error(text: str) -> ModelNotFound:
     )
 
 
-def check_model_name(name: str) -> str:
-    """Return the name if it can name a model folder and no bundled model has it; else raise InputError."""
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
-            "digit. Pass another with --name."
-        )
-    if name in bundled():
-        raise InputError(f"{name} is the name of a bundled model. Pass another with --name.")
-    return name
-
-
 def _source_from_request(text: str, request: Request | None) -> PullSource:
     assert request is not None
     if peer := model_registry.BY_NAME.get(request.name):
@@ -228,7 +216,14 @@ def pull(
     weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
-    named = check_model_name(name or source.name)
+    named = name or source.name
+    if not NAME.fullmatch(named):
+        raise InputError(
+            f"'{shown(named)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter "
+            "or digit. Pass another with --name."
+        )
+    if named in bundled():
+        raise InputError(f"{named} is the name of a bundled model. Pass another with --name.")
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
