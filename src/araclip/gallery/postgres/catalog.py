@@ -74,6 +74,7 @@ _PLACE = "@"
 class PostgresCatalog(Store):
     """The catalogue of one gallery. All changes are made inside `writing()`, which must be inside `turn()`."""
 
+    folder: str
     hidden = "SELECT id FROM contents WHERE hidden"
     is_hidden = "hidden"
     unread = "format IS NULL"
@@ -83,12 +84,9 @@ class PostgresCatalog(Store):
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
+        self.folder = database.name
         self._model = model
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
-
-    @property
-    def folder(self) -> str:
-        return self.database.name
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
         return self.database.rows(sql, values)
