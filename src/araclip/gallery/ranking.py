@@ -29,7 +29,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.near_hashes import SeenHashes
 from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
-from araclip.gallery.results import FIRST_ROW, WEAK, Hit, fits_nothing
+from araclip.gallery.results import FIRST_ROW, STRONG, WEAK, Hit, fits_nothing
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
@@ -139,9 +139,8 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    held: list[
-        tuple[tuple[float, float, float, int], Candidate]
-    ] = []  # heap of lowered candidates, held back until none better can follow
+    # heap of lowered candidates, held back until none better can follow
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
@@ -212,8 +211,9 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     """
     if scale is None:
         return None
-    limit = scale.excluded_cosine if alone else scale.strong_cosine
-    return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
+    # strong: a picture with this cosine shows the term more likely than not
+    limits = [scale.excluded_cosine(term) if alone else scale.cosine_at(STRONG, term) for term in terms]
+    return Exclusion(terms, np.array(limits), relative=not alone)
 
 
 def drop_excluded(
