@@ -97,12 +97,6 @@ class Hybrid:
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
-def rate(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
-    """Return the candidate for a picture whose texts do not match the query; its cosine gives relevance and value."""
-    value = hybrid.value(score, best) if hybrid else score
-    return Candidate(content, score, relevance(score) if relevance else None, value)
-
-
 def rate_text_matches(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
@@ -375,8 +369,14 @@ def rank_page(
         by_text = rate_text_matches(*search.scores(matches.ids), best, relevance, hybrid, matches)
     known = {each.content for each in by_text}
     others = (
-        rate(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
-    )
+        Candidate(
+            content,
+            score,
+            relevance(score) if relevance else None,
+            hybrid.value(score, best) if hybrid else score,
+        )
+        for content, score in search.nearest() if content not in known
+    )  # fmt: skip
     # `merge` needs sorted inputs: both are, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:

@@ -78,11 +78,9 @@ def pull_source(text: str) -> PullSource:
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
-    if text in model_registry.BY_NAME:
-        return _source_from_request(text, parse_request(text))
     if text.startswith(HUB):
         return _source_from_repository(text, text.removeprefix(HUB))
-    if text.partition(":")[0] in KINDS:
+    if text in model_registry.BY_NAME or text.partition(":")[0] in KINDS:
         return _source_from_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _source_from_folder(text, folder)

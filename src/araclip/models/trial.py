@@ -19,7 +19,7 @@ from araclip.core.system import free_memory
 from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.models.folder import ModelConfig, read_config
-from araclip.models.inference import ImageTower, TextTower
+from araclip.models.inference import ImageTower, TextTower, bytes_of_tower
 from araclip.models.tokenizer_file import check_tokenizer
 
 # 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
@@ -42,7 +42,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         ModelMismatch: the tower cannot be opened or run, or needs too much memory or time.
         InvalidVectors: its vectors are not finite or not of unit length.
     """
-    size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
+    size = bytes_of_tower(folder, config, tower)
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
     # the new process imports modules from the same places as this one

@@ -778,18 +778,16 @@ class CatalogPool:
     def catalog(self) -> Catalog:
         """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        # open the catalogue again: after a repair or restore, the old file no longer changes
-        if catalog is not None and not catalog.is_current:
+        if catalog is not None and catalog.is_current:
+            return catalog
+        if catalog is not None:  # open it again: after a repair or restore, the old file no longer changes
             self._local.catalog = None
             with self._lock:
                 self._opened.discard(catalog)
             catalog.close()
-            catalog = None
-        if catalog is None:
-            catalog = Catalog.open(self._folder, self._model)
-            self._local.catalog = catalog
-            with self._lock:
-                self._opened.add(catalog)
+        self._local.catalog = catalog = Catalog.open(self._folder, self._model)
+        with self._lock:
+            self._opened.add(catalog)
         return catalog
 
     def close(self) -> None:

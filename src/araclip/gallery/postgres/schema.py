@@ -23,7 +23,6 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change
 # A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the number of
@@ -64,22 +63,16 @@ TABLES = (
     "CREATE INDEX ON contents USING gin (letters gin_trgm_ops)",
 )
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
-    (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
-     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns that `row_from_values` takes
+    (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, photo))
+     FROM files WHERE content = contents.id)"""  # the columns that `row_from_values` takes
 
 
 @dataclass(frozen=True)
 class State:
-    """A gallery's model, the random token drawn at its creation (`birth`), and a number that each commit increases."""
+    """A gallery's model, and a token of its last commit (`generation`); equal tokens mean equal content."""
 
     model: RecordedModel
-    birth: str
-    number: int
-
-    @property
-    def generation(self) -> str:
-        """A token of the last commit; equal tokens mean equal content."""
-        return f"{self.birth}-{self.number}"
+    generation: str
 
 
 def vectors_table(fingerprint: str) -> str:
@@ -120,7 +113,7 @@ def read_state(database: Database) -> State:
             f"{database.name} has layout {layout}, this release knows up to {LAYOUT}. Upgrade araclip to use this "
             "gallery."
         )
-    return State(RecordedModel(*model), birth, number)
+    return State(RecordedModel(*model), f"{birth}-{number}")
 
 
 def create(database: Database, model: Encoder) -> None:
@@ -211,15 +204,11 @@ def build_graph(database: Database, vectors: str) -> None:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`, and its side-car.
-
-    `caption`, `beside` (size and time; None if there is no side-car) and `photo` describe the side-car.
-    """
+    """One file of a picture, with the metadata given to `add`; `caption` and `photo` are what its side-car says."""
 
     file: File
     metadata: Mapping[str, Any]
     caption: str = ""
-    beside: tuple[int, int] | None = None
     photo: PhotoMetadata = NOTHING_KNOWN
 
 
@@ -270,12 +259,6 @@ def texts_by_field(row: Row) -> Document:
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 
 
-def words_in_texts(row: Row) -> list[Word]:
-    """Return all words of a picture's texts."""
-    about = texts_by_field(row)
-    return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
-
-
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
     """Convert metadata to texts that filters match: each key with its value, or with each member of its list."""
     return [mark(key, text) for key, value in metadata.items() for text in metadata_texts(value)]
@@ -295,10 +278,9 @@ def row_from_values(values: Sequence[Any]) -> Row:
 
 
 def _file_entry(values: Sequence[Any]) -> FileEntry:
-    path, size, mtime_ns, metadata, caption, beside_size, beside_mtime_ns, photo = values
+    path, size, mtime_ns, metadata, caption, photo = values
     file = File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns)
-    beside = None if beside_size is None else (beside_size, beside_mtime_ns)
-    return FileEntry(file, json.loads(metadata), caption, beside, PhotoMetadata.from_json(photo))
+    return FileEntry(file, json.loads(metadata), caption, PhotoMetadata.from_json(photo))
 
 
 def vector_from_bytes(raw: bytes) -> Vectors:
