@@ -149,11 +149,6 @@ class ShardSet:
         return sum(header.rows for header in self.headers)
 
     @property
-    def places(self) -> tuple[str, ...]:
-        """The path or URL of each shard."""
-        return tuple(self.folder.path_of(name) for name in self.names)
-
-    @property
     def missing(self) -> int:
         """The number of shards that are not finished yet."""
         return self.headers[0].shards - len(self.names)
@@ -222,8 +217,8 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
             f"{gallery.model.label}. Fill another gallery."
         )
     groups = [
-        (place, start, rows)
-        for place, header in zip(shards.places, shards.headers, strict=True)
+        (shards.folder.path_of(name), start, rows)
+        for name, header in zip(shards.names, shards.headers, strict=True)
         for start, rows in divide_rows(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
     # One thread reads the next group while the gallery commits the last one.

@@ -16,8 +16,8 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -233,14 +233,14 @@ class WaitingPicture:
         source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
-        reservation: a share of the budget of memory, which `release` gives back; None if nothing is reserved.
+        reservation: a share of the budget of memory, if any, which `release` gives back.
     """
 
     file: File
     source: Source | None
     caption: str = ""
     has_file: bool = False
-    reservation: AbstractContextManager[object] | None = None
+    reservation: ExitStack = field(default_factory=ExitStack)
 
     def fetch(self) -> Source:
         """Return the source; fetch it first if it is elsewhere.
@@ -263,9 +263,7 @@ class WaitingPicture:
     def release(self) -> None:
         """Forget the picture's bytes, and give back its share of memory."""
         self.source = None
-        if self.reservation is not None:
-            self.reservation.__exit__(None, None, None)
-            self.reservation = None
+        self.reservation.close()
 
 
 def pictures_of(parts: Sequence[Part], on_refused: OnRefused) -> Iterator[WaitingPicture]:
@@ -347,8 +345,8 @@ def _read_group(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterat
         on_refused(part.place, str(error))
 
 
-def _reserve(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
-    """Wait until `size` bytes of the budget are free, and take them; leaving the returned context gives them back."""
+def _reserve(budget: ByteBudget, size: int) -> ExitStack:
+    """Wait until `size` bytes of the budget are free, and take them; closing the returned stack gives them back."""
     stack = ExitStack()
     stack.enter_context(budget.hold(size))
     return stack

@@ -22,7 +22,6 @@ from araclip.gallery.query import (
     MAX_TERMS,
     Query,
     Term,
-    combine,
     excluded_vectors,
     excluding_terms,
     unit_sum,
@@ -166,14 +165,6 @@ class QueryPlan:
                 read = np.stack([next(rest) for _ in readings])
                 rows.append(unit_sum(read, [reading.weight for reading in readings]))
         return np.stack([*rows, *rest])
-
-    def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
-        """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
-
-        The kinds have no effect on it. With `subtract`, excluding terms push the vector away; otherwise they have no
-        effect either (`combine`).
-        """
-        return combine(self.without_kinds(vectors), self.query, subtract=subtract)
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return the vectors of everything that no hit may show; None if the query excludes nothing.
