@@ -45,12 +45,7 @@ class Gallery(BaseGallery):
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        model: ModelLike | None = None,
-        create: bool = False,
-        checked: bool = True,
+        cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, create: bool = False, checked: bool = True
     ) -> "Gallery":
         """Open the gallery in folder `path`; a gallery of an older release is migrated.
 
@@ -75,11 +70,7 @@ class Gallery(BaseGallery):
 
     @classmethod
     def rescue(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        model: ModelLike | None = None,
-        progress: FilesProgress | None = None,
+        cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, progress: FilesProgress | None = None
     ) -> list[str]:
         """Repair the gallery in folder `path`, even if it cannot be opened; return one line for each action.
 

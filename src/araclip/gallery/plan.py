@@ -18,14 +18,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import (
-    MAX_TERMS,
-    Query,
-    Term,
-    excluded_vectors,
-    excluding_terms,
-    unit_sum,
-)
+from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
