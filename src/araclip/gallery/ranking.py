@@ -370,10 +370,7 @@ def rank_page(
     known = {each.content for each in by_text}
     others = (
         Candidate(
-            content,
-            score,
-            relevance(score) if relevance else None,
-            hybrid.value(score, best) if hybrid else score,
+            content, score, relevance(score) if relevance else None, hybrid.value(score, best) if hybrid else score
         )
         for content, score in search.nearest() if content not in known
     )  # fmt: skip

@@ -270,24 +270,20 @@ class _TowerGraph:
     """One ONNX graph, which turns named inputs into (n, D) float32 vectors."""
 
     def __init__(
-        self,
-        folder: Path,
-        config: ModelConfig,
-        tower: str,
-        inputs: Mapping[str, list[int] | None],
-        threads: int,
-        device: str,
-        arena: bool = True,
-        widen: bool = True,
-        spin: bool = True,
-    ) -> None:
+        self, folder: Path, config: ModelConfig, tower: str, inputs: Mapping[str, list[int] | None], threads: int,
+        device: str, **options: bool,
+    ) -> None:  # fmt: skip
+        """Open the graph of a tower and check its `inputs`: name → shape without the first axis, None for any shape.
+
+        `options` are those of `open_session`.
+        """
         for part in config.parts_of(tower):
             if part != "tokenizer.json":
                 check_hash(folder, config, part)
         self.label, self.width = config.label, config.width
         self._path, self._device = folder / f"{tower}.onnx", device
         with _explain_errors(self._path, f"opened by {_library_name(device)}"):
-            self._session = open_session(self._path, device, threads, arena=arena, widen=widen, spin=spin)
+            self._session = open_session(self._path, device, threads, **options)
         self._check_shapes(inputs)
 
     def _check_shapes(self, inputs: Mapping[str, list[int] | None]) -> None:

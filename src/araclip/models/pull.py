@@ -305,13 +305,7 @@ def _convert(
     check_space(target.parent, needed, f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
-        source.request,
-        target,
-        weights=weights,
-        languages=languages,
-        name=name,
-        threads=usable_cores(),
-        log=log,
+        source.request, target, weights=weights, languages=languages, name=name, threads=usable_cores(), log=log
     )
     return model_folder.read_config(target)
 

@@ -53,10 +53,7 @@ def derive_facts(database: Connection, content: int) -> None:
         "AND (camera IS NOT ? OR lens IS NOT ? OR latitude IS NOT ? OR longitude IS NOT ? OR place IS NOT ?)",
         (*values, content, *values),
     )
-    database.execute(
-        "UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?",
-        (taken, content, taken),
-    )
+    database.execute("UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?", (taken, content, taken))
 
 
 # Facts that earlier releases did not derive. Key in the table `meta` → (its value once they are derived, SQL for ids of
