@@ -1,6 +1,5 @@
 """Filters in PostgreSQL: their SQL conditions, and the same conditions in Python for one path of a picture."""
 
-import os
 from pathlib import PurePath
 
 from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, latitudes_near, possible_roots
@@ -50,8 +49,7 @@ def paths_of(row: Row, filters: Filters) -> list[str]:
 
     Whether the files exist is not checked, because they may be on another machine.
     """
-    entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
-    return [each.file.path for each in entries]
+    return [each.file.path for each in sorted(row.files, key=lambda entry: not path_passes(filters, entry))]
 
 
 def path_passes(filters: Filters, entry: FileEntry) -> bool:

@@ -214,7 +214,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Row:
-    """One picture as stored in PostgreSQL. `id` rises in the order of indexing."""
+    """One picture as stored in PostgreSQL. `id` rises in the order of indexing; `files` are sorted by their paths."""
 
     id: int
     digest: bytes
@@ -231,11 +231,10 @@ class Row:
         If no file tells a date, the date in the name of a file is taken.
         """
         found = self.facts.photo if self.facts else NOTHING_KNOWN
-        files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
-        for each in files:
+        for each in self.files:
             found = found.fill_unknown_from(each.photo)
         if found.captured_at is None:
-            named = date_in_names((each.file.path, each.metadata) for each in files)
+            named = date_in_names((each.file.path, each.metadata) for each in self.files)
             found = replace(found, captured_at=named)
         return found.add_place_names()
 
@@ -244,9 +243,8 @@ def record_from_row(row: Row) -> PictureRecord:
     """Convert a picture to the record that all stores return."""
     facts, photo = row.facts, row.photo
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
-    entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
-    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
-    told = [photo.captured_at for photo in (facts.photo if facts else NOTHING_KNOWN, *(each.photo for each in entry))]
+    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in row.files)
+    told = [each.captured_at for each in (facts.photo if facts else NOTHING_KNOWN, *(file.photo for file in row.files))]
     return PictureRecord(
         row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
         photo.latitude, photo.longitude, photo.place, row.hidden, photo.captured_at is not None and not any(told),
@@ -274,13 +272,14 @@ def row_from_values(values: Sequence[Any]) -> Row:
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
     about = asdict(PhotoMetadata.from_json(photo))
     facts = Facts(kind, width, height, caption=caption, **about) if kind else None
-    return Row(content, digest, added, facts, phash % 2**64, tuple(map(_file_entry, files or ())), hidden)
-
-
-def _file_entry(values: Sequence[Any]) -> FileEntry:
-    path, size, mtime_ns, metadata, caption, photo = values
-    file = File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns)
-    return FileEntry(file, json.loads(metadata), caption, PhotoMetadata.from_json(photo))
+    entries = tuple(
+        FileEntry(
+            File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns), json.loads(metadata), beside,
+            PhotoMetadata.from_json(about),
+        )
+        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # hex digits sort as their bytes do
+    )  # fmt: skip
+    return Row(content, digest, added, facts, phash % 2**64, entries, hidden)
 
 
 def vector_from_bytes(raw: bytes) -> Vectors:
