@@ -81,14 +81,13 @@ def _total_growth(normalizer: Any, path: Path | str) -> float:
     for entry in _iterate_objects(normalizer):
         pattern, content = entry.get("pattern"), entry.get("content")
         replaced = pattern.get("String") if isinstance(pattern, dict) else None
-        is_one_character = isinstance(replaced, str) and len(replaced) == 1 and isinstance(content, str)
-        if not is_one_character or replaced in written:
-            growth, longest, written = growth * longest, 1.0, set()
-        if is_one_character:
+        if isinstance(replaced, str) and len(replaced) == 1 and isinstance(content, str):
+            if replaced in written:
+                growth, longest, written = growth * longest, 1.0, set()
             longest = max(longest, len(content))
             written.update(content)
         else:
-            growth *= _growth_of_step(entry, path)
+            growth, longest, written = growth * longest * _growth_of_step(entry, path), 1.0, set()
     return growth * longest
 
 
