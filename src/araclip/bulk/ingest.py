@@ -82,7 +82,10 @@ def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
         raise _damaged_error(place, "formats or sizes that no picture has")
     pictures = []
-    photos = _read_photos(batch)
+    columns = [batch.column(name) for name in FACTS]
+    photos = [NOTHING_KNOWN] * batch.num_rows
+    if not all(column.null_count == len(column) for column in columns):
+        photos = [_make_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
 
     @cache
     def is_here(folder: str) -> bool:
@@ -113,13 +116,6 @@ def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     return vectors
 
 
-def _read_photos(batch: Any) -> list[PhotoMetadata]:
-    columns = [batch.column(name) for name in FACTS]
-    if all(column.null_count == len(column) for column in columns):
-        return [NOTHING_KNOWN] * batch.num_rows
-    return [_make_photo(*row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
-
-
 def _make_photo(*known: Any) -> PhotoMetadata:
     if not any(each is not None for each in known):
         return NOTHING_KNOWN
@@ -130,9 +126,7 @@ def _make_photo(*known: Any) -> PhotoMetadata:
     )
 
 
-_name = lru_cache(maxsize=4096)(
-    clean_name
-)  # cached, because the same cameras, lenses and places return again and again
+_name = lru_cache(maxsize=4096)(clean_name)  # the same cameras, lenses and places return again and again
 
 
 def _damaged_error(place: str, what: str) -> InputError:
@@ -153,11 +147,6 @@ class ShardSet:
     def pictures(self) -> int:
         """The number of pictures in all shards."""
         return sum(header.rows for header in self.headers)
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """The path or URL of each shard."""
-        return tuple(self.folder.path_of(name) for name in self.names)
 
     @property
     def missing(self) -> int:
@@ -228,8 +217,8 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
             f"{gallery.model.label}. Fill another gallery."
         )
     groups = [
-        (place, start, rows)
-        for place, header in zip(shards.places, shards.headers, strict=True)
+        (shards.folder.path_of(name), start, rows)
+        for name, header in zip(shards.names, shards.headers, strict=True)
         for start, rows in divide_rows(header.row_groups, max(1, min(GROUP, MAX_BYTES // (2 * header.model.width))))
     ]
     # One thread reads the next group while the gallery commits the last one.

@@ -42,7 +42,10 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
-    if "::" not in named and _has_password(named[match.end() :].partition("/")[0]):
+    # The part before the first slash is the host, unless it holds a password, which may itself contain the slash.
+    host = named[match.end() :].partition("/")[0]
+    user, at, _ = host.partition("@")
+    if "::" not in named and (":" in user if at else not _HOST.fullmatch(host)):
         raise InputError(f"{protocol}://…: a URL must not hold a password. Give it as the library's documents say.")
     if protocol not in PROTOCOLS or "::" in named:
         raise InputError(
@@ -50,12 +53,6 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
             f"{', '.join(f'{each}://' for each in PROTOCOLS)}. Copy them there, or mount the place as a folder."
         )
     return str(user_path(named[match.end() :]).absolute()) if protocol == "file" else named.rstrip("/")
-
-
-def _has_password(host: str) -> bool:
-    """True if the part of a URL before its first slash holds a password, even one that contains the slash."""
-    user, at, _ = host.partition("@")
-    return ":" in user if at else not _HOST.fullmatch(host)
 
 
 def filesystem_of(place: str) -> tuple[Any, str]:
@@ -164,17 +161,13 @@ class _ReportingStream:
 
 
 class ShardFolder:
-    """The folder of the shards, on this machine or in an object store."""
+    """The folder of the shards, on this machine (`is_local`) or in an object store."""
 
     def __init__(self, named: str | os.PathLike[str]) -> None:
         self.place = absolute_place(named)
         if "*" in self.place:
             raise InputError(f"{self.place}: shards are written to one folder. Name it without *.")
-
-    @property
-    def is_local(self) -> bool:
-        """True if the folder is on this machine's disk."""
-        return not is_url(self.place)
+        self.is_local = not is_url(self.place)
 
     def path_of(self, name: str) -> str:
         """Return the path or URL of a file in the folder."""

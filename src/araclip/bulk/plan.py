@@ -32,10 +32,6 @@ class Plan:
         """Return the name of a shard's file."""
         return f"{self.fingerprint}-{self.model.fingerprint}-{shard:05}-of-{self.shards:05}.parquet"
 
-    def refused_name(self, shard: int) -> str:
-        """Return the name of the file beside a shard that lists the pictures that could not be used."""
-        return self.file_name(shard).removesuffix(".parquet") + ".refused.jsonl"
-
 
 @dataclass(frozen=True)
 class ShardTask:
@@ -59,17 +55,16 @@ def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folde
         InputError: there would be more than MAX_SHARDS shards.
     """
     found = {(match[1], match[2], int(match[4])) for name in existing if (match := SHARD_NAME.fullmatch(name))}
-    expected = (source.fingerprint, model.fingerprint)
     for source_print, model_print, number in sorted(found):
-        if model_print != expected[1]:
+        if model_print != model.fingerprint:
             raise ShardMismatch(
                 f"{folder} holds shards of model {model_print}, and this run has {model.label}. Their vectors cannot "
                 "be compared: name another folder, or that model with --model."
             )
-        if source_print != expected[0]:
+        if source_print != source.fingerprint:
             raise ShardMismatch(
-                f"{folder} holds shards of source {source_print}, and {source.name} is now {expected[0]}: another "
-                "source, or files came, went or changed since. Name another folder, or restore the source."
+                f"{folder} holds shards of source {source_print}, and {source.name} is now {source.fingerprint}: "
+                "another source, or files came, went or changed since. Name another folder, or restore the source."
             )
         if shards not in (None, number):
             raise ShardMismatch(

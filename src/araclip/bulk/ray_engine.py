@@ -12,12 +12,11 @@ from typing import Any
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
-from araclip.bulk.shard import Outcome, ShardReport, try_embed_shard
+from araclip.bulk.shard import Outcome, try_embed_shard
 from araclip.errors import AraCLIPError, InputError
 from araclip.models.encoder import Encoder, as_encoder
 
 MISSING_RAY = "The engine 'ray' needs Ray Data. Run: pip install 'araclip[ray]'"
-COLUMNS = ("shard", "pictures", "refused", "seconds", "skipped", "why")
 
 
 @lru_cache(maxsize=1)
@@ -25,26 +24,17 @@ def _load_encoder(model: str, device: str | None) -> Encoder:
     return as_encoder(model, threads=1, device=device)
 
 
-def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: str) -> dict[str, list[Any]]:
-    """Embed a batch of shards; Ray Data calls this function on a worker.
-
-    `batch["task"]` holds n pickled tasks; the result has n values for each of COLUMNS. `why` is empty for a shard that
-    was finished, and otherwise says why it was not.
-    """
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: str) -> dict[str, list[bytes]]:
+    """Embed the shards of the pickled tasks `batch["task"]`; return their pickled outcomes. Ray Data calls this."""
+    outcomes = []
     for packed in batch["task"]:
         task: ShardTask = pickle.loads(packed)  # unpickling is safe, because `run_on_ray` has pickled it in this run
         try:
-            outcome = try_embed_shard(task, _load_encoder(model, device), ShardFolder(out))
+            outcome: Outcome = try_embed_shard(task, _load_encoder(model, device), ShardFolder(out))
         except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model
             outcome = task.shard, str(error)
-        if isinstance(outcome, ShardReport):
-            row: tuple[Any, ...] = (outcome.pictures, outcome.refused, outcome.seconds, outcome.skipped, "")
-        else:
-            row = (0, 0, 0.0, False, outcome[1])
-        for name, value in zip(COLUMNS, (task.shard, *row), strict=True):
-            columns[name].append(value)
-    return columns
+        outcomes.append(pickle.dumps(outcome))
+    return {"outcome": outcomes}
 
 
 def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, workers: int) -> Iterator[Outcome]:
@@ -68,8 +58,5 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
         concurrency=workers or None,
     )  # fmt: skip
     for row in done.iter_rows():
-        if row["why"]:
-            yield int(row["shard"]), str(row["why"])
-        else:
-            numbers = (int(row["shard"]), int(row["pictures"]), int(row["refused"]), float(row["seconds"]))
-            yield ShardReport(*numbers, skipped=bool(row["skipped"]))
+        outcome: Outcome = pickle.loads(row["outcome"])  # safe: `embed_rows` has pickled it in this run
+        yield outcome

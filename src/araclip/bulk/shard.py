@@ -21,7 +21,7 @@ from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, 
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.captions import join_captions
-from araclip.pictures.image_transform import ImageTransform, transform_of
+from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import map_ahead, squares_ahead
 
 Progress = Callable[[int], None]  # called after each batch with the number of pictures done so far
@@ -76,7 +76,13 @@ def embed_shard(
         return done
     begin = time.monotonic()
     refused: list[tuple[str, str]] = []
-    rows = 0
+    rows, name = 0, task.plan.file_name(task.shard)
+
+    def write_refused(path: Path) -> None:
+        lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
+        text = "".join(lines).encode()
+        atomic.step("write the list")
+        path.write_bytes(text)
 
     def fill(path: Path) -> None:
         nonlocal rows
@@ -91,15 +97,13 @@ def embed_shard(
             raise
         rows = writer.rows
         # The list of refused pictures is written first, because the shard's file says that all is done.
-        listed = task.plan.refused_name(task.shard)
+        listed = name.removesuffix(".parquet") + ".refused.jsonl"
         if refused:
-            lines = (json.dumps({"path": path, "reason": reason}) + "\n" for path, reason in refused)
-            text = "".join(lines).encode()
-            out.write(listed, lambda path: _write_list(path, text))
+            out.write(listed, write_refused)
         else:
             out.remove(listed)  # delete a list of refused pictures that a killed run may have left
 
-    out.write(task.plan.file_name(task.shard), fill)
+    out.write(name, fill)
     return ShardReport(task.shard, rows, len(refused), time.monotonic() - begin)
 
 
@@ -111,20 +115,24 @@ def try_embed_shard(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcom
         return task.shard, str(error)
 
 
-def _write_list(path: Path, text: bytes) -> None:
-    atomic.step("write the list")
-    path.write_bytes(text)
-
-
 def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
-    """Yield the rows of a shard, one batch of the encoder at a time; add refused pictures to `refused`."""
+    """Yield the rows of a shard, one batch of the encoder at a time; add refused pictures to `refused`.
+
+    Raises:
+        SourceError: the disk fails or a permission is missing; the pictures themselves may be sound.
+    """
     transform = transform_of(model)
 
     def refuse(path: str, why: str) -> None:
         refused.append((path, why))
 
     def load(waiting: WaitingPicture) -> LoadedPicture | OSError | ImageError:
-        return _load_picture(waiting, transform)
+        try:
+            return read_source(waiting.fetch(), set(), transform)
+        except (OSError, ImageError) as error:
+            return error.with_traceback(None)  # without the traceback, whose frames keep the file's bytes in memory
+        finally:
+            waiting.release()
 
     pictures = pictures_of(task.parts, refuse)
     batch: list[tuple[WaitingPicture, LoadedPicture]] = []
@@ -132,36 +140,18 @@ def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]
         for waiting, loaded in ahead:
             if isinstance(loaded, LoadedPicture):
                 batch.append((waiting, loaded))
+            elif isinstance(loaded, OSError) and not isinstance(loaded, FileNotFoundError):
+                raise SourceError(
+                    f"{waiting.file.path} cannot be read ({loaded.strerror or loaded}). Check its rights and the disk, "
+                    "then run the same command again: finished shards are kept."
+                )
             else:
-                refuse(waiting.file.path, _reason_to_refuse(waiting, loaded))
+                refuse(waiting.file.path, str(getattr(loaded, "strerror", None) or loaded))
             if len(batch) == ENCODE_BATCH:
                 yield _make_rows(batch, model)
                 batch = []
     if batch:
         yield _make_rows(batch, model)
-
-
-def _load_picture(waiting: WaitingPicture, transform: ImageTransform) -> LoadedPicture | OSError | ImageError:
-    try:
-        return read_source(waiting.fetch(), set(), transform)
-    except (OSError, ImageError) as error:
-        return error.with_traceback(None)  # without the traceback, whose frames keep the file's bytes in memory
-    finally:
-        waiting.release()
-
-
-def _reason_to_refuse(waiting: WaitingPicture, error: OSError | ImageError) -> str:
-    """Return the reason why a picture is left out.
-
-    Raises:
-        SourceError: the disk fails or a permission is missing; the picture itself may be sound.
-    """
-    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-        raise SourceError(
-            f"{waiting.file.path} cannot be read ({error.strerror or error}). Check its rights and the disk, then run "
-            "the same command again: finished shards are kept."
-        )
-    return f"{error.strerror or error}" if isinstance(error, OSError) else str(error)
 
 
 def _make_rows(batch: list[tuple[WaitingPicture, LoadedPicture]], model: Encoder) -> list[ShardRow]:

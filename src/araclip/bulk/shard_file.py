@@ -27,6 +27,7 @@ import numpy as np
 
 from araclip.bulk.places import MISSING
 from araclip.bulk.plan import Plan
+from araclip.bulk.sources import parquet_file
 from araclip.core import bounded_json
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import EmbeddedPicture, RecordedModel, identity_of
@@ -153,7 +154,7 @@ class ShardWriter:
 
 def read_header(place: str) -> ShardHeader:
     """Read the header of a shard; raise InputError if the file is damaged or no shard."""
-    with _open_shard(place) as file:
+    with parquet_file(place, checksums=True, remedy=REMEDY) as file:
         return _parse_header(file, place)
 
 
@@ -167,7 +168,7 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
     """
     import pyarrow as pa
 
-    with _open_shard(place, TEXTS) as file:
+    with parquet_file(place, checksums=True, texts=TEXTS, remedy=REMEDY) as file:
         header = _parse_header(file, place)
         # texts are dictionary-encoded: pyarrow then reads each different text only once
         each_once, fields = pa.dictionary(pa.int32(), pa.string()), schema_of(header.model.width)
@@ -178,7 +179,13 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         ends = list(itertools.accumulate(header.row_groups))
         first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
         touched, before = list(range(first, last + 1)), start - (ends[first] - header.row_groups[first])
-        _check_sizes(file, touched, header.model.width, place)
+        for group in map(file.metadata.row_group, touched):
+            most = MAX_TEXTS + group.num_rows * (2 * header.model.width + OTHER_BYTES)
+            if not 0 <= group.total_byte_size <= most:
+                raise InputError(
+                    f"{place}: a row group unpacks to {group.total_byte_size:,} bytes, at most {most:,} are read. "
+                    "Embed the source again."
+                )
         found, left = list[Any](), rows
         for batch in file.iter_batches(rows, row_groups=touched, columns=list(columns), use_threads=False):
             skipped, before = min(before, len(batch)), max(0, before - len(batch))
@@ -191,17 +198,6 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         return header, pa.concat_batches(found) if len(found) > 1 else found[0]
 
 
-def _check_sizes(file: Any, row_groups: Sequence[int], width: int, place: str) -> None:
-    """Raise InputError if a row group would unpack to more bytes than a shard's row group can have."""
-    for group in map(file.metadata.row_group, row_groups):
-        most = MAX_TEXTS + group.num_rows * (2 * width + OTHER_BYTES)
-        if not 0 <= group.total_byte_size <= most:
-            raise InputError(
-                f"{place}: a row group unpacks to {group.total_byte_size:,} bytes, at most {most:,} are read. Embed "
-                "the source again."
-            )
-
-
 def _unpack_texts(batch: Any, place: str) -> Any:
     """Return the batch with each text written out in its row; raise InputError if a text is too long.
 
@@ -210,25 +206,19 @@ def _unpack_texts(batch: Any, place: str) -> Any:
     import pyarrow as pa
     from pyarrow import compute
 
-    def unpack(name: str, column: Any) -> Any:
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if name not in TEXTS:
-            return column
+            columns.append(column)
+            continue
         longest = compute.max(compute.binary_length(column.dictionary)).as_py() or 0
         if longest > MAX_TEXT:
             raise InputError(
                 f"{place}: a text of {longest:,} bytes in the column {name}, at most {MAX_TEXT:,} are read. Embed the "
                 "source again."
             )
-        return column.dictionary_decode()
-
-    names = batch.schema.names
-    return pa.RecordBatch.from_arrays([unpack(*each) for each in zip(names, batch.columns, strict=True)], names)
-
-
-def _open_shard(place: str, texts: Sequence[str] = ()) -> Any:
-    from araclip.bulk.sources import parquet_file
-
-    return parquet_file(place, checksums=True, texts=texts, remedy=REMEDY)
+        columns.append(column.dictionary_decode())
+    return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
 def _parse_header(file: Any, place: str) -> ShardHeader:

@@ -16,10 +16,10 @@ import re
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from araclip.bulk.places import MISSING, absolute_place, filesystem_of, is_url, open_stream, read_bytes, source_errors
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
@@ -121,18 +121,6 @@ CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar",
 Row = tuple[str, bytes | None, str, str]
 
 
-def list_row_groups(place: str) -> list[tuple[int, int, int]]:
-    """Return for each row group of a parquet file: its number of rows, its unpacked bytes, and its first row."""
-    with parquet_file(place) as file:
-        picture_column(file.schema_arrow, place)
-        groups, start = [], 0
-        for number in range(file.num_row_groups):
-            about = file.metadata.row_group(number)
-            groups.append((about.num_rows, about.total_byte_size, start))
-            start += about.num_rows
-        return groups
-
-
 def read_row_group(place: str, group: int) -> Iterator[Row]:
     """Yield the rows of one row group; raise InputError if it would unpack to too much."""
     with parquet_file(place) as file:
@@ -154,10 +142,9 @@ def read_row_group(place: str, group: int) -> Iterator[Row]:
 def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
     cell = row[column]
     about: dict[str, Any] = cell if isinstance(cell, dict) else {"bytes": cell}
-    found, name = about.get("bytes"), str(about.get("path") or "")
-    data: bytes | None = found if isinstance(found, bytes) and found else None
+    data, name = about.get("bytes"), str(about.get("path") or "")
     caption = join_captions(str(row[each]) for each in captions if row[each])
-    if data is None:
+    if not isinstance(data, bytes) or not data:
         return name, None, caption, "the row has no bytes of a picture"
     if len(data) > MAX_PICTURE:
         return name, None, caption, f"{len(data):,} bytes, the limit is {MAX_PICTURE:,}"
@@ -207,7 +194,15 @@ def parquet_file(
     except ImportError:
         raise InputError(MISSING) from None
     with open_stream(place) as stream:
-        _check_footer(stream, place)
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - 8))
+        tail = stream.read(8)
+        stream.seek(0)
+        if len(tail) < 8 or tail[4:] != b"PAR1":
+            raise InputError(f"{place} is no whole parquet file. Fetch it again.")
+        (footer,) = struct.unpack("<I", tail[:4])
+        if footer > min(MAX_FOOTER, size):
+            raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
         try:
             source = pyarrow.PythonFile(stream, mode="r") if is_url(place) else pyarrow.OSFile(os.fsencode(place))
             yield pyarrow.parquet.ParquetFile(
@@ -221,18 +216,6 @@ def parquet_file(
             if isinstance(error.__context__, SourceError):
                 raise error.__context__ from None
             raise InputError(f"{place} is damaged ({first_line(error):.200}). {remedy}") from None
-
-
-def _check_footer(stream: IO[bytes], place: str) -> None:
-    size = stream.seek(0, 2)
-    stream.seek(max(0, size - 8))
-    tail = stream.read(8)
-    stream.seek(0)
-    if len(tail) < 8 or tail[4:] != b"PAR1":
-        raise InputError(f"{place} is no whole parquet file. Fetch it again.")
-    (footer,) = struct.unpack("<I", tail[:4])
-    if footer > min(MAX_FOOTER, size):
-        raise InputError(f"{place}: a footer of {footer:,} bytes, at most {MAX_FOOTER:,} are read. Fetch it again.")
 
 
 AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files that wait in memory to be decoded
@@ -250,14 +233,14 @@ class WaitingPicture:
         source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
-        reservation: a share of the budget of memory, which `release` gives back; None if nothing is reserved.
+        reservation: a share of the budget of memory, if any, which `release` gives back.
     """
 
     file: File
     source: Source | None
     caption: str = ""
     has_file: bool = False
-    reservation: AbstractContextManager[object] | None = None
+    reservation: ExitStack = field(default_factory=ExitStack)
 
     def fetch(self) -> Source:
         """Return the source; fetch it first if it is elsewhere.
@@ -280,9 +263,7 @@ class WaitingPicture:
     def release(self) -> None:
         """Forget the picture's bytes, and give back its share of memory."""
         self.source = None
-        if self.reservation is not None:
-            self.reservation.__exit__(None, None, None)
-            self.reservation = None
+        self.reservation.close()
 
 
 def pictures_of(parts: Sequence[Part], on_refused: OnRefused) -> Iterator[WaitingPicture]:
@@ -319,15 +300,14 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
     try:
         with open_stream(part.place) as stream:
             for member in member_files(stream, part.place, part.size or 1 << 62):
-                name = member.name
-                mine, suffix = split_sample_name(name)
+                mine, suffix = split_sample_name(member.name)
                 if not mine:
                     continue
                 if mine != key:
                     yield from take_sample()
                     captions.clear()
                     key = mine
-                path = path_inside(part.place, name)
+                path = path_inside(part.place, member.name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
                     yield from take_sample()  # hands on the picture before: its memory becomes free for this one
                     reservation = _reserve(budget, member.size)
@@ -352,8 +332,7 @@ def _read_caption(data: bytes, path: str, on_refused: OnRefused) -> str:
 
 def _read_group(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator[WaitingPicture]:
     try:
-        for number, row in enumerate(read_row_group(part.place, part.group), part.start):
-            name, data, caption, why = row
+        for number, (name, data, caption, why) in enumerate(read_row_group(part.place, part.group), part.start):
             suffix = PurePosixPath(name).name
             path = path_inside(part.place, f"{number:08}{'-' if suffix else ''}{suffix}")
             if data is None:
@@ -366,8 +345,8 @@ def _read_group(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterat
         on_refused(part.place, str(error))
 
 
-def _reserve(budget: ByteBudget, size: int) -> AbstractContextManager[object]:
-    """Wait until `size` bytes of the budget are free, and take them; leaving the returned context gives them back."""
+def _reserve(budget: ByteBudget, size: int) -> ExitStack:
+    """Wait until `size` bytes of the budget are free, and take them; closing the returned stack gives them back."""
     stack = ExitStack()
     stack.enter_context(budget.hold(size))
     return stack
@@ -413,20 +392,16 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
     notes: list[str] = []
     if name.lower().endswith(LISTS):
         parts, root = list(_read_list(name, notes)), ""
-    elif is_url(name):
-        parts, root = sorted(_list_remote(name, notes), key=_sort_key), name.partition("*")[0]
     else:
-        parts, root = sorted(_list_local(name, notes), key=_sort_key), name
+        parts = _list_remote(name, notes) if is_url(name) else list(_list_local(name, notes))
+        root = name.partition("*")[0] if is_url(name) else name
+        parts.sort(key=lambda part: (os.fsencode(part.place), part.group))
     if not parts:
         raise EmptyFolder(
             f"{name} holds no picture, no tar and no parquet file. Name the folder that does, one such file, or a .txt "
             "list of them."
         )
     return BulkSource(name, tuple(parts), fingerprint_of(parts, root), tuple(notes))
-
-
-def _sort_key(part: Part) -> tuple[bytes, int]:
-    return os.fsencode(part.place), part.group
 
 
 def _list_local(name: str, notes: list[str]) -> Iterator[Part]:
@@ -534,8 +509,14 @@ def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, list
         elif SHARD_NAME.fullmatch(os.path.basename(place)):  # noqa: PTH119  (a run's output may lie in its source)
             shards += 1
         elif lower.endswith(".parquet"):
-            for group, (rows, bytes_, start) in enumerate(list_row_groups(place)):
+            with parquet_file(place) as file:
+                picture_column(file.schema_arrow, place)  # refuses a file without pictures
+                groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+                sizes = [(group.num_rows, group.total_byte_size) for group in groups]
+            start = 0
+            for group, (rows, bytes_) in enumerate(sizes):
                 yield Part(PARQUET, place, bytes_, version, group, rows, start)
+                start += rows
         elif PurePosixPath(lower).suffix in SUFFIXES or (listed and not is_video(place)):
             yield Part(PICTURE, place, size, version, mtime_ns=changed)
         else:

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
-from typing import Any
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
@@ -66,8 +65,7 @@ def main() -> None:
     while (question := parent.question()) is not None:
         task: ShardTask = pickle.loads(question[1][0])
         outcome = (task.shard, fault) if encoder is None else try_embed_shard(task, encoder, folder)
-        answer: dict[str, Any] = {"fault": outcome[1]} if isinstance(outcome, tuple) else {"report": asdict(outcome)}
-        parent.answer(answer)
+        parent.answer({"fault": outcome[1]} if isinstance(outcome, tuple) else {"report": asdict(outcome)})
 
 
 if __name__ == "__main__":

@@ -126,7 +126,13 @@ class Albums:
             album.own = len(album.ids_inside)
             if not album.cover or (date or "") > album.newest:
                 album.cover, album.newest = content, date or ""
-        self.top = _simplify_tree([album for album in folders.values() if album.parent is None])
+        above = [album for album in folders.values() if album.parent is None]  # a list: the next line changes parents
+        self.top = sorted(map(_simplify_album, above), key=lambda album: album.path)
+        # A folder that contains all other albums, and no pictures itself, is not shown as an album.
+        while len(self.top) == 1 and not self.top[0].own and self.top[0].albums:
+            self.top = self.top[0].albums
+        for album in self.top:
+            album.parent, album.ids_inside = None, set()
         self.by_key = {album.key: album for album in _walk_albums(self.top)}
 
 
@@ -141,23 +147,11 @@ def _add_album(folders: dict[str, Album], path: str) -> Album:
     return album
 
 
-def _simplify_tree(top: list[Album]) -> list[Album]:
-    """Count the pictures of all albums; return the top albums of the simplified tree.
-
-    An album without own pictures and with a single child album is replaced by that child. If only one top album without
-    own pictures is left, its children become the top albums.
-    """
-    joined = sorted((_simplify_album(album) for album in top), key=lambda album: album.path)
-    # A folder that contains all other albums, and no pictures itself, is not shown as an album.
-    while len(joined) == 1 and not joined[0].own and joined[0].albums:
-        joined = joined[0].albums
-    for album in joined:
-        album.parent, album.ids_inside = None, set()
-    return joined
-
-
 def _simplify_album(album: Album) -> Album:
-    """Count the pictures of an album and of all albums in it; return the album, or the child that replaces it."""
+    """Count the pictures of an album and of all albums in it; return the album, or the child that replaces it.
+
+    An album without own pictures and with a single child album is replaced by that child.
+    """
     while not album.own and len(album.albums) == 1:
         parent = album.parent
         album = album.albums[0]

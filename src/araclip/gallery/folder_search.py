@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import islice
 
 import numpy as np
@@ -41,12 +42,10 @@ class FolderSearch(StoreSearch):
         self._allowed = (
             None if condition == EVERYTHING else index.cached_selection(condition, lambda: catalog.select(condition))
         )
-        # ids and cosines that the first search of the index found; None before that search
-        self._first_found: tuple[list[int], list[float]] | None = None
         self._words = WordIndex(catalog)
 
     def nearest(self) -> Iterator[tuple[int, float]]:
-        (ids, scores), done = self._first_search(), 0
+        (ids, scores), done = self._first_found, 0
         while len(ids) > done:
             yield from list(zip(ids, scores, strict=True))[done:]
             # the caller wants more hits, perhaps because files of some are missing: search for twice as many
@@ -57,7 +56,7 @@ class FolderSearch(StoreSearch):
         return iter(self._catalog.by_date(self._condition, oldest=oldest))
 
     def best_score(self) -> float:
-        scores = self._first_search()[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
+        scores = self._first_found[1] if self._allowed is None else self._index.search(self._vector, 1)[1]
         return max(scores, default=0.0)
 
     def matches(self, query: TextQuery) -> TextMatches:
@@ -113,11 +112,10 @@ class FolderSearch(StoreSearch):
         found = self._catalog.records_at([hit.path for _, hit in hits])
         return [replace(hit, picture=found[hit.path]) for _, hit in hits if hit.path in found]
 
-    def _first_search(self) -> tuple[list[int], list[float]]:
-        """Return the ids and cosines of the nearest pictures, as many as the page and the pages before it need."""
-        if self._first_found is None:
-            self._first_found = self._index.search(self._vector, self._wanted, self._allowed)
-        return self._first_found
+    @cached_property
+    def _first_found(self) -> tuple[list[int], list[float]]:
+        """The ids and cosines of the nearest pictures, as many as the page and the pages before it need."""
+        return self._index.search(self._vector, self._wanted, self._allowed)
 
 
 def exists(path: str) -> bool:

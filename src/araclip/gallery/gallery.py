@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from araclip.core import atomic
@@ -45,12 +45,7 @@ class Gallery(BaseGallery):
 
     @classmethod
     def open(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        model: ModelLike | None = None,
-        create: bool = False,
-        checked: bool = True,
+        cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, create: bool = False, checked: bool = True
     ) -> "Gallery":
         """Open the gallery in folder `path`; a gallery of an older release is migrated.
 
@@ -75,11 +70,7 @@ class Gallery(BaseGallery):
 
     @classmethod
     def rescue(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        model: ModelLike | None = None,
-        progress: FilesProgress | None = None,
+        cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, progress: FilesProgress | None = None
     ) -> list[str]:
         """Repair the gallery in folder `path`, even if it cannot be opened; return one line for each action.
 
@@ -186,19 +177,16 @@ class Gallery(BaseGallery):
 
     @contextmanager
     def _hold_lock(self) -> Iterator[None]:
-        with self._hold_writer_lock():
+        with self._catalog.turn(self.model):
             atomic.remove_abandoned(self.folder)
             yield
             self._catalog.checkpoint()
 
-    def _hold_writer_lock(self) -> AbstractContextManager[None]:
-        return self._catalog.turn(self.model)
-
     @contextmanager
     def _ingestion_run(self) -> Iterator[Turn]:
-        with self._hold_writer_lock():  # raises now, not after the work, if the gallery cannot be written
+        with self._catalog.turn(self.model):  # raises now, not after the work, if the gallery cannot be written
             record_whereabouts(self._catalog, self.model)
-        yield self._hold_writer_lock
+        yield lambda: self._catalog.turn(self.model)
         try:
             with self._hold_lock():
                 self._finish_writing()

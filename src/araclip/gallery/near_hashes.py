@@ -68,12 +68,10 @@ class HashTable:
 
         `allowed` (ascending ids) restricts the answer; None allows all pictures.
         """
-        row = int(np.searchsorted(self.ids, content))
-        if row == len(self.ids) or self.ids[row] != content or not self.hashes[row]:
+        if not (phash := self.hash_of(content)):
             return []
-        close = mask_near(self.hashes, self.hashes[row])
-        close[row] = False
-        found = self.ids[close]
+        found = self.ids[mask_near(self.hashes, phash)]
+        found = found[found != content]
         near: list[int] = (found if allowed is None else np.intersect1d(found, allowed, assume_unique=True)).tolist()
         return near
 

@@ -18,21 +18,12 @@ from numpy.typing import NDArray
 
 from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import (
-    MAX_TERMS,
-    Query,
-    Term,
-    combine,
-    excluded_vectors,
-    excluding_terms,
-    unit_sum,
-)
+from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
-from araclip.text.latin import Change
 from araclip.text.negation import Split, split_exclusions
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import is_quality, kinds_of_thing, shows_nothing, split_order, split_videos
@@ -167,14 +158,6 @@ class QueryPlan:
                 rows.append(unit_sum(read, [reading.weight for reading in readings]))
         return np.stack([*rows, *rest])
 
-    def vector(self, vectors: NDArray[np.float32], *, subtract: bool = False) -> NDArray[np.float32]:
-        """Compute the query's unit vector (D,) from the vectors (n + m, D) of its n terms and m kinds.
-
-        The kinds have no effect on it. With `subtract`, excluding terms push the vector away; otherwise they have no
-        effect either (`combine`).
-        """
-        return combine(self.without_kinds(vectors), self.query, subtract=subtract)
-
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return the vectors of everything that no hit may show; None if the query excludes nothing.
 
@@ -210,8 +193,14 @@ class QueryPlan:
         texts = [term for term in terms if term.kind == "text"]
         wanted = [term.value for term in texts if term.weight > 0]
         found = TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
-        changes = [change for readings in self.readings for reading in readings[:1] for change in reading.changes]
-        return found and replace(found, typed=tuple(filter(None, map(_stem_and_latin_word, changes))))
+        if found is None:
+            return None
+        latin: list[tuple[str, Word]] = []  # for each Latin word read as one Arabic word: the Arabic stem, and the word
+        for change in (change for readings in self.readings for reading in readings[:1] for change in reading.changes):
+            typed, meant = asked_words(change.source), asked_words(change.target)
+            if change.kind == "arabizi" and len(typed) == len(meant) == 1:
+                latin.append((meant[0].stem, typed[0]))
+        return replace(found, typed=tuple(latin))
 
     def add_filters(self, filters: Filters) -> Filters:
         """Add the filters read from the query's words to `filters`, except for parts that are set there already."""
@@ -452,13 +441,6 @@ def _asks_by_pictures_alone(query: Query) -> bool:
 def _set_parts(filters: Filters) -> set[Part]:
     """Return the parts of a query whose filters are set."""
     return {part for part, names in FIELDS.items() if any(getattr(filters, name) for name in names)}
-
-
-def _stem_and_latin_word(change: Change) -> tuple[str, Word] | None:
-    """For one Latin word read as one Arabic word, return the Arabic stem and the Latin word; otherwise None."""
-    typed, meant = asked_words(change.source), asked_words(change.target)
-    latin = change.kind == "arabizi" and len(typed) == len(meant) == 1
-    return (meant[0].stem, typed[0]) if latin else None
 
 
 def _text_to_find(typed: str, reading: Reading) -> str:

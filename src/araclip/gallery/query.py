@@ -75,9 +75,7 @@ class Query:
         return sum(len(term.value.split()) for term in self.terms if term.kind == "text" and term.weight > 0)
 
     def __str__(self) -> str:
-        signed = [("-" if term.weight < 0 else "+", term) for term in self.terms]
-        text = " ".join(f"{sign} {term}" for sign, term in signed)
-        return text.removeprefix("+ ")
+        return " ".join(f"{'-' if term.weight < 0 else '+'} {term}" for term in self.terms).removeprefix("+ ")
 
 
 def parse(text: str, *, files: bool = False) -> Query:
@@ -96,8 +94,7 @@ def parse(text: str, *, files: bool = False) -> Query:
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
     if len(text) > MAX_LETTERS:  # The length is checked first, because parsing looks at each letter.
         raise InputError(message("query letters", letters=len(text), most=MAX_LETTERS))
-    parts = _split_terms(text)
-    terms = tuple(_parse_term(characters, sign, text, files) for sign, characters in parts)
+    terms = tuple(_parse_term(characters, sign, text, files) for sign, characters in _split_terms(text))
     if len(terms) > MAX_TERMS:
         raise InputError(message("query terms", terms=len(terms), most=MAX_TERMS))
     query = Query(terms)
@@ -153,11 +150,20 @@ def _parse_term(characters: list[_Character], sign: float, text: str, files: boo
     characters = list(dropwhile(_is_blank, characters))
     while characters and _is_blank(characters[-1]):
         characters.pop()
-    characters, weight = _split_weight(characters)
+    weight = 1.0
+    if match := _WEIGHT.match(_hide_quoted(characters)):  # "2:text"
+        weight = float(match[1].replace(",", ".").replace("٫", "."))
+        if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+            raise InputError(message("query weight", weight=match[1], least=MIN_WEIGHT, most=MAX_WEIGHT))
+        characters = list(dropwhile(_is_blank, characters[match.end() :]))
     if quoted := _is_in_quotation_marks(characters):
         characters = characters[1:-1]
     value = "".join(character.letter for character in characters)
-    kind = _term_kind(value, characters)
+    kind: Kind = "text"
+    for name, beginning in _BEGINNINGS.items():
+        match = beginning.match(value)
+        if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
+            kind = name
     if not normalize(value):
         if not normalize(text):
             raise InputError(message("query empty", example=EXAMPLE))
@@ -167,25 +173,6 @@ def _parse_term(characters: list[_Character], sign: float, text: str, files: boo
     if kind == "file" and not files:
         raise InputError(message("query file", file=value))
     return Term(kind, value.strip(), (sign or 1.0) * weight, quoted)
-
-
-def _split_weight(characters: list[_Character]) -> tuple[list[_Character], float]:
-    """Split "2:text" into the characters of the text and the weight, which is 1 if none is written."""
-    match = _WEIGHT.match(_hide_quoted(characters))
-    if not match:
-        return characters, 1.0
-    weight = float(match[1].replace(",", ".").replace("٫", "."))
-    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
-        raise InputError(message("query weight", weight=match[1], least=MIN_WEIGHT, most=MAX_WEIGHT))
-    return list(dropwhile(_is_blank, characters[match.end() :])), weight
-
-
-def _term_kind(value: str, characters: list[_Character]) -> Kind:
-    for kind, beginning in _BEGINNINGS.items():
-        match = beginning.match(value)
-        if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
-            return kind
-    return "text"
 
 
 def _hide_quoted(characters: list[_Character]) -> str:

@@ -29,7 +29,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.near_hashes import SeenHashes
 from araclip.gallery.relevance import MIN_PICTURES, RelevanceScale
-from araclip.gallery.results import FIRST_ROW, WEAK, Hit, fits_nothing
+from araclip.gallery.results import FIRST_ROW, STRONG, WEAK, Hit, fits_nothing
 from araclip.gallery.text_matches import NO_MATCHES, TextMatches, TextQuery, where_found
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
@@ -97,12 +97,6 @@ class Hybrid:
         return self.meaning * min(max((score - self.average) / max(best - self.average, 1e-6), 0.0), 1.0)
 
 
-def rate(score: float, best: float, relevance: Relevance, hybrid: Hybrid | None, content: int) -> Candidate:
-    """Return the candidate for a picture whose texts do not match the query; its cosine gives relevance and value."""
-    value = hybrid.value(score, best) if hybrid else score
-    return Candidate(content, score, relevance(score) if relevance else None, value)
-
-
 def rate_text_matches(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
@@ -139,9 +133,8 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    held: list[
-        tuple[tuple[float, float, float, int], Candidate]
-    ] = []  # heap of lowered candidates, held back until none better can follow
+    # heap of lowered candidates, held back until none better can follow
+    held: list[tuple[tuple[float, float, float, int], Candidate]] = []
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
         ids = [each.content for each in group]
@@ -212,8 +205,9 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     """
     if scale is None:
         return None
-    limit = scale.excluded_cosine if alone else scale.strong_cosine
-    return Exclusion(terms, np.array([limit(term) for term in terms]), relative=not alone)
+    # strong: a picture with this cosine shows the term more likely than not
+    limits = [scale.excluded_cosine(term) if alone else scale.cosine_at(STRONG, term) for term in terms]
+    return Exclusion(terms, np.array(limits), relative=not alone)
 
 
 def drop_excluded(
@@ -375,8 +369,11 @@ def rank_page(
         by_text = rate_text_matches(*search.scores(matches.ids), best, relevance, hybrid, matches)
     known = {each.content for each in by_text}
     others = (
-        rate(score, best, relevance, hybrid, content) for content, score in search.nearest() if content not in known
-    )
+        Candidate(
+            content, score, relevance(score) if relevance else None, hybrid.value(score, best) if hybrid else score
+        )
+        for content, score in search.nearest() if content not in known
+    )  # fmt: skip
     # `merge` needs sorted inputs: both are, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:

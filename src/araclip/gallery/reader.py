@@ -137,12 +137,9 @@ class Snapshot(ABC):
             strength, surely = matches.match_of(content)
             described = matches.answered and content in search.with_description([content], in_arabic=text.in_arabic)
         rated = None
-        if relevance and hybrid:
-            rated = hybrid.raise_relevance(
-                relevance(hybrid.lower_cosine(score, best) if described else score), strength, surely
-            )
-        elif relevance:
-            rated = relevance(score)
+        if relevance:
+            rated = relevance(hybrid.lower_cosine(score, best) if hybrid and described else score)
+            rated = hybrid.raise_relevance(rated, strength, surely) if hybrid else rated
         return where_found(self.document(content), text), rated
 
     def document(self, content: int) -> Document:

@@ -82,7 +82,7 @@ def recorded_encoder(
     named = sorted(here.items(), key=lambda item: item[0] != record.name)  # try the recorded name first
     origin = model_folder.existing_folder(record.origin) if Path(record.origin).is_absolute() else None
     for folder in (*(folder for _, folder in named), origin):
-        if folder is not None and _read_fingerprint(folder) == record.fingerprint:
+        if folder is not None and read_fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # it is another release's model: opening the gallery with it reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
@@ -114,7 +114,7 @@ def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     )
 
 
-def _read_fingerprint(folder: Path) -> str | None:
+def read_fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of the model in a folder; None if the folder holds no model that can be used."""
     try:
         return model_folder.read_config(folder).fingerprint

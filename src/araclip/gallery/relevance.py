@@ -23,7 +23,7 @@ from functools import cached_property
 
 import numpy as np
 
-from araclip.gallery.results import STRONG, WEAK
+from araclip.gallery.results import WEAK
 from araclip.models.vectors import Vectors, products
 
 MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
@@ -105,10 +105,6 @@ class RelevanceScale:
         """Return the cosine at which a hit of a query (D,) has the given relevance; the inverse of `relevance`."""
         intercept, slope = self._logit_line(query)
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
-
-    def strong_cosine(self, term: Vectors) -> float:
-        """Return the cosine with a term (D,) above which a picture shows the term more likely than not."""
-        return self.cosine_at(STRONG, term)
 
     def excluded_cosine(self, term: Vectors) -> float:
         """Return the cosine with an excluded term (D,) from which a query that only excludes leaves a picture out."""

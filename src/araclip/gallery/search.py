@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from araclip.core.display import shown
 from araclip.errors import AraCLIPError
 from araclip.gallery.plan import Interpretation, Planner, QueryPlan
+from araclip.gallery.query import combine
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
@@ -112,5 +113,7 @@ def search(
         excluded=excluded,
         alone=plan.words_only_exclude,
     )
-    vector, text = plan.vector(terms, subtract=snapshot.scale is None), plan.words_to_find(text_weight)
+    # with too few pictures to judge which ones show an excluded thing, it pushes the query's vector away instead
+    vector = combine(plan.without_kinds(terms), plan.query, subtract=snapshot.scale is None)
+    text = plan.words_to_find(text_weight)
     return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -38,11 +38,6 @@ def letters_before(typed: str, word: Word) -> int | None:
     return len(word.folded) - len(bare) if bare.startswith((typed, _without_article(typed))) else None
 
 
-def possible_beginnings(last: Word) -> list[str]:
-    """List the beginnings that the stem of a word may have, if `last` is what was typed of that word so far."""
-    return list(dict.fromkeys((_without_article(last.folded), last.folded, last.stem)))
-
-
 def _without_article(folded: str) -> str:
     """Return folded letters without a leading article, conjunction or preposition."""
     for article in ARTICLES:
@@ -98,9 +93,8 @@ def completions(
     if source and len(asked[-1].folded) >= LEAST:
         names = dict.fromkeys(source.names(_without_article(asked[-1].folded), 8 * FILES))
         found += [Suggestion(name, "file") for name in phrases_beginning_with(typed, filter(_is_telling, names), FILES)]
-    once = {
-        each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()
-    }  # if a text was found as several kinds, keep the first
+    # if a text was found as several kinds, keep the first
+    once = {each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()}
     return sorted(once.values(), key=found.index)[:most]
 
 
@@ -109,7 +103,8 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    stems = [stem for stem, _ in source.stems(possible_beginnings(last), 4 * WORDS)]
+    beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))  # that the stem may have
+    stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
     if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
@@ -154,18 +149,14 @@ class Suggestions:
         }
         if all(map(interpreter.knows_all, typed.values())):
             return found
-        reader = self._extended_interpreter(interpreter, store)
+        reader = interpreter
+        if isinstance(store, Catalog):  # extend the interpreter by the words of the gallery's texts
+            made, generation = self._reader, store.generation
+            if made is None or made[0] is not interpreter or made[1] != generation:
+                made = self._reader = interpreter, generation, interpreter.extended(WordIndex(store).newest_texts())
+            reader = made[2]
         corrected = {place: new for place, text in typed.items() if (new := reader.suggestion(text))}
         return replace(found, suggestion=_write_query(read, typed | corrected)) if corrected else found
-
-    def _extended_interpreter(self, interpreter: Interpreter, store: Store) -> Interpreter:
-        """Return the interpreter, extended by the words of the gallery's texts if the gallery is in a folder."""
-        if not isinstance(store, Catalog):
-            return interpreter
-        made, generation = self._reader, store.generation
-        if made is None or made[0] is not interpreter or made[1] != generation:
-            made = self._reader = interpreter, generation, interpreter.extended(WordIndex(store).newest_texts())
-        return made[2]
 
 
 def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:

@@ -181,24 +181,21 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
     """For each field with words of the query, return the text with the most of them, as a snippet with marks."""
-    found: list[Match] = []
-    for field, name in FIELDS.items():
-        texts = [undirected(text) for text in document.get(field, ())]
-        marked = [(_marks(text, query, names=field == "names"), text) for text in texts]
-        marks, text = max(marked, key=lambda each: len(each[0]), default=((), ""))
-        if marks:
-            found.append(_snippet(name, text, marks))
-    return tuple(found)
-
-
-def _marks(text: str, query: TextQuery, *, names: bool) -> tuple[tuple[int, int], ...]:
     stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
-    marks: list[tuple[int, int]] = []
-    for word in words(text, names=names):
-        if word.stem in stems or any(part in word.folded for part in parts):
-            marks.append((word.start, word.end))
-    return tuple(marks)
+    found: list[Match] = []
+    for field, name in FIELDS.items():
+        best: tuple[list[tuple[int, int]], str] = [], ""  # the marks in a text, and the text
+        for text in map(undirected, document.get(field, ())):
+            marks = [
+                (word.start, word.end)
+                for word in words(text, names=field == "names")
+                if word.stem in stems or any(part in word.folded for part in parts)
+            ]
+            best = (marks, text) if len(marks) > len(best[0]) else best
+        if best[0]:
+            found.append(_snippet(name, best[1], best[0]))
+    return tuple(found)
 
 
 def _snippet(field: str, text: str, marks: Sequence[tuple[int, int]]) -> Match:

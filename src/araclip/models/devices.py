@@ -42,9 +42,17 @@ def graph_device(device: str | None = None) -> str:
     here = available()
     if named == AUTO:
         return CUDA if CUDA in here else CPU
-    if named not in here and f"{named}:0" not in here:
-        raise device_error(named, here, _remedy(named))
-    return named
+    if named in here or f"{named}:0" in here:
+        return named
+    kind = named.partition(":")[0]
+    remedy = f"Name one of these, or '{AUTO}'."
+    if kind == CUDA:
+        remedy = "Install onnxruntime-gpu in place of onnxruntime: both are the module `onnxruntime`."
+        if not _count_gpus():
+            remedy = "No NVIDIA GPU and driver were found. Leave --device off to use the CPU."
+    elif kind == OPENVINO:
+        remedy = "Install the extra: pip install 'araclip[openvino]'."
+    raise device_error(named, here, remedy)
 
 
 def device_error(named: str, here: list[str], remedy: str) -> InputError:
@@ -58,17 +66,6 @@ def available() -> list[str]:
     cuda = [CUDA, *(f"{CUDA}:{number}" for number in range(gpus))] if gpus else []
     openvino = [OPENVINO, *(f"{OPENVINO}:{name}" for name in _openvino_devices())] if find_spec("openvino") else []
     return [CPU, *cuda, *openvino]
-
-
-def _remedy(named: str) -> str:
-    kind = named.partition(":")[0]
-    if kind == CUDA:
-        if not _count_gpus():
-            return "No NVIDIA GPU and driver were found. Leave --device off to use the CPU."
-        return "Install onnxruntime-gpu in place of onnxruntime: both are the module `onnxruntime`."
-    if kind == OPENVINO:
-        return "Install the extra: pip install 'araclip[openvino]'."
-    return f"Name one of these, or '{AUTO}'."
 
 
 def _has_cuda_runtime() -> bool:

@@ -165,11 +165,8 @@ def _choose_weights(names: list[str]) -> list[str]:
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]
     # Older text encoders have their head in a pickle, which `peers.weight_files` reads without running its code.
     heads = [name for name in names if name.endswith((".pickle", ".pkl"))]
-    for found in (tensors, pickles):
-        of_open_clip = [name for name in found if PurePosixPath(name).name.startswith("open_clip")]
-        if of_open_clip or found:
-            return (of_open_clip or found) + heads
-    return heads
+    found = tensors or pickles
+    return ([name for name in found if PurePosixPath(name).name.startswith("open_clip")] or found) + heads
 
 
 @dataclass(frozen=True)
@@ -194,6 +191,7 @@ def download(
         progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     with hub_errors(repository):
         try:
@@ -217,9 +215,15 @@ def download(
         for entry in found.siblings or []:
             if entry.rfilename in names and entry.lfs and int(entry.size or 0) >= LARGE:
                 _fetch_large_file(repository, str(found.sha), entry, progress)
-        with _bars_on_terminal_only():
-            patterns = [glob.escape(name) for name in names]
+        patterns = [glob.escape(name) for name in names]
+        shows_bars = not are_progress_bars_disabled()
+        if not sys.stderr.isatty():
+            disable_progress_bars()
+        try:
             folder = snapshot_download(repository, revision=revision, endpoint=_endpoint(), allow_patterns=patterns)
+        finally:
+            if shows_bars:
+                enable_progress_bars()
         card = found.card_data
         return Snapshot(Path(folder), str(card.license) if card and card.license else None)
 
@@ -309,18 +313,3 @@ def _reason(error: BaseException) -> str:
 
 def _endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
-
-
-@contextmanager
-def _bars_on_terminal_only() -> Iterator[None]:
-    """Make a `with` block in which huggingface_hub's progress bars are shown only if standard error is a terminal."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    before = are_progress_bars_disabled()
-    if not sys.stderr.isatty():
-        disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not before:
-            enable_progress_bars()

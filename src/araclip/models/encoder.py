@@ -162,7 +162,9 @@ class AraCLIP(EncoderBase):
 
     def encode_pixels(self, pixels: NDArray[np.uint8]) -> Vectors:
         """Encode (n, S, S, 3) uint8 RGB pixels, S = `image_size`, as (n, D) float32 vectors of unit length."""
-        return self._image.encode(checked_pixels(pixels, self.image_size))
+        with _opening_lock:
+            tower = self._image_tower
+        return tower.encode(checked_pixels(pixels, self.image_size))
 
     def count_tokens(self, texts: Iterable[str]) -> list[int]:
         """Return how many tokens of each text the model reads, special tokens included."""
@@ -202,11 +204,6 @@ class AraCLIP(EncoderBase):
         tower = TextTower(self.folder, self.config, self.threads, self.device, widen=not self._few_texts)
         check_device(self.folder, self.config, tower, self.device, self.threads)
         return tower
-
-    @property
-    def _image(self) -> ImageTower:
-        with _opening_lock:
-            return self._image_tower
 
     @cached_property
     def _image_tower(self) -> ImageTower:

@@ -284,8 +284,8 @@ def _is_languages(value: object) -> bool:
     )
 
 
-Field = tuple[Check, str]  # the check of a field's value, and the words in an error message for what was expected
-FIELDS: dict[str, Field] = {
+# the check of a field's value, and the words in an error message for what was expected
+FIELDS: dict[str, tuple[Check, str]] = {
     "name": (is_printable(MAX_NAME), f"a text of 1 to {MAX_NAME} printable characters"),
     "version": (is_text, "a text"),
     "width": (is_whole_number(1, MAX_WIDTH), f"a positive whole number, at most {MAX_WIDTH}"),

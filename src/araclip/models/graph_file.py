@@ -204,7 +204,10 @@ class _GraphChecker:
         if self._data_name is None or place.get("location") != self._data_name:
             expected = f"in {self._data_name}, beside it" if self._data_name else "in the graph"
             raise _Fault(f"its weights are in other files ({location}); this folder keeps them {expected}")
-        start, length = (_parse_place(place.get(key, "0")) for key in ("offset", "length"))
+        numbers = [place.get(key, "0") for key in ("offset", "length")]
+        if not all(text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS for text in numbers):
+            raise _Fault("the place of its weights is no number")
+        start, length = map(int, numbers)
         self._data_used += length
         if place.keys() - set(DATA_KEYS) or max(start + length, self._data_used) > self._data_bytes:
             raise _Fault(f"its weights are said to reach past the {self._data_bytes} bytes of {location}")
@@ -275,9 +278,3 @@ def _as_text(value: Value) -> str:
     if len(text := _as_message(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
     return bytes(text).decode(errors="surrogateescape")  # so that names of different bytes stay different
-
-
-def _parse_place(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
-        raise _Fault("the place of its weights is no number")
-    return int(text)

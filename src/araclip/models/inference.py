@@ -172,7 +172,7 @@ class TextTower:
         self._folder, self._config = folder, config
         names = ("input_ids", "attention_mask") if config.text.attention_mask else ("input_ids",)
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
-        large = _bytes_of_tower(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
+        large = bytes_of_tower(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
         with ThreadPoolExecutor(1, "open-graph") as pool:  # opens the graph beside the tokenizer, which saves 0.1 s
             graph = pool.submit(_TowerGraph, folder, config, "text", inputs, threads, device, widen=widen)
@@ -211,7 +211,7 @@ class ImageTower:
 
     def __init__(self, folder: Path, config: ModelConfig, threads: int, device: str = CPU) -> None:
         size = config.image.size
-        stored = _bytes_of_tower(folder, config, "image")
+        stored = bytes_of_tower(folder, config, "image")
         self._rows = SMALL_ROWS if device.startswith(CUDA) else rows_per_run(size, stored)
         arena = self._rows == SMALL_ROWS
         pixels = {"pixels": [size, size, 3]}
@@ -225,7 +225,8 @@ class ImageTower:
         return np.concatenate([self.encode(pixels[start : start + self._rows]) for start in starts])
 
 
-def _bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
+def bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
+    """Return the bytes of the files that one tower ("text" or "image") reads."""
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 
@@ -269,24 +270,20 @@ class _TowerGraph:
     """One ONNX graph, which turns named inputs into (n, D) float32 vectors."""
 
     def __init__(
-        self,
-        folder: Path,
-        config: ModelConfig,
-        tower: str,
-        inputs: Mapping[str, list[int] | None],
-        threads: int,
-        device: str,
-        arena: bool = True,
-        widen: bool = True,
-        spin: bool = True,
-    ) -> None:
+        self, folder: Path, config: ModelConfig, tower: str, inputs: Mapping[str, list[int] | None], threads: int,
+        device: str, **options: bool,
+    ) -> None:  # fmt: skip
+        """Open the graph of a tower and check its `inputs`: name → shape without the first axis, None for any shape.
+
+        `options` are those of `open_session`.
+        """
         for part in config.parts_of(tower):
             if part != "tokenizer.json":
                 check_hash(folder, config, part)
         self.label, self.width = config.label, config.width
         self._path, self._device = folder / f"{tower}.onnx", device
         with _explain_errors(self._path, f"opened by {_library_name(device)}"):
-            self._session = open_session(self._path, device, threads, arena=arena, widen=widen, spin=spin)
+            self._session = open_session(self._path, device, threads, **options)
         self._check_shapes(inputs)
 
     def _check_shapes(self, inputs: Mapping[str, list[int] | None]) -> None:

@@ -12,7 +12,7 @@ from araclip.core.display import Log, counted
 from araclip.core.installed_models import bundled, installed, pulled
 from araclip.core.paths import data_home
 from araclip.errors import AraCLIPError, InputError, ModelNotFound
-from araclip.gallery.recorded_model import read_record
+from araclip.gallery.recorded_model import read_fingerprint, read_record
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
@@ -115,8 +115,8 @@ def galleries_of(name: str) -> list[Path]:
     Empty if another model on this machine has the same fingerprint. Only galleries in the user's data directory are
     found.
     """
-    fingerprint = _read_fingerprint(_find_pulled(name))  # "" for a damaged model, whose galleries are found by its name
-    others = [_read_fingerprint(folder) for other, folder in installed().items() if other != name]
+    fingerprint = read_fingerprint(_find_pulled(name))  # None for a damaged model: its galleries are found by its name
+    others = [read_fingerprint(folder) for other, folder in installed().items() if other != name]
     if fingerprint and fingerprint in others:
         return []
     found = []
@@ -139,13 +139,6 @@ def remove(name: str) -> int:
     folder.rename(aside)
     shutil.rmtree(aside)
     return size
-
-
-def _read_fingerprint(folder: Path) -> str:
-    try:
-        return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:
-        return ""
 
 
 def _find_pulled(name: str) -> Path:

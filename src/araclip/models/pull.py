@@ -78,11 +78,9 @@ def pull_source(text: str) -> PullSource:
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
-    if text in model_registry.BY_NAME:
-        return _source_from_request(text, parse_request(text))
     if text.startswith(HUB):
         return _source_from_repository(text, text.removeprefix(HUB))
-    if text.partition(":")[0] in KINDS:
+    if text in model_registry.BY_NAME or text.partition(":")[0] in KINDS:
         return _source_from_request(text, parse_request(text))
     if (folder := model_folder.existing_folder(text)) is not None:
         return _source_from_folder(text, folder)
@@ -109,18 +107,6 @@ def unknown_model_error(text: str) -> ModelNotFound:
         f"no model '{shown(text)}': neither a name that `araclip models` lists, nor a folder, nor a repository "
         f"(hf:ORG/NAME).{meant}"
     )
-
-
-def check_model_name(name: str) -> str:
-    """Return the name if it can name a model folder and no bundled model has it; else raise InputError."""
-    if not NAME.fullmatch(name):
-        raise InputError(
-            f"'{shown(name)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter or "
-            "digit. Pass another with --name."
-        )
-    if name in bundled():
-        raise InputError(f"{name} is the name of a bundled model. Pass another with --name.")
-    return name
 
 
 def _source_from_request(text: str, request: Request | None) -> PullSource:
@@ -228,7 +214,14 @@ def pull(
     weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()
     source = pull_source(text)
-    named = check_model_name(name or source.name)
+    named = name or source.name
+    if not NAME.fullmatch(named):
+        raise InputError(
+            f"'{shown(named)}' cannot be a model's name: up to 96 letters, digits, dots, _ and -, the first a letter "
+            "or digit. Pass another with --name."
+        )
+    if named in bundled():
+        raise InputError(f"{named} is the name of a bundled model. Pass another with --name.")
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
@@ -312,13 +305,7 @@ def _convert(
     check_space(target.parent, needed, f"converting {source.request.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
     import_module(ENGINE).make_model_folder(
-        source.request,
-        target,
-        weights=weights,
-        languages=languages,
-        name=name,
-        threads=usable_cores(),
-        log=log,
+        source.request, target, weights=weights, languages=languages, name=name, threads=usable_cores(), log=log
     )
     return model_folder.read_config(target)
 

@@ -47,7 +47,10 @@ def check_rules(raw: dict[str, Any], path: Path | str) -> None:
         )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         for entry in _iterate_objects(raw.get(part)):
-            pattern = _find_pattern(entry)
+            # the expression stands under "Regex", in the object itself or in its "pattern"
+            inner = entry.get("pattern")
+            places = (entry.get("Regex"), inner.get("Regex") if isinstance(inner, dict) else None)
+            pattern = next((found for found in places if isinstance(found, str)), None)
             if pattern is not None and (fault := _fault_of_pattern(pattern)):
                 raise ModelMismatch(
                     f"{path}: the regular expression {shown(shortened(pattern, 100))} {fault}, so that some texts take "
@@ -76,32 +79,16 @@ def _total_growth(normalizer: Any, path: Path | str) -> float:
     growth = longest = 1.0
     written: set[str] = set()
     for entry in _iterate_objects(normalizer):
-        character, content = _replaced_character(entry), entry.get("content")
-        if character is None or not isinstance(content, str) or character in written:
-            growth, longest, written = growth * longest, 1.0, set()
-        if character is None or not isinstance(content, str):
-            growth *= _growth_of_step(entry, path)
-        else:
+        pattern, content = entry.get("pattern"), entry.get("content")
+        replaced = pattern.get("String") if isinstance(pattern, dict) else None
+        if isinstance(replaced, str) and len(replaced) == 1 and isinstance(content, str):
+            if replaced in written:
+                growth, longest, written = growth * longest, 1.0, set()
             longest = max(longest, len(content))
             written.update(content)
+        else:
+            growth, longest, written = growth * longest * _growth_of_step(entry, path), 1.0, set()
     return growth * longest
-
-
-def _replaced_character(entry: dict[str, Any]) -> str | None:
-    """Return the character that a step replaces; None if the step does not replace a single fixed character."""
-    pattern = entry.get("pattern")
-    replaced = pattern.get("String") if isinstance(pattern, dict) else None
-    return replaced if isinstance(replaced, str) and len(replaced) == 1 else None
-
-
-def _find_pattern(entry: dict[str, Any]) -> str | None:
-    """Return the regular expression of a JSON object inside a normalizer, pre-tokenizer or decoder; None without one.
-
-    The expression stands under "Regex", in the object itself or in its "pattern".
-    """
-    pattern = entry.get("pattern")
-    expressions = (entry.get("Regex"), pattern.get("Regex") if isinstance(pattern, dict) else None)
-    return next((found for found in expressions if isinstance(found, str)), None)
 
 
 def _growth_of_step(normalizer: dict[str, Any], path: Path | str) -> float:
@@ -153,7 +140,9 @@ def _fault_of_pattern(pattern: str) -> str | None:
         if character == "\\":
             if pattern[at + 1 : at + 2] in "123456789kg":
                 return "refers back to a group"
-            at = _skip_escape(pattern, at)
+            at += 2
+            if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":  # such as \p{L} or \x{61}
+                at = pattern.find("}", at) + 1 or len(pattern)
         elif character == "[":
             at = _skip_class(pattern, at)
         elif character == "(":
@@ -170,14 +159,6 @@ def _fault_of_pattern(pattern: str) -> str | None:
             return "repeats a repetition"
         repeats[-1] |= endless or inside
     return None
-
-
-def _skip_escape(pattern: str, at: int) -> int:
-    r"""Return the position after an escape that begins at `at`, such as \d, \p{L} or \x{61}."""
-    at += 2
-    if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
-        return pattern.find("}", at) + 1 or len(pattern)
-    return at
 
 
 def _skip_class(pattern: str, at: int) -> int:

@@ -19,7 +19,7 @@ from araclip.core.system import free_memory
 from araclip.errors import AraCLIPError, InvalidVectors, ModelMismatch
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.models.folder import ModelConfig, read_config
-from araclip.models.inference import ImageTower, TextTower
+from araclip.models.inference import ImageTower, TextTower, bytes_of_tower
 from araclip.models.tokenizer_file import check_tokenizer
 
 # 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
@@ -42,9 +42,14 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
         ModelMismatch: the tower cannot be opened or run, or needs too much memory or time.
         InvalidVectors: its vectors are not finite or not of unit length.
     """
-    size = sum((folder / part).stat().st_size for part in config.parts_of(tower))
+    size = bytes_of_tower(folder, config, tower)
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
+    advice: tuple[str, ...] = ()
+    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # more free memory would allow more
+        advice = (
+            f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",
+        )
     # the new process imports modules from the same places as this one
     environment = safe_environment() | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     question = {"folder": str(folder), "tower": tower, "memory": memory, "seconds": seconds}
@@ -60,11 +65,11 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
             last = next(iter(stderr.read().decode(errors="replace").strip().splitlines()[-1:]), "")
             how = f"ended with {error.how}" + (f" ({shown(last)})" if last else "")
             may = f"{how}; it may take {memory / 1e6:.0f} MB and {seconds} s of the CPU"
-            raise _trial_error(folder, tower, may, *_memory_advice(memory, size, free)) from None
+            raise _trial_error(folder, tower, may, *advice) from None
         except OSError as error:
             raise _trial_error(folder, tower, f"could not start ({error.strerror})") from None
     if answer.get("error") == "MemoryError":
-        raise _trial_error(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *_memory_advice(memory, size, free))
+        raise _trial_error(folder, tower, f"needs more than {memory / 1e6:.0f} MB", *advice)
     if answer.get("error"):
         kind = InvalidVectors if answer["error"] == "InvalidVectors" else ModelMismatch
         raise kind(shown(shortened(str(answer.get("message")), 1000)))
@@ -77,13 +82,6 @@ def memory_of_trial(size: int, free: int) -> int:
     at most the share SHARE of the `free` bytes, if that is more than MEMORY.
     """
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
-
-
-def _memory_advice(memory: int, size: int, free: int) -> tuple[str, ...]:
-    """Return the advice to free memory, as a tuple of one text, if more free memory would allow more; else ()."""
-    if memory >= min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):
-        return ()
-    return (f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",)
 
 
 def _trial_error(

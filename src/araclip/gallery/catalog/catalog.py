@@ -46,7 +46,7 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
-from araclip.pictures.metadata import PhotoMetadata, date_in_name
+from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 
 BLOCK = 16_384  # number of vectors that are read at once
 PARTS = {  # how a report names a damaged row of each table
@@ -71,6 +71,7 @@ _LARGE_WRITES = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
 class Catalog(Store):
     """One open catalogue. All changes are made inside `writing()`."""
 
+    folder: Path
     hidden = HIDDEN
     is_hidden = "EXISTS (SELECT 1 FROM photos WHERE photos.content = files.content AND photos.hidden <> 0)"
     unread = (
@@ -83,14 +84,10 @@ class Catalog(Store):
     loose = "SELECT 1 FROM loose LIMIT 1"
 
     def __init__(self, folder: Path, database: Connection) -> None:
-        self._folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
+        self.folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
         self.path = self.folder / FILE_NAME
         self.connection = database
         self._file = seal.file_id(self.path)
-
-    @property
-    def folder(self) -> Path:
-        return self._folder
 
     @classmethod
     def create(cls, folder: Path, model: Encoder | RecordedModel) -> "Catalog":
@@ -354,7 +351,12 @@ class Catalog(Store):
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
         )
-        photos.put_embedded_metadata(self.connection, content, facts.photo)
+        self.change(  # if the file says nothing of the photograph, the row notes that it was read
+            "INSERT INTO photos (content, embedded) VALUES (?, ?) "
+            "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
+            (content, facts.photo.to_json()),
+        )
+        photos.derive_facts(self.connection, content)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Compute the values that an earlier release left out when it filled this gallery (`photos.DERIVED`).
@@ -566,7 +568,17 @@ class Catalog(Store):
                 "size = excluded.size, mtime_ns = excluded.mtime_ns, text = excluded.text",
                 (raw, file.size, file.mtime_ns, caption, raw),
             )
-        photos.put_sidecar_metadata(self.connection, path, photo)
+        if photo == NOTHING_KNOWN:
+            self.change("DELETE FROM sidecar_photos WHERE path = ?", (raw,))
+        else:
+            self.change(
+                "INSERT INTO sidecar_photos (path, about) SELECT ?, ? "
+                "WHERE EXISTS (SELECT 1 FROM sidecars WHERE path = ?) "
+                "ON CONFLICT (path) DO UPDATE SET about = excluded.about",
+                (raw, photo.to_json(), raw),
+            )
+        for (content,) in self.connection.execute("SELECT content FROM files WHERE path = ?", (raw,)):
+            photos.derive_facts(self.connection, content)
 
     def without_ocr(self) -> list[tuple[int, list[str]]]:
         """Return the pictures that OCR has not processed, in order of their ids, with their paths."""
@@ -766,18 +778,16 @@ class CatalogPool:
     def catalog(self) -> Catalog:
         """Return the catalogue through this thread's connection; open it again if the file was replaced."""
         catalog: Catalog | None = getattr(self._local, "catalog", None)
-        # open the catalogue again: after a repair or restore, the old file no longer changes
-        if catalog is not None and not catalog.is_current:
+        if catalog is not None and catalog.is_current:
+            return catalog
+        if catalog is not None:  # open it again: after a repair or restore, the old file no longer changes
             self._local.catalog = None
             with self._lock:
                 self._opened.discard(catalog)
             catalog.close()
-            catalog = None
-        if catalog is None:
-            catalog = Catalog.open(self._folder, self._model)
-            self._local.catalog = catalog
-            with self._lock:
-                self._opened.add(catalog)
+        self._local.catalog = catalog = Catalog.open(self._folder, self._model)
+        with self._lock:
+            self._opened.add(catalog)
         return catalog
 
     def close(self) -> None:

@@ -277,11 +277,21 @@ class Filters:
                 of_content.append((f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers))
         for name in ("camera", "lens", "place"):
             if (wanted := getattr(self, name)) is not None:
-                of_content.append(_column_has_words(name, wanted))
+                # A million pictures have only a few hundred cameras, so the SQL lists the different values from an
+                # index and compares each of them once.
+                values = f"SELECT DISTINCT {name} FROM photos WHERE {name} IS NOT NULL"
+                test = "at_place" if name == "place" else "has_words"
+                passing = f"SELECT {name} FROM ({values}) WHERE {test}({name}, ?)"
+                of_content.append((f"id IN (SELECT content FROM photos WHERE {name} IN ({passing}))", (wanted,)))
         if self.name is not None:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
-            of_content.append(_is_within_distance(*self.near))
+            latitude, longitude, metres = self.near
+            of_content.append((  # an index finds the pictures between two latitudes; only their distances are computed
+                "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
+                "AND metres_between(latitude, longitude, ?, ?) <= ?)",
+                (*latitudes_near(latitude, metres), latitude, longitude, metres),
+            ))  # fmt: skip
         for key, value in self.metadata.items():
             of_file.append(("metadata <> '{}' AND has_metadata(metadata, ?, ?)", (key, value)))
         hidden = None if self.hidden is False and not hidden_exist else self.hidden
@@ -313,30 +323,11 @@ def _path_is_below(folder: str) -> Part:
     return "path > ? AND path < ?", prefix_range(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
 
 
-def _column_has_words(column: str, wanted: str) -> Part:
-    """Return SQL and its values that select the pictures whose camera, lens or place has all the given words.
-
-    A million pictures have only a few hundred cameras, so the SQL lists the different values from an index and compares
-    each of them once.
-    """
-    values = f"SELECT DISTINCT {column} FROM photos WHERE {column} IS NOT NULL"
-    test = "at_place" if column == "place" else "has_words"
-    passing = f"SELECT {column} FROM ({values}) WHERE {test}({column}, ?)"
-    return f"id IN (SELECT content FROM photos WHERE {column} IN ({passing}))", (wanted,)
-
-
-def _is_within_distance(latitude: float, longitude: float, metres: float) -> Part:
-    """Return SQL and its values that select the pictures taken at most `metres` from a place.
-
-    An index finds the pictures between two latitudes; only their distances are computed.
-    """
-    # a slightly larger range of latitudes, because of rounding errors
+def latitudes_near(latitude: float, metres: float) -> tuple[float, float]:
+    """Return a range of latitudes that holds all places at most `metres` from a latitude."""
+    # slightly larger, because of rounding errors
     degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
-    return (
-        "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
-        "AND metres_between(latitude, longitude, ?, ?) <= ?)",
-        (latitude - degrees, latitude + degrees, latitude, longitude, metres),
-    )
+    return latitude - degrees, latitude + degrees
 
 
 # ------------------------------------------------------------------ values as people type them

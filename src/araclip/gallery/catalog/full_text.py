@@ -34,7 +34,10 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
-            found["names"] += names_in_path(path)
+            # the name of the file without its suffix, and the names of the folders just above the file
+            folder, name = os.path.split(file_of(path))
+            dot = name.rfind(".")
+            found["names"] += [shown(name[:dot] if 0 < dot < len(name) - 1 else name), *_folder_names(folder)]
         for value in about.values():
             members: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
             found["metadata"] += [
@@ -43,13 +46,6 @@ def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -
         found["captions"] += filter(None, (embedded, sidecar))
         found["ocr"] += filter(None, (seen,))
     return {field: list(dict.fromkeys(filter(None, texts))) if texts else [] for field, texts in found.items()}
-
-
-def names_in_path(path: str) -> list[str]:
-    """Return the name of a file without its suffix, and the names of the folders just above the file."""
-    folder, name = os.path.split(file_of(path))
-    dot = name.rfind(".")
-    return [shown(name[:dot] if 0 < dot < len(name) - 1 else name), *_folder_names(folder)]
 
 
 @lru_cache(maxsize=1024)

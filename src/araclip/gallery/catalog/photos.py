@@ -17,36 +17,11 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of all hidden pictures
 
 
-def put_embedded_metadata(database: Connection, content: int, photo: PhotoMetadata) -> None:
-    """Store what a picture's file says of the photograph; if the file says nothing, a row notes that it was read."""
-    database.execute(
-        "INSERT INTO photos (content, embedded) VALUES (?, ?) "
-        "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
-        (content, photo.to_json()),
-    )
-    derive_facts(database, content)
-
-
 def embedded_row(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
     """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.add_place_names().place
-
-
-def put_sidecar_metadata(database: Connection, path: str, photo: PhotoMetadata) -> None:
-    """Store what the side-car of a path says, after its row in `sidecars` was written."""
-    raw = os.fsencode(path)
-    if photo == NOTHING_KNOWN:
-        database.execute("DELETE FROM sidecar_photos WHERE path = ?", (raw,))
-    else:
-        database.execute(
-            "INSERT INTO sidecar_photos (path, about) SELECT ?, ? WHERE EXISTS (SELECT 1 FROM sidecars WHERE path = ?) "
-            "ON CONFLICT (path) DO UPDATE SET about = excluded.about",
-            (raw, photo.to_json(), raw),
-        )
-    for (content,) in database.execute("SELECT content FROM files WHERE path = ?", (raw,)):
-        derive_facts(database, content)
 
 
 def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
@@ -78,10 +53,7 @@ def derive_facts(database: Connection, content: int) -> None:
         "AND (camera IS NOT ? OR lens IS NOT ? OR latitude IS NOT ? OR longitude IS NOT ? OR place IS NOT ?)",
         (*values, content, *values),
     )
-    database.execute(
-        "UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?",
-        (taken, content, taken),
-    )
+    database.execute("UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?", (taken, content, taken))
 
 
 # Facts that earlier releases did not derive. Key in the table `meta` → (its value once they are derived, SQL for ids of

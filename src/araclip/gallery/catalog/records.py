@@ -132,10 +132,11 @@ class PictureRecord:
     def as_dict(self) -> dict[str, Any]:
         """Return everything known about the picture as plain data; for a scene, the video's path and the time in it."""
         about = {name: value for name, value in vars(self).items() if name not in ("content", "digest", "copies")}
-        times = [{"time": copy.time} if copy.time is not None else {} for copy in self.copies]
         files = [
-            {"path": copy.file, **time, "size": copy.size, "metadata": dict(copy.metadata)}
-            for copy, time in zip(self.copies, times, strict=True)
+            {"path": copy.file}
+            | ({} if copy.time is None else {"time": copy.time})
+            | {"size": copy.size, "metadata": dict(copy.metadata)}
+            for copy in self.copies
         ]
         return {"sha256": self.digest.hex(), **about, "files": files}
 

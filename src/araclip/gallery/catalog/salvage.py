@@ -28,7 +28,7 @@ from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
 from araclip.gallery.catalog.connection import Connection, is_damage, open_db, translate_errors
-from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
@@ -331,7 +331,7 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     A picture without a file whose path was lost gets its path back, because that path follows from the picture's hash.
     """
     contents, files = tables["contents"], tables["files"]
-    by_id = {row["hash"][:16].hex(): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
+    by_id = {identity_of(row["hash"]): key for key, row in contents.items() if isinstance(row["hash"], bytes)}
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]

@@ -143,7 +143,7 @@ def is_gallery(folder: Path) -> bool:
 def is_unfinished(folder: Path) -> bool:
     """True if a gallery was never finished, because the disk was full or the process was killed while creating it."""
     with suppress(GalleryError, OSError), closing(connect(folder / FILE_NAME)) as database:
-        return _has_no_commit(database, folder)
+        return not _has_tables(database) and seal.read(folder) is None
     return False
 
 
@@ -216,7 +216,7 @@ def needs_migration(database: Connection, path: Path) -> bool:
         raise NewerGallery(
             f"{path} has schema {number}, this release knows up to {SCHEMA}. Upgrade araclip to use this gallery."
         )
-    if number == 0 and _has_no_commit(database, path.parent):
+    if number == 0 and not _has_tables(database) and seal.read(path.parent) is None:
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
     if number == 0:
         raise damage_error(path, "malformed: it has no schema any more")
@@ -299,10 +299,6 @@ def _write_migrated(path: Path, before: Path) -> None:
 def schema_number(database: Connection) -> int:
     """Return the number of the schema that a file says it has."""
     return int(database.execute("PRAGMA user_version")[0][0])
-
-
-def _has_no_commit(database: Connection, folder: Path) -> bool:
-    return not _has_tables(database) and seal.read(folder) is None
 
 
 def _has_tables(database: Connection) -> bool:

@@ -25,7 +25,6 @@ from araclip.core.files import open_regular
 FILE_NAME = "catalog.seal"
 _LENGTH = 300  # bytes of every seal: the file is overwritten in place, and must fit into one sector of the disk
 
-FileId = tuple[int, int]  # a file's device and inode
 FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
 
 
@@ -40,7 +39,7 @@ class Seal:
     file: FileState | None = None
 
 
-def file_id(path: Path) -> FileId:
+def file_id(path: Path) -> tuple[int, int]:
     """Return device and inode of a file."""
     about = os.stat(path)  # noqa: PTH116  (Path.stat is three times as slow, and each search asks)
     return about.st_dev, about.st_ino

@@ -62,6 +62,7 @@ class Store(ABC):
     """One gallery's store. All changes are made inside `writing()`.
 
     Attributes:
+        folder: the gallery's location, for messages.
         hidden: SQL that selects the ids of all hidden pictures.
         is_hidden: an SQL condition on a row of `files` joined with `contents`: the picture is hidden.
         unread: an SQL condition on `contents`: the picture lacks facts, which the next update reads from its file.
@@ -70,17 +71,13 @@ class Store(ABC):
         loose: SQL that gives a row if pictures may have lost their last path since `remove_files` last ran.
     """
 
+    folder: Path | str
     hidden: str
     is_hidden: str
     unread: str
     shown: str
     stored: str
     loose: str
-
-    @property
-    @abstractmethod
-    def folder(self) -> Path | str:
-        """The gallery's location, for messages."""
 
     @property
     @abstractmethod

@@ -90,7 +90,11 @@ class WordIndex:
                     for word in words(text, names=field == "names"):
                         if word.stem in written and (left_out := before(word)) is not None:
                             written[word.stem][normalize(text[word.start : word.end])[left_out:]] += 1
-        return {stem: _usual_spelling(spelled) for stem, spelled in written.items() if spelled}
+        # of several spellings that are as frequent, the one with the most hamzas and dots, which people often omit
+        return {
+            stem: max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
+            for stem, spelled in written.items() if spelled
+        }  # fmt: skip
 
     def names(self, beginning: str, most: int) -> list[str]:
         """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""
@@ -114,11 +118,6 @@ class WordIndex:
         each = " UNION ALL ".join([f"SELECT group_concat(rowid) FROM ({sql})"] * len(values))
         rows = self._catalog.rows(each, [value for some in values for value in some])
         return [np.sort(np.fromstring(text or "", np.int64, sep=",")) for (text,) in rows]
-
-
-def _usual_spelling(spelled: Counter[str]) -> str:
-    """Return the most frequent spelling; of several, that with the most hamzas and dots, which people often omit."""
-    return max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
 
 
 def _trigram_query(text: str) -> str:

@@ -74,10 +74,12 @@ def read(path: Path) -> IndexFile | None:
     """Open an index file; None if it is missing, truncated or damaged. Vectors are not checked; see `is_sound`."""
     try:
         with open_regular(path) as file:
-            about = _parse_header(file.read(HEADER))
-            if about is None or path.stat().st_size != sum(_part_sizes(about)):
+            if (about := _parse_header(file.read(HEADER))) is None:
                 return None
-            file.seek(HEADER + _part_sizes(about)[1])
+            after_vectors = HEADER + 2 * about["rows"] * about["width"]
+            if path.stat().st_size != after_vectors + 8 * about["rows"] + about["codes"]:
+                return None
+            file.seek(after_vectors)
             ids, codes = file.read(8 * about["rows"]), file.read(about["codes"])
         if [zlib.crc32(ids), zlib.crc32(codes)] != about["crc32"][1:]:
             return None
@@ -109,11 +111,6 @@ def _map_vectors(path: Path, rows: int, width: int) -> StoredVectors:
     if not rows:  # an empty array, because np.memmap cannot map an empty range
         return np.empty((0, width), np.float16)
     return np.memmap(path, "<f2", "r", HEADER, (rows, width))
-
-
-def _part_sizes(about: dict[str, Any]) -> tuple[int, int, int, int]:
-    """Return the sizes in bytes of an index file's header, vectors, ids and codes, as the header `about` says."""
-    return HEADER, 2 * about["rows"] * about["width"], 8 * about["rows"], about["codes"]
 
 
 def _parse_header(raw: bytes) -> dict[str, Any] | None:

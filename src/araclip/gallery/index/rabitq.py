@@ -84,7 +84,10 @@ class CodedVectors:
         best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
-            best = merge_found(best, Exact(self.ids[some], self.vectors[some]).search(query, k), k)
+            found = Exact(self.ids[some], self.vectors[some]).search(query, k)
+            ids, scores = np.concatenate([best[0], found[0]]), np.concatenate([best[1], found[1]])
+            order = np.lexsort((ids, -scores))[:k]  # best first, ties by id
+            best = ids[order], scores[order]
         return best
 
     def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
@@ -219,10 +222,3 @@ def best_rows(vectors: StoredVectors, queries: Vectors, k: int) -> Ids:
         order = np.argsort(-both, axis=1, kind="stable")[:, :k]
         scores, rows = np.take_along_axis(both, order, 1), np.take_along_axis(where, order, 1)
     return rows
-
-
-def merge_found(one: Found, other: Found, k: int) -> Found:
-    """Return the k best of two lists of ids and cosines, best first, ties by id."""
-    ids, scores = np.concatenate([one[0], other[0]]), np.concatenate([one[1], other[1]])
-    order = np.lexsort((ids, -scores))[:k]
-    return ids[order], scores[order]

@@ -107,8 +107,7 @@ class ScanIndex:
                     frozen, rebuild_after
                 ):
                     return updated
-        ids, vectors = _concatenate(frozen.vector_blocks(), _width(frozen))
-        index = cls(frozen.generation, Exact(ids, vectors))
+        index = cls(frozen.generation, _all_vectors(frozen))
         index.save(frozen)
         return index
 
@@ -123,7 +122,7 @@ class ScanIndex:
             if file := index_file.read(path):
                 return cls(frozen.generation, _no_vectors(frozen), Base(frozen.generation, path, CodedVectors(file)))
         # An exact scan needs no file: searches are slow, but correct.
-        return cls(frozen.generation, Exact(*_concatenate(frozen.vector_blocks(), _width(frozen))))
+        return cls(frozen.generation, _all_vectors(frozen))
 
     def _update(self, frozen: Catalog, rebuild_after: int) -> "ScanIndex | None":
         """Return this index updated to the state of the catalogue `frozen`, from its log of changes.
@@ -279,6 +278,6 @@ def _remove_older(catalog: Catalog, written: Path) -> None:
             atomic.unlink(path)
 
 
-def _concatenate(blocks: Iterator[tuple[Ids, NDArray[np.float16]]], width: int) -> tuple[Ids, NDArray[np.float16]]:
-    parts = [(np.empty(0, np.int64), np.empty((0, width), np.float16)), *blocks]
-    return np.concatenate([ids for ids, _ in parts]), np.concatenate([vectors for _, vectors in parts])
+def _all_vectors(catalog: Catalog) -> Exact:
+    parts = [(np.empty(0, np.int64), np.empty((0, _width(catalog)), np.float16)), *catalog.vector_blocks()]
+    return Exact(np.concatenate([ids for ids, _ in parts]), np.concatenate([vectors for _, vectors in parts]))

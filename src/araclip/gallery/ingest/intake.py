@@ -27,7 +27,7 @@ from araclip.core.files import openable
 from araclip.core.paths import text_path, user_path
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
 from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
@@ -89,14 +89,14 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
         with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
             pixels = _as_jpeg(image)
-            return LoadedPicture(_stored_file(digest, len(pixels)), digest, _decode(image, facts, transform), pixels)
+            file = File(STORED_PREFIX + identity_of(digest), len(pixels), 0)
+            return LoadedPicture(file, digest, _decode(image, facts, transform), pixels)
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
+        file = File(STORED_PREFIX + identity_of(digest), len(source), 0)
         # Decode even a known picture, to store a JPEG of it: the known file may vanish, the stored JPEG stays.
         with open_with_facts(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
-            return LoadedPicture(
-                _stored_file(digest, len(source)), digest, _decode(image, facts, transform), _as_jpeg(image)
-            )
+            return LoadedPicture(file, digest, _decode(image, facts, transform), _as_jpeg(image))
     if isinstance(source, PictureBytes):
         return _load_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
@@ -133,10 +133,6 @@ def _load_bytes(
 def _decode(image: Image.Image, facts: Facts, transform: ImageTransform) -> DecodedPicture:
     bits = phash.phash(square(image, phash.SIZE)[None])[0]
     return DecodedPicture(transform.pixels(image), facts, int(bits))
-
-
-def _stored_file(digest: bytes, size: int) -> File:
-    return File(STORED_PREFIX + digest.hex()[:32], size, 0)
 
 
 def _as_jpeg(image: Image.Image) -> bytes:

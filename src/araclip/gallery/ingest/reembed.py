@@ -18,9 +18,9 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.gallery.index.scan_index import delete_index_files
-from araclip.gallery.ingest.intake import COMMIT_EVERY, ENCODE_BATCH, DecodedPicture, decode_again, vectors_in_batches
+from araclip.gallery.ingest.intake import COMMIT_EVERY, DecodedPicture, decode_again, vectors_in_batches
 from araclip.gallery.ingest.update import FilesProgress, Skip
-from araclip.models.encoder_base import Encoder, pixel_vectors
+from araclip.models.encoder_base import Encoder, batches, pixel_vectors
 from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import map_ahead
 
@@ -132,21 +132,15 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
     size = model.image_size
     noise = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     pixel_vectors(model, noise[:1])  # load the model before the clock starts
-    begin, done, waiting = time.perf_counter(), 0, []
+    begin, done = time.perf_counter(), 0
     with closing(map_ahead(partial(decode_known_picture, store, model=model), chosen, model.threads)) as ahead:
-        for _, decoded in ahead:
-            if isinstance(decoded, str):  # leave out a picture that cannot be read now
-                continue
-            waiting.append(decoded.pixels)
-            if len(waiting) == min(ENCODE_BATCH, 4):
-                pixel_vectors(model, np.stack(waiting))
-                done += len(waiting)
-                waiting.clear()
-                if time.perf_counter() - begin > MOST_SECONDS:
-                    break
-    if waiting:
-        pixel_vectors(model, np.stack(waiting))
-        done += len(waiting)
+        # a picture that cannot be read now is left out
+        squares = (decoded.pixels for _, decoded in ahead if not isinstance(decoded, str))
+        for batch in batches(squares, len(noise)):
+            pixel_vectors(model, np.stack(batch))
+            done += len(batch)
+            if time.perf_counter() - begin > MOST_SECONDS:
+                break
     if not done:
         begin = time.perf_counter()
         while done < SAMPLE and time.perf_counter() - begin < MOST_SECONDS:

@@ -25,8 +25,6 @@ from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
 COMMIT_EVERY = 1000  # number of captions of side-cars that are stored in one commit
 
-Found = Mapping[str, tuple[File, ...]]  # the side-cars of each picture, by the picture's path
-
 
 def names_beside(name: str) -> tuple[str, ...]:
     """Return the names that side-cars of a picture can have."""
@@ -49,11 +47,13 @@ def pictures_beside(path: str) -> Iterable[str]:
             return
 
 
-def synchronise(catalog: Store, found: Found, at: Collection[str], turn: Turn, skip: Log, *, few: bool = False) -> None:
+def synchronise(
+    catalog: Store, found: Mapping[str, tuple[File, ...]], at: Collection[str], turn: Turn, skip: Log, *, few: bool
+) -> None:
     """Store captions and metadata of new and changed side-cars; remove what came from side-cars that are gone.
 
     Args:
-        found: the side-cars that exist now.
+        found: the side-cars that exist now, by the path of their picture.
         at: the paths of the pictures to synchronise.
         few: True to look stored captions up path by path, instead of reading all.
     """

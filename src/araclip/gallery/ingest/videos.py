@@ -98,12 +98,8 @@ class VideoIntake:
         if any(video.size in self._known_times for video in videos):
             self._known_digests = self._catalog.digests()
         progress = _Progress(done)
-
-        def read_one(numbered: tuple[int, File]) -> _ReadVideo | OSError | ImageError:
-            return self._read(*numbered, progress)
-
-        # if this run ends early, the decoders are stopped
-        with closing(map_ahead(read_one, enumerate(videos), AHEAD, AHEAD, stop_all)) as ahead:
+        reading = map_ahead(lambda each: self._read(*each, progress), enumerate(videos), AHEAD, AHEAD, stop_all)
+        with closing(reading) as ahead:  # if this run ends early, the decoders are stopped
             for (number, _), read in ahead:
                 error = read if isinstance(read, OSError | ImageError) else None
                 if isinstance(read, _ReadVideo):

@@ -97,9 +97,16 @@ def find_duplicates(
     if unknown := set(kinds) - set(KINDS):
         raise InputError(f"unknown kind of duplicates '{min(unknown)}'. {choices}")
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
-    result = [_to_group("exact", copies) for copies in pictures.values() if len(copies) > 1] if "exact" in kinds else []
+    result: list[Group] = []
     if "exact" in kinds:
-        result += [_to_group("exact", copies) for copies in _copies_of_videos(files.values()) if len(copies) > 1]
+        # the copies of each video, made from the copies of its scenes; all scenes of a video give the same copies
+        videos = {
+            tuple((file_of(path), size, pixels) for path, size, pixels in copies)
+            for copies in files.values()
+            if scene_of(copies[0][0])
+        }
+        same = (*pictures.values(), *map(list, sorted(videos)))
+        result = [_to_group("exact", copies) for copies in same if len(copies) > 1]
     if {"near", "semantic"}.isdisjoint(kinds):
         return result
     files = pictures
@@ -145,19 +152,6 @@ def distinct_files(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, in
 
 def _is_link(path: str) -> bool:
     return os.path.islink(openable(file_of(path)))  # noqa: PTH114  (as above)
-
-
-def _copies_of_videos(scenes: Iterable[list[tuple[str, int, int]]]) -> list[list[tuple[str, int, int]]]:
-    """Return the copies of each video, made from the copies of its scenes; all scenes of a video give one list.
-
-    Entries are (path, size, pixels); entries of pictures that are no scenes are left out.
-    """
-    several = {
-        tuple((file_of(path), size, pixels) for path, size, pixels in copies)
-        for copies in scenes
-        if scene_of(copies[0][0])
-    }
-    return [list(files) for files in sorted(several)]
 
 
 def _to_group(kind: str, files: list[tuple[str, int, int]]) -> Group:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from araclip.core import atomic
 from araclip.errors import InputError
+from araclip.text.normalization import SURROGATES
 
 EXPORTED = ("about.json", "pictures.jsonl", "vectors.npy")
 
@@ -28,7 +29,11 @@ def write_export(
     def fill(temporary: Path) -> None:
         np.save(temporary / "vectors.npy", vectors)
         with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
-            lines.writelines(map(_json_line, pictures))
+            for picture in pictures:
+                line = json.dumps(picture, ensure_ascii=False)
+                if SURROGATES.search(line):  # a path is not UTF-8: written with escapes, json.loads restores it
+                    line = json.dumps(picture)
+                lines.write(line + "\n")
         size = {"width": vectors.shape[1], "pictures": len(vectors)}
         written = json.dumps({**about, **size}, ensure_ascii=False, indent=1)
         (temporary / "about.json").write_text(written + "\n", encoding="utf-8")
@@ -36,12 +41,3 @@ def write_export(
     folder.parent.mkdir(parents=True, exist_ok=True)
     atomic.write_folder(folder, fill)
     return len(vectors)
-
-
-def _json_line(picture: dict[str, Any]) -> str:
-    try:
-        text = json.dumps(picture, ensure_ascii=False)
-        text.encode()
-    except UnicodeEncodeError:  # a path is not UTF-8: written with escapes, json.loads restores it
-        text = json.dumps(picture)
-    return text + "\n"

@@ -43,13 +43,13 @@ from araclip.gallery.postgres.schema import (
     texts_by_field,
     vector_from_bytes,
     vectors_table,
-    words_in_texts,
 )
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
 from araclip.text.places import place_tokens
+from araclip.text.words import words
 
 PAGE = 1000  # pictures that one SQL statement reads
 PUT_AT_ONCE = 1000  # pictures that one SQL statement stores; it takes about 4 MB with vectors of 384 numbers
@@ -83,12 +83,9 @@ class PostgresCatalog(Store):
 
     def __init__(self, database: Database, model: Encoder | None) -> None:
         self.database = database
+        self.folder = database.name
         self._model = model
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
-
-    @property
-    def folder(self) -> str:
-        return self.database.name
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
         return self.database.rows(sql, values)
@@ -140,10 +137,6 @@ class PostgresCatalog(Store):
         vectors = [vector_from_bytes(raw) for _, raw in found]
         ids = np.array([content for content, _ in found], np.int64)
         return ids, np.stack(vectors) if vectors else np.zeros((0, self.recorded.width), np.float32)
-
-    def picture(self, content: int) -> Row:
-        (row,) = self.pictures("id = ?", (content,))
-        return row
 
     def _records(self, condition: str, values: Sequence[Any]) -> list[PictureRecord]:
         return list(map(record_from_row, self.pictures(f"shown AND ({condition})", values)))
@@ -213,7 +206,14 @@ class PostgresCatalog(Store):
                     self.database.rows(definition)
             self._changed = {}
             yield
-            self._update_derived()
+            # update the derived columns of the changed pictures, which filters and searches use
+            changed = [_derive(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
+            columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
+            self.database.rows(
+                f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
+                "WHERE contents.id = new.id",
+                (json.dumps(changed),),
+            )
             self.database.rows(f"UPDATE gallery SET {NEXT_GENERATION}")
 
     def remember_drives(self, drives: set[str]) -> None:
@@ -235,12 +235,20 @@ class PostgresCatalog(Store):
         )
 
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
-        added = 0
+        added, database = 0, self.database
         for start in range(0, len(pictures), PUT_AT_ONCE):
-            new, contents = _store_group(self.database, self.table, pictures[start : start + PUT_AT_ONCE])
-            added += new
-            self._changed |= dict.fromkeys(contents)
-        self.database.rows(  # pictures that were hidden when they were removed are hidden again
+            group = pictures[start : start + PUT_AT_ONCE]
+            # If a path comes twice, the first picture with it counts.
+            paths = {group[row].file.path: row for row in reversed(range(len(group)))}
+            asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
+            taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (asked,))}
+            new = [group[row] for row in sorted(paths.values()) if row not in taken]
+            values = json.dumps(list({each.digest: _picture_values(each) for each in reversed(new)}.values()))
+            added += len(database.rows(_CONTENTS, (timestamp(), values)))
+            database.rows(_VECTORS.format(table=self.table), (values,))
+            files = database.rows(_FILES, (json.dumps(list(map(_file_values, new))),))
+            self._changed |= {content: None for (content,) in files}
+        database.rows(  # pictures that were hidden when they were removed are hidden again
             "UPDATE contents SET hidden = TRUE WHERE hash IN (SELECT hash FROM hidden_gone)"
         )
         return added
@@ -351,20 +359,11 @@ class PostgresCatalog(Store):
             self.database.rows(f"VACUUM (ANALYZE) {table}")
         return max(0, before - self.stored_bytes)
 
-    def _update_derived(self) -> None:
-        """Update the derived columns of changed pictures, which filters and searches use."""
-        changed = [_derive(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
-        columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
-        self.database.rows(
-            f"UPDATE contents SET {columns} FROM json_to_recordset(?) AS new (id bigint, {_DERIVED}) "
-            "WHERE contents.id = new.id",
-            (json.dumps(changed),),
-        )
-
 
 def _derive(row: Row) -> dict[str, Any]:
     """Return a picture's values for the columns of `contents` that _DERIVED lists, and its id."""
-    photo, words = row.photo, words_in_texts(row)
+    photo, texts = row.photo, texts_by_field(row)
+    found = [word for field in texts for text in texts[field] for word in words(text, names=field == "names")]
     place = photo.place or ""
     return {
         "id": row.id,
@@ -373,31 +372,13 @@ def _derive(row: Row) -> dict[str, Any]:
         "longitude": photo.longitude,
         **{f"{name}_words": sorted(map(pg_text, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
         "place_words": [pg_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
-        "words": sorted({pg_text(word.stem) for word in words}),
-        "letters": " ".join(sorted({pg_text(word.folded) for word in words})),
+        "words": sorted({pg_text(word.stem) for word in found}),
+        "letters": " ".join(sorted({pg_text(word.folded) for word in found})),
         "shown": bool(row.files),
     }
 
 
 # ------------------------------------------------------------------ pictures that were embedded elsewhere
-
-
-def _store_group(database: Database, vectors: str, group: Sequence[EmbeddedPicture]) -> tuple[int, list[int]]:
-    """Store some pictures, inside a transaction; known paths stay as they are. `vectors` is the table for vectors.
-
-    Returns:
-        How many pictures were new, and the ids of the pictures that have a new path.
-    """
-    # If a path comes twice, the first picture with it counts.
-    paths = {group[row].file.path: row for row in reversed(range(len(group)))}
-    asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
-    taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (asked,))}
-    new = [group[row] for row in sorted(paths.values()) if row not in taken]
-    pictures = json.dumps(list({each.digest: _picture_values(each) for each in reversed(new)}.values()))
-    added = database.rows(_CONTENTS, (timestamp(), pictures))
-    database.rows(_VECTORS.format(table=vectors), (pictures,))
-    files = database.rows(_FILES, (json.dumps(list(map(_file_values, new))),))
-    return len(added), [content for (content,) in files]
 
 
 def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:

@@ -1,10 +1,8 @@
 """Filters in PostgreSQL: their SQL conditions, and the same conditions in Python for one path of a picture."""
 
-import math
-import os
 from pathlib import PurePath
 
-from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, possible_roots
+from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, latitudes_near, possible_roots
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
@@ -32,11 +30,9 @@ def condition_of(filters: Filters | None) -> Part:
         of_picture.append(any_of([("place_words @> ?", (sorted(each),)) for each in wanted_tokens(filters.place)]))
     if filters.near is not None:
         latitude, longitude, metres = filters.near
-        # a slightly larger range of latitudes, because of rounding errors
-        degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
-        box = (latitude - degrees, latitude + degrees)
+        between = latitudes_near(latitude, metres)
         of_picture.append(
-            (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*box, latitude, latitude, longitude, metres))
+            (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*between, latitude, latitude, longitude, metres))
         )
     if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
         of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
@@ -53,8 +49,7 @@ def paths_of(row: Row, filters: Filters) -> list[str]:
 
     Whether the files exist is not checked, because they may be on another machine.
     """
-    entries = sorted(row.files, key=lambda entry: (not path_passes(filters, entry), os.fsencode(entry.file.path)))
-    return [each.file.path for each in entries]
+    return [each.file.path for each in sorted(row.files, key=lambda entry: not path_passes(filters, entry))]
 
 
 def path_passes(filters: Filters, entry: FileEntry) -> bool:

@@ -36,12 +36,7 @@ class PostgresGallery(BaseGallery):
 
     @classmethod
     def open(
-        cls,
-        address: str | Address,
-        *,
-        model: ModelLike | None = None,
-        create: bool = False,
-        exact: bool = False,
+        cls, address: str | Address, *, model: ModelLike | None = None, create: bool = False, exact: bool = False
     ) -> "PostgresGallery":
         """Open the gallery at `address`, postgresql://USER@HOST/DATABASE?schema=NAME (password: see `Address`).
 

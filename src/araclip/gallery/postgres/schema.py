@@ -23,7 +23,6 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
-from araclip.text.words import Word, words
 
 LAYOUT = 1  # version of the tables; raise it when they change
 # A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the number of
@@ -64,22 +63,16 @@ TABLES = (
     "CREATE INDEX ON contents USING gin (letters gin_trgm_ops)",
 )
 PICTURE = """contents.id, hash, added, format, width, height, contents.caption, contents.photo, phash, hidden,
-    (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, beside_size,
-     beside_mtime_ns, photo)) FROM files WHERE content = contents.id)"""  # the columns that `row_from_values` takes
+    (SELECT json_agg(json_build_array(encode(path, 'hex'), size, mtime_ns, metadata, caption, photo))
+     FROM files WHERE content = contents.id)"""  # the columns that `row_from_values` takes
 
 
 @dataclass(frozen=True)
 class State:
-    """A gallery's model, the random token drawn at its creation (`birth`), and a number that each commit increases."""
+    """A gallery's model, and a token of its last commit (`generation`); equal tokens mean equal content."""
 
     model: RecordedModel
-    birth: str
-    number: int
-
-    @property
-    def generation(self) -> str:
-        """A token of the last commit; equal tokens mean equal content."""
-        return f"{self.birth}-{self.number}"
+    generation: str
 
 
 def vectors_table(fingerprint: str) -> str:
@@ -120,7 +113,7 @@ def read_state(database: Database) -> State:
             f"{database.name} has layout {layout}, this release knows up to {LAYOUT}. Upgrade araclip to use this "
             "gallery."
         )
-    return State(RecordedModel(*model), birth, number)
+    return State(RecordedModel(*model), f"{birth}-{number}")
 
 
 def create(database: Database, model: Encoder) -> None:
@@ -211,21 +204,17 @@ def build_graph(database: Database, vectors: str) -> None:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`, and its side-car.
-
-    `caption`, `beside` (size and time; None if there is no side-car) and `photo` describe the side-car.
-    """
+    """One file of a picture, with the metadata given to `add`; `caption` and `photo` are what its side-car says."""
 
     file: File
     metadata: Mapping[str, Any]
     caption: str = ""
-    beside: tuple[int, int] | None = None
     photo: PhotoMetadata = NOTHING_KNOWN
 
 
 @dataclass(frozen=True)
 class Row:
-    """One picture as stored in PostgreSQL. `id` rises in the order of indexing."""
+    """One picture as stored in PostgreSQL. `id` rises in the order of indexing; `files` are sorted by their paths."""
 
     id: int
     digest: bytes
@@ -242,11 +231,10 @@ class Row:
         If no file tells a date, the date in the name of a file is taken.
         """
         found = self.facts.photo if self.facts else NOTHING_KNOWN
-        files = sorted(self.files, key=lambda each: os.fsencode(each.file.path))
-        for each in files:
+        for each in self.files:
             found = found.fill_unknown_from(each.photo)
         if found.captured_at is None:
-            named = date_in_names((each.file.path, each.metadata) for each in files)
+            named = date_in_names((each.file.path, each.metadata) for each in self.files)
             found = replace(found, captured_at=named)
         return found.add_place_names()
 
@@ -255,9 +243,8 @@ def record_from_row(row: Row) -> PictureRecord:
     """Convert a picture to the record that all stores return."""
     facts, photo = row.facts, row.photo
     kind, width, height = (facts.format, facts.width, facts.height) if facts else (None,) * 3
-    entry = sorted(row.files, key=lambda each: os.fsencode(each.file.path))
-    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in entry)
-    told = [photo.captured_at for photo in (facts.photo if facts else NOTHING_KNOWN, *(each.photo for each in entry))]
+    copies = tuple(Copy(each.file.path, each.file.size, each.metadata) for each in row.files)
+    told = [each.captured_at for each in (facts.photo if facts else NOTHING_KNOWN, *(file.photo for file in row.files))]
     return PictureRecord(
         row.id, row.digest, kind, width, height, photo.captured_at, row.added, copies, photo.camera, photo.lens,
         photo.latitude, photo.longitude, photo.place, row.hidden, photo.captured_at is not None and not any(told),
@@ -268,12 +255,6 @@ def texts_by_field(row: Row) -> Document:
     """Return a picture's texts by field: names, metadata and captions."""
     embedded = row.facts.caption if row.facts else ""
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
-
-
-def words_in_texts(row: Row) -> list[Word]:
-    """Return all words of a picture's texts."""
-    about = texts_by_field(row)
-    return [word for field, texts in about.items() for text in texts for word in words(text, names=field == "names")]
 
 
 def marks_of(metadata: Mapping[str, Any]) -> list[str]:
@@ -291,14 +272,14 @@ def row_from_values(values: Sequence[Any]) -> Row:
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
     about = asdict(PhotoMetadata.from_json(photo))
     facts = Facts(kind, width, height, caption=caption, **about) if kind else None
-    return Row(content, digest, added, facts, phash % 2**64, tuple(map(_file_entry, files or ())), hidden)
-
-
-def _file_entry(values: Sequence[Any]) -> FileEntry:
-    path, size, mtime_ns, metadata, caption, beside_size, beside_mtime_ns, photo = values
-    file = File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns)
-    beside = None if beside_size is None else (beside_size, beside_mtime_ns)
-    return FileEntry(file, json.loads(metadata), caption, beside, PhotoMetadata.from_json(photo))
+    entries = tuple(
+        FileEntry(
+            File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns), json.loads(metadata), beside,
+            PhotoMetadata.from_json(about),
+        )
+        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # hex digits sort as their bytes do
+    )  # fmt: skip
+    return Row(content, digest, added, facts, phash % 2**64, entries, hidden)
 
 
 def vector_from_bytes(raw: bytes) -> Vectors:

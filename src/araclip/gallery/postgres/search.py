@@ -55,8 +55,11 @@ class PostgresSearch(StoreSearch):
         self._rows: dict[int, Row] = {}  # pictures that were fetched already
 
     def nearest(self) -> Iterator[tuple[int, float]]:
-        done, limit = 0, self._wanted + 1
-        exact = self._exact or self._few_pass()
+        done, limit, exact = 0, self._wanted + 1, self._exact
+        if not exact:  # the pictures that pass the filters are all compared if they are few
+            condition, values = condition_of(self._filters)
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM contents WHERE {condition} LIMIT ?) AS passing"
+            exact = self._database.rows(sql, (*values, schema.EXACT_UP_TO + 1))[0][0] <= schema.EXACT_UP_TO
         while True:
             found = self._nearest(limit, self._filters, exact)
             yield from ((content, score) for content, score in found[done:] if self._name_passes(content))
@@ -140,7 +143,9 @@ class PostgresSearch(StoreSearch):
         return np.array([content for (content,) in self._database.rows(sql, (value, most + 1))], np.int64)
 
     def _fetch_row(self, content: int) -> Row:
-        return self._rows.get(content) or self._rows.setdefault(content, self._catalog.picture(content))
+        if content not in self._rows:
+            (self._rows[content],) = self._catalog.pictures("id = ?", (content,))
+        return self._rows[content]
 
     def _remember_row(self, row: Row) -> int:
         self._rows[row.id] = row
@@ -155,12 +160,6 @@ class PostgresSearch(StoreSearch):
     def _name_passes(self, content: int) -> bool:
         """True if a file name of the picture passes the filter's glob, which the SQL of `condition_of` leaves out."""
         return not self._has_glob or any(path_passes(self._filters, entry) for entry in self._fetch_row(content).files)
-
-    def _few_pass(self) -> bool:
-        """True if at most EXACT_UP_TO pictures pass the filters."""
-        condition, values = condition_of(self._filters)
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM contents WHERE {condition} LIMIT ?) AS passing"
-        return bool(self._database.rows(sql, (*values, schema.EXACT_UP_TO + 1))[0][0] <= schema.EXACT_UP_TO)
 
     def _nearest(
         self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
