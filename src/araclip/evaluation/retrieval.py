@@ -105,19 +105,6 @@ def evaluate(
     )
 
 
-def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
-    """Score vectors of texts (Q, D) and pictures (N, D): return the directions text→image and image→text.
-
-    owner: (Q,) the picture that each text describes.
-    """
-    captioned = np.unique(owner)
-    own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
-    return (
-        score(text_vectors, image_vectors, owner[:, None].tolist(), clusters=owner),
-        score(image_vectors[captioned], text_vectors, [rows.tolist() for rows in own], clusters=captioned),
-    )
-
-
 def _measure_model(
     model: Encoder,
     dataset: PictureSet,
@@ -142,8 +129,14 @@ def _measure_model(
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = encode_timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
-    directions = score_both_directions(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
-    return Measured(*directions, Cost(megabytes, model.width, text_ms, image_ms))
+    text_vectors = text_vectors[[row_of[text] for text in queries]]  # (Q, D)
+    captioned = np.unique(owner)
+    own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
+    return Measured(
+        t2i=score(text_vectors, image_vectors, owner[:, None].tolist(), clusters=owner),
+        i2t=score(image_vectors[captioned], text_vectors, [rows.tolist() for rows in own], clusters=captioned),
+        cost=Cost(megabytes, model.width, text_ms, image_ms),
+    )
 
 
 def label_of(model: Encoder, label: str | None) -> str:
