@@ -395,26 +395,22 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     pairs: dict[str, str] = {}
     outputs = []  # keeps all outputs alive: the id of a freed tensor could be that of a later one
 
-    def after(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            producer[id(output)] = name
-            outputs.append(output)
+    names = {module: name for name, module in model.named_modules()}
 
-        return hook
+    def after_convolution(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        producer[id(output)] = names[module]
+        outputs.append(output)
 
-    def before(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            if (convolution := producer.get(id(inputs[0]))) is not None:
-                pairs[convolution] = name
-
-        return hook
+    def before_norm(module: nn.Module, inputs: Any) -> None:
+        if (convolution := producer.get(id(inputs[0]))) is not None:
+            pairs[convolution] = names[module]
 
     hooks = []
-    for name, module in model.named_modules():
+    for module in names:
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(after(name)))
+            hooks.append(module.register_forward_hook(after_convolution))
         elif isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(before(name)))
+            hooks.append(module.register_forward_pre_hook(before_norm))
     with torch.inference_mode():
         model.get_image_features(torch.zeros(1, 3, size, size))
     for hook in hooks:
