@@ -233,17 +233,21 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     The network then computes what it computed in eval mode. Pass the result to `restore_batchnorm` before saving.
     """
     replaced = []
-    for parent, convolution, norm in list(_convolutions_and_norms(modules)):
-        plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
-        trainable = plain.weight.requires_grad
-        fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
-        fused.requires_grad_(trainable)
-        setattr(parent, convolution, fused)
-        activation = getattr(batch_norm, "act", nn.Identity())
-        if hasattr(activation, "inplace"):
-            activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
-        setattr(parent, norm, activation)
-        replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
+    for parent in list(modules):
+        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):
+            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
+            if not isinstance(plain, nn.Conv2d) or not isinstance(batch_norm, nn.BatchNorm2d):
+                continue
+            trainable = plain.weight.requires_grad
+            fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
+            fused.requires_grad_(trainable)
+            setattr(parent, convolution, fused)
+            activation = getattr(batch_norm, "act", nn.Identity())
+            if hasattr(activation, "inplace"):
+                activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
+            setattr(parent, norm, activation)
+            replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
 
 
@@ -261,16 +265,6 @@ def restore_batchnorm(fused: list[Fused]) -> None:
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
         setattr(layer.parent, layer.norm, norm)
-
-
-def _convolutions_and_norms(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
-    for parent in modules:
-        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
-        # pairs without a convolution, or with another norm than batch norm, are left out
-        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):
-            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
-            if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
-                yield parent, convolution, norm
 
 
 CACHED = 700_000  # most numbers in a part whose gradient is computed at once: two such parts fit into the CPU's cache

@@ -65,15 +65,14 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
             if not english:
                 raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
             teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
-        all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
+        all_texts = [*mixture.texts, *(name for names in (concepts.names if concepts else ()) for name in names)]
         texts = (
             LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
             if stage.train_text == "locked"
             else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
         )
     data["teacher"] = teacher.fingerprint if teacher else ""
-    if stage.gradient_checkpointing:
-        checkpoint_activations(model)
+    checkpoint_activations(stage, model)
     all_captions = None
     if stage.all_captions and isinstance(texts, LockedTexts):
         all_captions = AllCaptionsLoss(model, texts, mixture)

@@ -106,7 +106,12 @@ def members_of(
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     processors = [processor.squashing() for _, processor in found]
-    read = [_reading_settings(model, processor) for (model, _), processor in zip(found, processors, strict=True)]
+    read = []  # the settings of each, besides weights, that decide the vectors of a text and of a picture
+    for (model, _), processor in zip(found, processors, strict=True):
+        settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
+        if processor.image_processor is not None:
+            settings |= asdict(processor.preprocessing)
+        read.append({**settings, "max_tokens": processor.max_tokens})
     for name, theirs in zip(names[1:], read[1:], strict=True):
         if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
             raise RecipeError(
@@ -114,14 +119,6 @@ def members_of(
                 "that no one model can do what each of them does. Train both with one [model]."
             )
     return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
-
-
-def _reading_settings(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[str, Any]:
-    """Return the settings, besides weights, that decide the vectors of a text and of a picture."""
-    settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
-    if processor.image_processor is not None:
-        settings |= asdict(processor.preprocessing)
-    return {**settings, "max_tokens": processor.max_tokens}
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
