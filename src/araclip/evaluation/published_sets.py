@@ -3,7 +3,7 @@
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -184,27 +184,23 @@ class Source:
     note: str = ""  #: what a reader of figures on this set should know
 
 
-def _flickr_reader(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
-    return lambda files, split: flickr(files, split, patterns)
-
-
 KNOWN: Mapping[str, Source] = {
     "flickr8k-ar-eljundi": Source(
         "Flickr8k-Arabic (ElJundi et al. 2020)",
-        _flickr_reader("Flickr8k.arabic.full.txt"),
+        partial(flickr, patterns=("Flickr8k.arabic.full.txt",)),
         splits=("train", "dev", "test"),
         note="Three captions a picture, machine-translated, then edited by people.",
     ),
     "flickr8k-ar-rev": Source(
         "Flickr8k-Arabic-Rev",
-        _flickr_reader("*[Rr]ev*.txt"),
+        partial(flickr, patterns=("*[Rr]ev*.txt",)),
         splits=("train", "dev", "test"),
         license="CC0",
         note="Captions written or rewritten by people; some are generic and fit several pictures.",
     ),
     "flickr30k-ar": Source(
         "Flickr30k-Arabic",
-        _flickr_reader("*[Aa]rabic*"),
+        partial(flickr, patterns=("*[Aa]rabic*",)),
         splits=("train", "val", "test"),
         note="Machine translations of Flickr30k's captions.",
     ),

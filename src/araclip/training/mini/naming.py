@@ -61,7 +61,14 @@ def read_named_classes(path: Path) -> NamedClasses:
     )
     with class_files(path, layout) as (arrays, listing):
         weight, bias = arrays["weight"], arrays["bias"]
-        words = dict(_parse_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        words: dict[str, tuple[int, ...]] = {}
+        for entry in listing["words"]:
+            if entry.get("held"):
+                continue
+            text, numbers = normalize(entry["text"]), tuple(entry["classes"])
+            if not text or not numbers or not all(isinstance(n, int) and 0 <= n < len(bias) for n in numbers):
+                raise ValueError(f"word {entry!r:.80} names no class below {len(bias)}")
+            words[text] = numbers
         others = tuple(normalized_texts(listing["others"]))
         exclusive = listing["exclusive"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
@@ -72,13 +79,6 @@ def read_named_classes(path: Path) -> NamedClasses:
             "finite. Make the two anew."
         )
     return NamedClasses(weight, bias, exclusive, words, others)
-
-
-def _parse_word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
-    text, numbers = normalize(entry["text"]), tuple(entry["classes"])
-    if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
-        raise ValueError(f"word {entry!r:.80} names no class below {classes}")
-    return text, numbers
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between words' vectors and classes' directions
