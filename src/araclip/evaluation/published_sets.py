@@ -221,9 +221,7 @@ KNOWN: Mapping[str, Source] = {
         note="3,600 pictures, 7,367 captions; published numbers differ in whether they ask all captions or the first.",
     ),
     "coco-ar": Source(
-        "MS-COCO-Arabic",
-        coco,
-        note="Machine translations of COCO's captions, in COCO's or Karpathy's form.",
+        "MS-COCO-Arabic", coco, note="Machine translations of COCO's captions, in COCO's or Karpathy's form."
     ),
     "wit-ar": Source(
         "WIT, Arabic (IGLUE's test side)",

@@ -58,13 +58,7 @@ def compare(a: Direction, b: Direction, metric: str, *, seed: int = 0) -> Compar
 
 
 def paired_bootstrap(
-    a: Floats,
-    b: Floats,
-    clusters: Sequence[int] | Ints,
-    *,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    a: Floats, b: Floats, clusters: Sequence[int] | Ints, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return interval and two-sided p-value of mean(a − b) (Berg-Kirkpatrick, Burkett and Klein 2012, by cluster).
 

@@ -77,8 +77,7 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}",
-        special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)],
+        single=f"{first} $A {last}", special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)]
     )
     special = [simple.decoder[id_] for id_ in simple.all_special_ids]
     tokenizer.add_special_tokens([AddedToken(token, normalized=True, special=True) for token in special])

@@ -55,14 +55,7 @@ from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.unpack import only_add
 from araclip.training.recipe.stages import ImageSide
-from araclip.training.stages.pictures import (
-    EncodedImages,
-    Pixels,
-    check_readable,
-    encoded,
-    eval_batches,
-    projected,
-)
+from araclip.training.stages.pictures import EncodedImages, Pixels, check_readable, encoded, eval_batches, projected
 
 BATCH = 16  # pictures in one call of the graph
 
