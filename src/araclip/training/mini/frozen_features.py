@@ -330,29 +330,21 @@ class _Depthwise(torch.autograd.Function):
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
         input_gradient: Any = conv2d_input  # PyTorch gives it no types
-        of_maps = of_weight = None
+        of_maps, of_weight = None, None
         if needs_maps:
             of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
         if needs_weight:
-            of_weight = _weight_gradient(maps, gradient, ctx.padding)
+            # Each channel's maps (B, C, h, w) are convolved with the channel's gradient (B, C, h', w'), and summed over
+            # rows. The channels of several rows are treated as channels of a single picture.
+            rows = max(1, CACHED // max(1, maps[0].numel()))
+            total: Any = 0
+            for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
+                channels = some.shape[0] * some.shape[1]
+                kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
+                found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, ctx.padding, 1, channels)
+                total = total + found.view(*some.shape[:2], *found.shape[2:]).sum(dim=0)
+            of_weight = total[:, None]  # (C, 1, k, l)
         return of_maps, of_weight, gradient.sum((0, 2, 3)) if needs_bias else None, None
-
-
-def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Return the gradient (C, 1, k, l) of a depthwise convolution's weights, from its input and its output's gradient.
-
-    It is each channel's maps (B, C, h, w) convolved with the channel's gradient (B, C, h', w'), summed over rows. The
-    channels of several rows are treated as channels of a single picture, with kernels as large as the gradient.
-    """
-    rows = max(1, CACHED // max(1, maps[0].numel()))
-    total: Any = 0
-    for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
-        channels = some.shape[0] * some.shape[1]
-        kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
-        found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, padding, 1, channels)
-        total = total + found.view(*some.shape[:2], *found.shape[2:]).sum(dim=0)
-    whole: Tensor = total
-    return whole[:, None]
 
 
 # ------------------------------------------------------------------ a step's pictures

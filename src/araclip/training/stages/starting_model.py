@@ -1,6 +1,5 @@
 """Loads the model that a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
-import functools
 import json
 import re
 from collections.abc import Sequence
@@ -283,8 +282,18 @@ def _load_text(spec: ModelSpec) -> tuple[Any, Any]:
         known = ", ".join(_packaged_towers().TEXT_TOWERS)
         with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
             return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
-    texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
-    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](texts)
+
+    def vocabulary_texts() -> list[str]:
+        texts: set[str] = set()
+        for pattern in spec.vocabulary:
+            files = sorted(pattern.parent.glob(pattern.name))
+            if not files:
+                raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
+            for file in files:
+                texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
+        return sorted(texts)
+
+    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](vocabulary_texts if spec.vocabulary else None)
     return found
 
 
@@ -300,18 +309,6 @@ def _load_vision(spec: ModelSpec) -> tuple[Any, Any]:
         timm = tower.config.model_type == "timm_wrapper"
         published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
         return tower, squashing_processor(published, spec.image_size)
-
-
-def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
-    """Return the texts by which the vocabulary is pruned: all texts of the files that match `patterns`, each once."""
-    texts: set[str] = set()
-    for pattern in patterns:
-        files = sorted(pattern.parent.glob(pattern.name))
-        if not files:
-            raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
-        for file in files:
-            texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
-    return sorted(texts)
 
 
 def cached_teacher(
