@@ -330,7 +330,7 @@ class _Depthwise(torch.autograd.Function):
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
         input_gradient: Any = conv2d_input  # PyTorch gives it no types
-        of_maps, of_weight = None, None
+        of_maps = of_weight = None
         if needs_maps:
             of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
         if needs_weight:
