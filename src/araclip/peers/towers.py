@@ -226,7 +226,13 @@ def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
         if not fixed:
             encode = _ShortTexts(own)
     inner = getattr(tokenizer, "tokenizer", None)
-    language = _make_language_token(converted, inner) if hasattr(inner, "src_lang") else None
+    language = None
+    if hasattr(inner, "src_lang"):
+        pieces = pieces_by_id(converted)
+        arabic = np.zeros(max(pieces) + 1, np.bool_)
+        for id_, piece in pieces.items():
+            arabic[id_] = has_arabic_letters(piece)
+        language = LanguageToken(arabic, *(inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")))
     longest = int(tokenizer.context_length)
     return TextPart(TextGraph(model, encode, language), converted, tower, pooling, longest, pad_id, fixed, mask=False)
 
@@ -256,15 +262,6 @@ class _ShortTexts:
         linear = isinstance(tower.text_projection, nn.Linear)
         projected: Tensor = tower.text_projection(vectors) if linear else vectors @ tower.text_projection
         return projected
-
-
-def _make_language_token(converted: Tokenizer, inner: Any) -> LanguageToken:
-    pieces = pieces_by_id(converted)
-    arabic = np.zeros(max(pieces) + 1, np.bool_)
-    for id_, piece in pieces.items():
-        arabic[id_] = has_arabic_letters(piece)
-    ids = [inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")]
-    return LanguageToken(arabic, *ids)
 
 
 def _transformers_text_part(encoder: TorchEncoder) -> TextPart:
