@@ -225,7 +225,7 @@ def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
         tower = "open_clip text transformer"
         if not fixed:
             encode = _ShortTexts(own)
-    inner = getattr(tokenizer, "tokenizer", None)
+    inner: Any = getattr(tokenizer, "tokenizer", None)
     language = None
     if hasattr(inner, "src_lang"):
         pieces = pieces_by_id(converted)
