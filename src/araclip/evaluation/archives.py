@@ -181,7 +181,11 @@ def _read_hub_samples(rows: Any, hub: Hub) -> Rows:
     places = (Path(hub.id),) if Path(hub.id).is_dir() else caches
     files = PictureFiles(*places, remedy="Save the set with its pictures inside, as `datasets` does by default.")
     for number, row in enumerate(_iterate_rows(rows.with_format(None).select_columns([*texts, hub.image]), hub), 1):
-        fields = {column: row[column] for column in texts if _is_text(row[column])}
+        fields = {}
+        for column in texts:
+            value = row[column]
+            if isinstance(value, str) or (isinstance(value, list) and all(isinstance(text, str) for text in value)):
+                fields[column] = value
         yield *_read_picture(row[hub.image], files, f"{hub.id} row {number}"), fields
 
 
@@ -210,7 +214,3 @@ def _read_picture(value: Any, files: PictureFiles, where: str) -> tuple[bytes | 
             raise InputError(f"{where}: {path} has {path.stat().st_size:,} bytes, at most {MAX_MEMBER:,} are read.")
         content = path.read_bytes()
     return content, name
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))

@@ -145,12 +145,6 @@ def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
     return k, np.searchsorted(np.sort(ranks), k, side="right") / len(ranks)
 
 
-def best_wrong(direction: Direction) -> Floats:
-    """Return the cosine of each query's best irrelevant candidate: (Q,), or fewer if some queries have none."""
-    wrong = direction.relevant_score.astype(np.float64) - direction.margin
-    return wrong[np.isfinite(wrong)]  # leaves out queries without an irrelevant candidate, whose margin is infinite
-
-
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
     """Return for each model whether it is Pareto-optimal.
 

@@ -155,14 +155,11 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             f"{error}. mteb's tasks fetch their data from the Hugging Face hub; go online, or run `araclip evaluate` "
             "on a folder of your own."
         ) from None
-    return [
-        TaskScores(result.task_name, split, row["hf_subset"], _read_values(row))
-        for result in results.task_results
-        for split, rows in result.scores.items()
-        for row in rows
-    ]
-
-
-def _read_values(row: Mapping[str, Any]) -> dict[str, float]:
-    values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
-    return values if len(values) == len(SCORES) else {MAIN_SCORE: float(row["main_score"])}
+    scores = []
+    for result in results.task_results:
+        for split, row in ((split, row) for split, rows in result.scores.items() for row in rows):
+            values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
+            if len(values) < len(SCORES):
+                values = {MAIN_SCORE: float(row["main_score"])}
+            scores.append(TaskScores(result.task_name, split, row["hf_subset"], values))
+    return scores

@@ -3,7 +3,7 @@
 import glob
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +35,9 @@ class SetFiles:
     folder: Path  #: the caption file, or a folder with caption files in this folder or one level below
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
-    def picture(self, name: str, where: str) -> Path:
-        """Return the path of the picture `name` in the first folder that has this file, or else in the first folder.
-
-        `where` says, for error messages, in which file and line the name stands.
-        """
-        return self._files.path(name, where)
-
     @cached_property
-    def _files(self) -> PictureFiles:
+    def pictures(self) -> PictureFiles:
+        """Finds pictures by their names in the list, in any of FOLDERS below `images` and the set's folder."""
         roots = tuple(root for root in (self.images, self._root) if root is not None)
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 
@@ -95,7 +89,7 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
         name = name.partition("#")[0]
         if names_in_split is None or Path(name).stem in names_in_split:
             if name not in file_of:
-                file_of[name] = files.picture(name, where)  # each file is looked up only once
+                file_of[name] = files.pictures.path(name, where)  # each file is looked up only once
             yield file_of[name], [caption]
 
 
@@ -115,7 +109,7 @@ def xtd(files: SetFiles, language: str) -> Rows:
     if len(images) != len(captions):
         raise InputError(f"{path} has {len(captions)} lines, test_image_names.txt {len(images)}. Fetch both again.")
     for (where, name), caption in zip(images, captions, strict=True):
-        yield files.picture(name, where), [caption]
+        yield files.pictures.path(name, where), [caption]
 
 
 def crossmodal(files: SetFiles, language: str) -> Rows:
@@ -128,7 +122,7 @@ def crossmodal(files: SetFiles, language: str) -> Rows:
         key, texts = row.get("image/key"), row.get(language)
         if not isinstance(key, str) or not isinstance(texts, dict):
             raise InputError(f"{where}: no 'image/key' with texts in '{language}'. Is it Crossmodal-3600's file?")
-        yield files.picture(f"{key}.jpg", where), texts_of(texts, where, "caption")
+        yield files.pictures.path(f"{key}.jpg", where), texts_of(texts, where, "caption")
 
 
 def coco(files: SetFiles, split: str | None) -> Rows:
@@ -152,12 +146,12 @@ def coco(files: SetFiles, split: str | None) -> Rows:
                 captions[annotation["image_id"]].append(annotation["caption"])
             for entry in pictures:
                 texts = texts_of({"caption": captions[entry["id"]]}, str(path), "caption")
-                yield files.picture(entry["file_name"], str(path)), texts
+                yield files.pictures.path(entry["file_name"], str(path)), texts
             return
         for entry in pictures:
             if split is None or entry["split"] == split:
                 sentences = {"raw": [sentence["raw"] for sentence in entry["sentences"]]}
-                yield files.picture(entry["filename"], str(path)), texts_of(sentences, str(path), "raw")
+                yield files.pictures.path(entry["filename"], str(path)), texts_of(sentences, str(path), "raw")
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: {error!r}. Expected COCO's captions_*.json or Karpathy's dataset_*.json.") from None
 
@@ -190,27 +184,23 @@ class Source:
     note: str = ""  #: what a reader of figures on this set should know
 
 
-def _flickr_reader(*patterns: str) -> Callable[[SetFiles, str | None], Rows]:
-    return lambda files, split: flickr(files, split, patterns)
-
-
 KNOWN: Mapping[str, Source] = {
     "flickr8k-ar-eljundi": Source(
         "Flickr8k-Arabic (ElJundi et al. 2020)",
-        _flickr_reader("Flickr8k.arabic.full.txt"),
+        partial(flickr, patterns=("Flickr8k.arabic.full.txt",)),
         splits=("train", "dev", "test"),
         note="Three captions a picture, machine-translated, then edited by people.",
     ),
     "flickr8k-ar-rev": Source(
         "Flickr8k-Arabic-Rev",
-        _flickr_reader("*[Rr]ev*.txt"),
+        partial(flickr, patterns=("*[Rr]ev*.txt",)),
         splits=("train", "dev", "test"),
         license="CC0",
         note="Captions written or rewritten by people; some are generic and fit several pictures.",
     ),
     "flickr30k-ar": Source(
         "Flickr30k-Arabic",
-        _flickr_reader("*[Aa]rabic*"),
+        partial(flickr, patterns=("*[Aa]rabic*",)),
         splits=("train", "val", "test"),
         note="Machine translations of Flickr30k's captions.",
     ),
@@ -231,9 +221,7 @@ KNOWN: Mapping[str, Source] = {
         note="3,600 pictures, 7,367 captions; published numbers differ in whether they ask all captions or the first.",
     ),
     "coco-ar": Source(
-        "MS-COCO-Arabic",
-        coco,
-        note="Machine translations of COCO's captions, in COCO's or Karpathy's form.",
+        "MS-COCO-Arabic", coco, note="Machine translations of COCO's captions, in COCO's or Karpathy's form."
     ),
     "wit-ar": Source(
         "WIT, Arabic (IGLUE's test side)",
@@ -282,25 +270,27 @@ def load_dataset(
     if name.startswith("hub:"):
         _refuse_images(images, name)
         hub = Hub(name.removeprefix("hub:"), split or "test")
-        return _load_hub(hub, hub.id, hub.split, caption_field or CAPTION_FIELD, unpack_to)
+        return _read_unpacked(unpack_hub(hub, unpack_to), hub.id, hub.split, caption_field or CAPTION_FIELD)
     location = user_path(dataset)
     if (location / LISTING).is_file():
         return read_set(location, caption_field or CAPTION_FIELD, split, images)
     if _is_saved_dataset(location):
         _refuse_images(images, name)
-        return _load_hub(Hub(str(location), split), location.name, split, caption_field or CAPTION_FIELD, unpack_to)
+        folder = unpack_hub(Hub(str(location), split), unpack_to)
+        return _read_unpacked(folder, location.name, split, caption_field or CAPTION_FIELD)
     if location.is_dir() and (shards := [path for path in sorted(location.iterdir()) if path.name.endswith(TARS)]):
         _refuse_images(images, name)
         if not (tars := [path for path in shards if path.name.startswith(split or "")]):
             raise InputError(
                 f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
             )
-        return _load_tars(location.name, tars, split, caption_field or "txt", unpack_to)
+        return _read_unpacked(unpack_tars(tars, unpack_to), location.name, split, caption_field or "txt")
     if location.is_file() and is_tar(location):
         _refuse_images(images, name)
         if not location.name.startswith(split or ""):
             raise InputError(f"{location} is not of split '{split}': its name would begin so. Leave the split out.")
-        return _load_tars(location.name.partition(".")[0], [location], split, caption_field or "txt", unpack_to)
+        folder = unpack_tars([location], unpack_to)
+        return _read_unpacked(folder, location.name.partition(".")[0], split, caption_field or "txt")
     raise InputError(
         f"no picture set '{dataset}': neither one of {', '.join(KNOWN)} nor a folder with {LISTING}, a saved dataset, "
         "a tar or a folder of tars. Check the spelling, or write 'hub:<id>' for a Hugging Face dataset."
@@ -324,7 +314,7 @@ def _load_known_set(
     hub = source.hub
     if path is not None:
         hub = replace(hub, id=str(path), split=hub.split if (path / "dataset_dict.json").is_file() else None)
-    return _load_hub(hub, name, split, field, unpack_to)
+    return _read_unpacked(unpack_hub(hub, unpack_to), name, split, field)
 
 
 def _refuse_images(images: Path | None, name: str) -> None:
@@ -337,9 +327,5 @@ def _is_saved_dataset(folder: Path) -> bool:
     return any((folder / mark).is_file() for mark in ("dataset_dict.json", "state.json"))
 
 
-def _load_hub(hub: Hub, name: str, split: str | None, field: str, unpack_to: Path) -> PictureSet:
-    return replace(read_set(unpack_hub(hub, unpack_to), field, name=name), split=split)
-
-
-def _load_tars(name: str, tars: list[Path], split: str | None, field: str, unpack_to: Path) -> PictureSet:
-    return replace(read_set(unpack_tars(tars, unpack_to), field, name=name), split=split)
+def _read_unpacked(folder: Path, name: str, split: str | None, field: str) -> PictureSet:
+    return replace(read_set(folder, field, name=name), split=split)

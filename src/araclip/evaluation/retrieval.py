@@ -6,7 +6,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,13 +28,8 @@ Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1; half precision changes it by about 0.001
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The part of an evaluation's results that takes time to compute, and is therefore cached: rankings and costs."""
-
-    t2i: Direction
-    i2t: Direction
-    cost: Cost
+# what takes time to compute, and is therefore cached: text→image, image→text, and costs
+Measured = tuple[Direction, Direction, Cost]
 
 
 def evaluate(
@@ -91,30 +86,18 @@ def evaluate(
         measured = _measure_model(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
             write_cached(cache, protocol, measured)
+    t2i, i2t, cost = measured
     return Evaluated(
         name=label.partition("@")[0],
         license=license,
         protocol=protocol,
-        t2i=measured.t2i,
-        i2t=measured.i2t,
+        t2i=t2i,
+        i2t=i2t,
         queries=queries,
         owner=owner,
         pictures=dataset.pictures,
         missing=dataset.missing,
-        cost=measured.cost,
-    )
-
-
-def score_both_directions(text_vectors: Vectors, image_vectors: Vectors, owner: Ints) -> tuple[Direction, Direction]:
-    """Score vectors of texts (Q, D) and pictures (N, D): return the directions text→image and image→text.
-
-    owner: (Q,) the picture that each text describes.
-    """
-    captioned = np.unique(owner)
-    own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
-    return (
-        score(text_vectors, image_vectors, owner[:, None].tolist(), clusters=owner),
-        score(image_vectors[captioned], text_vectors, [rows.tolist() for rows in own], clusters=captioned),
+        cost=cost,
     )
 
 
@@ -142,8 +125,14 @@ def _measure_model(
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = encode_timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
-    directions = score_both_directions(text_vectors[[row_of[text] for text in queries]], image_vectors, owner)
-    return Measured(*directions, Cost(megabytes, model.width, text_ms, image_ms))
+    text_vectors = text_vectors[[row_of[text] for text in queries]]  # (Q, D)
+    captioned = np.unique(owner)
+    own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
+    return (
+        score(text_vectors, image_vectors, owner[:, None].tolist(), clusters=owner),
+        score(image_vectors[captioned], text_vectors, [rows.tolist() for rows in own], clusters=captioned),
+        Cost(megabytes, model.width, text_ms, image_ms),
+    )
 
 
 def label_of(model: Encoder, label: str | None) -> str:
@@ -208,7 +197,7 @@ def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) ->
             about = json.loads(str(stored["about"]))
             if about["protocol"] != asdict(protocol):
                 raise ValueError(f"it holds protocol {about['protocol']}")
-            return Measured(_read_direction(stored, "t2i"), _read_direction(stored, "i2t"), Cost(**about["cost"]))
+            return _read_direction(stored, "t2i"), _read_direction(stored, "i2t"), Cost(**about["cost"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, MemoryError,
             zipfile.BadZipFile, zlib.error) as error:  # fmt: skip
         log(f"{path} is damaged ({first_line(error):.120}); its results are computed again.")
@@ -220,10 +209,10 @@ def write_cached(folder: Path, protocol: Protocol, measured: Measured) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {
         f"{way}.{name}": array.astype(_STORED_TYPES.get(name, array.dtype))
-        for way in ("t2i", "i2t")
-        for name, array in vars(getattr(measured, way)).items()
+        for way, direction in zip(("t2i", "i2t"), measured[:2], strict=True)
+        for name, array in vars(direction).items()
     }
-    cost = replace(measured.cost, text_ms=None, image_ms=None)
+    cost = replace(measured[2], text_ms=None, image_ms=None)
     arrays["about"] = np.array(json.dumps({"protocol": asdict(protocol), "cost": asdict(cost)}))
 
     def fill(temporary: Path) -> None:

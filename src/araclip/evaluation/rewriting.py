@@ -146,10 +146,7 @@ _SHARED = {
     "ط": "t", "ظ": "z", "ع": "3", "غ": "gh", "ف": "f", "ق": "2", "ك": "k", "ل": "l", "م": "m", "ن": "n", "ه": "h",
     "ث": "s", "پ": "p", "چ": "ch", "ڤ": "v", "گ": "g",
 }  # fmt: skip
-_HABITS = (
-    _SHARED,
-    {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"},
-)
+_HABITS = (_SHARED, {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"})
 _OTHER_HABIT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (letters in the lexicon, letters in the Levant and the Gulf)
 
 
@@ -386,11 +383,7 @@ KINDS = (
     *(_dialect_kind(name, False) for name in DIALECTS),
     *(_dialect_kind(name, True) for name in DIALECTS),
     Kind("Arabizi", LATIN, in_latin_letters),
-    Kind(
-        f"Arabizi, {HELD_OUT}",
-        LATIN,
-        lambda text, draw: in_latin_letters(text, draw, only_held_out=True),
-    ),
+    Kind(f"Arabizi, {HELD_OUT}", LATIN, lambda text, draw: in_latin_letters(text, draw, only_held_out=True)),
 )
 
 

@@ -154,7 +154,7 @@ def _measure_loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: 
         loss=by_cutoff(loss.mean(axis=0)),
         interval=intervals(loss, owner),
         loss_changed=by_cutoff(loss[rows].mean(axis=0) if len(rows) else np.zeros(len(names))),
-        interval_changed=intervals(loss[rows], owner[rows]) if len(rows) else dict.fromkeys(names, (0.0, 0.0)),
+        interval_changed=intervals(loss[rows], owner[rows]),
     )
 
 

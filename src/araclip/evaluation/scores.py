@@ -168,8 +168,12 @@ def _score_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vec
 
     The next slice overwrites both arrays.
     """
-    distinct, inverse = _distinct_rows(gallery)
-    width = len(gallery)
+    # A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
+    # no longer tie. Therefore each distinct vector is multiplied once.
+    width, row_of, inverse = len(gallery), dict[bytes, int](), np.empty(len(gallery), np.int64)
+    for row, vector in enumerate(np.ascontiguousarray(gallery)):
+        inverse[row] = row_of.setdefault(blake2b(vector, digest_size=16).digest(), len(row_of))
+    distinct = gallery if len(row_of) == width else gallery[np.unique(inverse, return_index=True)[1]]
     at_once, step = (max(1, size // (4 * width)) for size in (BLOCK, SLICE))
     work = np.empty((min(at_once, len(queries)), len(distinct)), np.float32)
     spread, mask = np.empty((step, width), np.float32), np.empty((step, width), np.bool_)
@@ -181,21 +185,6 @@ def _score_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vec
             if len(distinct) < width:
                 scores = np.take(scores, inverse, axis=1, out=spread[: len(scores)])
             yield first + at, scores, mask[: len(scores)]
-
-
-def _distinct_rows(gallery: Vectors) -> tuple[Vectors, Ints]:
-    """Return the distinct rows of the gallery, and for each of its N rows the index among these (N,).
-
-    A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
-    no longer tie. Therefore each distinct vector is multiplied once.
-    """
-    row_of: dict[bytes, int] = {}
-    inverse = np.empty(len(gallery), np.int64)
-    for row, vector in enumerate(np.ascontiguousarray(gallery)):
-        inverse[row] = row_of.setdefault(blake2b(vector, digest_size=16).digest(), len(row_of))
-    if len(row_of) == len(gallery):
-        return gallery, inverse
-    return gallery[np.unique(inverse, return_index=True)[1]], inverse
 
 
 def _measure_queries(

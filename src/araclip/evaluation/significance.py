@@ -58,13 +58,7 @@ def compare(a: Direction, b: Direction, metric: str, *, seed: int = 0) -> Compar
 
 
 def paired_bootstrap(
-    a: Floats,
-    b: Floats,
-    clusters: Sequence[int] | Ints,
-    *,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    a: Floats, b: Floats, clusters: Sequence[int] | Ints, *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Return interval and two-sided p-value of mean(a − b) (Berg-Kirkpatrick, Burkett and Klein 2012, by cluster).
 
@@ -140,7 +134,12 @@ def summarise(models: Sequence[Evaluated]) -> list[Summary]:
         InputError: the models were not measured under one protocol, so their figures cannot be compared.
     """
     shared_protocol(models)
-    models = _make_names_distinct(models)
+    names = [model.name for model in models]
+    labels = [model.name if names.count(model.name) == 1 else model.protocol.model for model in models]
+    models = [
+        replace(model, name=f"{label} ({labels[:i].count(label) + 1})" if labels.count(label) > 1 else label)
+        for i, (model, label) in enumerate(zip(models, labels, strict=True))
+    ]
     first = models[0]
     return [Summary(model, _make_scores(model.t2i, first.t2i), _make_scores(model.i2t, first.i2t)) for model in models]
 
@@ -177,16 +176,6 @@ def json_of(summaries: Sequence[Summary]) -> dict[str, Any]:
 def p_text(p: float) -> str:
     """Return a p-value as tables show it; below .001 its digits are not shown."""
     return "p < .001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def _make_names_distinct(models: Sequence[Evaluated]) -> list[Evaluated]:
-    names = [model.name for model in models]
-    labels = [model.name if names.count(model.name) == 1 else model.protocol.model for model in models]
-    distinct = [
-        f"{label} ({labels[:i].count(label) + 1})" if labels.count(label) > 1 else label
-        for i, label in enumerate(labels)
-    ]
-    return [replace(model, name=name) for model, name in zip(models, distinct, strict=True)]
 
 
 def _make_scores(direction: Direction, first: Direction) -> Scores:

@@ -135,8 +135,7 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
     Raises:
         InputError: the file has another form.
     """
-    content = _read_json(path)
-    templates = _select_language(content, language, path) if isinstance(content, dict) else content
+    templates, _ = _read_json(path, language)
     if not isinstance(templates, list) or not all(isinstance(text, str) for text in templates):
         raise InputError(f"{path}: expected a list of texts with {{}} in them, or one a language.")
     return tuple(text.replace("{c}", "{}") for text in templates)
@@ -148,9 +147,8 @@ def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
     Raises:
         InputError: the file has another form.
     """
-    content = _read_json(path)
-    if isinstance(content, dict):
-        content = _select_language(content, language, path)
+    content, by_language = _read_json(path, language)
+    if by_language:
         if isinstance(content, list) and len(content) == 2 and all(isinstance(part, list) for part in content):
             indexes, names = content
             if len(indexes) == len(names) and _all_are(indexes, int) and _all_are(names, str):
@@ -164,18 +162,18 @@ def _all_are(items: Iterable[Any], kind: type) -> bool:
     return all(isinstance(item, kind) for item in items)
 
 
-def _select_language(content: dict[str, Any], language: str, path: Path) -> Any:
-    if language.upper() not in content:
-        raise InputError(f"{path} has no '{language.upper()}', it has {', '.join(sorted(content)[:10])} …")
-    return content[language.upper()]
-
-
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, language: str) -> tuple[Any, bool]:
+    """Return a JSON file's content, or of an object, language → value, one value; and whether it is an object."""
     try:
-        return bounded_json.read(path)
+        content = bounded_json.read(path)
     except InputError as error:
         fault = str(error).removeprefix(f"{path}: ").rstrip(".")
         raise InputError(f"{path} cannot be read as JSON ({fault}). Check the path.") from None
+    if not isinstance(content, dict):
+        return content, False
+    if language.upper() not in content:
+        raise InputError(f"{path} has no '{language.upper()}', it has {', '.join(sorted(content)[:10])} …")
+    return content[language.upper()], True
 
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py

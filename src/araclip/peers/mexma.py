@@ -79,7 +79,20 @@ def read_model(folder: Path) -> MexmaSigLIP:
     """Make the model from a folder's weights, in float32."""
     state = _rename_tensors(read_state(folder), folder)
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
-        text, vision = _make_text_config(state), _make_vision_config(state)
+        words, patches = state[f"text_model.{WORDS}"], state[f"vision_model.{PATCHES}"]  # (V, H), (W, 3, P, P)
+        text = XLMRobertaConfig(
+            vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
+            num_hidden_layers=_count_layers(state, "text_model.encoder.layer."),
+            intermediate_size=state["text_model.encoder.layer.0.intermediate.dense.weight"].shape[0],
+            max_position_embeddings=state["text_model.embeddings.position_embeddings.weight"].shape[0],
+            type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1,
+        )  # fmt: skip
+        side = round(state["vision_model.embeddings.position_embedding.weight"].shape[0] ** 0.5)
+        vision = SiglipVisionConfig(
+            hidden_size=patches.shape[0], patch_size=patches.shape[-1], image_size=side * patches.shape[-1],
+            num_attention_heads=HEADS, num_hidden_layers=_count_layers(state, "vision_model.encoder.layers."),
+            intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
+        )  # fmt: skip
         with torch.device("meta"):  # only names and shapes: no memory for weights yet
             empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()
     optional = [name for name in state if name.startswith("text_model.pooler.")]
@@ -116,27 +129,6 @@ def _rename_tensors(state: Mapping[str, Tensor], folder: Path) -> dict[str, Tens
         elif not (tensor.ndim == 1 and name.endswith("bias")):
             named[name] = tensor
     return named
-
-
-def _make_text_config(state: Mapping[str, Tensor]) -> XLMRobertaConfig:
-    words = state[f"text_model.{WORDS}"]
-    return XLMRobertaConfig(
-        vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
-        num_hidden_layers=_count_layers(state, "text_model.encoder.layer."),
-        intermediate_size=state["text_model.encoder.layer.0.intermediate.dense.weight"].shape[0],
-        max_position_embeddings=state["text_model.embeddings.position_embeddings.weight"].shape[0],
-        type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1,
-    )  # fmt: skip
-
-
-def _make_vision_config(state: Mapping[str, Tensor]) -> SiglipVisionConfig:
-    patches = state[f"vision_model.{PATCHES}"]  # (W, 3, P, P)
-    side = round(state["vision_model.embeddings.position_embedding.weight"].shape[0] ** 0.5)
-    return SiglipVisionConfig(
-        hidden_size=patches.shape[0], patch_size=patches.shape[-1], image_size=side * patches.shape[-1],
-        num_attention_heads=HEADS, num_hidden_layers=_count_layers(state, "vision_model.encoder.layers."),
-        intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
-    )  # fmt: skip
 
 
 def _count_layers(state: Mapping[str, Any], start: str) -> int:

@@ -39,6 +39,7 @@ ROWS = (
     Row("AltCLIP", ("altclip-m9", "altclip-m18", "altclip"), (0.487, 0.715, 0.567)),
     Row("AraCLIP", ("araclip-published", "araclip-published-text"), (0.553, 0.789, 0.631)),
 )
+ROW_NAMES = ", ".join(row.name for row in ROWS)
 SETS = ("xtd-ar", "flickr8k-ar-eljundi")
 HOW_TO_GET = {
     "xtd-ar": "names: XTD10/test_image_names.txt of github.com/adobe-research/Cross-lingual-Test-Dataset-XTD10, which "
@@ -102,7 +103,7 @@ def paper_table(
     """
     chosen = dict(models or {})
     if unknown := chosen.keys() - {row.name for row in ROWS}:
-        raise InputError(f"the paper's table has no row '{min(unknown)}'. Its rows are {_row_names()}.")
+        raise InputError(f"the paper's table has no row '{min(unknown)}'. Its rows are {ROW_NAMES}.")
     sets, missing = _load_sets(places, split, caption_field)
     if not sets:
         raise InputError(f"there is no picture set to measure on. {_list_missing(missing)}")
@@ -125,7 +126,7 @@ def paper_table(
             measured.append(MeasuredRow(row, name, loaded, done))
         del encoder  # frees gigabytes before the next model is loaded
     if not measured:
-        raise InputError(f"none of the models {_row_names()} can be used. {_list_missing(missing)}")
+        raise InputError(f"none of the models {ROW_NAMES} can be used. {_list_missing(missing)}")
     return PaperTable(tuple(sets), tuple(measured), tuple(missing))
 
 
@@ -157,10 +158,6 @@ def _describe_missing_model(row: Row, wanted: str | None, error: AraCLIPError) -
     instead = f", or one of {', '.join(others)}" if others else ""
     get = f"Get it while the hub can be reached: araclip pull {name}{size}{instead}." if peer else ""
     return Missing(f"{row.name} ({name})", f"{str(error).rstrip('.')}. {get}".strip())
-
-
-def _row_names() -> str:
-    return ", ".join(row.name for row in ROWS)
 
 
 def _list_missing(missing: Sequence[Missing]) -> str:

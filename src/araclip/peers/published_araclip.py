@@ -104,7 +104,11 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
     config = _make_config(folder, text, width, has_images)
     model = _load_weights(config, state, folder)
     size = open_clip.get_model_config(IMAGE_MODEL)["vision_cfg"]["image_size"] if has_images else None
-    return PublishedAraCLIP(model, _load_tokenizer(name, folder, raw, config), size)
+    beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
+    location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
+    with failures(name, f"put the tokenizer.json of {TOKENIZER} into {folder}"):
+        tokenizer = tokenizer_at(location, config.text_config)
+    return PublishedAraCLIP(model, tokenizer, size)
 
 
 def load_published(request: Request) -> Encoder:
@@ -180,13 +184,6 @@ def _read_head_tensors(folder: Path, head: Path | None) -> dict[str, Tensor]:
         raise ModelNotFound(f"{head}: no such file. Name the pickled head of the text encoder.")
     weight, bias = read_head(head)
     return {f"{_HEAD}weight": torch.from_numpy(weight), f"{_HEAD}bias": torch.from_numpy(bias)}
-
-
-def _load_tokenizer(name: str, folder: Path, raw: Mapping[str, Any], config: AraCLIPConfig) -> Any:
-    beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt"))
-    location = folder if beside else str(raw.get("tokenizer_repo_id_or_path") or TOKENIZER)
-    with failures(name, f"put the tokenizer.json of {TOKENIZER} into {folder}"):
-        return tokenizer_at(location, config.text_config)
 
 
 def _make_image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | None:

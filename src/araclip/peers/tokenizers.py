@@ -26,19 +26,26 @@ _LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two, because `models.tokenizer_f
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
+_SPACE_STEPS: list[Step] = [
+    normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
+    normalizers.Replace(Regex("\\A | \\z"), ""),
+]
 
 
 def add_cleaning(tokenizer: Tokenizer, clean: str) -> Tokenizer:
     """Make a tokenizer clean texts as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
+    basic: list[Step] = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
+    basic += [normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC()]
+    basic += [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
     unpunctuated = [normalizers.Replace("_", " "), normalizers.Replace(Regex(f"[{_PUNCTUATION}]"), "")]
     steps = {
-        "whitespace": [*_basic_steps(), *_space_steps()],
-        "lower": [*_basic_steps(), *_space_steps(), normalizers.Lowercase()],
-        "canonicalize": [*_basic_steps(), *unpunctuated, normalizers.Lowercase(), *_space_steps()],
+        "whitespace": _SPACE_STEPS,
+        "lower": [*_SPACE_STEPS, normalizers.Lowercase()],
+        "canonicalize": [*unpunctuated, normalizers.Lowercase(), *_SPACE_STEPS],
     }
     if clean not in steps:
         raise ModelMismatch(f"the cleaning function '{clean:.40}' of the tokenizer is not one of {', '.join(steps)}.")
-    return prepend_steps(tokenizer, steps[clean])
+    return prepend_steps(tokenizer, [*basic, *steps[clean]])
 
 
 def prepend_steps(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
@@ -46,19 +53,6 @@ def prepend_steps(tokenizer: Tokenizer, steps: Sequence[Step]) -> Tokenizer:
     own = [tokenizer.normalizer] if tokenizer.normalizer is not None else []
     tokenizer.normalizer = normalizers.Sequence([*steps, *own])
     return tokenizer
-
-
-def _basic_steps() -> list[Step]:
-    characters = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
-    entities = [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
-    return [*characters, normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC(), *entities]
-
-
-def _space_steps() -> list[Step]:
-    return [
-        normalizers.Replace(Regex(f"[{_SPACES}]+"), " "),
-        normalizers.Replace(Regex("\\A | \\z"), ""),
-    ]
 
 
 _CLEANING = {"_clean_lower": "lower", "_clean_whitespace": "whitespace", "_clean_canonicalize": "canonicalize"}
@@ -83,8 +77,7 @@ def clip_tokenizer(simple: Any) -> Tokenizer:
     )
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{first} $A {last}",
-        special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)],
+        single=f"{first} $A {last}", special_tokens=[(first, simple.sot_token_id), (last, simple.eot_token_id)]
     )
     special = [simple.decoder[id_] for id_ in simple.all_special_ids]
     tokenizer.add_special_tokens([AddedToken(token, normalized=True, special=True) for token in special])
@@ -109,7 +102,10 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
         tokenizer.tokenizer.src_lang = "arb_Arab"  # Arabic; for other texts, `towers.LanguageToken` sets English
     made = convert_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
-        made = _zero_special_token(made, tokenizer.tokenizer.sep_token_id)
+        # open_clip writes 0 in place of the separator
+        end, content = tokenizer.tokenizer.sep_token_id, json.loads(made.to_str())
+        renumber_template(content.get("post_processor"), lambda found: 0 if found == end else found)
+        made = Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
     function = tokenizer.clean_fn.__name__
     return add_cleaning(made, _CLEANING.get(function, function))
 
@@ -128,7 +124,7 @@ def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> T
     if type(tokenizer).__name__ == "SiglipTokenizer":
         bare = normalizers.Replace(Regex(f"[_{_PUNCTUATION}]"), "")
         made = _convert_sentence_pieces(name, tokenizer)
-        return prepend_steps(made, [normalizers.Lowercase(), bare, *_space_steps()])
+        return prepend_steps(made, [normalizers.Lowercase(), bare, *_SPACE_STEPS])
     raise ModelMismatch(
         f"{name}: {type(tokenizer).__name__} has no fast tokenizer behind it, which a model folder needs. Put a "
         "tokenizer.json beside its files (transformers.convert_slow_tokenizer makes one)."
@@ -160,13 +156,6 @@ def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     special = dict.fromkeys((tokenizer.eos_token, tokenizer.unk_token, tokenizer.pad_token))
     made.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in special])
     return made
-
-
-def _zero_special_token(tokenizer: Tokenizer, id_: int) -> Tokenizer:
-    """Let a tokenizer write 0 in place of the special token `id_`, as open_clip does with `strip_sep_token`."""
-    content = json.loads(tokenizer.to_str())
-    renumber_template(content.get("post_processor"), lambda found: 0 if found == id_ else found)
-    return Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
 
 
 def renumber_template(processor: Any, new: Callable[[int], int]) -> None:

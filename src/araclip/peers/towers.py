@@ -198,11 +198,10 @@ class Source:
 
 def split_towers(encoder: TorchEncoder) -> Source:
     """Take a published model apart: return its towers, its tokenizer and the encoder for comparison as a Source."""
-    request, name = encoder.request, encoder.name
-    text = _TEXT_PARTS[request.kind](encoder)
+    text = _TEXT_PARTS[encoder.request.kind](encoder)
     text.graph.takes_mask = text.mask
     split_image = _open_clip_image_part if isinstance(encoder.image.settings, dict) else _transformers_image_part
-    return Source(request, text, split_image(name, encoder), encoder)
+    return Source(encoder.request, text, split_image(encoder), encoder)
 
 
 # ------------------------------------------------------------------ texts
@@ -214,11 +213,8 @@ def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
     own = getattr(model, "text", model)
     encode: Callable[..., Tensor] = model.encode_text
     if hasattr(own, "pooler"):  # the text tower is one of transformers, which masks padding
-        pooling, pad_id, fixed = (
-            type(own.pooler).__name__.lower().removesuffix("pooler"),
-            own.config.pad_token_id,
-            False,
-        )
+        pooling, fixed = type(own.pooler).__name__.lower().removesuffix("pooler"), False
+        pad_id = own.config.pad_token_id
         tower = str(own.config.name_or_path or own.config.model_type)
     else:
         pooling = getattr(own, "pool_type", None) or own.text_pool_type
@@ -229,8 +225,14 @@ def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
         tower = "open_clip text transformer"
         if not fixed:
             encode = _ShortTexts(own)
-    inner = getattr(tokenizer, "tokenizer", None)
-    language = _make_language_token(converted, inner) if hasattr(inner, "src_lang") else None
+    inner: Any = getattr(tokenizer, "tokenizer", None)
+    language = None
+    if hasattr(inner, "src_lang"):
+        pieces = pieces_by_id(converted)
+        arabic = np.zeros(max(pieces) + 1, np.bool_)
+        for id_, piece in pieces.items():
+            arabic[id_] = has_arabic_letters(piece)
+        language = LanguageToken(arabic, *(inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")))
     longest = int(tokenizer.context_length)
     return TextPart(TextGraph(model, encode, language), converted, tower, pooling, longest, pad_id, fixed, mask=False)
 
@@ -260,15 +262,6 @@ class _ShortTexts:
         linear = isinstance(tower.text_projection, nn.Linear)
         projected: Tensor = tower.text_projection(vectors) if linear else vectors @ tower.text_projection
         return projected
-
-
-def _make_language_token(converted: Tokenizer, inner: Any) -> LanguageToken:
-    pieces = pieces_by_id(converted)
-    arabic = np.zeros(max(pieces) + 1, np.bool_)
-    for id_, piece in pieces.items():
-        arabic[id_] = has_arabic_letters(piece)
-    ids = [inner.convert_tokens_to_ids(code) for code in ("arb_Arab", "eng_Latn")]
-    return LanguageToken(arabic, *ids)
 
 
 def _transformers_text_part(encoder: TorchEncoder) -> TextPart:
@@ -364,9 +357,9 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
 # ------------------------------------------------------------------ pictures
 
 
-def _open_clip_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
+def _open_clip_image_part(encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
-    how = preprocessing.of_open_clip(name, encoder.image.settings)
+    how = preprocessing.of_open_clip(encoder.name, encoder.image.settings)
     trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
@@ -374,9 +367,9 @@ def _open_clip_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
     return ImagePart(graph, tower, how)
 
 
-def _transformers_image_part(name: str, encoder: TorchEncoder) -> ImagePart:
+def _transformers_image_part(encoder: TorchEncoder) -> ImagePart:
     model = encoder.image.model
-    how = preprocessing.of_transformers(name, encoder.image.settings)
+    how = preprocessing.of_transformers(encoder.name, encoder.image.settings)
     if encoder.request.kind == "sentence-transformers":
         example = model.preprocess([Image.new("RGB", (how.size, how.size))])
         _use_plain_attention(model[0].auto_model)

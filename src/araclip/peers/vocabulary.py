@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from tokenizers.pre_tokenizers import ByteLevel
 
 from araclip.errors import InputError, ModelMismatch
 from araclip.peers.tokenizers import renumber_template
@@ -202,15 +201,13 @@ def _is_byte_level(content: Mapping[str, Any]) -> bool:
     return holds(content.get("pre_tokenizer")) or holds(content.get("normalizer"))
 
 
-def _bytes_by_character() -> dict[str, int]:
-    """Return character → byte: the alphabet in which byte-level tokenizers, such as GPT-2's, write bytes."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in printable]
-    assert len(ByteLevel.alphabet()) == 256
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF_CHARACTER = _bytes_by_character()
+# The alphabet in which byte-level tokenizers, such as GPT-2's, write bytes; a printable character is its own byte.
+_PRINTABLE = (*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100))
+_OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
+_BYTE_OF_CHARACTER = {
+    **{chr(byte): byte for byte in _PRINTABLE},
+    **{chr(256 + number): byte for number, byte in enumerate(_OTHERS)},
+}
 
 
 def _decode_bytes(piece: str) -> str:

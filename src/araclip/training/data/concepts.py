@@ -71,11 +71,6 @@ class Concepts:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:12]
 
-    @property
-    def all_names(self) -> list[str]:
-        """The names of all classes, class by class."""
-        return [name for names in self.names for name in names]
-
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
         """Draw `count` classes and a name of each; return names and classes (rows of `features`).
 

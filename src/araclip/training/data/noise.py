@@ -9,7 +9,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 
 from araclip.text.folding import fold
 from araclip.text.lexicon import DIALECTS
@@ -18,7 +18,8 @@ from araclip.text.resources import default_interpreter
 from araclip.text.script import words
 
 LETTER = "[\u0621-\u063a\u0641-\u064a\u0671-\u06d3\u0750-\u077f]"  # any Arabic letter, also چ پ ڤ گ
-_WORD = re.compile(f"{LETTER}+")
+_ANY_LETTER, _WORD = re.compile(LETTER), re.compile(f"{LETTER}+")
+_FINAL_HAMZA = re.compile(f"(?<={LETTER}{LETTER})ء(?!{LETTER})")
 _GAP = re.compile(f"(?<={LETTER}{LETTER}) (?={LETTER}{LETTER})")
 _BARE = str.maketrans("أإآٱؤئ", "اااا\u0648\u064a")  # a letter with hamza → the letter without it
 _PERSIAN = str.maketrans("كيى", "\u06a9\u06cc\u06cc")
@@ -29,21 +30,17 @@ Noise = Callable[[str, random.Random], str]
 
 def drop_hamza(text: str, rng: random.Random) -> str:
     """Drop hamzas: أحمر → احمر, مؤمن → مومن, سماء → سما. A final ء is dropped from words of three letters or more."""
-
-    def bare(word: str) -> str:
-        return word[:-1] if len(word) > 2 and word[-1] == "ء" else word
-
-    return _each_word(text.translate(_BARE), bare)
+    return _FINAL_HAMZA.sub("", text.translate(_BARE))
 
 
-def swap_final_ha(text: str, rng: random.Random) -> str:
-    """Exchange final ta marbuta and ha, in about half of the words of three letters or more: قطة ↔ قطه."""
-    return _swap_final(text, rng, {"ة": "ه", "ه": "ة"})
+def swap_final(text: str, rng: random.Random, swap: Mapping[str, str]) -> str:
+    """Exchange the final letter as `swap` says, in about half of the words of three letters or more: قطة ↔ قطه."""
 
+    def swapped(found: re.Match[str]) -> str:
+        word = found.group()
+        return word[:-1] + swap[word[-1]] if len(word) > 2 and word[-1] in swap and rng.random() < 0.5 else word
 
-def swap_final_ya(text: str, rng: random.Random) -> str:
-    """Exchange final alef maqsura and ya, in about half of the words of three letters or more: على ↔ علي."""
-    return _swap_final(text, rng, {"ى": "ي", "ي": "ى"})
+    return _WORD.sub(swapped, text)
 
 
 def drop_space(text: str, rng: random.Random) -> str:
@@ -60,11 +57,7 @@ def add_tashkeel(text: str, rng: random.Random) -> str:
 
     `araclip.normalize` removes the marks again, so this serves only students whose texts are not normalised.
     """
-
-    def marked(word: str) -> str:
-        return "".join(letter + (rng.choice(_TASHKEEL) if rng.random() < 1 / 3 else "") for letter in word)
-
-    return _each_word(text, marked)
+    return _ANY_LETTER.sub(lambda found: found.group() + (rng.choice(_TASHKEEL) if rng.random() < 1 / 3 else ""), text)
 
 
 def slip(text: str, rng: random.Random) -> str:
@@ -105,8 +98,8 @@ def persian_letters(text: str, rng: random.Random) -> str:
 
 NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
     "hamza": (0.5, drop_hamza),  # half of all people who type leave hamzas out
-    "ha": (0.3, swap_final_ha),
-    "ya": (0.3, swap_final_ya),
+    "ha": (0.3, partial(swap_final, swap={"ة": "ه", "ه": "ة"})),  # ta marbuta and ha
+    "ya": (0.3, partial(swap_final, swap={"ى": "ي", "ي": "ى"})),  # alef maqsura and ya
     "space": (0.1, drop_space),
     "slip": (0.15, slip),
     "split": (0.05, split_word),
@@ -122,17 +115,6 @@ def noisy(text: str, rng: random.Random) -> str:
         if rng.random() < chance:
             text = noise(text, rng)
     return text
-
-
-def _each_word(text: str, change: Callable[[str], str]) -> str:
-    return _WORD.sub(lambda word: change(word.group()), text)
-
-
-def _swap_final(text: str, rng: random.Random, swap: Mapping[str, str]) -> str:
-    def swapped(word: str) -> str:
-        return word[:-1] + swap[word[-1]] if len(word) > 2 and word[-1] in swap and rng.random() < 0.5 else word
-
-    return _each_word(text, swapped)
 
 
 HELD_EVERY = 5

@@ -344,10 +344,12 @@ def _config(
     pad = processor.tokenizer.pad_token_id
     pad = pad if pad is not None else getattr(config.text_config, "pad_token_id", None)
     text = TextConfig(
-        tower=about.text_tower or _tower_name(config.text_config), pooling=config.text_pooling,
+        tower=about.text_tower or source_of(config.text_config) or kind_of(config.text_config),
+        pooling=config.text_pooling,
         max_tokens=min(processor.max_tokens, config.max_tokens), normalizer=NO_NORMALIZER, pad_id=pad or 0,
     )  # fmt: skip
-    image = replace(how, tower=about.image_tower or _tower_name(config.vision_config))
+    vision = config.vision_config
+    image = replace(how, tower=about.image_tower or source_of(vision) or kind_of(vision))
     # A vector with a query bank's numbers or a names part cannot be cut short, so no shorter widths are stated.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     stated = about.license, about.training_data
@@ -358,10 +360,6 @@ def _config(
         license=stated[0], training_data=stated[1],
         matryoshka=tuple(prefix for prefix in prefixes if prefix < config.projection_dim),
     )  # fmt: skip
-
-
-def _tower_name(config: Any) -> str:
-    return source_of(config) or kind_of(config)
 
 
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:

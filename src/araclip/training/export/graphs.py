@@ -64,7 +64,7 @@ def trace_graph(
 
 def take_in(path: Path) -> None:
     """Move the weights in the file beside a graph into the graph and delete the file, if they are not too large."""
-    model = onnx.load(str(path), load_external_data=False)
+    model = read_graph(path)
     data = path.with_name(f"{path.name}{DATA}")
     moved = [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
     if data.exists() and data.stat().st_size + path.stat().st_size > MAX_BYTES:
@@ -139,7 +139,7 @@ def read_graph(path: Path) -> Any:
 
 def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
     """Return a weight's numbers; if they lie in another file of `folder`, they are memory-mapped, not read."""
-    if not is_outside(tensor):
+    if tensor.data_location != TensorProto.EXTERNAL:
         values: NDArray[Any] = numpy_helper.to_array(tensor)
         return values
     where = external_data_helper.ExternalDataInfo(tensor)
@@ -148,11 +148,6 @@ def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
     if not int(np.prod(shape)):
         return np.zeros(shape, kind)
     return np.memmap((folder or Path()) / where.location, kind, "r", where.offset or 0, shape)
-
-
-def is_outside(tensor: Any) -> bool:
-    """True if a weight lies in another file than its graph."""
-    return bool(tensor.data_location == TensorProto.EXTERNAL)
 
 
 def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None = None) -> None:
@@ -168,7 +163,7 @@ def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None 
         for tensor in tensors:
             array = numbers(tensor, folder)
             if array.nbytes < _WORTH_MOVING:
-                if is_outside(tensor):
+                if tensor.data_location == TensorProto.EXTERNAL:
                     tensor.CopyFrom(numpy_helper.from_array(np.asarray(array), tensor.name))
                 continue
             file.write(b"\0" * (-file.tell() % _ALIGNED))

@@ -7,6 +7,7 @@ they are looked up. Tables of many rows (vocabularies) can have four bits, with 
 which is half the size (docs/log/2026-11.md).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from araclip.training.export.graphs import Uses, numbers, replace_nodes, uses_of
 from araclip.training.model.unpack import BLOCK
 
 Axes = int | tuple[int, ...]
+LookUp = Callable[[str, str], list[Any]]  # (name of the ids, of the output) → the nodes that look rows of a table up
 
 _WORTH_NARROWING = 1024  # a tensor with fewer elements stays float32
 # A convolution with fewer elements stays exact: it is one of the first layers, whose error spreads to all later layers.
@@ -51,9 +53,9 @@ def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Pat
             four = compact and len(values) >= _MANY_ROWS and not values.shape[1] % (2 * BLOCK)
             four = four and bool(np.abs(values).max() < _HALF_MAX)
             build = _half_table if half and _fits_half(values) else _four_bit_table if four else _int8_table
-            arrays, replaced = build(tensor.name, values, readers)
+            arrays, look_up = build(tensor.name, values)
             weights += arrays
-            lookups |= replaced
+            lookups |= {node.output[0]: look_up(node.input[1], node.output[0]) for node, _ in readers}
         else:
             arrays, nodes = _int8_matrix(tensor, values, None if half else _summed_axes(values, readers))
             weights += arrays
@@ -108,58 +110,54 @@ def _is_table(values: NDArray[np.float32], uses: Uses) -> bool:
     return values.ndim == 2 and bool(uses) and all(looks_up(*use) for use in uses)
 
 
-def _int8_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+def _int8_table(name: str, values: NDArray[np.float32]) -> tuple[list[Any], LookUp]:
     parts = [quantized(values[start : start + _AT_ONCE], axis=1) for start in range(0, len(values), _AT_ONCE)]
     rows, scale = (np.concatenate(part) for part in zip(*parts, strict=True))  # (V, H), (V, 1)
-    arrays = [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")]
-    lookups = {}
-    for node, _ in uses:
-        ids, out = node.input[1], node.output[0]
-        lookups[out] = [
+
+    def look_up(ids: str, out: str) -> list[Any]:
+        return [
             helper.make_node("Gather", [f"{name}_int8", ids], [f"{out}_int8"], axis=0),
             helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"], axis=0),
             helper.make_node("Cast", [f"{out}_int8"], [f"{out}_wide"], to=TensorProto.FLOAT),
             helper.make_node("Mul", [f"{out}_wide", f"{out}_scale"], [out]),
         ]
-    return arrays, lookups
+
+    return [numpy_helper.from_array(rows, f"{name}_int8"), numpy_helper.from_array(scale, f"{name}_scale")], look_up
 
 
-def _half_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
-    lookups = {}
-    for node, _ in uses:
-        ids, out = node.input[1], node.output[0]
-        lookups[out] = [
+def _half_table(name: str, values: NDArray[np.float32]) -> tuple[list[Any], LookUp]:
+    def look_up(ids: str, out: str) -> list[Any]:
+        return [
             helper.make_node("Gather", [f"{name}_half", ids], [f"{out}_half"], axis=0),
             helper.make_node("Cast", [f"{out}_half"], [out], to=TensorProto.FLOAT),
         ]
-    return [numpy_helper.from_array(values.astype(np.float16), f"{name}_half")], lookups
+
+    return [numpy_helper.from_array(values.astype(np.float16), f"{name}_half")], look_up
 
 
-def _four_bit_table(name: str, values: NDArray[np.float32], uses: Uses) -> tuple[list[Any], dict[str, list[Any]]]:
+def _four_bit_table(name: str, values: NDArray[np.float32]) -> tuple[list[Any], LookUp]:
     parts = [packed(values[start : start + _AT_ONCE]) for start in range(0, len(values), _AT_ONCE)]
     rows, scale = (np.concatenate(part) for part in zip(*parts, strict=True))
     constants = {
         f"{name}_int4": rows, f"{name}_scale": scale, f"{name}_low": np.uint8(15), f"{name}_shift": np.uint8(4),
         f"{name}_zero": np.float32(8), f"{name}_block": np.arange(values.shape[1], dtype=np.int64) // BLOCK,
     }  # fmt: skip
-    arrays = [numpy_helper.from_array(np.asarray(array), array_name) for array_name, array in constants.items()]
-    lookups = {}
-    for node, _ in uses:
-        ids, out = node.input[1], node.output[0]
-        steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-            ("Gather", [f"{name}_int4", ids], f"{out}_int4", {"axis": 0}),  # (…, H / 2)
-            ("BitwiseAnd", [f"{out}_int4", f"{name}_low"], f"{out}_first", {}),
-            ("BitShift", [f"{out}_int4", f"{name}_shift"], f"{out}_second", {"direction": "RIGHT"}),
-            ("Concat", [f"{out}_first", f"{out}_second"], f"{out}_steps", {"axis": -1}),  # (…, H)
-            ("Cast", [f"{out}_steps"], f"{out}_wide", {"to": TensorProto.FLOAT}),
-            ("Sub", [f"{out}_wide", f"{name}_zero"], f"{out}_signed", {}),
-            ("Gather", [f"{name}_scale", ids], f"{out}_half", {"axis": 0}),  # (…, H / 32)
-            ("Cast", [f"{out}_half"], f"{out}_scales", {"to": TensorProto.FLOAT}),
-            ("Gather", [f"{out}_scales", f"{name}_block"], f"{out}_scale", {"axis": -1}),  # (…, H)
-            ("Mul", [f"{out}_signed", f"{out}_scale"], out, {}),
+
+    def look_up(ids: str, out: str) -> list[Any]:
+        return [
+            helper.make_node("Gather", [f"{name}_int4", ids], [f"{out}_int4"], axis=0),  # (…, H / 2)
+            helper.make_node("BitwiseAnd", [f"{out}_int4", f"{name}_low"], [f"{out}_first"]),
+            helper.make_node("BitShift", [f"{out}_int4", f"{name}_shift"], [f"{out}_second"], direction="RIGHT"),
+            helper.make_node("Concat", [f"{out}_first", f"{out}_second"], [f"{out}_steps"], axis=-1),  # (…, H)
+            helper.make_node("Cast", [f"{out}_steps"], [f"{out}_wide"], to=TensorProto.FLOAT),
+            helper.make_node("Sub", [f"{out}_wide", f"{name}_zero"], [f"{out}_signed"]),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_half"], axis=0),  # (…, H / 32)
+            helper.make_node("Cast", [f"{out}_half"], [f"{out}_scales"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{out}_scales", f"{name}_block"], [f"{out}_scale"], axis=-1),  # (…, H)
+            helper.make_node("Mul", [f"{out}_signed", f"{out}_scale"], [out]),
         ]
-        lookups[out] = [helper.make_node(kind, inputs, [made], **how) for kind, inputs, made, how in steps]
-    return arrays, lookups
+
+    return [numpy_helper.from_array(np.asarray(array), key) for key, array in constants.items()], look_up
 
 
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:

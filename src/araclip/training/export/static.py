@@ -14,7 +14,9 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -229,8 +231,10 @@ def quantise_static(graph: Path, target: Path, feeds: Sequence[Feed]) -> None:
         metadata = [(entry.key, entry.value) for entry in model.metadata_props]
         names = between_convolutions(model.graph)
         onnx.save(model, str(whole))
+        # ONNX Runtime asks for the calibration inputs one after the other, until it gets None
+        reader: Any = SimpleNamespace(get_next=partial(next, iter(feeds), None))
         quantize_static(
-            str(whole), str(target), _Reader(feeds), quant_format=QuantFormat.QDQ, per_channel=True,
+            str(whole), str(target), reader, quant_format=QuantFormat.QDQ, per_channel=True,
             op_types_to_quantize=["Conv", *BETWEEN], nodes_to_quantize=names,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             extra_options={"TensorQuantOverrides": {
@@ -259,13 +263,3 @@ def _correct_bias(convolution: Convolution, scales: NDArray[np.float32], means: 
     by_group = means.reshape(convolution.groups, -1).repeat(len(weight) // convolution.groups, axis=0)
     bias = numpy_helper.to_array(convolution.bias) + (missing * by_group).sum(axis=1)
     convolution.bias.CopyFrom(numpy_helper.from_array(bias.astype(np.float32), convolution.bias.name))
-
-
-class _Reader:
-    """Gives ONNX Runtime the calibration inputs, one after the other, then None."""
-
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._left: Iterator[Feed] = iter(feeds)
-
-    def get_next(self) -> Any:
-        return next(self._left, None)

@@ -74,7 +74,6 @@ def write_text_graph(model: AraCLIPModel, path: Path) -> None:
     axes = {0: BATCH, 1: TOKENS}
     inputs = {"input_ids": axes, "attention_mask": axes}
     _write_own(TextGraph(model), model.text_model, (ids, torch.ones_like(ids)), path, inputs)
-    write_origin(path, model)
 
 
 def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std: Sequence[float], path: Path) -> None:
@@ -82,15 +81,16 @@ def write_image_graph(model: AraCLIPModel, size: int, mean: Sequence[float], std
     pixels = torch.arange(2 * size * size * 3).view(2, size, size, 3).to(torch.uint8)
     graph = ImageGraph(model, mean, std)
     _write_own(graph, model.vision_model, (pixels,), path, {"pixels": {0: BATCH}})
-    write_origin(path, model)
 
 
-def _write_own(graph: nn.Module, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]) -> None:
+def _write_own(
+    graph: TextGraph | ImageGraph, tower: Any, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any]
+) -> None:
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # makes nodes MatMul and Softmax, which ONNX Runtime optimises best
-    # the file of weights beside the graph is moved into the graph later, by `write_origin`
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
+    write_origin(path, graph.model)  # also moves the file of weights beside the graph into it
 
 
 def write_tower(

@@ -87,8 +87,9 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     chosen: list[Path] = []
     for found in map(_pictures_in, pictures):
         chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
-    if not pictures:
-        chosen = _sample_photographs()[:count]
+    if not pictures and find_spec("skimage") is not None:  # its wheel has the sample gallery's photographs
+        wheel = Path(str(files("skimage"))) / "data"
+        chosen = [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()][:count]
     squares: Iterable[NDArray[np.uint8]] = (
         (model.image_transform.pixels(open_image(path, model.image_size)) for path in chosen)
         if chosen
@@ -110,14 +111,6 @@ def _pictures_in(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
     return found
-
-
-def _sample_photographs() -> list[Path]:
-    """Return the sample gallery's photographs in the scikit-image wheel; empty if that is not installed."""
-    if find_spec("skimage") is None:
-        return []
-    wheel = Path(str(files("skimage"))) / "data"
-    return [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()]
 
 
 LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph

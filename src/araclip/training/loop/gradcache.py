@@ -77,14 +77,6 @@ def cached_backward(
     return float(loss.detach())
 
 
-def grouped(chunks: Chunks, grad_cache: bool) -> list[Chunks]:
-    """Group chunks for `cached_backward`: each chunk alone with GradCache, otherwise all in one group.
-
-    Either way a tower encodes one chunk at a time; `joined` puts the outputs of a group together.
-    """
-    return [[chunk] for chunk in chunks] if grad_cache else [chunks]
-
-
 def joined(parts: Sequence[Encoded]) -> Encoded:
     """Concatenate the outputs for several chunks, (b, …) each, into one output (B, …) of the same type."""
     if isinstance(parts[0], Tensor):

@@ -91,7 +91,8 @@ def _draw_recall(axes: Axes, recalls: Mapping[str, Points], named: Mapping[str, 
         return
     cutoffs = sorted({int(named[key]["k"]) for key in recalls})
     kinds = sorted({named[key]["of"] for key in recalls})
-    heights = apart([points[-1][1] for points in recalls.values()], LABEL_GAP * _highest(recalls))
+    highest = max(value for points in recalls.values() for _, value in points) or 0.01
+    heights = apart([points[-1][1] for points in recalls.values()], LABEL_GAP * highest)
     for (key, points), height in zip(recalls.items(), heights, strict=True):
         colour = COLOURS[cutoffs.index(int(named[key]["k"])) % len(COLOURS)]
         line = LINES[kinds.index(named[key]["of"]) % len(LINES)]
@@ -99,12 +100,8 @@ def _draw_recall(axes: Axes, recalls: Mapping[str, Points], named: Mapping[str, 
         # The name stands at the line's end, where its value is read; a legend would cover curves that start high.
         label, at = f"{key}  {points[-1][1]:.1%}", (1.01, height)
         axes.annotate(label, at, xycoords=("axes fraction", "data"), va="center", color=colour, annotation_clip=False)
-    axes.set_ylim(0.0, 1.05 * _highest(recalls))
+    axes.set_ylim(0.0, 1.05 * highest)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
-def _highest(recalls: Mapping[str, Points]) -> float:
-    return max(value for points in recalls.values() for _, value in points) or 0.01
 
 
 def _style_axes(axes: Axes, name: str) -> None:

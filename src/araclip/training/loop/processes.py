@@ -56,13 +56,6 @@ def share(accelerator: Accelerator, size: int) -> slice:
     return slice(index * each, (index + 1) * each)
 
 
-def step_seed(seed: int, accelerator: Accelerator, step: int) -> int:
-    """Return the seed of dropout for one step in this process."""
-    processes: int = accelerator.num_processes
-    index: int = accelerator.process_index
-    return (seed * 1_000_003 + step) * processes + index
-
-
 def leave_group() -> None:
     """Take this process out of its group of processes, if there is one; call it after the last stage.
 

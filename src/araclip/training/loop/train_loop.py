@@ -7,7 +7,7 @@ state, `TrainingState`. So a resumed run ends with the same weights, bit for bit
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -193,10 +193,6 @@ class BestWeights:
                     f"{self.path} cannot be written: {error}. Make room, then start the same command again."
                 ) from error
 
-    def is_better_than(self, recall: Mapping[str, float]) -> bool:
-        """True if there are stored weights, and their R@1 is higher than this recall's."""
-        return bool(self.recall) and self.recall["R@1"] > recall.get("R@1", -1.0)
-
     def restore(self) -> dict[str, float]:
         """Copy the best weights into the model and return their recall."""
         if self.is_main:  # the stage is over: only the main process's weights are saved and measured
@@ -215,7 +211,6 @@ class BestWeights:
         self.waited = int(state["waited"])
 
 
-_OTHER_RUN = "delete it to resume from the one before, or begin anew with --fresh"
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
 
 
@@ -287,9 +282,9 @@ class TrainingState:
                 self.best.path.unlink(missing_ok=True)
         else:
             self.step, state = found
-            with failures(
-                f"the checkpoint of step {self.step} in {run.folder}", _OTHER_RUN, RunMismatch, cannot="be resumed"
-            ):
+            what = f"the checkpoint of step {self.step} in {run.folder}"
+            remedy = "delete it to resume from the one before, or begin anew with --fresh"
+            with failures(what, remedy, RunMismatch, cannot="be resumed"):
                 self.load_state_dict(state)
 
     def add(self, values: dict[str, float]) -> None:
@@ -360,7 +355,7 @@ def _finish_model(job: TrainingJob, run: Run, state: TrainingState) -> dict[str,
         recall = state.best.restore()
     else:
         recall = _logged_recall(job, run, job.stage.steps) if job.dev_recall else {}
-        if state.best.is_better_than(recall):
+        if state.best.recall and state.best.recall["R@1"] > recall.get("R@1", -1.0):
             recall = state.best.restore()
     if run.is_main and (rows := run.metrics()):
         numbers = [{key: value for key, value in row.items() if not isinstance(value, str)} for row in rows]

@@ -55,14 +55,7 @@ from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.unpack import only_add
 from araclip.training.recipe.stages import ImageSide
-from araclip.training.stages.pictures import (
-    EncodedImages,
-    Pixels,
-    check_readable,
-    encoded,
-    eval_batches,
-    projected,
-)
+from araclip.training.stages.pictures import EncodedImages, Pixels, check_readable, encoded, eval_batches, projected
 
 BATCH = 16  # pictures in one call of the graph
 
@@ -233,17 +226,21 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
     The network then computes what it computed in eval mode. Pass the result to `restore_batchnorm` before saving.
     """
     replaced = []
-    for parent, convolution, norm in list(_convolutions_and_norms(modules)):
-        plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
-        trainable = plain.weight.requires_grad
-        fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
-        fused.requires_grad_(trainable)
-        setattr(parent, convolution, fused)
-        activation = getattr(batch_norm, "act", nn.Identity())
-        if hasattr(activation, "inplace"):
-            activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
-        setattr(parent, norm, activation)
-        replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
+    for parent in list(modules):
+        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
+        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):
+            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
+            if not isinstance(plain, nn.Conv2d) or not isinstance(batch_norm, nn.BatchNorm2d):
+                continue
+            trainable = plain.weight.requires_grad
+            fused = fuse_conv_bn_eval(plain.eval(), batch_norm.eval())
+            fused.requires_grad_(trainable)
+            setattr(parent, convolution, fused)
+            activation = getattr(batch_norm, "act", nn.Identity())
+            if hasattr(activation, "inplace"):
+                activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
+            setattr(parent, norm, activation)
+            replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
 
 
@@ -261,16 +258,6 @@ def restore_batchnorm(fused: list[Fused]) -> None:
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
         setattr(layer.parent, layer.norm, norm)
-
-
-def _convolutions_and_norms(modules: Iterable[nn.Module]) -> Iterator[tuple[nn.Module, str, str]]:
-    for parent in modules:
-        heads = (_HEAD,) if hasattr(parent, _HEAD[0]) else ()
-        # pairs without a convolution, or with another norm than batch norm, are left out
-        for convolution, norm in _PAIRS.get(type(parent).__name__, heads):
-            plain, batch_norm = getattr(parent, convolution), getattr(parent, norm)
-            if isinstance(plain, nn.Conv2d) and isinstance(batch_norm, nn.BatchNorm2d):
-                yield parent, convolution, norm
 
 
 CACHED = 700_000  # most numbers in a part whose gradient is computed at once: two such parts fit into the CPU's cache
@@ -347,25 +334,17 @@ class _Depthwise(torch.autograd.Function):
         if needs_maps:
             of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
         if needs_weight:
-            of_weight = _weight_gradient(maps, gradient, ctx.padding)
+            # Each channel's maps (B, C, h, w) are convolved with the channel's gradient (B, C, h', w'), and summed over
+            # rows. The channels of several rows are treated as channels of a single picture.
+            rows = max(1, CACHED // max(1, maps[0].numel()))
+            total: Any = 0
+            for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
+                channels = some.shape[0] * some.shape[1]
+                kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
+                found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, ctx.padding, 1, channels)
+                total = total + found.view(*some.shape[:2], *found.shape[2:]).sum(dim=0)
+            of_weight = total[:, None]  # (C, 1, k, l)
         return of_maps, of_weight, gradient.sum((0, 2, 3)) if needs_bias else None, None
-
-
-def _weight_gradient(maps: Tensor, gradient: Tensor, padding: tuple[int, int]) -> Tensor:
-    """Return the gradient (C, 1, k, l) of a depthwise convolution's weights, from its input and its output's gradient.
-
-    It is each channel's maps (B, C, h, w) convolved with the channel's gradient (B, C, h', w'), summed over rows. The
-    channels of several rows are treated as channels of a single picture, with kernels as large as the gradient.
-    """
-    rows = max(1, CACHED // max(1, maps[0].numel()))
-    total: Any = 0
-    for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
-        channels = some.shape[0] * some.shape[1]
-        kernels = theirs.reshape(channels, 1, *theirs.shape[2:])
-        found = conv2d(some.reshape(1, channels, *some.shape[2:]), kernels, None, 1, padding, 1, channels)
-        total = total + found.view(*some.shape[:2], *found.shape[2:]).sum(dim=0)
-    whole: Tensor = total
-    return whole[:, None]
 
 
 # ------------------------------------------------------------------ a step's pictures

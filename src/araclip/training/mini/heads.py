@@ -33,7 +33,6 @@ cosines, and any index of cosines can search such vectors. For captions the gate
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -43,7 +42,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.errors import ModelMismatch
 from araclip.training.mini.branches import BranchesModel, first_branches, first_difference, joined
-from araclip.training.mini.configuration import NAME_AXES, QUERY_BANK_AXES, names_alone, own_width
+from araclip.training.mini.configuration import QUERY_BANK_AXES, names_alone, own_width
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
 
@@ -260,50 +259,6 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
         if hasattr(model, scalar):
             getattr(other, scalar).copy_(getattr(model, scalar))
     return other
-
-
-ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A linear classifier of features: weight (C, F), bias (C,). Its first `exclusive` classes share a softmax."""
-
-    weight: Tensor
-    bias: Tensor
-    exclusive: int
-
-
-@torch.no_grad()
-def with_names(
-    before: AraCLIPModel, classifier: Classifier, names: int, hidden: int, weight: float,
-    tower: BranchesModel | None = None, features: int = 0, length: float = 1.0,
-) -> AraCLIPModel:  # fmt: skip
-    """Add a names part to a model; return a new model, which keeps the query bank if there is one.
-
-    The names part serves queries by a class's name (see the module). Until `fit_names` trains it, its text side is
-    random, its classes' directions are zero, and all pictures count as of a kind that the classifier knows
-    (`familiar`).
-
-    Args:
-        names, hidden, weight: see `NameTextHead`; length: see `NameImageHead`.
-        tower: an image tower whose last branch is the classifier's network; None: the classifier reads `before`'s
-            tower.
-        features: number of features of the last branch, if the classifier reads that branch alone; otherwise 0.
-    """
-    model = rebuilt(
-        before, tower, projection_dim=before.config.projection_dim + names + NAME_AXES, names=names,
-        name_classes=len(classifier.bias), name_exclusive=classifier.exclusive, name_features=features,
-        name_features_shared=bool(features) and tower is None, name_hidden=hidden, name_weight=weight,
-        name_length=length,
-    )  # fmt: skip
-    model.text_projection.captions.load_state_dict(before.text_projection.state_dict())
-    model.visual_projection.captions.load_state_dict(before.visual_projection.state_dict())
-    model.visual_projection.classifier.weight.copy_(classifier.weight)
-    model.visual_projection.classifier.bias.copy_(classifier.bias)
-    model.visual_projection.familiar.weight.zero_()
-    model.visual_projection.familiar.bias.fill_(ALWAYS)
-    return model
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:

@@ -132,13 +132,6 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
     members, processor = starting_model.members_of(stage.members, context, "averages")
     shares = stage.shares or (1.0,) * len(members)
     data = {f"member {name}": fingerprint(member) for name, member in members.items()}
-    model = members[stage.members[0]]
-    model.load_state_dict(_mean_weights(members, [share / sum(shares) for share in shares]))
-    return save_untrained(stage, context, data, (model, processor), accelerator)
-
-
-def _mean_weights(members: dict[str, AraCLIPModel], shares: list[float]) -> dict[str, Tensor]:
-    """Return the weighted mean of each tensor; tensors of whole numbers are the first member's."""
     (first_name, first), *others = ((name, model.state_dict()) for name, model in members.items())
     for name, other in others:
         shapes = [{key: tensor.shape for key, tensor in found.items()} for found in (first, other)]
@@ -147,10 +140,14 @@ def _mean_weights(members: dict[str, AraCLIPModel], shares: list[float]) -> dict
                 f"'{first_name}' and '{name}' differ in {differing[0]}, so that their weights have no mean. Name "
                 "stages that start from one model and change no layers."
             )
-    every = [first, *(other for _, other in others)]
-    return {
-        key: torch.stack([share * found[key] for share, found in zip(shares, every, strict=True)]).sum(dim=0)
-        if tensor.is_floating_point()
-        else tensor
+    every = [
+        (share / sum(shares), found) for share, found in zip(shares, (first, *(o for _, o in others)), strict=True)
+    ]
+    mean = {
+        key: torch.stack([share * found[key] for share, found in every]).sum(dim=0)
         for key, tensor in first.items()
+        if tensor.is_floating_point()
     }
+    model = members[first_name]
+    model.load_state_dict({**first, **mean})  # tensors of whole numbers are the first member's
+    return save_untrained(stage, context, data, (model, processor), accelerator)

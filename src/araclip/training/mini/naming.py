@@ -16,8 +16,9 @@ from araclip.errors import DataError
 from araclip.text.normalization import normalize
 from araclip.training.data.concepts import Floats, class_files, normalized_texts
 from araclip.training.loop.processes import accelerator_for
-from araclip.training.mini.branches import logistic
-from araclip.training.mini.heads import Classifier, NameTextHead, tower_with, with_names, without_names
+from araclip.training.mini.branches import BranchesModel, logistic
+from araclip.training.mini.configuration import NAME_AXES
+from araclip.training.mini.heads import NameTextHead, rebuilt, tower_with, without_names
 from araclip.training.mini.recipe import Names
 from araclip.training.model import towers
 from araclip.training.model.model import AraCLIPModel
@@ -60,7 +61,14 @@ def read_named_classes(path: Path) -> NamedClasses:
     )
     with class_files(path, layout) as (arrays, listing):
         weight, bias = arrays["weight"], arrays["bias"]
-        words = dict(_parse_word(entry, len(bias)) for entry in listing["words"] if not entry.get("held"))
+        words: dict[str, tuple[int, ...]] = {}
+        for entry in listing["words"]:
+            if entry.get("held"):
+                continue
+            text, numbers = normalize(entry["text"]), tuple(entry["classes"])
+            if not text or not numbers or not all(isinstance(n, int) and 0 <= n < len(bias) for n in numbers):
+                raise ValueError(f"word {entry!r:.80} names no class below {len(bias)}")
+            words[text] = numbers
         others = tuple(normalized_texts(listing["others"]))
         exclusive = listing["exclusive"]
     if weight.ndim != 2 or bias.shape != weight.shape[:1] or not isinstance(exclusive, int):
@@ -73,75 +81,93 @@ def read_named_classes(path: Path) -> NamedClasses:
     return NamedClasses(weight, bias, exclusive, words, others)
 
 
-def _parse_word(entry: Any, classes: int) -> tuple[str, tuple[int, ...]]:
-    text, numbers = normalize(entry["text"]), tuple(entry["classes"])
-    if not text or not numbers or not all(isinstance(n, int) and 0 <= n < classes for n in numbers):
-        raise ValueError(f"word {entry!r:.80} names no class below {classes}")
-    return text, numbers
-
-
 SHARPNESS = 16.0  # inverse temperature of the cosines between words' vectors and classes' directions
+ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
 GATE = 1.0  # weight of the gate's loss in the sum of losses
 # Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
 # the part would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
-@dataclass(frozen=True)
-class Lesson:
-    """What the names part learns from.
+@torch.no_grad()
+def with_names(
+    before: AraCLIPModel, classes: NamedClasses, stage: Names, tower: BranchesModel | None, features: int
+) -> AraCLIPModel:
+    """Add a names part to a model (see `heads`); return a new model, which keeps the query bank if there is one.
 
-    `words` are the text tower's outputs (N, H) for words that name classes, `classes` each word's classes, and `others`
-    the outputs (M, H) for texts that name no class, for which the gate learns to shut.
+    Until `fit_names` trains it, its text side is random, its classes' directions are zero, and all pictures count as of
+    a kind that the classifier knows (`familiar`).
+
+    Args:
+        tower: an image tower whose last branch is the classifier's network; None: the classifier reads `before`'s
+            tower.
+        features: number of features of the last branch, if the classifier reads that branch alone; otherwise 0.
     """
-
-    words: Tensor
-    classes: Sequence[tuple[int, ...]]
-    others: Tensor
+    model = rebuilt(
+        before, tower, projection_dim=before.config.projection_dim + stage.width + NAME_AXES, names=stage.width,
+        name_classes=len(classes.bias), name_exclusive=classes.exclusive, name_features=features,
+        name_features_shared=bool(features) and tower is None, name_hidden=stage.hidden, name_weight=stage.weight,
+        name_length=stage.length,
+    )  # fmt: skip
+    image = model.visual_projection
+    model.text_projection.captions.load_state_dict(before.text_projection.state_dict())
+    image.captions.load_state_dict(before.visual_projection.state_dict())
+    image.classifier.weight.copy_(torch.from_numpy(classes.weight))
+    image.classifier.bias.copy_(torch.from_numpy(classes.bias))
+    image.familiar.weight.zero_()
+    image.familiar.bias.fill_(ALWAYS)
+    return model
 
 
 @torch.enable_grad()
 def fit_names(
-    head: NameTextHead, directions: Tensor, lesson: Lesson, steps: int, batch: int, lr: float, seed: int
+    head: NameTextHead, directions: Tensor, words: Tensor, classes: Sequence[tuple[int, ...]], others: Tensor,
+    stage: Names,
 ) -> float:  # fmt: skip
     """Train the head and the directions (C, names) of the classes, in place, so that words point to their classes.
 
-    Directions are learned together with the words, so that classes of one kind («كلب») get similar directions. Return
-    the mean loss of the last tenth of the steps.
+    Directions are learned together with the words, so that classes of one kind («كلب») get similar directions.
+
+    Args:
+        words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.
+        others: its outputs (M, H) for texts that name no class, for which the gate learns to shut.
+
+    Returns:
+        The mean loss of the last tenth of the steps.
     """
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(stage.seed)
     with torch.no_grad():
         for module in (head.hidden, head.names, head.gate):
             module.weight.normal_(std=module.in_features**-0.5, generator=random)
             module.bias.zero_()
         directions.normal_(generator=random)
-    everything = torch.cat([lesson.words, lesson.others])
+    everything = torch.cat([words, others])
     spread = everything.std(dim=0)
     learned = torch.nn.Parameter(l2_normalize(directions, dim=-1))
     parts = [p for module in (head.hidden, head.names, head.gate) for p in module.parameters()]
     groups: list[dict[str, Any]] = [{"params": parts}, {"params": [learned], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    targets = torch.zeros(len(lesson.classes), len(directions))  # each word's probability, spread over its classes
-    for row, numbers in enumerate(lesson.classes):
+    optimizer = torch.optim.AdamW(groups, lr=stage.lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, stage.steps)
+    targets = torch.zeros(len(classes), len(directions))  # each word's probability, spread over its classes
+    for row, numbers in enumerate(classes):
         targets[row, list(numbers)] = 1 / len(numbers)
     last: list[float] = []
-    for step in range(steps):
-        rows = torch.randint(len(lesson.words), (batch,), generator=random)
-        shut = torch.randint(len(lesson.others), (batch,), generator=random)
-        taken = torch.cat([lesson.words[rows], lesson.others[shut]])
+    for step in range(stage.steps):
+        rows = torch.randint(len(words), (stage.batch,), generator=random)
+        shut = torch.randint(len(others), (stage.batch,), generator=random)
+        taken = torch.cat([words[rows], others[shut]])
         taken = taken + INPUT_NOISE * spread * torch.randn(taken.shape, generator=random)
         named, gate = head.named(taken)
-        scores = SHARPNESS * named[:batch] @ l2_normalize(learned, dim=-1).T  # (B, C)
+        scores = SHARPNESS * named[: stage.batch] @ l2_normalize(learned, dim=-1).T  # (B, C)
         target = targets[rows]
         wrong = -(target * scores.log_softmax(dim=1)).sum(dim=1).mean()
-        is_word = (torch.arange(len(taken)) < batch).float()
+        is_word = (torch.arange(len(taken)) < stage.batch).float()
         loss = wrong + GATE * cross_entropy(gate.squeeze(1), is_word)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        if step >= steps - max(1, steps // 10):
+        if step >= stage.steps - max(1, stage.steps // 10):
             last.append(loss.item())
     with torch.no_grad():
         directions.copy_(l2_normalize(learned, dim=-1))
@@ -167,8 +193,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
             "the named classes with this tower, or name theirs in `vision`."
         )
     torch.manual_seed(stage.seed)
-    classifier = Classifier(torch.from_numpy(classes.weight), torch.from_numpy(classes.bias), classes.exclusive)
-    model = with_names(before, classifier, stage.width, stage.hidden, stage.weight, tower, features, stage.length)
+    model = with_names(before, classes, stage, tower, features)
     data = {"start": fingerprint(before), "pictures": mixture.fingerprint, "classes": classes.fingerprint}
     if kinds:
         _fit_familiarity(model, processor, [kind.draw(stage.familiar_batch) for kind in kinds])
@@ -176,10 +201,9 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     words = [*classes.words]
     others = [text for text in (*classes.others, *captions) if text not in classes.words]
     found = text_features(model, processor, [*words, *others]).clone()  # (N + M, H)
-    lesson = Lesson(found[: len(words)], [*classes.words.values()], found[len(words) :])
     loss = fit_names(
-        model.text_projection, model.visual_projection.directions, lesson, stage.steps, stage.batch, stage.lr,
-        stage.seed,
+        model.text_projection, model.visual_projection.directions, found[: len(words)], [*classes.words.values()],
+        found[len(words) :], stage,
     )  # fmt: skip
     context.reporter.log(f"{len(classes.words):,} words of {len(classes.bias):,} classes; loss {loss:.3f}")
     return save_untrained(stage, context, data, (model, processor), accelerator)

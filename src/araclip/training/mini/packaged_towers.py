@@ -145,7 +145,10 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     for start in range(0, len(batch), 10_000):  # in parts, to hold only some MB of encodings in memory
         for encoding in tokenizer.encode_batch_fast(batch[start : start + 10_000]):
             used.update(encoding.ids)
-    used |= {i for i, (piece, _) in enumerate(vocabulary) if len(piece.strip("▁")) <= 1 and _is_in_blocks(piece)}
+    for i, (piece, _) in enumerate(vocabulary):
+        letter = piece.strip("▁") or " "
+        if len(letter) == 1 and any(first <= ord(letter) < end for first, end in _CHARACTER_BLOCKS):
+            used.add(i)
     kept = sorted(i for i in used if i < len(vocabulary) - 1)  # without the last row, that of <mask>
     layout["model"]["vocab"] = [vocabulary[i] for i in kept]
     layout["added_tokens"] = [token for token in layout["added_tokens"] if token["id"] in (0, 1, 2, 3)]
@@ -153,12 +156,6 @@ def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str
     model.embeddings.word_embeddings = nn.Embedding(len(rows), rows.shape[1], padding_idx=1, _weight=rows.clone())
     model.config.vocab_size = len(kept)
     return Tokenizer.from_str(json.dumps(layout, ensure_ascii=False))
-
-
-def _is_in_blocks(piece: str) -> bool:
-    letter = piece.strip("▁")
-    code = ord(letter) if letter else 0x20
-    return any(first <= code < end for first, end in _CHARACTER_BLOCKS)
 
 
 def load_efficientnet_lite2() -> nn.Module:

@@ -82,7 +82,13 @@ def check_folder(folder: Path) -> None:
         elif path.name.startswith("sentence_"):
             _check_arguments(content, path)
     for path in sorted({path for pattern in _INDEXES for path in folder.glob(pattern)}):
-        _check_index(read_settings(path), path)
+        content = read_settings(path)
+        table = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(table, dict):
+            raise ModelMismatch(f"{path}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
+        for weight, name in table.items():
+            if not isinstance(name, str) or Path(name).name != name:
+                raise refused_setting(str(path), f"weight_map.{weight}", name, "expected the name of a file beside it")
     for pattern in ("tokenizer.json", "*/tokenizer.json"):
         for path in folder.glob(pattern):
             check_tokenizer(path)
@@ -165,16 +171,6 @@ def _leaves(value: Any, place: Place = ()) -> Iterator[tuple[Place, Any]]:
             yield from _leaves(inner, (*place, str(number)))
     else:
         yield place, value
-
-
-def _check_index(content: Any, path: Path) -> None:
-    """Refuse an index of weights unless every file that it names lies beside it."""
-    table = content.get("weight_map") if isinstance(content, dict) else None
-    if not isinstance(table, dict):
-        raise ModelMismatch(f"{path}: weight_map is {table!r:.60}, expected an object. Copy the folder again.")
-    for weight, name in table.items():
-        if not isinstance(name, str) or Path(name).name != name:
-            raise refused_setting(str(path), f"weight_map.{weight}", name, "expected the name of a file beside it")
 
 
 # ------------------------------------------------------------------ sentence-transformers

@@ -58,14 +58,6 @@ def with_features(output: Any, features: Tensor) -> BaseModelOutputWithPooling:
     )
 
 
-def first_rows(output: BaseModelOutputWithPooling, rows: int) -> BaseModelOutputWithPooling:
-    """Return a tower's output, cut to the first `rows` pictures of the batch."""
-    return BaseModelOutputWithPooling(**{
-        name: part[:rows] if isinstance(part, Tensor) else tuple(layer[:rows] for layer in part)
-        for name, part in output.items()
-    })  # fmt: skip
-
-
 def objective(model: Any, loss: str | None = None, prefixes: bool | None = None) -> Callable[..., Tensor]:
     """Return a model's contrastive loss, for `AraCLIPModel` and for the stages that train it.
 
@@ -290,7 +282,13 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         pixels, mirror = pixel_values.to(self.vision_model.dtype), self.config.vision_mirror
         output, pooled = towers.image_features(self.vision_model, pixels, self.config, mirror, **tower)  # (B, W)
         found = with_features(output, self.visual_projection(pooled))
-        return first_rows(found, pixels.shape[0]) if mirror else found
+        if not mirror:
+            return found
+        count = pixels.shape[0]  # the output's other rows are those of the mirror images
+        return BaseModelOutputWithPooling(**{
+            name: part[:count] if isinstance(part, Tensor) else tuple(layer[:count] for layer in part)
+            for name, part in found.items()
+        })  # fmt: skip
 
     @can_return_tuple  # type: ignore[untyped-decorator,unused-ignore]
     def forward(

@@ -15,7 +15,6 @@ from araclip.pictures.image_transform import FILTERS
 from araclip.training.failures import failures
 
 _NAMES = {number: name for name, number in FILTERS.items()}
-Three = tuple[float, float, float]
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
@@ -35,35 +34,33 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
 def of_transformers(name: str, processor: Any) -> ImageConfig:
     """Return the preparation that a transformers image processor does; the tower's name is left empty."""
     with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
-        return _of_processor(name, processor)
-
-
-def _of_processor(name: str, processor: Any) -> ImageConfig:
-    size = dict(getattr(processor, "size", None) or {})
-    crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
-    if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
-        raise _cannot_express(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
-    if "shortest_edge" in size:
-        side, resize = int(size["shortest_edge"]), "shortest"
-        if not crop or "longest_edge" in size:
-            raise _cannot_express(name, f"pictures of many sizes ({size})")
-        if set(crop.values()) != {side}:
-            raise _cannot_express(name, f"a crop of {crop} from a shortest side of {side}")
-    elif "height" in size and size["height"] == size.get("width"):
-        side, resize = int(size["height"]), "squash"
-        if crop and set(crop.values()) != {side}:
-            raise _cannot_express(name, f"a crop of {crop} from squares of {side}")
-    else:
-        raise _cannot_express(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
-    resample = getattr(processor, "resample", None)
-    if resample not in _NAMES:
-        raise _cannot_express(name, f"the resampling filter {resample}")
-    per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
-    scaled = getattr(processor, "do_normalize", True)
-    mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
-    std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-    offset = "floor" if resize == "shortest" else "half-even"  # squashing cuts nothing off: the default
-    return ImageConfig("", side, resize, _NAMES[resample], _three_numbers(mean), _three_numbers(std), "exact", offset)
+        size = dict(getattr(processor, "size", None) or {})
+        crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}
+        if not getattr(processor, "do_resize", True) or getattr(processor, "do_pad", False):
+            raise _cannot_express(name, f"a {type(processor).__name__} that fills pictures up or does not resize them")
+        if "shortest_edge" in size:
+            side, resize = int(size["shortest_edge"]), "shortest"
+            if not crop or "longest_edge" in size:
+                raise _cannot_express(name, f"pictures of many sizes ({size})")
+            if set(crop.values()) != {side}:
+                raise _cannot_express(name, f"a crop of {crop} from a shortest side of {side}")
+        elif "height" in size and size["height"] == size.get("width"):
+            side, resize = int(size["height"]), "squash"
+            if crop and set(crop.values()) != {side}:
+                raise _cannot_express(name, f"a crop of {crop} from squares of {side}")
+        else:
+            raise _cannot_express(name, f"pictures of {size or 'many sizes'}, which are no squares of one size")
+        resample = getattr(processor, "resample", None)
+        if resample not in _NAMES:
+            raise _cannot_express(name, f"the resampling filter {resample}")
+        per_value = 255.0 * (processor.rescale_factor if getattr(processor, "do_rescale", True) else 1.0)
+        scaled = getattr(processor, "do_normalize", True)
+        mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
+        std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
+        offset = "floor" if resize == "shortest" else "half-even"  # squashing cuts nothing off: the default
+        return ImageConfig(
+            "", side, resize, _NAMES[resample], _three_numbers(mean), _three_numbers(std), "exact", offset
+        )
 
 
 def timm_image_processor(config: PreTrainedConfig) -> ViTImageProcessor:
@@ -111,7 +108,7 @@ def _scaling(mean: Sequence[float], std: Sequence[float]) -> dict[str, Any]:
     return {"image_mean": list(mean), "image_std": list(std), "do_convert_rgb": True}
 
 
-def _three_numbers(values: Any) -> Three:
+def _three_numbers(values: Any) -> tuple[float, float, float]:
     """Return three numbers, for red, green and blue; anything else is an InputError."""
     try:
         red, green, blue = values

@@ -25,8 +25,6 @@ from araclip.training.model import foreign, hub_files, preprocessing
 from araclip.training.model.configuration import MAX_TOKENS, MODULE, AraCLIPConfig, Named
 from araclip.training.model.foreign import config_at, image_processor_at, tokenizer_at
 
-_CONFIG = "tokenizer_config.json"
-
 
 class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
     """The tokenizer of tokenizer.json; it normalises text, and by default cuts text that is too long for the model."""
@@ -40,18 +38,6 @@ class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
     def _encode_plus(self, text: Any, text_pair: Any = None, **how: Any) -> Any:
         """Normalise and tokenize one text or many; transformers 5 calls this from `__call__`, `encode`, `tokenize`."""
         return super()._encode_plus(_normalized(text), text_pair=_normalized(text_pair), **how)
-
-
-def name_the_tokenizer(folder: Path) -> None:
-    """Let the Auto classes load a saved tokenizer as AraCLIPTokenizer; without a tokenizer.json do nothing."""
-    if not (folder / "tokenizer.json").is_file():
-        return
-    config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    config |= {
-        "tokenizer_class": AraCLIPTokenizer.__name__,
-        "auto_map": {"AutoTokenizer": [None, f"{MODULE}.{AraCLIPTokenizer.__name__}"]},
-    }
-    atomic.write_text(folder / _CONFIG, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
 
 
 def _normalized(text: Any) -> Any:
@@ -140,10 +126,22 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         """Load the processor of a hub id, a folder of transformers, a bundled model's name, or a model folder.
 
         Raises:
-            ModelMismatch: the model folder is damaged.
+            ModelMismatch: the model folder is damaged, or was not exported from an AraCLIPModel.
         """
         if model_folder.names_model_folder(pretrained_model_name_or_path):
-            return _processor_of_folder(cls, model_folder.find(pretrained_model_name_or_path))
+            folder = model_folder.find(pretrained_model_name_or_path)
+            config = model_folder.read_config(folder)
+            if config.source is not None:
+                raise ModelMismatch(
+                    f"{folder} holds another kind of model than an AraCLIPModel, so it has no AraCLIPProcessor. Use it "
+                    "with AraCLIP.load, which prepares texts and pictures itself."
+                )
+            checks.check_tower(folder, config, "text")
+            model_folder.check_hash(folder, config, "tokenizer.json")
+            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+            tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
+            pictures = preprocessing.image_processor_of(config.image)
+            return cls(pictures, tokenizer, config.text.max_tokens, reduction=config.image.reduction)
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
         kwargs["trust_remote_code"] = False  # code that a folder brings is never used
@@ -282,7 +280,11 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         else:
             self.tokenizer.save_pretrained(folder)
             self.to_json_file(folder / "processor_config.json")
-        name_the_tokenizer(folder)
+        if (folder / "tokenizer.json").is_file():  # lets the Auto classes load the tokenizer as AraCLIPTokenizer
+            path, name = folder / "tokenizer_config.json", AraCLIPTokenizer.__name__
+            config = json.loads(path.read_text(encoding="utf-8"))
+            config |= {"tokenizer_class": name, "auto_map": {"AutoTokenizer": [None, f"{MODULE}.{name}"]}}
+            atomic.write_text(path, json.dumps(config, ensure_ascii=False, indent=2) + "\n")
         hub_files.write_module(folder)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
@@ -303,22 +305,6 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
             pretrained_model_name_or_path, processor_dict, **kwargs
         )
         return parts
-
-
-def _processor_of_folder(kind: type[AraCLIPProcessor], folder: Path) -> AraCLIPProcessor:
-    """Make the processor of a model folder; a ModelMismatch if it was not exported from an AraCLIPModel."""
-    config = model_folder.read_config(folder)
-    if config.source is not None:
-        raise ModelMismatch(
-            f"{folder} holds another kind of model than an AraCLIPModel, so it has no AraCLIPProcessor. Use it with "
-            "AraCLIP.load, which prepares texts and pictures itself."
-        )
-    checks.check_tower(folder, config, "text")
-    model_folder.check_hash(folder, config, "tokenizer.json")
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(config.text.pad_id)
-    pictures = preprocessing.image_processor_of(config.image)
-    return kind(pictures, tokenizer, config.text.max_tokens, reduction=config.image.reduction)
 
 
 def _are_pictures(images: Any) -> bool:

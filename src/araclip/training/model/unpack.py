@@ -57,9 +57,18 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            weights[name.removesuffix("_quantized")] = _dequantize_convolution(name, weights)
+            # of static-int8: a convolution's weight (O, I, h, w) or bias (O,), or a constant, such as a map
+            whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
+            scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
+            zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
+            each = (-1,) + (1,) * (values.ndim - 1)
+            weights[whole] = (values - zero.reshape(each)) * scale.reshape(each)
     for product, (source, matrix, turned) in json.loads(noted.get(PRODUCTS_KEY, "{}")).items():
-        weights[matrix] = _dequantize_product(product, source, turned, weights)
+        wide = weights[f"{product}_steps"] * weights[f"{product}_scale"]  # (K, N)
+        # Smoothing had multiplied each row of the matrix with a factor, by which the input's channel is divided.
+        if (inverse := weights.get(f"{source}_smoothing")) is not None:
+            wide = wide * inverse[:, None]
+        weights[matrix] = wide.T if turned else wide
     if SHIFT_KEY in noted:
         weight, bias, shift = json.loads(noted[SHIFT_KEY])
         weights[bias] = weights[bias] - np.float32(shift) * weights[weight].sum(axis=(1, 2, 3))
@@ -70,33 +79,6 @@ def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDA
     """Return (V, H) float32 from the four-bit values and scales that `narrowing.packed` made."""
     steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)
-
-
-def _dequantize_convolution(name: str, weights: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-    """Return in float32 what static-int8 stored with scales: a convolution's weight (O, I, h, w) or bias (O,).
-
-    `name` may also be that of a constant, such as a map of positions, which the graph adds to a value.
-    """
-    whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
-    scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
-    zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
-    each = (-1,) + (1,) * (values.ndim - 1)
-    wide: NDArray[np.float32] = (values - zero.reshape(each)) * scale.reshape(each)
-    return wide
-
-
-def _dequantize_product(
-    product: str, source: str, turned: bool, weights: Mapping[str, NDArray[Any]]
-) -> NDArray[np.float32]:
-    """Return in float32 a matrix that smooth-int8 stored; transposed, if `turned`.
-
-    Smoothing had multiplied each row of the matrix with a factor, by which the same channel of the input `source` is
-    divided; this is undone.
-    """
-    wide: NDArray[np.float32] = weights[f"{product}_steps"] * weights[f"{product}_scale"]  # (K, N)
-    if (inverse := weights.get(f"{source}_smoothing")) is not None:
-        wide = wide * inverse[:, None]
-    return wide.T if turned else wide
 
 
 LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's; rounding alone stays above .999999
@@ -395,26 +377,22 @@ def _norms_after_convolutions(model: Any, size: int) -> dict[str, str]:
     pairs: dict[str, str] = {}
     outputs = []  # keeps all outputs alive: the id of a freed tensor could be that of a later one
 
-    def after(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            producer[id(output)] = name
-            outputs.append(output)
+    names = {module: name for name, module in model.named_modules()}
 
-        return hook
+    def after_convolution(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        producer[id(output)] = names[module]
+        outputs.append(output)
 
-    def before(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any) -> None:
-            if (convolution := producer.get(id(inputs[0]))) is not None:
-                pairs[convolution] = name
-
-        return hook
+    def before_norm(module: nn.Module, inputs: Any) -> None:
+        if (convolution := producer.get(id(inputs[0]))) is not None:
+            pairs[convolution] = names[module]
 
     hooks = []
-    for name, module in model.named_modules():
+    for module in names:
         if isinstance(module, nn.Conv2d):
-            hooks.append(module.register_forward_hook(after(name)))
+            hooks.append(module.register_forward_hook(after_convolution))
         elif isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(before(name)))
+            hooks.append(module.register_forward_pre_hook(before_norm))
     with torch.inference_mode():
         model.get_image_features(torch.zeros(1, 3, size, size))
     for hook in hooks:

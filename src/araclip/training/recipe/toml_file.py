@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -112,7 +112,10 @@ def _error_message(cls: Any, found: Any, loc: Key, key: Key) -> str:
     kind, value = found["type"], found["input"]
     whole, inside = _location(key, loc), _location(key, loc[:-1])
     if kind == "unexpected_keyword_argument":
-        return f"{inside}{unknown_key(str(loc[-1]), _known_keys(cls, loc[:-1]))}"
+        for part in loc[:-1]:  # the keys that lead to the table
+            if isinstance(part, str) and is_dataclass(cls):
+                cls = _dataclass_in(get_type_hints(cls)[part])
+        return f"{inside}{unknown_key(str(loc[-1]), [field.name for field in fields(cls)])}"
     if kind == "missing":
         return f"{inside}'{loc[-1]}' is missing."
     if kind == "literal_error":
@@ -138,14 +141,6 @@ def _location(section: Key, loc: Key) -> str:
     inner = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*section[1:], *loc))
     found = f"{found} {inner.removeprefix('.')}".strip()
     return f"{found}: " if found else ""
-
-
-def _known_keys(cls: Any, way: Iterable[str | int]) -> list[str]:
-    """Return the keys of the table that `way`, a path of keys below the dataclass `cls`, leads to."""
-    for part in way:
-        if isinstance(part, str) and is_dataclass(cls):
-            cls = _dataclass_in(get_type_hints(cls)[part])
-    return [f.name for f in fields(cls)]
 
 
 def _dataclass_in(hint: Any) -> Any:

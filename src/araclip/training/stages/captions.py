@@ -33,8 +33,7 @@ def captions(stage: Captions, context: StageContext) -> dict[str, float]:
     model.to(accelerator.device)
     data = {"start": fingerprint(model), "captions": mixture.fingerprint}
     texts = LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
-    if stage.gradient_checkpointing:
-        checkpoint_activations(model)
+    checkpoint_activations(stage, model)
 
     def learn(step: int) -> dict[str, float]:
         batch = mixture.batch(step, stage.batch)

@@ -38,7 +38,8 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
     # now, before the stage reads files and models: a later change must be noticed
-    stamps = {**_file_stamps(stage), **_weight_hashes(recipe, name, runs)}
+    files = {str(path): stamp(path) for _, path in files_of(stage)}
+    stamps = {**files, **_weight_hashes(recipe, name, runs)}
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result_file(runs, name), json.dumps(recall, indent=2) + "\n")
@@ -101,10 +102,6 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
 STAMPS = "files.json"
 
 
-def _file_stamps(stage: Stage) -> dict[str, list[int] | None]:
-    return {str(path): stamp(path) for _, path in files_of(stage)}
-
-
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
     """Return the SHA-256 of the weights of each stage that a stage begins with, by "stage NAME"; "" without weights."""
     starts = [model for _, model in models_of(recipe, name) if model in recipe.stages]
@@ -125,8 +122,8 @@ def _changed_files(stage: Stage, folder: Path, fingerprints: str) -> str:
 
     The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """
-    now, before = _file_stamps(stage), _stored_stamps(folder)
-    changed = [path for path, stamp in now.items() if stamp != before.get(path)]
+    now, before = {str(path): stamp(path) for _, path in files_of(stage)}, _stored_stamps(folder)
+    changed = [path for path, about in now.items() if about != before.get(path)]
     if not changed or None in now.values():
         return ""
     with suppress(DataError):  # pictures are gone: what the stage learned from cannot be compared any more

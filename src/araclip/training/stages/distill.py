@@ -36,8 +36,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         english = mixture.teacher_texts(stage.steps * stage.batch)
         teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
         recall = locked_recall(stage, context, (model, processor), texts.vectors)
-    if stage.gradient_checkpointing:
-        checkpoint_activations(model)
+    checkpoint_activations(stage, model)
 
     def learn(step: int) -> dict[str, float]:
         rows = mixture.batch(step, stage.batch)  # the rows of all processes; this process takes `own`

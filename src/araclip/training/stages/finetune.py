@@ -3,7 +3,7 @@
 import torch
 
 from araclip.errors import DataError, RecipeError
-from araclip.training.data.concepts import Concepts, read_concepts
+from araclip.training.data.concepts import read_concepts
 from araclip.training.data.pictures import mined
 from araclip.training.loop.processes import accelerator_for, check_even
 from araclip.training.loop.train_loop import Part, TrainingJob, train_loop
@@ -17,12 +17,11 @@ from araclip.training.stages.finetune_step import (
     AllCaptionsLoss,
     ConceptLoss,
     ContrastLoss,
-    FinetuneLosses,
     FinetuneStep,
     ForgettingLoss,
     TeacherLoss,
 )
-from araclip.training.stages.pictures import Pixels, RememberingImages, TrainingImages, training_images
+from araclip.training.stages.pictures import Pixels, RememberingImages, training_images
 from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
 from araclip.training.stages.starting_model import StageContext, cached_teacher
 from araclip.training.stages.texts import LearningTexts, LockedTexts
@@ -34,7 +33,7 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
     """Run one contrastive stage of a recipe; return the dev recall at its end.
 
     The loss is InfoNCE (CLIP, Radford et al. 2021) or the sigmoid loss (SigLIP, Zhai et al. 2023) between texts and
-    pictures, plus the further terms to which the recipe gives a weight, see `FinetuneLosses`. See `FinetuneStep`, too.
+    pictures, plus the further terms to which the recipe gives a weight, see `FinetuneStep`.
     """
     accelerator = accelerator_for(stage.batch)
     dev = Dev(stage.dev) if stage.dev else None
@@ -66,25 +65,32 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
             if not english:
                 raise DataError("distillation needs English captions, and no picture has one. Set distillation to 0.")
             teacher = cached_teacher(stage, context, english, model.config.projection_dim, accelerator.device)
-        all_texts = [*mixture.texts, *(concepts.all_names if concepts else ())]
+        all_texts = [*mixture.texts, *(name for names in (concepts.names if concepts else ()) for name in names)]
         texts = (
             LockedTexts(model, processor, all_texts, context.cache, bfloat16=stage.precision == "bfloat16")
             if stage.train_text == "locked"
             else LearningTexts(model, processor, stage.frozen_layers, stage.dropout)
         )
     data["teacher"] = teacher.fingerprint if teacher else ""
-    if stage.gradient_checkpointing:
-        checkpoint_activations(model)
-    losses = FinetuneLosses(ContrastLoss(contrast))
+    checkpoint_activations(stage, model)
+    all_captions = None
     if stage.all_captions and isinstance(texts, LockedTexts):
-        losses.contrast.all_captions = AllCaptionsLoss(model, texts, mixture)
-    if teacher:
-        losses.teacher = TeacherLoss(teacher)
-    if concepts and stage.concept_batch:
-        losses.concepts = ConceptLoss(model, concepts)
+        all_captions = AllCaptionsLoss(model, texts, mixture)
+    forgetting = None
     if stage.anchor:
-        losses.forgetting = _forgetting_loss(concepts, images, accelerator.device)
-    step = FinetuneStep(stage, accelerator, mixture, concepts, texts, images, losses)
+        if concepts is None or concepts.classifier is None or not isinstance(images, RememberingImages):
+            raise RecipeError(
+                "anchor needs concepts with a classifier, and an image tower whose first blocks can be cached. "
+                "Leave it out, or give both."
+            )
+        forgetting = ForgettingLoss(concepts.classifier, accelerator.device)
+    step = FinetuneStep(
+        stage, accelerator, mixture, concepts, texts, images,
+        contrast=ContrastLoss(contrast, all_captions),
+        teacher=TeacherLoss(teacher) if teacher else None,
+        concept_loss=ConceptLoss(model, concepts) if concepts and stage.concept_batch else None,
+        forgetting=forgetting,
+    )  # fmt: skip
     recall = (lambda: dev.recall(texts.vectors, images.vectors)) if dev else None
     parts = [
         *(Part(module, stage.lr_text, stage.layer_decay) for module in texts.modules),
@@ -95,12 +101,3 @@ def finetune(stage: Finetune, context: StageContext) -> dict[str, float]:
         recall_at_end = train_loop(TrainingJob(model, stage, parts, step, recall), run, context.step_progress())
         images.close()
     return recall_at_end
-
-
-def _forgetting_loss(concepts: Concepts | None, images: TrainingImages, device: torch.device) -> ForgettingLoss:
-    if concepts is None or concepts.classifier is None or not isinstance(images, RememberingImages):
-        raise RecipeError(
-            "anchor needs concepts with a classifier, and an image tower whose first blocks can be cached. "
-            "Leave it out, or give both."
-        )
-    return ForgettingLoss(concepts.classifier, device)

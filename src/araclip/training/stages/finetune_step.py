@@ -121,19 +121,12 @@ class ForgettingLoss:
         return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 
 
-@dataclass
-class FinetuneLosses:
-    """The terms of a stage's loss; a term that the stage does not ask for is None."""
-
-    contrast: ContrastLoss
-    teacher: TeacherLoss | None = None
-    concepts: ConceptLoss | None = None
-    forgetting: ForgettingLoss | None = None
-
-
 @dataclass(frozen=True)
 class FinetuneStep:
-    """One training step. It depends on the step's number and the weights alone: random draws use (seed, step)."""
+    """One training step. It depends on the step's number and the weights alone: random draws use (seed, step).
+
+    The last four fields are the terms of the loss; a term that the stage does not ask for is None.
+    """
 
     stage: Finetune
     accelerator: Accelerator
@@ -141,12 +134,14 @@ class FinetuneStep:
     concepts: Concepts | None
     texts: LearningTexts | LockedTexts
     images: TrainingImages
-    losses: FinetuneLosses
+    contrast: ContrastLoss
+    teacher: TeacherLoss | None
+    concept_loss: ConceptLoss | None
+    forgetting: ForgettingLoss | None
 
     def __call__(self, step: int) -> dict[str, float]:
         """Leave the step's gradients in `.grad`; return {"loss": …}, and each term by name if there are several."""
-        stage, losses = self.stage, self.losses
-
+        stage = self.stage
         batch = self.mixture.batch(step, stage.batch)
         names, classes = self.concepts.draw(stage.concept_batch, stage.seed, step) if self.concepts else ([], [])
         own = share(self.accelerator, stage.batch)  # this process's part of the batch of all processes
@@ -157,8 +152,8 @@ class FinetuneStep:
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
         # of the batch, every n-th picture takes part in the loss against forgetting
         anchors = slice(None, None, math.ceil(stage.batch / stage.anchor_pictures))
-        before = pixels.new_empty(0)  # (a, W) with `losses.forgetting`
-        if losses.forgetting and isinstance(self.images, RememberingImages):
+        before = pixels.new_empty(0)  # (a, W) with `forgetting`
+        if self.forgetting and isinstance(self.images, RememberingImages):
             before = self.images.initial_features(pixels[anchors])
 
         # the loss is taken over the vectors of all processes, gathered from each
@@ -168,13 +163,13 @@ class FinetuneStep:
             text = text[inverse]  # (t + k, D)
             captions, named = gather(text[: len(own_captions)]), text[len(own_captions) :]  # (T, D), (k, D)
             vectors = gather(image.vectors)  # (I, K, D)
-            terms["contrast"] = losses.contrast(batch, captions, vectors)
-            if losses.teacher:
-                terms["teacher"] = stage.distillation * losses.teacher(batch.english, captions)
-            if losses.concepts:
-                terms["concepts"] = stage.concept_weight * losses.concepts(classes, gather(named))
-            if losses.forgetting:
-                terms["anchor"] = stage.anchor * losses.forgetting(gather(image.features[anchors]), gather(before))
+            terms["contrast"] = self.contrast(batch, captions, vectors)
+            if self.teacher:
+                terms["teacher"] = stage.distillation * self.teacher(batch.english, captions)
+            if self.concept_loss:
+                terms["concepts"] = stage.concept_weight * self.concept_loss(classes, gather(named))
+            if self.forgetting:
+                terms["anchor"] = stage.anchor * self.forgetting(gather(image.features[anchors]), gather(before))
             return torch.stack(list(terms.values())).sum()
 
         # The backward pass goes chunk by chunk through the towers if the stage asks for GradCache.

@@ -107,11 +107,10 @@ def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], 
 
     Many pictures (from `MANY`) pass a convolutional tower on ONNX Runtime, several times as fast.
     """
-    tower, parts = _tower(model.eval(), pixels, len(files)), []
+    tower = _tower(model.eval(), pixels, len(files))
     with torch.inference_mode():
-        for rows in eval_batches(len(files), log):
-            parts.append(tower(pixels.squares(files[rows.start : rows.stop])))
-        return torch.cat(parts).clone()
+        batches = (files[rows.start : rows.stop] for rows in eval_batches(len(files), log))
+        return torch.cat([tower(pixels.squares(batch)) for batch in batches]).clone()
 
 
 def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
@@ -201,10 +200,6 @@ class LockedImages:
         `views`: how many views of each picture an earlier stage has cached, if the outputs come from its maps.
         """
         once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
-        features = self._stored(list(once), views)
-        return features if len(once) == len(pictures) else features[[once[picture] for picture in pictures]]
-
-    def _stored(self, pictures: Sequence[Path], views: int) -> NDArray[np.float16]:
         scales = getattr(self.model.vision_model.config, "map_scales", None)
         pixels = (self.pixels.size, self.pixels.mean, self.pixels.std)
         digest = hashlib.sha256(repr((pixels, self.model.config.vision_pooling, scales)).encode())
@@ -212,20 +207,20 @@ class LockedImages:
             digest.update(b"mirror")
         if self._blocks:
             digest.update(b"maps")
-        digest.update(f"{towers.fingerprint(self.model.vision_model)} {contents_hash(pictures)}".encode())
+        digest.update(f"{towers.fingerprint(self.model.vision_model)} {contents_hash(once)}".encode())
         path = self.cache / f"features-{digest.hexdigest()[:16]}.npy"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
             if self._blocks:
                 features = self._maps.whole_features(
-                    self.model, self.pixels, pictures, self._blocks, views, self._degradation, self.cache, self.log
+                    self.model, self.pixels, list(once), self._blocks, views, self._degradation, self.cache, self.log
                 )
             else:
-                features = pooled_features(self.model, self.pixels, pictures, self.log)
+                features = pooled_features(self.model, self.pixels, list(once), self.log)
             atomic.write_array(path, features.to(torch.float16).cpu().numpy())
         with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):
             found: NDArray[np.float16] = np.load(path)
-        return found
+        return found if len(once) == len(pictures) else found[[once[picture] for picture in pictures]]
 
 
 class TrainingImages(Protocol):

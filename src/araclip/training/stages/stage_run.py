@@ -8,8 +8,8 @@ from accelerate import Accelerator
 from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
-from araclip.training.loop.gradcache import Chunks, Encode, cached_backward, grouped, joined
-from araclip.training.loop.processes import autocast, step_seed
+from araclip.training.loop.gradcache import Chunks, Encode, cached_backward, joined
+from araclip.training.loop.processes import autocast
 from araclip.training.loop.run_folder import Run
 from araclip.training.loop.train_loop import Part
 from araclip.training.model.model import AraCLIPModel
@@ -20,10 +20,11 @@ from araclip.training.stages.starting_model import StageContext, beginning, resu
 from araclip.training.stages.texts import LearningTexts
 
 
-def checkpoint_activations(model: AraCLIPModel) -> None:
-    """Turn on gradient checkpointing (Chen et al. 2016): activations are recomputed instead of stored."""
-    enable = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
-    (enable or model.gradient_checkpointing_enable)()
+def checkpoint_activations(stage: LearningStage, model: AraCLIPModel) -> None:
+    """Turn on gradient checkpointing if the stage asks for it: activations are recomputed (Chen et al. 2016)."""
+    if stage.gradient_checkpointing:
+        enable = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
+        (enable or model.gradient_checkpointing_enable)()
 
 
 def projection_parts(model: AraCLIPModel, stage: Finetune) -> list[Part]:
@@ -58,11 +59,11 @@ def backward(
 
         return encoded
 
-    return cached_backward(
-        [grouped(chunks, stage.grad_cache) for chunks, _, _ in towers],
-        [of_group(encode, precision) for _, encode, precision in towers], loss,
-        backward=accelerator.backward, seed=step_seed(stage.seed, accelerator, step),
-    )  # fmt: skip
+    # with GradCache each chunk is a group of its own; otherwise all chunks are one group, still encoded one at a time
+    groups = [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks] for chunks, _, _ in towers]
+    seed = (stage.seed * 1_000_003 + step) * accelerator.num_processes + accelerator.process_index
+    encode = [of_group(encode, precision) for _, encode, precision in towers]
+    return cached_backward(groups, encode, loss, backward=accelerator.backward, seed=seed)
 
 
 @contextmanager
@@ -99,11 +100,8 @@ def save_untrained(
     model, processor = student
     model.to(accelerator.device).eval()
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
-        recall: dict[str, float] = {}
-        if stage.dev and (
-            measure := locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
-        ):
-            recall = measure()
+        measure = locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
+        recall = measure() if measure else {}
     with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
         run.log(1, **recall)

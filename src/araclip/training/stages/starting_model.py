@@ -1,6 +1,5 @@
 """Loads the model that a stage starts from: pretrained towers, an earlier stage's result, or a saved folder."""
 
-import functools
 import json
 import re
 from collections.abc import Sequence
@@ -106,7 +105,12 @@ def members_of(
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     processors = [processor.squashing() for _, processor in found]
-    read = [_reading_settings(model, processor) for (model, _), processor in zip(found, processors, strict=True)]
+    read = []  # the settings of each, besides weights, that decide the vectors of a text and of a picture
+    for (model, _), processor in zip(found, processors, strict=True):
+        settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
+        if processor.image_processor is not None:
+            settings |= asdict(processor.preprocessing)
+        read.append({**settings, "max_tokens": processor.max_tokens})
     for name, theirs in zip(names[1:], read[1:], strict=True):
         if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
             raise RecipeError(
@@ -114,14 +118,6 @@ def members_of(
                 "that no one model can do what each of them does. Train both with one [model]."
             )
     return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
-
-
-def _reading_settings(model: AraCLIPModel, processor: AraCLIPProcessor) -> dict[str, Any]:
-    """Return the settings, besides weights, that decide the vectors of a text and of a picture."""
-    settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
-    if processor.image_processor is not None:
-        settings |= asdict(processor.preprocessing)
-    return {**settings, "max_tokens": processor.max_tokens}
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
@@ -286,8 +282,18 @@ def _load_text(spec: ModelSpec) -> tuple[Any, Any]:
         known = ", ".join(_packaged_towers().TEXT_TOWERS)
         with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
             return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
-    texts = functools.partial(_vocabulary_texts, spec.vocabulary) if spec.vocabulary else None
-    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](texts)
+
+    def vocabulary_texts() -> list[str]:
+        texts: set[str] = set()
+        for pattern in spec.vocabulary:
+            files = sorted(pattern.parent.glob(pattern.name))
+            if not files:
+                raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
+            for file in files:
+                texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
+        return sorted(texts)
+
+    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](vocabulary_texts if spec.vocabulary else None)
     return found
 
 
@@ -303,18 +309,6 @@ def _load_vision(spec: ModelSpec) -> tuple[Any, Any]:
         timm = tower.config.model_type == "timm_wrapper"
         published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
         return tower, squashing_processor(published, spec.image_size)
-
-
-def _vocabulary_texts(patterns: Sequence[Path]) -> list[str]:
-    """Return the texts by which the vocabulary is pruned: all texts of the files that match `patterns`, each once."""
-    texts: set[str] = set()
-    for pattern in patterns:
-        files = sorted(pattern.parent.glob(pattern.name))
-        if not files:
-            raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
-        for file in files:
-            texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
-    return sorted(texts)
 
 
 def cached_teacher(

@@ -227,11 +227,7 @@ def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
 
 
 def _encode_shard(
-    cache: TeacherCache,
-    teacher: Teacher,
-    shard: int,
-    batch: int,
-    progress: TeacherProgress | None,
+    cache: TeacherCache, teacher: Teacher, shard: int, batch: int, progress: TeacherProgress | None
 ) -> None:
     for left in cache.folder.glob(".*.tmp"):  # left by killed runs, since this run alone holds the lock
         left.unlink()
@@ -276,12 +272,7 @@ def _encode_checked(teacher: Teacher, texts: list[str]) -> NDArray[np.float32]:
     return vectors
 
 
-def _write_shard(
-    cache: TeacherCache,
-    path: Path,
-    vectors: NDArray[np.float16],
-    texts: list[str],
-) -> None:
+def _write_shard(cache: TeacherCache, path: Path, vectors: NDArray[np.float16], texts: list[str]) -> None:
     flat = pyarrow.array(np.ascontiguousarray(vectors).reshape(-1), pyarrow.float16())
     columns = {
         "vector": pyarrow.FixedSizeListArray.from_arrays(flat, cache.width),
