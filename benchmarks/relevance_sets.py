@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.gallery.plan import QueryPlan, plan
-from araclip.gallery.query import parse
+from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Candidate, Exclusion, drop_excluded, exclusion_of
 from araclip.gallery.reference_queries import EVERYDAY, nonsense_queries
 from araclip.gallery.relevance import ReferenceVectors, RelevanceScale, relevance_scale
@@ -133,7 +133,7 @@ class Bench:
             judged["query"],
             judged["kind"],
             read,
-            read.vector(terms),
+            combine(read.without_kinds(terms), read.query),
             read.excluded_terms(terms),
             np.array([rows[name] for name, *_ in pictures]),
             np.array([each[2] / 2 for each in pictures]),

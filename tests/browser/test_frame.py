@@ -81,7 +81,7 @@ def test_rows_fill_the_width_from_where_reading_begins(visit: Visit, width: int,
     ("query", "weak"),
     [
         ("?q=أحمر", False),
-        ("?q=أحمر&where=orientation%3Dportrait", True),
+        ("?q=أحمر + أخضر&where=orientation%3Dportrait", True),
         ("?q=أحمر + أخضر - أزرق&where=orientation%3Dportrait", True),
     ],
 )
