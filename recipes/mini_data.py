@@ -34,7 +34,7 @@ from mini_features import FeatureCache
 from mini_held import LABELLED, choice_split, held_fifth, keys_of, without_near, write_parallel
 from mini_more import SETS
 from mini_names import write_names
-from mini_sets import Row, fingerprint, link, read_rows, write_set
+from mini_sets import DATA_HINT, Row, fingerprint, link, read_rows, write_set
 from mini_siblings import write_siblings
 
 from araclip import normalize
@@ -52,10 +52,10 @@ def prepare(data: Path, out: Path) -> None:
     def log(what: str) -> None:
         print(f"{time.monotonic() - start:5.0f} s  {what}", flush=True)
 
-    for name in PUBLISHED:  # one folder for the recipe to start from
-        link(out / name, data / name)
     for name, made in emoji_sets(data, out.parent / "npm", out):
         log(f"{name}: {'made' if made else 'there already'}")
+    for name in PUBLISHED:  # one folder for the recipe to start from
+        link(out / name, data / name)
     learned, choice = choice_split(row for _, row in read_rows(data / "flickr8k"))
     for name, rows in (
         ("flickr8k-train", learned),
@@ -156,7 +156,7 @@ def as_published(row: Row) -> Row:
 def main() -> None:
     """Parse the command line; exit code 2 where the data cannot be prepared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds flickr8k, more and parallel")
+    parser.add_argument("--data", type=Path, required=True, help=DATA_HINT.removeprefix("--data is "))
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

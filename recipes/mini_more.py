@@ -25,7 +25,7 @@ from typing import Any
 
 from mini_concepts import without_article
 from mini_emoji import SIZE, draw_one
-from mini_sets import Row, fingerprint, read_table, write_set
+from mini_sets import DATA_HINT, Row, fingerprint, read_table, write_set
 
 from araclip import normalize
 from araclip.errors import AraCLIPError, ImageError, InputError
@@ -302,7 +302,7 @@ def main() -> None:
     """Parse the command line; exit code 2 where a set cannot be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clones", type=Path, required=True, help="a folder for each repository")
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds flickr8k, more and parallel")
+    parser.add_argument("--data", type=Path, required=True, help=DATA_HINT.removeprefix("--data is "))
     args = parser.parse_args()
     try:
         dictionary = dictionary_of(args.data)

@@ -12,6 +12,7 @@ from araclip.core import atomic
 from araclip.errors import InputError
 
 Row = Mapping[str, Any]
+DATA_HINT = "--data is the folder that holds flickr8k, flickr8k-compressed, more and parallel."
 ORIGIN = "origin.json"  # what a set was made from; where that differs, the set is made again
 
 
@@ -41,8 +42,14 @@ def write_set(folder: Path, origin: Mapping[str, Any], fill: Callable[[Path], It
 
 
 def link(place: Path, target: Path) -> None:
-    """Make `place` a symbolic link to `target`; one to elsewhere, of data that was moved, is replaced."""
+    """Make `place` a symbolic link to `target`; one to elsewhere, of data that was moved, is replaced.
+
+    Raises:
+        InputError: there is no `target`.
+    """
     target = target.resolve()
+    if not target.exists():
+        raise InputError(f"{target} is missing. {DATA_HINT}")
     if place.is_symlink() and place.resolve() != target:
         place.unlink()
     if not place.exists():
@@ -57,7 +64,7 @@ def read_rows(folder: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """
     listing = folder / "captions.jsonl"
     if not listing.is_file():
-        raise InputError(f"{listing} is missing. --data is the folder that holds flickr8k, more and parallel.")
+        raise InputError(f"{listing} is missing. {DATA_HINT}")
     with listing.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -84,7 +91,7 @@ def read_table(path: Path, columns: int) -> list[tuple[str, ...]]:
                 if len(rows[-1]) != columns:
                     raise InputError(f"{path} line {number} has {len(rows[-1])} columns, not {columns}. Correct it.")
     except (OSError, EOFError, lzma.LZMAError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}. --data is the folder that holds flickr8k, more and parallel.") from error
+        raise InputError(f"{path}: {error}. {DATA_HINT}") from error
     return rows[1:]
 
 

@@ -203,6 +203,13 @@ def test_a_quarter_is_held_out_and_nothing_is_on_both_sides(numbers: list[int]) 
     assert sorted(train + held, key=lambda row: int(row["image"])) == rows
 
 
+def test_a_missing_part_of_the_data_is_named_again_and_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"flickr8k-compressed is missing\. --data is the folder that holds"):
+            mini_sets.link(tmp_path / "link", tmp_path / "flickr8k-compressed")
+    assert not (tmp_path / "link").is_symlink()
+
+
 def test_copies_of_the_same_pictures_are_read_from_another_folder(tmp_path: Path) -> None:
     rows = [{"image": "/pictures/images/قطة.jpg", "split": "train", "caption_ar": ["قطة"]}]
     assert mini_data.copies(rows, tmp_path) == [{**rows[0], "image": str(tmp_path / "قطة.jpg")}]

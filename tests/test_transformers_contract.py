@@ -354,11 +354,12 @@ def test_an_implementation_of_attention_is_taken_by_a_tower_of_convolutions_and_
     for asked in ("sdpa", "eager", None):
         found = AraCLIPModel.from_pretrained(tmp_path, attn_implementation=asked)
         assert set(attention_of(found)) == {asked or "sdpa"}
-        assert torch.equal(found.get_image_features(given["pixel_values"]).pooler_output,
-                           model.get_image_features(given["pixel_values"]).pooler_output)  # fmt: skip
+        # Loaded weights lie elsewhere in memory, for which some processors round differently.
+        torch.testing.assert_close(found(**given).image_embeds, wanted.image_embeds, rtol=0, atol=1e-6)
         torch.testing.assert_close(found(**given).text_embeds, wanted.text_embeds, rtol=1e-4, atol=1e-5)
     model.set_attn_implementation("eager")
     assert set(attention_of(model)) == {"eager"}
+    assert torch.equal(model(**given).image_embeds, wanted.image_embeds)
     model.set_attn_implementation({"vision_config": "sdpa"})
     assert attention_of(model) == ("eager", "eager", "sdpa")
     with pytest.raises(InputError, match="made of convolutions and has no attention"):

@@ -126,7 +126,7 @@ def _make_photo(*known: Any) -> PhotoMetadata:
     )
 
 
-_name = lru_cache(maxsize=4096)(clean_name)  # the same cameras, lenses and places return again and again
+_name = lru_cache(maxsize=4096)(clean_name)  # cached: the same cameras, lenses and places come again and again
 
 
 def _damaged_error(place: str, what: str) -> InputError:

@@ -118,7 +118,7 @@ def interval_chart(rows_of: Mapping[str, Sequence[Row]], title: str) -> str:
         at = rows + (i - (len(rows_of) - 1) / 2) * spread
         middle = np.array([share for _, _, share, _ in shares])
         reach = np.array([[share - low, high - share] for _, _, share, (low, high) in shares]).T.clip(0)
-        # models beyond the sixth reuse colours, with other markers
+        # From the seventh model on, colours come a second time, with other markers.
         mark = MARKERS[(i + i // len(SERIES)) % len(MARKERS)]
         drawn = axes.errorbar(
             middle, at, xerr=reach, fmt=mark, color=_colour(i), markersize=4.5, linewidth=1.4, clip_on=False

@@ -168,8 +168,8 @@ def _score_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vec
 
     The next slice overwrites both arrays.
     """
-    # A matrix product may sum columns in different orders, so that equal vectors get scores that differ by rounding and
-    # no longer tie. Therefore each distinct vector is multiplied once.
+    # A matrix product may add the numbers of two columns in different orders. Then two equal vectors get scores that
+    # differ by rounding, and no longer tie. Therefore each distinct vector is multiplied once.
     width, row_of, inverse = len(gallery), dict[bytes, int](), np.empty(len(gallery), np.int64)
     for row, vector in enumerate(np.ascontiguousarray(gallery)):
         inverse[row] = row_of.setdefault(blake2b(vector, digest_size=16).digest(), len(row_of))

@@ -163,7 +163,10 @@ def _all_are(items: Iterable[Any], kind: type) -> bool:
 
 
 def _read_json(path: Path, language: str) -> tuple[Any, bool]:
-    """Return a JSON file's content, or of an object, language → value, one value; and whether it is an object."""
+    """Return what a JSON file holds, and whether the file is an object of languages.
+
+    Of an object, such as {"AR": …, "EN": …}, only the value of `language` is returned.
+    """
     try:
         content = bounded_json.read(path)
     except InputError as error:

@@ -164,6 +164,7 @@ def _parse_term(characters: list[_Character], sign: float, text: str, files: boo
         match = beginning.match(value)
         if match and not any(c.escaped and c.letter != "\\" for c in characters[: match.end()]):
             kind = name
+            break
     if not normalize(value):
         if not normalize(text):
             raise InputError(message("query empty", example=EXAMPLE))

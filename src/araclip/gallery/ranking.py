@@ -372,8 +372,9 @@ def rank_page(
         Candidate(
             content, score, relevance(score) if relevance else None, hybrid.value(score, best) if hybrid else score
         )
-        for content, score in search.nearest() if content not in known
-    )  # fmt: skip
+        for content, score in search.nearest()
+        if content not in known
+    )
     # `merge` needs sorted inputs: both are, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:

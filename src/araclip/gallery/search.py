@@ -113,7 +113,8 @@ def search(
         excluded=excluded,
         alone=plan.words_only_exclude,
     )
-    # with too few pictures to judge which ones show an excluded thing, it pushes the query's vector away instead
+    # A gallery of few pictures has no relevance scale, which would tell the pictures that show an excluded thing. There
+    # the excluded thing's vector is subtracted from the query's vector instead.
     vector = combine(plan.without_kinds(terms), plan.query, subtract=snapshot.scale is None)
     text = plan.words_to_find(text_weight)
     return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -226,7 +226,7 @@ class ImageTower:
 
 
 def bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
-    """Return the bytes of the files that one tower ("text" or "image") reads."""
+    """Return how many bytes the files of one tower ("text" or "image") have together."""
     return sum((folder / part).stat().st_size for part in config.parts_of(tower))
 
 

@@ -163,7 +163,7 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
             model: Any = SentenceTransformer(
                 location, device=device, revision=revision, trust_remote_code=False, model_kwargs=weights
             )
-        # to a folder without modules.json sentence-transformers adds a module that pools, which has no weights
+        # In a folder without modules.json, sentence-transformers adds a pooling module, which has no weights to check.
         for part, place in zip(model, places, strict=False):
             _check_complete(part, place, name)
         check_tokens(getattr(model, "tokenizer", None), location)

@@ -162,9 +162,9 @@ class Latin:
 
     @cached_property
     def _index(self) -> Arabizi:
-        """The index in which the Arabic words are found that a word in Latin letters may stand for.
+        """The index that finds the Arabic words which a word in Latin letters may stand for.
 
-        It holds the words of the vocabulary and of the lexicon.
+        Its Arabic words are those of the vocabulary and of the lexicon.
         """
         counts = dict(self.vocabulary.counts)
         labels = Counter(form for entry in self.lexicon.entries for _, form, _ in entry.forms)

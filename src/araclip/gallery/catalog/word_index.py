@@ -93,8 +93,9 @@ class WordIndex:
         # of several spellings that are as frequent, the one with the most hamzas and dots, which people often omit
         return {
             stem: max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
-            for stem, spelled in written.items() if spelled
-        }  # fmt: skip
+            for stem, spelled in written.items()
+            if spelled
+        }
 
     def names(self, beginning: str, most: int) -> list[str]:
         """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""

@@ -206,7 +206,7 @@ class PostgresCatalog(Store):
                     self.database.rows(definition)
             self._changed = {}
             yield
-            # update the derived columns of the changed pictures, which filters and searches use
+            # Filters and searches use derived columns: compute these columns again for the changed pictures.
             changed = [_derive(row) for row in self.pictures("id = ANY(?)", (list(self._changed),))]
             columns = ", ".join(f"{name} = new.{name}" for name in (part.split()[0] for part in _DERIVED.split(", ")))
             self.database.rows(

@@ -231,7 +231,7 @@ def differences(before: Any, now: Any) -> dict[str, str]:
 
 
 def join_first(differing: Mapping[str, str]) -> str:
-    """Join the first `SHOWN` lines of what differs, and say how many more there are."""
+    """Join the first `SHOWN` of the lines that `differences` returned; say how many more lines there are."""
     more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
     return "; ".join([*differing.values()][:SHOWN]) + more
 

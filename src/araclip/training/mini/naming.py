@@ -130,7 +130,7 @@ def fit_names(
 
     Args:
         words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.
-        others: its outputs (M, H) for texts that name no class, for which the gate learns to shut.
+        others: the text tower's outputs (M, H) for texts that name no class, for which the gate learns to shut.
 
     Returns:
         The mean loss of the last tenth of the steps.

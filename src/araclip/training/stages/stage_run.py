@@ -21,7 +21,10 @@ from araclip.training.stages.texts import LearningTexts
 
 
 def checkpoint_activations(stage: LearningStage, model: AraCLIPModel) -> None:
-    """Turn on gradient checkpointing if the stage asks for it: activations are recomputed (Chen et al. 2016)."""
+    """Turn on gradient checkpointing if the stage asks for it (Chen et al. 2016).
+
+    The backward pass then computes activations again, which would otherwise be stored.
+    """
     if stage.gradient_checkpointing:
         enable = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
         (enable or model.gradient_checkpointing_enable)()
@@ -59,7 +62,8 @@ def backward(
 
         return encoded
 
-    # with GradCache each chunk is a group of its own; otherwise all chunks are one group, still encoded one at a time
+    # With GradCache each chunk is a group of its own. Without it all chunks form one group; the tower encodes them one
+    # by one all the same.
     groups = [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks] for chunks, _, _ in towers]
     seed = (stage.seed * 1_000_003 + step) * accelerator.num_processes + accelerator.process_index
     encode = [of_group(encode, precision) for _, encode, precision in towers]
@@ -100,8 +104,10 @@ def save_untrained(
     model, processor = student
     model.to(accelerator.device).eval()
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
-        measure = locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
-        recall = measure() if measure else {}
+        recall: dict[str, float] = {}
+        if stage.dev:
+            measure = locked_recall(stage, context, student, LearningTexts(model, processor, 0).vectors)
+            recall = measure() if measure else {}
     with stage_run(stage, context, data, student, accelerator) as run:
         run.resume()
         run.log(1, **recall)

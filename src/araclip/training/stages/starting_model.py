@@ -105,7 +105,7 @@ def members_of(
     """
     found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
     processors = [processor.squashing() for _, processor in found]
-    read = []  # the settings of each, besides weights, that decide the vectors of a text and of a picture
+    read = []  # of each model, the settings besides weights on which the vectors of texts and pictures depend
     for (model, _), processor in zip(found, processors, strict=True):
         settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
         if processor.image_processor is not None:
