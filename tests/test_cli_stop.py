@@ -161,6 +161,25 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module: str) -> None:
     assert (said.returncode, said.stdout, said.stderr) == (130, "", "Stopped.\n")
 
 
+@pytest.mark.parametrize(("key", "code", "last"), [(b"\x03", 130, "Stopped."), (b"\x04", 1, "Aborted.")])
+def test_ctrl_c_at_a_question_ends_as_anywhere_and_the_end_of_the_input_is_no_answer(
+    tmp_path: Path, key: bytes, code: int, last: str
+) -> None:
+    at_keyboard, terminal = os.openpty()
+    begin = f"import os, sys; os.login_tty({terminal}); os.execv(sys.argv[1], sys.argv[1:])"
+    araclip = [sys.executable, "-m", "araclip"]
+    asking = subprocess.Popen([sys.executable, "-c", begin, *araclip], cwd=tmp_path, pass_fds=[terminal])
+    os.close(terminal)
+    said = b""
+    while "1–4".encode() not in said:
+        said += os.read(at_keyboard, 65536)
+    os.write(at_keyboard, key)
+    while last.encode() not in said:
+        said += os.read(at_keyboard, 65536)
+    assert asking.wait(PATIENCE) == code
+    os.close(at_keyboard)
+
+
 # ------------------------------------------------------------------ two at once
 
 BLOCKED = f"""

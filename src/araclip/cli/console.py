@@ -83,8 +83,11 @@ class _CommandGroup(TyperGroup):
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise PipeClosed from None
-        except KeyboardInterrupt:  # typer would print no line, and use one exit code for all signals
-            print_stopped("")
+        except (KeyboardInterrupt, typer.Abort) as stopped:
+            # a question of typer's raises Abort at the end of the input, and in place of KeyboardInterrupt
+            if isinstance(stopped, typer.Abort) and not isinstance(stopped.__context__, KeyboardInterrupt):
+                raise
+            print_stopped("")  # typer would print no line, and use one exit code for all signals
             raise typer.Exit(exit_code()) from None
 
 
