@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Results:
-    """A page of results, best first or by date. `nothing_found` is True if there is no result, or only weak ones."""
+    """A page of results, best first or by date. `nothing_found`: on the first page, True if nothing fits the query."""
 
     query: str
     results: tuple[Result, ...]
@@ -158,8 +158,8 @@ class Client:
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
             sort: "date" to return the pictures that fit, the newest first; "oldest" for the oldest first.
             literal: True to take all words as typed.
-            ignore: parts of the query that are not interpreted: words, exclusions, date, folder, place, kind,
-                order.
+            ignore: parts of the query that are taken as typed: words, exclusions, date, folder, place, kind ("videos"),
+                order ("newest").
 
         Raises:
             InputError: `where` is invalid.
@@ -179,7 +179,7 @@ class Client:
         return _to_dataclass(Results, {**answer, "results": tuple(map(_to_result, answer["results"]))})
 
     def suggestions(self, typed: str, k: int = 8) -> list[Suggestion]:
-        """Return queries that begin with what is typed."""
+        """Return at most `k` queries that complete what is typed."""
         answer = self._json("GET", f"/suggestions?{urlencode({'q': typed, 'k': k})}")
         return [_to_dataclass(Suggestion, each) for each in answer["suggestions"]]
 

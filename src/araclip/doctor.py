@@ -179,7 +179,7 @@ QUICKLY_READ = 1_000_000_000  # most bytes of a model whose files are hashed and
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
-    """Return all findings. By default, the gallery is that of the working folder or the one indexed last."""
+    """Return all findings. `gallery` None: that of the working folder or a folder above, else the one indexed last."""
     findings = [*_machine(), *_packages(), *accelerators(), *_ocr(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 

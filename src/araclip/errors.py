@@ -101,7 +101,7 @@ class UnreadableImage(ImageError):
 
 
 def image_error(name: object) -> type[ImageError]:
-    """Return the ImageError that a decoding process names; UnreadableImage if it names anything else."""
+    """Return the class of ImageError that a decoding process names; UnreadableImage if it names anything else."""
     named = globals().get(str(name))
     return named if isinstance(named, type) and issubclass(named, ImageError) else UnreadableImage
 
@@ -173,7 +173,8 @@ class ShardFailed(BulkError):
 class ServerError(AraCLIPError):
     """A server refused a request, or cannot be reached.
 
-    `status` is the HTTP status of the refusal, None if there is none; `retry_after` the seconds that it asks to wait.
+    `status` is the HTTP status of the refusal, `retry_after` the seconds after which the server asks to try again. Each
+    is None if the server has not told it.
     """
 
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:

@@ -130,9 +130,9 @@ out, err = _PlainConsole(), _PlainConsole(stderr=True)
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """In a `with` block, end the command on Ctrl-C or SIGTERM: print "Stopped.", and `how_to_resume` or its result.
+    """In a `with` block, end the command on Ctrl-C, SIGTERM …: print "Stopped.", and `how_to_resume` or its result.
 
-    The exit code is 130 or 143.
+    `stopping.exit_code` gives the exit code.
     """
     try:
         yield

@@ -191,7 +191,7 @@ def _checksum_trailer(content: bytes) -> bytes:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files of killed processes. A file that is still being written is younger than LEFT_OVER_S."""
+    """Remove the temporary files in a folder that were last written LEFT_OVER_S ago: their processes were killed."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if _is_abandoned(left_over):
@@ -225,7 +225,7 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
     """Hold an exclusive lock for the length of a `with` block.
 
     The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
-    id and host in the file are for the message only. Waiting processes queue fairly: the first in the queue holds a
+    id and host in the file are for error messages only. Waiting processes queue fairly: the first in the queue holds a
     second lock beside the first one, and every other process must wait for that. So a process that releases the lock
     and wants it again at once comes after the process that has waited.
 

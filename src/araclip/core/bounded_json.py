@@ -45,7 +45,7 @@ def parse(
         lone_surrogates: accept lone surrogates, which stand in Python for the bytes of file names that are not UTF-8.
 
     Raises:
-        `error`: the text is too long, too deep, has too many nodes or is not JSON, or the value is of another kind.
+        `error`: the text is too long, too deep, has too many nodes or is not JSON, or the value has another type.
     """
     if len(data) > max_bytes:
         raise error(f"{name}: more than {max_bytes} bytes of JSON. Give less.")

@@ -148,9 +148,10 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
 
 
 def split_sample_name(name: str) -> tuple[str, str]:
-    """Split a member's name as WebDataset does: up to the first dot of the file name (the sample), and what follows.
+    """Split a member's name as WebDataset does: into the part before the file name's first dot, and the part after it.
 
-    The sample is empty for a file name that begins with a dot, such as ._00001.jpg, which macOS puts beside 00001.jpg.
+    Members with the same first part are one sample. The first part is empty if the file name begins with a dot, as
+    ._00001.jpg does, which macOS puts beside 00001.jpg.
     """
     path = PurePosixPath(name)
     stem, _, suffix = path.name.partition(".")

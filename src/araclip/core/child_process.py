@@ -70,7 +70,7 @@ def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()
 
 
 def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
-    """Read one message; None at the end of the input, even if that is within the four bytes of the length.
+    """Read one message: its object and its blobs; None at the end of the input, even within the length's four bytes.
 
     Args:
         most: the most bytes of all blobs; then the object has a limit, too. None: no limits, for a trusted process.
@@ -118,7 +118,7 @@ class Child:
         Args:
             seconds: the longest wait; None for as long as it takes.
             memory_kb: limit of the child's address space from its start; it may restrict itself further after loading.
-            takes_files: True if questions may come with an open file (`core.system.hands_over_files`).
+            takes_files: True if questions may come with an open file; not on Windows (`system.hands_over_files`).
             environment: the child's environment variables, by default `safe_environment()`.
             stderr: where the child writes errors: nowhere, a file, or (None) this process's stderr.
             apart: True to keep a terminal's Ctrl-C from the child; this process must then end it.
@@ -168,6 +168,7 @@ class Child:
         """Send a question and wait for its answer. After an error the child is killed: it might still answer late.
 
         Args:
+            about, blobs: the question, a JSON object and bytes beside it.
             seconds: the longest wait; None for as long as it takes.
             file: an open file that the child gets from its beginning.
             progress: called with each message that the child sends before its answer.
@@ -254,7 +255,7 @@ class Child:
 
 
 class Pool:
-    """Keeps idle children of one kind for the next question of any thread; the children end with this process.
+    """Keeps idle children, all started by `start`, for the next question of any thread; they end with this process.
 
     It needs no lock, since single operations of sets and deques are atomic: a lock could be held while another thread
     forks.

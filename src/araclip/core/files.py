@@ -95,9 +95,9 @@ def exists(path: str) -> bool:
 def as_stored(path: Path) -> Path:
     """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 
-    On macOS and Windows «Photos» and «photos» are one folder. macOS also takes «أ» composed (U+0623) and decomposed
-    (U+0627 U+0654) for one letter; its disks hold both, and a keyboard types the first. Elsewhere, an existing path is
-    returned as it is; for a missing one, entries that differ only in composition are tried.
+    On macOS and Windows «Photos» and «photos» are one folder. On macOS, a stored name may have «أ» composed (U+0623) or
+    decomposed (U+0627 U+0654), and both spellings open it; a keyboard types the first. On other systems, an existing
+    path is returned as it is; for a missing one, entries that differ only in composition are tried.
     """
     if not system.similar_names_are_one() and lexists(str(path)):
         return path

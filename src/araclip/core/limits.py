@@ -6,8 +6,8 @@ the time about once a second, and ends a process that has exceeded it. To run an
 
     python -m araclip.core.limits KILOBYTES PROGRAM [ARGUMENT …]
 
-since a process cannot be limited there between fork and exec. The program has the standard streams of this process,
-whose exit code is the program's, and ends with it.
+since Windows has no fork and exec, between which a program could be limited. The program gets the standard streams of
+this module's process, which ends with the program's exit code; if that process is ended before, the program ends, too.
 """
 
 import ctypes
@@ -40,7 +40,8 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
     On Windows the process may commit `memory` bytes and start no process; files and threads have no limit.
 
     Raises:
-        OSError: the system refuses; ValueError where a lower limit is in force.
+        OSError: the system refuses.
+        ValueError: a lower limit is in force.
     """
     lower_priority(5)  # lowers this process's priority, so that searches go first
     if system.windows():
@@ -58,7 +59,7 @@ def restrict(memory: int, files: int = 16, threads: int = 0) -> None:
 
 
 def _tasks_of_this_user() -> int:
-    """Count the threads of all processes of this user; 0 if they cannot be counted."""
+    """Count the threads of all processes of this user; processes that cannot be asked are left out."""
     import psutil  # imported only here, because the import takes 30 ms
 
     total, user = 0, os.getuid()

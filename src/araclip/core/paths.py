@@ -12,7 +12,7 @@ def text_path(named: str | os.PathLike[str], what: str = "path") -> str:
     """Return a path as text, unchanged; `what` names the path in messages.
 
     Raises:
-        InputError: neither a text nor a path object, or a text that no file can have as its path.
+        InputError: `named` is neither a text nor a path object, or no file can have it as its path.
     """
     if not isinstance(named, str | os.PathLike):
         raise InputError(f"a {what} is a text or a path object, got {type(named).__name__}.")
@@ -31,7 +31,7 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
     """Return a path with ~ and ~user replaced by the home folder.
 
     Raises:
-        InputError: as for `text_path`, the path is empty, or there is no such user.
+        InputError: as for `text_path`; also, the path is empty, or there is no such user.
     """
     text = text_path(named, what)
     if not text:  # Refuse an empty path, perhaps of an unset shell variable: Path("") would be the working folder.

@@ -165,7 +165,9 @@ class BaseGallery(ABC):
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Return all faults of the store, the vectors, and the files as this machine sees them. Change nothing.
+        """Return the faults of the store, the vectors, and the files as this machine sees them. Change nothing.
+
+        If the store itself is damaged, the checks that would read the damaged part are left out.
 
         Args:
             contents: also read every file and compare its hash; this finds damage that left size and time unchanged.
@@ -367,7 +369,7 @@ class BaseGallery(ABC):
 
         Raises:
             InputError: the path is not in the gallery, or the picture's file is on another machine (see `bulk.ingest`).
-            OSError, ImageError: the file cannot be read, or is no longer a file.
+            OSError, ImageError: the file cannot be read, or something else than a file has its path now.
         """
         content, path = self._id_at_path(path), stored_path(text_path(path))
         if scene := scene_of(path):
@@ -401,8 +403,8 @@ class BaseGallery(ABC):
     def vectors(self, folder: StrPath) -> dict[str, NDArray[np.float32]]:
         """Return the unit vectors (D,) of the file at `folder`, or of all indexed files below it, by their paths.
 
-        Files that cannot be read or have changed since they were indexed are left out. A scene has the path that hits
-        show.
+        Files that cannot be read or have changed since they were indexed are left out. A scene's path is that of a
+        hit, such as clip.mp4#t=00083.200.
         """
         files = self._catalog.files(stored_path(text_path(folder)))
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]

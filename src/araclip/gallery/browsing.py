@@ -181,7 +181,7 @@ CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the size
 
 @dataclass(frozen=True)
 class Cluster:
-    """The pictures in one cell of a map: their mean position, their number, the newest one (`cover`), and their box."""
+    """The pictures in a cell of a map or a town: mean position, number, newest picture (`cover`), box around them."""
 
     latitude: float
     longitude: float
@@ -276,10 +276,10 @@ def check_values(store: Store, filters: Filters) -> Filters:
 
 
 def missing_folder(store: Store) -> str | None:
-    """Return the folder that holds all pictures if none of their files exists now (a drive may be unplugged).
+    """Return the pictures' common folder if none of their files exists now (a drive may be unplugged); else None.
 
-    The files of about LOOKED_FOR pictures are looked for. None if one exists, or if there are no files. If the files
-    lie on several drives, the folder of one file is returned.
+    Only the files of about LOOKED_FOR pictures are looked for. None, too, if there are no files. If the files lie on
+    several drives, the folder of one file is returned.
     """
     ids = timeline(store, Filters(hidden=None)).ids
     sample = ids[:: max(1, len(ids) // LOOKED_FOR)].tolist()

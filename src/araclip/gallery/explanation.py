@@ -18,8 +18,8 @@ MAX_WORDS = 32  # only a query's first words get a share; a model reads few more
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a query finds a picture: its cosine and relevance (None: unknown), the words' shares, the texts that match,
-    and how the query was understood."""
+    """Why a query finds a picture: its cosine (`score`), its relevance (None: unknown), the words' shares, the texts
+    that match, and how the query was understood."""
 
     path: str
     score: float

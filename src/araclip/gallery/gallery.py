@@ -74,8 +74,8 @@ class Gallery(BaseGallery):
     ) -> list[str]:
         """Repair the gallery in folder `path`, even if it cannot be opened; return one line for each action.
 
-        If the catalogue's structure is damaged, every readable row is copied into a new catalogue; the next `update`
-        ingests the pictures that were lost.
+        If the catalogue file is damaged, every readable row is copied into a new catalogue; the next `update` ingests
+        the pictures that were lost.
 
         Args:
             progress: called with (pictures done, pictures in all).

@@ -69,7 +69,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    # what was searched for each term that has several readings, or a reading unlike the typed text
+    # of each term after a plus, the readings that were searched and differ from the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     # colours, materials, sizes, dates and places after "not": no picture is left out for them, which models see badly
@@ -397,9 +397,10 @@ def _interpret_terms(
     ignore: Collection[Part],
     only_filters: bool,
 ) -> QueryPlan:
-    """Find the readings of each term, and return the plan; the other arguments are only recorded in the plan.
+    """Find the readings of each term and the kinds of excluded things; return the plan.
 
-    Terms in quotation marks have one reading, the text as typed; with "words" in `ignore`, all terms have.
+    `filters`, `unapplied` and `excluded` are only recorded in the plan. Terms in quotation marks have one reading, the
+    text as typed; with "words" in `ignore`, all terms have.
     """
     texts = sum(term.kind == "text" for term in query.terms)
     most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))

@@ -60,8 +60,8 @@ class Candidate:
 class Hybrid:
     """A search for words in pictures' texts, done together with the search by vector.
 
-    `query` says what to look for, `meaning` (0…1) how likely the vector means something in this gallery, `average` is
-    the cosine between the vector and the gallery's average picture.
+    `query` says what to look for, `meaning` (0…1) how likely the vector is no nonsense (`RelevanceScale.meaning`),
+    `average` is the cosine between the vector and the gallery's average picture.
     """
 
     query: TextQuery

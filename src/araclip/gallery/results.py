@@ -38,8 +38,8 @@ def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -
 class Match:
     """A text of a picture that contains words of the query. It is untrusted: escape it for display.
 
-    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: one line of the
-    text. `marks`: start and end of each word found in `text`, in characters.
+    `field`: name (of a file or folder), metadata, caption, or ocr (letters in the picture). `text`: a part of
+    it, around the first word found. `marks`: start and end of each word found in `text`, in characters.
     """
 
     field: str
@@ -144,7 +144,7 @@ class Filled:
 class Addition:
     """Result of `add`: the path of each picture in the given order, None for a skipped picture.
 
-    `skipped` has a line for each skipped picture that says why.
+    `skipped` has a line for each skipped picture, which says why it was skipped.
     """
 
     paths: tuple[str | None, ...]
@@ -155,8 +155,8 @@ class Addition:
 class Stats:
     """A gallery in numbers. `stored` counts the pictures without a file, whose pixels the gallery stores itself.
 
-    `file_bytes` is the size of all indexed files, `catalogue_bytes` that of the catalogue file. `captured_at` and
-    `added` hold the first and the last date, written as in Filters.
+    `file_bytes` is the size of all indexed files, `catalogue_bytes` that of the catalogue file (of the tables on a
+    server). `captured_at` and `added` hold the first and the last date, written as in Filters.
     `recall` is the index's recall at 10 for text queries: 1 in small galleries, where every vector is compared;
     measured on everyday queries in large ones, where short codes are compared; None if there is no index yet, or if
     a server searches with its graph (HNSW).
@@ -267,7 +267,7 @@ class WordShare:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A suggested query, made from names and texts of the gallery: it is untrusted, so escape it for display."""
+    """A suggested query. It may be made from names and texts of the gallery, which are untrusted: escape it."""
 
     text: str
     kind: Literal["folder", "place", "word", "query", "file"]

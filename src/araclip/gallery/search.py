@@ -30,7 +30,7 @@ class Hits(list[Hit]):
         pictures: returns the bytes of a hit's picture, given its path.
 
     Attributes:
-        away: if nothing was found because the files of a folder are missing (an unplugged drive), that folder.
+        away: the pictures' folder if nothing was found because their files are missing (an unplugged drive); else None.
     """
 
     away: str | None = None

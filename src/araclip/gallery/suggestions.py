@@ -103,7 +103,7 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))  # that the stem may have
+    beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))  # one begins the stem
     stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
     if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
         stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
@@ -130,7 +130,7 @@ def _is_telling(name: str) -> bool:
 
 
 class Suggestions:
-    """Corrects queries («هل تقصد»: "did you mean"), using the words of captions and of one gallery's texts."""
+    """Corrects queries («هل تقصد»: "did you mean"), using the interpreter's words and those of a folder's gallery."""
 
     def __init__(self) -> None:
         # a cache: the interpreter, the generation, and the extended interpreter that was made from these two

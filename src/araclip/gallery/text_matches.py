@@ -88,8 +88,8 @@ class TextQuery:
 class TextMatches:
     """The pictures whose texts match a query: their ids (n,) ascending, with strength and coverage (n,) in 0…1.
 
-    The docstring of this module defines strength and coverage. `answered`: True if the texts of any picture match, even
-    of one that the filters leave out.
+    Coverage is the share of the query's words that the texts contain, weighted by rarity; strength is lower if these
+    words are common (see the module). `answered`: True if any picture's texts match, even if the filters leave it out.
     """
 
     ids: Ids

@@ -12,7 +12,7 @@ from araclip.core import bounded_json
 from araclip.pictures.metadata import embedded_properties, xmp_captions
 
 MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
-SIDECAR_BYTES = 64_000
+SIDECAR_BYTES = 64_000  # most bytes that are read of a side-car, a file beside a picture
 _IPTC_FIELDS = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
 _WINDOWS_TAGS = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
 _PNG_KEYS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter
@@ -102,10 +102,10 @@ def _decode(raw: bytes) -> str:
 
 
 def sidecar_caption(data: bytes, name: str) -> str:
-    """Return the caption in a side-car's bytes: a whole text file, or the texts under known keys of a JSON object.
+    """Return the caption in a side-car (a file beside a picture): its text, or in a .json the texts under _JSON_KEYS.
 
     Raises:
-        AraCLIPError: the JSON is malformed, too large or too deep.
+        InputError: the JSON is malformed, too large or too deep; the message begins with the file's `name`.
     """
     if not name.lower().endswith(".json"):
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"

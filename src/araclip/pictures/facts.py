@@ -28,8 +28,9 @@ from araclip.pictures.upright import ROTATED
 class Facts:
     """The facts of a picture.
 
-    `format` is one of `pictures.formats.FORMATS`; `width` and `height` are the upright picture's, in pixels; `caption`
-    holds embedded titles, descriptions and keywords; date, camera, lens and place are written as in `PhotoMetadata`.
+    `format` is one of FORMATS in `pictures.formats`, or for a scene of a video in `pictures.video.formats`; `width` and
+    `height` are the upright picture's, in pixels; `caption` holds embedded titles, descriptions and keywords; date,
+    camera, lens and place are written as in `PhotoMetadata`.
     """
 
     format: str
@@ -50,7 +51,7 @@ class Facts:
 
 
 def read_facts(image: Image.Image, size: tuple[int, int]) -> Facts:
-    """Read the facts of an opened picture; ignore damaged blocks. `size`: width and height as its header says."""
+    """Read the facts of an opened picture; damaged metadata count as absent. `size`: the header's width and height."""
     width, height = image.info.get("full_size", size)
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:

@@ -22,7 +22,7 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Extra:
-    """A format that an extra of araclip reads: name for people, extra, the module that reads it, suffixes."""
+    """A format that needs an optional dependency (extra): its name for people, the extra, the module, the suffixes."""
 
     shown: str
     extra: str
@@ -74,7 +74,7 @@ SHOWN_BY_BROWSERS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 
 
 def extra_for(head: bytes, name: str) -> Extra | None:
-    """Return the extra that reads a file, by its first bytes, or else by its suffix; None if no extra is needed."""
+    """Return the extra that a file needs, by its first bytes (`head`) or else by its suffix; None if it needs none."""
     suffix = PurePath(name).suffix.lower()
     by_suffix = next((extra for extra in EXTRAS.values() if suffix in extra.suffixes), None)
     if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis"):

@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # not in repr: fingerprints hash it, and must stay
+    crop_offset: str = field(default="half-even", repr=False)  # not in repr: fingerprints hash the repr
 
     @property
     def distorts(self) -> bool:
@@ -45,7 +45,7 @@ class ImageTransform:
         return self.resize == "squash"
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Return the square of a picture, (size, size, 3) uint8."""
+        """Return a picture as the square that the model takes, (size, size, 3) uint8."""
         filter_, gap, target = FILTERS[self.interpolation], self.reducing_gap, (self.size, self.size)
         if self.distorts:
             return np.asarray(image.resize(target, filter_, reducing_gap=gap), dtype=np.uint8)
@@ -53,7 +53,7 @@ class ImageTransform:
         if max(size) <= ELONGATED * self.size:
             whole = image.resize(size, filter_, reducing_gap=gap)
             cut = whole.crop((*corner, corner[0] + self.size, corner[1] + self.size))
-        else:  # scales only the middle: a very long scaled picture would take much memory; equal up to rounding
+        else:  # scales only the middle: a very long scaled picture would take much memory. Same up to rounding.
             across, down = image.width / size[0], image.height / size[1]
             right, bottom = (corner[0] + self.size) * across, (corner[1] + self.size) * down
             box = (corner[0] * across, corner[1] * down, min(right, image.width), min(bottom, image.height))

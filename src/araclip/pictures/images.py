@@ -77,7 +77,7 @@ def open_with_facts(
 ) -> Iterator[tuple[Image.Image, Facts]]:
     """Open a picture like `open_image`, for the length of a `with` block; yield the picture and its facts.
 
-    Inside the block, the picture's memory counts against the shared budget. Errors are as for `open_image`.
+    Inside the block, the picture's memory counts against the budget of all threads. Errors are as for `open_image`.
 
     Args:
         distort: True if the picture is used only for squares; then an extremely long picture is reduced along its long

@@ -1,7 +1,7 @@
-"""Adds keywords to XMP side-cars, and removes them again; keeps every other byte of the file. Pure.
+"""Adds keywords to XMP side-cars (files beside pictures), removes them again, keeps every other byte. Pure.
 
 Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
-paths such as animals|cat. Added keywords are also recorded in the side-car itself, in a namespace of its own, so that
+paths such as animals|cat. Added keywords are also recorded in the side-car itself, in AraCLIP's namespace, so that
 `without_keywords` can remove exactly these, wherever the file was moved to. Text is inserted into the file's bytes,
 since writing a parsed tree again would lose comments, prefixes and line breaks.
 """
@@ -50,7 +50,7 @@ class _Element:
 
 
 def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
-    """Return the values of SUBJECT, HIERARCHY and their RECORDS in a side-car.
+    """Return property → its values in a side-car: for SUBJECT, HIERARCHY, and the two properties of RECORDS.
 
     Raises:
         InputError: it is no XMP, is too large, or has keywords in a form that is not a list; the message begins with
@@ -70,7 +70,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
     `data` None: make a new side-car. `name` begins error messages.
 
     Raises:
-        InputError: as for `keywords_of`, or the side-car is not in UTF-8.
+        InputError: as for `keywords_of`, or the layout or the encoding (not UTF-8) of the side-car is not known here.
     """
     new = _EMPTY if data is None else data
     expected = {tag: list(values) for tag, values in keywords_of(new, name).items()}
@@ -87,7 +87,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Remove what `with_keywords` added to a side-car; return the new bytes, or None if it was made for that alone.
+    """Remove what `with_keywords` added to a side-car; return its new bytes, or None if nothing else was in it.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -118,7 +118,7 @@ def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes
         end_tag = b"</" + _name_prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _append_values(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
-    neighbour = at.inside[0] if at.inside else at  # a new item gets the line break and blanks before it
+    neighbour = at.inside[0] if at.inside else at  # new items are indented as this one
     before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
     rdf = _name_prefix(data, found[0])

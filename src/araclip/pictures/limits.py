@@ -120,7 +120,7 @@ def check_budget(image: Image.Image, needed: int, most: int, name: str) -> None:
 
 
 def check_free_memory(image: Image.Image, needed: int, name: str) -> None:
-    """Raise ImageTooLarge if a large picture takes more than its share of the memory that is free now."""
+    """Raise ImageTooLarge if a large picture takes more than the share USABLE of the memory that is free now."""
     if needed > LARGE and needed > (free := free_memory()) * USABLE:
         raise ImageTooLarge(
             message(
@@ -142,7 +142,7 @@ def _limited_kind(image: Image.Image) -> str:
 
 
 def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
-    """Return how many bytes of a TIFF are in memory while it is decoded: the file, and one strip or tile."""
+    """Return the bytes of a TIFF that are in memory while it is decoded: file, and strip or tile; 0 if uncompressed."""
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})

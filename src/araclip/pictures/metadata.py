@@ -97,7 +97,7 @@ def join_place(*names: object) -> str | None:
 
 
 def coordinates(latitude: float | None, longitude: float | None) -> tuple[float, float] | None:
-    """Round degrees to about a centimetre; None if one is missing or not on Earth, or for 0° 0° (no GPS fix)."""
+    """Round degrees to about a centimetre; None if one is missing or out of range, or for 0° 0° (no GPS fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
@@ -297,7 +297,7 @@ class _XmpReader:
         return self._open.index(f"{RDF}RDF") if f"{RDF}RDF" in self._open[:3] else -MAX_DEPTH
 
     def _level(self) -> int:
-        """Return the level below the RDF element: 1 for a description, 2 a property, 4 a list member; 0 elsewhere."""
+        """Return the level below RDF: 1 a description, 2 a property, 3 a list, 4 its member; 0 outside descriptions."""
         root = self._root_position()
         if root < 0 or self._open[root + 1 : root + 2] not in ([], [f"{RDF}Description"]):
             return 0

@@ -16,7 +16,7 @@ MOST, MANY = 200, 3  # most characters of a message, and most messages that are 
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines in threads inside `collect`; lets other packages' messages pass.
+    """Collects Pillow's warnings and log lines from threads that are inside `collect`; other packages' messages pass.
 
     Each thread using `catch_warnings` would not do: overlapping threads would restore each other's filters, and leave
     the filters changed for good.
@@ -66,7 +66,7 @@ class PillowMessages(logging.Handler):
     ) -> None:
         if Path(filename).parent != _PILLOW:
             self._show(message, category, filename, lineno, file, line)
-        # this warning is ignored, as Pillow's own size limit is not used
+        # ignored: Pillow warns above 89 megapixels, but `limits` allows 150
         elif not issubclass(category, Image.DecompressionBombWarning):
             self._note(str(message))
 

@@ -215,7 +215,7 @@ def _shorten(stem: str, ending: str) -> str:
 
 
 def _compute_checksum(original: Original) -> bool:
-    """Compute the checksum of an original, which may read all bytes of a video; False if its file is being changed."""
+    """Compute an original's checksum, which may read a whole video; False if its file has changed or cannot be read."""
     try:
         _ = original.crc
     except (OSError, Aborted):

@@ -124,8 +124,8 @@ class Original:
 def open_original(store: Store, picture: PictureRecord) -> Original | None:
     """Open the file of a picture, or the JPEG that the store has for a picture without a file.
 
-    Return None if no file holds the picture any more, or if it has more than MAX_BYTES. A video is hashed when first
-    opened: a second for each gigabyte.
+    Return None if no file holds the picture any more; files of more than MAX_BYTES do not count, unless they are
+    videos. A video is hashed when first opened: a second for each gigabyte.
     """
     media_type = (TYPES | MEDIA_TYPES).get(picture.format or "", OTHER_TYPE)
     for copy in picture.copies:

@@ -32,7 +32,7 @@ class _Request(BaseModel):
 
 
 class ReadText(BaseModel):
-    """A text that was encoded for the query, and its share of the query's vector."""
+    """A text, unlike the typed one, that a part of the query was read as; `weight`: its share of that part, 0 to 1."""
 
     text: str
     weight: float
@@ -50,7 +50,7 @@ class DerivedFilter(BaseModel):
 
 
 class Interpretation(BaseModel):
-    """How the query's words were understood; the request's `literal` and `ignore` prevent that for all or some."""
+    """How the query's words were understood. With `literal` or `ignore`, all or some words are taken as typed."""
 
     language: str = Field(description="ar, en, arabizi, mixed or other.")
     literal: bool
@@ -194,7 +194,7 @@ class SessionRequest(_Request):
 
 
 class Session(BaseModel):
-    """The scopes of the token; the cookie has the scope "read" for `expires_in` seconds."""
+    """The answer to a token: its scopes, and for how many seconds the cookie that comes along can be used to read."""
 
     scopes: list[str]
     expires_in: int

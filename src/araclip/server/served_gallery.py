@@ -70,7 +70,7 @@ class ServedGallery:
 
     @property
     def store(self) -> Store:
-        """The gallery's store, for use in this thread."""
+        """The gallery's store (its database), through the calling thread's connection."""
         return self._reader.store
 
     def refresh(self) -> bool:
@@ -153,7 +153,7 @@ class ServedGallery:
         return self._reader.place_names(self.generation)
 
     def is_away(self) -> bool:
-        """True if the files of the newest pictures cannot be found now, as when a drive is unplugged."""
+        """True if no file of a sample of the pictures can be found now, as when a drive is unplugged."""
         return browsing.missing_folder(self._reader.store) is not None
 
     def records(self, contents: Sequence[int]) -> list[PictureRecord]:

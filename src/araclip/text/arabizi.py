@@ -116,7 +116,7 @@ def has_digits(word: str) -> bool:
 
 
 class Arabizi:
-    """An index of a vocabulary's words by their skeletons.
+    """An index of a vocabulary's words by their skeletons: their consonants, of which similar ones count as one.
 
     Args:
         counts: Arabic word → how common it is.
@@ -178,7 +178,10 @@ def _split_into_sounds(word: str) -> list[str]:
 
 
 def _skeletons(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return the skeletons of a word, at most MOST_SKELETONS: a class for each letter, each run of a class once."""
+    """Return at most MOST_SKELETONS skeletons of a word: strings of classes, equal neighbours once.
+
+    `classes` has the classes that each letter or sound of the word may have; the class "" leaves it out.
+    """
     options = [options for options in classes if options != ("",)]
     while math.prod(len(choice) for choice in options) > MOST_SKELETONS:
         widest = max(range(len(options)), key=lambda place: len(options[place]))
@@ -194,7 +197,7 @@ def _skeletons(classes: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def _matching_costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]:
-    """Return word → the least cost of matching the sounds with its letters, in order; only costs up to MAX_COST.
+    """Return word → the least cost of matching the typed sounds with the word's letters; only costs up to MAX_COST.
 
     Dynamic programming with a row for each letter. Rows are reused for the next word with the same beginning. If all
     entries of a row exceed MAX_COST, all words with this beginning are skipped, since costs only grow.

@@ -443,7 +443,7 @@ class DateReader:
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _third(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «أواخر 2023», «منتصف مايو», "early last year": return (words read, date filter), or None."""
+        """Read a third of a year or month, such as «أواخر 2023»: return (words read, date filter), or None."""
         if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
@@ -610,7 +610,7 @@ _AFTER_ONE = _folds("|في|على|من|مع|عند|بين|فوق|تحت|أمام
 
 
 def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
-    """Read a time such as «قبل سنتين» or "2 years ago" from word `at` on; None if no such time begins there."""
+    """Read a time such as «قبل سنتين» or "2 years ago" from word `at` on: return (words read, first, last), or None."""
     lead = folded[at] in (_BEFORE, _SINCE, _FROM)
     start = at + lead
     if start >= len(folded):

@@ -12,7 +12,7 @@ from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import read_folded
 
-# Confidences that a form stands for its standard word, if the form means nothing else (SURE), is also used in captions,
+# Confidences that a dialect form stands for its standard word, if it means nothing else (SURE), is also in captions,
 # has another common meaning, or is itself a common standard word (UNLIKELY).
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence that عال is "on the" before an unknown word of LEAST_STEM letters: عالكورنيش
@@ -20,7 +20,7 @@ LEAST_STEM = 4
 # how much a certain word of a dialect adds to the confidence of an ambiguous form of this dialect; a word that n
 # dialects share adds an n-th of this
 EVIDENCE = 0.4
-RULE = 0.85  # confidence of a change by rule, such as of a dialect's verb to the standard form, if captions have this
+RULE = 0.85  # confidence of a change by rule, such as of a dialect's verb, if captions have the standard form
 # Least counts of a form in captions: OFTEN, to be a word of its own; VERY_OFTEN, to be a word that models know well;
 # NEVER, to be left unchanged.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
@@ -65,9 +65,9 @@ class Dialects:
         self.lexicon, self.vocabulary, self._names = lexicon, vocabulary, names
 
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
-        """Return what the longest form of several words that begins at `at` may be: لاب توب → حاسوب محمول.
+        """Return what the longest phrase of the lexicon that begins at word `at` may stand for: لاب توب → حاسوب محمول.
 
-        Empty if no such form begins there. Words that captions all use very often are no form.
+        Empty if none begins there. Phrases whose words captions all use very often do not count.
         """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
@@ -171,7 +171,7 @@ class Dialects:
         )
 
     def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
-        """Return what a word may be whose dialect beginning means `standard`, and whose rest is `stem`; or empty."""
+        """Return what a word may be that consists of a dialect beginning, in standard Arabic `standard`, and `stem`."""
         found = self._translate_stem(word, stem, standard, self.lexicon.find(stem))
         if found and found[0].confidence > UNLIKELY:
             return found
@@ -298,7 +298,7 @@ def _is_in_phrase(words: Sequence[str], at: int, target: str) -> bool:
 
 
 def raise_by_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Return the changes of each word; a change of an ambiguous form is surer if another word shows its dialect.
+    """Return the changes of each word; a change of an ambiguous form is surer if another word is of the same dialect.
 
     A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
     more.

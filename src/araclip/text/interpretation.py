@@ -92,7 +92,7 @@ class Interpreter:
         return Interpreter(joined, vocabulary, self._english, self._unfolded_names)
 
     def interpret(self, text: str) -> TextInterpretation:
-        """Return the readings of one text, in a few milliseconds: only its first MAX_WORDS words are interpreted."""
+        """Return a text's language and readings. Takes milliseconds: only the first MAX_WORDS words are interpreted."""
         normal = _without_punctuation(normalize(text))
         found = _words_to_interpret(words(normal))
         typed = [match.group() for match in found]
@@ -146,8 +146,8 @@ class Interpreter:
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 
-        It does before an article, أ, إ, آ or a standard word, if the word is more frequent without the و, and before
-        unknown words, except in participles.
+        It does before an article, أ, إ, آ and standard words. If captions have the word, with or without the و, it
+        does if the word is more frequent without it. It also does before other words, unless ا follows (participles).
         """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):

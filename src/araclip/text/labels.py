@@ -3,9 +3,9 @@
     [حيوانات; animals]
     قطة; cat; 0.4  # of 69 pictures .81 are right
 
-A line has one label: its Arabic name, its English name, and the least probability at which it is written. The last
+A line has one label: its Arabic name, its English name, and the least probability at which a picture gets it. The last
 two may be left out, and what follows # is a remark. A line in brackets names the group of the labels below it. Labels
-below the group [-] only compete with the others and are never written. docs/commands.md describes the form for users.
+below the group [-] only compete with the others: no picture gets them. docs/commands.md describes the form for users.
 """
 
 import os

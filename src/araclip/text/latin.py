@@ -26,7 +26,7 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
 
-LEAST_CONFIDENCE = 0.2  # choices with less confidence are dropped
+LEAST_CONFIDENCE = 0.2  # readings of a word with less confidence are dropped
 
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 
@@ -119,7 +119,7 @@ class Latin:
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read_word(self, word: str) -> list[tuple[str, float]]:
-        """Return the Arabic words that a Latin word may stand for, with article or preposition: elbahr → البحر."""
+        """Return (Arabic word, confidence) for what a Latin word may be, with an article or preposition in it."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
         if word in SITTING:

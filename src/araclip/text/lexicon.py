@@ -60,7 +60,7 @@ class Entry:
 
 
 class Lexicon:
-    """Entries, found by any of their forms. `forms` says which entry comes first if several have the same form."""
+    """Entries, found by any of their forms. If several entries have the same form, `forms` says which comes first."""
 
     def __init__(self, entries: Iterable[Entry], first: int = 0) -> None:
         """Make a lexicon of entries; the meanings in the first `first` entries take precedence over the others."""

@@ -74,7 +74,7 @@ def split_order(text: str) -> tuple[str, str, str]:
 
 
 def _width_of_phrase(folds: Sequence[str], at: int, known: Collection[Phrase]) -> int:
-    """Return how many words, at most two, are the longest known phrase at index `at`; 0 if there is none."""
+    """Return the number of words, at most two, in the longest known phrase at index `at`; 0 if there is none."""
     return next((len(name) for width in (2, 1) if (name := tuple(folds[at : at + width])) in known), 0)
 
 

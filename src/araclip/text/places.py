@@ -199,7 +199,7 @@ def _areas_by_key() -> dict[str, list[Area]]:
 
 @lru_cache(4)  # cached, because a server asks again after each change of its gallery
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return key → name for the names in some places; the key of a further name leads to the place's usual name."""
+    """Return key → name for the names in some places; keys of a place's other names lead to its usual name."""
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}
     others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's

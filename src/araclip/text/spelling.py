@@ -43,13 +43,13 @@ _CONFUSED = frozenset(
 
 
 class Spelling:
-    """Corrects the spelling of words: finds the words of a vocabulary for which they may be typed."""
+    """Corrects the spelling of words: finds the words of a vocabulary that may have been meant."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
 
     def usual(self, word: str) -> Change | None:
-        """Return the usual spelling of a word; None if the word is unknown, spelled so, or would lose a hamza."""
+        """Return the usual spelling of a word; None if the word is unknown, is spelled so, or would lose a hamza."""
         once = _NEVER_TWICE.sub(r"\1", word)
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
@@ -68,7 +68,7 @@ class Spelling:
         return list(self._correct_typo(word))
 
     def join_halves(self, word: str, following: str) -> Change | None:
-        """Join `word` and the next word if they are halves of a known one (أب يض → أبيض); None if two are likelier."""
+        """Join `word` and the next word if they are halves of a word (أب يض → أبيض); None if two words are likelier."""
         if word == ARTICLE:
             whole = self._known_spelling(word + following) or (
                 word + following if self.vocabulary.knows(following) else None

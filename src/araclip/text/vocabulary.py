@@ -75,7 +75,7 @@ class Vocabulary:
         return sum(self.counts.values())
 
     def count(self, word: str) -> int:
-        """Return how often the word occurs, in any spelling."""
+        """Return how often captions use the word, in any spelling."""
         return self.folded.get(fold(word), 0)
 
     def spelling(self, word: str) -> str | None:
@@ -94,7 +94,7 @@ class Vocabulary:
         return None
 
     def knows(self, word: str) -> bool:
-        """True if the word is known, or its stem without common beginnings and endings."""
+        """True if the vocabulary has the word, or its stem without common beginnings and endings."""
         if self.count(word):
             return True
         stems = [word, *(stem for _, stem in split_proclitics(word))]

@@ -185,7 +185,7 @@ class Catalog(Store):
         return connection.translate_errors(self.path)
 
     def close(self) -> None:
-        """Close the connection; SQLite checkpoints the write-ahead log."""
+        """Close the connection. When the last one is closed, SQLite copies the write-ahead log into the file."""
         self.connection.close()
 
     # ------------------------------------------------------------------ transactions
@@ -207,7 +207,7 @@ class Catalog(Store):
         """Run a `with` block as one transaction, committed completely or not at all.
 
         Args:
-            visible: True to give the catalogue a new generation, so that readers notice the change.
+            visible: True to give the catalogue a new generation (a token), so that readers notice the change.
 
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
@@ -622,7 +622,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ pictures that pass a filter
 
     def select(self, condition: Condition) -> Ids:
-        """Return the ids of the pictures that pass, ascending; pictures without any path may be among them."""
+        """Return the ids of the pictures that pass a condition, ascending; some may have no path any more."""
         passed: Ids | None = None
         for table, column, sql, values in (
             ("files", "content", condition.of_file, condition.file_values),
@@ -639,7 +639,7 @@ class Catalog(Store):
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
     def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
-        """Return the ids of the pictures that pass, the newest or the `oldest` first; those without a date last."""
+        """Return the ids of the pictures that pass a condition, newest or `oldest` first; those without a date last."""
         passed = set(self.select(condition).tolist())
         rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
         return [content for (content,) in rows if content in passed]

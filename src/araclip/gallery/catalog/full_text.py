@@ -76,7 +76,7 @@ def read_documents(database: Connection, ids: Sequence[int]) -> Iterator[tuple[i
 
 
 def index_changed(database: Connection) -> None:
-    """Index the words of the pictures in `unworded`, inside a transaction.
+    """Index the words of the pictures in the table `unworded` (their texts have changed), inside a transaction.
 
     If another release made the index, the words of all pictures are indexed again.
     """

@@ -1,8 +1,9 @@
 """Store when, where and with what photographs were taken, and which pictures are hidden.
 
-The table `photos` has a row for each picture whose file was read for metadata. `embedded` is what the file itself says,
-as JSON. Camera, lens, place and coordinates are the values that filters use: from the file, completed from side-cars;
-the town, region and country at the coordinates are added to the place. `hidden` is 1 if the user hid the picture.
+The table `photos` has a row for each picture whose file was read for metadata, or that the user hid. `embedded` is what
+the file itself says, as JSON (NULL: not read). Camera, lens, place and coordinates are the values that filters use:
+from the file, completed from side-cars; the town, region and country at the coordinates are added to the place.
+`hidden` is 1 if the user hid the picture.
 If neither file nor side-car tells a date, `contents.taken` is the date in the file's name.
 The table `sidecar_photos` holds what the XMP file beside a path says, as JSON.
 """
@@ -30,7 +31,10 @@ def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
 
 
 def derive_facts(database: Connection, content: int) -> None:
-    """Derive a picture's date, camera, lens and place from its file, then from its side-cars in order of the paths."""
+    """Store a picture's date, camera, lens and place, from its file and, where unknown there, from its side-cars.
+
+    A date that none of these tells is taken from the name of a file. The place gets the names at the coordinates.
+    """
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:
         return  # nothing to derive: the next update reads the picture's file for metadata

@@ -302,7 +302,7 @@ def _choose_meta(
     """Choose the values of `meta` for the new catalogue, with a new token for its generation.
 
     Values on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
-    longer says its model and the caller names it, all pictures become doubtful.
+    longer says its model and the caller names it, all pictures become `doubtful`, to be encoded again.
 
     Raises:
         GalleryCorrupt: the old catalogue does not say its model, and no picture can be read or `model` is None.
@@ -326,7 +326,9 @@ def _choose_meta(
 
 
 def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
-    """Remove rows that refer to lost rows, and doubtful rows that can be made again; return a line for each table.
+    """Remove rows that refer to lost rows, and `doubtful` rows (of damaged pages) that can be made again.
+
+    Return a line for each table.
 
     A picture without a file whose path was lost gets its path back, because that path follows from the picture's hash.
     """
@@ -381,7 +383,7 @@ def _is_json(text: Any) -> bool:
 
 
 def _write_catalogue(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
-    """Write a new catalogue from rows; rows that SQLite refuses are left out. `doubtful`: ids of pictures to encode."""
+    """Write a new catalogue from rows that SQLite takes; `doubtful`: ids that it lists for `repair` to encode again."""
     with closing(Connection(path, create=True)) as database:
         # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")

@@ -108,7 +108,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def stored_bytes(self) -> int:
-        """The bytes that the store takes, without indexes that are derived from it."""
+        """The bytes that the store takes: its catalogue file or, on a server, its tables with their indexes."""
 
     def damage_error(self, what: str) -> GalleryCorrupt:
         """Return the error to raise when a read has found damage."""
@@ -132,7 +132,7 @@ class Store(ABC):
 
     @abstractmethod
     def add_content(self, digest: bytes, vector: Vectors) -> int:
-        """Store a picture's vector, or replace it if the hash is known; return the picture's id."""
+        """Store a picture's vector, or replace it if the store has this hash; return the picture's id."""
 
     @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
@@ -142,8 +142,8 @@ class Store(ABC):
     def put_embedded(self, pictures: Sequence[EmbeddedPicture]) -> int:
         """Store pictures that were embedded elsewhere; return how many were new.
 
-        Nothing in the store is replaced: a known path keeps its picture and its metadata, and a known picture keeps its
-        vector and gets a further path.
+        Nothing in the store is replaced: a path that it has keeps its picture and metadata, and a picture that it has
+        keeps its vector and gets a further path.
         """
 
     @abstractmethod
@@ -231,9 +231,9 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return one `File` for the side-cars of each picture, by the picture's path; only for the picture at `at`.
+        """Return one `File` for the side-cars of each picture, by the picture's path; `at`: only that of this path.
 
-        Its size is that of all side-cars of the picture together, its time that of the newest (`ingest.sidecars`).
+        The `File` has the size of all side-cars of the picture together, and the time of the newest.
         """
 
     @abstractmethod

@@ -47,7 +47,7 @@ EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
 
 
 class CodedVectors:
-    """Searches an index file with codes; `depth` candidates are compared exactly, `recall` is recall@10 for texts."""
+    """Searches an index file by its codes; the `depth` best are compared exactly. `recall` is recall@10 for texts."""
 
     def __init__(self, file: IndexFile) -> None:
         self.ids, self.vectors = file.ids, file.vectors
@@ -160,7 +160,7 @@ class _CodeScan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Return at least k rows and their estimates, best first, and a bound: no higher estimate is missing."""
+        """Return k rows or more, best first; their estimates; and a bound: no row with a higher estimate is missing."""
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:

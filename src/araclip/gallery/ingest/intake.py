@@ -84,7 +84,7 @@ class LoadedPicture:
 
 
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Read one picture; decode it, unless it comes from a file and its hash is in `known`."""
+    """Read one picture; decode it unless its hash is in `known`. Plain bytes and PIL pictures are always decoded."""
     if isinstance(source, Image.Image):
         with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
@@ -94,7 +94,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
     if isinstance(source, bytes):
         digest = hashlib.sha256(source).digest()
         file = File(STORED_PREFIX + identity_of(digest), len(source), 0)
-        # Decode even a known picture, to store a JPEG of it: the known file may vanish, the stored JPEG stays.
+        # Decode even a picture that the gallery has, to store a JPEG of it: its file may vanish, the JPEG stays.
         with open_with_facts(io.BytesIO(source), max(STORED_SIDE // 2, transform.size)) as (image, facts):
             return LoadedPicture(file, digest, _decode(image, facts, transform), _as_jpeg(image))
     if isinstance(source, PictureBytes):
@@ -242,7 +242,7 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a known picture again, from a file with the hash `digest` or its stored JPEG; else return the reason."""
+    """Decode a picture again, from a file with the hash `digest` or its stored JPEG; or return why that fails."""
     reason = "its file changed since it was indexed"
     # try the files before the stored JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
@@ -313,7 +313,8 @@ class Intake:
     """Ingests the pictures of one run. `committed` counts the sources whose pictures were committed.
 
     `few`: True if the run has only a few pictures. Then the gallery's hashes are not read beforehand: each hash is
-    looked up at its commit. Known pictures are decoded needlessly, but that costs less than reading a million hashes.
+    looked up at its commit. Pictures that the gallery has are then decoded needlessly, but that costs less than reading
+    a million hashes.
     """
 
     def __init__(self, catalog: Store, model: Encoder, turn: Turn, *, few: bool = False) -> None:
@@ -340,7 +341,7 @@ class Intake:
     ) -> list[str | None]:
         """Read, encode and commit pictures in groups; return the path of each, None if it was refused.
 
-        A picture whose hash is known gets a further path and is not encoded again.
+        A picture that the gallery has gets a further path and is not encoded again.
 
         Args:
             sources: a `LoadedPicture` among them was read by another process already.

@@ -26,7 +26,7 @@ _REMEDIES = {extra.shown: extra.remedy for extra in EXTRAS.values()} | {VIDEO: V
 
 
 def unread_kind(name: str) -> str | None:
-    """Return the kind of a picture or video that cannot be read here, by its suffix; None for other files."""
+    """Return the kind of a picture or video that cannot be read here, such as "SVG"; None for other files."""
     if is_video(name):
         return None if can_read() else VIDEO
     suffix = suffix_of(name)

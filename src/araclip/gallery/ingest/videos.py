@@ -141,7 +141,7 @@ class VideoIntake:
         """Commit a video with its scenes.
 
         Raises:
-            OSError, ImageError: the scenes were known, but have been removed meanwhile, and decoding them now fails.
+            OSError, ImageError: the gallery had the scenes, they were removed meanwhile, and decoding them now fails.
         """
         if read.scenes is None:
             with self._turn(), self._catalog.writing():

@@ -31,7 +31,7 @@ COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) and no near hashes (n,).
+    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike hashes (n,).
 
     Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
     """

@@ -50,7 +50,7 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 
 
 def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True) -> list[str]:
-    """Encode again a picture whose vector is damaged (`bad`) or doubtful; return a line if the vector was not sound."""
+    """Encode again a picture whose vector is `bad` or was on a damaged page; return a line if this changed anything."""
     paths = store.known_paths(content)
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
     decoded = decode_again(paths, digest, partial(store.stored_pixels, content), transform_of(model))

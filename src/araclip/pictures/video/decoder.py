@@ -19,8 +19,8 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # most time to find the scenes of one video; then the scenes found so far are used
-LATE_SECONDS = 60.0  # time to wait for a process's answer (for scenes, SECONDS more); then the process is ended
+SECONDS = 90.0  # most time to search one video for scenes (then the scenes found so far are used), or to decode them
+LATE_SECONDS = 60.0  # most time for a process to start, and for it to answer after the search; then it is ended
 STILL_SECONDS = 20.0  # most time to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
 MOST_JOBS = 100  # jobs after which a process is replaced, so that memory leaks of decoders do not add up

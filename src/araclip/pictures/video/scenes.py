@@ -77,9 +77,9 @@ class AtPath:
 
 
 def stored_path(path: str) -> str:
-    """Return a path in the form that galleries store, in which a scene's time has five digits and three decimals.
+    """Return a path in the form that galleries store: clip.mp4#t=83.2 → clip.mp4#t=00083.200.
 
-    Such as clip.mp4#t=83.2 → clip.mp4#t=00083.200. Other paths stay as they are.
+    The time of a scene gets five digits and three decimals. Other paths stay as they are.
     """
     scene = scene_of(path) if MARK in path else None
     return scene_path(*scene) if scene else path
@@ -91,7 +91,7 @@ def scene_digest(video: bytes, time: float) -> bytes:
 
 
 def digest_at(path: str, file: BinaryIO) -> bytes:
-    """Return the hash of the picture that a path names, from its open file; for a scene, its video is open."""
+    """Return the hash of the picture that a path names. `file` is its open file; for a scene, that of the video."""
     scene = scene_of(path)
     if scene:
         return scene_digest(file_hash(file, scene.video), scene.time)

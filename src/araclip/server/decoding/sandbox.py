@@ -80,7 +80,7 @@ class Sandbox:
 
         Raises:
             ImageError: the picture cannot be used.
-            Problem: too many pictures are waiting, or it has waited too long.
+            Problem: too many pictures are waiting, or this picture has waited too long.
         """
         about, (small, placeholder) = await self._run_job("thumbnail", data, side, max_pixels, client)
         return small, placeholder, int(about["width"]), int(about["height"])

@@ -36,7 +36,7 @@ def thumbnail(data: bytes, side: int) -> Reply:
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
     """Read an uploaded picture for the catalogue; return a `gallery.ingest.intake.LoadedPicture` as a reply."""
     loaded = read_source(data, set(), ImageTransform(**transform))
-    assert loaded.decoded is not None  # `read_source` decodes all bytes, and makes a JPEG of them to store
+    assert loaded.decoded is not None  # `read_source` always decodes bytes, and makes a JPEG of them to store
     assert loaded.stored_pixels is not None
     about = {
         "path": loaded.file.path,

@@ -76,7 +76,7 @@ IMMICH_WIDTHS = {name: width for width, names in _NAMES_BY_WIDTH.items() for nam
 
 
 class MayPredict(BeforeBody):
-    """A dependency that asks for a token with the scope "read", unless the server's setting says that none is needed.
+    """A dependency that asks for a token with the scope "read", unless `open_predict` is set.
 
     Beside "Bearer TOKEN", it accepts "Basic" with the token as password, which clients send for http://any:TOKEN@host.
     """
@@ -157,7 +157,7 @@ def _parse_entries(entries: str) -> _Task:
 
 
 def _expected_width(model: Encoder, name: str) -> int:
-    """Return how many numbers Immich expects in a vector of the model with this name; raise a Problem if none fits."""
+    """Return how many numbers Immich expects of the model with this name; raise a Problem if ours cannot replace it."""
     if name in (model.name, model.label):
         return model.width
     widths = [*getattr(model, "matryoshka", ()), model.width]
