@@ -37,7 +37,7 @@ from araclip.pictures.video.scenes import file_of
 LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
 LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
 DOUBT = 0.2  # part of the best cosine's lead over the average that a description without the query's words costs
-DOUBTED = 512  # so many candidates are looked up whether they have a description; further ones count as having one
+DOUBTED = 512  # only for so many candidates it is looked up whether they have a description; others count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
@@ -154,8 +154,8 @@ def lower_described(
 # Whether a picture shows an excluded thing is judged by its cosine with the excluded term, compared with the same
 # cosine of this many first hits of the query (see `Exclusion.adapt_to_first_hits`).
 FIRST_HITS = 30
-# A picture is left out if its cosine with the excluded term is this many standard deviations above the average of the
-# first hits. Tuned on judged pairs.
+# The limit of an excluded term is at most this many standard deviations above the average of the first hits. Tuned on
+# judged pairs.
 ABOVE = 1.0
 # most candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
 LARGEST_CHUNK = 4096

@@ -157,7 +157,7 @@ def _translate_errors(name: str) -> Iterator[None]:
             raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
         except ImageError:
             raise
-        except Image.DecompressionBombError as error:  # Pillow checks its own limit while a picture is opened
+        except Image.DecompressionBombError as error:  # while opening, Pillow checks a limit of its own
             claimed = re.search(r"\((\d+) pixels\)", str(error))
             size = f"{int(claimed[1]) / 1e6:.0f}" if claimed else "too many"
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None

@@ -510,7 +510,7 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         if photos.has_sidecar_metadata(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # the path's name and side-car now tell of the other
+            for changed in {content, before or content}:  # the path's name and side-car have gone from one to the other
                 photos.derive_facts(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:

@@ -278,7 +278,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: files with a known picture cost little
+LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: copies of stored pictures cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit

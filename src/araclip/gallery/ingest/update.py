@@ -74,7 +74,7 @@ def update_at(
         return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives:
         return None
-    if any(map(is_video, found)):  # a video may be a known one that was moved, so load the paths of all known scenes
+    if any(map(is_video, found)):  # one may be a video of the gallery that was moved, so load the paths of all scenes
         stored = catalog.files()
     return _reconcile(
         catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, scenes, few=True
