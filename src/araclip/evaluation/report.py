@@ -104,7 +104,7 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would save EXIF, comments and profiles of the old
+    bare = Image.new("RGB", opened.size)  # new, because Pillow would save EXIF, comments, profiles of the old
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)

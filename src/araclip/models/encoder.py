@@ -62,7 +62,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load this model when a stored file names it, not a person.
+    """True if `as_encoder` may load the model that `text` names when a stored file names it, not a person.
 
     That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
     is run; their weights may be downloaded.
@@ -126,7 +126,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def matryoshka(self) -> tuple[int, ...]:
-        """Widths below D to which a vector can be cut; the numbers kept, normalised again, are a good vector too."""
+        """Widths to which a vector can be cut: its first numbers, normalised again, are a good vector too."""
         return self.config.matryoshka
 
     @property

@@ -495,7 +495,7 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
 
 
 def image_processor(image: ImageConfig) -> dict[str, Any]:
-    """Return settings with which an image processor of transformers prepares pictures as this model does."""
+    """Return settings with which an image processor of transformers prepares pictures as `image` says."""
     from araclip.pictures.image_transform import FILTERS  # imported here, because it imports numpy
 
     squash = image.resize == "squash"

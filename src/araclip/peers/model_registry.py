@@ -249,7 +249,7 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 
 
 def find_peer(text: str) -> Peer | None:
-    """Return the published model of this name or hub id; None if the table has none."""
+    """Return the published model of this name or hub id; None if the registry has none."""
     return BY_NAME.get(text) or next((peer for peer in PEERS if peer.hub_id == text), None)
 
 

@@ -247,7 +247,7 @@ def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         # text columns are read as dictionaries, so that each distinct text is decoded only once
         with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            # a file that unpacks to too much is refused before any row is read
+            # a row group that unpacks to too much is refused before any row is read
             if any(group.total_byte_size > left for group in groups):
                 _raise_too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):

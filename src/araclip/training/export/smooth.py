@@ -53,7 +53,7 @@ def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least scales (N,) for a matrix (K, N) with which no two neighbours along K overflow.
+    """Return the least scales (N,) with which two neighbours along K of a matrix (K, N) add up to LARGEST_PAIR at most.
 
     Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """

@@ -91,8 +91,9 @@ class SharedBlocks(nn.Module):
 class Branch(nn.Module):
     """The blocks after the shared blocks, and the pooling: maps (B, C, h, w) → features (B, W).
 
-    Its layers are the network's own layers, not copies. `gated`: a gate multiplies the features. `routed_by`: a router
-    reads the features of the `routed_by` branches before this one; 0: no router. `map_scale`: see the module.
+    Its layers are the network's own layers, not copies. `gated`: the features are multiplied by a number from 0 to 1,
+    computed from them. `routed_by`: the number of branches before this one; a router reads their features and decides
+    for which pictures this branch computes. 0: no router. `map_scale`: the maps are first resized by this factor.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
-                # tells the exporter that there are rows, because it cannot trace batch_norm with 0; the graph takes 0
+                # tells the exporter that there are rows, without which it cannot trace batch_norm; the graph takes none
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
@@ -181,7 +182,7 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit that is above 0 for nearly all of `own` (N, W), few of `others` (M, W).
+    """Return weight (W,) and bias () of a logit that is above 0 for nearly all `own` (N, W) and few `others` (M, W).
 
     At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
     them, to suit unseen pictures of both kinds.
@@ -333,7 +334,7 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """Return how many branches a tower has; a RecipeError unless it is a tower of branches without gates."""
+    """Return how many branches a tower has; raise RecipeError if it is no tower of branches, or one with gates."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)

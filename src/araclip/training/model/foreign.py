@@ -239,9 +239,9 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
 
 
 def _check_local(location: str | Path) -> Path | None:
-    """If the location is a folder, check by `check_folder` that its files are safe to load, and return its path.
+    """Check by `check_folder` that a folder's files are safe to load, and return its path; None for a hub id.
 
-    None if it is no folder (a hub id). Raises ModelMismatch if a file is not safe.
+    Raises ModelMismatch if a file is not safe.
     """
     if (folder := existing_folder(location)) is not None:
         check_folder(folder)

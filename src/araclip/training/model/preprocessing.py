@@ -86,7 +86,7 @@ def square_processor(height: int, width: int, mean: Sequence[float], std: Sequen
 
 
 def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
-    """Make an image processor that squashes pictures; mean, deviation and (if `size` is None) size are `published`'s.
+    """Make an image processor that squashes pictures, with mean, deviation and (if `size` is None) size of `published`.
 
     Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
     """

@@ -30,7 +30,7 @@ def plain(model: AraCLIPModel) -> AraCLIPModel:
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """Load the model and processor that `save_model` wrote, in float32; a folder that cannot be used: RecipeError."""
+    """Load the model and processor that `save_model` wrote, in float32; raise RecipeError if the folder is unusable."""
 
     with failures(f"the model in {folder}", "run the stage that made it again, or name another folder", RecipeError):
         foreign.check_folder(folder)
