@@ -346,7 +346,7 @@ def intervals(
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
     """Return the means (R, M) of the values (Q, M) in each of R bootstrap samples.
 
-    A sample draws clusters with replacement, as many as there are.
+    A sample draws clusters (pictures with their queries) with replacement, as many as there are.
     """
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)

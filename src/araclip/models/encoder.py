@@ -153,7 +153,7 @@ class AraCLIP(EncoderBase):
 
         Raises:
             ModelNotFound: no model has this name or path, or a library cannot load the model.
-            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+            ModelMismatch: the model's files contradict each other (graphs and tokenizer are checked when first used).
             InputError: `model` is neither a name, a path nor an encoder; the packages of a peer are not installed; the
                 device is not there (the message lists the devices that are), or gives other vectors than the CPU; or
                 `threads` is wrong.

@@ -321,7 +321,7 @@ MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in floa
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and check that every file of the folder is there. No other file is read.
+    """Read and check config.json, and check that each file of a model folder is there. No other file is read.
 
     Raises:
         ModelMismatch: a file is missing, too large or outside the folder; or config.json is no JSON, has a wrong field,

@@ -198,7 +198,7 @@ def pull(
     progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Download, convert, check and measure a model, and put its folder where AraCLIP finds it by name.
+    """Download, convert, check and measure a model; put its folder into `out`, or where AraCLIP finds it by name.
 
     Args:
         text: a name in the table of models, a hub id, hf:ORG/NAME, KIND:LOCATION, or a folder.

@@ -68,7 +68,7 @@ def sigmoid_loss(
     same: Tensor | None = None,
     owner: Tensor | None = None,
 ) -> Tensor:
-    """Return SigLIP's loss (Zhai et al. 2023): binary cross-entropy of all pairs, summed over pictures, averaged over texts.
+    """Return SigLIP's loss (Zhai et al. 2023): binary cross-entropy of all pairs, sum over pictures, mean over texts.
 
     Args:
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs marked in `same` are left out of the sum.

@@ -187,8 +187,8 @@ def _split_prefix(word: str, known: Mapping[str, object]) -> tuple[str, str]:
 def _forms() -> Forms:
     """Return dialect (or SYNONYMS) → folded standard word → its forms in that dialect, for `in_dialect`.
 
-    Left out are forms that have another common meaning, forms kept out of training (`is_held`), and standard words of
-    several words.
+    Left out are forms that have another common meaning, forms kept out of training (`is_held`), and entries whose
+    standard form has several words.
     """
     found: dict[str, dict[str, list[str]]] = {label: {} for label in (*DIALECTS, SYNONYMS)}
     for entry in default_interpreter().lexicon.entries:

@@ -309,8 +309,8 @@ class Row:
 class Mixture:
     """An endless stream of batches from several sources.
 
-    Shares are exact, see `InterleavedSampler`. In an epoch of a source, each of its distinct pairs comes once; the
-    order, the noise and the templates are drawn anew in every epoch.
+    Every 10,000 rows have the sources' shares, see `InterleavedSampler`. In an epoch of a source, each of its distinct
+    pairs comes once; the order, the noise and the templates are drawn anew in every epoch.
 
     >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
     >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names

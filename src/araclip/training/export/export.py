@@ -161,7 +161,7 @@ class DevPictures:
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Raise ExportRejected if small weights lose more than MAX_LOSS of dev R@1; `full` and `stored` are R@1."""
+    """Raise ExportRejected if `stored`, R@1 with small weights, is more than MAX_LOSS below `full`, R@1 in float32."""
     if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "

@@ -163,8 +163,8 @@ def _four_bit_table(name: str, values: NDArray[np.float32]) -> tuple[list[Any], 
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
     """Return the axes that a product or convolution sums over, so that each output gets its own scale.
 
-    None for other uses; for depthwise convolutions, which sum over too few values to be worth a scale; and for small
-    convolutions, which stay more exact without (`_SMALL_CONVOLUTION`).
+    Return None, so that the weight becomes float16, for other uses, for depthwise convolutions, which sum over too few
+    values to be worth a scale, and for small convolutions (`_SMALL_CONVOLUTION`).
     """
     large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
     if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):

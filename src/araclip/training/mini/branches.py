@@ -67,7 +67,7 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 
 
 class SharedBlocks(nn.Module):
-    """The first `blocks` stages of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+    """The stem and first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → maps (B, C, h, w).
 
     Its layers are the network's own layers, not copies.
     """
@@ -132,7 +132,7 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
-                # tells the exporter that there are rows, without which it cannot trace batch_norm; the graph takes none
+                # promises rows to the exporter, which cannot trace batch_norm with 0; the written graph takes 0, too
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
@@ -341,7 +341,7 @@ def branches_of(tower: Any) -> int:
 
 
 def set_map_scale(branches: nn.Module, scale: float) -> None:
-    """Set the map scale of one branch, or of every branch in a module of branches, in place."""
+    """Let one branch, or every branch in a module of branches, resize the maps that it reads by `scale`, in place."""
     for branch in branches.modules():
         if isinstance(branch, Branch):
             branch.map_scale = scale
@@ -353,7 +353,7 @@ def is_splittable(tower: Any) -> bool:
 
 
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
-    """Cut a tower: return its first blocks and the rest, which share their layers with the tower."""
+    """Cut a tower after `blocks` blocks: return both parts, whose layers are the tower's own."""
     if not isinstance(tower, BranchesModel):
         return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
     if blocks != tower.config.shared_blocks:
@@ -383,7 +383,7 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 
 def map_scales(tower: Any) -> list[float]:
-    """Return the map scale of each branch; [1.0] for a network without branches."""
+    """Return the factor by which each branch resizes the maps it reads; [1.0] for a network without branches."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

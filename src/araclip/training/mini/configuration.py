@@ -35,7 +35,7 @@ def own_width(config: Any) -> int:
 
 
 def names_alone(config: Any) -> int:
-    """Return how many of a picture's features, the last ones, only the names part reads."""
+    """Return how many of a picture's features, the last ones, serve only queries by the name of a class."""
     return 0 if config.name_features_shared else int(config.name_features)
 
 

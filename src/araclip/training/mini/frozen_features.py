@@ -148,7 +148,7 @@ def _compute_maps(
 
 
 class FeatureMaps:
-    """Cached maps of many pictures: one file for each picture folder, so that any mixture of folders can use it."""
+    """Cached feature maps of many pictures, in one file for each picture folder, so that any mixture can use it."""
 
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
@@ -180,7 +180,7 @@ class FeatureMaps:
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
-        """Cut a random window out of a random view of each row: (B, C, window, window) float32, channels last.
+        """Cut a random square out of a random view's map for each row: (B, C, window, window) float32, channels last.
 
         `rng` has a random generator for each row.
         """
@@ -434,7 +434,7 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the branches had before the stage, at the map scale of that time.
+        """Return the features (B, W) of `inputs` by the branches as they were before the stage, also in their scale.
 
         After `learn_from`, return the other tower's features.
         """

@@ -95,7 +95,7 @@ class QueryBank(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
-    """A last stage that gives vectors a second part for class names, beside the part for captions; see `heads`."""
+    """A last stage that adds numbers to vectors, for queries that name a class, see `heads`."""
 
     MODELS = ("vision",)
     kind: Literal["names"] = "names"

@@ -24,7 +24,7 @@ MAX_BYTES = 8_000_000  # most bytes of one JSON file; a tokenizer_config.json wi
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # most layers of a tower; the deepest published towers have about 100
 MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
-MAX_SIDE = 4096  # most pixels a side of input pictures
+MAX_SIDE = 4096  # most pixels on a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))

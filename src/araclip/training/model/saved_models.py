@@ -44,7 +44,7 @@ def unpack(name_or_path: str | Path) -> ModelAndProcessor:
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """Save to a folder that transformers, sentence-transformers and `araclip export` read.
+    """Save a model and its processor to a folder that transformers, sentence-transformers and `araclip export` read.
 
     If the process is killed, the folder is complete or missing. An existing folder is replaced.
     """
