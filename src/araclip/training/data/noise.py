@@ -110,7 +110,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Apply each of `NOISES` at its chance (often none is applied). The result is empty only if `text` is."""
+    """Apply each of `NOISES` at its chance (none to one text in seven). The result is empty only if `text` is."""
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)
