@@ -434,7 +434,7 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) of `inputs` by the branches as they were before the stage, also in their scale.
+        """Return the features (B, W) of `inputs` by the branches as they were before the stage, map scale included.
 
         After `learn_from`, return the other tower's features.
         """

@@ -185,7 +185,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """Pool a vision tower's output to (B, W); raise ModelMismatch if it lacks one that `pooling` asks for."""
+    """Pool a vision tower's output to (B, W); raise ModelMismatch if `pooling` is "pooler" and it has none."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected
