@@ -15,7 +15,7 @@ from araclip.text.interpretation import Interpreter
 
 
 class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
-    """Embeds texts and pictures as unit vectors in one space; `encoder` is an encoder or the client of a server.
+    """Embeds texts and pictures as unit vectors in one space, by an encoder of AraCLIP or the client of a server.
 
     `interpreter` corrects spelling and dialect words in queries before they are encoded (docs/understanding.md). Texts
     of the index are encoded as they are.

@@ -8,7 +8,7 @@ from araclip.text.interpretation import Interpreter
 def query_vector(
     encode: Callable[[list[str]], list[list[float]]], text: str, interpreter: Interpreter | None
 ) -> list[float]:
-    """Return the unit vector of a query: the sum of its readings' vectors, each times its weight, scaled to length 1.
+    """Return the unit vector of a query: the weighted sum of the vectors of its readings, the texts that it may mean.
 
     Without an interpreter, return the vector of the text itself. `encode` turns texts into vectors.
     """

@@ -63,13 +63,14 @@ def embed(
         jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        on_shard: called for each finished shard, also of an earlier run: its report, and the number of shards to make.
+        on_shard: called with each finished shard's report, also an earlier run's, and the number of shards to make.
 
     Raises:
         InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
         ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
         ShardFailed: some shards were not finished; the others are.
-        SourceError, ModelError, OSError: as for `list_source`, `AraCLIP.load` and `embed_shard`.
+        SourceError, ModelError: as for `list_source` and `AraCLIP.load`.
+        OSError: the folder `out` cannot be made or listed.
     """
     if engine not in ENGINES:
         raise InputError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")

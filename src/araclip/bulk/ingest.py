@@ -31,7 +31,7 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, 
 from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
-MAX_BYTES = 64_000_000  # most bytes of vectors in a commit, for models with long vectors
+MAX_BYTES = 64_000_000  # bytes of vectors in a commit, for models with long vectors; never more than twice as many
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
 MAX_PATH = 4096  # most characters of a picture's path
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")

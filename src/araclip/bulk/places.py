@@ -77,7 +77,7 @@ def filesystem_of(place: str) -> tuple[Any, str]:
 
 @contextmanager
 def source_errors(place: str) -> Iterator[None]:
-    """Turn every error that a library for object stores raises in a `with` block into a SourceError."""
+    """Turn every exception in a `with` block but AraCLIPError and ImportError into a SourceError that names `place`."""
     try:
         yield
     except (AraCLIPError, ImportError):
@@ -92,7 +92,7 @@ def source_errors(place: str) -> Iterator[None]:
 
 @contextmanager
 def open_stream(place: str) -> Iterator[IO[bytes]]:
-    """Open a file as a stream, for the length of a `with` block; a failure to open or read it is a SourceError."""
+    """Open a file as a stream for a `with` block; raise SourceError if opening it, or reading it later, fails."""
     with source_errors(place):
         if is_url(place):
             system, path = filesystem_of(place)
@@ -161,7 +161,7 @@ class _ReportingStream:
 
 
 class ShardFolder:
-    """The folder of the shards, on this machine (`is_local`) or in an object store."""
+    """A folder for shards, on this machine (`is_local`) or in an object store."""
 
     def __init__(self, named: str | os.PathLike[str]) -> None:
         self.place = absolute_place(named)
@@ -174,7 +174,7 @@ class ShardFolder:
         return f"{self.place}/{name}"
 
     def make(self) -> None:
-        """Create the folder, and delete files that killed runs have left there (on a disk only)."""
+        """Create a local folder, and delete files that killed runs have left there; do nothing in an object store."""
         if self.is_local:
             folder = Path(self.place)
             folder.mkdir(parents=True, exist_ok=True)

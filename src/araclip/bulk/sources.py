@@ -122,7 +122,7 @@ Row = tuple[str, bytes | None, str, str]
 
 
 def read_row_group(place: str, group: int) -> Iterator[Row]:
-    """Yield the rows of one row group; raise InputError if it would unpack to too much."""
+    """Yield the rows of a row group as (name, picture or None, caption, fault); raise InputError if it is too large."""
     with parquet_file(place) as file:
         import pyarrow
 

@@ -33,8 +33,9 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
     """Unpack WebDataset shards to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
     The fingerprint is a hash of the shards' names, sizes and times; if its folder exists already, nothing is written.
-    Members whose names agree up to the first dot form a sample: a picture (.jpg, .png, …), a .txt (becomes the field
-    "txt") and a .json (an object whose fields are copied). A sample without picture is listed and counts as missing.
+    Consecutive members whose names agree up to the first dot form a sample: a picture (.jpg, .png, …), a .txt (becomes
+    the field "txt") and a .json (its object's fields are copied). A sample without picture is listed and counts as
+    missing.
     """
     try:
         identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]

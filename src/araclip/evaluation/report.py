@@ -67,7 +67,7 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """Return each model's worst and best text→image queries, more worst than best; CASES limits their number."""
+    """Return each model's worst and best text→image queries, mostly two worst for one best; CASES limits how many."""
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)
@@ -104,7 +104,7 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # a new image, as Pillow would save EXIF, comments and profiles of the old
+    bare = Image.new("RGB", opened.size)  # new, because Pillow would save EXIF, comments, profiles of the old
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)

@@ -21,7 +21,7 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # one of three families of words (words that share a root) is held out: its figures are reported separately
+ONE_IN = 3  # about one of three families of words (with the same first consonants) is held out, see `held_out`
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
@@ -44,7 +44,7 @@ class Entry:
 
 
 def held_out(word: str) -> bool:
-    """True if a word (without article and prefixes) belongs to the held-out third, which is reported separately.
+    """True if a word (without article and prefixes) is in the third of all words whose figures are reported separately.
 
     Words with the same first three consonants are held out together, so that طفل and أطفال are not separated.
     """

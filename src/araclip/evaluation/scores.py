@@ -203,7 +203,7 @@ def _measure_queries(
     level = _count_true(np.equal(scores, best[:, None], out=mask))
     margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
-    # (Q,) how many relevant candidates tie with the best relevant one, itself included
+    # (b,) how many relevant candidates tie with the best relevant one, itself included
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     # expected rank of the first of level_too relevant candidates among level + level_too ties
     ranks = 1 + above + level / (1 + level_too)
@@ -346,7 +346,7 @@ def intervals(
 def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: int, seed: int) -> Floats:
     """Return the means (R, M) of the values (Q, M) in each of R bootstrap samples.
 
-    A sample draws clusters with replacement, as many as there are.
+    A sample draws clusters (pictures with their queries) with replacement, as many as there are.
     """
     sums, counts = cluster_sums(values, clusters)
     rng = np.random.default_rng(seed)

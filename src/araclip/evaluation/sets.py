@@ -145,7 +145,7 @@ def read_set(
 def make_picture_set(
     name: str, split: str | None, caption_field: str, rows: Iterable[tuple[Path, Sequence[str]]]
 ) -> PictureSet:
-    """Make a PictureSet of rows (file, captions); an InputError if no picture exists or none has a caption.
+    """Make a PictureSet of rows (file, captions); raise InputError if no picture exists or none has a caption.
 
     Captions are normalised; empty captions are left out. Rows of the same file become one picture with all their
     captions: listed twice, it would be a wrong answer to its own captions. Missing files are counted and left out.

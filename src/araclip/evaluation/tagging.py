@@ -53,9 +53,9 @@ def tag(
     progress: Callable[[int, int], None] = lambda done, total: None,
     label_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
-    """Choose each picture's labels; yield the keywords that its side-car lacks, and with `write` add them there before.
+    """Choose each picture's labels; yield the keywords that its side-car lacks.
 
-    A picture whose side-car lacks no keyword is left out.
+    With `write`, these keywords are first added to the side-car. A picture whose side-car lacks no keyword is left out.
 
     Args:
         least: a label is chosen from this probability on, or from the label's own least probability if that is higher.
@@ -65,7 +65,8 @@ def tag(
         vectors: the model's vectors (D,) by path, such as `BaseGallery.vectors` returns; pictures that have one are not
             encoded.
         skip: called with a line for each picture or side-car that cannot be read or written.
-        progress, label_progress: called with the numbers of pictures, and of the labels' prompts, encoded and in all.
+        progress: called with the numbers of pictures encoded and of all pictures.
+        label_progress: called with the numbers of the labels' prompts encoded and of all prompts.
 
     Raises:
         InputError, ModelMismatch: as for `label_probabilities`.

@@ -232,11 +232,14 @@ def write_tokenizer(model: AraCLIP, out: Path) -> None:
 
 
 def padding_token(model: AraCLIP) -> tuple[int, str]:
-    """Return id and text of the token with which other programs are to pad texts; an InputError if there is none.
+    """Return id and text of the token with which other programs are to pad texts.
 
-    This is the model's own padding token, except where that is an ordinary piece, such as "!" of open_clip's CLIP:
-    transformers would remove this piece from texts. If such a tower ignores all that follows the end of a text (its
-    graph takes no mask, and texts of any length), the end token is returned instead.
+    This is the model's own padding token. But if that token is an ordinary piece, such as "!" of open_clip's CLIP,
+    transformers would remove it from texts; then the end token is returned, if the text tower ignores all that follows
+    the end of a text (its graph takes no mask, and texts of any length).
+
+    Raises:
+        InputError: the tokenizer has no token with the id of the padding.
     """
     tokenizer, text = _read_tokenizer(model), model.config.text
     id_ = text.pad_id

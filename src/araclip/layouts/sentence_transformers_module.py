@@ -52,8 +52,8 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Sort inputs into pictures (PIL images, arrays, picture paths, {"image": …}) and texts (all other strings).
 
-        Return both under TEXTS and PICTURES, each a mapping from row number to input. `prompt` is put before each text.
-        An input of another kind is an InputError.
+        Return {TEXTS: …, PICTURES: …}, each a mapping from an input's row number to the input. `prompt` is put before
+        each text. An input of another kind raises InputError.
         """
         texts: dict[int, str] = {}
         pictures: dict[int, Any] = {}

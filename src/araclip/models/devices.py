@@ -35,7 +35,7 @@ def requested_threads(threads: int | None) -> int:
 
 
 def graph_device(device: str | None = None) -> str:
-    """Return the device for a call that names `device`, with "auto" resolved; InputError if this machine lacks it."""
+    """Return the device that a call names, with "auto" resolved; raise InputError if this machine lacks the device."""
     named = requested_device(device)
     if named == CPU:  # every machine has a CPU, so no library is imported to look
         return CPU

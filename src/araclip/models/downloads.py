@@ -183,12 +183,16 @@ def download(
 ) -> Snapshot:  # fmt: skip
     """Download the files in a repository that its model needs and that are not yet in the local cache.
 
-    The next call continues an interrupted download. If the hub cannot be reached, the local cache is used as it is; a
-    repository that is not in the cache, and every other error of the hub, is a ModelNotFound.
+    The next call continues an interrupted download. If the hub cannot be reached, the local cache is used as it is.
 
     Args:
         check_files: called with all files of the repository before anything is downloaded; raises an error to refuse.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
+
+    Raises:
+        ModelNotFound: the hub cannot be reached and the cache lacks the repository; the hub reports another error; or
+            the repository holds no weights that are read here.
+        InputError: the disk has too little space, or another process is downloading a file of the repository.
     """
     from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars

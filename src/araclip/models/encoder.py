@@ -62,7 +62,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load this model when a stored file names it, not a person.
+    """True if `as_encoder` may load the model that `text` names when a stored file names it, not a person.
 
     That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
     is run; their weights may be downloaded.
@@ -126,7 +126,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def matryoshka(self) -> tuple[int, ...]:
-        """Widths below D to which a vector can be cut; the numbers kept, normalised again, are a good vector too."""
+        """Widths to which a vector can be cut: its first numbers, normalised again, are a good vector too."""
         return self.config.matryoshka
 
     @property
@@ -153,7 +153,7 @@ class AraCLIP(EncoderBase):
 
         Raises:
             ModelNotFound: no model has this name or path, or a library cannot load the model.
-            ModelMismatch: the model's parts contradict each other (graphs and tokenizer are checked when first used).
+            ModelMismatch: the model's files contradict each other (graphs and tokenizer are checked when first used).
             InputError: `model` is neither a name, a path nor an encoder; the packages of a peer are not installed; the
                 device is not there (the message lists the devices that are), or gives other vectors than the CPU; or
                 `threads` is wrong.

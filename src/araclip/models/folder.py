@@ -321,7 +321,7 @@ MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in floa
 
 
 def read_config(folder: Path) -> ModelConfig:
-    """Read and check config.json, and check that every file of the folder is there. No other file is read.
+    """Read and check config.json, and check that each file of a model folder is there. No other file is read.
 
     Raises:
         ModelMismatch: a file is missing, too large or outside the folder; or config.json is no JSON, has a wrong field,
@@ -495,7 +495,7 @@ def write_image_processor(folder: Path, image: ImageConfig) -> None:
 
 
 def image_processor(image: ImageConfig) -> dict[str, Any]:
-    """Return settings with which an image processor of transformers prepares pictures as this model does."""
+    """Return settings with which an image processor of transformers prepares pictures as `image` says."""
     from araclip.pictures.image_transform import FILTERS  # imported here, because it imports numpy
 
     squash = image.resize == "squash"

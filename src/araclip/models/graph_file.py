@@ -152,7 +152,7 @@ class _GraphChecker:
     def _check_product(self, inputs: list[str]) -> None:
         """Check the operator PRODUCT, an int8 matrix product: its matrix must be stored, with a scale for each column.
 
-        Its other input must have one scale and one zero.
+        Its other input must have one scale and one zero point.
         """
         _, *named = (*inputs, *[""] * 7)[:7]
         matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)

@@ -198,7 +198,7 @@ def pull(
     progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Download, convert, check and measure a model, and put its folder where AraCLIP finds it by name.
+    """Download, convert, check and measure a model; put its folder into `out`, or where AraCLIP finds it by name.
 
     Args:
         text: a name in the table of models, a hub id, hf:ORG/NAME, KIND:LOCATION, or a folder.
@@ -268,8 +268,8 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
 def download_source(source: PullSource, log: Log, progress: Progress) -> PullSource:
     """Download the repository of a source, if the source has one, and return the source with what was found in it.
 
-    The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model;
-    any other content is a ModelNotFound.
+    The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model.
+    Any other content raises ModelNotFound.
     """
     if source.repository is None:
         return source

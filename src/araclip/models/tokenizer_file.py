@@ -180,7 +180,7 @@ def _skip_class(pattern: str, at: int) -> int:
 
 
 def _skip_quantifiers(pattern: str, at: int) -> tuple[bool, int]:
-    """Return True if the quantifiers that begin at `at` repeat endlessly, and the position after them."""
+    """Return whether the quantifiers that begin at `at` repeat endlessly, and the position after them."""
     endless = False
     while at < len(pattern):
         if pattern[at] in "*+?":

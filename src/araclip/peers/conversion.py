@@ -130,7 +130,7 @@ def make_model_folder(
         source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
         out: the model folder to write; an earlier folder is replaced.
         weights: how weights are stored; if this changes vectors too much, float16 is used, see `store_towers`.
-        pictures: a folder of pictures to measure on; by default photographs of the demo extra.
+        pictures: a folder of pictures to calibrate with; by default photographs of the extra `demo`.
         languages: the vocabulary is cut to the scripts of these languages, see `vocabulary`; None keeps all of it. The
             vocabulary of a saved AraCLIPModel is never cut.
         name: the new model's name; by default the source's name.

@@ -18,7 +18,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """Load a model by open_clip: by its name in open_clip's list, a file of weights, a folder or a hub id."""
+    """Load a model by open_clip: a folder, a hub id, or a name of its list with the tag or file of the weights."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
@@ -117,7 +117,7 @@ def _encode(model: Any, inputs: list[Any]) -> Tensor:
 
 
 def _check_fits(folder: Path) -> None:
-    """Call `foreign.check_fits` if the folder is one of transformers, such as the first module's."""
+    """Call `foreign.check_fits` if a folder, such as a sentence-transformers module's, has a transformers model."""
     path = folder / "config.json"
     if path.is_file() and "model_type" in foreign.read_settings(path, dict):
         config = foreign.config_at(folder)

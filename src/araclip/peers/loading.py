@@ -74,7 +74,7 @@ _PACKAGE_NAMES = {"sentence_transformers": "sentence-transformers"}
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
     """Load the encoder that a text names: a peer's name, KIND:LOCATION, or a folder in a published layout.
 
-    Returns None for any other text. A package that is not installed is an InputError.
+    Return None for any other text; raise InputError if a package is not installed.
     """
     request = parse_request(fspath(name_or_path))
     return None if request is None else load_request(request, threads, device)
@@ -131,7 +131,7 @@ def _expand_home(location: str) -> str:
 
 
 def nearest_names(text: str) -> list[str]:
-    """Return up to three known names like an unknown one: of models on this machine or in the table, or hub ids."""
+    """Return up to three known names like an unknown one: of models here or in the registry, or its hub ids."""
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
@@ -164,7 +164,11 @@ def text_of_request(request: Request) -> str:
 
 
 def kind_of_folder(folder: Path) -> str | None:
-    """Return the kind of model that a folder holds, told by its files; None if unknown, a ModelMismatch if damaged."""
+    """Return the kind of model that a folder holds, told by its files; None if unknown.
+
+    Raises:
+        ModelMismatch: config.json cannot be read, but other files tell of a model.
+    """
     if (folder / "open_clip_config.json").is_file():
         return "open_clip"
     if not (folder / "config.json").exists():
@@ -195,5 +199,5 @@ def kind_of_folder(folder: Path) -> str | None:
 
 
 def find_heads(folder: Path) -> list[Path]:
-    """Return the pickled heads that lie beside the weights of an older text encoder."""
+    """Return the pickles in a folder; the head of an older AraCLIP text encoder is one, beside the weights."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

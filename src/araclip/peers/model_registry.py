@@ -249,7 +249,7 @@ BY_NAME = {peer.name: peer for peer in PEERS}
 
 
 def find_peer(text: str) -> Peer | None:
-    """Return the published model of this name or hub id; None if the table has none."""
+    """Return the published model of this name or hub id; None if the registry has none."""
     return BY_NAME.get(text) or next((peer for peer in PEERS if peer.hub_id == text), None)
 
 
@@ -260,7 +260,7 @@ def forbids_commerce(license: str | None) -> bool:
 
 
 def image_tower_of(kind: str, location: str) -> str | None:
-    """Return the image tower for the text tower at `location`, a hub id or a folder of this name; None if unknown."""
+    """Return the image tower for the text tower at `location`, a hub id or a folder named like one; None if unknown."""
     name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
     return next((peer.image for peer in alike), None)

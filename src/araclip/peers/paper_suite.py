@@ -53,7 +53,7 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class Missing:
-    """Names a model or a set that could not be used, the reason, and how to get it."""
+    """A model or a set that could not be used; `why` has the reason, and how to get it."""
 
     what: str
     why: str
@@ -61,7 +61,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """The result of one row on one set; `model` says what was measured and how it was loaded."""
+    """The result of one row on one set: `model` was measured; `loaded` is "model folder" or "PyTorch"."""
 
     row: Row
     model: str

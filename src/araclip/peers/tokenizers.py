@@ -1,4 +1,4 @@
-"""Converts the tokenizer of a published model to Hugging Face's library, with all steps that clean texts before it.
+"""Converts the tokenizer of a published model to Hugging Face's library, with the steps that clean texts before it.
 
 open_clip has CLIP's byte-pair tokenizer in Python only. Its cleaning begins with ftfy and HTML entities. Of these two
 steps, the parts that matter for text that people type are converted: straight quotes, ligatures, canonical composition,
@@ -113,7 +113,7 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
     """Copy the fast tokenizer of a transformers tokenizer, without padding and truncation; `lower`: lower-case first.
 
-    A SiglipTokenizer, which has none, is converted; any other tokenizer without one is a ModelMismatch.
+    A SiglipTokenizer, which has none, is converted. Any other tokenizer without one raises ModelMismatch.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):

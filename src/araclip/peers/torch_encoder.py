@@ -28,7 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """Return a PyTorch device, such as "cuda:1"; "auto" is the first GPU, else the CPU. No such device: InputError."""
+    """Return the PyTorch device `named` ("auto": the first GPU, else the CPU); raise InputError if it is not here."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
@@ -114,7 +114,7 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits: a hash of weights, token ids and how pictures are cut, but not of layers' settings."""
+        """Twelve hex digits: a hash of weights, sample texts' ids and how pictures are resized; no layer settings."""
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model

@@ -289,7 +289,7 @@ def _sentence_transformers_text_part(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            # The first token is at 0, because padding is on the right. The library's search for it would become an If.
+            # The first token is at 0, because padding is on the right. The library's search would be a node If.
             if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)

@@ -45,7 +45,7 @@ def contrastive_loss(
 
 
 def all_captions_loss(image: Tensor, captions: Tensor, log_scale: Tensor, belongs: Tensor) -> Tensor:
-    """Return InfoNCE from pictures to every caption of the data, for a locked text tower (LiT with the sides swapped).
+    """Return InfoNCE from pictures to all captions of the training data, for a locked text tower (LiT, sides swapped).
 
     Each caption of a picture is a positive; the softmax runs over the captions of all pictures, in the batch or not.
     log(N / I) is subtracted, so that a random guess has the loss log I, as in `contrastive_loss`, for any N.
@@ -68,7 +68,7 @@ def sigmoid_loss(
     same: Tensor | None = None,
     owner: Tensor | None = None,
 ) -> Tensor:
-    """Return the binary cross-entropy of all pairs (SigLIP, Zhai et al. 2023), the sum over pictures, mean over texts.
+    """Return SigLIP's loss (Zhai et al. 2023): binary cross-entropy of all pairs, sum over pictures, mean over texts.
 
     Args:
         text, image, log_scale, same, owner: as for `contrastive_loss`; pairs marked in `same` are left out of the sum.
@@ -157,7 +157,7 @@ def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def unit_mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """The mean squared distance between each student row and its teacher row, (B, D) and (B, D) → scalar.
+    """Return the mean squared distance between each student row and its teacher row, (B, D) twice → scalar.
 
     Rows are scaled to unit length first, so callers need not do it.
 

@@ -57,7 +57,7 @@ def normalized_texts(listed: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Concepts:
-    """The classes that have a name in one of the languages that a stage of training asks for."""
+    """Those classes of an image classifier that have a name in a language that the training stage asks for."""
 
     features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one

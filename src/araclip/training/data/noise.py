@@ -110,7 +110,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Apply each of `NOISES` at its chance (often none is applied). The result is empty only if `text` is."""
+    """Apply each of `NOISES` at its chance (none to one text in seven). The result is empty only if `text` is."""
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)
@@ -187,8 +187,8 @@ def _split_prefix(word: str, known: Mapping[str, object]) -> tuple[str, str]:
 def _forms() -> Forms:
     """Return dialect (or SYNONYMS) → folded standard word → its forms in that dialect, for `in_dialect`.
 
-    Left out are forms that have another common meaning, forms kept out of training (`is_held`), and standard words of
-    several words.
+    Left out are forms that have another common meaning, forms kept out of training (`is_held`), and entries whose
+    standard form has several words.
     """
     found: dict[str, dict[str, list[str]]] = {label: {} for label in (*DIALECTS, SYNONYMS)}
     for entry in default_interpreter().lexicon.entries:

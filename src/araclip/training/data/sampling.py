@@ -17,7 +17,7 @@ CYCLE = 10_000  # the order of sources repeats after so many rows; so their shar
 
 
 class Draw(NamedTuple):
-    """What one slot holds: a source, a row of that source, and how many rows of that source came in earlier slots."""
+    """What a slot (a place in the stream) holds: a source, a row of it, and how many rows of the source came before."""
 
     source: int
     row: int
@@ -25,7 +25,7 @@ class Draw(NamedTuple):
 
 
 class InterleavedSampler:
-    """An endless stream of rows from several sources, with the same shares, rounded to slots, in every CYCLE slots.
+    """An endless stream of rows from several sources, with the same shares, rounded to rows, in every CYCLE rows.
 
     `sizes` has each source's number of rows, 1 or more; `weights` its share, relative to the other sources.
     """

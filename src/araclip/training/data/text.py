@@ -247,7 +247,7 @@ def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         # text columns are read as dictionaries, so that each distinct text is decoded only once
         with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
-            # a file that unpacks to too much is refused before any row is read
+            # a row group that unpacks to too much is refused before any row is read
             if any(group.total_byte_size > left for group in groups):
                 _raise_too_large(f"{path}, row 1")
             for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
@@ -309,8 +309,8 @@ class Row:
 class Mixture:
     """An endless stream of batches from several sources.
 
-    Shares are exact, see `InterleavedSampler`. In an epoch of a source, each of its distinct pairs comes once; the
-    order, the noise and the templates are drawn anew in every epoch.
+    Every 10,000 rows have the sources' shares, see `InterleavedSampler`. In an epoch of a source, each of its distinct
+    pairs comes once; the order, the noise and the templates are drawn anew in every epoch.
 
     >>> mixture = Mixture([Source(Path("captions.tsv.xz"), weight=3, noise=0.3), Source(Path("names.tsv.xz"))], seed=1)
     >>> rows = mixture.batch(step=0, size=128)   # 96 captions, 32 names

@@ -113,7 +113,7 @@ class DevPictures:
 
     name: str
     pictures: list[CaptionedPicture]
-    languages: tuple[str, ...]  # languages that have captions; `check_recall` measures recall in the first of them
+    languages: tuple[str, ...]  # languages that have captions; `check_recall` compares the recall of the first of them
 
     @classmethod
     def read(cls, spec: DevSet) -> "DevPictures":
@@ -137,7 +137,7 @@ class DevPictures:
         return cls(name, pictures, languages)
 
     def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
-        """Measure recall in both directions: return language → `summary` of each, `n_queries` and `n_images`.
+        """Measure recall; return language → {"t2i": `summary`, "i2t": `summary`, "n_queries": …, "n_images": …}.
 
         Without `all_languages` only the first language is measured.
         """
@@ -161,7 +161,7 @@ class DevPictures:
 
 
 def check_recall(dev: DevPictures, full: float, stored: float, weights: str) -> None:
-    """Raise ExportRejected if small weights lose more than MAX_LOSS of dev R@1; `full` and `stored` are R@1."""
+    """Raise ExportRejected if `stored`, R@1 with small weights, is more than MAX_LOSS below `full`, R@1 in float32."""
     if not full - stored <= MAX_LOSS + 1e-9:
         raise ExportRejected(
             f"weights stored as {weights} cost too much: R@1 is {full:.4f} in float32 and {stored:.4f} stored "
@@ -272,7 +272,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """Return the folder of a saved AraCLIPModel: `run`/model, or `run` itself; an InputError if neither is one."""
+    """Return the folder of a saved AraCLIPModel: `run`/model, or `run` itself; raise InputError if neither is one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)
@@ -363,9 +363,9 @@ def _config(
 
 
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
-    """Hash the files, write config.json and an empty card, and check tokenizer and graphs as users' machines will.
+    """Hash a model folder's files, write config.json and, if there is no card, an empty one; return the new config.
 
-    Return the config with the hashes.
+    Tokenizer and graphs are checked as on users' machines, but not tried (`checks.check_written`).
     """
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)

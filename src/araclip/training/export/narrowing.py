@@ -22,7 +22,7 @@ Axes = int | tuple[int, ...]
 LookUp = Callable[[str, str], list[Any]]  # (name of the ids, of the output) → the nodes that look rows of a table up
 
 _WORTH_NARROWING = 1024  # a tensor with fewer elements stays float32
-# A convolution with fewer elements stays exact: it is one of the first layers, whose error spreads to all later layers.
+# A convolution with fewer elements becomes float16: it is one of the first layers, whose error spreads to all others.
 _SMALL_CONVOLUTION = 32_768
 # Least rows of a table that is stored in four bits: tables of tokens have more, tables of positions fewer.
 _MANY_ROWS = 4096
@@ -37,8 +37,8 @@ _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its s
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:
     """Replace a graph's large float32 weights, in place, by small weights and nodes that convert them to float32.
 
-    `compact`: store tables of many rows in four bits. `half`: store everything as float16. `folder`: the folder of
-    weights that lie outside the graph.
+    `compact`: store tables of many rows in four bits. `half`: store as float16 whatever fits its range. `folder`: the
+    folder of weights that lie outside the graph.
     """
     uses = uses_of(graph)
     weights: list[Any] = []
@@ -163,8 +163,8 @@ def _four_bit_table(name: str, values: NDArray[np.float32]) -> tuple[list[Any], 
 def _summed_axes(values: NDArray[np.float32], uses: Uses) -> Axes | None:
     """Return the axes that a product or convolution sums over, so that each output gets its own scale.
 
-    None for other uses, for depthwise convolutions, which sum over too few values to be worth a scale, and for small
-    convolutions, which would gain too little.
+    Return None, so that the weight becomes float16, for other uses, for depthwise convolutions, which sum over too few
+    values to be worth a scale, and for small convolutions (`_SMALL_CONVOLUTION`).
     """
     large = values.shape[1] > 1 and values.size >= _SMALL_CONVOLUTION
     if values.ndim > 2 and large and uses and all(n.op_type == "Conv" and position == 1 for n, position in uses):

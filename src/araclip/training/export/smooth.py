@@ -53,7 +53,7 @@ def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least scales (N,) for a matrix (K, N) with which no two neighbours along K overflow.
+    """Return the least scales (N,) with which two neighbours along K of a matrix (K, N) add up to LARGEST_PAIR at most.
 
     Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """
@@ -96,7 +96,7 @@ Largest = Mapping[str, Array]  # input of a product → (K,) each channel's larg
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
-    """Make the products of a float32 graph compute in int8, in place, except those whose output `keep` names.
+    """Make a float32 graph's products with matrices compute in int8, in place, except those whose output `keep` names.
 
     `largest` is the result of `largest_by_channel`; channels of an input that it lacks are not smoothed.
     """
@@ -236,7 +236,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
 
 
 def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
-    """Run `model`, which is `graph` plus measuring nodes, on each feed; return the outputs `names` by name."""
+    """Run `model`, which is `graph` plus measuring nodes, on each feed; return each feed's outputs `names`."""
     if not names:
         return [{} for _ in feeds]
     del model.graph.output[:]

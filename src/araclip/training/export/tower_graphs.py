@@ -96,7 +96,7 @@ def _write_own(
 def write_tower(
     graph: nn.Module, tower: str, inputs: tuple[Tensor, ...], path: Path, axes: dict[str, Any], remedy: str
 ) -> None:
-    """Write a tower's graph in float32, with its weights in a file beside it; an ExportRejected if torch cannot.
+    """Write a tower's graph in float32, with its weights in a file beside it; raise ExportRejected if torch cannot.
 
     `tower` is the tower's name and `remedy` the advice, both for the message.
     """

@@ -115,7 +115,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
 KEPT = (0.0, 0.15, 0.3)  # shares of products that smooth-int8 leaves in float32, tried until vectors are near enough
-_CALIBRATED_ON = 24  # number of probes on which smooth-int8 is calibrated
+_CALIBRATED_ON = 24  # least number of probes, if there are so many, on which `store_near` calibrates
 _CONVOLUTIONAL = 8  # least convolutions of a network that counts as convolutional; a vision transformer has one
 
 

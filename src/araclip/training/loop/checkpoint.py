@@ -37,8 +37,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
     """Write the checkpoint of `step`, the number of steps done; of the older checkpoints, keep only the newest.
 
     Checkpoints of later steps and temporary files of killed runs are deleted, too, since a run that resumed from an
-    earlier step writes them anew. One process saves at a time. `state` holds tensors, numbers, strings, bytes, None,
-    and dicts, lists and tuples of these; anything else, and a full disk, is a TrainingError.
+    earlier step writes them anew. Only one process may save at a time. `state` holds tensors, numbers, strings, bytes,
+    None, and dicts, lists and tuples of these; anything else, and a full disk, is a TrainingError.
     """
     for key, leaf in _leaves(state):
         if not isinstance(leaf, Tensor) and type(leaf) not in _PLAIN:

@@ -23,7 +23,7 @@ Points = list[tuple[int, float]]
 
 
 def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str = "") -> None:
-    """Write a PNG, 1,200 × 500 pixels: left the loss (each step, and smoothed), right R@1, R@5, R@10 on dev.
+    """Write a PNG, 1,200 × 500 pixels: left the loss (each row, and smoothed), right R@1, R@5, R@10 on dev.
 
     Args:
         metrics: rows of a run (`Run.metrics`), each with `step`; the key `loss` gives the left panel, keys that end in

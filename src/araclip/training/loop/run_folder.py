@@ -142,7 +142,8 @@ def begin(
         upgraded: adds to the recipe of an old run what later releases have added.
 
     Raises:
-        RunMismatch: the folder was begun with another recipe or other data, or its config.json is missing or damaged.
+        RunMismatch: the folder was begun with another recipe or other data; or its config.json is damaged, or missing
+            though there is a checkpoint.
     """
     path = folder / "config.json"
     if fresh:  # deletes checkpoints first: if killed in between, the new recipe must not resume from them
@@ -162,7 +163,7 @@ def begin(
         return config
     try:
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
-        # Data that an earlier release did not record is not compared; what decides it stands in the recipe.
+        # Data that an earlier release did not record is not compared; the recipe, which names the data, is.
         recorded = {**config["data"], **begun["data"]}
         before = without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded})
     except (RunMismatch, LookupError, TypeError) as error:
@@ -316,7 +317,7 @@ class Run:
             yield run
 
     def resume(self) -> tuple[int, dict[str, Any]] | None:
-        """Return step and state of the newest undamaged checkpoint, or None; call this before the first `log`.
+        """Return step and state of the newest undamaged checkpoint, None without one; call this before the first `log`.
 
         Rows of metrics.jsonl after that step are dropped, because their steps will run and log again.
         """

@@ -152,7 +152,7 @@ class Ema:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    """Copy weights into others of the same number and shapes; a ValueError if number or shapes differ."""
+    """Copy weights into others of the same number and shapes; raise ValueError if number or shapes differ."""
     theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
     if theirs != ours:  # checked, because `copy_` would spread a single number over a whole matrix
         differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)
@@ -310,7 +310,7 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore from a checkpoint; a ValueError if a weight is not finite or the state belongs to another model."""
+        """Restore a checkpoint's state; raise ValueError if a weight is not finite or the state is another model's."""
         if not all(bool(torch.isfinite(weight).all()) for weight in state["weights"]):
             raise ValueError("a weight is NaN or infinite")
         _copy(state["weights"], self.parameters)

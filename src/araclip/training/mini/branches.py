@@ -67,7 +67,7 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 
 
 class SharedBlocks(nn.Module):
-    """The first `blocks` stages of a timm EfficientNet or MobileNet: normalised pixels → (B, C, h, w).
+    """The stem and first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → maps (B, C, h, w).
 
     Its layers are the network's own layers, not copies.
     """
@@ -91,8 +91,9 @@ class SharedBlocks(nn.Module):
 class Branch(nn.Module):
     """The blocks after the shared blocks, and the pooling: maps (B, C, h, w) → features (B, W).
 
-    Its layers are the network's own layers, not copies. `gated`: a gate multiplies the features. `routed_by`: a router
-    reads the features of the `routed_by` branches before this one; 0: no router. `map_scale`: see the module.
+    Its layers are the network's own layers, not copies. `gated`: the features are multiplied by a number from 0 to 1,
+    computed from them. `routed_by`: the number of branches before this one; a router reads their features and decides
+    for which pictures this branch computes. 0: no router. `map_scale`: the maps are first resized by this factor.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Branches(nn.ModuleList):
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
-                # tells the exporter that there are rows, because it cannot trace batch_norm with 0; the graph takes 0
+                # promises rows to the exporter, which cannot trace batch_norm with 0; the written graph takes 0, too
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
@@ -181,7 +182,7 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit that is above 0 for nearly all of `own` (N, W), few of `others` (M, W).
+    """Return weight (W,) and bias () of a logit that is above 0 for nearly all `own` (N, W) and few `others` (M, W).
 
     At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
     them, to suit unseen pictures of both kinds.
@@ -333,14 +334,14 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """Return how many branches a tower has; a RecipeError unless it is a tower of branches without gates."""
+    """Return how many branches a tower has; raise RecipeError if it is no tower of branches, or one with gates."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
 
 
 def set_map_scale(branches: nn.Module, scale: float) -> None:
-    """Set the map scale of one branch, or of every branch in a module of branches, in place."""
+    """Let one branch, or every branch in a module of branches, resize the maps that it reads by `scale`, in place."""
     for branch in branches.modules():
         if isinstance(branch, Branch):
             branch.map_scale = scale
@@ -352,7 +353,7 @@ def is_splittable(tower: Any) -> bool:
 
 
 def split(tower: Any, blocks: int) -> tuple[SharedBlocks, nn.Module]:
-    """Cut a tower: return its first blocks and the rest, which share their layers with the tower."""
+    """Cut a tower after `blocks` blocks: return both parts, whose layers are the tower's own."""
     if not isinstance(tower, BranchesModel):
         return SharedBlocks(tower.timm_model, blocks), Branch(tower.timm_model, blocks)
     if blocks != tower.config.shared_blocks:
@@ -382,7 +383,7 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 
 def map_scales(tower: Any) -> list[float]:
-    """Return the map scale of each branch; [1.0] for a network without branches."""
+    """Return the factor by which each branch resizes the maps it reads; [1.0] for a network without branches."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

@@ -35,7 +35,7 @@ def own_width(config: Any) -> int:
 
 
 def names_alone(config: Any) -> int:
-    """Return how many of a picture's features, the last ones, only the names part reads."""
+    """Return how many of a picture's features, the last ones, serve only queries by the name of a class."""
     return 0 if config.name_features_shared else int(config.name_features)
 
 
@@ -69,7 +69,7 @@ def check(config: Any) -> None:
 
 
 class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
-    """An image tower of several branches over shared first blocks, see `branches`.
+    """The settings of an image tower of several branches over shared first blocks, see `branches`.
 
     Args:
         architecture: timm's name of the network.
@@ -77,8 +77,8 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         shared_blocks: how many first blocks of the network the branches share.
         hidden_size: number of features of a picture, of all branches together.
         gated: the numbers, from 0, of the branches that have a gate.
-        routed: the numbers of the gated branches that compute only for pictures of their kind, which the features of
-            the branches before them decide.
+        routed: the numbers of the gated branches that compute only for some pictures: a router reads the features of
+            the branches before and decides for which.
         map_scales: for each branch, the side of the maps it reads relative to the shared blocks' maps; (): 1 for all.
     """
 

@@ -104,7 +104,7 @@ def cached_maps(
     frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
     degradation: float = 0.0,
 ) -> NDArray[np.float16]:  # fmt: skip
-    """Return the maps (N, V, h, w, C) float16, memory-mapped from a file in `folder`, which is computed if missing.
+    """Return the frozen blocks' maps of pictures, (N, V, h, w, C) float16, from a file in `folder`; make it if missing.
 
     The file's name is a hash of the frozen weights, the size, the pictures' names and contents, `views_each` and
     `degradation`, so that a change of any of them makes a new file. An unreadable picture is a DataError.
@@ -148,7 +148,7 @@ def _compute_maps(
 
 
 class FeatureMaps:
-    """Cached maps of many pictures: one file for each picture folder, so that any mixture of folders can use it."""
+    """Cached feature maps of many pictures, in one file for each picture folder, so that any mixture can use it."""
 
     def __init__(
         self, frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
@@ -176,12 +176,11 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return one view of the pictures in `rows`: the pictures themselves (0), or mirrored and recoloured (1);
-        (B, C, h, w)."""
+        """Return the whole maps (B, C, h, w) of the pictures `rows`, as they are (0) or mirrored and recoloured (1)."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
-        """Cut a random window out of a random view of each row: (B, C, window, window) float32, channels last.
+        """Cut a random square out of a random view's map for each row: (B, C, window, window) float32, channels last.
 
         `rng` has a random generator for each row.
         """
@@ -260,7 +259,7 @@ def restore_batchnorm(fused: list[Fused]) -> None:
         setattr(layer.parent, layer.norm, norm)
 
 
-CACHED = 700_000  # most numbers in a part whose gradient is computed at once: two such parts fit into the CPU's cache
+CACHED = 700_000  # most numbers of maps whose gradient is computed at once: maps and gradient fit into the CPU's cache
 
 
 def narrow_pointwise(module: nn.Module) -> None:
@@ -412,7 +411,7 @@ class BranchImages:
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Let `initial_features` return another tower's features; a RecipeError if its first blocks or width differ."""
+        """Let `initial_features` return `tower`'s features; raise RecipeError if its first blocks or width differ."""
         shared, branch = split(tower, self._frozen_blocks)
         theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
         if theirs != ours:
@@ -435,7 +434,7 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the branches had before the stage, at the map scale of that time.
+        """Return the features (B, W) of `inputs` by the branches as they were before the stage, map scale included.
 
         After `learn_from`, return the other tower's features.
         """
@@ -480,7 +479,7 @@ def whole_features(
 ) -> Tensor:  # fmt: skip
     """Return the tower's outputs (N, W) for whole pictures, from cached maps of the first `blocks` blocks.
 
-    `views` and `degradation` must be those of the stage that cached the maps.
+    Maps that an earlier stage has cached are used only if `views` and `degradation` are that stage's.
     """
     tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
     fuse_batchnorm(upper_modules(tower, blocks))

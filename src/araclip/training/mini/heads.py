@@ -188,7 +188,7 @@ def text_projection(config: Any) -> nn.Module:
 
 
 def visual_projection(config: Any, width: int) -> nn.Module:
-    """Make the image projection for an image tower with `width` features; a ModelMismatch if these are too few."""
+    """Make the image projection for an image tower with `width` features; raise ModelMismatch if these are too few."""
     if config.names and (names_alone(config) == width or config.name_features > width):
         raise ModelMismatch(
             f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
@@ -276,7 +276,7 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
 
 @torch.no_grad()
 def without_names(model: AraCLIPModel) -> AraCLIPModel:
-    """Take the names part off, and a branch that served only it; a model without names part is returned unchanged."""
+    """Take the names part off, and a branch that served only it; return a new model, or `model` if it has none."""
     config = model.config
     if not config.names:
         return model

@@ -1,4 +1,4 @@
-"""The stage `names`: adds to a finished model's vectors a part for the named classes of a classifier."""
+"""The stage `names`: adds numbers to a finished model's vectors, for queries that name a classifier's class."""
 
 import hashlib
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ SHARPNESS = 16.0  # inverse temperature of the cosines between words' vectors an
 ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
 GATE = 1.0  # weight of the gate's loss in the sum of losses
 # Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
-# the part would learn the words by heart.
+# the names part would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
@@ -175,7 +175,7 @@ def fit_names(
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add a part for class names to a model's vectors (see `heads`) and train it alone; return the dev recall."""
+    """Add to a model's vectors a part for queries that name a class (see `heads`), train only it; return dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture, *kinds = context.told(stage.mixtures())
@@ -210,9 +210,9 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
 
 
 def _fit_familiarity(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
-    """Fit the part that tells familiar pictures from others, in place; `kinds` has the files of both.
+    """Fit the layer `familiar`, in place: it tells pictures of a kind that the classifier knows from others.
 
-    The names part then counts only for pictures of a kind that the classifier knows.
+    `kinds` has the files of both. The names part then counts only for the former.
     """
     # `name_features` is 0 if the classifier reads all features; [:, -0:] takes all of them, too
     pixels, read = Pixels.of(processor), model.config.name_features

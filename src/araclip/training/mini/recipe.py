@@ -37,7 +37,7 @@ class Ensemble(Stage):
     shared_blocks: OrNone = 0  # so many first blocks are the same in all members' image towers: training froze them
     batch: Many = 128  # pictures of each kind on which vector lengths and the gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
-    expert: str = ""  # one more member, a gated branch, which counts only for pictures like its own
+    expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
     # mean length of the expert's vectors of its own pictures; the members' vectors have 1
     expert_weight: AtLeastOne = 2.0
@@ -86,7 +86,7 @@ class QueryBank(StartingStage):
     pictures: Pictures = ()  # pictures whose captions are the bank's texts: not of sets whose captions are names
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
-    weight: Positive = 0.6  # every score of a picture is lowered by this times the picture's average score for the bank
+    weight: Positive = 0.6  # every score of a picture is lowered by this times its nearness to the bank, see `heads`
 
     def mixtures(self) -> tuple[PictureMixture]:
         ungrouped = [replace(source, group="") for source in self.pictures]  # the one batch has pictures of all groups
@@ -95,7 +95,7 @@ class QueryBank(StartingStage):
 
 @dataclass(frozen=True, config=CONFIG)
 class Names(StartingStage):
-    """A last stage that gives vectors a second part for class names, beside the part for captions; see `heads`."""
+    """A last stage that adds numbers to vectors, for queries that name a class, see `heads`."""
 
     MODELS = ("vision",)
     kind: Literal["names"] = "names"

@@ -12,7 +12,7 @@ from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training import extensions
 from araclip.training.model import foreign
 
-MAX_TOKENS = 32  # most tokens of a text; 99.9 % of the captions have fewer
+MAX_TOKENS = 32  # most tokens of a text; 99.9 % of captions have fewer
 TEMPERATURE = 2.6592  # ln(1 / 0.07), the value with which CLIP's training starts
 # The size of aubmindlab/bert-base-arabertv02; every setting but the vocabulary's size is the default of BertConfig.
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}

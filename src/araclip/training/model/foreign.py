@@ -24,7 +24,7 @@ MAX_BYTES = 8_000_000  # most bytes of one JSON file; a tokenizer_config.json wi
 MAX_DEPTH = 32
 MAX_LAYERS = 512  # most layers of a tower; the deepest published towers have about 100
 MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
-MAX_SIDE = 4096  # most pixels a side of input pictures
+MAX_SIDE = 4096  # most pixels on a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
@@ -239,9 +239,9 @@ def check_fits(build: Callable[[], Any], folder: Path, settings: str = "config.j
 
 
 def _check_local(location: str | Path) -> Path | None:
-    """If the location is a folder, check by `check_folder` that its files are safe to load, and return its path.
+    """Check by `check_folder` that a folder's files are safe to load, and return its path; None for a hub id.
 
-    None if it is no folder (a hub id). Raises ModelMismatch if a file is not safe.
+    Raises ModelMismatch if a file is not safe.
     """
     if (folder := existing_folder(location)) is not None:
         check_folder(folder)

@@ -88,7 +88,7 @@ def objective(model: Any, loss: str | None = None, prefixes: bool | None = None)
 
 
 def matryoshka_widths(model: Any) -> list[int]:
-    """Return the lengths of the Matryoshka prefixes and the full width, in rising order; a RecipeError without any."""
+    """Return the Matryoshka prefixes' lengths and the full width, rising; raise RecipeError if there is no prefix."""
     if not model.config.matryoshka_dims:
         raise RecipeError("matryoshka = true, but the model has no widths for it. Set [model] matryoshka_dims.")
     return sorted({*model.config.matryoshka_dims, model.config.projection_dim})

@@ -18,7 +18,7 @@ _NAMES = {number: name for name, number in FILTERS.items()}
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
-    """Return the preparation with which open_clip evaluates this model; the tower's name is left empty."""
+    """Return the preparation that open_clip's table `config` describes; the tower's name is left empty."""
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
@@ -86,7 +86,7 @@ def square_processor(height: int, width: int, mean: Sequence[float], std: Sequen
 
 
 def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
-    """Make an image processor that squashes pictures; mean, deviation and (if `size` is None) size are `published`'s.
+    """Make an image processor that squashes pictures, with mean, deviation and (if `size` is None) size of `published`.
 
     Training, the exported graph and transformers then all see the same pixels, and nothing is cropped away.
     """
@@ -96,7 +96,7 @@ def squashing_processor(published: Any, size: int | None) -> ViTImageProcessor:
 
 
 def image_processor_of(image: ImageConfig) -> ViTImageProcessor | CLIPImageProcessor:
-    """Make the image processor that prepares pictures as a model folder asks for."""
+    """Make an image processor that prepares pictures as `image`, from a model folder's config.json, says."""
     square, how = {"height": image.size, "width": image.size}, _scaling(image.mean, image.std)
     how["resample"] = FILTERS[image.interpolation]
     if image.resize == "squash":

@@ -30,7 +30,7 @@ def plain(model: AraCLIPModel) -> AraCLIPModel:
 
 
 def load_model(folder: Path) -> ModelAndProcessor:
-    """Load the model and processor that `save_model` wrote, in float32; a folder that cannot be used: RecipeError."""
+    """Load the model and processor that `save_model` wrote, in float32; raise RecipeError if the folder is unusable."""
 
     with failures(f"the model in {folder}", "run the stage that made it again, or name another folder", RecipeError):
         foreign.check_folder(folder)
@@ -44,7 +44,7 @@ def unpack(name_or_path: str | Path) -> ModelAndProcessor:
 
 
 def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """Save to a folder that transformers, sentence-transformers and `araclip export` read.
+    """Save a model and its processor to a folder that transformers, sentence-transformers and `araclip export` read.
 
     If the process is killed, the folder is complete or missing. An existing folder is replaced.
     """

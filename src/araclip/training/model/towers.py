@@ -127,7 +127,7 @@ def text_projection(config: AraCLIPConfig) -> nn.Module:
 
 
 def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    """Make the projection from the image tower's width to the shared space; a ModelMismatch if widths cannot fit."""
+    """Make the projection of `width` image features to the shared space; raise ModelMismatch if widths cannot fit."""
     if heads := extensions.heads_of(config):
         own: nn.Module = heads.visual_projection(config, width)
         return own
@@ -185,7 +185,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """Pool a vision tower's output to (B, W); a ModelMismatch if it has no pooled output and `pooling` asks for it."""
+    """Pool a vision tower's output to (B, W); raise ModelMismatch if `pooling` is "pooler" and it has none."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected

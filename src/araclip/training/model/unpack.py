@@ -228,7 +228,7 @@ def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> No
 
 
 def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Tensor:
-    """Scale squares with the processor: (b, S, S, 3) uint8 → (b, 3, S, S); an InputError if it resizes them."""
+    """Scale squares with the processor: (b, S, S, 3) uint8 → (b, 3, S, S); raise InputError if it resizes them."""
     own = processor.image_processor
     unchanged = {name: False for name in ("do_resize", "do_center_crop") if hasattr(own, name)}
     images = [Image.fromarray(square) for square in squares]

@@ -88,7 +88,7 @@ class ImageSide:
     """Which part of the image tower learns.
 
     `locked`: no part. The vectors are computed once (LiT, Zhai et al. 2022). With `frozen_blocks` they are computed
-    from feature maps that a `partial` stage with the same `views` has cached.
+    from cached feature maps, those of an earlier `partial` stage if it had the same `views`.
     `partial`: all but the first `frozen_blocks` blocks. The output of these blocks is computed once, for `views` views
     of each picture, if the tower allows it.
     `full`: the whole tower, on freshly augmented pictures.
@@ -98,7 +98,7 @@ class ImageSide:
     frozen_blocks: OrNone = 0
     views: Few = 2
     degradation: Chance = 0.0  # chance that a crop is made worse (compressed, reduced, sharpened), see `degraded`
-    window: Window = 0.86  # side of a training crop, as a part of the picture's side
+    window: Window = 0.86  # side of the window that a step cuts out of a cached map, as a part of the map's side
     map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
@@ -267,7 +267,7 @@ class Finetune(LearningStage):
     captions: Few = 1  # captions of each picture in a step
     all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    # so many hard negatives join a batch for each picture in it: out of its nearest neighbours for the starting model
+    # so many hard negatives join a batch for each picture drawn: some of its nearest neighbours by the starting model
     hard_negatives: OrNone = 0
     teacher: str = ""
     distillation: NotNegative = 0.0  # weight of the distance to the teacher's vector of an English caption

@@ -50,7 +50,7 @@ class Dev:
 class CaptionDev:
     """A dev set without picture files: the mean vector of a picture's English captions stands for the picture.
 
-    The queries are the captions in `captions` of the dev set.
+    The queries are the captions in the fields that `spec.captions` names.
     """
 
     def __init__(self, spec: DevSet) -> None:

@@ -97,13 +97,13 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     return recall
 
 
-# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" that the
-# stage began with → the SHA-256 of that stage's weights
+# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" whose
+# model the stage used → the SHA-256 of that model's weights
 STAMPS = "files.json"
 
 
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
-    """Return the SHA-256 of the weights of each stage that a stage begins with, by "stage NAME"; "" without weights."""
+    """Return "stage NAME" → the SHA-256 of its weights, for each stage whose model a stage uses; "" without weights."""
     starts = [model for _, model in models_of(recipe, name) if model in recipe.stages]
     return {
         f"stage {start}": " ".join(map(sha256, sorted(result_of(runs, start).glob("*.safetensors"))))

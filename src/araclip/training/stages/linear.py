@@ -75,7 +75,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Solver:
-    """Solves the ridge regression for any penalty. With X'X = V diag(λ) V', each penalty costs one matrix product."""
+    """Solves the ridge regression for any penalty, by one matrix product: X'X = V diag(λ) V', X centred features."""
 
     values: Doubles  # (H,)
     vectors: Doubles  # (H, H)
@@ -143,7 +143,7 @@ def fit_linear_map(
 
 
 def _blocks(features: Array, targets: Array, rows: NDArray[np.intp], block: int) -> Iterator[tuple[Doubles, Doubles]]:
-    """Yield these rows of both matrices in float64, `block` rows at a time; a number that is not finite: DataError."""
+    """Yield these rows of both matrices in float64, `block` at a time; raise DataError if a number is not finite."""
     for start in range(0, len(rows), block):
         part = rows[start : start + block]
         both = [np.asarray(matrix[part], np.float64) for matrix in (features, targets)]

@@ -61,7 +61,7 @@ class Pixels:
 
     @classmethod
     def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Make a Pixels with a processor's size, means and deviations; a RecipeError if it reads no pictures."""
+        """Make a Pixels with a processor's size, means and deviations; raise RecipeError if it reads no pictures."""
         if processor.image_processor is None:
             raise RecipeError(
                 "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
@@ -158,9 +158,9 @@ class LockedImages:
     """Images for a tower that never learns: its outputs are computed once and kept on disk (LiT, Zhai et al. 2022).
 
     Args:
-        side: if `frozen_blocks` is set, a convolutional tower's outputs are computed from the feature maps of these
-            blocks, which an earlier stage has cached. A model that averages over mirror images also reads each
-            picture's second map, that of the mirrored and recoloured picture.
+        side: if `frozen_blocks` is set, a convolutional tower's outputs are computed from the cached feature maps of
+            these blocks. A model that averages over mirror images also reads each picture's second map, that of the
+            mirrored and recoloured picture.
     """
 
     def __init__(
@@ -197,7 +197,8 @@ class LockedImages:
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
         """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once.
 
-        `views`: how many views of each picture an earlier stage has cached, if the outputs come from its maps.
+        If outputs come from feature maps that an earlier training stage cached, `views` is how many views of each
+        picture that stage cached.
         """
         once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
         scales = getattr(self.model.vision_model.config, "map_scales", None)

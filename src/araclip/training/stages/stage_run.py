@@ -45,7 +45,7 @@ def backward(
     stage: LearningStage, accelerator: Accelerator, step: int, loss: Callable[..., Tensor],
     *towers: tuple[Chunks, Callable[[Any], Any], str],
 ) -> float:  # fmt: skip
-    """Leave the gradients of a step in `.grad`, through the towers chunk by chunk where the stage asks for GradCache.
+    """Leave the gradients of a step's loss in `.grad`; chunk by chunk (`cached_backward`) if the stage wants GradCache.
 
     Args:
         loss: takes the output of each tower for all its chunks, and returns a scalar.

@@ -127,7 +127,7 @@ def is_model(recipe: Recipe, named: str) -> bool:
 
 def _unpack_once(exported: str, cache: Path) -> Path:
     label = model_folder.read_config(model_folder.find(exported)).label
-    folder = cache / re.sub(r"[/\\]", "_", label)  # the name in the label is the folder's own word
+    folder = cache / re.sub(r"[/\\]", "_", label)  # the label's name is whatever config.json says
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
@@ -138,7 +138,7 @@ def _unpack_once(exported: str, cache: Path) -> Path:
 
 
 def beginning(recipe: Recipe, name: str) -> dict[str, str]:
-    """Return what a stage begins with, for config.json: the stage before it, or [model] as JSON.
+    """Return what a stage begins with, for config.json: the stage or folder that it starts from, or [model] as JSON.
 
     Empty if the stage's own section has a `model`, and for a stage that starts from no single model.
     """

@@ -1,6 +1,6 @@
 """Loads text encoders with their own library's preprocessing: open_clip, transformers, or saved AraCLIPModels.
 
-Every model is loaded with both towers; a caller that needs one tower drops the other.
+A dual encoder is loaded with both towers; a caller that needs one tower drops the other.
 """
 
 import hashlib
