@@ -21,20 +21,16 @@ KINDS = ("data/limits.py", "recipe/stages.py")
 
 
 def comments(text: str) -> dict[int, str]:
-    """Line → its comment; one that goes on in the next lines, alone on them, is joined."""
+    """Line → its comment: the one that stands on the line, or the comment lines above it."""
     lines = text.splitlines()
     found: dict[int, str] = {}
-    first = last = -1
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type != tokenize.COMMENT or token.string.startswith("# fmt"):
             continue
         line, said = token.start[0], token.string.lstrip("# ")
-        if line == last + 1 and lines[line - 1].lstrip().startswith("#"):
-            found[first] += f" {said}"
-        else:
-            first = line
-            found[first] = said
-        last = line
+        while line < len(lines) and lines[line - 1].lstrip().startswith("#"):
+            line += 1
+        found[line] = f"{found.get(line, '')} {said}".strip()
     return found
 
 
