@@ -24,10 +24,10 @@ installed: .venv/.everything .venv/.lowest .venv/.oldest packages
 packages:
 	@$(AGAIN) chromium && $(AGAIN) tesseract && $(AGAIN) postgres && $(AGAIN) exiftool
 
-# Linters and mypy run beside the tests, two processes with a thread each; what they find comes last.
+# Linters and mypy run beside the tests, three processes with a thread each, since some wait for others; what they find comes last.
 test: .venv/.test
 	@$(AGAIN) -k checked > .venv/checked.txt 2>&1 & checks=$$!; \
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=2; tests=$$?; \
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=2; tests=$$?; \
 	wait $$checks; checks=$$?; cat .venv/checked.txt; exit $$((tests + checks))
 
 checked: format-checked lint-github types
@@ -122,7 +122,7 @@ test-oldest: .venv/.test .venv/.oldest
 # about still older ones.
 LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
 test-lowest: .venv/.lowest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py --of-dependencies --hypothesis-profile=few -n 2 --dist loadfile --no-loadscope-reorder \
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py --of-dependencies --hypothesis-profile=few -n 3 --dist loadfile --no-loadscope-reorder \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
 .venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python

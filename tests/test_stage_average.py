@@ -33,7 +33,7 @@ def test_the_mean_of_two_models_lies_where_their_shares_say(world: Path, runs: P
     assert found["R@1"] == dev_recall(world, runs / "mean" / "model", "caption_en")
     run_stage(recipe(world, *section("more", **{**LEARNED, "steps": 3})), "more", runs, Notes(), fresh=True)
     only = recipe(world, *section("more", **LEARNED), *section("mean", **mean), "stages=['mean']")
-    with pytest.raises(RunMismatch, match="mean is done, but stage more, from which it starts, was trained again"):
+    with pytest.raises(RunMismatch, match="mean is done, but stage more, whose model it uses, was trained again"):
         run_all(only, runs, Notes())
 
 

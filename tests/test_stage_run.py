@@ -48,7 +48,7 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
     (runs / "distill" / "result.json").touch()
     assert run_all(read, runs, again) == results  # the same model, trained once more
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x99")
-    with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, from which it starts, was trained ag"):
+    with pytest.raises(RunMismatch, match=r"finetune is done, but stage distill, whose model it uses, was trained ag"):
         run_all(read, runs, again)
 
 

@@ -78,7 +78,7 @@ def _draw_loss(axes: Axes, losses: Points) -> None:
     window = 2 * round(WINDOW * len(losses) / 2) + 1
     marker = "o" if len(losses) == 1 else None
     if window > 1:
-        axes.plot(*zip(*losses, strict=True), color=COLOURS[0], alpha=0.3, linewidth=0.8, label="each step")
+        axes.plot(*zip(*losses, strict=True), color=COLOURS[0], alpha=0.3, linewidth=0.8, label="each row")
     label = f"mean of {window} rows" if window > 1 else "each row"
     axes.plot(*zip(*smoothed(losses, window), strict=True), color=COLOURS[0], linewidth=2, marker=marker, label=label)
     axes.legend(frameon=False)

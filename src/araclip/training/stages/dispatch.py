@@ -93,7 +93,7 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     stored = _stored_stamps(runs / name)
     for start, weights in _weight_hashes(recipe, name, runs).items():
         if stored.get(start, weights) != weights:
-            raise RunMismatch(f"{name} is done, but {start}, from which it starts, was trained again. {again}")
+            raise RunMismatch(f"{name} is done, but {start}, whose model it uses, was trained again. {again}")
     return recall
 
 
