@@ -157,7 +157,7 @@ class _ReportingStream:
         return False
 
     def flush(self) -> None:
-        """Do nothing, because nothing is ever written."""
+        """Do nothing, because the stream can only be read."""
 
 
 class ShardFolder:

@@ -142,7 +142,7 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
-    """Read names from a JSON file as for `imagenet`: a list for all classes, or index → name for some.
+    """Read names from a JSON file as for `imagenet`: a list for all classes, or `language`'s index → name for some.
 
     Raises:
         InputError: the file has another form.

@@ -39,10 +39,10 @@ class TextIndex(Protocol):
     """An index of the words in pictures' texts; its methods are explained in `gallery.catalog.word_index.WordIndex`."""
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        """For each stem, return the ids of the pictures whose texts have a word with that stem."""
+        """For each stem, return the ids of at most `most` + 1 pictures whose texts have a word with that stem."""
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each text, return the ids of the pictures with a word that contains it; none for one or two letters."""
+        """Like `with_stems`, but for words that contain the text; a text of one or two letters gets no ids."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ def encode_probes(source: Source) -> ExpectedVectors:
         noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)
         pictures.append(Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)))
     texts, encoder = (*GRAPH_TEXTS, TEXTS[-1]), source.reference
-    resizes = encoder.image.settings  # only an open_clip model has a dict here, and open_clip resizes with Pillow
+    # settings in a dict are open_clip's, which resizes with Pillow, as do transformers' processors named …Pil
+    resizes = encoder.image.settings
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return ExpectedVectors(
         texts, tuple(pictures),

@@ -88,12 +88,12 @@ def paper_table(
     split: str | None = None, caption_field: str | None = None, captions: str = "all", cache: Path | None = None,
     log: Log | None = None, progress: Progress = lambda model, what, done, total: None,
 ) -> PaperTable:  # fmt: skip
-    """Measure each row of the table on each set. Models and sets that are not on this machine are listed as missing.
+    """Measure each of ROWS (the paper's table) on each set. Models and sets that cannot be used are listed as missing.
 
     Args:
         places: name of a set → (its folder, the folder of its pictures or None if they lie in the first). A name in
             `KNOWN` is read as it was published; any other name is for a folder that `load_dataset` takes.
-        models: name of a row → the model to measure for it; anything that `AraCLIP.load` takes.
+        models: name of a row → the model to measure for it, as for `AraCLIP.load`; by default one of `Row.models`.
         split, caption_field: as for `load_dataset`; the test split of published sets by default.
         captions, cache, log: as for `retrieval.evaluate`.
         progress: called with the row's name, "pictures" or "texts", and the numbers of those encoded and of all.

@@ -240,13 +240,13 @@ def make_trainable(
     `out` is written atomically. Texts pass `araclip.normalize` from now on; otherwise vectors are as published.
 
     Args:
-        source: a registry name, hub id or folder, in either published layout.
+        source: a registry name, hub id or folder: of the whole model, or of an older text encoder (see the module).
         out: folder to write; absent or empty.
         head: the pickle with the projection of an older text encoder, if the file does not lie beside the encoder. Only
             tensors are read from the pickle; no code in the pickle is executed.
         image: the image tower of an older text encoder, such as "ViT-B-16-SigLIP-512/webli" of open_clip; without it
             the result encodes texts only.
-        log: takes a line as each step is done.
+        log: called with a line once the weights are read.
     """
     out = user_path(out).resolve()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

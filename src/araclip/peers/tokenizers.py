@@ -33,7 +33,7 @@ _SPACE_STEPS: list[Step] = [
 
 
 def add_cleaning(tokenizer: Tokenizer, clean: str) -> Tokenizer:
-    """Make a tokenizer clean texts as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
+    """Make a tokenizer clean texts nearly as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
     basic: list[Step] = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
     basic += [normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC()]
     basic += [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
@@ -132,7 +132,7 @@ def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> T
 
 
 def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
-    """Make a Unigram tokenizer from a SentencePiece file; it puts the end token behind each text."""
+    """Make a Unigram tokenizer from the SentencePiece model in `tokenizer`, with the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
     parsed: Any = messages  # typed Any: the module makes its classes when it is imported, so mypy does not see them

@@ -74,7 +74,7 @@ def make_image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
 ) -> ImageTower:  # fmt: skip
-    """Make an image tower from `prepare` (picture → batch of one) and `features` (batch → (n, D))."""
+    """Make an ImageTower from `prepare` (picture → batch of one), `features` (batch → (n, D)) and its `settings`."""
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
         return features({name: torch.cat([inputs[name] for inputs in prepared]).to(device) for name in prepared[0]})

@@ -1,4 +1,5 @@
-"""Open pictures; no other code does. Check format and limits, decode (scaled if possible), turn upright, make squares.
+"""The only code that opens picture files: check format and limits, decode (scaled if possible), turn upright, make
+squares.
 
 Picture files are untrusted: the header is read first, the size it claims is checked before a pixel is decoded, and
 every exception of Pillow becomes an `ImageError` that names the file and the remedy. Memory is taken from shared

@@ -43,11 +43,10 @@ LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory 
 MAX_SCANNED = 3_000_000_000
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
-# Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured by tests/fuzz/peaks.py, the others by hand
-# (docs/log).
+# Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured as in tests/fuzz/peaks.py, the others by hand.
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # its decoder holds two copies, with 32 bits for each channel
+    "JPEG2000": 28,  # 25 were measured for RGBA: its decoder holds 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled

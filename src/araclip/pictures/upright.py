@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-ELONGATED = 16_000_000  # pixels; a picture with more after reduction is 20 times as long as wide, or more
+ELONGATED = 16_000_000  # pixels; reduced for 224 × 224, a picture with more is 20 times as long as wide, or more
 STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -133,7 +133,7 @@ MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for pri
 SAME = 3  # most levels, of 255, by which sRGB profiles of different makers differ
 _CACHED_TRANSFORMS = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
 _HEADER = 128  # number of bytes in an ICC profile's header
-_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # scanner, monitor, printer, colour space: the kinds for pictures
+_CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # ICC profiles for pictures: scanner, monitor, printer, colour space
 _SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
 _PROGRAMS = b"mpet"  # ICC tag that may list any number of computations, so it is refused; no picture needs it
 

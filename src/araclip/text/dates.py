@@ -472,11 +472,11 @@ class DateReader:
         )
 
     def whole_date(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read any date that may be an end of a span: return (words read, date filter), or None."""
+        """Read a date that may begin or end a span, but no named month: return (words read, date filter), or None."""
         return self._third_as_end(at) or self._date_but_no_month(at) or self._relative_or_year(at)
 
     def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read any date but a Gregorian month, a year or a relative time: return (words read, date filter), or None."""
+        """Read a date in digits, feast, Hijri date, day of a month, or season: return (words read, filter), or None."""
         return _try_all((self.numeric, self._feast, self._hijri_month, self.day_and_month, self._season), at)
 
     def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
@@ -555,7 +555,7 @@ class DateReader:
         Return (words read, first year, last year), or None.
         """
         year = self.any_year(at)
-        # not "the summer of this year", which `_season` reads, because it may not be over
+        # "this year" is left to `_season`, because this year's season may not be over
         if year and (year[1] < self.today.year or self.gregorian_year(at)):
             following = self.gregorian_year(at + year[0])
             joined = following if following and following[1] == year[1] + 1 else (0, year[1])
@@ -811,7 +811,7 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 
 
 def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
-    """Read the date after "before", "until" or "since"; a month without a year is the last one that has begun.
+    """Read the date after "before", "until" or "since"; a day or month without a year is the last that has begun.
 
     Return (words read, date filter), or None.
     """
@@ -869,7 +869,7 @@ def _season_as_span(found: DateFilter) -> DateFilter:
 
 
 def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
-    """Return the span from one end to the other; None if they name no span of days that exist, in this order."""
+    """Return the span from one end to the other; None if there is none, as when the last is before the first."""
     # a first day without a month is in the month of the last: «من 5 إلى 10 مايو», from 5 to 10 May
     if first.month is None and first.day is not None:
         if not last.filter:

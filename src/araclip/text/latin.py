@@ -1,6 +1,6 @@
 """Finds the Arabic words for a query's words in Latin letters (Arabizi).
 
-Also defines `Change`, a change of words, which all modules of `araclip.text` use.
+Also defines `Change`, a change of words, for `spelling`, `dialects` and `interpretation`.
 """
 
 import re

@@ -520,7 +520,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # Another path of the picture inherits the metadata of the removed path, so a renamed file keeps it.
+                # The picture's paths without metadata inherit that of the removed path, so a renamed file keeps it.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -716,7 +716,7 @@ class Catalog(Store):
     # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """Return the number, in the log of changes, of the last change up to the commit `generation`.
+        """Return the number, in the log of changes, of the last change up to commit `generation`, its own too.
 
         None if the log does not reach back to that commit.
         """
@@ -735,7 +735,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Drop from the log all changes up to the commit `generation`. The caller holds the writer's lock."""
+        """Drop from the log the changes up to commit `generation`, its own too. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))

@@ -218,7 +218,7 @@ class Store(ABC):
 
     @abstractmethod
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures that have no path left. Another copy of a picture inherits the path's metadata."""
+        """Remove paths, and pictures left without one. A picture's other paths inherit metadata if they have none."""
 
     def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Remove pictures without a path: `add`, or a run that was stopped, has recorded another picture at their path.

@@ -91,7 +91,7 @@ class CodedVectors:
         return best
 
     def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
-        """Return the `depth` rows with the best estimates, and all rows that tie with the last; in ascending order.
+        """Return the `depth` rows with the best estimates, and all that tie with the last; in order of row number.
 
         Args:
             passed: mask of the rows that may be returned; None if all may.

@@ -299,7 +299,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # another copy inherits the metadata: a renamed file keeps it
+                if metadata != "{}":  # copies without metadata inherit it: a renamed file keeps it
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )

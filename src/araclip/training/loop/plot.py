@@ -16,7 +16,7 @@ RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5":
 # the colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", "--", ":", "-.")
-LABEL_GAP = 0.045  # least distance of labels, as a part of the highest recall: a line's height at 450 pixels
+LABEL_GAP = 0.045  # least distance of labels, as a part of the highest recall: about the height of a line of text
 WINDOW = 0.05  # length of the window that smooths the loss, as a share of the run
 
 Points = list[tuple[int, float]]

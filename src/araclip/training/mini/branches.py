@@ -151,7 +151,7 @@ OTHERS = 8.0
 PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
 STEPS = 100  # most steps of L-BFGS
 MISSED = 1e-3  # share of the expert's own pictures that the router may leave out
-PASSED = 1e-2  # share of other pictures that the router may let pass, if it can tell the two kinds apart
+PASSED = 1e-2  # share of other pictures that the router may let pass; more if they are too like the expert's own
 LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph or in another batch
 
 

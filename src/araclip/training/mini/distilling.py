@@ -1,8 +1,8 @@
 """The stage `distill_images`: an image tower learns another tower's vectors or features.
 
-To learn features: the tower reads smaller maps of its first blocks, and learns to reproduce its own earlier features or
-those of another tower with the same first blocks. So a classifier that reads the pooled features also works with the
-smaller and faster tower.
+To learn features, the tower's upper blocks read the first blocks' maps at a smaller scale (`image.map_scale`). They
+learn the features that the tower made before, at its old scale, or those of another tower with the same first blocks.
+So a classifier that reads the pooled features also works with the faster tower.
 """
 
 import copy

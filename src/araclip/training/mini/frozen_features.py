@@ -107,7 +107,7 @@ def cached_maps(
     """Return the frozen blocks' maps of pictures, (N, V, h, w, C) float16, from a file in `folder`; make it if missing.
 
     The file's name is a hash of the frozen weights, the size, the pictures' names and contents, `views_each` and
-    `degradation`, so that a change of any of them makes a new file. An unreadable picture is a DataError.
+    `degradation` (see `views`), so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.remove_abandoned(folder)  # deletes gigabytes that a killed run may have left
@@ -350,7 +350,10 @@ class _Depthwise(torch.autograd.Function):
 
 
 class BranchImages:
-    """Training images for a tower whose upper blocks learn from windows of the frozen blocks' cached maps."""
+    """Training images for a tower whose upper blocks learn from windows of the frozen blocks' cached maps.
+
+    The arguments are those of `training_images`.
+    """
 
     def __init__(
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
@@ -477,9 +480,10 @@ def whole_features(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, degradation: float,
     cache: Path, log: Log,
 ) -> Tensor:  # fmt: skip
-    """Return the tower's outputs (N, W) for whole pictures, from cached maps of the first `blocks` blocks.
+    """Return the tower's features (N, W) of N whole pictures, computed from cached maps of the first `blocks` blocks.
 
-    Maps that an earlier stage has cached are used only if `views` and `degradation` are that stage's.
+    With the model's `vision_mirror` they are the mean over a picture and its recoloured mirror image. Maps that an
+    earlier stage has cached are used only if it had the same `views` (number for each picture) and `degradation`.
     """
     tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
     fuse_batchnorm(upper_modules(tower, blocks))
@@ -500,7 +504,7 @@ def _features_of_whole(
 ) -> Iterator[Tensor]:  # fmt: skip
     """Yield, batch by batch, the features (B, W) that the upper blocks compute from the maps of `count` whole pictures.
 
-    With `mirror` they are the mean over a picture and its mirror image.
+    With `mirror` they are the mean over a picture and its recoloured mirror image.
     """
     for rows in eval_batches(count, log):
         sides = [upper(maps.whole(rows, view).to(device)) for view in range(_whole_views(mirror))]

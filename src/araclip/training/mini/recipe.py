@@ -35,7 +35,7 @@ class Ensemble(Stage):
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
     shared_blocks: OrNone = 0  # so many first blocks are the same in all members' image towers: training froze them
-    batch: Many = 128  # pictures of each kind on which vector lengths and the gate are computed
+    batch: Many = 128  # most of `pictures`, and of `expert_pictures`, on which vector lengths and gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
@@ -110,7 +110,7 @@ class Names(StartingStage):
     captions: Many = 4096  # most captions of `pictures` that are used, evenly spread over all
     familiar_pictures: Pictures = ()  # pictures of a kind that the classifier knows, such as photographs
     unfamiliar_pictures: Pictures = ()  # other pictures, such as drawings, for which the names part learns to count 0
-    familiar_batch: Many = 1024  # most familiar pictures that are used, and most unfamiliar ones
+    familiar_batch: Many = 1024  # most pictures used of each: `familiar_pictures`, `unfamiliar_pictures`
     languages: Shares = field(default_factory=lambda: {"arabic": 0.7, "english": 0.3})
     steps: Count = 1500
     batch: Many = 256
@@ -135,7 +135,7 @@ class Names(StartingStage):
 class DistillImages(LearningStage):
     """Trains an image tower to reproduce a teacher's image vectors.
 
-    Without a teacher, the tower reads smaller feature maps and learns its own earlier features, or another tower's.
+    Without a teacher, it reads smaller feature maps, and learns the features that it made before, or another tower's.
     """
 
     MODELS = ("teacher", "features_of")

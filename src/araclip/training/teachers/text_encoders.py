@@ -167,7 +167,7 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 def araclip_text(name: str, folder: Path) -> TextEncoder:
     """Load a saved AraCLIPModel with its processor, which normalises and cuts texts.
 
-    A query bank and a names part are left out, as with every model that is trained further.
+    Parts that a model family adds to the projections (`mini.heads`: query bank, names part) are left out.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
