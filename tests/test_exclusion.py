@@ -138,6 +138,15 @@ def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_awa
     assert [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
 
 
+@pytest.mark.parametrize("minus", ["0.5:أحمر", "RED"])
+def test_what_only_pushes_away_orders_pictures_of_which_a_folder_alone_is_asked(gallery, minus: str) -> None:  # noqa: F811
+    minus = minus.replace("RED", gallery.search("أحمر", 1, text_weight=0)[0].path)
+    found, pushed = (
+        gallery.search(f"{words} - {minus}", 40, files=True, text_weight=0) for words in ("صور مجلد p", '"صورة"')
+    )
+    assert found and [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
+
+
 def test_beside_a_picture_words_that_only_exclude_leave_out_what_they_leave_out_alone(gallery) -> None:  # noqa: F811
     red = gallery.search("أحمر", 1, text_weight=0)[0].path
     left_out = {hit.path for hit in gallery.search("أحمر", 40)} - {hit.path for hit in gallery.search("بدون أحمر", 40)}

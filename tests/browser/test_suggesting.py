@@ -4,15 +4,17 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from colours import write_pictures
 from doing import PATIENCE_MS, Visit, patiently, search, serving, shown, until
 from fingers import Fingers
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from araclip import AraCLIP, Gallery
+from araclip.gallery.query import parse
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,18 @@ def test_what_is_typed_is_completed_and_chosen_with_the_keyboard(visit: Visit) -
     assert shown(page)
 
 
+def test_the_name_of_a_file_is_searched_as_it_stands(visit: Visit) -> None:
+    page = visit()
+    name = r'قهوة - شاي "2019" بدون سكر'
+    answer = {"suggestions": [{"text": name, "kind": "file"}]}
+    page.route("**/suggestions*", lambda route: route.fulfill(json=answer))
+    page.get_by_role("combobox", name="ما الذي يظهر في الصورة؟").press_sequentially("قهو")
+    page.locator("#suggestions [role=option]").click()
+    until(page, "location.search.includes('q=')")
+    asked = page.evaluate("new URLSearchParams(location.search).get('q')")
+    assert [(term.value, term.quoted, term.weight) for term in parse(asked).terms] == [(name, True, 1.0)]
+
+
 def test_escape_closes_the_list_and_leaves_what_is_typed(visit: Visit) -> None:
     page = visit(width=360)
     page.locator("#query").press_sequentially("شاط")
@@ -111,6 +125,26 @@ def test_near_duplicates_stand_behind_one_tile_and_beside_it_when_asked_for(visi
     page.get_by_role("checkbox", name="إخفاء الصور المتشابهة").uncheck()
     until(page, "location.search.includes('unfold')")
     expect(page.locator(".near")).to_have_count(0)
+
+
+def test_near_duplicates_pass_the_filters_that_are_read_from_the_words(visit: Visit) -> None:
+    asked: list[list[str]] = []
+    read = {"part": "date", "words": "2021", "where": ["captured=2021..2021"], "applied": True}
+    order = {"part": "order", "words": "أحدث", "where": ["sort=date"], "applied": True}
+    ignored = {"part": "place", "words": "دبي", "where": ["place=دبي"], "applied": False}
+    page = visit()
+
+    def understood(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["interpretation"]["filters"] = [read, order, ignored]
+        route.fulfill(json=answer)
+
+    page.route("**/search?*", understood)
+    page.on("request", lambda each: "/near?" in each.url and asked.append(parse_qs(urlsplit(each.url).query)["where"]))
+    page.goto(page.url + "?q=أحمر&where=format%3DPNG,JPEG")
+    page.locator(".near").first.click()
+    patiently(page, lambda: bool(asked))
+    assert asked == [["format=PNG,JPEG", "captured=2021..2021"]]
 
 
 def test_where_all_is_weak_the_nearest_wait_behind_a_button(visit: Visit) -> None:

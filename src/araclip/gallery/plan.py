@@ -171,6 +171,11 @@ class QueryPlan:
         return self.only_filters or _asks_by_pictures_alone(self.query)
 
     @property
+    def pushes_away(self) -> bool:
+        """True if a minus term, a picture or a light text, only pushes the query's vector away (`excluding_terms`)."""
+        return sum(term.weight < 0 for term in self.query.terms) > len(excluding_terms(self.query))
+
+    @property
     def has_relevance(self) -> bool:
         """True if hits get a relevance: the query consists of words only, and they say what a picture shows."""
         return self.query.of_texts and not self.only_filters

@@ -96,8 +96,9 @@ def search(
 ) -> list[Hit]:
     """Return one page of hits for a plan and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
-    If the query is only a date, an order or exclusions, the hits are ordered by date. In a gallery with too few
-    pictures to decide which ones show an excluded thing, they are ordered by their distance from it instead.
+    If the query is only a date, an order or exclusions, the hits are ordered by date. They are ordered by their
+    distance from what follows a minus if that only pushes away (`QueryPlan.pushes_away`), or in a gallery with too few
+    pictures to decide which ones show an excluded thing.
 
     Args:
         text_weight: how much words in the pictures' texts count, 0 (not at all) to 10.
@@ -109,7 +110,7 @@ def search(
         page,
         filters=plan.add_filters(page.filters),
         sort=page.sort if page.sort != SORTS[0] else plan.interpretation.sort or page.sort,
-        by_date=plan.only_filters and dated,
+        by_date=plan.only_filters and dated and not plan.pushes_away,
         excluded=excluded,
         alone=plan.words_only_exclude,
     )

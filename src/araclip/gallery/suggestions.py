@@ -13,6 +13,7 @@ from araclip.gallery.plan import Interpretation, QueryPlan
 from araclip.gallery.query import Query
 from araclip.gallery.results import Hit, Suggestion, fits_nothing
 from araclip.text.interpretation import Interpreter
+from araclip.text.script import is_arabic
 from araclip.text.words import FUNCTION_WORDS, Word, words
 
 # the greatest number of suggestions of each kind; without it one kind could fill the whole list
@@ -91,7 +92,8 @@ def completions(
         found += [Suggestion(text, "word") for text in _complete_last_word(typed, asked, source)]
     found += [Suggestion(text, "query") for text in phrases_beginning_with(typed, queries, QUERIES)]
     if source and len(asked[-1].folded) >= LEAST:
-        names = dict.fromkeys(source.names(_without_article(asked[-1].folded), 8 * FILES))
+        last = asked[-1]
+        names = dict.fromkeys(source.names((_without_article(last.folded), last.stem), _shorter_stems(last), 8 * FILES))
         found += [Suggestion(name, "file") for name in phrases_beginning_with(typed, filter(_is_telling, names), FILES)]
     # if a text was found as several kinds, keep the first
     once = {each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()}
@@ -105,8 +107,7 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
         return []
     beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))  # one begins the stem
     stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
-    if len(last.folded) > SHORTER:  # if the last word is complete, its stem may be shorter than the typed letters
-        stems += [last.folded[:-cut] for cut in range(1, SHORTER) if last.folded[:-cut] not in stems]
+    stems += [stem for stem in _shorter_stems(last) if stem not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
 
     def before(word: Word) -> int | None:
@@ -114,6 +115,11 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
 
     written = source.spellings(stems, before)
     return [typed[: last.start] + written[stem] for stem in stems if stem in written][:WORDS]
+
+
+def _shorter_stems(word: Word) -> list[str]:
+    """Return the stems that are shorter than the typed letters, if the typed word is complete."""
+    return [word.folded[:-cut] for cut in range(1, SHORTER)] if len(word.folded) > SHORTER else []
 
 
 def sort_by_pictures(folders: Mapping[str, int]) -> list[str]:
@@ -160,9 +166,17 @@ class Suggestions:
 
 
 def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
-    """Write the query as one would type it, with new texts for some terms, and with the words that became filters."""
-    filters = [each.words for each in read.interpretation.filters if each.applied]
+    """Write the query as one would type it, with new texts for some terms, and with the words of its filters and
+    qualities."""
+    before, after = list[str](), list[str]()
+    for each in read.interpretation.filters:
+        if each.applied and each.part in ("order", "kind"):  # these are read only before what the pictures show
+            # «أحدث صور», "newest pictures": from a term in Arabic, the second word was removed
+            before += [each.words, *(["صور"] if each.part == "order" and is_arabic(each.words) else [])]
+        elif each.applied:
+            after.append(each.words)
+    after += [f"{'بدون' if is_arabic(each) else 'without'} {each}" for each in read.interpretation.qualities]
     terms = [replace(term, value=texts.get(place, term.value)) for place, term in enumerate(read.query.terms)]
     first = min(texts)
-    terms[first] = replace(terms[first], value=" ".join([terms[first].value, *filters]))
+    terms[first] = replace(terms[first], value=" ".join([*before, terms[first].value, *after]))
     return str(Query(tuple(terms)))

@@ -97,9 +97,11 @@ class WordIndex:
             if spelled
         }
 
-    def names(self, beginning: str, most: int) -> list[str]:
-        """Return names of files, without suffix, that have a word with this beginning (or whose folders have one)."""
-        ids = self._visible_matches(f"names : {_quote(beginning)} *", most)
+    def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
+        """Return names of files, without suffix, with a word (their folders' words too) that has one of these stems, or
+        whose stem has one of these beginnings."""
+        asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
+        ids = self._visible_matches(f"names : ({' OR '.join(asked)})", most)
         return [names[0] for each in self._catalog.documents(ids).values() if (names := each.get("names"))]
 
     def _visible_matches(self, asked: str, most: int) -> list[int]:

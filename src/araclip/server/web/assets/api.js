@@ -54,8 +54,8 @@ export async function search(state, offset, signal) {
 
 export const indexed = () => request('index');
 export const indexNow = () => request('index', { method: 'POST' });
-/** The near-duplicates of a picture that pass the filters of a state. */
-export const copiesOf = (id, state) => request(`images/${id}/near?${new URLSearchParams(filterTexts(state).map((filter) => ['where', filter]))}`);
+/** The near-duplicates of a picture that pass some filters. */
+export const copiesOf = (id, filters) => request(`images/${id}/near?${new URLSearchParams(filters.map((filter) => ['where', filter]))}`);
 export const suggestions = (q, signal) => request(`suggestions?${new URLSearchParams({ q: q.slice(0, 200) })}`, { signal });
 export const stats = () => request('stats');
 export const details = (id, signal) => request(`images/${id}/details`, { signal });

@@ -16,6 +16,7 @@ import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
 import { enter, goTo, leavePlace, leaveViewer } from './place.js';
 import { Progress } from './progress.js';
+import { quoted } from './query.js';
 import { remember } from './recent.js';
 import { Results } from './results.js';
 import { listenToSearchBox } from './search-box.js';
@@ -46,7 +47,7 @@ const understood = new Understood(go);
 const filters = new Filters(go);
 const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
 const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) keepUp().then((each) => each.now()).catch(again); } });
-const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' || kind === 'place' ? { ...AS_READ, q: '', where: { [kind]: text } } : { ...AS_READ, q: text }));
+const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' || kind === 'place' ? { ...AS_READ, q: '', where: { [kind]: text } } : { ...AS_READ, q: kind === 'file' ? quoted(text) : text }));
 let freshness = null; // the Freshness of the page, once the gallery has changed
 const keepUp = async () => (freshness = (await import('./freshness.js')).freshnessOf({ results: () => results, grid, show, bar: $('bar') }));
 const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(); });

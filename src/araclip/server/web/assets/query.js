@@ -45,6 +45,9 @@ export function split(query) {
     .filter(({ text }, i) => text || i > 0);
 }
 
+/** A query for a text as it stands, in which signs, dates and "without" mean nothing. */
+export const quoted = (text) => `"${text.replace(/["\\]/g, '\\$&')}"`;
+
 /** The query of terms; the inverse of `split`. */
 export function join(terms) {
   return terms.map(({ sign, text }, i) => (sign < 0 ? `- ${text}` : i ? `+ ${text}` : text)).join(' ');

@@ -1,7 +1,7 @@
 /** The results of a search, fetched page by page; the latest searches are cached. */
 
 import { copiesOf, search } from './api.js';
-import { searchOf } from './address.js';
+import { filterTexts, searchOf } from './address.js';
 import { FAR } from './i18n.js';
 import { split } from './query.js';
 
@@ -43,6 +43,13 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
+  /** The filters that results pass, as for the server: the state's, and those read from the query's words. A key that the words give twice is left out. */
+  get filters() {
+    const read = (this.interpretation?.filters ?? []).filter(({ part, applied }) => applied && part !== 'order').flatMap(({ where }) => where);
+    const keys = read.map((filter) => filter.split('=')[0]);
+    return [...filterTexts(this.state), ...read.filter((_, i) => keys.indexOf(keys[i]) === keys.lastIndexOf(keys[i]))];
+  }
+
   /** Whether the query excludes something. */
   get excludes() {
     return Boolean(this.interpretation?.excluded.length) || split(this.state.q).some(({ sign }) => sign < 0);
@@ -71,7 +78,7 @@ export class Results {
     for (const id of ids) {
       const shown = this.items.find((item) => item.id === id && !item.of);
       if (!shown?.near || this.items.some(({ of }) => of === id)) continue;
-      const { results } = await copiesOf(id, this.state);
+      const { results } = await copiesOf(id, this.filters);
       if (this.unfolded !== ids) return; // others were asked for meanwhile
       const known = new Set(this.items.map((item) => item.id));
       const copies = results.filter((copy) => !known.has(copy.id)).map((copy) => ({ ...copy, of: id, weak: shown.weak, near: 0 }));
