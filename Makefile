@@ -40,7 +40,7 @@ types: .venv/.test
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
 test-browser: .venv/.browser chromium
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal tests/browser
 
 # The documentation's site, in build/docs. A broken link, a missing anchor or an undocumented public name is an error.
 docs: .venv/.docs
