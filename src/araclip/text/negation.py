@@ -12,6 +12,7 @@ from araclip.text.word_lists import read_entries, read_folded, read_mapping, rea
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
 _NOT_THERE = read_entries("negation: not there")
 _THERE = read_entries("negation: there")
+_EXCEPT_WORDS = read_entries("negation: except")
 _IN_IT = read_folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
 _WITHOUT = tuple(
     sorted(
@@ -19,6 +20,7 @@ _WITHOUT = tuple(
             tuple(fold(phrase).split())
             for phrase in (
                 *read_entries("negation: without"),
+                *(f"{all_} {but}" for all_ in read_entries("negation: everything") for but in (*_EXCEPT_WORDS, "but")),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -35,6 +37,7 @@ _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0])
 _NOBODY = {fold(word): thing for word, thing in read_mapping("negation: nobody").items()}
 _NOBODY_BUT = read_folded("negation: nobody but")
 _AT_ALL = read_folded("negation: at all")  # words such as "at all", which add nothing
+_LONGEST = len(_WITHOUT[0])
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
 NEGATIONS = read_folded("negation: not")
 WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
@@ -69,8 +72,13 @@ _THAT = read_folded("negation: that")  # "that" before a verb: «دون أن ي�
 _SOME = read_folded("negation: some")
 _NOTHING = read_folded("negation: nothing")
 _EXCEPT = read_phrases("negation: except")
+_EXCEPTING, _WHERE = {phrase[-1] for phrase in _EXCEPT} | {"but"}, read_folded("places: before")
+_NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}  # before "except" they leave just that: «لا أريد إلا صور 2019»
+# _OUTSIDE and, below, _DENYING: phrases that deny a date, a folder or a place after them. _BETWEEN may stand between.
+_OUTSIDE, _BETWEEN = read_phrases("negation: outside"), read_folded("negation: before what it denies")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
+_DENYING = {*_WITHOUT, *((word,) for word in (NEGATIONS | {fold("ولا"), "nor"}) - {WALKING})} - {_WHAT_IS_IN}
 # Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
 _FIXED = read_folded("negation: fixed phrases")
 
@@ -147,7 +155,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             continue
         phrase = _find_without(folded, at)
         thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
-        first = _skip_article(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
+        first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
             continue
@@ -166,8 +174,31 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
     return Split(_trim(left), tuple(excluded), tuple(negations))
 
 
-def _skip_article(folded: Sequence[str], at: int) -> int:
-    """Return where the thing after a word such as "without" begins: at word `at`, or after the article there."""
+def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
+    """Return where the negation begins that denies a date, folder or place: «ليست من 2019», «ما عدا صور 2019».
+
+    None if nothing is denied; "not outside" and "nothing except" deny nothing.
+
+    Args:
+        before: the folded words before the date, folder or place.
+        outside: true if «خارج» and the like deny, too.
+    """
+    for end in range(len(before), 0, -1):
+        for first in range(max(end - _LONGEST, 0), end):
+            phrase = tuple(before[first:end])
+            if phrase in _EXCEPT:
+                return None if _NONE_BUT.intersection(before[max(first - 2, 0) : first]) else first
+            if phrase in _DENYING or (outside and phrase in _OUTSIDE):
+                return None if first and before[first - 1] in NEGATIONS else first
+        if before[end - 1] not in _BETWEEN:
+            break
+    return None
+
+
+def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> int:
+    """Return where the thing after the phrase ("without") at word `at` begins, after an article, or "in" («إلا في»)."""
+    at += len(phrase)
+    at += at + 1 < len(folded) and phrase[-1] in _EXCEPTING and folded[at] in _WHERE
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
