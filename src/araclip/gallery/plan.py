@@ -336,18 +336,8 @@ def _split_text(
     """
     found = {*(each.part for each in before), *ignore}
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
-    derived: list[DerivedFilter] = []
+    text, derived = _split_order_and_videos(text, found, interpreter)
     denied: list[str] = []
-    if "order" not in found:
-        left, removed, order = split_order(text)
-        if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
-            text = left
-            derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
-    if "kind" not in found:
-        left, removed = split_videos(text)
-        if removed and not (negates and _excludes(text, removed, interpreter)):
-            text = left
-            derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
     placed, left_out = Placed(text), ""  # left_out: the name of a folder that is an excluded thing
     if named:  # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
         placed = split_folder(text, folders)
@@ -384,14 +374,43 @@ def _split_text(
     if "place" not in found and (rest.strip() or things):
         there = split_place(rest, places(), interpreter)
         rest = there.text
-        for at, thing in enumerate(things):  # «شارع بدون سيارات القاهرة», a street in Cairo without cars
-            inside = split_place(thing, places(), interpreter)
-            if not there.folders and inside.folders and not shows_nothing(inside.text) and thing != left_out:
-                there, things[at] = inside, inside.text
+        if not there.folders:
+            there = _place_of_things(things, left_out, places(), interpreter) or there
         denied += [there.words] if there.words and not there.folders else []
         for name in there.folders:
             derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
     return rest, things, denied, derived
+
+
+def _split_order_and_videos(
+    text: str, found: Collection[str], interpreter: Interpreter
+) -> tuple[str, list[DerivedFilter]]:
+    """Take the words for an order and for videos out of a text, without the parts that are `found` already."""
+    derived: list[DerivedFilter] = []
+    negates = "exclusions" not in found
+    if "order" not in found:
+        left, removed, order = split_order(text)
+        if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
+            text = left
+            derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
+    if "kind" not in found:
+        left, removed = split_videos(text)
+        if removed and not (negates and _excludes(text, removed, interpreter)):
+            text = left
+            derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
+    return text, derived
+
+
+def _place_of_things(
+    things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
+) -> Placed | None:
+    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`."""
+    for at, thing in enumerate(things):
+        place = split_place(thing, places, interpreter)
+        if place.folders and not shows_nothing(place.text) and thing != left_out:
+            things[at] = place.text
+            return place
+    return None
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:

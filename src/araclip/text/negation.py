@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Protocol
 
 from araclip.text.folding import FoldedWords, fold, folded_words
@@ -49,6 +50,7 @@ _HOW_ONE_WALKS = read_folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 ENDS = read_folded("negation: ends")
+_SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # what stays around an excluded thing between two commas
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = read_folded("negation: worn")
@@ -154,7 +156,15 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             end, left_out = spans[at - 1][1], -1
             continue
         phrase = _find_without(folded, at)
-        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
+        after = at + len(phrase or ())
+        gap = spans[after - 1][1] if phrase else 0, spans[after][0] if after < len(folded) else len(normal)
+        if phrase and not shows_nothing(normal[slice(*gap)]):  # an emoji, which is no word: «بدون 🐶»
+            kept.append(normal[end : spans[at][0]])
+            negations.append(found.part(at, after))
+            excluded.append(normal[slice(*gap)].strip(" ،,.;؛"))
+            at, end, left_out = after, gap[1], -1
+            continue
+        thing = None if phrase or not (at or beside) else _thing_after(found, at, known, again=at == left_out)
         first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
@@ -162,7 +172,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        last = thing[1] if thing else _end_of_things(folded, first, known)
+        last = thing[1] if thing else _end_of_things(found, first, known, alone=shows_nothing(normal[: spans[at][0]]))
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
         excluded += _split_things(found, first, last, known)
@@ -170,7 +180,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
-    left = " ".join(" ".join(kept).split())
+    left = _SPACED_STOP.sub(r"\1", " ".join(" ".join(kept).split()))
     return Split(_trim(left), tuple(excluded), tuple(negations))
 
 
@@ -202,22 +212,35 @@ def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> in
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
-def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
+def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: bool = False) -> int:
     """Return where the excluded things that begin at `first` end.
 
-    The things end before a preposition, a verb or a negation, or after a few words.
+    The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma does not end a
+    list of single words: «بدون ناس، سيارات، كلاب»; a list of two only if it is `alone`, without something to show.
     """
-    width = 0
+    folded, width = found.folded, 0
     for at in range(first, len(folded)):
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
         ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
-        if at > first and (ends or _find_without(folded, at)):
+        stop = at > first and found.begins_after_stop(at)
+        if at > first and (ends or _find_without(folded, at) or (stop and not _is_list(found, at, known, alone))):
             return at
-        width = 0 if word in _AND else 1 if joined else width + 1
+        width = 0 if word in _AND else 1 if joined or stop else width + 1
         if width > MAX_THING:
             return at
     return len(folded)
+
+
+def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> bool:
+    """True if the words from word `at` on, before which a comma stands, go on with a list of excluded things."""
+    rest = list(takewhile(lambda each: found.folded[each] not in ENDS, range(at + 1, len(found.folded))))
+    single = (
+        found.begins_after_stop(each) or {found.folded[each - 1], found.folded[each]} & _AND
+        or known.begins_with_and(found.part(each, each + 1)) for each in rest
+    )  # fmt: skip
+    whole = alone and at + len(rest) + 1 == len(found.folded)
+    return all(single) and bool(whole or rest or found.begins_after_stop(at - 1))
 
 
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
@@ -232,13 +255,14 @@ def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], f
     return in_it or just_that or fixed
 
 
-def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
+def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
     """Return where the thing or quality that the negation at index `at` excludes begins and ends.
 
     None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
     right before, so that "nor" counts as a negation, too.
     """
-    negation, first = folded[at], at + 1
+    folded, first = found.folded, at + 1
+    negation = folded[at]
     if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
@@ -256,7 +280,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
         return None
     if negation == _MO and known.is_name(word):
         return None
-    return first, _end_of_things(folded, first, known) if article else first + known.phrase_width(folded, first)
+    return first, _end_of_things(found, first, known) if article else first + known.phrase_width(folded, first)
 
 
 def _is_no_thing(word: str) -> bool:
@@ -279,6 +303,8 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
     things: list[list[str]] = [[]]
     for at in range(first, last):
         word = found.part(at, at + 1)
+        if found.begins_after_stop(at):
+            things.append([])
         if found.folded[at] in _AND:
             things.append([])
         elif things[-1] and found.folded[at] in _AT_ALL:

@@ -286,8 +286,9 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
 def _next_place(
     found: FoldedWords, at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
 ) -> tuple[int, str, str] | None:
-    """Read from word `at` on what follows the place `before`: another («ودبي»), or the area around it («طرابلس لبنان»).
+    """Read from word `at` on what follows the place `before`.
 
+    It is another place («ودبي», «، دبي»), or the area around it («طرابلس لبنان»).
     Return (index of the word after the name, the name as typed, what to write between the two names), or None.
     """
     count = len(found.folded)
@@ -305,6 +306,8 @@ def _next_place(
             return begin + width, name, EITHER
         if any(area in around for town in towns if isinstance(town, Town) for area in town.areas):
             return begin + width, name, "، "
+        if found.begins_after_stop(begin):
+            return begin + width, name, EITHER
     return None
 
 
