@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Protocol
 
 from araclip.text.folding import FoldedWords, fold, folded_words
@@ -13,7 +12,6 @@ from araclip.text.word_lists import read_entries, read_folded, read_mapping, rea
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
 _NOT_THERE = read_entries("negation: not there")
 _THERE = read_entries("negation: there")
-_EXCEPT_WORDS = read_entries("negation: except")
 _IN_IT = read_folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
 _WITHOUT = tuple(
     sorted(
@@ -21,7 +19,8 @@ _WITHOUT = tuple(
             tuple(fold(phrase).split())
             for phrase in (
                 *read_entries("negation: without"),
-                *(f"{all_} {but}" for all_ in read_entries("negation: everything") for but in (*_EXCEPT_WORDS, "but")),
+                *(f"{everything} {but}" for everything in read_entries("negation: everything") for but in (
+                    "but", *read_entries("negation: except"))),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -51,6 +50,7 @@ _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (f
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 ENDS = read_folded("negation: ends")
 _SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # what stays around an excluded thing between two commas
+MAX_LIST = 16  # most words looked at to tell a list; a query has at most so many terms
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = read_folded("negation: worn")
@@ -157,12 +157,12 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             continue
         phrase = _find_without(folded, at)
         after = at + len(phrase or ())
-        gap = spans[after - 1][1] if phrase else 0, spans[after][0] if after < len(folded) else len(normal)
-        if phrase and not shows_nothing(normal[slice(*gap)]):  # an emoji, which is no word: «بدون 🐶»
+        gap = normal[spans[after - 1][1] : spans[after][0] if after < len(folded) else None] if phrase else ""
+        if not shows_nothing(gap):  # an emoji, which is no word: «بدون 🐶»
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, after))
-            excluded.append(normal[slice(*gap)].strip(" ،,.;؛"))
-            at, end, left_out = after, gap[1], -1
+            excluded.append(gap.strip(" ،,.;؛"))
+            at, end, left_out = after, spans[after - 1][1] + len(gap), -1
             continue
         thing = None if phrase or not (at or beside) else _thing_after(found, at, known, again=at == left_out)
         first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
@@ -234,13 +234,13 @@ def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: 
 
 def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> bool:
     """True if the words from word `at` on, before which a comma stands, go on with a list of excluded things."""
-    rest = list(takewhile(lambda each: found.folded[each] not in ENDS, range(at + 1, len(found.folded))))
-    single = (
-        found.begins_after_stop(each) or {found.folded[each - 1], found.folded[each]} & _AND
-        or known.begins_with_and(found.part(each, each + 1)) for each in rest
-    )  # fmt: skip
-    whole = alone and at + len(rest) + 1 == len(found.folded)
-    return all(single) and bool(whole or rest or found.begins_after_stop(at - 1))
+    folded, after = found.folded, at + 1
+    while after < min(len(folded), at + MAX_LIST) and folded[after] not in ENDS:
+        joined = known.begins_with_and(folded[after]) or not _AND.isdisjoint(folded[after - 1 : after + 1])
+        if not (joined or found.begins_after_stop(after)):
+            return False
+        after += 1
+    return (alone and after == len(folded)) or after > at + 1 or found.begins_after_stop(at - 1)
 
 
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
@@ -261,8 +261,7 @@ def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool)
     None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
     right before, so that "nor" counts as a negation, too.
     """
-    folded, first = found.folded, at + 1
-    negation = folded[at]
+    folded, negation, first = found.folded, found.folded[at], at + 1
     if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
