@@ -8,7 +8,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.plan import plan
-from araclip.gallery.query import combine, excluded_vectors, parse
+from araclip.gallery.query import MAX_TERMS, combine, excluded_vectors, parse
 from araclip.gallery.ranking import ABOVE, FIRST_HITS, Candidate, Exclusion, drop_excluded, exclusion_of
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
 from araclip.gallery.results import STRONG
@@ -193,6 +193,12 @@ def test_a_colour_or_a_quality_is_not_left_out_and_said(
 @pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - ناس", "شاطئ بدون ناس", '- "ناس"'])
 def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves(query: str) -> None:
     assert plan(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
+
+
+def test_what_the_answer_calls_excluded_is_excluded() -> None:
+    things = [f"شيء{letter}" for letter in "ابتثجحخدذرزسشصضطظعغف"]
+    found = plan(parse("بحر بدون " + " و ".join(things)), default_interpreter(), today=date(2026, 1, 1))
+    assert len(found.interpretation.excluded) == len(found.query.terms) - 1 == MAX_TERMS - 1
 
 
 def test_a_search_without_people_goes_through_every_door(gallery) -> None:  # noqa: F811

@@ -23,8 +23,9 @@ from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
+from araclip.text.folding import cut_out, folded_words
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
-from araclip.text.negation import Split, split_exclusions
+from araclip.text.negation import Split, begin_of_denial, split_exclusions
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import is_quality, kinds_of_thing, shows_nothing, split_order, split_videos
 from araclip.text.places import split_place
@@ -254,29 +255,31 @@ def plan(
         raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
     terms: list[Term] = []
     excluded: list[Term] = []
+    qualities: list[str] = []
     filters: list[DerivedFilter] = []
     excludes = bool(excluding_terms(query))
     for term in query.terms:
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
-        text, negated, derived = _split_text(term.value, interpreter, today, folders, places, ignore, filters)
-        if (excludes or negated or derived) and _only_asks_for_pictures(text, interpreter, ignore):
+        text, negated, denied, derived = _split_text(term.value, interpreter, today, folders, places, ignore, filters)
+        if (excludes or negated or denied or derived) and _only_asks_for_pictures(text, interpreter, ignore):
             text = ""
         filters += derived
+        qualities += denied
         excluded += [Term("text", thing, -1.0) for thing in negated]
         terms.append(replace(term, value=text))
     shown, only_filters = _with_neutral_text(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
 
     def is_unseen(thing: str) -> bool:
-        if split_date(thing, today).only_date or split_place(thing, places(), interpreter).folders:
+        place = split_place(thing, places(), interpreter)
+        if split_date(thing, today).only_date or (place.folders and shows_nothing(place.text)):
             return True
         return is_quality(thing) and not only_filters
 
-    qualities = [term.value for term in excluded if is_unseen(term.value)]
-    excluded = [term for term in excluded if term.value not in qualities]
-    room = MAX_TERMS - len(shown.terms)
-    new = Query((*shown.terms, *excluded[: max(room, 0)]))
+    qualities += [term.value for term in excluded if is_unseen(term.value)]
+    excluded = [term for term in excluded if term.value not in qualities][: max(MAX_TERMS - len(shown.terms), 0)]
+    new = Query((*shown.terms, *excluded))
     found = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
     return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
 
@@ -330,14 +333,66 @@ def _split_text(
     places: Callable[[], Mapping[str, str]],
     ignore: Collection[Part],
     before: list[DerivedFilter],
-) -> tuple[str, tuple[str, ...], list[DerivedFilter]]:
-    """Split a term's text; return the words that remain, the things it excludes, and its filters (and its order).
+) -> tuple[str, list[str], list[str], list[DerivedFilter]]:
+    """Split a term's text; return the words that remain, the things it excludes, the dates, folders and places that it
+    denies («ليست من 2019»), and its filters (and its order).
 
     `before` holds the filters of earlier terms: each part (date, folder …) is taken from one term only.
     """
     found = {*(each.part for each in before), *ignore}
     dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
+    text, derived = _split_order_and_videos(text, found, interpreter)
+    denied: list[str] = []
+    placed, left_out = Placed(text), ""  # left_out: the name of a folder that is an excluded thing
+    if named:  # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
+        placed = split_folder(text, folders)
+        # but a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
+        when = dates and split_date(placed.words, today).only_date
+        if when or (negates and _excludes(text, placed.words, interpreter)):
+            placed, left_out = Placed(text), placed.words
+        elif (left := _without_denied(text, placed.words, outside=True)) is not None and negates:
+            denied.append(placed.words)
+            placed = Placed(left)
+    # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
+    dated = split_date(placed.text, today) if dates else Dated(placed.text)
+    if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
+        dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
+    elif (left := _without_denied(placed.text, dated.words, outside=False)) is not None and negates:
+        denied.append(dated.words)
+        dated = Dated(left)
+    beside = bool(placed.folders or denied) or dated.filter is not None
+    parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
+    rest = parts.text
+    placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
+    if dated.filter is not None:
+        where = dated.filter.texts()
+        derived.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
+    if placed.folders:
+        where = tuple(f"folder={name}" for name in placed.folders)
+        derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
+    rest, things = placed.text, [*parts.excluded]
+    videos = next((thing for thing in things if split_videos(thing) == ("", thing)), None)
+    if videos and "kind" not in {*found, *(each.part for each in derived)}:
+        things.remove(videos)
+        without = f"{parts.negations[0]} {videos}"
+        derived.append(DerivedFilter("kind", without, ("kind=picture",), Filters(kind="picture")))
+    if "place" not in found and (rest.strip() or things):
+        there = split_place(rest, places(), interpreter)
+        rest = there.text
+        if not there.folders:
+            there = _place_of_things(things, left_out, places(), interpreter) or there
+        denied += [there.words] if there.words and not there.folders else []
+        for name in there.folders:
+            derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
+    return rest, things, denied, derived
+
+
+def _split_order_and_videos(
+    text: str, found: Collection[str], interpreter: Interpreter
+) -> tuple[str, list[DerivedFilter]]:
+    """Take the words for an order and for videos out of a text, without the parts that are `found` already."""
     derived: list[DerivedFilter] = []
+    negates = "exclusions" not in found
     if "order" not in found:
         left, removed, order = split_order(text)
         if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
@@ -348,34 +403,27 @@ def _split_text(
         if removed and not (negates and _excludes(text, removed, interpreter)):
             text = left
             derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
-    placed = Placed(text)
-    if named:  # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
-        placed = split_folder(text, folders)
-        # but a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
-        when = dates and split_date(placed.words, today).only_date
-        if when or (negates and _excludes(text, placed.words, interpreter)):
-            placed = Placed(text)
-    # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
-    dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
-        dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
-    beside = bool(placed.folders) or dated.filter is not None
-    parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
-    rest = parts.text
-    placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
-    if dated.filter is not None:
-        where = dated.filter.texts()
-        derived.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
-    if placed.folders:
-        where = tuple(f"folder={name}" for name in placed.folders)
-        derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
-    rest = placed.text
-    if "place" not in found and rest.strip():
-        there = split_place(rest, places(), interpreter)
-        rest = there.text
-        for name in there.folders:
-            derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
-    return rest, parts.excluded, derived
+    return text, derived
+
+
+def _place_of_things(
+    things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
+) -> Placed | None:
+    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`."""
+    for at, thing in enumerate(things):
+        place = split_place(thing, places, interpreter)
+        if place.folders and not shows_nothing(place.text) and thing != left_out:
+            things[at] = place.text
+            return place
+    return None
+
+
+def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
+    """Return a text without `words`, which name a date or a folder, and the negation before them; None without one."""
+    before, _, after = normalize(text).partition(words) if words else ("", "", "")
+    leading = folded_words(before)
+    begin = begin_of_denial(leading.folded, outside=outside)
+    return None if begin is None else cut_out(before + after, leading.spans[begin][0], len(before))
 
 
 def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:

@@ -19,6 +19,8 @@ _WITHOUT = tuple(
             tuple(fold(phrase).split())
             for phrase in (
                 *read_entries("negation: without"),
+                *(f"{everything} {but}" for everything in read_entries("negation: everything") for but in (
+                    "but", *read_entries("negation: except"))),
                 *(f"{negation} {there}" for negation in _NOT_THERE for there in _THERE),
                 *(f"{without} {that}" for without in ("بدون", "من غير", "من دون", "بلا") for that in (
                     "ما فيه", "ما فيها", "ما يكون فيه", "ما يكون فيها", "ما يكون في", "ما تكون فيها")),
@@ -35,6 +37,7 @@ _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0])
 _NOBODY = {fold(word): thing for word, thing in read_mapping("negation: nobody").items()}
 _NOBODY_BUT = read_folded("negation: nobody but")
 _AT_ALL = read_folded("negation: at all")  # words such as "at all", which add nothing
+_LONGEST = len(_WITHOUT[0])
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
 NEGATIONS = read_folded("negation: not")
 WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
@@ -46,6 +49,8 @@ _HOW_ONE_WALKS = read_folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 ENDS = read_folded("negation: ends")
+_SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # what stays around an excluded thing between two commas
+MAX_LIST = 16  # most words looked at to tell a list; a query has at most so many terms
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = read_folded("negation: worn")
@@ -69,8 +74,13 @@ _THAT = read_folded("negation: that")  # "that" before a verb: «دون أن ي�
 _SOME = read_folded("negation: some")
 _NOTHING = read_folded("negation: nothing")
 _EXCEPT = read_phrases("negation: except")
+_EXCEPTING, _WHERE = {phrase[-1] for phrase in _EXCEPT} | {"but"}, read_folded("places: before")
+_NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}  # before "except" they leave just that: «لا أريد إلا صور 2019»
+# _OUTSIDE and, below, _DENYING: phrases that deny a date, a folder or a place after them. _BETWEEN may stand between.
+_OUTSIDE, _BETWEEN = read_phrases("negation: outside"), read_folded("negation: before what it denies")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
+_DENYING = {*_WITHOUT, *((word,) for word in (NEGATIONS | {fold("ولا"), "nor"}) - {WALKING})} - {_WHAT_IS_IN}
 # Fixed phrases with «بلا» and «دون», "without", that exclude nothing visible, such as «بلا شك», "no doubt".
 _FIXED = read_folded("negation: fixed phrases")
 
@@ -146,15 +156,23 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             end, left_out = spans[at - 1][1], -1
             continue
         phrase = _find_without(folded, at)
-        thing = None if phrase or not (at or beside) else _thing_after(folded, at, known, again=at == left_out)
-        first = _skip_article(folded, at + len(phrase)) if phrase else thing[0] if thing else len(folded)
+        after = at + len(phrase or ())
+        gap = normal[spans[after - 1][1] : spans[after][0] if after < len(folded) else None] if phrase else ""
+        if not shows_nothing(gap):  # an emoji, which is no word: «بدون 🐶»
+            kept.append(normal[end : spans[at][0]])
+            negations.append(found.part(at, after))
+            excluded.append(gap.strip(" ،,.;؛"))
+            at, end, left_out = after, spans[after - 1][1] + len(gap), -1
+            continue
+        thing = None if phrase or not (at or beside) else _thing_after(found, at, known, again=at == left_out)
+        first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
             at += len(phrase) if phrase else 1
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        last = thing[1] if thing else _end_of_things(folded, first, known)
+        last = thing[1] if thing else _end_of_things(found, first, known, alone=shows_nothing(normal[: spans[at][0]]))
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
         excluded += _split_things(found, first, last, known)
@@ -162,31 +180,67 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
-    left = " ".join(" ".join(kept).split())
+    left = _SPACED_STOP.sub(r"\1", " ".join(" ".join(kept).split()))
     return Split(_trim(left), tuple(excluded), tuple(negations))
 
 
-def _skip_article(folded: Sequence[str], at: int) -> int:
-    """Return where the thing after a word such as "without" begins: at word `at`, or after the article there."""
+def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
+    """Return where the negation begins that denies a date, folder or place: «ليست من 2019», «ما عدا صور 2019».
+
+    None if nothing is denied; "not outside" and "nothing except" deny nothing.
+
+    Args:
+        before: the folded words before the date, folder or place.
+        outside: true if «خارج» and the like deny, too.
+    """
+    for end in range(len(before), 0, -1):
+        for first in range(max(end - _LONGEST, 0), end):
+            phrase = tuple(before[first:end])
+            if phrase in _EXCEPT:
+                return None if _NONE_BUT.intersection(before[max(first - 2, 0) : first]) else first
+            if phrase in _DENYING or (outside and phrase in _OUTSIDE):
+                return None if first and before[first - 1] in NEGATIONS else first
+        if before[end - 1] not in _BETWEEN:
+            break
+    return None
+
+
+def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> int:
+    """Return where the thing after the phrase ("without") at word `at` begins, after an article, or "in" («إلا في»)."""
+    at += len(phrase)
+    at += at + 1 < len(folded) and phrase[-1] in _EXCEPTING and folded[at] in _WHERE
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)
 
 
-def _end_of_things(folded: Sequence[str], first: int, known: KnownWords) -> int:
+def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: bool = False) -> int:
     """Return where the excluded things that begin at `first` end.
 
-    The things end before a preposition, a verb or a negation, or after a few words.
+    The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma does not end a
+    list of single words: «بدون ناس، سيارات، كلاب»; a list of two only if it is `alone`, without something to show.
     """
-    width = 0
+    folded, width = found.folded, 0
     for at in range(first, len(folded)):
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
         ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
-        if at > first and (ends or _find_without(folded, at)):
+        stop = at > first and found.begins_after_stop(at)
+        if at > first and (ends or _find_without(folded, at) or (stop and not _is_list(found, at, known, alone))):
             return at
-        width = 0 if word in _AND else 1 if joined else width + 1
+        width = 0 if word in _AND else 1 if joined or stop else width + 1
         if width > MAX_THING:
             return at
     return len(folded)
+
+
+def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> bool:
+    """True if the words from word `at` on, before which a comma stands, go on with a list of excluded things."""
+    folded, after = found.folded, at + 1
+    while after < min(len(folded), at + MAX_LIST) and folded[after] not in ENDS:
+        joined = known.begins_with_and(folded[after]) or not _AND.isdisjoint(folded[after - 1 : after + 1])
+        if not (joined or found.begins_after_stop(after)):
+            return False
+        after += 1
+    return (alone and after == len(folded)) or after > at + 1 or found.begins_after_stop(at - 1)
 
 
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
@@ -201,13 +255,13 @@ def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], f
     return in_it or just_that or fixed
 
 
-def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
+def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
     """Return where the thing or quality that the negation at index `at` excludes begins and ends.
 
     None if there is no negation, or if a verb, a preposition or a name follows. `again`: true if an excluded thing ends
     right before, so that "nor" counts as a negation, too.
     """
-    negation, first = folded[at], at + 1
+    folded, negation, first = found.folded, found.folded[at], at + 1
     if negation not in NEGATIONS and not (again and negation in _NOR):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
@@ -225,7 +279,7 @@ def _thing_after(folded: Sequence[str], at: int, known: KnownWords, *, again: bo
         return None
     if negation == _MO and known.is_name(word):
         return None
-    return first, _end_of_things(folded, first, known) if article else first + known.phrase_width(folded, first)
+    return first, _end_of_things(found, first, known) if article else first + known.phrase_width(folded, first)
 
 
 def _is_no_thing(word: str) -> bool:
@@ -248,6 +302,8 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
     things: list[list[str]] = [[]]
     for at in range(first, last):
         word = found.part(at, at + 1)
+        if found.begins_after_stop(at):
+            things.append([])
         if found.folded[at] in _AND:
             things.append([])
         elif things[-1] and found.folded[at] in _AT_ALL:

@@ -83,7 +83,8 @@ _QUALITIES = read_folded("qualities")
 
 def is_quality(text: str) -> bool:
     """True if a text has only qualities (colour, material, size) and names no thing."""
-    return all(word.removeprefix(_ARTICLE) in _QUALITIES for word in folded_words(text).folded)
+    folds = folded_words(text).folded
+    return bool(folds) and all(word.removeprefix(_ARTICLE) in _QUALITIES for word in folds)
 
 
 _PEOPLE = read_entries("kinds: people")

@@ -17,6 +17,7 @@ from importlib.resources import files
 from araclip.text.folders import Placed
 from araclip.text.folding import FoldedWords, fold, folded_words
 from araclip.text.interpretation import Interpreter
+from araclip.text.negation import begin_of_denial
 from araclip.text.picture_words import PICTURE_WORDS
 from araclip.text.script import is_arabic
 from araclip.text.word_lists import read_folded
@@ -218,7 +219,7 @@ def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
 
 _BEFORE, _CITY = read_folded("places: before"), read_folded("places: city")
 _THINGS, _LOCATIVE = read_folded("places: things"), _BEFORE - {"of"}
-_OUTSIDE = read_folded("places: outside")
+_AFTER = read_folded("places: after")
 _COMMON, _ONLY_IN = read_folded("places: common"), read_folded("places: only after in")
 _IN = "ب"  # "in", written together with the next word: بدبي, in Dubai
 _AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
@@ -232,7 +233,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
     - After a word for a town («مدينة العين»), any known name is a place.
-    - After a word such as "flag of" or "outside", no name is a place.
+    - After a word such as "flag of", no name is a place.
+    - After a negation or «خارج», a place is only named as `words`: no filter can leave it out.
     - A common word is no place. Some words are places only after "in" («في صور»), as is the name of a small town that a
       dialect uses for a thing («شط», a beach).
     - Any other name of several words is a place.
@@ -245,6 +247,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         return Placed(text)
     found = folded_words(text)
     folds, count = found.folded, len(found.folded)
+    denied, end = "", 0  # the last place that no filter can leave out, and where it ends
     owner = False  # true after a word such as "flag": the next name says whose flag, not where the picture was taken
     for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
@@ -260,12 +263,13 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
                 (owner and not attached)
                 or name_key(name) not in known
                 or not _means_place(name, width, lead, count == width, interpreter)
+                or at < end
             ):
                 continue
             first = at
             while first and folds[first - 1] in _BEFORE | _CITY and not attached:
                 first -= 1
-            if first and folds[first - 1] in _OUTSIDE:  # no filter can leave out a place
+            if first and folds[first - 1] in _AFTER:
                 continue
             named, last = known[name_key(name)], at + width
             while len(named) < MOST_LETTERS and (more := _next_place(found, last, name, known, interpreter)):
@@ -273,15 +277,18 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
                 named += between + known[name_key(name)]
                 if between != EITHER:  # «طرابلس لبنان» (Tripoli, Lebanon) is one place, with the words of both names
                     break
-            return Placed(found.without(first, last), found.part(first, last), (named,))
-    return Placed(text)
+            if begin_of_denial(folds[:at], outside=True) is None:
+                return Placed(found.without(first, last), found.part(first, last), (named,))
+            denied, end = found.part(at, last), last
+    return Placed(text, denied)
 
 
 def _next_place(
     found: FoldedWords, at: int, before: str, known: Mapping[str, str], interpreter: Interpreter
 ) -> tuple[int, str, str] | None:
-    """Read from word `at` on what follows the place `before`: another («ودبي»), or the area around it («طرابلس لبنان»).
+    """Read from word `at` on what follows the place `before`.
 
+    It is another place («ودبي», «، دبي»), or the area around it («طرابلس لبنان»).
     Return (index of the word after the name, the name as typed, what to write between the two names), or None.
     """
     count = len(found.folded)
@@ -299,6 +306,8 @@ def _next_place(
             return begin + width, name, EITHER
         if any(area in around for town in towns if isinstance(town, Town) for area in town.areas):
             return begin + width, name, "، "
+        if found.begins_after_stop(begin):
+            return begin + width, name, EITHER
     return None
 
 
