@@ -247,6 +247,8 @@ def plan(
     is_list = isinstance(ignore, Collection) and not isinstance(ignore, str | bytes)
     if not is_list or not all(part in PARTS for part in ignore):
         raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
+    if "date" not in ignore:
+        query = _join_dates_at_dashes(query, today)
     terms: list[Term] = []
     excluded: list[Term] = []
     filters: list[DerivedFilter] = []
@@ -274,6 +276,24 @@ def plan(
     new = Query((*shown.terms, *excluded[: max(room, 0)]))
     found = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
     return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
+
+
+def _join_dates_at_dashes(query: Query, today: date) -> Query:
+    """Read a dash with spaces between two dates as "to", not as a minus: «2015 - 2018» is one term, a span."""
+    terms: list[Term] = []
+    for term in query.terms:
+        last = normalize(f"إلى {term.value}")
+        if terms and term.weight == -1 and _is_plain(term) and _is_plain(terms[-1]) and terms[-1].weight > 0:
+            both = f"{terms[-1].value} {last}"
+            if split_date(both, today).words.endswith(" " + last):
+                terms[-1] = replace(terms[-1], value=both)
+                continue
+        terms.append(term)
+    return Query(tuple(terms))
+
+
+def _is_plain(term: Term) -> bool:
+    return term.kind == "text" and not term.quoted
 
 
 @dataclass(frozen=True)

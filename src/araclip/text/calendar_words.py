@@ -28,6 +28,7 @@ HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name 
 SEASONS = {name: months for names, months in _SEASONS.items() for name in split_forms(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in split_forms(names)}
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in split_forms(names)}
+DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}  # the first day: 0
 EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast: the later one of EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
 # Names of months that are also common words, such as "may": they count only beside a year, or after "month".
@@ -78,7 +79,7 @@ BEFORE, AFTER = frozenset(split_forms("قبل|before")), frozenset(split_forms("
 UNTIL = read_phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
 AND = read_phrases("dates: and")
 BETWEEN = read_phrases("dates: between")
-FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | frozenset(split_forms("إلى|الى|لـ|ل|to"))
+FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | read_phrases("dates: to")
 OF_AN_END = read_phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
 # Words that are removed from a query together with the date after them.
 LEADING = read_phrases("dates: leading")
