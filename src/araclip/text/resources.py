@@ -75,11 +75,12 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Return names and everyday words as they are written in names.txt, and the folded names of months and feasts.
+    """Return names and everyday words as the two files write them, and the folded names of months and feasts.
 
-    In a line of names.txt, commas separate the names, or spaces if there is no comma.
+    In a line, commas separate the names, or spaces if there is no comma.
     """
-    lines = (line for line in _read_data("names.txt").splitlines() if not line.startswith("#"))
+    written = _read_data("names.txt") + _read_data("place_names.txt")
+    lines = (line for line in written.splitlines() if not line.startswith("#"))
     named = (name.strip() for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
     return frozenset((*named, *calendar))
