@@ -190,20 +190,12 @@ for country in sorted(below):
         named = written.get(f"{country}.{code}", [called[country].get(bare(region), "") if region else ""])[0]
         out += [line(1, named, region), *below[country][code]]
 args.out.write_bytes(lzma.compress("\n".join(out).encode(), preset=9 | lzma.PRESET_EXTREME))
-
-
-def typed(name: str) -> str:
-    """A name as it is typed: without accents and marks, in small letters."""
-    marked = name if ARABIC.match(name) else unicodedata.normalize("NFD", name)
-    plain = "".join(each for each in marked if not unicodedata.combining(each))
-    return " ".join(each.group() for each in words_of(normalize(plain).casefold()))
-
-
 usual: list[str] = []
 for row in out[1:]:
     *numbers, first, second = row.split("\t")
     if first and (not numbers or (len(numbers) > 1 and reach_of(1000 * int(numbers[4])) >= places.LARGE)):
-        usual += (typed(each.split("|")[0]) for each in (first, second))
+        shown = (each.split("|")[0].casefold() for each in (first, plain(second, "EG")))
+        usual += (" ".join(word.group() for word in words_of(each)) for each in shown)
 usual = [each for each in dict.fromkeys(usual) if not (words.vocabulary.count(each) or words.lexicon.find(each))]
 named = ["# Made by recipes/places.py from the table of places: names of countries and large towns."]
 named += ("، ".join(usual[at : at + 10]) for at in range(0, len(usual), 10))

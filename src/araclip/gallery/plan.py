@@ -280,20 +280,16 @@ def plan(
 
 def _join_dates_at_dashes(query: Query, today: date) -> Query:
     """Read a dash with spaces between two dates as "to", not as a minus: «2015 - 2018» is one term, a span."""
-    terms: list[Term] = []
-    for term in query.terms:
-        last = normalize(f"إلى {term.value}")
-        if terms and term.weight == -1 and _is_plain(term) and _is_plain(terms[-1]) and terms[-1].weight > 0:
-            both = f"{terms[-1].value} {last}"
-            if split_date(both, today).words.endswith(" " + last):
-                terms[-1] = replace(terms[-1], value=both)
-                continue
-        terms.append(term)
+    terms = list(query.terms[:1])
+    for term in query.terms[1:]:
+        first, to_last = terms[-1], normalize(f"إلى {term.value}")
+        both = replace(first, value=f"{first.value} {to_last}")
+        plain = all(each.kind == "text" and not each.quoted for each in (first, term))
+        if plain and term.weight == -1 < first.weight and split_date(both.value, today).words.endswith(f" {to_last}"):
+            terms[-1] = both
+        else:
+            terms.append(term)
     return Query(tuple(terms))
-
-
-def _is_plain(term: Term) -> bool:
-    return term.kind == "text" and not term.quoted
 
 
 @dataclass(frozen=True)

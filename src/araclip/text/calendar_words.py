@@ -69,6 +69,8 @@ TODAY, NOW, RECENT = read_phrases("dates: today"), read_phrases("dates: now"), r
 BY_ORDER = {form: 1 + place for place, form in read_numbered_forms("numbers: days by order")}
 PARTS_OF_A_MONTH = read_phrases("dates: parts of a month")
 THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}  # third of a month or year → 0, 1 or 2
+PARTS_OF_A_HIJRI_MONTH = {form: (1 + place, 1 + place) for form, place in DAYS_OF_A_FEAST.items()}  # first, last day
+PARTS_OF_A_HIJRI_MONTH |= {form: (10 * third + 1, 10 * third + 10) for form, third in THIRDS.items()}
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"

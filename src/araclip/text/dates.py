@@ -81,12 +81,8 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_TO_THE = "لل"
-_FIRST_WORDS = frozenset(
-    name[0]
-    for known in (MONTHS, MONTH_WORDS, names.YEAR_WORDS, SEASONS, names.YESTERDAYS, names.TODAY, names.NOW)
-    for name in known
-)
+_ENDS = (*MONTHS, *MONTH_WORDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_FIRST_WORDS = frozenset(name[0] for name in _ENDS)
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
 
@@ -103,9 +99,7 @@ def tokens(normal: str) -> list[Token]:
     """Return the words of a normalised text as tokens."""
     found: list[Token] = []
     for token in _split(normal):
-        name = token.folded[1:]
-        if token.folded.startswith(_TO_THE):
-            name = "ا" + name  # «للآن» is «ل» before «الآن»
+        name = re.sub("^لل", "لال", token.folded)[1:]  # «للآن» is ل before الآن
         if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, name):
             middle = token.start + joined.end()
             found += [Token(joined.group(), token.start, middle), Token(name, middle, token.end)]
@@ -529,12 +523,12 @@ class DateReader:
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
         """Read «رمضان 1444», «نهاية رمضان 1444», «15 رمضان 1444», or a Hijri year: (words read, filter), or None."""
-        third = self.name_at(at, names.THIRDS)
-        width = len(third) + self.width_at(at + len(third), names.MONTH_WORDS) if third else 0
+        part = self.name_at(at, names.PARTS_OF_A_HIJRI_MONTH) or ()
+        width = len(part) + (self.width_at(at + len(part), names.MONTH_WORDS) if part else 0)
         if name := self.name_at(at + width, names.HIJRI_MONTHS):
             width += len(name)
-            first, last = (10 * names.THIRDS[third] + 1, 10 * names.THIRDS[third] + 10) if third else (1, 30)
-            if found := self.hijri_span(at + width, names.HIJRI_MONTHS[name], first, last):
+            days = names.PARTS_OF_A_HIJRI_MONTH.get(part, (1, 30))
+            if found := self.hijri_span(at + width, names.HIJRI_MONTHS[name], *days):
                 return width + found[0], found[1]
         lead = self.width_at(at, LAST)
         if lead and (name := self.name_at(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
@@ -596,7 +590,7 @@ class DateReader:
         return None
 
     def _year_or_span_of_years(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «2019», «2018-2019», «2018 و2019», "2023 summer": return (words read, date filter), or None."""
+        """Read «2019», «2018-2019», "2023 summer": return (words read, date filter), or None."""
         if not (year := self.gregorian_year(at)):
             return None
         season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
@@ -605,10 +599,6 @@ class DateReader:
         last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        joint = self.width_at(at + year[0], names.AND)
-        following = self.gregorian_year(at + year[0] + joint) if joint else None
-        if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
-            return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
         return year[0], single_date(str(year[1]))
 
 
@@ -940,7 +930,8 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     """
     same = first.months == second.months
     if not (first.first or first.last or second.first or second.last):  # such as «17 مايو و20 يونيو», of any year
-        days = {*first.days, *second.days} if same or first.days == second.days else ()
+        both = first.days == second.days or (same and first.days and second.days)
+        days = {*first.days, *second.days} if both else ()
         return DateFilter(months=tuple(dict.fromkeys((*first.months, *second.months))), days=tuple(sorted(days)))
     if not same or first.days or second.days:
         first, second = _season_as_span(first), _season_as_span(second)

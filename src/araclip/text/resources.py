@@ -15,6 +15,7 @@ from araclip.text.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, 
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
+from araclip.text.word_lists import read_entries
 
 VARIABLE = "ARACLIP_LEXICON"
 MAX_BYTES = 4_000_000  # most bytes of a user's lexicon
@@ -92,7 +93,7 @@ def _english_words() -> frozenset[str]:
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())
-    return frozenset((*common, *glosses, "ok", "wifi", "qr", "screenshot", "selfie"))
+    return frozenset((*common, *glosses, *read_entries("arabizi: English words")))
 
 
 def _read_data(name: str) -> str:
