@@ -7,7 +7,9 @@
 Towns and regions are those of GeoNames (geonames.org, CC BY 4.0): towns of 5,000 people and more, in Arab countries of
 1,000 and more. GeoNames does not say which language a name is in, so the names in letters that Arabic has are taken for
 Arabic, and the one that Arabic texts use most stands first. A region has the Arabic name of the town it is named after,
-or the one in recipes/places.tsv.
+or the one in recipes/places.tsv. The usual names of countries and large towns that have an Arabic one also stand in
+place_names.txt beside the table, which loads faster: they are no slips of other words. Those that captions use or the
+lexicon has are left out.
 """
 
 import argparse
@@ -22,9 +24,11 @@ from typing import Any
 
 from babel import Locale
 
+from araclip.text import places
 from araclip.text.normalization import normalize
 from araclip.text.places import distance, name_key, reach_of
 from araclip.text.resources import default_interpreter
+from araclip.text.script import words as words_of
 
 TARGET = Path(__file__).parent.parent / "src/araclip/text/data/places.txt.xz"
 ARAB = frozenset(
@@ -186,4 +190,14 @@ for country in sorted(below):
         named = written.get(f"{country}.{code}", [called[country].get(bare(region), "") if region else ""])[0]
         out += [line(1, named, region), *below[country][code]]
 args.out.write_bytes(lzma.compress("\n".join(out).encode(), preset=9 | lzma.PRESET_EXTREME))
+usual: list[str] = []
+for row in out[1:]:
+    *numbers, first, second = row.split("\t")
+    if first and (not numbers or (len(numbers) > 1 and reach_of(1000 * int(numbers[4])) >= places.LARGE)):
+        shown = (each.split("|")[0].casefold() for each in (first, plain(second, "EG")))
+        usual += (" ".join(word.group() for word in words_of(each)) for each in shown)
+usual = [each for each in dict.fromkeys(usual) if not (words.vocabulary.count(each) or words.lexicon.find(each))]
+named = ["# Made by recipes/places.py from the table of places: names of countries and large towns."]
+named += ("، ".join(usual[at : at + 10]) for at in range(0, len(usual), 10))
+args.out.with_name("place_names.txt").write_text("\n".join(named) + "\n", encoding="utf-8")
 print(f"{len(towns):,} towns, {args.out.stat().st_size:,} bytes")

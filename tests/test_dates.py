@@ -226,6 +226,37 @@ WORDS = [
         ("from june 17 to july 3 2020", "", ("captured=2020-06-17..2020-07-03",)),
         ("الثلج 17/5/2019.", "الثلج", ("captured=2019-05-17..2019-05-17",)),
         ("الثلج في2019", "الثلج", ("captured=2019..2019",)),
+        ("بين عامي 2018 و2020", "", ("captured=2018..2020",)),
+        ("بين شهري مايو ويوليو 2019", "", ("captured=2019-05..2019-07",)),
+        ("من عام 2018 لعام 2020", "", ("captured=2018..2020",)),
+        ("من 2018 وحتى 2020", "", ("captured=2018..2020",)),
+        ("من مايو 2018 وحتى يونيو 2019", "", ("captured=2018-05..2019-06",)),
+        ("من 2018 الى غاية 2020", "", ("captured=2018..2020",)),
+        ("from 2018 through 2020", "", ("captured=2018..2020",)),
+        ("من 2020 وحتى اليوم", "", ("captured=2020..2026-11-27",)),
+        ("من 2020 للآن", "", ("captured=2020..2026-11-27",)),
+        ("2018 و2020", "", ("captured=2018..2020",)),
+        ("قطط 2018 أو 2020", "قطط", ("captured=2018..2020",)),
+        ("2018 or cats", "or cats", ("captured=2018..2018",)),
+        ("صيف 2018 و2019", "", ("captured=2018..2019", "month=6,7,8")),
+        ("صيف 2018 و2020 و2022", "", ("captured=2018..2022", "month=6,7,8")),
+        ("رمضان 1443 و1444", "", ("captured=2022-04-02..2023-04-20",)),
+        ("مايو 2018 و2020", "", ("captured=2018-05..2020-05",)),
+        ("مايو أو يونيو 2019", "", ("captured=2019..2019", "month=5,6")),
+        ("نوفمبر وديسمبر 2019 ويناير 2020", "", ("captured=2019-11..2020-01",)),
+        ("5 و8 مايو 2019 ويونيو 2019", "", ("captured=2019-05..2019-06",)),
+        ("5 مايو و5 يونيو", "", ("month=5,6", "day=5")),
+        ("17 مايو و20 يونيو", "", ("month=5,6",)),
+        ("بعد 2015 وقبل 2018", "", ("captured=2015..2017",)),
+        ("قبل 2015 و2018", "", ("captured=..2018",)),
+        ("أول رمضان 1444", "", ("captured=2023-03-23..2023-04-01",)),
+        ("أول يوم رمضان 1444", "", ("captured=2023-03-23..2023-03-23",)),
+        ("مايو و5 مايو", "", ("month=5",)),
+        ("منتصف شهر رمضان 1444", "", ("captured=2023-04-02..2023-04-11",)),
+        ("نهاية رمضان الماضي", "", ("captured=2026-03-10..2026-03-19",)),
+        ("قبل نهاية رمضان 1444", "", ("captured=..2023-04-11",)),
+        ("ثاني أيام عيد الفطر 2023", "", ("captured=2023-04-22..2023-04-22",)),
+        ("أول يوم عيد الأضحى 2023", "", ("captured=2023-06-28..2023-06-28",)),
     ],
 )
 def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str, ...]) -> None:
@@ -281,6 +312,9 @@ def test_dates_in_words_become_filters(text: str, left: str, filters: tuple[str,
         "وسط المدينة",
         "نهاية الطريق",
         "early morning",
+        "أول يوم في المدرسة",
+        "مايو و2019",  # a filter for May of any year would hide the pictures of 2019
+        "قبل 2015 أو بعد 2018",
     ],
 )
 def test_words_that_only_resemble_dates_are_left_alone(text: str) -> None:
@@ -358,3 +392,25 @@ def test_a_folder_of_a_year_is_no_date_and_a_date_no_folder(
     assert found.query.terms[0].value == (shown or "صورة")
     assert found.interpretation.excluded == excluded
     assert tuple(text for each in found.interpretation.filters for text in each.where) == where
+
+
+@pytest.mark.parametrize(
+    ("query", "shown", "excluded", "where"),
+    [
+        ("2015 - 2018", "صورة", [], ("captured=2015..2018",)),
+        ("قطط 2018 – 2019 - كلب", "قطط", ["كلب"], ("captured=2018..2019",)),
+        ("3 مايو - 5 مايو 2020", "صورة", [], ("captured=2020-05-03..2020-05-05",)),
+        ("مايو - يوليو 2019", "صورة", [], ("captured=2019-05..2019-07",)),
+        ("كلب - 2018", "كلب", ["2018"], ()),
+        ("2015 - 2018 قطط", "صورة", ["2018 قطط"], ("captured=2015..2015",)),
+        ('2015 - "2018"', "صورة", ["2018"], ("captured=2015..2015",)),
+    ],
+)
+def test_a_dash_between_two_dates_is_no_minus(
+    query: str, shown: str, excluded: list[str], where: tuple[str, ...]
+) -> None:
+    found = plan(parse(query), default_interpreter(), today=TODAY)
+    assert [term.value for term in found.query.terms] == [shown, *excluded]
+    assert tuple(text for each in found.interpretation.filters for text in each.where) == where
+    literal = plan(parse("2015 - 2018"), default_interpreter(), today=TODAY, ignore=["date"])
+    assert [term.value for term in literal.query.terms] == ["2015", "2018"]

@@ -191,6 +191,24 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
     assert read(query) == (left, filters)
 
 
+@pytest.mark.parametrize(
+    ("query", "gallery", "filters"),
+    [
+        ("سلطنة عمان", ["عمان، الأردن · Amman, Jordan", "مسقط، عمان · Muscat, Oman"], ["place=سلطنة عمان"]),
+        ("سلطنة عمان", ["عمان، الأردن · Amman, Jordan"], []),
+        ("صور عمان", ["عمان، الأردن · Amman, Jordan"], ["place=عمان"]),
+        ("الجزائر العاصمة", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=الجزائر العاصمة"]),
+        ("الجزائر", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=الجزائر"]),
+        ("مدينة الجزائر", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=مدينة الجزائر"]),
+        ("جمهورية مصر العربية", ["القاهرة، مصر · Cairo, Egypt"], ["place=مصر"]),
+    ],
+)
+def test_a_name_that_only_one_place_has_does_not_become_one_that_several_have(
+    query: str, gallery: list[str], filters: list[str]
+) -> None:
+    assert read(query, dict(names_by_key(tuple(gallery))))[1] == filters
+
+
 def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco() -> None:
     known = names_by_key(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
     for text in ("خاتم دهب", "صلاة المغرب", "بعد المغرب"):

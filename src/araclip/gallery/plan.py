@@ -253,6 +253,8 @@ def plan(
     is_list = isinstance(ignore, Collection) and not isinstance(ignore, str | bytes)
     if not is_list or not all(part in PARTS for part in ignore):
         raise InputError(f'ignore is {ignore!r:.80}; pass a list of {", ".join(PARTS)}, such as ["date"].')
+    if "date" not in ignore:
+        query = _join_dates_at_dashes(query, today)
     terms: list[Term] = []
     excluded: list[Term] = []
     qualities: list[str] = []
@@ -282,6 +284,20 @@ def plan(
     new = Query((*shown.terms, *excluded))
     found = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
     return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
+
+
+def _join_dates_at_dashes(query: Query, today: date) -> Query:
+    """Read a dash with spaces between two dates as "to", not as a minus: «2015 - 2018» is one term, a span."""
+    terms = list(query.terms[:1])
+    for term in query.terms[1:]:
+        first, to_last = terms[-1], normalize(f"إلى {term.value}")
+        both = replace(first, value=f"{first.value} {to_last}")
+        plain = all(each.kind == "text" and not each.quoted for each in (first, term))
+        if plain and term.weight == -1 < first.weight and split_date(both.value, today).words.endswith(f" {to_last}"):
+            terms[-1] = both
+        else:
+            terms.append(term)
+    return Query(tuple(terms))
 
 
 @dataclass(frozen=True)

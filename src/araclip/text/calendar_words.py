@@ -28,6 +28,7 @@ HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name 
 SEASONS = {name: months for names, months in _SEASONS.items() for name in split_forms(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in split_forms(names)}
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in split_forms(names)}
+DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}  # the first day: 0
 EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast: the later one of EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
 # Names of months that are also common words, such as "may": they count only beside a year, or after "month".
@@ -68,6 +69,8 @@ TODAY, NOW, RECENT = read_phrases("dates: today"), read_phrases("dates: now"), r
 BY_ORDER = {form: 1 + place for place, form in read_numbered_forms("numbers: days by order")}
 PARTS_OF_A_MONTH = read_phrases("dates: parts of a month")
 THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}  # third of a month or year → 0, 1 or 2
+PARTS_OF_A_HIJRI_MONTH = {form: (1 + place, 1 + place) for form, place in DAYS_OF_A_FEAST.items()}  # first, last day
+PARTS_OF_A_HIJRI_MONTH |= {form: (10 * third + 1, 10 * third + 10) for form, third in THIRDS.items()}
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,
     "أول أمس|أول امبارح|أول إمبارح|أول مبارح|أول البارحة|أول البارح|أمس الأول|قبل أمس|قبل الأمس|أول الأمس|"
@@ -78,7 +81,7 @@ BEFORE, AFTER = frozenset(split_forms("قبل|before")), frozenset(split_forms("
 UNTIL = read_phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
 AND = read_phrases("dates: and")
 BETWEEN = read_phrases("dates: between")
-FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | frozenset(split_forms("إلى|الى|لـ|ل|to"))
+FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | read_phrases("dates: to")
 OF_AN_END = read_phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
 # Words that are removed from a query together with the date after them.
 LEADING = read_phrases("dates: leading")

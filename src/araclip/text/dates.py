@@ -81,7 +81,8 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_FIRST_WORDS = frozenset(name[0] for name in (*MONTHS, *MONTH_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY))
+_ENDS = (*MONTHS, *MONTH_WORDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_FIRST_WORDS = frozenset(name[0] for name in _ENDS)
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
 
@@ -98,9 +99,10 @@ def tokens(normal: str) -> list[Token]:
     """Return the words of a normalised text as tokens."""
     found: list[Token] = []
     for token in _split(normal):
-        if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, token.folded[1:]):
+        name = re.sub("^لل", "لال", token.folded)[1:]  # «للآن» is ل before الآن
+        if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, name):
             middle = token.start + joined.end()
-            found += [Token(joined.group(), token.start, middle), Token(token.folded[1:], middle, token.end)]
+            found += [Token(joined.group(), token.start, middle), Token(name, middle, token.end)]
         else:
             found.append(token)
     return found
@@ -435,11 +437,24 @@ class DateReader:
                 while joint := self.width_at(at + width, names.AND):
                     after = at + width + joint
                     other = _try_all(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
-                    if other is None or (both := join_dates(found, other[1])) is None:
+                    if found.first and found.last:
+                        other = self._same_of_year(at, at + width, after) or other
+                    if other is None:
                         break
+                    if (both := join_dates(found, other[1])) is None:
+                        return None  # a filter for one of the two dates would hide the pictures of the other
                     width, found = width + joint + other[0], both
                 return at, width, found
         return None
+
+    def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
+        """Read a year alone at word `after` as the date from `at` to `end` in that year: «صيف 2018 و2019»."""
+        years = [place for place in (*range(at, end), after) if _YEAR.fullmatch(self.word(place))]
+        if len(years) < 2 or years[-1] != after:
+            return None
+        named = self.folded[at : years[-2]]
+        found = DateReader((*named, *self.folded[after:]), self.today).find()
+        return (found[1] - len(named), found[2]) if found and not found[0] and found[1] > len(named) else None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _third(self, at: int) -> tuple[int, DateFilter] | None:
@@ -485,10 +500,14 @@ class DateReader:
 
     def _feast(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a feast with its year, «عيد الفطر 2019», "last christmas": return (words read, date filter), or None."""
-        if name := self.name_at(at, names.FEASTS):
+        order = self.name_at(at, names.DAYS_OF_A_FEAST) or ()
+        if name := self.name_at(at + len(order), names.FEASTS):
             month, first, last = names.FEASTS[name]
-            if found := self.hijri_span(at + len(name), month, first, last):
-                return len(name) + found[0], found[1]
+            if order:
+                first = last = min(first + names.DAYS_OF_A_FEAST[order], last)
+            width = len(order) + len(name)
+            if found := self.hijri_span(at + width, month, first, last):
+                return width + found[0], found[1]
         if (name := self.name_at(at, names.EITHER_FEAST)) and (width := self.width_at(at + len(name), names.LAST)):
             spans = [span for feast in names.EITHER_OF if (span := self.hijri_span(at + len(name), *feast))]
             later = max(spans, key=lambda span: span[1].last or "", default=None)
@@ -503,10 +522,14 @@ class DateReader:
         return None
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «رمضان 1444», «15 رمضان 1444», or a Hijri year: return (words read, date filter), or None."""
-        name = self.name_at(at, names.HIJRI_MONTHS)
-        if name and (found := self.hijri_span(at + len(name), names.HIJRI_MONTHS[name])):
-            return len(name) + found[0], found[1]
+        """Read «رمضان 1444», «نهاية رمضان 1444», «15 رمضان 1444», or a Hijri year: (words read, filter), or None."""
+        part = self.name_at(at, names.PARTS_OF_A_HIJRI_MONTH) or ()
+        width = len(part) + (self.width_at(at + len(part), names.MONTH_WORDS) if part else 0)
+        if name := self.name_at(at + width, names.HIJRI_MONTHS):
+            width += len(name)
+            days = names.PARTS_OF_A_HIJRI_MONTH.get(part, (1, 30))
+            if found := self.hijri_span(at + width, names.HIJRI_MONTHS[name], *days):
+                return width + found[0], found[1]
         lead = self.width_at(at, LAST)
         if lead and (name := self.name_at(at + lead, names.HIJRI_MONTHS)):  # such as "last Ramadan"
             latest = self.last_hijri(names.HIJRI_MONTHS[name])
@@ -567,7 +590,7 @@ class DateReader:
         return None
 
     def _year_or_span_of_years(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «2019», «2018-2019», «2018 و2019», "2023 summer": return (words read, date filter), or None."""
+        """Read «2019», «2018-2019», "2023 summer": return (words read, date filter), or None."""
         if not (year := self.gregorian_year(at)):
             return None
         season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
@@ -576,10 +599,6 @@ class DateReader:
         last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
         if last and last[1] > year[1]:
             return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        joint = self.width_at(at + year[0], names.AND)
-        following = self.gregorian_year(at + year[0] + joint) if joint else None
-        if following and following[1] == year[1] + 1:  # 2018 و2019: the next year after "and"
-            return year[0] + joint + following[0], DateFilter(str(year[1]), str(following[1]))
         return year[0], single_date(str(year[1]))
 
 
@@ -904,21 +923,24 @@ def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
 
 
 def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
-    """Join two dates that "and" connects into one filter; None if they cannot be joined.
+    """Join two dates that "and" or "or" connects into one filter with the pictures of both; None if there is none.
 
-    Two spans that touch can be joined («يونيو 2023 ويوليو 2023»), and so can the same months of years that touch. Dates
-    with a gap between them, open spans, days of months, and different months without a year cannot.
+    Of dates with a gap between them («2018 و2020»), that is the span from the earlier to the later one. «بعد 2015 وقبل
+    2018» (after 2015 and before 2018) is the span between the two limits.
     """
-    if first.days or second.days or first.months != second.months or not (first.last and second.first):
-        return None
-    early, late = sorted((first, second), key=lambda each: (each.first or "").ljust(10, "-"))
-    if not (early.first and early.last and late.first and late.last):
-        return None
-    touches = last_day(early.last) + timedelta(days=1) >= first_day(late.first)
-    if not touches or (first.months and len(early.first) != 4):
-        return None
-    last = max(early.last, late.last, key=last_day)
-    return DateFilter(early.first, last, first.months)
+    same = first.months == second.months
+    if not (first.first or first.last or second.first or second.last):  # such as «17 مايو و20 يونيو», of any year
+        both = first.days == second.days or (same and first.days and second.days)
+        days = {*first.days, *second.days} if both else ()
+        return DateFilter(months=tuple(dict.fromkeys((*first.months, *second.months))), days=tuple(sorted(days)))
+    if not same or first.days or second.days:
+        first, second = _season_as_span(first), _season_as_span(second)
+    if first.last is second.first is None or first.first is second.last is None:  # limits on both sides
+        begins, ends = first.first or second.first, first.last or second.last
+        return DateFilter(begins, ends) if begins and ends and first_day(begins) <= last_day(ends) else None
+    begins = min(first.first, second.first, key=first_day) if first.first and second.first else None
+    ends = max(first.last, second.last, key=last_day) if first.last and second.last else None
+    return DateFilter(begins, ends, first.months if same else ()) if begins or ends else None
 
 
 def first_day(text: str) -> date:

@@ -30,7 +30,7 @@ _LETTERS = str.maketrans(
         "ـ": None,
     }
 )
-_PLAIN = re.compile("[\u0621-\u063a\u0641-\u064a]+(?: [\u0621-\u063a\u0641-\u064a]+)*")
+_PLAIN = re.compile("[a-z\u0621-\u063a\u0641-\u064a]+(?: [a-z\u0621-\u063a\u0641-\u064a]+)*")
 _STOPS = frozenset(",،;؛")
 _HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # hamza and madda that did not become one character with their letter
 # A final ء is dropped after three letters or more, so that سماء = سما (sky). A shorter word keeps it: ماء (water) ≠ ما.

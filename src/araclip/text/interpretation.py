@@ -80,7 +80,7 @@ class Interpreter:
         self._longest_name = max((name.count(" ") + 1 for name in names), default=1)
         self.spelling = Spelling(vocabulary.with_everyday_words(e.standard for e in lexicon.entries))
         self.dialects = Dialects(lexicon, vocabulary, self._names)
-        self.latin = Latin(lexicon, vocabulary, english)
+        self.latin = Latin(lexicon, vocabulary, english, self._names)
 
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
@@ -166,11 +166,12 @@ class Interpreter:
         """Return (index of the first word, changes) for each word or group of words that may stand for others."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
-        latin = self.latin.read(typed)
+        widths = [self._width_of_name(typed, at) for at in range(len(typed))]
+        latin = self.latin.read(typed, {place for at, width in enumerate(widths) for place in range(at, at + width)})
         slots: list[tuple[int, list[Change]]] = []
         at = 0
         while at < len(typed):
-            if of_name := self._width_of_name(typed, at):
+            if of_name := widths[at]:
                 at += of_name
                 continue
             changes = latin.get(at) if at in latin else self._read_arabic(typed, at) if is_arabic(typed[at]) else []

@@ -5,7 +5,7 @@ Also defines `Change`, a change of words, for `spelling`, `dialects` and `interp
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -63,18 +63,23 @@ _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # such as don't, man's
 class Latin:
     """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; the arguments are `Interpreter`'s."""
 
-    def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]]) -> None:
-        self.lexicon, self.vocabulary, self._english = lexicon, vocabulary, english
+    def __init__(
+        self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]], names: Collection[str]
+    ) -> None:
+        self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
 
-    def read(self, typed: Sequence[str]) -> dict[int, list[Change]]:
+    def read(self, typed: Sequence[str], named: Collection[int] = ()) -> dict[int, list[Change]]:
         """Return index of a word in Latin letters → its changes into the Arabic words that it may be.
 
-        An English word is read as Arabizi only if the text has Arabizi words, too.
+        An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too; a name of
+        the interpreter never is, nor are the words at the places `named`.
         """
-        places = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
+        latin = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
+        lower = {at: typed[at].lower().replace("\u2019", "'") for at in latin}
+        names = {at for at in latin if at in named or self._is_name(lower[at])}
+        places = [at for at in latin if at not in names]
         if not places:
             return {}
-        lower = {at: typed[at].lower().replace("\u2019", "'") for at in places}
         evident = {
             at for at in places if has_digits(lower[at]) and lower[at] not in PREFIXES and lower[at] not in WORDS
         }
@@ -83,11 +88,12 @@ class Latin:
         certain = {at for at in evident | foreign if read[at]}
         english = [
             at
-            for at in places
+            for at in latin
             if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
         ]
         joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # "shams" after the article "el"
-        context = any(map(has_digits, lower.values())) or (len(certain | joined) >= 2 and len(certain) >= len(english))
+        evidence = certain | joined | (names - set(english) if certain else set())
+        context = any(map(has_digits, lower.values())) or (len(evidence) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
         for at in sorted(certain, reverse=True):  # from the last word on: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
@@ -102,13 +108,13 @@ class Latin:
                     found[at] = [Change(typed[at], WORDS[lower[at]], "arabizi", IN_CONTEXT)]
                 elif lower[at] in PREFIXES and at + 1 in found and found[at + 1]:
                     found[at] = [Change(typed[at], PREFIXES[lower[at]] + "\0", "arabizi", IN_CONTEXT)]
-                elif (
-                    lower[at] in self._english()
-                    and len(english) <= len(certain)
-                    and (options := self._read_word(lower[at]))
-                ):
+                elif at in english and len(english) <= len(certain) and (options := self._read_word(lower[at])):
                     found[at] = self._changes_to_standard(typed[at], options, 0.6)
         return {at: changes for at, changes in found.items() if changes}
+
+    def _is_name(self, lower: str) -> bool:
+        """True if a word is a name, and neither an English word nor one that Arabizi has, as "al" in "eid al fitr"."""
+        return lower in self._names and not (lower in self._english() or lower in PREFIXES or lower in WORDS)
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
         """True if a word in Latin letters may be Arabizi, though it has no digit for a letter.

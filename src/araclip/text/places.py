@@ -8,7 +8,7 @@ import lzma
 import math
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -200,7 +200,7 @@ def _areas_by_key() -> dict[str, list[Area]]:
 
 @lru_cache(4)  # cached, because a server asks again after each change of its gallery
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return key → name for the names in some places; keys of a place's other names lead to its usual name."""
+    """Return key → name for the names in some places; other names lead to the place's usual name if that is its own."""
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}
     others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's
@@ -209,9 +209,11 @@ def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
         if written.issuperset((*names[0][:1], *names[1][:1])):
             others.append((len(numbers) > 1, names))
+    usual = Counter(first for pair in {(names[0][:1], names[1][:1]) for _, names in others} for first in pair)
     for _, names in sorted(others, key=lambda other: other[0]):
         for same in names:
-            found |= {name_key(name): same[0] for name in same if name_key(name) not in found}
+            shared = usual[same[:1]] > 1  # «عمان» is Oman and Amman, but «سلطنة عمان» only Oman
+            found |= {name_key(name): name if shared else same[0] for name in same if name_key(name) not in found}
     return found
 
 
@@ -264,6 +266,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
                 or name_key(name) not in known
                 or not _means_place(name, width, lead, count == width, interpreter)
                 or at < end
+                or _is_in_longer_name(found, at, at + width)
             ):
                 continue
             first = at
@@ -309,6 +312,13 @@ def _next_place(
         if found.begins_after_stop(begin):
             return begin + width, name, EITHER
     return None
+
+
+def _is_in_longer_name(found: FoldedWords, first: int, end: int) -> bool:
+    """True if the words and one beside them name another place: «عمان» in «سلطنة عمان», Oman, which is not Amman."""
+    around = ((first - 1, end), (first, end + 1))
+    longer = [found.part(*each) for each in around if each[0] >= 0 and each[1] <= len(found.folded)]
+    return any(name_key(each) in _areas_by_key() for each in longer)
 
 
 def _means_place(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:

@@ -15,6 +15,7 @@ from araclip.text.calendar_words import FEASTS, GREGORIAN_FEASTS, HIJRI_MONTHS, 
 from araclip.text.interpretation import Interpreter
 from araclip.text.lexicon import Lexicon, parse_lexicon
 from araclip.text.vocabulary import Vocabulary
+from araclip.text.word_lists import read_entries
 
 VARIABLE = "ARACLIP_LEXICON"
 MAX_BYTES = 4_000_000  # most bytes of a user's lexicon
@@ -75,11 +76,12 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Return names and everyday words as they are written in names.txt, and the folded names of months and feasts.
+    """Return names and everyday words as the two files write them, and the folded names of months and feasts.
 
-    In a line of names.txt, commas separate the names, or spaces if there is no comma.
+    In a line, commas separate the names, or spaces if there is no comma.
     """
-    lines = (line for line in _read_data("names.txt").splitlines() if not line.startswith("#"))
+    written = _read_data("names.txt") + _read_data("place_names.txt")
+    lines = (line for line in written.splitlines() if not line.startswith("#"))
     named = (name.strip() for line in lines for name in line.split("،" if "،" in line else None))
     calendar = (word for name in (*MONTHS, *HIJRI_MONTHS, *FEASTS, *GREGORIAN_FEASTS) for word in name)
     return frozenset((*named, *calendar))
@@ -91,7 +93,7 @@ def _english_words() -> frozenset[str]:
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())
-    return frozenset((*common, *glosses, "ok", "wifi", "qr", "screenshot", "selfie"))
+    return frozenset((*common, *glosses, *read_entries("arabizi: English words")))
 
 
 def _read_data(name: str) -> str:

@@ -12,6 +12,7 @@ from functools import cached_property
 from araclip.text.folding import fold
 from araclip.text.latin import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
+from araclip.text.word_lists import read_folded
 
 USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences of corrections of everyday mistakes
 SLIP = 0.6  # confidence of all corrections of a typo together
@@ -29,7 +30,9 @@ UNSEEN = 0.5  # a torn word's half that is in no caption counts as if it had bee
 BY_STEM = 0.1
 ARTICLE = "ال"
 LOOSE = frozenset("وفبلكع")  # one-letter words that people write apart, as in «ف البحر», "in the sea"
+_RUN_TOGETHER = read_folded("spelling: run together")
 _RUN = re.compile(r"(.)\1+")
+_MARKED = ("أإآؤئء", "آ")  # letters with hamza or madda, and those with madda
 _NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never follow each other, as they do in شاطئئ
 SWAPPED_COUNT = 300  # least count of a word of three letters to which swapped letters are corrected: كبل → كلب (dog)
 # Pairs of letters that are easily confused: neighbours in sound or on the keyboard.
@@ -54,8 +57,8 @@ class Spelling:
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
-        # a word with fewer hamzas is another word, no correction: إناء (a vessel) is not أنا (I)
-        if spelled is None or spelled == word or _count_hamzas(spelled) < _count_hamzas(once):
+        # a word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I)
+        if spelled is None or spelled == word or any(_count(spelled, each) < _count(once, each) for each in _MARKED):
             return None
         return Change(word, spelled, "spelling", confidence)
 
@@ -123,9 +126,9 @@ class Spelling:
     def _split_two_words(self, word: str) -> str | None:
         """Return the two known words that were typed without a space (كلبأسود → كلب أسود); None if there are none."""
         best, target = 0, None
-        for at in range(2, len(word) - 1):
+        for at in range(2, len(word) - MIN_STEM + 1):
             first, second = word[:at], word[at:]
-            if (len(second) < MIN_STEM and len(first) < MIN_STEM) or (first[:-1] == ARTICLE):
+            if (at < MIN_STEM and fold(first) not in _RUN_TOGETHER) or first[:-1] == ARTICLE:
                 continue  # the article begins a noun: المصيف (the resort) is not ألم صيف (pain, summer)
             weight = min(self.vocabulary.count(first), self.vocabulary.count(second))
             if weight >= MIN_COUNT and weight > best:
@@ -184,8 +187,8 @@ class Spelling:
         return index
 
 
-def _count_hamzas(word: str) -> int:
-    return sum(letter in "أإآؤئء" for letter in word)
+def _count(word: str, letters: str) -> int:
+    return sum(letter in letters for letter in word)
 
 
 def _likelihood(typed: str, meant: str) -> float:
