@@ -197,6 +197,8 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
         ("سلطنة عمان", ["عمان، الأردن · Amman, Jordan", "مسقط، عمان · Muscat, Oman"], ["place=سلطنة عمان"]),
         ("سلطنة عمان", ["عمان، الأردن · Amman, Jordan"], []),
         ("صور عمان", ["عمان، الأردن · Amman, Jordan"], ["place=عمان"]),
+        ("cat in new york city", ["New York، الولايات المتحدة · New York, United States"], ["place=New York"]),
+        ("صورة في رأس بيروت", ["بيروت، لبنان · Beirut, Lebanon"], ["place=بيروت"]),
         ("الجزائر العاصمة", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=الجزائر العاصمة"]),
         ("الجزائر", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=الجزائر"]),
         ("مدينة الجزائر", ["الجزائر، الجزائر · Algiers, Algeria"], ["place=مدينة الجزائر"]),

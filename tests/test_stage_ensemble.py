@@ -97,7 +97,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         weights = runs / again / "model" / "model.safetensors"
         before = weights.read_bytes()
         weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))  # as if it was trained otherwise
-        with pytest.raises(RunMismatch, match=f"{out_of_date} is done, but stage {again}, from which it starts"):
+        with pytest.raises(RunMismatch, match=f"{out_of_date} is done, but stage {again}, whose model it uses"):
             run_all(ordered, runs, Notes())
         weights.write_bytes(before)
     assert run_all(ordered, runs, Notes()).keys() == set(ordered.order)

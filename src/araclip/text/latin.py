@@ -114,7 +114,7 @@ class Latin:
 
     def _is_name(self, lower: str) -> bool:
         """True if a word is a name, and neither an English word nor one that Arabizi has, as "al" in "eid al fitr"."""
-        return lower in self._names and not (lower in self._english() or lower in PREFIXES or lower in WORDS)
+        return lower in self._names and not any(lower in each for each in (self._english(), PREFIXES, WORDS, USUAL))
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:
         """True if a word in Latin letters may be Arabizi, though it has no digit for a letter.

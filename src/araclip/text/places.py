@@ -315,10 +315,15 @@ def _next_place(
 
 
 def _is_in_longer_name(found: FoldedWords, first: int, end: int) -> bool:
-    """True if the words and one beside them name another place: «عمان» in «سلطنة عمان», Oman, which is not Amman."""
+    """True if the words and one beside them name another place: «عمان» in «سلطنة عمان», Oman, which is not Amman.
+
+    A town in that place is none: "New York" in "New York City".
+    """
     around = ((first - 1, end), (first, end + 1))
     longer = [found.part(*each) for each in around if each[0] >= 0 and each[1] <= len(found.folded)]
-    return any(name_key(each) in _areas_by_key() for each in longer)
+    named, areas = _areas_by_key(), set(_areas_by_key().get(name_key(found.part(first, end)), ()))
+    others = filter(None, (named.get(name_key(each)) for each in longer))
+    return any(not any(isinstance(one, Town) and areas.intersection(one.areas) for one in places) for places in others)
 
 
 def _means_place(name: str, width: int, lead: str, alone: bool, interpreter: Interpreter) -> bool:

@@ -57,8 +57,12 @@ class Spelling:
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
-        # a word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I)
-        if spelled is None or spelled == word or any(_count(spelled, each) < _count(once, each) for each in _MARKED):
+        if spelled is None or spelled == word:
+            return None
+        # A word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I). But a madda
+        # is typed for the hamza beside it: آسد (أسد, lion).
+        fewer = any(_count(spelled, each) < _count(once, each) for each in _MARKED)
+        if fewer and (len(once) < MIN_STEM or spelled != once.replace("آ", "أ")):
             return None
         return Change(word, spelled, "spelling", confidence)
 
