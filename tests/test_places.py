@@ -185,6 +185,16 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("صور بدون كلاب القاهرة", "صورة كلاب", ["place=القاهرة"]),
         ("دبي بدون سيارات القاهرة", "صورة سيارات القاهرة", ["place=دبي"]),
         ("القاهرة ودبي وصور العائلة", "وصور العائلة", ["place=القاهرة | دبي"]),  # not in Tyre
+        ("صور بدون ناس، 2020", "صورة ناس", ["captured=2020..2020"]),  # people are excluded, but no year or place
+        ("بدون ناس، مايو", "صورة ناس", ["month=5"]),
+        ("بدون كلاب، امبارح", "صورة كلاب", ["captured=2026-11-29..2026-11-29"]),
+        ("بدون ناس، أمس، دبي", "صورة ناس", ["captured=2026-11-29..2026-11-29", "place=دبي"]),
+        ("غروب بدون ناس، القاهرة، 2019", "غروب ناس", ["captured=2019..2019", "place=القاهرة"]),
+        ("غروب بدون ناس، سيارات، القاهرة", "غروب ناس سيارات", ["place=القاهرة"]),
+        ("beach without people, sunset, 2019", "beach, sunset people", ["captured=2019..2019"]),
+        ("beach without people, 2019, Cairo", "beach people", ["captured=2019..2019", "place=Cairo"]),
+        ("بدون ناس، القاهرة", "صورة ناس", ["place=القاهرة"]),
+        ("ما عدا القاهرة، دبي", "صورة", []),
     ],
 )
 def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: list[str]) -> None:

@@ -23,7 +23,7 @@ from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
-from araclip.text.folding import cut_out, folded_words
+from araclip.text.folding import STOPS, cut_out, folded_words
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.negation import Split, begin_of_denial, split_exclusions
 from araclip.text.normalization import normalize
@@ -371,7 +371,8 @@ def _split_text(
             placed = Placed(left)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
+    may_be_excluded = dated.filter and negates and not _is_after_stop(dated.words, placed.text)  # «بدون ناس، 2020»
+    if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
         dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
     elif (left := _without_denied(placed.text, dated.words, outside=False)) is not None and negates:
         denied.append(dated.words)
@@ -396,7 +397,7 @@ def _split_text(
         there = split_place(rest, places(), interpreter)
         rest = there.text
         if not there.folders:
-            there = _place_of_things(things, left_out, places(), interpreter) or there
+            there = _place_of_things(dated.text, things, left_out, places(), interpreter) or there
         denied += [there.words] if there.words and not there.folders else []
         for name in there.folders:
             derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
@@ -423,15 +424,26 @@ def _split_order_and_videos(
 
 
 def _place_of_things(
-    things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
+    text: str, things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
 ) -> Placed | None:
-    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`."""
+    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`.
+
+    A thing that is only a place is taken after another thing and a comma of the `text`: «بدون ناس، القاهرة».
+    """
     for at, thing in enumerate(things):
         place = split_place(thing, places, interpreter)
-        if place.folders and not shows_nothing(place.text) and thing != left_out:
-            things[at] = place.text
+        if place.folders and thing != left_out:
+            only_place = shows_nothing(place.text)
+            if only_place and not (at and _is_after_stop(thing, text)):
+                return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
+            things[at : at + 1] = [] if only_place else [place.text]
             return place
     return None
+
+
+def _is_after_stop(words: str, text: str) -> bool:
+    """True if a comma or semicolon stands right before the `words` of a text."""
+    return normalize(text).partition(words)[0].rstrip()[-1:] in STOPS
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
