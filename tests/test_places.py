@@ -192,7 +192,7 @@ def read(text: str, known: dict[str, str] = HERE) -> tuple[str, list[str]]:
         ("غروب بدون ناس، القاهرة، 2019", "غروب ناس", ["captured=2019..2019", "place=القاهرة"]),
         ("غروب بدون ناس، سيارات، القاهرة", "غروب ناس سيارات", ["place=القاهرة"]),
         ("beach without people, sunset, 2019", "beach, sunset people", ["captured=2019..2019"]),
-        ("beach without people, 2019, Cairo", "beach people", ["captured=2019..2019", "place=Cairo"]),
+        ("beach without people, 2019, in Cairo", "beach people", ["captured=2019..2019", "place=Cairo"]),
         ("بدون ناس، القاهرة", "صورة ناس", ["place=القاهرة"]),
         ("ما عدا القاهرة، دبي", "صورة", []),
     ],

@@ -222,7 +222,7 @@ def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: 
     for at in range(first, len(folded)):
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
-        ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
+        ends = word in ENDS or bare in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
         stop = at > first and found.begins_after_stop(at)
         if at > first and (ends or _find_without(folded, at) or (stop and not _is_list(found, at, known, alone))):
             return at
@@ -240,7 +240,8 @@ def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> boo
         if not (joined or found.begins_after_stop(after)):
             return False
         after += 1
-    return (alone and after == len(folded)) or after > at + 1 or found.begins_after_stop(at - 1)
+    several = after > at + 1 or known.begins_with_and(folded[at])
+    return (alone and after == len(folded)) or several or found.begins_after_stop(at - 1)
 
 
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
@@ -297,7 +298,7 @@ def _is_verb(word: str) -> bool:
 def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
     """Split the excluded words, which are those from number `first` to number `last` - 1, into things.
 
-    They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
+    They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط) or stands after a comma.
     """
     things: list[list[str]] = [[]]
     for at in range(first, last):
@@ -308,7 +309,7 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
             things.append([])
         elif things[-1] and found.folded[at] in _AT_ALL:
             continue
-        elif len(things[-1]) == 1 and known.begins_with_and(word):
+        elif (len(things[-1]) == 1 or (at > first and not things[-1])) and known.begins_with_and(word):
             things.append([word[1:]])
         else:
             things[-1].append(word)
