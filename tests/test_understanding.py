@@ -617,6 +617,10 @@ def test_exclusions_in_words_are_separated(
         "فيلم لا لا لاند",
         "صور مش واضحة",
         "لا إله إلا الله",
+        "مافيش غير صور",
+        "مش عايز غير صور",
+        "ولد مش عايز ياكل",
+        "bus no 2015",
     ],
 )
 def test_a_text_without_something_to_show_or_to_exclude_stays_whole(reader: Interpreter, text: str) -> None:
@@ -649,6 +653,9 @@ def test_a_text_without_something_to_show_or_to_exclude_stays_whole(reader: Inte
         ("no dogs or cats", ("dogs", "cats")),
         ("not a cat", ("cat",)),
         ("bedoun klab", ("klab",)),
+        ("لا أريد كلاب", ("كلاب",)),
+        ("مش عايز صور كلاب", ("صور كلاب",)),
+        ("I don't want photos of dogs", ("dogs",)),
     ],
 )
 def test_of_a_text_that_only_excludes_nothing_is_left(

@@ -8,6 +8,7 @@ If the words of a query do nothing but exclude, a general word in it ("without p
 things (man, woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -47,6 +48,7 @@ MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for on
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
+_NUMBERED = re.compile(r"\w no[.:]?$", re.IGNORECASE)  # before digits: "bus no 2015", the number of a bus
 
 
 @dataclass(frozen=True)
@@ -371,7 +373,10 @@ def _split_text(
             placed = Placed(left)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    may_be_excluded = dated.filter and negates and not _is_after_stop(dated.words, placed.text)  # «بدون ناس، 2020»
+    if dated.words[:1].isdigit() and _NUMBERED.search(_text_before(dated.words, placed.text)):
+        dated = Dated(placed.text)
+    # after a comma a date is not excluded: «بدون ناس، 2020»
+    may_be_excluded = dated.filter and negates and _text_before(dated.words, placed.text)[-1:] not in STOPS
     if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
         dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
     elif (left := _without_denied(placed.text, dated.words, outside=False)) is not None and negates:
@@ -434,16 +439,16 @@ def _place_of_things(
         place = split_place(thing, places, interpreter)
         if place.folders and thing != left_out:
             only_place = shows_nothing(place.text)
-            if only_place and not (at and _is_after_stop(thing, text)):
+            if only_place and not (at and _text_before(thing, text)[-1:] in STOPS):
                 return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
             things[at : at + 1] = [] if only_place else [place.text]
             return place
     return None
 
 
-def _is_after_stop(words: str, text: str) -> bool:
-    """True if a comma or semicolon stands right before the `words` of a text."""
-    return normalize(text).partition(words)[0].rstrip()[-1:] in STOPS
+def _text_before(words: str, text: str) -> str:
+    """Return what stands before some words of a text, without the white space between them; "" if there are none."""
+    return normalize(text).partition(words)[0].rstrip() if words else ""
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
