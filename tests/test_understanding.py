@@ -552,6 +552,11 @@ def test_scripts(text: str, script: str) -> None:
         ("a beach, no people, sunset", "a beach, sunset", ("people",)),
         ("بدون ناس، شاطئ وقت الغروب", "شاطئ وقت الغروب", ("ناس",)),
         ("beach without people before sunset", "beach before sunset", ("people",)),
+        ("قطط، بدون كلاب، وسيارات، وأشخاص", "قطط", ("كلاب", "سيارات", "أشخاص")),
+        ("شارع بدون ناس، وسيارات", "شارع", ("ناس", "سيارات")),
+        ("شارع بدون ناس، وسيارات في القاهرة", "شارع في القاهرة", ("ناس", "سيارات")),
+        ("شاطئ بدون ناس، ورمال ذهبية", "شاطئ، ورمال ذهبية", ("ناس",)),
+        ("شارع بدون ناس وفي القاهرة", "شارع وفي القاهرة", ("ناس",)),
     ],
 )
 def test_exclusions_in_words_are_separated(
@@ -615,6 +620,10 @@ def test_exclusions_in_words_are_separated(
         "فيلم لا لا لاند",
         "صور مش واضحة",
         "لا إله إلا الله",
+        "مافيش غير صور",
+        "مش عايز غير صور",
+        "ولد مش عايز ياكل",
+        "bus no 2015",
     ],
 )
 def test_a_text_without_something_to_show_or_to_exclude_stays_whole(reader: Interpreter, text: str) -> None:
@@ -647,6 +656,9 @@ def test_a_text_without_something_to_show_or_to_exclude_stays_whole(reader: Inte
         ("no dogs or cats", ("dogs", "cats")),
         ("not a cat", ("cat",)),
         ("bedoun klab", ("klab",)),
+        ("لا أريد كلاب", ("كلاب",)),
+        ("مش عايز صور كلاب", ("صور كلاب",)),
+        ("I don't want photos of dogs", ("dogs",)),
     ],
 )
 def test_of_a_text_that_only_excludes_nothing_is_left(

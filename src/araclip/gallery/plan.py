@@ -8,6 +8,7 @@ If the words of a query do nothing but exclude, a general word in it ("without p
 things (man, woman, child …). These are called kinds; their vectors follow the vectors of the terms.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -23,7 +24,7 @@ from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
-from araclip.text.folding import cut_out, folded_words
+from araclip.text.folding import STOPS, cut_out, folded_words
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
 from araclip.text.negation import Split, begin_of_denial, split_exclusions
 from araclip.text.normalization import normalize
@@ -47,6 +48,7 @@ MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for on
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
+_NUMBERED = re.compile(r"\w no[.:]?$", re.IGNORECASE)  # before digits: "bus no 2015", the number of a bus
 
 
 @dataclass(frozen=True)
@@ -371,7 +373,11 @@ def _split_text(
             placed = Placed(left)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    if dated.filter and negates and dated.words in split_exclusions(placed.text, interpreter).excluded:
+    if dated.words[:1].isdigit() and _NUMBERED.search(_text_before(dated.words, placed.text)):
+        dated = Dated(placed.text)
+    # after a comma a date is not excluded: «بدون ناس، 2020»
+    may_be_excluded = dated.filter and negates and _text_before(dated.words, placed.text)[-1:] not in STOPS
+    if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
         dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
     elif (left := _without_denied(placed.text, dated.words, outside=False)) is not None and negates:
         denied.append(dated.words)
@@ -396,7 +402,7 @@ def _split_text(
         there = split_place(rest, places(), interpreter)
         rest = there.text
         if not there.folders:
-            there = _place_of_things(things, left_out, places(), interpreter) or there
+            there = _place_of_things(dated.text, things, left_out, places(), interpreter) or there
         denied += [there.words] if there.words and not there.folders else []
         for name in there.folders:
             derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
@@ -423,15 +429,26 @@ def _split_order_and_videos(
 
 
 def _place_of_things(
-    things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
+    text: str, things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
 ) -> Placed | None:
-    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`."""
+    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`.
+
+    A thing that is only a place is taken after another thing and a comma of the `text`: «بدون ناس، القاهرة».
+    """
     for at, thing in enumerate(things):
         place = split_place(thing, places, interpreter)
-        if place.folders and not shows_nothing(place.text) and thing != left_out:
-            things[at] = place.text
+        if place.folders and thing != left_out:
+            only_place = shows_nothing(place.text)
+            if only_place and not (at and _text_before(thing, text)[-1:] in STOPS):
+                return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
+            things[at : at + 1] = [] if only_place else [place.text]
             return place
     return None
+
+
+def _text_before(words: str, text: str) -> str:
+    """Return what stands before some words of a text, without the white space between them; "" if there are none."""
+    return normalize(text).partition(words)[0].rstrip() if words else ""
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:

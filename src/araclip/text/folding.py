@@ -31,7 +31,7 @@ _LETTERS = str.maketrans(
     }
 )
 _PLAIN = re.compile("[a-z\u0621-\u063a\u0641-\u064a]+(?: [a-z\u0621-\u063a\u0641-\u064a]+)*")
-_STOPS = frozenset(",،;؛")
+STOPS = frozenset(",،;؛")
 _HAMZA_ABOVE = re.compile("[\u0653-\u0655]")  # hamza and madda that did not become one character with their letter
 # A final ء is dropped after three letters or more, so that سماء = سما (sky). A shorter word keeps it: ماء (water) ≠ ما.
 _FINAL_HAMZA = re.compile(r"(?<=[\u0621-\u064a]{3})ء+(?![^\W\d_])")
@@ -77,7 +77,7 @@ class FoldedWords:
 
     def begins_after_stop(self, at: int) -> bool:
         """True if a comma or semicolon stands between word `at` and the word before it."""
-        return at > 0 and not _STOPS.isdisjoint(self.normal[self.spans[at - 1][1] : self.spans[at][0]])
+        return at > 0 and not STOPS.isdisjoint(self.normal[self.spans[at - 1][1] : self.spans[at][0]])
 
     def without(self, first: int, end: int) -> str:
         """Return the text without its words from `first` up to, but not including, `end`."""

@@ -57,7 +57,7 @@ _WORN = read_folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # words that begin with "in the" and say where: بالشارع, فالبحر
 _AND = read_folded("negation: and")
 _NOR = read_folded("negation: nor")  # "nor", which excludes one more thing: «لا قطط ولا كلاب», no cats nor dogs
-_WEARING = read_folded("negation: wearing")
+_WEARING, _ASKING = read_folded("negation: wearing"), read_folded("dialects: asking")
 # Words for things and qualities that look like verbs of the present tense, which begin with ي or a dialect's بي.
 _THINGS = read_folded("negation: things")
 # Words that make a «لا» ("no") in front of them exclude no thing: verbs (لا ننام), a slogan (لا للحرب), house numbers.
@@ -75,6 +75,7 @@ _SOME = read_folded("negation: some")
 _NOTHING = read_folded("negation: nothing")
 _EXCEPT = read_phrases("negation: except")
 _EXCEPTING, _WHERE = {phrase[-1] for phrase in _EXCEPT} | {"but"}, read_folded("places: before")
+_OTHER_THAN = fold("غير")  # "not", but "except" after a word of _NONE_BUT: «لا أريد غير صور 2019»
 _NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}  # before "except" they leave just that: «لا أريد إلا صور 2019»
 # _OUTSIDE and, below, _DENYING: phrases that deny a date, a folder or a place after them. _BETWEEN may stand between.
 _OUTSIDE, _BETWEEN = read_phrases("negation: outside"), read_folded("negation: before what it denies")
@@ -196,7 +197,7 @@ def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
     for end in range(len(before), 0, -1):
         for first in range(max(end - _LONGEST, 0), end):
             phrase = tuple(before[first:end])
-            if phrase in _EXCEPT:
+            if phrase in _EXCEPT or phrase == (_OTHER_THAN,):
                 return None if _NONE_BUT.intersection(before[max(first - 2, 0) : first]) else first
             if phrase in _DENYING or (outside and phrase in _OUTSIDE):
                 return None if first and before[first - 1] in NEGATIONS else first
@@ -222,7 +223,7 @@ def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: 
     for at in range(first, len(folded)):
         word = folded[at]
         joined, bare = known.begins_with_and(word), word.removeprefix("و")
-        ends = word in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
+        ends = word in ENDS or bare in ENDS or bare in _NOBODY or _PLACE.match(word) or _is_verb(word) or _is_verb(bare)
         stop = at > first and found.begins_after_stop(at)
         if at > first and (ends or _find_without(folded, at) or (stop and not _is_list(found, at, known, alone))):
             return at
@@ -240,7 +241,8 @@ def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> boo
         if not (joined or found.begins_after_stop(after)):
             return False
         after += 1
-    return (alone and after == len(folded)) or after > at + 1 or found.begins_after_stop(at - 1)
+    several = after > at + 1 or known.begins_with_and(folded[at])
+    return (alone and after == len(folded)) or several or found.begins_after_stop(at - 1)
 
 
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
@@ -251,8 +253,10 @@ def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], f
     following, before = folded[first], folded[at - 1] if at else ""
     in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
     just_that = phrase in _EXCEPT and before in _NOTHING
+    just_that = just_that or following in _EXCEPTING or following == _OTHER_THAN
+    wants = phrase[-1] in _ASKING and _is_verb(following)  # «ولد مش عايز ياكل»
     fixed = following in ENDS or following in _THAT or " ".join((*phrase, following)) in _FIXED
-    return in_it or just_that or fixed
+    return in_it or just_that or wants or fixed
 
 
 def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool) -> tuple[int, int] | None:
@@ -263,6 +267,8 @@ def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool)
     """
     folded, negation, first = found.folded, found.folded[at], at + 1
     if negation not in NEGATIONS and not (again and negation in _NOR):
+        return None
+    if negation == _OTHER_THAN and _NONE_BUT.intersection(folded[max(at - 2, 0) : at]):
         return None
     article = first < len(folded) and folded[first] in _ARTICLES
     first += article
@@ -285,7 +291,7 @@ def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool)
 def _is_no_thing(word: str) -> bool:
     """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
     verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # as in بيلعب, "plays"
-    other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY
+    other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY or word in _ASKING
     return verb or other or _PLACE.match(word) is not None
 
 
@@ -297,7 +303,7 @@ def _is_verb(word: str) -> bool:
 def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) -> list[str]:
     """Split the excluded words, which are those from number `first` to number `last` - 1, into things.
 
-    They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط).
+    They are split at a lone و or "and", and at a و that begins a second word (كلاب وقطط) or stands after a comma.
     """
     things: list[list[str]] = [[]]
     for at in range(first, last):
@@ -308,7 +314,7 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
             things.append([])
         elif things[-1] and found.folded[at] in _AT_ALL:
             continue
-        elif len(things[-1]) == 1 and known.begins_with_and(word):
+        elif (len(things[-1]) == 1 or (at > first and not things[-1])) and known.begins_with_and(word):
             things.append([word[1:]])
         else:
             things[-1].append(word)
