@@ -154,6 +154,8 @@ def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> N
         (["red.png"], "name the labels to choose from"),
         (["red.png", "--labels", "أحمر"], "1 label to choose from: أحمر. Name at least two."),
         (["red.png", "--labels", ","], "names no labels"),
+        (["red.png", "--labels", "nofile.txt"], "there is no file nofile.txt"),
+        (["red.png", "--labels", "nofile.JSON"], "there is no file nofile.JSON"),
         (["red.png", "--labels", WORDS, "-k", "0"], "k is 0"),
         (["red.png", "--labels", WORDS, "--template", "صورة"], "where the name goes"),
         (["gone.png", "--labels", WORDS], "gone.png: no such file"),

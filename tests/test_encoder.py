@@ -50,6 +50,16 @@ def is_unit(vectors: NDArray[np.float32]) -> bool:
 # ------------------------------------------------------------------ text
 
 
+def test_a_model_loaded_by_a_relative_path_bears_another_working_folder(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tiny_model.parent)
+    loaded = AraCLIP.load(tiny_model.name)
+    monkeypatch.chdir(tmp_path)
+    assert loaded.encode_text("أحمر").shape == (loaded.width,)
+    assert AraCLIP.load(loaded.origin).fingerprint == loaded.fingerprint
+
+
 def test_texts_become_unit_vectors_of_the_models_width(model: AraCLIP) -> None:
     vectors = model.encode_text(MIXED)
     assert (vectors.shape, vectors.dtype) == ((len(MIXED), model.width), np.float32)

@@ -1,6 +1,7 @@
 """`araclip evaluate` as its users meet it: tables, JSON, the report, and every way to ask for what cannot be."""
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 import pictures
 from araclip import AraCLIP
+from araclip.evaluation.sets import stated_dialects
 from command_line import Run, caller
 from tiny import ARABIC, COLOURS, write_tiny_model
 
@@ -110,6 +112,14 @@ def test_another_caption_field_is_another_protocol(run: Run, tiny_model: Path, c
     assert arabic["id"] != english["id"]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc cannot be written, and is no full disk")
+def test_a_report_that_cannot_be_written_loses_no_result(run: Run, tiny_model: Path, colours: Path) -> None:
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--report", "/proc/r.html", "--json")
+    assert ran.code == 2
+    if os.access("/proc", os.W_OK):  # as root; another user is told before
+        assert json.loads(ran.out)["models"]
+
+
 def test_the_report_is_written_and_named(run: Run, tiny_model: Path, colours: Path, tmp_path: Path) -> None:
     rows = [{"image": f"{name}.png", "caption_ar": ARABIC[name], "dialect": "Sudanese"} for name in ("red", "blue")]
     write_rows(colours, *rows, {"image": "green.png", "caption_ar": "أخضر"})
@@ -120,6 +130,9 @@ def test_the_report_is_written_and_named(run: Run, tiny_model: Path, colours: Pa
     assert page.startswith("<!doctype html>")
     assert "ألوان" in page
     assert "Sudanese" in page
+    rows = [{"image": "red.png", "caption_ar": "أحمر", "dialect": each} for each in ("Egyptian", "Gulf")]
+    write_rows(colours, *rows)
+    assert stated_dialects(colours, [colours / "red.png"]) is None  # so they are guessed
     assert "not stated" in page
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from araclip import AraCLIP
 from araclip.core import atomic
 from araclip.core.installed_models import pulled
+from araclip.core.paths import data_home
 from araclip.errors import InputError
 from araclip.models import downloads, pull
 from araclip.peers import model_registry
@@ -351,6 +352,16 @@ def test_a_removed_model_is_gone_and_its_galleries_are_named(run: Run, finished:
     assert "not on this machine" in lost.err
     assert run("models", "--remove", "reds", "--yes", model=False).code == 2
     assert "cannot be removed" in run("models", "--remove", "araclip-mini", "--yes", model=False).err
+
+
+def test_of_a_pulled_model_that_is_a_link_the_link_is_removed(run: Run, finished: Path, tmp_path: Path) -> None:
+    run("pull", str(finished), model=False)
+    place = pulled()["reds"].rename(tmp_path / "elsewhere")
+    pulled_folder = data_home() / "models"
+    (pulled_folder / "reds").symlink_to(place)
+    ran = run("models", "--remove", "reds", "--yes", model=False)
+    assert (ran.code, pulled(), [*pulled_folder.iterdir()]) == (0, {}, []), ran.err
+    assert (place / "config.json").is_file()
 
 
 def test_a_pulled_model_with_a_published_ones_name_is_pulled_again_where_it_is_missing_not_loaded_by_its_library(

@@ -97,6 +97,20 @@ def test_a_pulled_model_is_taken_and_what_is_missing_is_named_with_how_to_get_it
     assert "araclip pull araclip-published (915 MB)" in missing["AraCLIP (araclip-published)"]
 
 
+def test_a_model_that_is_found_damaged_when_it_is_used_is_named_and_the_rows_before_it_stay(
+    places: list[str], tiny_model: Path, tmp_path: Path
+) -> None:
+    damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
+    with (damaged / "image.onnx").open("ab") as file:
+        file.write(b"x")
+    chosen = [f"--model={row}={place}" for row, place in (("mCLIP", tiny_model), ("AltCLIP", damaged))]
+    code, out, err = run(*places[:2], *chosen, f"--model=AraCLIP={tiny_model}", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert [row["row"] for row in found["results"]] == ["mCLIP", "AraCLIP"]
+    assert [each["what"] for each in found["missing"]] == [f"AltCLIP ({damaged})"]
+
+
 def test_without_sets_or_models_nothing_is_measured_and_all_that_is_missing_is_said(places: list[str]) -> None:
     code, _, said = run()
     assert code != 0

@@ -154,6 +154,28 @@ def test_results_are_kept_under_their_protocol_and_read_back_whole_but_for_times
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_device_that_rounds_otherwise_has_results_of_its_own(
+    coloured: PictureSet, tiny_model: Path, tmp_path: Path
+) -> None:
+    model = AraCLIP.load(tiny_model)
+    found = evaluate(model, coloured, cache=tmp_path)
+    model.device = "gpu:1"
+    evaluate(model, coloured, cache=tmp_path)
+    name = f"{found.protocol.id}.npz"
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz")} == {name, str(Path("gpu-1", name))}
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_loses_no_result(
+    coloured: PictureSet, tiny_model: Path, tmp_path: Path
+) -> None:
+    lines: list[str] = []
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    model = AraCLIP.load(tiny_model)
+    found = evaluate(model, coloured, cache=tmp_path / "file" / "cache", log=lines.append)
+    assert same(untimed(found), untimed(evaluate(model, coloured)))
+    assert [line for line in lines if "are not stored there" in line] == lines and lines
+
+
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another"])
 def test_a_damaged_result_is_computed_again_with_a_line_that_says_so(
     coloured: PictureSet, tiny_model: Path, tmp_path: Path, damage: str

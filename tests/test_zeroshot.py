@@ -30,6 +30,8 @@ def val(tmp_path: Path) -> Path:
         for i in range(count):
             pictures.solid(tmp_path / "val" / wnid / f"ILSVRC2012_val_{i}.JPEG", COLOURS[colour])
     (tmp_path / "val" / "n01" / "notes.txt").write_text("no picture")
+    (tmp_path / "val" / "n01" / "._ILSVRC2012_val_0.JPEG").write_text("a Mac's note beside the picture")
+    (tmp_path / "val" / ".ipynb_checkpoints").mkdir()
     return tmp_path / "val"
 
 

@@ -260,7 +260,7 @@ def evaluate(
     if dataset is None:
         raise InputError("there is nothing to measure on. Name a picture set with --dataset.")
     from araclip.evaluation.leaks import find_leaks, pictures_and_captions
-    from araclip.evaluation.published_sets import load_dataset
+    from araclip.evaluation.published_sets import KNOWN, load_dataset
     from araclip.evaluation.report import check_ready, write_report
     from araclip.evaluation.rewriting import kinds_by_name
     from araclip.evaluation.sets import stated_dialects
@@ -280,12 +280,9 @@ def evaluate(
         lost = counted(missing, "training picture is", "training pictures are")
         err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
-    dialects = stated_dialects(user_path(dataset), pictures.pictures, images)
+    dialects = stated_dialects(user_path(dataset), pictures.pictures, images) if dataset not in KNOWN else None
     summaries = summarise(_evaluate(names := models or [DEFAULT_MODEL], pictures, captions, cache))
     losses = measure_losses(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
-    if report is not None:
-        owner = summaries[0].evaluated.owner.tolist()
-        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if as_json:
         more: dict[str, Any] = {"leaks": leaks.counts()} if leaks else {}
         more |= {"robustness": [result.json() for result in losses]} if losses else {}
@@ -298,6 +295,9 @@ def evaluate(
             out.print(robustness_table(result))
         for line in leaks.lines() if leaks else ():
             out.print(shown(line), soft_wrap=True, markup=False)
+    if report is not None:  # last, since its disk may be full
+        owner = summaries[0].evaluated.owner.tolist()
+        write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if report is not None:
         err.print(f"The report is in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
 
@@ -533,7 +533,7 @@ def measure_losses(
                     way = {"encode": UnderstoodEncoder(model, interpreter(home=data_home())), "way": "understood"}
                 found = measure(
                     model, pictures, captions=clean.protocol.captions, kinds=kinds, clean_ranks=clean.t2i.ranks,
-                    cache=cache, progress=partial(_show_model_progress, show, name), **way,
+                    label=clean.protocol.model, cache=cache, progress=partial(_show_model_progress, show, name), **way,
                 )  # fmt: skip
                 done.append(found)
     return done

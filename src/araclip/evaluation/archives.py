@@ -32,13 +32,13 @@ class Hub:
 def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
     """Unpack WebDataset shards to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    The fingerprint is a hash of the shards' names, sizes and times; if its folder exists already, nothing is written.
+    The fingerprint is a hash of the shards' paths, sizes and times; if its folder exists already, nothing is written.
     Consecutive members whose names agree up to the first dot form a sample: a picture (.jpg, .png, …), a .txt (becomes
     the field "txt") and a .json (its object's fields are copied). A sample without picture is listed and counts as
     missing.
     """
     try:
-        identity = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
+        identity = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in tars]
     except OSError as error:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}). Check the path.") from None
     return _unpack_once(folder, json.dumps(identity), lambda: _read_tar_samples(tars))

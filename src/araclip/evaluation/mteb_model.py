@@ -66,7 +66,7 @@ class MTEBModel:
         from mteb.models import ModelMeta
         from mteb.models.model_meta import ScoringFunction
 
-        name, _, fingerprint = label_of(self.encoder, None).partition("@")
+        name, _, fingerprint = label_of(self.encoder, None).rpartition("@")
         return ModelMeta.create_empty(
             overwrites={
                 "name": name if "/" in name else f"araclip/{name}",  # mteb accepts only organisation/model

@@ -284,7 +284,7 @@ def load_dataset(
             raise InputError(
                 f"{location} has no tar of split '{split}', whose name would begin so. The first is {shards[0].name}."
             )
-        return _read_unpacked(unpack_tars(tars, unpack_to), location.name, split, caption_field or "txt")
+        return _read_unpacked(unpack_tars(tars, unpack_to), location.resolve().name, split, caption_field or "txt")
     if location.is_file() and is_tar(location):
         _refuse_images(images, name)
         if not location.name.startswith(split or ""):

@@ -6,6 +6,7 @@ template engine escapes them, and the page's security policy forbids scripts and
 
 import base64
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,8 @@ def check_ready(path: Path) -> None:
         )
     if path.is_dir():
         raise InputError(f"{path} is a folder. Name a file for the report, such as {path / 'report.html'}.")
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} cannot be written, so the report would be lost. Name a file elsewhere.")
     if not path.parent.is_dir():
         raise InputError(f"{path.parent} is no folder, the report {path.name} cannot be written there. Make it first.")
 

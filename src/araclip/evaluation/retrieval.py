@@ -81,14 +81,19 @@ def evaluate(
         normalizer=NORMALIZER_VERSION,
         model=label,
     )
-    measured = read_cached(cache, protocol, log or logging.getLogger(__name__).warning) if cache else None
+    log = log or logging.getLogger(__name__).warning
+    cache = device_cache(cache, model) if cache else None
+    measured = read_cached(cache, protocol, log) if cache else None
     if measured is None:
         measured = _measure_model(model, dataset, queries, owner, image_vectors, megabytes, progress)
         if cache:
-            write_cached(cache, protocol, measured)
+            try:
+                write_cached(cache, protocol, measured)
+            except OSError as error:
+                log(f"{cache}: the results of {label} are not stored there ({error.strerror or error}).")
     t2i, i2t, cost = measured
     return Evaluated(
-        name=label.partition("@")[0],
+        name=label.rpartition("@")[0] or label,
         license=license,
         protocol=protocol,
         t2i=t2i,
@@ -185,6 +190,13 @@ def vectors_of(
 
 # Arrays that are stored with smaller types than in memory, which halves the size of a file.
 _STORED_TYPES = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
+
+
+def device_cache(cache: Path, model: Encoder) -> Path:
+    """Return the folder of results for the model's device: a folder of its own for any but the CPU, which rounds
+    differently."""
+    device = getattr(model, "device", "cpu")
+    return cache if device == "cpu" else cache / device.replace(":", "-")
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core import atomic
-from araclip.evaluation.retrieval import counting, label_of, vectors_of
+from araclip.evaluation.retrieval import counting, device_cache, label_of, vectors_of
 from araclip.evaluation.rewriting import KINDS, Kind
 from araclip.evaluation.scores import resampled_means, score
 from araclip.evaluation.sets import PictureSet
@@ -168,7 +168,8 @@ def picture_vectors(
     """Return the vectors (N, D) of `dataset.pictures`, from `cache/<id>.pictures` or else encoded and stored there."""
     shape = (len(dataset.pictures), model.width)
     identity = f"{label}\n{dataset.fingerprint}\n{shape}"
-    path = cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}.pictures" if cache else None
+    name = f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}.pictures"
+    path = device_cache(cache, model) / name if cache else None
     stored = atomic.read_checked(path) if path else None
     if stored is not None and len(stored) == 4 * shape[0] * shape[1]:
         return np.frombuffer(stored, "<f4").reshape(shape)

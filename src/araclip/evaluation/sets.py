@@ -208,7 +208,7 @@ def files_of(folder: Path, images: Path | None) -> PictureFiles:
 
 
 def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None = None) -> list[str | None] | None:
-    """Return the `dialect` (N,) that a folder's list states for each picture; None if the list states no dialect.
+    """Return the `dialect` (N,) that a folder's list states for each picture; None if no picture has one.
 
     A picture's entry is None if its rows state none or disagree.
     """
@@ -217,8 +217,8 @@ def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None 
     files, stated = files_of(folder, images), dict[Path, set[str]]()
     for where, row in _read_rows(folder, None):
         stated.setdefault(files.path(row["image"], where), set()).update(texts_of(row, where, "dialect"))
-    dialects = [stated.get(path, set()) for path in pictures]
-    return [next(iter(names)) if len(names) == 1 else None for names in dialects] if any(dialects) else None
+    dialects = [next(iter(names)) if len(names := stated.get(path, set())) == 1 else None for path in pictures]
+    return dialects if any(dialects) else None
 
 
 def texts_of(row: Row, where: str, field: str) -> tuple[str, ...]:

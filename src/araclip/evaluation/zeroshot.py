@@ -78,7 +78,7 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     Raises:
         InputError: the numbers of names and folders differ, the file has another form, or there are no pictures.
     """
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    classes = [entry for entry in _visible(folder) if entry.is_dir()] if folder.is_dir() else []
     if not classes:
         raise InputError(f"{folder} has no folders of classes. Pass ImageNet's val, one folder a WordNet id.")
     name_of = read_names(names, language) if isinstance(names, Path) else list(names)
@@ -91,7 +91,7 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
     listed = [
         (path, label)
         for label, index in enumerate(name_of)
-        for path in sorted(classes[index].iterdir())
+        for path in _visible(classes[index])
         if path.suffix.lower() in SUFFIXES
     ]
     if not listed:
@@ -103,6 +103,11 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
         pictures=tuple(path for path, _ in listed),
         labels=np.array([label for _, label in listed], np.int64),
     )
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted, without hidden entries, as indexing leaves them out (.ipynb_checkpoints)."""
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def labelled_set(
@@ -373,8 +378,10 @@ def read_labels(text: str) -> tuple[str, ...]:
     """
     path = os.path.expanduser(text)  # noqa: PTH111 - pathlib raises where a long list of labels is no file name
     try:
-        is_file = os.path.isfile(path)  # noqa: PTH113
-        if is_file and path.endswith(".json"):
+        is_file, is_json = os.path.isfile(path), path.lower().endswith(".json")  # noqa: PTH113
+        if not is_file and (is_json or path.lower().endswith(".txt")):
+            raise InputError(f"there is no file {path}. Name labels between commas, such as قطة,كلب, or their file.")
+        if is_file and is_json:
             found = read_names(Path(path))
             named = list(found.values()) if isinstance(found, dict) else found
         else:

@@ -96,7 +96,7 @@ class AraCLIP(EncoderBase):
         device: str | None = None,
     ) -> None:
         self.device = devices.graph_device(device)
-        self.folder = model_folder.find(name_or_path)
+        self.folder = model_folder.find(name_or_path).absolute()  # the working folder may change
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.requested_threads(threads)

@@ -132,6 +132,9 @@ def galleries_of(name: str) -> list[Path]:
 def remove(name: str) -> int:
     """Delete a pulled model and return the bytes freed. Galleries made with the model stay, and still need it."""
     folder = _find_pulled(name)
+    if folder.is_symlink():  # the model lies elsewhere, and stays there
+        folder.unlink()
+        return 0
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     aside = folder.with_name(f".{name}.removed")  # no model can have this name, so a half-deleted folder is never found
     shutil.rmtree(aside, ignore_errors=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from araclip.core.display import Log
-from araclip.errors import AraCLIPError, InputError
+from araclip.errors import AraCLIPError, InputError, ModelError
 from araclip.evaluation.published_sets import KNOWN, load_dataset
 from araclip.evaluation.retrieval import evaluate
 from araclip.evaluation.scores import Evaluated
@@ -118,12 +118,15 @@ def paper_table(
         except AraCLIPError as error:
             missing.append(_describe_missing_model(row, chosen.get(row.name), error))
             continue
-        for pictures in sets:
-            done = evaluate(
-                encoder, pictures, captions=captions, cache=cache, log=log,
-                progress=lambda what, done, total, row=row: progress(row.name, what, done, total),  # type: ignore[misc]
-            )  # fmt: skip
-            measured.append(MeasuredRow(row, name, loaded, done))
+        try:  # some damage of a model is found only when it is used
+            for pictures in sets:
+                done = evaluate(
+                    encoder, pictures, captions=captions, cache=cache, log=log,
+                    progress=lambda what, done, total, row=row: progress(row.name, what, done, total),  # type: ignore[misc]
+                )  # fmt: skip
+                measured.append(MeasuredRow(row, name, loaded, done))
+        except ModelError as error:
+            missing.append(_describe_missing_model(row, chosen.get(row.name), error))
         del encoder  # frees gigabytes before the next model is loaded
     if not measured:
         raise InputError(f"none of the models {ROW_NAMES} can be used. {_list_missing(missing)}")
