@@ -81,7 +81,7 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_ENDS = (*MONTHS, *MONTH_WORDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_ENDS = (*MONTHS, *MONTH_WORDS, *names.THIRDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
 _FIRST_WORDS = frozenset(name[0] for name in _ENDS)
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
@@ -800,7 +800,7 @@ def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     if not (first and middle):
         return None
     place = at + len(lead) + first.width + len(middle)
-    last = _read_end(words, place)
+    last = _read_end(words, place, is_last=True)
     if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
         return None  # «مايو ويوليو», May and July, are two months and no span
     found = _join_ends(first, last)
@@ -816,7 +816,7 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
         lead = words.name_at(at, known)
-        found = _read_limiting_date(words, at + len(lead)) if lead else None
+        found = _read_limiting_date(words, at + len(lead), known is names.UNTIL) if lead else None
         if not (lead and found and found[1].first):
             continue
         first, last, width = found[1].first, found[1].last, len(lead) + found[0]
@@ -829,7 +829,7 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     return None
 
 
-def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int, DateFilter] | None:
     """Read the date after "before", "until" or "since"; a day or month without a year is the last that has begun.
 
     Return (words read, date filter), or None.
@@ -839,7 +839,7 @@ def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | 
     month = words.month_named(at)
     if month and (year := words.gregorian_year(at + month[0])):
         return month[0] + year[0], single_date(f"{year[1]}-{month[1]:02}")
-    end = _read_end(words, at)
+    end = _read_end(words, at, is_last)
     if end and end.filter:
         return end.width, end.filter
     last = end and next(
@@ -849,16 +849,21 @@ def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | 
     return (end.width, single_date(last)) if end and last else None
 
 
-def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
+def _read_end(words: DateReader, at: int, is_last: bool = False) -> _SpanEnd | None:
     """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
     for skipped in dict.fromkeys((words.width_at(at, names.OF_AN_END), 0)):
-        if end := _read_end_itself(words, at + skipped):
+        if end := _read_end_itself(words, at + skipped, is_last):
             return replace(end, width=end.width + skipped)
     return None
 
 
-def _read_end_itself(words: DateReader, at: int) -> _SpanEnd | None:
+def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | None:
     """Read an end of a span that begins exactly at word `at`; None if none is there."""
+    if (name := words.name_at(at, names.THIRDS)) and (month := words.month_named(at + len(name))):
+        width, third = len(name) + month[0], names.THIRDS[name]
+        if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May
+            day = (10, 20, None)[third] if is_last else 10 * third + 1
+            return _SpanEnd(width, month=month[1], day=day)
     if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
@@ -910,8 +915,8 @@ def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
         if ends and first_day(begins) > last_day(ends):
             ends = last.in_year(int(begins[:4]) + 1)
     elif first.month and last.month:
-        if first.month == last.month and first.day and last.day:
-            days = tuple(range(first.day, last.day + 1))
+        if first.month == last.month and first.day and (last.day or first.day > 1):
+            days = tuple(range(first.day, (last.day or 31) + 1))
             return DateFilter(months=(last.month,), days=days) if days else None
         # Days of two months become whole months, since no filter has a span of days of every year.
         months = range(first.month, last.month + (1 if last.month >= first.month else 13))
