@@ -81,7 +81,7 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_ENDS = (*MONTHS, *MONTH_WORDS, *names.THIRDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_ENDS = (*MONTHS, *MONTH_WORDS, *names.THIRDS, *names.AFTER, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
 _FIRST_WORDS = frozenset(name[0] for name in _ENDS)
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
 
@@ -193,6 +193,7 @@ GENERAL = fold("العام")  # means "general" or "the year"
 _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
+_OR = frozenset((fold("أو"), "or"))
 _LEAP_YEAR = 2000
 
 
@@ -416,9 +417,9 @@ class DateReader:
         while self.name_at(at + width, names.AND) and (name := self.name_at(at + width + 1, names.MONTHS)):
             months.append(names.MONTHS[name])
             width += 1 + len(name)
-        if not width:
-            return None
         year = self.any_year(at + width) or (0, None)
+        if len(set(months)) == 1 and not (width and year[0]):  # «may or may not» names no month
+            return None
         named = str(year[1]) if year[1] else None
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
@@ -441,11 +442,29 @@ class DateReader:
                         other = self._same_of_year(at, at + width, after) or other
                     if other is None:
                         break
-                    if (both := join_dates(found, other[1])) is None:
+                    here, there = (at, at + width), (after, after + other[0])
+                    found = self._in_year_of(here, found, there, other[1])
+                    further = self._in_year_of(there, other[1], here, found)
+                    limit = (found.first is None, found.last is None)
+                    opposite = limit == (further.last is None, further.first is None) and limit[0] != limit[1]
+                    if (opposite and self.word(at + width) in _OR) or (both := join_dates(found, further)) is None:
                         return None  # a filter for one of the two dates would hide the pictures of the other
                     width, found = width + joint + other[0], both
                 return at, width, found
         return None
+
+    def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
+        """Return a date without a year, from word `part[0]` to `part[1]`, in the year that the `other` date names last.
+
+        In «17 مايو و20 يونيو 2019», both days are in 2019. A date that has its year, or can have none, stays as it is.
+        """
+        named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
+        if (date.first and date.last) or any(map(_YEAR.fullmatch, named)) or not years:
+            return date
+        if other > part and its_date == single_date(years[-1]):  # «مايو و2019» may mean any May, and 2019
+            return date
+        found = DateReader((*named, years[-1]), self.today).find()
+        return found[2] if found and found[:2] == (0, len(named) + 1) else date
 
     def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
         """Read a year alone at word `after` as the date from `at` to `end` in that year: «صيف 2018 و2019»."""
@@ -933,6 +952,8 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     Of dates with a gap between them («2018 و2020»), that is the span from the earlier to the later one. «بعد 2015 وقبل
     2018» (after 2015 and before 2018) is the span between the two limits.
     """
+    if (one := _month_of_year(first)).months == (other := _month_of_year(second)).months:  # «مايو 2018 و2020»
+        first, second = one, other
     same = first.months == second.months
     if not (first.first or first.last or second.first or second.last):  # such as «17 مايو و20 يونيو», of any year
         both = first.days == second.days or (same and first.days and second.days)
@@ -946,6 +967,12 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     begins = min(first.first, second.first, key=first_day) if first.first and second.first else None
     ends = max(first.last, second.last, key=last_day) if first.last and second.last else None
     return DateFilter(begins, ends, first.months if same else ()) if begins or ends else None
+
+
+def _month_of_year(found: DateFilter) -> DateFilter:
+    """Return the filter for one month of a year as a month and a year; any other date unchanged."""
+    year, _, month = (found.first or "").partition("-")
+    return DateFilter(year, year, (int(month),)) if found.first == found.last and len(month) == 2 else found
 
 
 def first_day(text: str) -> date:
