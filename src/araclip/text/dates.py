@@ -81,9 +81,12 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_ENDS = (*MONTHS, *MONTH_WORDS, *names.THIRDS, *names.AFTER, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_PERIODS = MONTH_WORDS | names.YEAR_WORDS | names.WEEK_WORDS
+_ENDS = (
+    *MONTHS, *_PERIODS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW, *names.THIRDS, *names.THIS, *names.AFTER,
+)  # fmt: skip
 _FIRST_WORDS = frozenset(name[0] for name in _ENDS)
-_LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
+_LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS, *names.TODAY, *_PERIODS, *LAST))
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
 _OR = frozenset((fold("أو"), "or"))
+_MONTHS_OR_NUMBERS = MONTHS | {(str(month),): month for month in range(1, 13)}
 _LEAP_YEAR = 2000
 
 
@@ -414,9 +418,10 @@ class DateReader:
     def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
-        while self.name_at(at + width, names.AND) and (name := self.name_at(at + width + 1, names.MONTHS)):
-            months.append(names.MONTHS[name])
-            width += 1 + len(name)
+        known = _MONTHS_OR_NUMBERS if self.word(at - 1).isdigit() else MONTHS  # «شهر 5 أو 6»
+        while (joint := self.width_at(at + width, names.AND)) and (name := self.name_at(at + width + joint, known)):
+            months.append(known[name])
+            width += joint + len(name)
         year = self.any_year(at + width) or (0, None)
         if len(set(months)) == 1 and not (width and year[0]):  # «may or may not» names no month
             return None
@@ -459,9 +464,8 @@ class DateReader:
         In «17 مايو و20 يونيو 2019», both days are in 2019. A date that has its year, or can have none, stays as it is.
         """
         named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
-        if (date.first and date.last) or any(map(_YEAR.fullmatch, named)) or not years:
-            return date
-        if other > part and its_date == single_date(years[-1]):  # «مايو و2019» may mean any May, and 2019
+        both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
+        if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):
             return date
         found = DateReader((*named, years[-1]), self.today).find()
         return found[2] if found and found[:2] == (0, len(named) + 1) else date
@@ -615,10 +619,10 @@ class DateReader:
         season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
         if season and season[0].isascii() and not self.gregorian_year(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
-        last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
-        if last and last[1] > year[1]:
-            return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        return year[0], single_date(str(year[1]))
+        width, last = year
+        while (further := self.gregorian_year(at + width)) and further[1] > last:  # such as 2018-2019
+            width, last = width + further[0], further[1]
+        return width, DateFilter(str(year[1]), str(last))
 
 
 MOST = 99  # most years, months, weeks or days that a date lies back
@@ -715,7 +719,8 @@ def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # most words of a text in which «اليوم» is "today" and so a date, not "the day", as in "the national day"
+# Most words of a text, without "and yesterday", in which «اليوم» is "today", not "the day", as in "the national day".
+TODAY_IN = 3
 
 
 def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
@@ -732,7 +737,8 @@ def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | N
         return weekday
     if name := words.name_at(at, names.YESTERDAYS):
         return len(name), single_date((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (name := words.name_at(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
+    short = len(folded) - 2 * ("و" in folded) <= TODAY_IN
+    if short and (name := words.name_at(at, names.TODAY)) and not words.word(at + 1).startswith("ال"):
         return len(name), single_date(today.isoformat())
     if name := words.name_at(at, names.DECADES):
         return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
@@ -820,7 +826,8 @@ def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
         return None
     place = at + len(lead) + first.width + len(middle)
     last = _read_end(words, place, is_last=True)
-    if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
+    spans = names.FROM - names.AFTER if first.is_year else names.BETWEEN  # what makes «و» and «أو» lead to an end
+    if not last or (middle in names.AND and lead not in spans):
         return None  # «مايو ويوليو», May and July, are two months and no span
     found = _join_ends(first, last)
     return (place + last.width - at, found) if found else None
@@ -878,11 +885,11 @@ def _read_end(words: DateReader, at: int, is_last: bool = False) -> _SpanEnd | N
 
 def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | None:
     """Read an end of a span that begins exactly at word `at`; None if none is there."""
-    if (name := words.name_at(at, names.THIRDS)) and (month := words.month_named(at + len(name))):
-        width, third = len(name) + month[0], names.THIRDS[name]
+    if (name := words.name_at(at, names.THIRDS)) and (named := words.month_named(at + len(name))):
+        width, third = len(name) + named[0], names.THIRDS[name]
         if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May
             day = (10, 20, None)[third] if is_last else 10 * third + 1
-            return _SpanEnd(width, month=month[1], day=day)
+            return _SpanEnd(width, month=named[1], day=day)
     if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
