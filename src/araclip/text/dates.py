@@ -81,10 +81,8 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_PERIODS = MONTH_WORDS | names.YEAR_WORDS | names.WEEK_WORDS
-_ENDS = (
-    *MONTHS, *_PERIODS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW, *names.THIRDS, *names.THIS, *names.AFTER,
-)  # fmt: skip
+_PERIODS = MONTH_WORDS | names.YEAR_WORDS | names.WEEK_WORDS | names.THIS
+_ENDS = (*MONTHS, *_PERIODS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW, *names.THIRDS, *names.AFTER)
 _FIRST_WORDS = frozenset(name[0] for name in _ENDS)
 _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS, *names.TODAY, *_PERIODS, *LAST))
 
@@ -447,11 +445,9 @@ class DateReader:
                         other = self._same_of_year(at, at + width, after) or other
                     if other is None:
                         break
-                    here, there = (at, at + width), (after, after + other[0])
-                    found = self._in_year_of(here, found, there, other[1])
-                    further = self._in_year_of(there, other[1], here, found)
-                    limit = (found.first is None, found.last is None)
-                    opposite = limit == (further.last is None, further.first is None) and limit[0] != limit[1]
+                    found = self._in_year_of((at, at + width), found, (after, after + other[0]), other[1])
+                    further = self._in_year_of((after, after + other[0]), other[1], (at, at + width), found)
+                    opposite = bool(found.first or further.last) != bool(found.last or further.first)
                     if (opposite and self.word(at + width) in _OR) or (both := join_dates(found, further)) is None:
                         return None  # a filter for one of the two dates would hide the pictures of the other
                     width, found = width + joint + other[0], both
@@ -459,10 +455,7 @@ class DateReader:
         return None
 
     def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
-        """Return a date without a year, from word `part[0]` to `part[1]`, in the year that the `other` date names last.
-
-        In «17 مايو و20 يونيو 2019», both days are in 2019. A date that has its year, or can have none, stays as it is.
-        """
+        """Return the date of the words of `part` in the year of the `other` if it names none: «مايو 2019 ويونيو»."""
         named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
         both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
         if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):
@@ -719,8 +712,7 @@ def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-# Most words of a text, without "and yesterday", in which «اليوم» is "today", not "the day", as in "the national day".
-TODAY_IN = 3
+TODAY_IN = 3  # most words, but for "and yesterday", where «اليوم» is "today", not "the day", as in "the national day"
 
 
 def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
@@ -826,8 +818,7 @@ def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
         return None
     place = at + len(lead) + first.width + len(middle)
     last = _read_end(words, place, is_last=True)
-    spans = names.FROM - names.AFTER if first.is_year else names.BETWEEN  # what makes «و» and «أو» lead to an end
-    if not last or (middle in names.AND and lead not in spans):
+    if not last or (middle in names.AND and lead not in (names.FROM - names.AFTER if first.is_year else names.BETWEEN)):
         return None  # «مايو ويوليو», May and July, are two months and no span
     found = _join_ends(first, last)
     return (place + last.width - at, found) if found else None
@@ -888,8 +879,7 @@ def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | No
     if (name := words.name_at(at, names.THIRDS)) and (named := words.month_named(at + len(name))):
         width, third = len(name) + named[0], names.THIRDS[name]
         if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May
-            day = (10, 20, None)[third] if is_last else 10 * third + 1
-            return _SpanEnd(width, month=named[1], day=day)
+            return _SpanEnd(width, month=named[1], day=(10, 20, None)[third] if is_last else 10 * third + 1)
     if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
@@ -979,7 +969,8 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
 def _month_of_year(found: DateFilter) -> DateFilter:
     """Return the filter for one month of a year as a month and a year; any other date unchanged."""
     year, _, month = (found.first or "").partition("-")
-    return DateFilter(year, year, (int(month),)) if found.first == found.last and len(month) == 2 else found
+    is_month = found.first == found.last and len(month) == 2
+    return replace(found, first=year, last=year, months=(int(month),)) if is_month else found
 
 
 def first_day(text: str) -> date:
