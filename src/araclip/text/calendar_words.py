@@ -81,7 +81,7 @@ BEFORE, AFTER = frozenset(split_forms("قبل|before")), frozenset(split_forms("
 UNTIL = read_phrases("dates: until")  # unlike "before 2015", «حتى 2015» (until 2015) includes 2015
 AND = read_phrases("dates: and")
 BETWEEN = read_phrases("dates: between")
-FROM, TO = BETWEEN | frozenset(split_forms("من|from")), AND | UNTIL | read_phrases("dates: to")
+FROM, TO = BETWEEN | AFTER | frozenset(split_forms("من|from")), AND | UNTIL | read_phrases("dates: to")
 OF_AN_END = read_phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
 # Words that are removed from a query together with the date after them.
 LEADING = read_phrases("dates: leading")

@@ -81,9 +81,10 @@ _GENITIVE = re.compile("['\u2019]s$")  # the English genitive, as in "yesterday'
 _FILE_NAME = re.compile(r"_\d|\d_|\d\.[A-Za-z]")  # finds file names, whose numbers are no years: IMG_2019, 2015.jpg
 # و (and) or ل (to), written on a month: «ويوليو», «لمارس». It continues a list or span after a month or a number.
 _ATTACHED = re.compile("[ول](?=..)")
-_ENDS = (*MONTHS, *MONTH_WORDS, *names.YEAR_WORDS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW)
+_PERIODS = MONTH_WORDS | names.YEAR_WORDS | names.WEEK_WORDS | names.THIS
+_ENDS = (*MONTHS, *_PERIODS, *SEASONS, *names.YESTERDAYS, *names.TODAY, *names.NOW, *names.THIRDS, *names.AFTER)
 _FIRST_WORDS = frozenset(name[0] for name in _ENDS)
-_LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS))
+_LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS, *names.TODAY, *_PERIODS, *LAST))
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,8 @@ GENERAL = fold("العام")  # means "general" or "the year"
 _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
+_OR = frozenset((fold("أو"), "or"))
+_MONTHS_OR_NUMBERS = MONTHS | {(str(month),): month for month in range(1, 13)}
 _LEAP_YEAR = 2000
 
 
@@ -413,12 +416,13 @@ class DateReader:
     def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
-        while self.name_at(at + width, names.AND) and (name := self.name_at(at + width + 1, names.MONTHS)):
-            months.append(names.MONTHS[name])
-            width += 1 + len(name)
-        if not width:
-            return None
+        known = _MONTHS_OR_NUMBERS if self.word(at - 1).isdigit() else MONTHS  # «شهر 5 أو 6»
+        while (joint := self.width_at(at + width, names.AND)) and (name := self.name_at(at + width + joint, known)):
+            months.append(known[name])
+            width += joint + len(name)
         year = self.any_year(at + width) or (0, None)
+        if len(set(months)) == 1 and not (width and year[0]):  # «may or may not» names no month
+            return None
         named = str(year[1]) if year[1] else None
         return width + year[0], DateFilter(named, named, tuple(dict.fromkeys(months)))
 
@@ -441,11 +445,23 @@ class DateReader:
                         other = self._same_of_year(at, at + width, after) or other
                     if other is None:
                         break
-                    if (both := join_dates(found, other[1])) is None:
+                    found = self._in_year_of((at, at + width), found, (after, after + other[0]), other[1])
+                    further = self._in_year_of((after, after + other[0]), other[1], (at, at + width), found)
+                    opposite = bool(found.first or further.last) != bool(found.last or further.first)
+                    if (opposite and self.word(at + width) in _OR) or (both := join_dates(found, further)) is None:
                         return None  # a filter for one of the two dates would hide the pictures of the other
                     width, found = width + joint + other[0], both
                 return at, width, found
         return None
+
+    def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
+        """Return the date of the words of `part` in the year of the `other` if it names none: «مايو 2019 ويونيو»."""
+        named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
+        both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
+        if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):
+            return date
+        found = DateReader((*named, years[-1]), self.today).find()
+        return found[2] if found and found[:2] == (0, len(named) + 1) else date
 
     def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
         """Read a year alone at word `after` as the date from `at` to `end` in that year: «صيف 2018 و2019»."""
@@ -596,10 +612,10 @@ class DateReader:
         season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
         if season and season[0].isascii() and not self.gregorian_year(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
-        last = self.gregorian_year(at + year[0])  # the end of a span of years, 2018-2019
-        if last and last[1] > year[1]:
-            return year[0] + last[0], DateFilter(str(year[1]), str(last[1]))
-        return year[0], single_date(str(year[1]))
+        width, last = year
+        while (further := self.gregorian_year(at + width)) and further[1] > last:  # such as 2018-2019
+            width, last = width + further[0], further[1]
+        return width, DateFilter(str(year[1]), str(last))
 
 
 MOST = 99  # most years, months, weeks or days that a date lies back
@@ -696,7 +712,7 @@ def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # most words of a text in which «اليوم» is "today" and so a date, not "the day", as in "the national day"
+TODAY_IN = 3  # most words, but for "and yesterday", where «اليوم» is "today", not "the day", as in "the national day"
 
 
 def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
@@ -713,7 +729,8 @@ def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | N
         return weekday
     if name := words.name_at(at, names.YESTERDAYS):
         return len(name), single_date((today - timedelta(days=names.YESTERDAYS[name])).isoformat())
-    if (name := words.name_at(at, names.TODAY)) and len(folded) <= TODAY_IN and not words.word(at + 1).startswith("ال"):
+    short = len(folded) - 2 * ("و" in folded) <= TODAY_IN
+    if short and (name := words.name_at(at, names.TODAY)) and not words.word(at + 1).startswith("ال"):
         return len(name), single_date(today.isoformat())
     if name := words.name_at(at, names.DECADES):
         return len(name), DateFilter(str(names.DECADES[name]), str(names.DECADES[name] + 9))
@@ -800,8 +817,8 @@ def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     if not (first and middle):
         return None
     place = at + len(lead) + first.width + len(middle)
-    last = _read_end(words, place)
-    if not last or (middle in names.AND and lead not in names.BETWEEN and not (lead and first.is_year)):
+    last = _read_end(words, place, is_last=True)
+    if not last or (middle in names.AND and lead not in (names.FROM - names.AFTER if first.is_year else names.BETWEEN)):
         return None  # «مايو ويوليو», May and July, are two months and no span
     found = _join_ends(first, last)
     return (place + last.width - at, found) if found else None
@@ -816,7 +833,7 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
         return None
     for known in (names.BEFORE, names.UNTIL, names.AFTER):
         lead = words.name_at(at, known)
-        found = _read_limiting_date(words, at + len(lead)) if lead else None
+        found = _read_limiting_date(words, at + len(lead), known is names.UNTIL) if lead else None
         if not (lead and found and found[1].first):
             continue
         first, last, width = found[1].first, found[1].last, len(lead) + found[0]
@@ -829,7 +846,7 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     return None
 
 
-def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
+def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int, DateFilter] | None:
     """Read the date after "before", "until" or "since"; a day or month without a year is the last that has begun.
 
     Return (words read, date filter), or None.
@@ -839,7 +856,7 @@ def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | 
     month = words.month_named(at)
     if month and (year := words.gregorian_year(at + month[0])):
         return month[0] + year[0], single_date(f"{year[1]}-{month[1]:02}")
-    end = _read_end(words, at)
+    end = _read_end(words, at, is_last)
     if end and end.filter:
         return end.width, end.filter
     last = end and next(
@@ -849,16 +866,20 @@ def _read_limiting_date(words: DateReader, at: int) -> tuple[int, DateFilter] | 
     return (end.width, single_date(last)) if end and last else None
 
 
-def _read_end(words: DateReader, at: int) -> _SpanEnd | None:
+def _read_end(words: DateReader, at: int, is_last: bool = False) -> _SpanEnd | None:
     """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
     for skipped in dict.fromkeys((words.width_at(at, names.OF_AN_END), 0)):
-        if end := _read_end_itself(words, at + skipped):
+        if end := _read_end_itself(words, at + skipped, is_last):
             return replace(end, width=end.width + skipped)
     return None
 
 
-def _read_end_itself(words: DateReader, at: int) -> _SpanEnd | None:
+def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | None:
     """Read an end of a span that begins exactly at word `at`; None if none is there."""
+    if (name := words.name_at(at, names.THIRDS)) and (named := words.month_named(at + len(name))):
+        width, third = len(name) + named[0], names.THIRDS[name]
+        if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May
+            return _SpanEnd(width, month=named[1], day=(10, 20, None)[third] if is_last else 10 * third + 1)
     if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))
     if day := words.day_named(at):
@@ -910,8 +931,8 @@ def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
         if ends and first_day(begins) > last_day(ends):
             ends = last.in_year(int(begins[:4]) + 1)
     elif first.month and last.month:
-        if first.month == last.month and first.day and last.day:
-            days = tuple(range(first.day, last.day + 1))
+        if first.month == last.month and first.day and (last.day or first.day > 1):
+            days = tuple(range(first.day, (last.day or 31) + 1))
             return DateFilter(months=(last.month,), days=days) if days else None
         # Days of two months become whole months, since no filter has a span of days of every year.
         months = range(first.month, last.month + (1 if last.month >= first.month else 13))
@@ -928,6 +949,8 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     Of dates with a gap between them («2018 و2020»), that is the span from the earlier to the later one. «بعد 2015 وقبل
     2018» (after 2015 and before 2018) is the span between the two limits.
     """
+    if (one := _month_of_year(first)).months == (other := _month_of_year(second)).months:  # «مايو 2018 و2020»
+        first, second = one, other
     same = first.months == second.months
     if not (first.first or first.last or second.first or second.last):  # such as «17 مايو و20 يونيو», of any year
         both = first.days == second.days or (same and first.days and second.days)
@@ -941,6 +964,13 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     begins = min(first.first, second.first, key=first_day) if first.first and second.first else None
     ends = max(first.last, second.last, key=last_day) if first.last and second.last else None
     return DateFilter(begins, ends, first.months if same else ()) if begins or ends else None
+
+
+def _month_of_year(found: DateFilter) -> DateFilter:
+    """Return the filter for one month of a year as a month and a year; any other date unchanged."""
+    year, _, month = (found.first or "").partition("-")
+    is_month = found.first == found.last and len(month) == 2
+    return replace(found, first=year, last=year, months=(int(month),)) if is_month else found
 
 
 def first_day(text: str) -> date:
