@@ -197,6 +197,7 @@ _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من 
 _OR = frozenset((fold("أو"), "or"))
 _MONTHS_OR_NUMBERS = MONTHS | {(str(month),): month for month in range(1, 13)}
 _LEAP_YEAR = 2000
+MOST_LISTED = 12  # most dates of a list («2018 و2019 و2020») that are joined: this bounds the time for an endless query
 
 
 class DateReader:
@@ -417,7 +418,11 @@ class DateReader:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
         known = _MONTHS_OR_NUMBERS if self.word(at - 1).isdigit() else MONTHS  # «شهر 5 أو 6»
-        while (joint := self.width_at(at + width, names.AND)) and (name := self.name_at(at + width + joint, known)):
+        while (
+            len(months) < MOST_LISTED
+            and (joint := self.width_at(at + width, names.AND))
+            and (name := self.name_at(at + width + joint, known))
+        ):
             months.append(known[name])
             width += joint + len(name)
         year = self.any_year(at + width) or (0, None)
@@ -428,8 +433,11 @@ class DateReader:
 
     # ------------------------------------------------------------------ any date
 
-    def find(self) -> tuple[int, int, DateFilter] | None:
-        """Return (index of the first word, number of words, filter) of the first date; None if there is none."""
+    def find(self, *, joins: bool = True) -> tuple[int, int, DateFilter] | None:
+        """Return (index of the first word, number of words, filter) of the first date; None if there is none.
+
+        `joins`: true to read further dates after "and" or "or" with the first.
+        """
         rules: tuple[Rule, ...] = (
             partial(read_limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
         )  # fmt: skip
@@ -438,7 +446,9 @@ class DateReader:
         for at in range(len(self.folded)):
             if result := _try_all(rules, at):
                 width, found = result
-                while joint := self.width_at(at + width, names.AND):
+                for _ in range(MOST_LISTED if joins else 0):
+                    if not (joint := self.width_at(at + width, names.AND)):
+                        break
                     after = at + width + joint
                     other = _try_all(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
                     if found.first and found.last:
@@ -460,7 +470,7 @@ class DateReader:
         both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
         if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):
             return date
-        found = DateReader((*named, years[-1]), self.today).find()
+        found = DateReader((*named, years[-1]), self.today).find(joins=False)
         return found[2] if found and found[:2] == (0, len(named) + 1) else date
 
     def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
@@ -468,8 +478,8 @@ class DateReader:
         years = [place for place in (*range(at, end), after) if _YEAR.fullmatch(self.word(place))]
         if len(years) < 2 or years[-1] != after:
             return None
-        named = self.folded[at : years[-2]]
-        found = DateReader((*named, *self.folded[after:]), self.today).find()
+        named = self.folded[at : years[0]]
+        found = DateReader((*named, *self.folded[after : after + MOST_LISTED]), self.today).find(joins=False)
         return (found[1] - len(named), found[2]) if found and not found[0] and found[1] > len(named) else None
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
