@@ -459,3 +459,8 @@ def test_a_dash_between_two_dates_is_no_minus(
     assert tuple(text for each in found.interpretation.filters for text in each.where) == where
     literal = plan(parse("2015 - 2018"), default_interpreter(), today=TODAY, ignore=["date"])
     assert [term.value for term in literal.query.terms] == ["2015", "2018"]
+
+
+@pytest.mark.parametrize("unit", ["2018 أو ", "صيف 2018 و2019 و", "مايو و", "17 مايو و20 يونيو 2019 و"])
+def test_an_endless_list_of_dates_is_read_without_an_error(unit: str) -> None:
+    assert split_date(unit * 1000, date(2026, 6, 15)).text.strip()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from araclip.text.folding import FoldedWords, fold, folded_words
-from araclip.text.picture_words import shows_nothing
+from araclip.text.picture_words import PICTURE_WORDS, shows_nothing
 from araclip.text.word_lists import read_entries, read_folded, read_mapping, read_phrases
 
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
@@ -173,7 +173,9 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        last = thing[1] if thing else _end_of_things(found, first, known, alone=shows_nothing(normal[: spans[at][0]]))
+        # the words are asked first, since folding all that stands before each of many exclusions takes long
+        alone = all(word in PICTURE_WORDS for word in folded[:at]) and shows_nothing(normal[: spans[at][0]])
+        last = thing[1] if thing else _end_of_things(found, first, known, alone=alone)
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
         excluded += _split_things(found, first, last, known)
