@@ -368,7 +368,7 @@ def _split_text(
         when = dates and split_date(placed.words, today).only_date
         if when or (negates and _excludes(text, placed.words, interpreter)):
             placed, left_out = Placed(text), placed.words
-        elif (left := _without_denied(text, placed.words, outside=True)) is not None and negates:
+        elif negates and (left := _without_denied(text, placed.words, outside=True)) is not None:
             denied.append(placed.words)
             placed = Placed(left)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
@@ -379,7 +379,7 @@ def _split_text(
     may_be_excluded = dated.filter and negates and _text_before(dated.words, placed.text)[-1:] not in STOPS
     if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
         dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
-    elif (left := _without_denied(placed.text, dated.words, outside=False)) is not None and negates:
+    elif negates and (left := _without_denied(placed.text, dated.words, outside=False)) is not None:
         denied.append(dated.words)
         dated = Dated(left)
     beside = bool(placed.folders or denied) or dated.filter is not None

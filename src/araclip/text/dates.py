@@ -465,7 +465,10 @@ class DateReader:
         return None
 
     def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
-        """Return the date of the words of `part` in the year of the `other` if it names none: «مايو 2019 ويونيو»."""
+        """Return `date`, in the year that the words `other` name if its own words, `part`, name no year.
+
+        So June is that of 2019 in «مايو 2019 ويونيو».
+        """
         named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
         both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
         if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):

@@ -200,7 +200,10 @@ def _areas_by_key() -> dict[str, list[Area]]:
 
 @lru_cache(4)  # cached, because a server asks again after each change of its gallery
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return key → name for the names in some places; other names lead to the place's usual name if that is its own."""
+    """Return the names in some places by their keys (`name_key`).
+
+    Another name of a place leads to its usual name, unless another of these places has the same usual name.
+    """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}
     others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's
