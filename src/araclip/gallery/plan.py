@@ -373,10 +373,11 @@ def _split_text(
             placed = Placed(left)
     # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
     dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    if dated.words[:1].isdigit() and _NUMBERED.search(_text_before(dated.words, placed.text)):
+    leading = _text_before(dated.words, placed.text)
+    if dated.words[:1].isdigit() and _NUMBERED.search(leading):
         dated = Dated(placed.text)
     # after a comma a date is not excluded: «بدون ناس، 2020»
-    may_be_excluded = dated.filter and negates and _text_before(dated.words, placed.text)[-1:] not in STOPS
+    may_be_excluded = dated.filter and negates and leading[-1:] not in STOPS
     if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
         dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
     elif negates and (left := _without_denied(placed.text, dated.words, outside=False)) is not None:
