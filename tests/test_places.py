@@ -326,6 +326,7 @@ def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that
     [
         ("أحدث الصور", "صورة", ["sort=date"]),
         ("آخر صور القطط", "صور القطط", ["sort=date"]),
+        ("آخر ١٠ صور للقطة", "صور للقطة", ["sort=date"]),
         ("أقدم صورة في القاهرة", "صورة", ["sort=oldest", "place=القاهرة"]),
         ("most recent photos of cats", "photos of cats", ["sort=date"]),
         ("صورة آخر النهار", "صورة آخر النهار", []),

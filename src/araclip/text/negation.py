@@ -36,6 +36,8 @@ _BY_FIRST = {phrase[0]: tuple(each for each in _WITHOUT if each[0] == phrase[0])
 # a word for "nobody" → "people"
 _NOBODY = {fold(word): thing for word, thing in read_mapping("negation: nobody").items()}
 _NOBODY_BUT = read_folded("negation: nobody but")
+# a word for "anybody", after a negation → "people"
+_ANYBODY = {fold(word): thing for word, thing in read_mapping("negation: anybody").items()}
 _AT_ALL = read_folded("negation: at all")  # words such as "at all", which add nothing
 _LONGEST = len(_WITHOUT[0])
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
@@ -48,7 +50,8 @@ _ONLY = read_folded("negation: only")  # words that make a "not" in front of the
 _HOW_ONE_WALKS = read_folded("negation: walking")
 _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
-ENDS = read_folded("negation: ends")
+_BUT = read_folded("negation: but")
+ENDS = read_folded("negation: ends") | _BUT
 _SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # what stays around an excluded thing between two commas
 MAX_LIST = 16  # most words looked at to tell a list; a query has at most so many terms
 MAX_THING = 3  # most words of an excluded thing
@@ -165,10 +168,12 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             excluded.append(gap.strip(" ،,.;؛"))
             at, end, left_out = after, spans[after - 1][1] + len(gap), -1
             continue
-        thing = None if phrase or not (at or beside) else _thing_after(found, at, known, again=at == left_out)
+        may_begin = at or beside or _begins_surely(folded)
+        thing = None if phrase or not may_begin else _thing_after(found, at, known, again=at == left_out)
         first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
-            at += len(phrase) if phrase else 1
+            # «من غير» begins within a phrase in «فاضي من غير كراسي»
+            at += max(len(phrase or ()) - (first < len(folded) and folded[first] == _OTHER_THAN), 1)
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
@@ -179,12 +184,24 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         kept.append(normal[end : spans[at][0]])
         negations.append(found.part(at, first))
         excluded += _split_things(found, first, last, known)
+        last += last < len(folded) and folded[last] in _BUT
         end = spans[last - 1][1]
         at = last
         left_out = last if thing else -1
     kept.append(normal[end:])
     left = _SPACED_STOP.sub(r"\1", " ".join(" ".join(kept).split()))
     return Split(_trim(left), tuple(excluded), tuple(negations))
+
+
+def _begins_surely(folded: Sequence[str]) -> bool:
+    """True if the negation that a text begins with excludes a thing: «لا أحد في الشارع», "no cars in the street".
+
+    Other texts that begin with "no" are slogans, signs, or say what one does.
+    """
+    after = folded[2] if len(folded) > 2 else ""
+    if len(folded) < 2 or (after and not (after in ENDS or _PLACE.match(after))):
+        return False
+    return folded[1] in _ANYBODY or (folded[0] == "no" and after != "" and not folded[1].endswith("ing"))
 
 
 def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
@@ -320,14 +337,14 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
             things.append([word[1:]])
         else:
             things[-1].append(word)
-    return [" ".join(thing) for thing in things if thing]
+    return [_ANYBODY.get(fold(thing[0]), " ".join(thing)) for thing in things if thing]
 
 
 def _trim(text: str) -> str:
-    """Return the text without commas, other stops and words for "and" at its ends."""
+    """Return the text without commas, other stops and words for "and" and "but" at its ends."""
     parts = text.strip(" ،,.;؛").split()
-    while parts and fold(parts[-1]) in _AND:
+    while parts and fold(parts[-1]) in _AND | _BUT:
         parts.pop()
-    while parts and fold(parts[0]) in _AND:
+    while parts and fold(parts[0]) in _AND | _BUT:
         parts.pop(0)
     return " ".join(parts)
