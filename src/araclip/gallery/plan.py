@@ -10,7 +10,7 @@ things (man, woman, child …). These are called kinds; their vectors follow the
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
 
@@ -26,7 +26,7 @@ from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
 from araclip.text.folding import STOPS, cut_out, folded_words
 from araclip.text.interpretation import MAX_READINGS, Interpreter, Reading
-from araclip.text.negation import Split, begin_of_denial, split_exclusions
+from araclip.text.negation import begin_of_denial, split_exclusions
 from araclip.text.normalization import normalize
 from araclip.text.picture_words import is_quality, kinds_of_thing, shows_nothing, split_order, split_videos
 from araclip.text.places import split_place
@@ -266,12 +266,14 @@ def plan(
         if term.kind != "text" or term.weight < 0 or term.quoted:
             terms.append(term)
             continue
-        text, negated, denied, derived = _split_text(term.value, interpreter, today, folders, places, ignore, filters)
-        if (excludes or negated or denied or derived) and _only_asks_for_pictures(text, interpreter, ignore):
-            text = ""
-        filters += derived
-        qualities += denied
-        excluded += [Term("text", thing, -1.0) for thing in negated]
+        taken = {*ignore, *(each.part for each in filters)}
+        found = _TermSplitter(term.value, interpreter, today, folders, places, taken)
+        found.split()
+        beside = excludes or found.excluded or found.denied or found.filters
+        text = "" if beside and _only_asks_for_pictures(found.text, interpreter, ignore) else found.text
+        filters += found.filters
+        qualities += found.denied
+        excluded += [Term("text", thing, -1.0) for thing in found.excluded]
         terms.append(replace(term, value=text))
     shown, only_filters = _with_neutral_text(Query(tuple(each for each in terms if each.kind != "text" or each.value)))
 
@@ -284,8 +286,8 @@ def plan(
     qualities += [term.value for term in excluded if is_unseen(term.value)]
     excluded = [term for term in excluded if term.value not in qualities][: max(MAX_TERMS - len(shown.terms), 0)]
     new = Query((*shown.terms, *excluded))
-    found = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
-    return replace(found, interpretation=replace(found.interpretation, qualities=tuple(dict.fromkeys(qualities))))
+    planned = _interpret_terms(new, interpreter, filters, unapplied, excluded, ignore, only_filters)
+    return replace(planned, interpretation=replace(planned.interpretation, qualities=tuple(dict.fromkeys(qualities))))
 
 
 def _join_dates_at_dashes(query: Query, today: date) -> Query:
@@ -343,108 +345,146 @@ class Planner:
         return replace(found, interpretation=replace(found.interpretation, filters=named))
 
 
-def _split_text(
-    text: str,
-    interpreter: Interpreter,
-    today: date,
-    folders: Callable[[bool], Collection[str]],
-    places: Callable[[], Mapping[str, str]],
-    ignore: Collection[Part],
-    before: list[DerivedFilter],
-) -> tuple[str, list[str], list[str], list[DerivedFilter]]:
-    """Split a term's text; return the words that remain, the things it excludes, the dates, folders and places that it
-    denies («ليست من 2019»), and its filters (and its order).
+@dataclass
+class _TermSplitter:
+    """Takes what becomes filters, exclusions and denials out of one term's text, step by step; `text` is what is left.
 
-    `before` holds the filters of earlier terms: each part (date, folder …) is taken from one term only.
+    Parts in `taken` are not looked for: an earlier term has them (each part, date, folder …, is taken from one term
+    only), or they are to be taken literally.
     """
-    found = {*(each.part for each in before), *ignore}
-    dates, named, negates = (part not in found for part in ("date", "folder", "exclusions"))
-    text, derived = _split_order_and_videos(text, found, interpreter)
-    denied: list[str] = []
-    placed, left_out = Placed(text), ""  # left_out: the name of a folder that is an excluded thing
-    if named:  # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
-        placed = split_folder(text, folders)
-        # but a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
-        when = dates and split_date(placed.words, today).only_date
-        if when or (negates and _excludes(text, placed.words, interpreter)):
-            placed, left_out = Placed(text), placed.words
-        elif negates and (left := _without_denied(text, placed.words, outside=True)) is not None:
-            denied.append(placed.words)
+
+    text: str
+    interpreter: Interpreter
+    today: date
+    folders: Callable[[bool], Collection[str]]
+    places: Callable[[], Mapping[str, str]]
+    taken: set[Part]
+    excluded: list[str] = field(default_factory=list)
+    denied: list[str] = field(default_factory=list)  # dates, folders and places that the text denies: «ليست من 2019»
+    filters: list[DerivedFilter] = field(default_factory=list)
+    excluded_folder: str = ""  # the name of a folder that is an excluded thing
+
+    @property
+    def negates(self) -> bool:
+        """True if exclusions and denials are looked for."""
+        return "exclusions" not in self.taken
+
+    def split(self) -> None:
+        """Take everything out."""
+        self._take_order()
+        self._take_videos()
+        # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
+        folder = self._take_folder()
+        # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
+        dated = self._take_date()
+        with_exclusions, beside = self.text, bool(folder.folders or self.denied) or dated.filter is not None
+        negations = self._take_exclusions(beside)
+        if "folder" not in self.taken and not folder.folders:
+            folder = split_folder(self.text, self.folders)
+            self.text = folder.text
+        if dated.filter is not None:
+            where = dated.filter.texts()
+            self.filters.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
+        if folder.folders:
+            where = tuple(f"folder={name}" for name in folder.folders)
+            self.filters.append(DerivedFilter("folder", folder.words, where, Filters(folder_name=folder.folders)))
+        self._take_excluded_videos(negations)
+        self._take_place(with_exclusions)
+
+    def _take_order(self) -> None:
+        left, removed, order = split_order(self.text)
+        if "order" not in self.taken and order and not self._excludes(removed):  # but not in "not the latest photos"
+            self.text = left
+            self.filters.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
+
+    def _take_videos(self) -> None:
+        left, removed = split_videos(self.text)
+        if "kind" not in self.taken and removed and not self._excludes(removed):
+            self.text = left
+            self.filters.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
+
+    def _take_folder(self) -> Placed:
+        """Return the folders that the text names, perhaps none; a folder that is excluded or denied does not count."""
+        placed = Placed(self.text) if "folder" in self.taken else split_folder(self.text, self.folders)
+        # a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
+        if ("date" not in self.taken and split_date(placed.words, self.today).only_date) or self._excludes(
+            placed.words
+        ):
+            self.excluded_folder = placed.words
+            return Placed(self.text)
+        if self.negates and (left := _without_denied(self.text, placed.words, outside=True)) is not None:
+            self.denied.append(placed.words)
             placed = Placed(left)
-    # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
-    dated = split_date(placed.text, today) if dates else Dated(placed.text)
-    leading = _text_before(dated.words, placed.text)
-    if dated.words[:1].isdigit() and _NUMBERED.search(leading):
-        dated = Dated(placed.text)
-    # after a comma a date is not excluded: «بدون ناس، 2020»
-    may_be_excluded = dated.filter and negates and leading[-1:] not in STOPS
-    if may_be_excluded and dated.words in split_exclusions(placed.text, interpreter).excluded:
-        dated = Dated(placed.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
-    elif negates and (left := _without_denied(placed.text, dated.words, outside=False)) is not None:
-        denied.append(dated.words)
-        dated = Dated(left)
-    beside = bool(placed.folders or denied) or dated.filter is not None
-    parts = split_exclusions(dated.text, interpreter, beside=beside) if negates else Split(dated.text, (), ())
-    rest = parts.text
-    placed = split_folder(rest, folders) if named and not placed.folders else replace(placed, text=rest)
-    if dated.filter is not None:
-        where = dated.filter.texts()
-        derived.append(DerivedFilter("date", dated.words, where, Filters.read(where)))
-    if placed.folders:
-        where = tuple(f"folder={name}" for name in placed.folders)
-        derived.append(DerivedFilter("folder", placed.words, where, Filters(folder_name=placed.folders)))
-    rest, things = placed.text, [*parts.excluded]
-    videos = next((thing for thing in things if split_videos(thing) == ("", thing)), None)
-    if videos and "kind" not in {*found, *(each.part for each in derived)}:
-        things.remove(videos)
-        without = f"{parts.negations[0]} {videos}"
-        derived.append(DerivedFilter("kind", without, ("kind=picture",), Filters(kind="picture")))
-    if "place" not in found and (rest.strip() or things):
-        there = split_place(rest, places(), interpreter)
-        rest = there.text
-        if not there.folders:
-            there = _place_of_things(dated.text, things, left_out, places(), interpreter) or there
-        denied += [there.words] if there.words and not there.folders else []
-        for name in there.folders:
-            derived.append(DerivedFilter("place", there.words, (f"place={name}",), Filters(place=name)))
-    return rest, things, denied, derived
+        self.text = placed.text
+        return placed
 
+    def _take_date(self) -> Dated:
+        """Return the date that the text names, perhaps none; a date that is excluded or denied does not count."""
+        dated = Dated(self.text) if "date" in self.taken else split_date(self.text, self.today)
+        leading = _text_before(dated.words, self.text)
+        if dated.words[:1].isdigit() and _NUMBERED.search(leading):
+            return Dated(self.text)
+        # after a comma a date is not excluded: «بدون ناس، 2020»
+        may_be_excluded = dated.filter and self.negates and leading[-1:] not in STOPS
+        if may_be_excluded and dated.words in split_exclusions(self.text, self.interpreter).excluded:
+            return Dated(self.text)  # an excluded date, as in «بدون يونيو» (without June), is no filter
+        if self.negates and (left := _without_denied(self.text, dated.words, outside=False)) is not None:
+            self.denied.append(dated.words)
+            dated = Dated(left)
+        self.text = dated.text
+        return dated
 
-def _split_order_and_videos(
-    text: str, found: Collection[str], interpreter: Interpreter
-) -> tuple[str, list[DerivedFilter]]:
-    """Take the words for an order and for videos out of a text, without the parts that are `found` already."""
-    derived: list[DerivedFilter] = []
-    negates = "exclusions" not in found
-    if "order" not in found:
-        left, removed, order = split_order(text)
-        if order and not (negates and _excludes(text, removed, interpreter)):  # but not in "not the latest photos"
-            text = left
-            derived.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
-    if "kind" not in found:
-        left, removed = split_videos(text)
-        if removed and not (negates and _excludes(text, removed, interpreter)):
-            text = left
-            derived.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
-    return text, derived
+    def _take_exclusions(self, beside: bool) -> tuple[str, ...]:
+        """Take the excluded things out; return the negations before them. `beside`: see `split_exclusions`."""
+        if not self.negates:
+            return ()
+        found = split_exclusions(self.text, self.interpreter, beside=beside)
+        self.text = found.text
+        self.excluded += found.excluded
+        return found.negations
 
+    def _take_excluded_videos(self, negations: Sequence[str]) -> None:
+        """Turn videos among the excluded things into a filter for pictures."""
+        videos = next((thing for thing in self.excluded if split_videos(thing) == ("", thing)), None)
+        if videos and "kind" not in {*self.taken, *(each.part for each in self.filters)}:
+            self.excluded.remove(videos)
+            without = f"{negations[0]} {videos}"
+            self.filters.append(DerivedFilter("kind", without, ("kind=picture",), Filters(kind="picture")))
 
-def _place_of_things(
-    text: str, things: list[str], left_out: str, places: Mapping[str, str], interpreter: Interpreter
-) -> Placed | None:
-    """Take a place out of the excluded things («شارع بدون سيارات القاهرة»), but not out of the folder `left_out`.
+    def _take_place(self, with_exclusions: str) -> None:
+        """Take a place out of the text, or else out of the excluded things."""
+        if "place" in self.taken or not (self.text.strip() or self.excluded):
+            return
+        place = split_place(self.text, self.places(), self.interpreter)
+        self.text = place.text
+        if not place.folders:
+            place = self._place_of_excluded(with_exclusions) or place
+        self.denied += [place.words] if place.words and not place.folders else []
+        for name in place.folders:
+            self.filters.append(DerivedFilter("place", place.words, (f"place={name}",), Filters(place=name)))
 
-    A thing that is only a place is taken after another thing and a comma of the `text`: «بدون ناس، القاهرة».
-    """
-    for at, thing in enumerate(things):
-        place = split_place(thing, places, interpreter)
-        if place.folders and thing != left_out:
-            only_place = shows_nothing(place.text)
-            if only_place and not (at and _text_before(thing, text)[-1:] in STOPS):
-                return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
-            things[at : at + 1] = [] if only_place else [place.text]
-            return place
-    return None
+    def _place_of_excluded(self, with_exclusions: str) -> Placed | None:
+        """Take a place out of the excluded things: «شارع بدون سيارات القاهرة»; but not out of an excluded folder.
+
+        A thing that is only a place is taken after another thing and a comma: «بدون ناس، القاهرة».
+        """
+        for at, thing in enumerate(self.excluded):
+            place = split_place(thing, self.places(), self.interpreter)
+            if place.folders and thing != self.excluded_folder:
+                only_place = shows_nothing(place.text)
+                if only_place and not (at and _text_before(thing, with_exclusions)[-1:] in STOPS):
+                    return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
+                self.excluded[at : at + 1] = [] if only_place else [place.text]
+                return place
+        return None
+
+    def _excludes(self, words: str) -> bool:
+        """True if the phrase `words` is, or is part of, something that the text excludes.
+
+        An example is «رحلة دهب» in «صور بدون رحلة دهب».
+        """
+        excluded = split_exclusions(self.text, self.interpreter).excluded if self.negates and words else ()
+        return any(words in thing for thing in excluded)
 
 
 def _text_before(words: str, text: str) -> str:
@@ -465,14 +505,6 @@ def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collect
     return shows_nothing(text) or (
         "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
     )
-
-
-def _excludes(text: str, words: str, interpreter: Interpreter) -> bool:
-    """True if the phrase `words` is, or is part of, something that `text` excludes.
-
-    An example is «رحلة دهب» in «صور بدون رحلة دهب».
-    """
-    return bool(words) and any(words in thing for thing in split_exclusions(text, interpreter).excluded)
 
 
 def _interpret_terms(
