@@ -19,7 +19,7 @@ import torch
 
 from araclip.errors import TrainingError
 from araclip.training.loop import checkpoint
-from warm import Warm, warm
+from warm import Warm
 
 SAVE_FOR_EVER = """
 import sys, torch
@@ -178,12 +178,6 @@ def test_a_skipped_checkpoint_of_a_later_step_does_not_take_a_whole_ones_place(t
 
 
 # ------------------------------------------------------------------ kills
-
-
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[Warm]:
-    with warm("from araclip.training.loop import checkpoint") as started:
-        yield started
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")

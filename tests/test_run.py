@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from araclip.errors import LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError
 from araclip.training.loop.run_folder import TIME_FIELDS, Pace, Run
-from warm import warm
+from warm import Warm
 
 RECIPE = {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": (0.9, 0.98)}, "pairs": Path("pairs.tsv")}
 DATA = {"pairs": "3f2a"}
@@ -197,16 +197,15 @@ def test_a_second_process_is_refused_and_told_who_trains_there(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_and_resumed_a_run_leaves_the_metrics_and_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    with warm("import torch, araclip.training.loop.run_folder") as interpreter:
+def test_killed_and_resumed_a_run_leaves_the_metrics_and_weights_of_an_uninterrupted_one(
+    interpreter: Warm, tmp_path: Path
+) -> None:
+    def train(folder: str, die_at: int) -> int:
+        return interpreter.start(TRAIN, str(tmp_path / folder), str(die_at), printed=tmp_path / "printed").wait()
 
-        def train(folder: str, die_at: int) -> int:
-            printed = tmp_path / "printed"
-            return interpreter.start(TRAIN, str(tmp_path / folder), str(die_at), printed=printed).wait()
-
-        assert train("whole", -1) == 0
-        assert [train("killed", die_at) for die_at in (3, 8, 10)] == [-9, -9, -9]  # before, between, at a checkpoint
-        assert train("killed", -1) == 0
+    assert train("whole", -1) == 0
+    assert [train("killed", die_at) for die_at in (3, 8, 10)] == [-9, -9, -9]  # before, between, at a checkpoint
+    assert train("killed", -1) == 0
     assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
     assert [row["step"] for row in timeless(tmp_path / "whole")] == list(range(13))
     with opened(tmp_path / "killed", {"lr": 0.1}, {}) as killed, opened(tmp_path / "whole", {"lr": 0.1}, {}) as whole:
