@@ -201,10 +201,7 @@ def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path, interpr
         folder, printed = tmp_path / str(i), tmp_path / f"{i}.txt"
         folder.mkdir()
         saving = interpreter.start(SAVE_FOR_EVER, str(folder), printed=printed)
-        patience = time.monotonic() + 120
-        while not printed.is_file() or printed.read_text(encoding="utf-8") != "ready\n":
-            assert time.monotonic() < patience
-            time.sleep(0.005)
+        saving.until("ready\n")
         time.sleep(rng.uniform(0.0, 0.1))
         os.kill(saving.pid, signal.SIGKILL)
         assert saving.wait() == -9

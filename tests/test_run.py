@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -22,12 +23,12 @@ from warm import Warm
 RECIPE = {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": (0.9, 0.98)}, "pairs": Path("pairs.tsv")}
 DATA = {"pairs": "3f2a"}
 HOLD = """
-import sys
+import signal, sys
 from pathlib import Path
 from araclip.training.loop.run_folder import Run
 with Run.open(Path(sys.argv[1]), {}, {}, log=print):
     print("ready", flush=True)
-    sys.stdin.read()
+    signal.pause()
 """
 # Trains `weight` to step 12 with a checkpoint every 5 steps; dies in step argv[2] without a word.
 TRAIN = """
@@ -178,18 +179,16 @@ def test_a_damaged_or_missing_config_is_not_taken_for_a_new_folder(tmp_path: Pat
         pass
 
 
-def test_a_second_process_is_refused_and_told_who_trains_there(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        with (
-            pytest.raises(TrainingError, match=rf"process {process.pid} on .*another folder"),
-            opened(tmp_path, {}, {}),
-        ):
-            pass
-        process.kill()
-    with opened(tmp_path, {}, {}):
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_second_process_is_refused_and_told_who_trains_there(interpreter: Warm, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    holder = interpreter.start(HOLD, str(place), printed=tmp_path / "printed")
+    holder.until("ready\n")
+    with pytest.raises(TrainingError, match=rf"process {holder.pid} on .*another folder"), opened(place, {}, {}):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    assert holder.wait() == -9
+    with opened(place, {}, {}):
         pass
 
 
