@@ -14,6 +14,7 @@ from tiny import write_tiny_model
 
 if TYPE_CHECKING:
     from araclip import AraCLIP
+    from warm import Warm
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and a console that finds it when made never asks again
@@ -100,6 +101,21 @@ def model(tiny_model: Path) -> "AraCLIP":
     return AraCLIP(tiny_model, threads=2)
 
 
+@pytest.fixture
+def copy(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to be changed or broken."""
+    return shutil.copytree(tiny_model, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A gallery of `serving.photo_album`, for the tests of a server; tests of galleries have their own."""
+    from serving import make_gallery, photo_album
+
+    folder = tmp_path_factory.mktemp("served")
+    return Path(make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model))
+
+
 @pytest.fixture(scope="module")
 def small_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """open_clip knows tiny models by name; see tiny_peers."""
@@ -114,6 +130,16 @@ def unreadable_data_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     """The data directory lies in the folder of another user, which a process that is not root may not enter."""
     (tmp_path / "of another").mkdir(mode=0o700)
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "of another" / "araclip"))
+
+
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator["Warm"]:
+    """An interpreter that has PyTorch, for programs that are killed or work together."""
+    from warm import warm
+
+    rooms = "araclip.training.loop.run_folder, araclip.training.teachers.teacher"
+    with warm(f"import pytest, hypothesis, torch.nn.parallel, torch.distributed, {rooms}") as made:
+        yield made
 
 
 @pytest.fixture

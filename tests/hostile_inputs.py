@@ -74,19 +74,21 @@ def write_open_clip(folder: Path) -> None:
     torch.save(open_clip.model.CLIP(**CLIP).state_dict(), folder / "open_clip_pytorch_model.bin")
 
 
-def write_clip(folder: Path) -> None:
+def write_clip(folder: Path) -> Path:
     """CLIP of transformers."""
     CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
     tiny_hf.tiny_tokenizer().save_pretrained(folder)
+    return folder
 
 
-def write_altclip(folder: Path) -> None:
+def write_altclip(folder: Path) -> Path:
     """AltCLIP of transformers."""
     config = AltCLIPConfig(text_config={**TEXT, "project_dim": 12}, vision_config=VISION, projection_dim=8)
     AltCLIPModel(config).save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
     tiny_hf.tiny_tokenizer().save_pretrained(folder)
+    return folder
 
 
 def write_siglip(folder: Path) -> None:
@@ -97,7 +99,7 @@ def write_siglip(folder: Path) -> None:
     tiny_hf.tiny_tokenizer().save_pretrained(folder)
 
 
-def write_sentence_transformers(folder: Path) -> None:
+def write_sentence_transformers(folder: Path) -> Path:
     """A text tower, pooling and a dense layer of sentence-transformers."""
     AutoModel.from_config(tiny_hf.tiny_config().text_config).save_pretrained(folder)
     tiny_hf.tiny_tokenizer().save_pretrained(folder)
@@ -116,6 +118,7 @@ def write_sentence_transformers(folder: Path) -> None:
         (folder / name / "config.json").write_text(json.dumps(config), "utf-8")
     dense = {"linear.weight": torch.ones(8, 16), "linear.bias": torch.ones(8)}
     torch.save(dense, folder / "2_Dense" / "pytorch_model.bin")
+    return folder
 
 
 def write_mclip_whole(folder: Path) -> None:

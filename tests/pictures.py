@@ -22,7 +22,7 @@ Colour = tuple[int, int, int]
 
 def solid(path: Path, colour: Colour = RED, size: tuple[int, int] = (64, 48)) -> Path:
     """One colour, in the format of the suffix."""
-    return _saved(Image.new("RGB", size, colour), path)
+    return saved(Image.new("RGB", size, colour), path)
 
 
 def every_format(folder: Path, colour: Colour = RED) -> dict[str, Path]:
@@ -56,7 +56,7 @@ def oriented(path: Path, orientation: int) -> Path:
         picture = picture.transpose(turn)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    return _saved(picture, path, exif=exif)
+    return saved(picture, path, exif=exif)
 
 
 def photograph(path: Path, size: tuple[int, int] = (1600, 1200)) -> Path:
@@ -65,23 +65,23 @@ def photograph(path: Path, size: tuple[int, int] = (1600, 1200)) -> Path:
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
     grain = rng.integers(-12, 13, (size[1], size[0], 1), dtype=np.int16)
-    return _saved(Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)), path, quality=92)
+    return saved(Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)), path, quality=92)
 
 
 def cmyk(path: Path, size: tuple[int, int] = (64, 48)) -> Path:
     """A print-ready JPEG, red (no cyan, full magenta and yellow, no black)."""
-    return _saved(Image.new("CMYK", size, (0, 255, 255, 0)), path)
+    return saved(Image.new("CMYK", size, (0, 255, 255, 0)), path)
 
 
 def grey(path: Path, level: int = 128, mode: str = "L") -> Path:
     """A flat grey in "1", "L", "I;16" or "F"."""
-    return _saved(Image.new(mode, (32, 32), level), path)
+    return saved(Image.new(mode, (32, 32), level), path)
 
 
 def sixteen_bit(path: Path, size: tuple[int, int] = (64, 16)) -> Path:
     """A ramp from black, left, to white, right, in 16-bit grey."""
     ramp = np.linspace(0, 65535, size[0]).astype(np.uint16)
-    return _saved(Image.fromarray(np.tile(ramp, (size[1], 1))), path)
+    return saved(Image.fromarray(np.tile(ramp, (size[1], 1))), path)
 
 
 def transparent(path: Path, mode: str) -> Path:
@@ -89,23 +89,23 @@ def transparent(path: Path, mode: str) -> Path:
     picture = Image.new("RGBA", (64, 32), (0, 0, 0, 255))
     picture.paste((0, 0, 0, 0), (32, 0, 64, 32))
     if mode != "P":
-        return _saved(picture.convert(mode), path)
+        return saved(picture.convert(mode), path)
     palette = Image.new("P", picture.size, 0)
     palette.putpalette([0, 0, 0, 1, 1, 1])
     palette.paste(1, (32, 0, 64, 32))
-    return _saved(palette, path, transparency=1)
+    return saved(palette, path, transparency=1)
 
 
 def animated(path: Path) -> Path:
     """Red, then green, then blue."""
     frames = [Image.new("RGB", (32, 32), colour) for colour in (RED, GREEN, BLUE)]
-    return _saved(frames[0], path, save_all=True, append_images=frames[1:], duration=50, loop=0)
+    return saved(frames[0], path, save_all=True, append_images=frames[1:], duration=50, loop=0)
 
 
 def two_in_one(path: Path, size: tuple[int, int] = (640, 480)) -> Path:
     """A multi-picture JPEG, as phones write it: a red one, and a blue one behind it."""
     frames = [Image.new("RGB", size, colour) for colour in (RED, BLUE)]
-    return _saved(frames[0], path, format="MPO", save_all=True, append_images=frames[1:])
+    return saved(frames[0], path, format="MPO", save_all=True, append_images=frames[1:])
 
 
 def one_pixel(path: Path) -> Path:
@@ -154,7 +154,8 @@ def png(path: Path, size: tuple[int, int], pixels: bytes, *, compress: bool = Tr
     return written(path, b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
 
 
-def _saved(picture: Image.Image, path: Path, **options: object) -> Path:
+def saved(picture: Image.Image, path: Path, **options: object) -> Path:
+    """A picture as a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path, **options)
     return path

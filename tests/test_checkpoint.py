@@ -19,7 +19,7 @@ import torch
 
 from araclip.errors import TrainingError
 from araclip.training.loop import checkpoint
-from warm import Warm, warm
+from warm import Warm
 
 SAVE_FOR_EVER = """
 import sys, torch
@@ -180,12 +180,6 @@ def test_a_skipped_checkpoint_of_a_later_step_does_not_take_a_whole_ones_place(t
 # ------------------------------------------------------------------ kills
 
 
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[Warm]:
-    with warm("from araclip.training.loop import checkpoint") as started:
-        yield started
-
-
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cleared(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, interpreter: Warm
@@ -207,10 +201,7 @@ def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path, interpr
         folder, printed = tmp_path / str(i), tmp_path / f"{i}.txt"
         folder.mkdir()
         saving = interpreter.start(SAVE_FOR_EVER, str(folder), printed=printed)
-        patience = time.monotonic() + 120
-        while not printed.is_file() or printed.read_text(encoding="utf-8") != "ready\n":
-            assert time.monotonic() < patience
-            time.sleep(0.005)
+        saving.until("ready\n")
         time.sleep(rng.uniform(0.0, 0.1))
         os.kill(saving.pid, signal.SIGKILL)
         assert saving.wait() == -9

@@ -168,7 +168,7 @@ def test_ctrl_c_at_a_question_ends_as_anywhere_and_the_end_of_the_input_is_no_an
     tmp_path: Path, key: bytes, code: int, last: str
 ) -> None:
     at_keyboard, terminal = os.openpty()
-    begin = f"import os, sys; os.login_tty({terminal}); os.execv(sys.argv[1], sys.argv[1:])"
+    begin = f"{HEEDS}; import os, sys; os.login_tty({terminal}); os.execv(sys.argv[1], sys.argv[1:])"
     araclip = [sys.executable, "-m", "araclip"]
     asking = subprocess.Popen([sys.executable, "-c", begin, *araclip], cwd=tmp_path, pass_fds=[terminal])
     os.close(terminal)

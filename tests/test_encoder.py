@@ -37,12 +37,6 @@ def model(tiny_model: Path) -> AraCLIP:
     return AraCLIP.load(tiny_model, threads=1)
 
 
-@pytest.fixture
-def copy(tiny_model: Path, tmp_path: Path) -> Path:
-    """A model folder that may be broken."""
-    return shutil.copytree(tiny_model, tmp_path / "copy")
-
-
 def is_unit(vectors: NDArray[np.float32]) -> bool:
     return bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6))
 

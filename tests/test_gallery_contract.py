@@ -151,6 +151,7 @@ def test_hits_are_exact_cosines_in_order_with_ranks_and_copies(
     assert all(first.score >= second.score for first, second in pairwise(hits))
     for hit in hits:
         assert hit.score == pytest.approx(float(model.encode_image([hit.path])[0] @ query), abs=2e-3)
+        assert -1.001 <= hit.score <= 1.001
     (green,) = (hit for hit in hits if hit.path.endswith("green.png"))
     assert [Path(path).name for path in green.copies] == ["copy.png"]
 
@@ -178,6 +179,7 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
     ({"metadata": {"tags": "بحر"}}, {"green.png"}),
     ({"metadata": {"ratio": "1.5", "raw": "true"}}, {"green.png"}),
     ({"metadata": {"ratio": 1.5, "raw": True, "far": 1e20, "stars": 5}}, {"green.png"}),
+    ({"metadata": {"raw": False}}, set()),
     ({"metadata": {"flags": "true"}}, {"green.png"}),
     ({"metadata": {"flags": False}}, set()),
     ({"metadata": {"album": "رح"}}, set()),

@@ -179,13 +179,6 @@ def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
     assert gallery.remove([os.path.join("pictures", "a.png")]) == 1  # noqa: PTH118
 
 
-def test_a_filter_takes_true_false_and_numbers_as_the_metadata_has_them(gallery: Gallery, tmp_path: Path) -> None:
-    gallery.add([pictures.solid(tmp_path / "a.png")], metadata={"favourite": True, "stars": 5})
-    for metadata, found in (({"favourite": True}, 1), ({"favourite": False}, 0), ({"stars": 5}, 1)):
-        assert len(gallery.search("صورة", where=Filters(metadata=metadata))) == found  # type: ignore[arg-type]
-    assert len(gallery.search("صورة", where="meta.favourite=true")) == 1
-
-
 def test_pictures_below_a_linked_folder_are_hidden_and_removed_by_the_paths_of_their_hits(
     gallery: Gallery, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from araclip.training.loop.gradcache import average_gradients, cached_backward, gather, seeded
 from araclip.training.losses import contrastive_loss
-from warm import Warm, warm
+from warm import Warm
 
 WIDTH, SEED = 6, 17
 
@@ -324,13 +324,6 @@ torch.save(found, f"{out}.{rank}")
 dist.destroy_process_group()
 os._exit(0)  # DistributedDataParallel keeps the group's threads, which may abort an interpreter that ends
 """
-
-
-@pytest.fixture(scope="module")
-def interpreter() -> Iterator[Warm]:
-    """It has PyTorch and this module."""
-    with warm("import torch.nn.parallel, torch.distributed, test_gradcache") as made:
-        yield made
 
 
 @pytest.mark.parametrize(("chunk", "wrapping"), [(4, "bare"), (2, "bare"), (2, "wrapped")])

@@ -12,14 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import (
-    AltCLIPConfig,
-    AltCLIPModel,
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    PreTrainedTokenizerFast,
-)
+from transformers import PreTrainedTokenizerFast
 
 import tiny_hf
 from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor
@@ -27,7 +20,7 @@ from araclip.errors import AraCLIPError, ModelMismatch
 from araclip.training.failures import failures
 from araclip.training.model import foreign, saved_models, towers
 from araclip.training.teachers.teacher import load_teacher
-from hostile_inputs import write_sentence_transformers
+from hostile_inputs import write_altclip, write_clip, write_sentence_transformers
 from tiny_peers import write_araclip, write_mclip, write_nllb_clip, write_older_araclip
 
 pytestmark = pytest.mark.usefixtures("small_models")
@@ -90,27 +83,6 @@ def tried(marker: Path, *loads: Callable[[], Any]) -> list[AraCLIPError | None]:
     return refusals
 
 
-def write_clip(folder: Path) -> Path:
-    CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
-    tiny_hf.tiny_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def write_alt(folder: Path) -> Path:
-    text = {**TEXT, "project_dim": 12}
-    AltCLIPModel(AltCLIPConfig(text_config=text, vision_config=VISION, projection_dim=8)).save_pretrained(folder)
-    CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}).save_pretrained(folder)
-    tiny_hf.tiny_tokenizer().save_pretrained(folder)
-    return folder
-
-
-def write_st(folder: Path) -> Path:
-    """A model of sentence-transformers: a text tower, pooling and a dense layer."""
-    write_sentence_transformers(folder)
-    return folder
-
-
 # ------------------------------------------------------------------ code beside the weights
 
 
@@ -136,7 +108,7 @@ def test_a_text_tower_that_open_clip_is_told_to_fetch_runs_no_code_either(tmp_pa
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("write", [write_clip, write_alt, write_st])
+@pytest.mark.parametrize("write", [write_clip, write_altclip, write_sentence_transformers])
 def test_a_folder_of_transformers_runs_no_code(
     tmp_path: Path, marker: Path, write: Callable[[Path], Path], known: bool
 ) -> None:
@@ -150,7 +122,7 @@ def test_a_folder_of_transformers_runs_no_code(
     refusals = tried(marker, *loads)
     assert known or all(refusals)
     if not known:
-        own = refusals[2 if write is write_st else 0]
+        own = refusals[2 if write is write_sentence_transformers else 0]
         assert isinstance(own, ModelMismatch) and re.search(
             r"asks to run its own code \(auto_map\).*is never run here\. Name a model whose classes", str(own)
         )
@@ -185,7 +157,7 @@ def test_a_folder_whose_settings_name_nothing_but_code_is_refused_by_saying_so(t
 def test_what_sentence_transformers_would_import_is_on_a_list(
     tmp_path: Path, marker: Path, path: str, change: Callable[[Any], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = poison(write_st(tmp_path / "st"), marker)
+    folder = poison(write_sentence_transformers(tmp_path / "st"), marker)
     monkeypatch.syspath_prepend(folder)
     edit(folder / path, change)
     (refusal,) = tried(marker, lambda: AraCLIP.load(f"sentence-transformers:{folder}"))
@@ -201,7 +173,7 @@ EXPLOSIVE = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isola
     [{"normalizer": {"type": "Sequence", "normalizers": [GROWING] * 11}}, {"pre_tokenizer": EXPLOSIVE}],
     ids=["a text of 100 GB", "for ever"],
 )
-@pytest.mark.parametrize("write", [write_clip, write_st, write_nllb_clip])
+@pytest.mark.parametrize("write", [write_clip, write_sentence_transformers, write_nllb_clip])
 def test_a_tokenizer_that_makes_texts_endless_is_refused_in_every_layout(
     tmp_path: Path, marker: Path, write: Callable[[Path], Any], change: dict[str, Any]
 ) -> None:
@@ -327,7 +299,7 @@ def test_m_clip_and_araclip_as_published_run_no_code(tmp_path: Path, marker: Pat
 
 
 @pytest.mark.parametrize(
-    "write", [write_nllb_clip, write_clip, write_st, write_araclip, write_mclip, write_older_araclip]
+    "write", [write_nllb_clip, write_clip, write_sentence_transformers, write_araclip, write_mclip, write_older_araclip]
 )
 def test_a_pickle_in_place_of_weights_is_not_run(tmp_path: Path, marker: Path, write: Callable[[Path], Any]) -> None:
     folder = tmp_path / "model"

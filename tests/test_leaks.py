@@ -20,12 +20,6 @@ def scene(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
-def saved(path: Path, picture: Image.Image, **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
-    return path
-
-
 def hash_of(path: Path) -> int:
     ((_, value),) = hashes([path])
     assert isinstance(value, int)
@@ -34,14 +28,14 @@ def hash_of(path: Path) -> int:
 
 def test_a_copy_stays_near_when_scaled_recompressed_or_brightened_and_strangers_are_far(tmp_path: Path) -> None:
     for seed in range(6):
-        original = hash_of(saved(tmp_path / "a.png", scene(seed)))
+        original = hash_of(pictures.saved(scene(seed), tmp_path / "a.png"))
         copies = [
-            saved(tmp_path / "small.png", scene(seed).resize((97, 80))),
-            saved(tmp_path / "poor.jpg", scene(seed), quality=20),
-            saved(tmp_path / "bright.png", scene(seed).point(lambda v: min(255, int(v * 0.8) + 40))),
+            pictures.saved(scene(seed).resize((97, 80)), tmp_path / "small.png"),
+            pictures.saved(scene(seed), tmp_path / "poor.jpg", quality=20),
+            pictures.saved(scene(seed).point(lambda v: min(255, int(v * 0.8) + 40)), tmp_path / "bright.png"),
         ]
         assert max((original ^ hash_of(copy)).bit_count() for copy in copies) <= NEAR
-        assert (original ^ hash_of(saved(tmp_path / "b.png", scene(seed + 100)))).bit_count() > 2 * NEAR
+        assert (original ^ hash_of(pictures.saved(scene(seed + 100), tmp_path / "b.png"))).bit_count() > 2 * NEAR
 
 
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 10, 90)])
@@ -75,16 +69,16 @@ def test_copies_and_repeated_captions_are_found_and_the_rest_is_not(tmp_path: Pa
         split=None,
         caption_field="caption_ar",
         pictures=(
-            saved(tmp_path / "test" / "copied.jpg", scene(1).resize((224, 224)), quality=50),
-            saved(tmp_path / "test" / "own.png", scene(2)),
+            pictures.saved(scene(1).resize((224, 224)), tmp_path / "test" / "copied.jpg", quality=50),
+            pictures.saved(scene(2), tmp_path / "test" / "own.png"),
             pictures.solid(tmp_path / "test" / "white.png", (255, 255, 255)),
             pictures.text_as_picture(tmp_path / "test" / "قطة.jpg"),
         ),
         captions=(("قطة على طاولة", "كلب"), ("قطة على طاولة",), ("بحر",), ()),
     )
     training = [
-        saved(tmp_path / "train" / "original.png", scene(1)),
-        saved(tmp_path / "train" / "other.png", scene(3)),
+        pictures.saved(scene(1), tmp_path / "train" / "original.png"),
+        pictures.saved(scene(3), tmp_path / "train" / "other.png"),
         pictures.solid(tmp_path / "train" / "black.png", (0, 0, 0)),
         tmp_path / "train" / "gone.jpg",
     ]
@@ -104,6 +98,6 @@ def test_copies_and_repeated_captions_are_found_and_the_rest_is_not(tmp_path: Pa
 
 
 def test_without_training_data_there_is_no_leak(tmp_path: Path) -> None:
-    test = PictureSet("test", None, "caption_ar", (saved(tmp_path / "a.png", scene(1)),), (("قطة",),))
+    test = PictureSet("test", None, "caption_ar", (pictures.saved(scene(1), tmp_path / "a.png"),), (("قطة",),))
     found = find_leaks(test)
     assert (found.pictures, found.captions, found.n_training) == ((), (), 0)

@@ -32,12 +32,6 @@ Change = Callable[[Path], None]
 
 
 @pytest.fixture
-def copy(tiny_model: Path, tmp_path: Path) -> Path:
-    """A model folder that may be broken."""
-    return shutil.copytree(tiny_model, tmp_path / "copy")
-
-
-@pytest.fixture
 def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The towers that were tried, in an empty cache."""
     monkeypatch.setenv("ARACLIP_CHECKED_MODELS", str(tmp_path / "cache"))

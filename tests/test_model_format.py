@@ -1,6 +1,5 @@
 """The model folder: other ways to prepare texts and pictures, weights in files of their own."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +23,6 @@ from araclip.models.checks import check_model_folder
 from araclip.pictures.images import squares_ahead
 
 PAD = 3
-
-
-@pytest.fixture
-def copy(tiny_model: Path, tmp_path: Path) -> Path:
-    """A model folder that may be changed."""
-    return shutil.copytree(tiny_model, tmp_path / "copy")
 
 
 def without_mask(model: onnx.ModelProto) -> None:

@@ -20,6 +20,7 @@ from araclip.pictures.images import open_image, open_with_facts
 from araclip.server.decoding.sandbox import Sandbox
 from araclip.server.settings import Settings
 from raw_files import dng, preview
+from serving import encoded
 
 HEIC = Path(__file__).parent / "samples" / "turned.heic"  # made for these tests; irot and EXIF both say: turn it
 Damage = tuple[str, bytes]
@@ -38,19 +39,13 @@ def striped() -> np.ndarray:  # type: ignore[type-arg]
     return picture
 
 
-def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
-    written = io.BytesIO()
-    picture.save(written, kind, **options)
-    return written.getvalue()
-
-
 def every_kind() -> dict[str, bytes]:
     picture = Image.fromarray(striped())
     return {
         "HEIF": HEIC.read_bytes(),
-        "AVIF": saved(picture, "AVIF"),
+        "AVIF": encoded(picture, "AVIF"),
         "JXL": jxl(striped()),
-        "JPEG2000": saved(picture, "JPEG2000"),
+        "JPEG2000": encoded(picture, "JPEG2000"),
         "RAW": dng(preview()),
     }
 
@@ -82,7 +77,7 @@ def test_an_avif_and_a_raw_are_put_upright_and_a_jpeg_xl_stays_as_its_decoder_gi
     turned = orientation in (6, 8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    with open_with_facts(io.BytesIO(saved(Image.fromarray(striped()), "AVIF", exif=exif, quality=95))) as (
+    with open_with_facts(io.BytesIO(encoded(Image.fromarray(striped()), "AVIF", exif=exif, quality=95))) as (
         image,
         facts,
     ):

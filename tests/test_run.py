@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import types
@@ -17,17 +18,17 @@ from hypothesis import strategies as st
 
 from araclip.errors import LossDiverged, OutOfMemory, RecipeError, RunMismatch, TrainingError
 from araclip.training.loop.run_folder import TIME_FIELDS, Pace, Run
-from warm import warm
+from warm import Warm
 
 RECIPE = {"batch_size": 8, "optimizer": {"lr": 1e-3, "betas": (0.9, 0.98)}, "pairs": Path("pairs.tsv")}
 DATA = {"pairs": "3f2a"}
 HOLD = """
-import sys
+import signal, sys
 from pathlib import Path
 from araclip.training.loop.run_folder import Run
 with Run.open(Path(sys.argv[1]), {}, {}, log=print):
     print("ready", flush=True)
-    sys.stdin.read()
+    signal.pause()
 """
 # Trains `weight` to step 12 with a checkpoint every 5 steps; dies in step argv[2] without a word.
 TRAIN = """
@@ -178,18 +179,16 @@ def test_a_damaged_or_missing_config_is_not_taken_for_a_new_folder(tmp_path: Pat
         pass
 
 
-def test_a_second_process_is_refused_and_told_who_trains_there(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLD, str(tmp_path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        with (
-            pytest.raises(TrainingError, match=rf"process {process.pid} on .*another folder"),
-            opened(tmp_path, {}, {}),
-        ):
-            pass
-        process.kill()
-    with opened(tmp_path, {}, {}):
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_second_process_is_refused_and_told_who_trains_there(interpreter: Warm, tmp_path: Path) -> None:
+    place = tmp_path / "run"
+    holder = interpreter.start(HOLD, str(place), printed=tmp_path / "printed")
+    holder.until("ready\n")
+    with pytest.raises(TrainingError, match=rf"process {holder.pid} on .*another folder"), opened(place, {}, {}):
+        pass
+    os.kill(holder.pid, signal.SIGKILL)
+    assert holder.wait() == -9
+    with opened(place, {}, {}):
         pass
 
 
@@ -197,16 +196,15 @@ def test_a_second_process_is_refused_and_told_who_trains_there(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_and_resumed_a_run_leaves_the_metrics_and_weights_of_an_uninterrupted_one(tmp_path: Path) -> None:
-    with warm("import torch, araclip.training.loop.run_folder") as interpreter:
+def test_killed_and_resumed_a_run_leaves_the_metrics_and_weights_of_an_uninterrupted_one(
+    interpreter: Warm, tmp_path: Path
+) -> None:
+    def train(folder: str, die_at: int) -> int:
+        return interpreter.start(TRAIN, str(tmp_path / folder), str(die_at), printed=tmp_path / "printed").wait()
 
-        def train(folder: str, die_at: int) -> int:
-            printed = tmp_path / "printed"
-            return interpreter.start(TRAIN, str(tmp_path / folder), str(die_at), printed=printed).wait()
-
-        assert train("whole", -1) == 0
-        assert [train("killed", die_at) for die_at in (3, 8, 10)] == [-9, -9, -9]  # before, between, at a checkpoint
-        assert train("killed", -1) == 0
+    assert train("whole", -1) == 0
+    assert [train("killed", die_at) for die_at in (3, 8, 10)] == [-9, -9, -9]  # before, between, at a checkpoint
+    assert train("killed", -1) == 0
     assert timeless(tmp_path / "killed") == timeless(tmp_path / "whole")
     assert [row["step"] for row in timeless(tmp_path / "whole")] == list(range(13))
     with opened(tmp_path / "killed", {"lr": 0.1}, {}) as killed, opened(tmp_path / "whole", {"lr": 0.1}, {}) as whole:

@@ -28,7 +28,7 @@ from araclip.server.batching import Batcher
 from araclip.server.decoding.sandbox import Data, Sandbox
 from araclip.server.http.errors import Problem
 from araclip.server.http.gates import Gate, Slots
-from serving import data_uri, encoded, make_gallery, photo_album, running, settings_for
+from serving import data_uri, encoded, running, settings_for
 
 SLOW = encoded(Image.new("RGB", (4_000, 4_000)), compress_level=1)  # about 0.2 s to decode
 SMALL = encoded(Image.new("RGB", (9, 9)))
@@ -216,12 +216,6 @@ def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < ends
         time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("fairness")
-    return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
 
 
 def post(address: str, body: bytes, length: int | None = None) -> socket.socket:

@@ -23,12 +23,6 @@ OPENCLOUD = "XLM-Roberta-Large-Vit-B-32"  # OpenCloud's default
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("immich")
-    return Path(make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model))
-
-
-@pytest.fixture(scope="module")
 def client(gallery: Path, tiny_model: Path) -> Iterator[TestClient]:
     with serving(settings_for(gallery, tiny_model)) as client:
         yield client

@@ -16,26 +16,9 @@ import tiny
 from araclip.client import Client
 from araclip.errors import ServerError
 from araclip.models.encoder import AraCLIP
-from serving import (
-    READ,
-    bearer,
-    data_uri,
-    encoded,
-    listening,
-    make_gallery,
-    photo_album,
-    problem,
-    serving,
-    settings_for,
-)
+from serving import READ, bearer, data_uri, encoded, listening, problem, serving, settings_for
 
 ADDRESS = "/v1/embeddings"
-
-
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("openai")
-    return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
 
 
 @pytest.fixture(scope="module")

@@ -32,12 +32,6 @@ from serving import encoded, end_of_indexing, listening, make_gallery, photo_alb
 POST = b"POST /search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 
 
-@pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("process")
-    return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
-
-
 def connected(address: str) -> socket.socket:
     parts = urlsplit(address)
     assert parts.hostname is not None

@@ -51,12 +51,6 @@ PROTECTED = (
 
 
 @pytest.fixture(scope="module")
-def gallery(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("safety")
-    return make_gallery(folder / "gallery", photo_album(folder / "album"), tiny_model)
-
-
-@pytest.fixture(scope="module")
 def open_server(gallery: Path, tiny_model: Path) -> Iterator[TestClient]:
     with serving(settings_for(gallery, tiny_model, uploads=True, max_body=100_000, max_upload=50_000)) as client:
         yield client

@@ -2,10 +2,9 @@
 
 import errno
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from araclip.errors import RunMismatch, TrainingError
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
-from toy_training import RECIPE, Notes, killed, losses, recipe, rows, weights
+from toy_training import RECIPE, Notes, beginning, killed, losses, recipe, rows, weights
 
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
@@ -71,14 +70,15 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Pat
     (tmp_path / "toy.toml").write_text(RECIPE.format(world=world), encoding="utf-8")
     changes = [f"distill.model={student(world)}", *section("distill", steps=100_000)]
     options = [word for change in changes for word in ("--set", change)]
-    command = [sys.executable, "-m", "araclip.cli", "train", "distill", str(tmp_path / "toy.toml"), *options]
-    with subprocess.Popen([*command, "--runs", str(runs)], stderr=subprocess.PIPE, text=True) as process:
+    command = ["train", "distill", str(tmp_path / "toy.toml"), *options, "--runs", str(runs)]
+    with beginning(command, tmp_path / "said") as process:
         give_up = time.monotonic() + 120
         while not list((runs / "distill").glob("step-*.pt")) and time.monotonic() < give_up:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+        os.kill(process.pid, signal.SIGINT)
+        process.join(60)
+    said = (tmp_path / "said").read_text(encoding="utf-8")
+    assert process.exitcode == 130
     assert "Stopped. The same command resumes from the last checkpoint." in said
     assert "Traceback" not in said
     assert list((runs / "distill").glob("step-*.pt"))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +46,9 @@ from araclip import AraCLIP
 from araclip.errors import DataError, GalleryLocked, ModelMismatch, ModelNotFound, RecipeError, TeacherMismatch
 from araclip.text.normalization import normalize
 from araclip.training.teachers.teacher import load_teacher, teacher_vectors
+from counting_teacher import MANY, Counting
 from tiny_hf import saved, tiny_model, tiny_processor
+from warm import Warm
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -308,23 +308,6 @@ def test_an_empty_folder_is_no_teacher_whatever_its_name(tmp_path: Path) -> None
 # ------------------------------------------------------------------ the cache
 
 
-class Counting:
-    """A teacher whose vectors follow from the text, and which records what it encoded."""
-
-    def __init__(self, name: str = "counting", width: int = 6) -> None:
-        self.name, self.width, self.fingerprint = name, width, f"{name}-print"
-        self.encoded: list[str] = []
-
-    def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        self.encoded += texts
-        rows = [np.random.default_rng(list(text.encode())).normal(size=self.width) for text in texts]
-        vectors = np.array(rows, np.float32)
-        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
-
-MANY = [f"text {'x' * (i % 5)} {i}" for i in range(25)]
-
-
 def shards(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("shard-*"))
 
@@ -477,7 +460,7 @@ def test_a_folder_that_another_process_fills_is_left_to_it_unless_it_has_all(tmp
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from test_teacher import MANY, Counting
+from counting_teacher import MANY, Counting
 from araclip.training.teachers.teacher import teacher_vectors
 calls = 0
 class Mortal(Counting):
@@ -492,14 +475,13 @@ teacher_vectors(Mortal(), MANY, Path(sys.argv[1]), shard=10, batch=5)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_files(tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_files(
+    interpreter: Warm, tmp_path: Path
+) -> None:
     folder, straight = tmp_path / "killed", tmp_path / "straight"
     wanted = teacher_vectors(Counting(), MANY, straight, shard=10, batch=5)
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    run = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), "4"], env={**os.environ, "PYTHONPATH": path}, check=False
-    )
-    assert run.returncode == -signal.SIGKILL
+    run = interpreter.start(KILLED, str(folder), "4", printed=tmp_path / "printed")
+    assert run.wait() == -signal.SIGKILL
     assert shards(folder) == ["shard-00000.parquet"]
     (folder / ".shard-00001.parquet.0000.tmp").write_bytes(b"half")  # a kill within a write leaves such a file
     teacher = Counting()

@@ -44,6 +44,15 @@ class Watched:
         )
         self.thread.start()
 
+    def __enter__(self) -> "Watched":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join(PATIENCE)
+        assert not self.thread.is_alive()
+        self.gallery.close()
+
     def until(self, condition: Callable[[], bool]) -> float:
         """Wait until something is true; returns the seconds it took."""
         start = time.monotonic()
@@ -61,13 +70,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watched(tmp_path: Path, tiny_model: Path, folder: Path) -> Iterator[Watched]:
-    opened = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder)
-    opened.until(lambda: len(opened.updates) == 1)
-    yield opened
-    opened.stop.set()
-    opened.thread.join(PATIENCE)
-    assert not opened.thread.is_alive()
-    opened.gallery.close()
+    with Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder) as opened:
+        opened.until(lambda: len(opened.updates) == 1)
+        yield opened
 
 
 def test_new_changed_and_vanished_pictures_are_updated(watched: Watched, folder: Path) -> None:
@@ -116,15 +121,10 @@ def test_changes_that_the_system_did_not_report_are_found_by_the_next_full_walk(
     tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gallery, "update_at", lambda self, paths, folders, skip: Update())  # as if the queue ran over
-    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, full_walk_s=1.0)
-    try:
+    with Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, full_walk_s=1.0) as watched:
         watched.until(lambda: len(watched.updates) == 1)
         pictures.solid(folder / "b.png", pictures.BLUE)
         watched.until(lambda: len(watched.gallery) == 2)
-    finally:
-        watched.stop.set()
-        watched.thread.join(PATIENCE)
-        watched.gallery.close()
 
 
 def test_a_gallery_inside_the_folder_that_it_watches_does_not_wake_it(
@@ -138,34 +138,24 @@ def test_a_gallery_inside_the_folder_that_it_watches_does_not_wake_it(
         return update_at(self, paths, folders, **options)
 
     monkeypatch.setattr(Gallery, "update_at", noted)
-    watched = Watched(folder / "g", AraCLIP.load(tiny_model, threads=1), folder)
-    try:
+    with Watched(folder / "g", AraCLIP.load(tiny_model, threads=1), folder) as watched:
         pictures.solid(folder / "b.png", pictures.BLUE)
         watched.until(lambda: len(watched.gallery) == 2)
         time.sleep(3)  # each update used to follow its own traces, within 1.2 s
         assert {name for names in told for name in names} <= {"b.png"}
         assert len(told) <= 2
-    finally:
-        watched.stop.set()
-        watched.thread.join(PATIENCE)
-        watched.gallery.close()
 
 
 def test_a_folder_that_is_away_does_not_keep_another_one_from_being_followed(
     tmp_path: Path, tiny_model: Path, folder: Path
 ) -> None:
     drive = pictures.solid(tmp_path / "usb" / "u.png", pictures.GREEN).parent
-    watched = Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, drive)
-    try:
+    with Watched(tmp_path / "g", AraCLIP.load(tiny_model, threads=1), folder, drive) as watched:
         watched.until(lambda: len(watched.updates) == 1)
         drive.rename(tmp_path / "unplugged")
         pictures.solid(folder / "b.png", pictures.BLUE)
         watched.until(lambda: len(watched.gallery) == 3)
         watched.until(lambda: any("reconnect the drive" in line for line in watched.lines))
-    finally:
-        watched.stop.set()
-        watched.thread.join(PATIENCE)
-        watched.gallery.close()
 
 
 def test_another_writer_is_waited_for(watched: Watched, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Tiny random towers of every kind, a tokenizer of forty words and a picture, for models in Hugging Face style."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ def bright_and_dark(rows: int) -> torch.Tensor:
     return levels + 0.1 * torch.randn(rows, 3, SIZE, SIZE)
 
 
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
+def tiny_tokenizer(words: Sequence[str] = WORDS, special: Sequence[str] = SPECIAL) -> PreTrainedTokenizerFast:
     """A BERT-like tokenizer of whole words."""
-    vocabulary = {word: i for i, word in enumerate((*SPECIAL, *WORDS))}
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys((*special, *words)))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -126,7 +127,7 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), SPECIAL, strict=True)),
+        **dict(zip(("pad_token", "unk_token", "cls_token", "sep_token", "mask_token"), special, strict=False)),
     )
 
 

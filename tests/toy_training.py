@@ -5,7 +5,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageOps
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor
 from transformers import (
     BertConfig,
     BertModel,
-    PreTrainedTokenizerFast,
     TimmWrapperConfig,
     TimmWrapperModel,
     ViTConfig,
@@ -27,11 +26,12 @@ from transformers import (
     ViTModel,
 )
 
-from araclip.cli import app
+from araclip.cli import app, main
 from araclip.evaluation.sets import read_pictures
 from araclip.training.loop.run_folder import TIME_FIELDS, SilentReporter
 from araclip.training.recipe.recipe import Recipe, read_recipe
 from araclip.training.stages.dispatch import run_stage
+from tiny_hf import tiny_tokenizer
 
 SIZE = 32  # pixels of a picture
 COLOURS = {
@@ -118,7 +118,7 @@ def make_world(folder: Path) -> Path:
             hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, initializer_range=0.1, **layers,
         )  # fmt: skip
         BertModel(config, add_pooling_layer=False).save_pretrained(folder / name)
-        _tokenizer().save_pretrained(folder / name)
+        tiny_tokenizer(WORDS, SPECIAL).save_pretrained(folder / name)
     processor = ViTImageProcessor(size={"height": SIZE, "width": SIZE}, do_convert_rgb=True)
     vit = ViTConfig(
         hidden_size=24, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, image_size=SIZE, patch_size=8
@@ -196,18 +196,6 @@ def write_negatives(world: Path, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
-    vocabulary = {word: i for i, word in enumerate(dict.fromkeys((*SPECIAL, *WORDS)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    names = ("pad_token", "unk_token", "cls_token", "sep_token")
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict(zip(names, SPECIAL, strict=True)))
-
-
 def recipe(world: Path, *changes: str, text: str = RECIPE) -> Recipe:
     """The toy recipe with `key=value` changes."""
     path = world / f"toy-{abs(hash(text))}.toml"
@@ -277,6 +265,25 @@ def killed(read: Recipe, stage: str, runs: Path, at: int) -> None:
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
+
+
+@contextmanager
+def beginning(arguments: list[str], said: Path) -> Iterator[Any]:
+    """For a `with` block, `araclip …` in another process, whose stderr goes into a file."""
+    process = _forked().Process(target=_alone, args=(arguments, said))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def _alone(arguments: list[str], said: Path) -> None:
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+    torch.set_num_threads(1)
+    sys.argv = ["araclip", *arguments]
+    main()
 
 
 def together(read: Recipe, stage: str, runs: Path, processes: int) -> None:

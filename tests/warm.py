@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,13 @@ class Started:
     pid: int
     printed: Path  # what it prints, and the traceback it ends with
     interpreter: "Warm"
+
+    def until(self, printed: str) -> None:
+        """Wait until it has printed this and nothing else."""
+        patience = time.monotonic() + 120
+        while not self.printed.is_file() or self.printed.read_text(encoding="utf-8") != printed:
+            assert time.monotonic() < patience
+            time.sleep(0.005)
 
     def wait(self) -> int:
         """Its exit code, as subprocess gives it."""
