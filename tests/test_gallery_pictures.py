@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,6 +123,38 @@ def test_metadata_belongs_to_a_path_and_follows_a_renamed_file(gallery: Gallery,
     pictures.solid(renamed, (250, 0, 0))
     gallery.update([folder])
     assert gallery.metadata(str(renamed))["stars"] == 5  # edited: still the same file to its owner
+
+
+@pytest.mark.parametrize("other", ["a new picture", "a copy of another", "swapped"])
+def test_metadata_follow_a_renamed_file_whose_old_name_another_file_takes(
+    gallery: Gallery, tmp_path: Path, other: str
+) -> None:
+    folder = tmp_path / "pictures"
+    red, blue = pictures.solid(folder / "a.png"), pictures.solid(folder / "b.png", pictures.BLUE)
+    gallery.add([red, blue], metadata=[{"album": "رحلة"}, {"album": "عيد"}])
+    renamed = red.rename(folder / "renamed.png")
+    if other == "a new picture":
+        pictures.solid(red, pictures.GREEN)
+    elif other == "a copy of another":
+        shutil.copy(blue, red)
+    else:
+        blue.rename(red)
+        renamed = renamed.rename(blue)
+    gallery.update([folder])
+    assert gallery.metadata(renamed) == {"album": "رحلة"}
+    assert gallery.metadata(red) == ({"album": "عيد"} if other == "swapped" else {})
+
+
+def test_an_edited_file_keeps_its_metadata_though_its_earlier_state_was_copied(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    edited = pictures.solid(tmp_path / "pictures" / "a.png")
+    shutil.copy2(edited, edited.with_name("before.png"))
+    gallery.update([edited.parent])
+    gallery.add([edited], metadata={"album": "رحلة"})
+    pictures.solid(edited, pictures.GREEN)
+    gallery.update([edited.parent])
+    assert gallery.metadata(edited) == {"album": "رحلة"}
 
 
 def test_similar_finds_the_likest_first_and_leaves_the_picture_itself_out(gallery: Gallery, tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Synchronise a gallery with folders: ingest new and changed files, remove files that are gone."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
@@ -139,6 +141,13 @@ def _reconcile(
         else:
             report_skipped(unreadable_line(path, error))
 
+    of_videos = scene_paths(stored)
+    described = {  # path with metadata → its picture, file and metadata before this update
+        path: (catalog.content_of(path), stored[path], about)
+        for file in changed
+        for path in of_videos.get(file.path, [file.path])
+        if path in stored and (about := catalog.metadata_of(path))
+    }
     intake = Intake(catalog, model, turn, few=few)
     intake.ingest(pictures, handle_refusal, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
@@ -152,19 +161,43 @@ def _reconcile(
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
         with turn(), catalog.writing():
+            _move_metadata(catalog, described, {file.path for file in changed})
             # Do not remove a file that another process has indexed since the walk: it exists again.
             indexed = {path: stored_paths(catalog, path) for path in gone if path in known}
             catalog.remove_files(
                 [p for path, here in indexed.items() if merge_scenes(here).get(path) == known[path] for p in here]
             )
     catalog.remove_loose(turn)
-    of_videos = scene_paths(stored) | videos.scenes
+    of_videos |= videos.scenes
     beside = {file: walk.sidecars[file] for file in found if file in walk.sidecars}
     at = [path for file in found for path in of_videos.get(file, [file])]
     beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
     synchronise(catalog, beside, at, turn, skip, few=few)
     report.files, report.pictures = catalog.counts()
     return report
+
+
+def _move_metadata(
+    catalog: Store, described: Mapping[str, tuple[int | None, File, Mapping[str, Any]]], changed: Collection[str]
+) -> None:
+    """Move metadata along with files that were renamed while other files took their old names.
+
+    A new or changed file that holds the picture which a path of `described` held before, and has its size and time, is
+    that file under another name.
+    """
+    moved = {
+        new: (old, about)
+        for old, (content, file, about) in described.items()
+        if content is not None and catalog.content_of(old) not in (None, content)
+        for new in catalog.known_paths(content)
+        if file_of(new) in changed and replace(catalog.files(new)[new], path=old) == file
+    }
+    no_metadata: Mapping[str, Any] = {}
+    cleared = [(old, no_metadata) for old, _ in moved.values()]
+    for path, about in [*cleared, *((new, about) for new, (_, about) in moved.items())]:
+        content = catalog.content_of(path)
+        if content is not None and not (about and catalog.metadata_of(path)):
+            catalog.put_file(catalog.files(path)[path], content, about)
 
 
 def _changed_since_walk(file: File) -> bool:
