@@ -135,11 +135,12 @@ def iso_time(text: object) -> str | None:
 
 
 # The digits of a date, with or without a sign between its parts, perhaps followed by a time: IMG_20240131_175959,
-# PXL_…, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names (IMG-20240131-WA0007) have
-# only a date.
+# PXL_…, IMG20240131175959, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names
+# (IMG-20240131-WA0007) have only a date.
 _DATE_IN_NAME = re.compile(
     r"(?<!\d)((?:19[89]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
-    r"(?:(?:[ _T-]|,? at )(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
+    r"(?:(?:[ _T-]|,? at |(?=(?:\d{3}){2,3}(?!\d)))(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?"
+    r"(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
 )
 
 
