@@ -134,6 +134,41 @@ def test_xmp_in_a_picture_completes_its_exif(tmp_path: Path) -> None:
     assert read_facts(tmp_path / "c.jpg").caption == f"{'ص' * 3000}\nسوق\nmarket"
 
 
+@pytest.mark.parametrize(
+    ("date", "read"),
+    [("1954", "1954-01-01T00:00:00"), ("1954-06", "1954-06-01T00:00:00"), ("about 1954", "2021-12-18T09:05:00")],
+)
+def test_a_year_or_a_month_alone_is_the_date_of_a_scan_before_that_of_scanning(
+    tmp_path: Path, date: str, read: str
+) -> None:
+    packet = PACKET.replace("exif:DateTimeOriginal", "xmp:CreateDate").replace(
+        "xmlns:exif=", f'photoshop:DateCreated="{date}" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:exif='
+    )
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", xmp=packet.encode())
+    assert read_facts(tmp_path / "a.jpg").captured_at == read
+
+
+@pytest.mark.parametrize(
+    ("fields", "date"),
+    [
+        ({55: "20210203", 60: "040506+0300"}, "2021-02-03T04:05:06"),
+        ({55: "20210203"}, "2021-02-03T00:00:00"),
+        ({55: "00000000", 60: "040506"}, None),
+        ({60: "040506"}, None),
+    ],
+)
+def test_iptc_tells_date_and_place_where_nothing_else_does(
+    tmp_path: Path, fields: dict[int, str], date: str | None
+) -> None:
+    records = b"".join(
+        bytes([0x1C, 2, field]) + len(text.encode()).to_bytes(2, "big") + text.encode()
+        for field, text in {**fields, 90: "القاهرة"}.items()
+    )
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.tif", tiffinfo={33723: records})
+    found = read_facts(tmp_path / "a.tif")
+    assert (found.captured_at, found.place) == (date, "القاهرة")
+
+
 def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + PACKET.partition("?>")[2]
     for text, words in (

@@ -222,7 +222,7 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
         return NOTHING_KNOWN
     dates = (first("exif:DateTimeOriginal"), first("photoshop:DateCreated"), first("xmp:CreateDate"))
     return PhotoMetadata(
-        captured_at=next((time for date in dates if date and (time := iso_time(date) or exif_time(date))), None),
+        captured_at=next((time for date in dates if date and (time := _xmp_time(date))), None),
         camera=camera_name(first("tiff:Make"), first("tiff:Model")),
         lens=clean_name(first("exifEX:LensModel", "aux:Lens")),
         latitude=here[0] if here else None,
@@ -239,6 +239,11 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
 def xmp_captions(found: Properties) -> list[str]:
     """Return the titles, descriptions and keywords among XMP properties."""
     return [value for name in CAPTIONS for value in found.get(name, ())]
+
+
+def _xmp_time(date: str) -> str | None:
+    """Convert an XMP date to ISO 8601; of a year or a month alone, as scans have it, the first day is taken."""
+    return iso_time(date) or exif_time(date) or iso_time(f"{date}-01") or iso_time(f"{date}-01-01")
 
 
 def _parse_degrees(text: str | None) -> float | None:
