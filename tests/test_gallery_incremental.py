@@ -94,6 +94,16 @@ def test_a_path_behind_a_link_causes_a_full_update(gallery: Gallery, root: Path,
     assert len(paths(gallery)) == 3
 
 
+def test_a_link_in_a_moved_folder_gives_no_picture_a_second_path(gallery: Gallery, root: Path) -> None:
+    (root / "links" / "below").mkdir(parents=True)
+    (root / "links" / "below" / "up").symlink_to(root / "sub", target_is_directory=True)
+    pictures.solid(root / "links" / "d.png", (1, 2, 3))
+    gallery.update([root])
+    (root / "links").rename(root / "moved")
+    gallery.update_at([str(root / "links"), str(root / "moved")], [root])
+    assert paths(gallery) == {str(root / name) for name in ("a.png", "b.png", "sub/c.png", "moved/d.png")}
+
+
 def test_a_changed_picture_that_is_unreadable_or_hidden_is_not_indexed(gallery: Gallery, root: Path) -> None:
     pictures.text_as_picture(root / "a.png")
     pictures.solid(root / ".hidden" / "x.png")

@@ -74,7 +74,7 @@ def update_at(
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
-    if any(not lexists(str(root)) for root in roots) or walk.drives:
+    if any(not lexists(str(root)) for root in roots) or walk.drives or walk.links:
         return None
     if any(map(is_video, found)):  # one may be a video of the gallery that was moved, so load the paths of all scenes
         stored = catalog.files()
