@@ -283,10 +283,11 @@ def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is
     assert found(gallery, "الجسر") == {"b": [("caption", "جسر")]}
 
 
+@pytest.mark.parametrize("suffix", ["png", "PNG", "Png"])
 def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_alone(
-    gallery: Gallery, root: Path
+    gallery: Gallery, root: Path, suffix: str
 ) -> None:
-    pictures.solid(root / "IMG_1.PNG", pictures.GREEN)
+    pictures.solid(root / f"IMG_1.{suffix}", pictures.GREEN)
     gallery.update([root])
     (root / "IMG_1.txt").write_text("برج الساعة", encoding="utf-8")
     gallery.update_at([str(root / "IMG_1.txt")], [root])

@@ -42,7 +42,7 @@ def pictures_beside(path: str) -> Iterable[str]:
                 bare + cased
                 for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
                 if PurePath(bare).suffix.lower() != suffix
-                for cased in (suffix, suffix.upper())  # cameras write upper-case suffixes: IMG_1.JPG
+                for cased in (suffix, suffix.upper(), suffix.title())  # cameras and people write IMG_1.JPG, IMG_1.Jpg
             )
             return
 
