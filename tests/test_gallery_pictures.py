@@ -254,10 +254,16 @@ def test_an_empty_path_is_not_the_working_folder(
     assert gallery.remove(["."]) == 1
 
 
-def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures.solid(tmp_path / "pictures" / "sub" / "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)
     gallery.update([tmp_path / "link"])
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "pictures", tmp_path / "link", "pictures", Path("link", "sub")):
+        assert list(gallery.vectors(folder)) == [str(tmp_path / "pictures" / "sub" / "a.png")]
+    assert gallery.vectors("none") == {}
     assert gallery.hide([tmp_path / "link"]) == 1
     assert gallery.hide([tmp_path / "pictures" / "sub" / ".."], hidden=False) == 1
     assert gallery.remove([tmp_path / "link"]) == 1
