@@ -149,6 +149,10 @@ class Walk:
         else:
             self.special[path] = str(not_a_file(path, about.st_mode))
 
+    def faults(self) -> list[str]:
+        """Return a line about each path that could not be read, or that is no regular file."""
+        return [*(f"{path}: cannot be read ({why})." for path, why in self.unreadable.items()), *self.special.values()]
+
     def note_unmounted(self, drives: Iterable[str]) -> None:
         """Add the given drives that are not mounted now to `unreadable`."""
         for drive in drives:
