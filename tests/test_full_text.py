@@ -294,6 +294,18 @@ def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_
     assert found(gallery, "الساعة") == {"IMG_1": [("caption", "الساعة")]}
 
 
+def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: Gallery, root: Path) -> None:
+    caption, newest = root / "b.txt", root / "b.png.json"
+    pictures.solid(root / "b.png", pictures.GREEN)
+    caption.write_text("برج", encoding="utf-8")
+    newest.write_text('{"title": "x"}', encoding="utf-8")
+    gallery.update([root])
+    caption.write_text("جسر", encoding="utf-8")  # as long as it was
+    os.utime(caption, (1, 1))
+    gallery.update([root])
+    assert (found(gallery, "برج"), list(found(gallery, "جسر"))) == ({}, ["b"])
+
+
 def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:
     (root / "other 1.json").write_text('{"title": "نصف', encoding="utf-8")
     (root / "other 2.png.json").write_text("[" * 10_000, encoding="utf-8")

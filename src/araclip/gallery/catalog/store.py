@@ -233,7 +233,7 @@ class Store(ABC):
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         """Return one `File` for the side-cars of each picture, by the picture's path; `at`: only that of this path.
 
-        The `File` has the size of all side-cars of the picture together, and the time of the newest.
+        The `File` has the size of all side-cars of the picture together, and their times of change combined by XOR.
         """
 
     @abstractmethod
