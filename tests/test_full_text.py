@@ -294,6 +294,16 @@ def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_
     assert found(gallery, "الساعة") == {"IMG_1": [("caption", "الساعة")]}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1256"])
+def test_a_caption_beside_a_picture_is_read_in_the_encodings_of_windows(
+    gallery: Gallery, root: Path, encoding: str
+) -> None:
+    pictures.solid(root / "b.png", pictures.GREEN)
+    (root / "b.txt").write_text("Café: برج الساعة 2024", encoding=encoding)
+    gallery.update([root])
+    assert list(found(gallery, "برج")) == list(found(gallery, "café")) == ["b"]
+
+
 def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: Gallery, root: Path) -> None:
     caption, newest = root / "b.txt", root / "b.png.json"
     pictures.solid(root / "b.png", pictures.GREEN)
