@@ -9,8 +9,8 @@ from typing import Any
 from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
-from araclip.gallery.catalog.records import File
-from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.records import File, read_metadata
+from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
@@ -142,11 +142,13 @@ def _reconcile(
             report_skipped(unreadable_line(path, error))
 
     of_videos = scene_paths(stored)
-    described = {  # path with metadata → its picture, file and metadata before this update
-        path: (catalog.content_of(path), stored[path], about)
+    sql = f"SELECT hash, metadata FROM {JOINED} WHERE path = ? AND metadata <> '{{}}'"
+    described = {  # path with metadata → its picture's hash, its file and the metadata, before this update
+        path: (digest, stored[path], read_metadata(about))
         for file in changed
         for path in of_videos.get(file.path, [file.path])
-        if path in stored and (about := catalog.metadata_of(path))
+        if path in stored
+        for digest, about in catalog.rows(sql, (os.fsencode(path),))
     }
     intake = Intake(catalog, model, turn, few=few)
     intake.ingest(pictures, handle_refusal, lambda done: progress(report.unchanged + done, len(found)))
@@ -178,7 +180,7 @@ def _reconcile(
 
 
 def _move_metadata(
-    catalog: Store, described: Mapping[str, tuple[int | None, File, Mapping[str, Any]]], changed: Collection[str]
+    catalog: Store, described: Mapping[str, tuple[bytes, File, Mapping[str, Any]]], changed: Collection[str]
 ) -> None:
     """Move metadata along with files that were renamed while other files took their old names.
 
@@ -187,8 +189,8 @@ def _move_metadata(
     """
     moved = {
         new: (old, about)
-        for old, (content, file, about) in described.items()
-        if content is not None and catalog.content_of(old) not in (None, content)
+        for old, (digest, file, about) in described.items()
+        if (content := catalog.content(digest)) is not None and catalog.content_of(old) not in (None, content)
         for new in catalog.known_paths(content)
         if file_of(new) in changed and replace(catalog.files(new)[new], path=old) == file
     }
