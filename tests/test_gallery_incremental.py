@@ -163,6 +163,24 @@ def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidd
     assert gallery.update([root]).removed == 1
 
 
+@pytest.mark.parametrize("between", ["nothing", "deleted", "an update elsewhere"])
+def test_a_picture_that_is_written_so_slowly_that_it_counted_as_gone_has_its_metadata_once_it_is_whole(
+    gallery: Gallery, root: Path, between: str
+) -> None:
+    edited, whole = root / "a.png", pictures_bytes(702)
+    gallery.add([edited], metadata={"album": "رحلة"})
+    edited.write_bytes(whole[:-40])
+    assert gallery.update([root]).removed == 1
+    if between == "deleted":  # what has its name later is another picture
+        edited.unlink()
+    if between != "nothing":
+        pictures.solid(root / "sub" / "other.png", (9, 9, 9))
+        gallery.update([root])
+    edited.write_bytes(whole)
+    gallery.update([root])
+    assert gallery.metadata(edited) == ({} if between == "deleted" else {"album": "رحلة"})
+
+
 def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
     gallery: Gallery, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -164,6 +164,9 @@ def _reconcile(
     if gone or changed:
         with turn(), catalog.writing():
             _move_metadata(catalog, described, {file.path for file in changed})
+            catalog.give_metadata_back()
+            damaged = found.keys() & set(gone)
+            catalog.hold_metadata(path for file in damaged for path in of_videos.get(file, [file]))
             # Do not remove a file that another process has indexed since the walk: it exists again.
             indexed = {path: stored_paths(catalog, path) for path in gone if path in known}
             catalog.remove_files(
