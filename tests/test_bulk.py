@@ -518,7 +518,7 @@ def test_a_gallery_filled_from_shards_holds_the_rows_that_indexing_gives(
     folder: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, run: Run
 ) -> None:
     pictures.solid(folder / "photo.jpg", (9, 200, 30))
-    shutil.copy(folder / "photo.jpg", folder / "twin.jpg")
+    shutil.copy(folder / "photo.jpg", folder / "twin of 2024-01-31.jpg")  # only the name of the further path has a date
     embed(folder, tmp_path / "out", model=tiny_model, shards=3)
     ran = run("index", "--from", str(tmp_path / "out"), "-g", str(tmp_path / "filled"), "--model", str(tiny_model))
     assert ran.code == 0, ran.err
@@ -544,6 +544,19 @@ def test_a_gallery_filled_from_shards_holds_the_rows_that_indexing_gives(
         before = filled._catalog.rows(everything)
         assert fill(filled, shards_in(tmp_path / "out")).added == 0
         assert filled._catalog.rows(everything) == before
+
+
+def test_shards_of_a_folder_behind_a_link_and_an_index_of_it_give_each_file_one_path(
+    folder: Path, tmp_path: Path, model: AraCLIP
+) -> None:
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    embed(tmp_path / "link", tmp_path / "out", model=model)
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        fill(gallery, shards_in(tmp_path / "out"))
+        report = gallery.update([tmp_path / "link"])
+        assert (report.added, report.files) == (0, 8)
+        (folder / "4.png").unlink()
+        assert (gallery.update([tmp_path / "link"]).files, gallery.verify()) == (7, [])
 
 
 def test_pictures_whose_files_are_elsewhere_are_found_and_named_and_cannot_be_shown(

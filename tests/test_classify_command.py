@@ -86,6 +86,13 @@ def test_a_folder_is_classified_as_csv_with_other_and_a_damaged_file_skipped(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before  # nothing is moved
 
 
+def test_a_link_in_a_folder_that_leads_nowhere_is_named(run: Run, files: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "away.png").symlink_to(tmp_path / "unplugged" / "x.png")
+    code, out, err = run(tmp_path, "--labels", WORDS, "--csv")
+    assert (code, len(out.splitlines())) == (0, 1 + len(files))
+    assert "away.png: cannot be read (the link leads nowhere" in " ".join(err.split())
+
+
 def test_csv_names_files_as_they_are_called(run: Run, tmp_path: Path) -> None:
     picture = pictures.solid(tmp_path / "لقطة شاشة \u200f٩.png")  # the mark that macOS puts into such names
     _, out, _ = run(picture, "--labels", WORDS, "--csv")

@@ -283,14 +283,37 @@ def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is
     assert found(gallery, "الجسر") == {"b": [("caption", "جسر")]}
 
 
+@pytest.mark.parametrize("suffix", ["png", "PNG", "Png"])
 def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_alone(
-    gallery: Gallery, root: Path
+    gallery: Gallery, root: Path, suffix: str
 ) -> None:
-    pictures.solid(root / "IMG_1.PNG", pictures.GREEN)
+    pictures.solid(root / f"IMG_1.{suffix}", pictures.GREEN)
     gallery.update([root])
     (root / "IMG_1.txt").write_text("برج الساعة", encoding="utf-8")
     gallery.update_at([str(root / "IMG_1.txt")], [root])
     assert found(gallery, "الساعة") == {"IMG_1": [("caption", "الساعة")]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1256"])
+def test_a_caption_beside_a_picture_is_read_in_the_encodings_of_windows(
+    gallery: Gallery, root: Path, encoding: str
+) -> None:
+    pictures.solid(root / "b.png", pictures.GREEN)
+    (root / "b.txt").write_text("Café: برج الساعة 2024", encoding=encoding)
+    gallery.update([root])
+    assert list(found(gallery, "برج")) == list(found(gallery, "café")) == ["b"]
+
+
+def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: Gallery, root: Path) -> None:
+    caption, newest = root / "b.txt", root / "b.png.json"
+    pictures.solid(root / "b.png", pictures.GREEN)
+    caption.write_text("برج", encoding="utf-8")
+    newest.write_text('{"title": "x"}', encoding="utf-8")
+    gallery.update([root])
+    caption.write_text("جسر", encoding="utf-8")  # as long as it was
+    os.utime(caption, (1, 1))
+    gallery.update([root])
+    assert (found(gallery, "برج"), list(found(gallery, "جسر"))) == ({}, ["b"])
 
 
 def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:

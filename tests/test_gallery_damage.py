@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import apsw
 import pytest
 
 import pictures
@@ -171,6 +172,18 @@ def test_a_catalogue_restored_from_a_backup_with_its_folder_is_accepted(
 
 
 # ------------------------------------------------------------------ a disk that is full or cannot be written
+
+
+def test_a_backup_to_a_full_disk_says_that_it_is_full(
+    resting: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise apsw.FullError("not an error")  # what SQLite says when a backup finds no room
+
+    monkeypatch.setattr("araclip.gallery.catalog.connection.Connection._copy_into", full)
+    with Gallery.open(resting, model=model) as gallery, pytest.raises(OSError, match=r"\(the disk is full\)"):
+        gallery.backup(tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
 
 
 FULL = """

@@ -94,6 +94,16 @@ def test_a_path_behind_a_link_causes_a_full_update(gallery: Gallery, root: Path,
     assert len(paths(gallery)) == 3
 
 
+def test_a_link_in_a_moved_folder_gives_no_picture_a_second_path(gallery: Gallery, root: Path) -> None:
+    (root / "links" / "below").mkdir(parents=True)
+    (root / "links" / "below" / "up").symlink_to(root / "sub", target_is_directory=True)
+    pictures.solid(root / "links" / "d.png", (1, 2, 3))
+    gallery.update([root])
+    (root / "links").rename(root / "moved")
+    gallery.update_at([str(root / "links"), str(root / "moved")], [root])
+    assert paths(gallery) == {str(root / name) for name in ("a.png", "b.png", "sub/c.png", "moved/d.png")}
+
+
 def test_a_changed_picture_that_is_unreadable_or_hidden_is_not_indexed(gallery: Gallery, root: Path) -> None:
     pictures.text_as_picture(root / "a.png")
     pictures.solid(root / ".hidden" / "x.png")
@@ -151,6 +161,24 @@ def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidd
     assert gallery.hidden() == [str(edited)]
     edited.write_bytes(whole[:-40])  # damaged for good
     assert gallery.update([root]).removed == 1
+
+
+@pytest.mark.parametrize("between", ["nothing", "deleted", "an update elsewhere"])
+def test_a_picture_that_is_written_so_slowly_that_it_counted_as_gone_has_its_metadata_once_it_is_whole(
+    gallery: Gallery, root: Path, between: str
+) -> None:
+    edited, whole = root / "a.png", pictures_bytes(702)
+    gallery.add([edited], metadata={"album": "رحلة"})
+    edited.write_bytes(whole[:-40])
+    assert gallery.update([root]).removed == 1
+    if between == "deleted":  # what has its name later is another picture
+        edited.unlink()
+    if between != "nothing":
+        pictures.solid(root / "sub" / "other.png", (9, 9, 9))
+        gallery.update([root])
+    edited.write_bytes(whole)
+    gallery.update([root])
+    assert gallery.metadata(edited) == ({} if between == "deleted" else {"album": "رحلة"})
 
 
 def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,38 @@ def test_metadata_belongs_to_a_path_and_follows_a_renamed_file(gallery: Gallery,
     assert gallery.metadata(str(renamed))["stars"] == 5  # edited: still the same file to its owner
 
 
+@pytest.mark.parametrize("other", ["a new picture", "a copy of another", "swapped"])
+def test_metadata_follow_a_renamed_file_whose_old_name_another_file_takes(
+    gallery: Gallery, tmp_path: Path, other: str
+) -> None:
+    folder = tmp_path / "pictures"
+    red, blue = pictures.solid(folder / "a.png"), pictures.solid(folder / "b.png", pictures.BLUE)
+    gallery.add([red, blue], metadata=[{"album": "رحلة"}, {"album": "عيد"}])
+    renamed = red.rename(folder / "renamed.png")
+    if other == "a new picture":
+        pictures.solid(red, pictures.GREEN)
+    elif other == "a copy of another":
+        shutil.copy(blue, red)
+    else:
+        blue.rename(red)
+        renamed = renamed.rename(blue)
+    gallery.update([folder])
+    assert gallery.metadata(renamed) == {"album": "رحلة"}
+    assert gallery.metadata(red) == ({"album": "عيد"} if other == "swapped" else {})
+
+
+def test_an_edited_file_keeps_its_metadata_though_its_earlier_state_was_copied(
+    gallery: Gallery, tmp_path: Path
+) -> None:
+    edited = pictures.solid(tmp_path / "pictures" / "a.png")
+    shutil.copy2(edited, edited.with_name("before.png"))
+    gallery.update([edited.parent])
+    gallery.add([edited], metadata={"album": "رحلة"})
+    pictures.solid(edited, pictures.GREEN)
+    gallery.update([edited.parent])
+    assert gallery.metadata(edited) == {"album": "رحلة"}
+
+
 def test_similar_finds_the_likest_first_and_leaves_the_picture_itself_out(gallery: Gallery, tmp_path: Path) -> None:
     red = pictures.solid(tmp_path / "red.png", (250, 5, 5))
     pinkish = pictures.solid(tmp_path / "pinkish.png", (250, 60, 60))
@@ -214,10 +247,16 @@ def test_an_empty_path_is_not_the_working_folder(
     assert gallery.remove(["."]) == 1
 
 
-def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(
+    gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pictures.solid(tmp_path / "pictures" / "sub" / "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "pictures", target_is_directory=True)
     gallery.update([tmp_path / "link"])
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path / "pictures", tmp_path / "link", "pictures", Path("link", "sub")):
+        assert list(gallery.vectors(folder)) == [str(tmp_path / "pictures" / "sub" / "a.png")]
+    assert gallery.vectors("none") == {}
     assert gallery.hide([tmp_path / "link"]) == 1
     assert gallery.hide([tmp_path / "pictures" / "sub" / ".."], hidden=False) == 1
     assert gallery.remove([tmp_path / "link"]) == 1

@@ -134,6 +134,41 @@ def test_xmp_in_a_picture_completes_its_exif(tmp_path: Path) -> None:
     assert read_facts(tmp_path / "c.jpg").caption == f"{'ص' * 3000}\nسوق\nmarket"
 
 
+@pytest.mark.parametrize(
+    ("date", "read"),
+    [("1954", "1954-01-01T00:00:00"), ("1954-06", "1954-06-01T00:00:00"), ("about 1954", "2021-12-18T09:05:00")],
+)
+def test_a_year_or_a_month_alone_is_the_date_of_a_scan_before_that_of_scanning(
+    tmp_path: Path, date: str, read: str
+) -> None:
+    packet = PACKET.replace("exif:DateTimeOriginal", "xmp:CreateDate").replace(
+        "xmlns:exif=", f'photoshop:DateCreated="{date}" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:exif='
+    )
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", xmp=packet.encode())
+    assert read_facts(tmp_path / "a.jpg").captured_at == read
+
+
+@pytest.mark.parametrize(
+    ("fields", "date"),
+    [
+        ({55: "20210203", 60: "040506+0300"}, "2021-02-03T04:05:06"),
+        ({55: "20210203"}, "2021-02-03T00:00:00"),
+        ({55: "00000000", 60: "040506"}, None),
+        ({60: "040506"}, None),
+    ],
+)
+def test_iptc_tells_date_and_place_where_nothing_else_does(
+    tmp_path: Path, fields: dict[int, str], date: str | None
+) -> None:
+    records = b"".join(
+        bytes([0x1C, 2, field]) + len(text.encode()).to_bytes(2, "big") + text.encode()
+        for field, text in {**fields, 90: "القاهرة"}.items()
+    )
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.tif", tiffinfo={33723: records})
+    found = read_facts(tmp_path / "a.tif")
+    assert (found.captured_at, found.place) == (date, "القاهرة")
+
+
 def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;">]>' + PACKET.partition("?>")[2]
     for text, words in (
@@ -277,6 +312,11 @@ def test_a_hidden_picture_stays_hidden_when_its_file_is_edited_or_moved(gallery:
         ("IMG-20240110-WA0007.jpg", "2024-01-10T00:00:00"),
         ("photo_2024-01-10_12-34-56 (2).jpg", "2024-01-10T12:34:56"),
         ("صورة ٢٠٢٤.05.06 2024.05.06.png", "2024-05-06T00:00:00"),
+        ("IMG20240131175959.jpg", "2024-01-31T17:59:59"),
+        ("DJI_20240131175959_0001_D.JPG", "2024-01-31T17:59:59"),
+        ("20240131175959123.jpg", "2024-01-31T17:59:59"),
+        ("20240131176059.jpg", None),
+        ("2024013112345.jpg", None),
         ("20240231_101010.jpg", None),
         ("IMG_20241301_101010.jpg", None),
         ("DSC01234.jpg", None),

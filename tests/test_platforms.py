@@ -215,6 +215,16 @@ def test_a_folder_has_one_path_however_its_name_is_typed(
     assert ends == Filters(folder=tmp_path / stored).condition().file_values
 
 
+def test_a_picture_is_named_however_its_name_is_typed(tmp_path: Path, tiny_model: Path) -> None:
+    solid(tmp_path / "p" / DECOMPOSED / f"{DECOMPOSED}.png")
+    typed = tmp_path / "p" / COMPOSED / f"{COMPOSED}.png"
+    with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as gallery:
+        gallery.update([tmp_path / "p"])
+        assert gallery.similar(typed) == []
+        assert gallery.hide([typed]) == gallery.hide([typed.parent], hidden=False) == 1
+        assert gallery.remove([typed]) == 1
+
+
 def test_what_lies_below_a_folder_is_found_by_the_separator_of_the_system(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

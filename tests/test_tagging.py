@@ -235,11 +235,19 @@ def test_a_crash_leaves_each_side_car_old_or_new_and_the_next_run_continues(
 
 def test_a_full_disk_is_said_and_the_others_go_on(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, fill: object) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # as `write` raises it, without a name
 
     monkeypatch.setattr(atomic, "write", full)
     code, out, err = run("--write")
     assert code == 0 and err.count("No space left") == len(COLOURS) and "keywords of 0 pictures" in out
+    assert all(f"{name}.png.xmp: No space left" in "".join(err.split("\n")) for name in COLOURS)
+
+
+def test_a_link_that_leads_nowhere_is_named_and_not_silently_left_out(run: Run, folder: Path) -> None:
+    (folder / "away.png").symlink_to(folder / "unplugged" / "x.png")
+    assert json.loads(run("--json")[1])["skipped"] == [
+        f"{folder / 'away.png'}: cannot be read (the link leads nowhere; is a drive unplugged?)."
+    ]
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,16 @@ def test_an_unchanged_video_is_not_read_again_and_a_moved_one_is_not_decoded(
     assert moment(gallery.search("أخضر", 1)[0]) == ("trip.mp4", 2.0)
 
 
+def test_metadata_follow_a_renamed_video_whose_old_name_another_takes(gallery: Gallery, folder: Path) -> None:
+    gallery.add([folder / "رحلة.mp4"], metadata={"album": "بحر"})
+    (folder / "رحلة.mp4").rename(folder / "trip.mp4")
+    video(folder / "رحلة.mp4", noise=1)
+    gallery.update([folder])
+    hits = gallery.search("أخضر", where=["meta.album=بحر", "scenes=all"])
+    assert {Path(hit.file).name for hit in hits} == {"trip.mp4"}
+    assert len(hits) == 3
+
+
 def test_a_changed_video_has_the_scenes_of_its_new_content_and_a_deleted_one_none(
     gallery: Gallery, folder: Path
 ) -> None:

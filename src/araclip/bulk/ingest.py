@@ -45,7 +45,7 @@ def read_group(place: str, start: int, rows: int) -> list[EmbeddedPicture]:
     """
     header, batch = read_rows(place, start, rows, (*REQUIRED, *FACTS))
     try:
-        return _convert_rows(batch, header.model.width, place)
+        return _convert_rows(batch, header, place)
     except ValueError as error:  # a text is not UTF-8, or a path is not valid base64
         raise _damaged_error(place, f"a text that cannot be read ({first_line(error):.80})") from None
 
@@ -68,8 +68,10 @@ def divide_rows(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int
         yield start, waiting
 
 
-def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
+def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedPicture]:
     """Check the rows of a batch and convert them to pictures; a shard may come from an untrusted source.
+
+    If the source is a link to a folder, files get the paths that `update` gives them, in the folder itself.
 
     Raises:
         InputError: a value is missing or invalid.
@@ -78,7 +80,9 @@ def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
         if batch.column(name).null_count:
             raise _damaged_error(place, f"column {name} has gaps")
     rows = {name: batch.column(name).to_pylist() for name in REQUIRED if name != "vector"}
-    vectors = _read_vectors(batch.column("vector"), width, place)
+    vectors = _read_vectors(batch.column("vector"), header.model.width, place)
+    named = os.path.join(header.source, "")  # noqa: PTH118
+    real = os.path.join(os.path.realpath(header.source), "") if os.path.isabs(named) else named  # noqa: PTH117, PTH118
     if not set(rows["format"]) <= {*FORMATS} or min(rows["width"] + rows["height"], default=1) < 1:
         raise _damaged_error(place, "formats or sizes that no picture has")
     pictures = []
@@ -96,6 +100,8 @@ def _convert_rows(batch: Any, width: int, place: str) -> list[EmbeddedPicture]:
         if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
             raise _damaged_error(place, f"the path {path[:80]!r}")
         about = {}
+        if path.startswith(named):
+            path = real + path[len(named) :]
         if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
             path, about = STORED_PREFIX + identity_of(digest), {"name": raw.rpartition("/")[2] or raw, "source": raw}
         file = File(path, rows["size"][row], rows["mtime_ns"][row])

@@ -147,12 +147,14 @@ def _list_picture_files(pictures: list[Path]) -> list[Path]:
     """Return the pictures; a folder is replaced by the picture files below it."""
     from araclip.gallery.ingest.scan import Walk
 
-    files: list[Path] = []
+    files, walk = list[Path](), Walk()
     for path in pictures:
-        below = [Path(file.path) for file in Walk().pictures(path)] if path.is_dir() else [path]
+        below = [Path(file.path) for file in walk.pictures(path)] if path.is_dir() else [path]
         if not below:
             raise InputError(f"{path} holds no picture files. Name a folder with pictures.")
         files += below
+    for line in walk.faults():
+        say(f"skipped: {line}", "yellow")
     return files
 
 

@@ -84,7 +84,10 @@ def tag(
         raise InputError(f"--at is {at}; a probability is above 0 and at most 1.")
     with stoppable("What was written is whole; the same command continues there."), bars() as show:
         encoder = as_encoder(model)
-        pictures = [Path(file.path) for file in Walk().pictures(root) if not is_video(file.path)]
+        walk = Walk()
+        pictures = [Path(file.path) for file in walk.pictures(root) if not is_video(file.path)]
+        for line in walk.faults():
+            skip(line)
         tagged = []
         for one in tag_pictures(
             encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,

@@ -86,6 +86,7 @@ def tag(
         }
         if not chosen:
             continue
+        sidecar = picture
         try:
             sidecar = sidecar_of(picture, short=short_names, alone=namesakes[picture.with_suffix("")] == 1)
             before = _read_sidecar(sidecar)
@@ -96,7 +97,7 @@ def tag(
             if write:
                 _write_sidecar(sidecar, new)
         except (InputError, OSError) as error:
-            skip(_describe_error(error))
+            skip(_describe_error(sidecar, error))
             continue
         keywords = tuple(each for each in keywords_of(new, str(sidecar))[SUBJECT] if each not in known)
         yield Tagged(picture, sidecar, keywords, {label.arabic: p for label, p in chosen.items()}, before is None)
@@ -129,7 +130,7 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
                 else:
                     _write_sidecar(sidecar, new)
             except (InputError, OSError) as error:
-                skip(_describe_error(error))
+                skip(_describe_error(sidecar, error))
                 continue
             yield sidecar, new is None
 
@@ -185,5 +186,5 @@ def _write_sidecar(sidecar: Path, content: bytes) -> None:
     atomic.write(sidecar, fill)
 
 
-def _describe_error(error: Exception) -> str:
-    return f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+def _describe_error(path: Path, error: Exception) -> str:
+    return f"{path}: {error.strerror or error}" if isinstance(error, OSError) else str(error)

@@ -406,7 +406,7 @@ class BaseGallery(ABC):
         Files that cannot be read or have changed since they were indexed are left out. A scene's path is that of a
         hit, such as clip.mp4#t=00083.200.
         """
-        files = self._catalog.files(stored_path(text_path(folder)))
+        files = next(filter(None, map(self._catalog.files, index_paths(folder))), dict[str, File]())
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
         contents = {path: self._catalog.content_of(path) for path in unchanged}
         ids, vectors = self._catalog.vectors()

@@ -18,6 +18,7 @@ from araclip.pictures.metadata import (
     degrees,
     embedded_properties,
     exif_time,
+    iso_time,
     join_place,
     xmp_metadata,
 )
@@ -65,6 +66,7 @@ def read_facts(image: Image.Image, size: tuple[int, int]) -> Facts:
     )  # fmt: skip
 
 
+_IPTC_DATE = ((2, 55), (2, 60))  # IPTC fields of the date and the time of taking
 _IPTC_PLACE = ((2, 92), (2, 90), (2, 95), (2, 101))  # IPTC fields of a place: sublocation, city, state, country
 
 
@@ -117,5 +119,7 @@ def _read_xmp(image: Image.Image) -> PhotoMetadata:
 
 def _read_iptc(image: Image.Image) -> PhotoMetadata:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
-    values = ((about or {}).get(key) for key in _IPTC_PLACE)
-    return PhotoMetadata(place=join_place(*(value[0] if isinstance(value, list) else value for value in values)))
+    values = {key: value[0] if isinstance(value, list) else value for key, value in (about or {}).items()}
+    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # 20240131, 175959+0300
+    captured_at = iso_time(f"{day}T{time[:6]}") or iso_time(day)
+    return PhotoMetadata(captured_at, place=join_place(*map(values.get, _IPTC_PLACE)))

@@ -135,11 +135,12 @@ def iso_time(text: object) -> str | None:
 
 
 # The digits of a date, with or without a sign between its parts, perhaps followed by a time: IMG_20240131_175959,
-# PXL_…, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names (IMG-20240131-WA0007) have
-# only a date.
+# PXL_…, IMG20240131175959, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names
+# (IMG-20240131-WA0007) have only a date.
 _DATE_IN_NAME = re.compile(
     r"(?<!\d)((?:19[89]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
-    r"(?:(?:[ _T-]|,? at )(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
+    r"(?:(?:[ _T-]|,? at |(?=(?:\d{3}){2,3}(?!\d)))(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?"
+    r"(?:\W?([AaPp])\.?[Mm])?)?(?!\d)"
 )
 
 
@@ -221,7 +222,7 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
         return NOTHING_KNOWN
     dates = (first("exif:DateTimeOriginal"), first("photoshop:DateCreated"), first("xmp:CreateDate"))
     return PhotoMetadata(
-        captured_at=next((time for date in dates if date and (time := iso_time(date) or exif_time(date))), None),
+        captured_at=next((time for date in dates if date and (time := _xmp_time(date))), None),
         camera=camera_name(first("tiff:Make"), first("tiff:Model")),
         lens=clean_name(first("exifEX:LensModel", "aux:Lens")),
         latitude=here[0] if here else None,
@@ -238,6 +239,11 @@ def xmp_metadata(found: Properties) -> PhotoMetadata:
 def xmp_captions(found: Properties) -> list[str]:
     """Return the titles, descriptions and keywords among XMP properties."""
     return [value for name in CAPTIONS for value in found.get(name, ())]
+
+
+def _xmp_time(date: str) -> str | None:
+    """Convert an XMP date to ISO 8601; of a year or a month alone, as scans have it, the first day is taken."""
+    return iso_time(date) or exif_time(date) or iso_time(f"{date}-01") or iso_time(f"{date}-01-01")
 
 
 def _parse_degrees(text: str | None) -> float | None:

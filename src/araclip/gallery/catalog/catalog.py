@@ -53,7 +53,7 @@ PARTS = {  # how a report names a damaged row of each table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
-    "hidden_gone": "mark of a removed picture",
+    "hidden_gone": "mark of a removed picture", "metadata_gone": "metadata of a damaged file",
 }  # fmt: skip
 _DATE_IN = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
 _RECORDS = (
@@ -217,7 +217,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.translate_errors(self.path, writing=True):
             with self.connection.transaction():
-                self.connection.execute(schema.HIDDEN_GONE)  # a table that older galleries of this schema lack
+                self.connection.execute(schema.GONE)  # tables that older galleries of this schema lack
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")
@@ -423,6 +423,9 @@ class Catalog(Store):
                 for path, each in paths.items()
             ),
         )
+        for each in paths.values():  # the name of a further path may tell the date of a picture that has none
+            if new.get(known[each.digest]) is not each and date_in_names([(each.file.path, each.metadata)]):
+                photos.derive_facts(self.connection, known[each.digest])
         self.change(  # pictures that were hidden when they were removed are hidden again
             "UPDATE photos SET hidden = 1 WHERE content IN "
             "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_gone))"

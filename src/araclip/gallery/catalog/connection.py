@@ -288,8 +288,9 @@ def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
         if is_damage(error):
             raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
+            why = "the disk is full" if isinstance(error, apsw.FullError) else error  # a backup says "not an error"
             raise OSError(
-                f"{path} cannot be written ({error}). Free some disk space or check its permissions, then run the "
+                f"{path} cannot be written ({why}). Free some disk space or check its permissions, then run the "
                 "command again: it resumes where it stopped."
             ) from error
         raise GalleryError(

@@ -61,8 +61,9 @@ def derive_facts(database: Connection, content: int) -> None:
 
 
 # Facts that earlier releases did not derive. Key in the table `meta` → (its value once they are derived, SQL for ids of
-# pictures that may lack them). Increase the value of the second when text/data/places.txt.xz has other names.
+# pictures that may lack them). Increase the value of the first when `date_in_name` reads more names, and that of the
+# second when text/data/places.txt.xz has other names.
 DERIVED = {
-    "dated_by_names": ("1", "SELECT id FROM contents WHERE taken IS NULL"),
+    "dated_by_names": ("2", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),
 }

@@ -59,12 +59,16 @@ _DATA_TABLES = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-# The table of hidden pictures that were removed (see `store`), for SQLite and for PostgreSQL.
+# The tables of hidden pictures that were removed, and of the metadata of files that are damaged now (see `store`), for
+# SQLite and for PostgreSQL.
 HIDDEN_GONE_TABLE = (
     "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
 )
 HIDDEN_GONE_INDEX = "CREATE INDEX IF NOT EXISTS hidden_gone_hash ON hidden_gone (hash)"
-HIDDEN_GONE = f"{HIDDEN_GONE_TABLE.format(bytes='BLOB')} STRICT, WITHOUT ROWID; {HIDDEN_GONE_INDEX}"
+METADATA_GONE_TABLE = "CREATE TABLE IF NOT EXISTS metadata_gone (path {bytes} PRIMARY KEY, metadata text NOT NULL)"
+GONE = f"{HIDDEN_GONE_TABLE}{{rest}}; {HIDDEN_GONE_INDEX}; {METADATA_GONE_TABLE}{{rest}}".format(
+    bytes="BLOB", rest=" STRICT, WITHOUT ROWID"
+)
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation the number of its last change
 # (-1: `changes` no longer reaches back to it); `commits` is never shortened, because `seal` and backups ask whether a
@@ -126,12 +130,14 @@ _UNWORDED_AFTER = {  # for each change of a row, SQL for the id of the picture w
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
+    "metadata_gone": "path",
 }  # fmt: skip
 # The checksum columns that the previous schema had at the end of its rows.
 _CHECKSUMS_OF_MIGRATED = {
     "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
     "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
     "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",), "hidden_gone": (),
+    "metadata_gone": (),
 }  # fmt: skip
 
 
@@ -189,7 +195,7 @@ def create(database: Connection, meta: dict[str, str]) -> None:
 
 
 def _create_data_tables(database: Connection) -> None:
-    database.execute(f"{_DATA_TABLES} {HIDDEN_GONE}")
+    database.execute(f"{_DATA_TABLES} {GONE}")
     database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
@@ -268,7 +274,7 @@ def _write_migrated(path: Path, before: Path) -> None:
         with database.transaction():
             _create_data_tables(database)
             for table, names in columns().items():
-                if table == "hidden_gone":  # the previous schema lacks this table: nothing to copy
+                if table.endswith("_gone"):  # the previous schema lacks these tables: nothing to copy
                     continue
                 listed = ", ".join(names)
                 database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
@@ -309,7 +315,7 @@ def _has_tables(database: Connection) -> bool:
 def columns() -> dict[str, tuple[str, ...]]:
     """Return the columns of each table that holds data, in their order."""
     with closing(apsw.Connection(":memory:")) as database:
-        database.execute(f"{_DATA_TABLES} {HIDDEN_GONE}")
+        database.execute(f"{_DATA_TABLES} {GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
 
 

@@ -7,6 +7,9 @@ A hidden picture stays hidden when its file is edited, moved, or away for a whil
 it anew some seconds later, and a picture may be moved to a folder that is indexed later than the old one, where it is
 then missing. So the table `hidden_gone` keeps path and hash of each hidden picture that was removed: the same picture
 is hidden again whenever it comes back, and for some days also another picture that appears at the same path.
+
+A file that is written slowly looks damaged meanwhile, and is removed. The table `metadata_gone` keeps its metadata
+until it is whole again, or is gone.
 """
 
 import json
@@ -22,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from araclip.core.files import lexists
 from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
@@ -233,7 +237,7 @@ class Store(ABC):
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         """Return one `File` for the side-cars of each picture, by the picture's path; `at`: only that of this path.
 
-        The `File` has the size of all side-cars of the picture together, and the time of the newest.
+        The `File` has the size of all side-cars of the picture together, and their times of change combined by XOR.
         """
 
     @abstractmethod
@@ -433,6 +437,27 @@ class Store(ABC):
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
         if replaced not in (None, content):
             self._record_hidden_removal(raw, "")  # time "": only the same picture is hidden again, no successor
+
+    # ------------------------------------------------------------------ metadata of damaged files
+
+    def hold_metadata(self, paths: Iterable[str]) -> None:
+        """Keep the metadata of paths that are about to be removed because their files are damaged now."""
+        for path in paths:
+            self.rows(
+                "INSERT INTO metadata_gone SELECT path, metadata FROM files WHERE path = ? AND metadata <> '{}' "
+                "ON CONFLICT (path) DO UPDATE SET metadata = excluded.metadata",
+                (os.fsencode(path),),
+            )
+
+    def give_metadata_back(self) -> None:
+        """Give the held metadata to files that are indexed again, and forget that of files that are gone."""
+        for raw, about in self.rows("SELECT path, metadata FROM metadata_gone"):
+            path = os.fsdecode(raw)
+            content = self.content_of(path)
+            if content is not None and not self.metadata_of(path):
+                self.put_file(self.files(path)[path], content, read_metadata(about))
+            if content is not None or not lexists(file_of(path)):
+                self.rows("DELETE FROM metadata_gone WHERE path = ?", (raw,))
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip.core.files import openable
+from araclip.core.files import as_stored, openable
 from araclip.core.paths import text_path, user_path
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
@@ -183,11 +183,11 @@ def check_is_several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 def index_path(path: str | os.PathLike[str]) -> str:
     """Return the path under which `update` indexes a file: links to its folders are resolved, a link to the file is
-    kept."""
+    kept, and letters are composed as the disk has them."""
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return text
-    named = user_path(text)
+    named = as_stored(user_path(text).absolute())
     return stored_path(str(named.parent.resolve() / named.name))
 
 

@@ -55,13 +55,15 @@ class Walk:
 
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
-    to be unplugged, and its pictures stay indexed. `sidecars`: the side-cars of each picture, by the picture's
-    path. `unread`: for each kind that cannot be read here, how many pictures or videos there are.
+    to be unplugged, and its pictures stay indexed. `links`: true if there was a link to a folder. `sidecars`: the
+    side-cars of each picture, by the picture's path. `unread`: for each kind that cannot be read here, how many
+    pictures or videos there are.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
     special: dict[str, str] = field(default_factory=dict)
     drives: set[str] = field(default_factory=set)
+    links: bool = False
     sidecars: dict[str, tuple[File, ...]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
 
@@ -110,6 +112,7 @@ class Walk:
                     if not isinstance(error, FileNotFoundError):
                         self.unreadable[path] = why_unreadable(error)
             waiting += reversed(below)
+            self.links = self.links or bool(linked)
 
     def at(self, path: str) -> Iterator[File]:
         """Yield the picture or video at `path`, or all below that folder; nothing if the path does not exist."""
@@ -145,6 +148,10 @@ class Walk:
             yield File.of(path, about)
         else:
             self.special[path] = str(not_a_file(path, about.st_mode))
+
+    def faults(self) -> list[str]:
+        """Return a line about each path that could not be read, or that is no regular file."""
+        return [*(f"{path}: cannot be read ({why})." for path, why in self.unreadable.items()), *self.special.values()]
 
     def note_unmounted(self, drives: Iterable[str]) -> None:
         """Add the given drives that are not mounted now to `unreadable`."""

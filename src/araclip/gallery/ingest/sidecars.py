@@ -7,6 +7,8 @@ their captions are joined into one.
 
 import os
 from collections.abc import Collection, Iterable, Mapping
+from functools import reduce
+from operator import xor
 from pathlib import PurePath
 
 from araclip.core.display import Log
@@ -42,7 +44,7 @@ def pictures_beside(path: str) -> Iterable[str]:
                 bare + cased
                 for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
                 if PurePath(bare).suffix.lower() != suffix
-                for cased in (suffix, suffix.upper())  # cameras write upper-case suffixes: IMG_1.JPG
+                for cased in (suffix, suffix.upper(), suffix.title())  # cameras and people write IMG_1.JPG, IMG_1.Jpg
             )
             return
 
@@ -61,7 +63,8 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        now = File(path, sum(file.size for file in files), max((file.mtime_ns for file in files), default=0))
+        times = reduce(xor, (file.mtime_ns for file in files), 0)  # changes when any side-car's time does
+        now = File(path, sum(file.size for file in files), times)
         if files and known.get(path) != now:
             if (read := _read_sidecars(files, skip)) is not None:
                 changed.append((path, now, *read))

@@ -1,14 +1,16 @@
 """Synchronise a gallery with folders: ingest new and changed files, remove files that are gone."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
-from araclip.gallery.catalog.records import File
-from araclip.gallery.catalog.store import Store
+from araclip.gallery.catalog.records import File, read_metadata
+from araclip.gallery.catalog.store import JOINED, Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
@@ -72,7 +74,7 @@ def update_at(
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
         return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
-    if any(not lexists(str(root)) for root in roots) or walk.drives:
+    if any(not lexists(str(root)) for root in roots) or walk.drives or walk.links:
         return None
     if any(map(is_video, found)):  # one may be a video of the gallery that was moved, so load the paths of all scenes
         stored = catalog.files()
@@ -139,6 +141,15 @@ def _reconcile(
         else:
             report_skipped(unreadable_line(path, error))
 
+    of_videos = scene_paths(stored)
+    sql = f"SELECT hash, metadata FROM {JOINED} WHERE path = ? AND metadata <> '{{}}'"
+    described = {  # path with metadata → its picture's hash, its file and the metadata, before this update
+        path: (digest, stored[path], read_metadata(about))
+        for file in changed
+        for path in of_videos.get(file.path, [file.path])
+        if path in stored
+        for digest, about in catalog.rows(sql, (os.fsencode(path),))
+    }
     intake = Intake(catalog, model, turn, few=few)
     intake.ingest(pictures, handle_refusal, lambda done: progress(report.unchanged + done, len(found)))
     begun = report.unchanged + len(pictures)
@@ -152,19 +163,46 @@ def _reconcile(
     report.removed = len(known.keys() & set(gone))
     if gone or changed:
         with turn(), catalog.writing():
+            _move_metadata(catalog, described, {file.path for file in changed})
+            catalog.give_metadata_back()
+            damaged = found.keys() & set(gone)
+            catalog.hold_metadata(path for file in damaged for path in of_videos.get(file, [file]))
             # Do not remove a file that another process has indexed since the walk: it exists again.
             indexed = {path: stored_paths(catalog, path) for path in gone if path in known}
             catalog.remove_files(
                 [p for path, here in indexed.items() if merge_scenes(here).get(path) == known[path] for p in here]
             )
     catalog.remove_loose(turn)
-    of_videos = scene_paths(stored) | videos.scenes
+    of_videos |= videos.scenes
     beside = {file: walk.sidecars[file] for file in found if file in walk.sidecars}
     at = [path for file in found for path in of_videos.get(file, [file])]
     beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
     synchronise(catalog, beside, at, turn, skip, few=few)
     report.files, report.pictures = catalog.counts()
     return report
+
+
+def _move_metadata(
+    catalog: Store, described: Mapping[str, tuple[bytes, File, Mapping[str, Any]]], changed: Collection[str]
+) -> None:
+    """Move metadata along with files that were renamed while other files took their old names.
+
+    A new or changed file that holds the picture which a path of `described` held before, and has its size and time, is
+    that file under another name.
+    """
+    moved = {
+        new: (old, about)
+        for old, (digest, file, about) in described.items()
+        if (content := catalog.content(digest)) is not None and catalog.content_of(old) not in (None, content)
+        for new in catalog.known_paths(content)
+        if file_of(new) in changed and replace(catalog.files(new)[new], path=old) == file
+    }
+    no_metadata: Mapping[str, Any] = {}
+    cleared = [(old, no_metadata) for old, _ in moved.values()]
+    for path, about in [*cleared, *((new, about) for new, (_, about) in moved.items())]:
+        content = catalog.content_of(path)
+        if content is not None and not (about and catalog.metadata_of(path)):
+            catalog.put_file(catalog.files(path)[path], content, about)
 
 
 def _changed_since_walk(file: File) -> bool:

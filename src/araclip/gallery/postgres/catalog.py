@@ -26,7 +26,7 @@ from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
 from araclip.gallery.postgres.conditions import condition_of
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
-    HIDDEN_GONE,
+    GONE,
     NEXT_GENERATION,
     PICTURE,
     Row,
@@ -200,9 +200,9 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible as one new generation, or none."""
         with self.database.transaction():
-            # a gallery that an earlier release made lacks this table or its index
-            if not self.database.rows("SELECT to_regclass('hidden_gone_hash')")[0][0]:
-                for definition in HIDDEN_GONE:
+            # a gallery that an earlier release made lacks these tables
+            if not self.database.rows("SELECT to_regclass('metadata_gone')")[0][0]:
+                for definition in GONE:
                     self.database.rows(definition)
             self._changed = {}
             yield

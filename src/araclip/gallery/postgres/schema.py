@@ -17,7 +17,7 @@ from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerG
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.matching import date_in_names, metadata_texts
 from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel
-from araclip.gallery.catalog.schema import HIDDEN_GONE_INDEX, HIDDEN_GONE_TABLE
+from araclip.gallery.catalog.schema import HIDDEN_GONE_INDEX, HIDDEN_GONE_TABLE, METADATA_GONE_TABLE
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
@@ -32,9 +32,9 @@ EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are
 # parameter of building the graph: twice as slow as pgvector's 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
-HIDDEN_GONE = (HIDDEN_GONE_TABLE.format(bytes="bytea"), HIDDEN_GONE_INDEX)
+GONE = tuple(each.format(bytes="bytea") for each in (HIDDEN_GONE_TABLE, HIDDEN_GONE_INDEX, METADATA_GONE_TABLE))
 TABLES = (
-    *HIDDEN_GONE,
+    *GONE,
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
         fingerprint text NOT NULL, width int NOT NULL, model_origin text NOT NULL, model_source text NOT NULL,
         birth text NOT NULL, generation bigint NOT NULL DEFAULT 0, drives text NOT NULL DEFAULT '[]')""",
