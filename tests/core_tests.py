@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-EXTRAS = ("_contract", "_remote", "_openai")  # test packages of extras: schemathesis, openai
+EXTRAS = ("server_contract", "_remote", "_openai")  # test packages of extras: schemathesis, openai
 OTHERS = (
     "arguments", "atomic", "bounded_json", "bundled_model", "classify_command", "cli", "cli_gallery", "cli_stop",
     "client", "decode_limits", "display", "duplicates", "encoder", "images", "normalization", "platforms", "query",
