@@ -171,7 +171,7 @@ class ShownFormatter(logging.Formatter):
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return the message to print for a system error: the place, the reason, and what to do if that is known."""
+    """Return the message to print for a system error: its path or paths, the reason, and the remedy if known."""
     if error.strerror is None:
         return str(error)
     places = [str(place) for place in (error.filename, error.filename2) if place is not None]

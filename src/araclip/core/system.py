@@ -1,6 +1,7 @@
 """Tell which operating system this is and how much memory is free, and use socket options that only some systems have.
 
-Functions, not constants, tell which system it is: tests replace them, and type checkers read `sys.platform` only.
+Functions tell which system it is, because tests can replace a function, and because type checkers ignore the code for
+other systems after a comparison with `sys.platform` itself.
 """
 
 import contextlib

@@ -434,8 +434,8 @@ class BaseGallery(ABC):
     ) -> Hits:
         """Return the k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
 
-        Identical files count as one picture; files missing on the disk are left out. Successive pages (`offset` 0, k,
-        2 k, …) neither overlap nor skip a picture.
+        Identical files count as one picture. In a gallery in a folder, files missing on the disk are left out.
+        Successive pages (`offset` 0, k, 2 k, …) neither overlap nor skip a picture.
 
         Args:
             query: a text (docs/queries.md); or a picture as path object, bytes, PIL picture or (H, W, 3) uint8 array;

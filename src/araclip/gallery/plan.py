@@ -493,7 +493,10 @@ def _text_before(words: str, text: str) -> str:
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
-    """Return a text without `words`, which name a date or a folder, and the negation before them; None without one."""
+    """Return a text without `words` (a date or a folder) and the negation before the words; None without a negation.
+
+    `outside`: True if «خارج», outside, negates, too.
+    """
     before, _, after = normalize(text).partition(words) if words else ("", "", "")
     leading = folded_words(before)
     begin = begin_of_denial(leading.folded, outside=outside)

@@ -311,7 +311,7 @@ def _convert(
 
 
 def bytes_of_weights(request: Request) -> int:
-    """Return the bytes of a model's float32 weights, as far as known before they are read; 0 if unknown."""
+    """Return the bytes of a model's weights, as far as known before they are read; 0 if unknown."""
     peer = model_registry.BY_NAME.get(request.name)
     if peer is not None and peer.megabytes is not None:
         return peer.megabytes * 1_000_000

@@ -31,7 +31,8 @@ GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for 
 DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}  # the first day: 0
 EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast: the later one of EITHER_OF
 EITHER_OF = ((10, 1, 3), (12, 10, 13))
-# Names of months that are also common words, such as "may": they count only beside a year, or after "month".
+# Names of months that are also common words, such as "may": they count only in a longer date, such as "17 may", "last
+# may", "since may".
 AMBIGUOUS = read_phrases("dates: ambiguous")
 # (preposition, month): after "in", even one of the AMBIGUOUS months is a month: «في مارس» (in March), "in may".
 TOLD_BY_IN = frozenset(

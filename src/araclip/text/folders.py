@@ -21,7 +21,8 @@ class Placed:
     """A text without the folder (or the place) that it names.
 
     `words` are the removed words. `folders` are the folder's names in the gallery, several if they are spelled nearly
-    alike (الإجازة, الاجازة), or the one text that names the place; empty if the text names none.
+    alike (الإجازة, الاجازة), or the one text that names the place; empty if the text names none. If the text denies a
+    place («ليست في القاهرة»), `words` are its name, which stays in the text, and `folders` are empty.
     """
 
     text: str

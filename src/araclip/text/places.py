@@ -200,9 +200,10 @@ def _areas_by_key() -> dict[str, list[Area]]:
 
 @lru_cache(4)  # cached, because a server asks again after each change of its gallery
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
-    """Return the names in some places by their keys (`name_key`).
+    """Return key (`name_key`) → name for each name in `places`, texts such as «القاهرة، مصر · Cairo, Egypt».
 
-    Another name of a place leads to its usual name, unless another of these places has the same usual name.
+    The key of another name of a town, region or country leads to the usual name, unless two of these
+    places share the usual name.
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}

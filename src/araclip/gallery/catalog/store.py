@@ -367,7 +367,7 @@ class Store(ABC):
 
     @abstractmethod
     def values(self, name: str) -> list[str]:
-        """List the values of "camera", "lens" or "place" over all visible pictures; sorted."""
+        """List the different values of "camera", "lens" or "place" over all pictures that are not hidden; sorted."""
 
     @abstractmethod
     def positions(self) -> Sequence[Any]:

@@ -98,8 +98,11 @@ class WordIndex:
         }
 
     def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
-        """Return names of files, without suffix, with a word (their folders' words too) that has one of these stems, or
-        whose stem has one of these beginnings."""
+        """Return names of files, without suffix.
+
+        The name, or that of a folder just above the file, has a word whose stem is one of `stems` or begins with one of
+        `beginnings`.
+        """
         asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
         ids = self._visible_matches(f"names : ({' OR '.join(asked)})", most)
         return [names[0] for each in self._catalog.documents(ids).values() if (names := each.get("names"))]

@@ -345,8 +345,8 @@ class Intake:
 
         Args:
             sources: a `LoadedPicture` among them was read by another process already.
-            refused: called with number and error for each picture that cannot be used.
-            done: called with the number of sources read.
+            refused: called with the index in `sources`, and the error, of each picture that cannot be used.
+            done: called after each source with the number of sources read so far.
             metadata: one mapping for each source.
         """
         paths: list[str | None] = []

@@ -74,7 +74,7 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
     at_places = weight.transpose(2, 3, 1, 0)  # (h, w, I, O)
-    # an odd number of inputs is padded with zeros, as some kernels do
+    # an odd number of input channels gets a further channel of zeros, as in some libraries' convolution code
     odd = [(0, 0), (0, 0), (0, at_places.shape[2] % 2), (0, 0)]
     scales = [
         safe_scales(at_places.reshape(-1, len(weight))),

@@ -5,6 +5,7 @@
     branches          image towers with shared blocks, branches, gates and routers
     heads             projections with a query bank, a names part, or both
     frozen_features   caches the shared blocks' output, and trains the blocks above quickly
+    packaged_towers   towers from the weights that packages carry
     joining, naming, query_bank, distilling     the added stages
 
 Glossary: the field's word, with ours in brackets where it differs.

@@ -128,7 +128,7 @@ class Branches(nn.ModuleList):
                 continue
             passes = branch.router(torch.cat(found, dim=1)) > 0  # (B, 1)
             if torch.compiler.is_compiling() and not torch.onnx.is_in_onnx_export():
-                # torch.compile and torch.export need one graph for all data: the branch computes for every picture
+                # torch.compile and torch.export need one graph for all data: the routed branch computes for all
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
                 own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass

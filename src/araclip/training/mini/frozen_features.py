@@ -437,9 +437,9 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) of `inputs` by the branches as they were before the stage, map scale included.
+        """Return the features (B, W) of `inputs` by the branches, with the map scale, as they were before the stage.
 
-        After `learn_from`, return the other tower's features.
+        After `learn_from`, return the features by the tower that `learn_from` was given.
         """
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))

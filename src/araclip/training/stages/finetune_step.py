@@ -79,7 +79,9 @@ class TeacherLoss:
     teacher: TeacherCache
 
     def __call__(self, english: Sequence[str | None], text: Tensor) -> Tensor:
-        """Return the mean cosine distance, a scalar; 0 if no caption has an English one.
+        """Return the mean cosine distance of captions from the teacher's vectors of English captions, a scalar.
+
+        The distance is 0 if `english` has no caption.
 
         `text` (T, D) are caption vectors; `english` has, for each, an English caption of the same picture, or None.
         """
