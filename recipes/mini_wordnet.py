@@ -27,11 +27,13 @@ class Nouns:
     Attributes:
         senses: a word in lower case → its synsets, the most frequent sense first.
         words: synset → its words. parents: synset → the synsets that it is a kind of.
+        definitions: synset → its definition, with examples.
     """
 
     senses: Mapping[str, Sequence[str]]
     words: Mapping[str, Sequence[str]]
     parents: Mapping[str, Sequence[str]]
+    definitions: Mapping[str, str]
     _above: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def above(self, synset: str) -> frozenset[str]:
@@ -40,17 +42,35 @@ class Nouns:
             self._above[synset] = frozenset({synset}).union(*(self.above(one) for one in self.parents.get(synset, ())))
         return self._above[synset]
 
-    def synset_of(self, words: Iterable[str], below: Sequence[str] = ()) -> str | None:
-        """The synset that has just these words, else the commonest sense of the first word that is a noun.
+    def meanings(self, words: Iterable[str]) -> list[str]:
+        """The synsets of some words or their singulars, those of the first word first, the commonest first."""
+        names = [name for word in words for name in (word.lower(), singular(word.lower()))]
+        return list(dict.fromkeys(synset for name in names for synset in self.senses.get(name, ())))
+
+    def synset_defined(self, words: Iterable[str], definition: str) -> str | None:
+        """The synset of one of the words whose definition shares the largest part of its words with `definition`."""
+        asked = set(definition.lower().split())
+
+        def likeness(synset: str) -> float:
+            own = set(self.definitions[synset].lower().split())
+            return len(own & asked) / len(own | asked)
+
+        return max(self.meanings(words), key=likeness, default=None)
+
+    def synset_of(self, words: Iterable[str], kinds: Sequence[str] = ()) -> str | None:
+        """The commonest sense of the words that is of the first of these kinds that any sense is of.
+
+        If there are no kinds, or no sense is of any, that is the commonest sense of the first word that is a noun.
 
         Args:
-            below: synsets; one of them has to be above the sense that is taken, where any is.
+            kinds: words such as "animal", of which the two commonest senses count.
         """
-        asked = [word.lower() for word in words]
-        candidates = [synset for word in asked for synset in self.senses.get(word, self.senses.get(singular(word), ()))]
-        fitting = [one for one in candidates if not below or self.above(one) & set(below)]
-        exact = [one for one in fitting if {word.lower() for word in self.words[one]} == set(asked)]
-        return next(iter(exact or fitting or candidates), None)
+        found = self.meanings(words)
+        for kind in kinds:
+            above = set(self.senses[kind][:SENSES])
+            if fitting := [synset for synset in found if self.above(synset) & above]:
+                return fitting[0]
+        return next(iter(found), None)
 
     def things_called(self, word: str, synsets: Mapping[str, Iterable[int]]) -> list[int]:
         """The things that are, or are kinds of, what a word means; of its commonest senses the first that has any.
@@ -103,8 +123,11 @@ def parse(data: str, index: str) -> Nouns:
     """Nouns of WordNet's files data.noun and index.noun; their format is wndb(5WN)."""
     words: dict[str, Sequence[str]] = {}
     parents: dict[str, Sequence[str]] = {}
+    definitions: dict[str, str] = {}
     for line in _lines(data):
-        cells = line.split(" | ")[0].split()
+        fields, _, definition = line.partition(" | ")
+        cells = fields.split()
+        definitions[cells[0]] = definition.strip()
         count = int(cells[3], 16)
         words[cells[0]] = [cells[4 + 2 * i].replace("_", " ") for i in range(count)]
         pointers = cells[5 + 2 * count :]
@@ -115,7 +138,7 @@ def parse(data: str, index: str) -> Nouns:
     for line in _lines(index):
         cells = line.split()
         senses[cells[0].replace("_", " ")] = cells[-int(cells[2]) :]
-    return Nouns(senses, words, parents)
+    return Nouns(senses, words, parents, definitions)
 
 
 def _lines(text: str) -> Iterable[str]:

@@ -20,8 +20,8 @@ from araclip.text.folding import fold
 from araclip.text.resources import default_interpreter
 from araclip.training.data.noise import is_held
 
-ANIMALS = 398  # the first classes of ImageNet
 MOST_THINGS = 150  # a word of more says little: artifact, matter
+OWN_SENSES = 3  # a class's further names count if the class is among so many commonest senses of them
 MAX_WORDS = 3  # of a dictionary's text: longer ones explain
 NAMED = ("scenes", "scenes15", "clothing", "flowers", "grocery")  # labelled sets with an Arabic name for each label
 GLOSSES: Mapping[str, tuple[str, ...]] = {  # labels that are no everyday English word, or have another one beside it
@@ -34,9 +34,19 @@ GLOSSES: Mapping[str, tuple[str, ...]] = {  # labels that are no everyday Englis
     "store": ("shop", "store"), "suburb": ("suburb", "houses"), "tallbuilding": ("skyscraper",),
     "yoghurt": ("yogurt", "yoghurt"), "zucchini": ("zucchini", "courgette"), "melon": ("melon", "cantaloupe"),
 }  # fmt: skip
-BELOW = {  # the sense of a label in these sets is a kind of one of these
-    "clothing": "clothing", "flowers": "flower", "grocery": "food", "scenes15": "structure", "sports100": "sport",
+KINDS = {  # what the labels of a set are kinds of: of a label's senses the first that is one, in this order, is meant
+    "clothing": ("clothing", "covering"), "clothing_full": ("clothing", "covering"), "flowers": ("flower",),
+    "grocery": ("food",), "scenes15": ("structure",), "sports100": ("sport",), "ikea": ("furniture", "artifact"),
+    "caltech101_full": ("animal", "body part", "artifact", "food", "plant"),
 }  # fmt: skip
+KIND_OF = {  # for labels with several senses of one kind, and two ImageNet classes whose pictures show another sense
+    "barrel": "container", "schooner": "ship", "sea horse": "fish", "dolphin": "whale", "tea cup": "container",
+    "plate": "crockery",
+}  # fmt: skip
+# Kinds for which the things below do not stand: a forest is a group, a scuba diver a person, an okapi a giraffe, and
+# jeans are the only clothes that WordNet calls so.
+NOT_CALLED = ("group", "person", "giraffe", "clothes")
+UNKNOWN = ("fencing", "ultimate")  # labels that WordNet has in other senses alone
 
 
 @dataclass(frozen=True)
@@ -63,13 +73,13 @@ def imagenet_things(data: Path, nouns: Nouns) -> list[Thing]:
     """The thousand classes."""
     english, arabic = class_names(data / "parallel" / "imagenet_classnames.tsv.xz")
     info = ImageNetInfo("imagenet-1k")
-    animal = [nouns.senses["animal"][0]]
-    other = [synset for word in ("artifact", "food", "plant", "person") for synset in nouns.senses[word][:2]]
-    other += nouns.senses["geological formation"][:1]
     things = []
     for number, (names, arabic_names) in enumerate(zip(english, arabic, strict=True)):
-        lemmas = info.index_to_description(number).split(", ")
-        synset = nouns.synset_of(lemmas, animal if number < ANIMALS else other)
+        lemmas = info.index_to_description(number)
+        definition = info.index_to_description(number, detailed=True).removeprefix(f"{lemmas}: ")
+        synset = nouns.synset_defined(lemmas.split(", "), definition)
+        if names[0] in KIND_OF:
+            synset = nouns.synset_of(lemmas.split(", "), (KIND_OF[names[0]],))
         things.append(Thing(f"imagenet/{names[0]}", names, arabic_names, synset))
     return things
 
@@ -77,12 +87,14 @@ def imagenet_things(data: Path, nouns: Nouns) -> list[Thing]:
 def label_things(name: str, rows: Iterable[Row], nouns: Nouns) -> list[Thing]:
     """The labels of a set, sorted."""
     arabic: dict[str, str] = {row["label"]: row.get("class_ar") or "" for row in rows}
-    below = [synset for word in BELOW.get(name, "").split() for synset in nouns.senses[word][:2]]
     things = []
     for label in sorted(arabic):
-        glosses = GLOSSES.get(label.lower(), (label.lower().replace("-", " "),))
+        lower = label.lower()
+        glosses = GLOSSES.get(lower, (lower.replace("-", " "),))
         names = name_variants(normalize(arabic[label])) if arabic[label] else ()
-        things.append(Thing(f"{name}/{label.lower()}", glosses, names, nouns.synset_of(glosses, below)))
+        kinds = (KIND_OF[lower],) if lower in KIND_OF else KINDS.get(name, ())
+        synset = None if lower in UNKNOWN else nouns.synset_of(glosses, kinds)
+        things.append(Thing(f"{name}/{lower}", glosses, names, synset))
     return things
 
 
@@ -94,26 +106,28 @@ def words_of(things: Sequence[Thing], nouns: Nouns, dictionaries: Sequence[Path]
             as each of them lists senses that are no thing.
     """
     covered = nouns.covered([thing.synset for thing in things])
-    covered.pop(nouns.senses["group"][0], None)  # a forest is a group
+    for kind in NOT_CALLED:
+        covered.pop(next(iter(nouns.senses.get(kind, ())), ""), None)
+    english = {number: _usual_names(thing, nouns) for number, thing in enumerate(things)}
     named: dict[str, set[int]] = defaultdict(set)
-    for number, thing in enumerate(things):
-        for gloss in thing.english:
-            named[gloss.lower()].add(number)
+    for number, names in english.items():
+        for name in names:
+            named[name.lower()].add(number)
 
-    def called(english: str) -> list[int]:
-        found = set(nouns.things_called(english, covered)) | named.get(english.lower(), set())
+    def called(gloss: str) -> list[int]:
+        found = set(nouns.things_called(gloss, covered)) | named.get(gloss.lower(), set())
         return sorted(found) if len(found) <= MOST_THINGS else []
 
     found: dict[tuple[str, str], set[int]] = defaultdict(set)
     for number, thing in enumerate(things):
-        for language, texts in (("english name", thing.english), ("arabic name", thing.arabic)):
+        for language, texts in (("english name", english[number]), ("arabic name", thing.arabic)):
             for text in texts:
                 found[text, language].add(number)
-    for text, english, origin in (*lexicon_words(), *_dictionary_words(dictionaries)):
-        for number in called(english):
+    for text, gloss, origin in (*lexicon_words(), *_dictionary_words(dictionaries)):
+        for number in called(gloss):
             found[text, origin].add(number)
-            if english.isascii():
-                found[english, "english word"].add(number)
+            if gloss.isascii():
+                found[gloss, "english word"].add(number)
     published = {fold(text) for text, origin in found if origin in ("arabic name", "standard")}
     return [
         Word(text, tuple(sorted(numbers)), origin, origin in HOLDING and fold(text) not in published and is_held(text))
@@ -121,14 +135,24 @@ def words_of(things: Sequence[Thing], nouns: Nouns, dictionaries: Sequence[Path]
     ]
 
 
+def _usual_names(thing: Thing, nouns: Nouns) -> list[str]:
+    """A thing's English names, but for further names that usually mean something else: a promontory's "head"."""
+    if not thing.name.startswith("imagenet/"):
+        return [*thing.english]
+    first, *others = thing.english
+    usual = {name: nouns.senses.get(name.lower(), ())[:OWN_SENSES] for name in others}
+    return [first, *(name for name in others if not usual[name] or thing.synset in usual[name])]
+
+
 HOLDING = ("dialect", "synonym", "plural", "dictionary")
 
 
 def lexicon_words() -> Iterator[tuple[str, str, str]]:
-    """Text, English gloss and origin of the package's words, but for forms with another common meaning."""
+    """Text, English gloss and origin of the package's nouns, but for forms with another common meaning."""
     origins = {"sy": "synonym", "pl": "plural"}
     for entry in default_interpreter().lexicon.entries:
-        if entry.english:
+        verb = entry.standard.startswith("ي") and entry.english.endswith("s")  # «يرتدي», wears
+        if entry.english and not verb:
             yield normalize(entry.standard), entry.english, "standard"
             for label, text, ambiguous in entry.forms:
                 if not ambiguous:

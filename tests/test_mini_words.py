@@ -39,7 +39,14 @@ def test_a_word_names_all_that_is_a_kind_of_it_and_plurals_are_known() -> None:
     assert NOUNS.things_called("Animal", covered) == [0, 1]
     assert NOUNS.things_called("crane", covered) == [1]  # its first sense has no thing
     assert NOUNS.things_called("table", covered) == []
-    assert NOUNS.synset_of(["crane"]) == "00000005" and NOUNS.synset_of(["crane"], ["00000001"]) == "00000004"
+    assert NOUNS.synset_of(["crane"]) == "00000005" and NOUNS.synset_of(["cranes"], ["animal"]) == "00000004"
+    assert NOUNS.synset_of(["crane"], ["group"]) == "00000005"  # no sense is a group
+
+
+def test_a_class_is_the_sense_whose_definition_is_most_like_its_own() -> None:
+    assert NOUNS.synset_defined(["crane"], "a large bird") == "00000004"
+    assert NOUNS.synset_defined(["crane"], "a lifting machine") == "00000005"
+    assert NOUNS.synset_defined(["stork"], "a bird") is None
 
 
 @pytest.mark.parametrize(
@@ -68,6 +75,25 @@ def test_words_of_a_thing_come_from_its_names_the_lexicon_and_what_both_dictiona
     pairs = mini_names.pairs_of(found, [pug]).splitlines()
     assert pairs[0] == "en\tar" and "pug\tبج" in pairs
     assert not [line for line in pairs if texts.get(line.split("\t")[1], pug) in [w for w in found if w.held]]
+
+
+def test_a_further_name_that_usually_means_something_else_names_no_class() -> None:
+    crane = mini_words.Thing("imagenet/heron", ("heron", "crane", "dog"), (), "00000004")
+    texts = {word.text for word in mini_words.words_of([crane], NOUNS, [])}
+    assert {"heron", "crane"} <= texts and "dog" not in texts
+    labelled = mini_words.Thing("birds/heron", ("heron", "dog"), (), "00000004")
+    assert "dog" in {word.text for word in mini_words.words_of([labelled], NOUNS, [])}
+
+
+def test_verbs_and_people_name_no_class() -> None:
+    assert {"يرتدي", "يطير"}.isdisjoint(text for text, *_ in mini_words.lexicon_words())
+    person = mini_wordnet.parse(
+        DATA + "00000007 18 n 01 person 0 000 | somebody\n00000008 18 n 01 diver 0 001 @ 00000007 n 0000 | who dives\n",
+        INDEX + "diver n 1 1 @ 1 1 00000008\nperson n 1 1 ~ 1 1 00000007\n",
+    )
+    diver = mini_words.Thing("imagenet/scuba diver", ("scuba diver",), ("غواص",), "00000008")
+    found = {word.text for word in mini_words.words_of([diver], person, [])}
+    assert "غواص" in found and not {"شخص", "ناس", "person"} & found
 
 
 def test_sentences_in_dialects_are_held_with_all_of_their_translations() -> None:
