@@ -148,15 +148,19 @@ HOLDING = ("dialect", "synonym", "plural", "dictionary")
 
 
 def lexicon_words() -> Iterator[tuple[str, str, str]]:
-    """Text, English gloss and origin of the package's nouns, but for forms with another common meaning."""
+    """Text, English gloss and origin of the package's words, but for forms with another common meaning.
+
+    Verbs («يرتدي», wears) have no gloss, since as nouns their glosses would name things.
+    """
     origins = {"sy": "synonym", "pl": "plural"}
     for entry in default_interpreter().lexicon.entries:
-        verb = entry.standard.startswith("ي") and entry.english.endswith("s")  # «يرتدي», wears
-        if entry.english and not verb:
-            yield normalize(entry.standard), entry.english, "standard"
+        if entry.english:
+            verb = entry.standard.startswith("ي") and entry.english.endswith("s")
+            gloss = "" if verb else entry.english
+            yield normalize(entry.standard), gloss, "standard"
             for label, text, ambiguous in entry.forms:
                 if not ambiguous:
-                    yield normalize(text), entry.english, origins.get(label, "dialect")
+                    yield normalize(text), gloss, origins.get(label, "dialect")
 
 
 def _dictionary_words(tables: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
