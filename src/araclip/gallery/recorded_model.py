@@ -123,7 +123,7 @@ def read_fingerprint(folder: Path) -> str | None:
 
 
 class AbsentModel:
-    """Stands in for a gallery's model that is not on this machine; every attempt to encode raises ModelNotFound.
+    """Stands in for a gallery's model that is not on this machine; every attempt to encode raises the error `why`.
 
     It has the name, fingerprint and width that the gallery records, which is enough for statistics, checks, duplicates,
     removal and export.
@@ -132,20 +132,20 @@ class AbsentModel:
     license: str | None = None
     image_size = 1
 
-    def __init__(self, record: RecordedModel, why: ModelNotFound) -> None:
+    def __init__(self, record: RecordedModel, why: AraCLIPError) -> None:
         self.name, self.fingerprint, self.width = record.name, record.fingerprint, record.width
         self.origin, self.source, self.label = record.origin, record.source, record.label
         self.threads = usable_cores()
         self._why = why
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why
