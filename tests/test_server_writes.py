@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from araclip import AraCLIP, open_gallery
 from araclip.gallery.open import reembed_gallery
-from pictures import photograph
+from pictures import photograph, solid
 from postgres_server import needs_server
 from serving import encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
 from tiny import write_tiny_model
@@ -103,3 +103,30 @@ def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
         found = client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"][0]
         with open_gallery(place, model=new) as gallery:
             assert found["score"] == pytest.approx(gallery.search("أحمر", 1)[0].score, abs=1e-3) != before
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "when the model is loaded"])
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_a_page_indexes_with_the_model_that_the_gallery_was_encoded_with_again(
+    place: Path, tiny_model: Path, tmp_path: Path, wait: bool
+) -> None:
+    new = AraCLIP(write_tiny_model(tmp_path / "new-model", width=12, seed=1, name="new"), threads=1)
+    settings = settings_for(place, tiny_model, index=(tmp_path / "album",), watch=False)
+    with serving(settings) as client:
+
+        def until(state: str, model: str, pictures: int) -> None:
+            """Wait until the server has indexed, with this model, this number of pictures."""
+            ends, found = time.monotonic() + 60, None
+            while found != (state, model, pictures):
+                assert time.monotonic() < ends, found
+                time.sleep(0.1)
+                now, stats = client.get("/index").json(), client.get("/stats").json()
+                found = now.get("state"), stats.get("model", "").partition("@")[0], stats.get("pictures")
+
+        until("done", "tiny", 13)
+        assert reembed_gallery(place, new) == 13
+        if wait:
+            until("done", "new", 13)
+        solid(tmp_path / "album" / "later.png", (9, 9, 200))
+        assert client.post("/index").status_code in (202, 503)
+        until("done", "new", 14)
