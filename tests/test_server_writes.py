@@ -1,5 +1,6 @@
 """What a page writes into a gallery on a server, and what it does when the gallery gets another model."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,3 +131,16 @@ def test_a_page_indexes_with_the_model_that_the_gallery_was_encoded_with_again(
         solid(tmp_path / "album" / "later.png", (9, 9, 200))
         assert client.post("/index").status_code in (202, 503)
         until("done", "new", 14)
+
+
+@pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
+def test_a_page_compares_no_vectors_of_two_models(place: Path | str, tiny_model: Path, tmp_path: Path) -> None:
+    new = AraCLIP(write_tiny_model(tmp_path / "new-model", seed=1, name="new"), threads=1)
+    new.encode_text("قطة")
+    new.encode_image(tmp_path / "album" / "turned.jpg")
+    shutil.rmtree(new.folder)  # the server cannot load it
+    with serving(settings_for(place, tiny_model)) as client:
+        red = names(client)["copy of red.png"]
+        assert reembed_gallery(place, new) == 13
+        for address in (f"/search?q=picture:{red}", f"/images/{red}/explain?q=أحمر", f"/images/{red}/near"):
+            problem(client.get(address), "gallery")
