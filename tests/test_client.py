@@ -159,6 +159,9 @@ def test_vectors_are_those_of_the_model(client: Client, album: Path, tiny_model:
     assert np.allclose(client.encode_text(texts), model.encode_text(texts), atol=1e-6)
     assert np.allclose(client.encode_image(paths), model.encode_image(paths), atol=1e-6)
     assert client.encode_text([]) == []
+    assert np.allclose(client.encode_text(texts[0]), model.encode_text(texts[0]), atol=1e-6)
+    for picture in (paths[0], str(paths[0]), Path(paths[0]).read_bytes()):
+        assert np.allclose(client.encode_image(picture), model.encode_image(picture), atol=1e-6)
 
 
 def test_threads_share_a_client(client: Client) -> None:

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, overload
 from urllib.parse import quote, urlencode, urlsplit
 
 from araclip.core import atomic, bounded_json
@@ -28,6 +28,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 PAGE = 200  # entries in one request of a list
 PIECE = 1 << 20  # bytes read from a response at once
 Answer = TypeVar("Answer")
+Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Client:
         threshold: float = 0.0,
         collapse: bool = False,
         like: Mapping[str, float] | Sequence[str] = (),
-        pictures: Sequence[bytes | str | os.PathLike[str]] = (),
+        pictures: Sequence[Picture] = (),
         text_weight: float = 1.0,
         sort: str = "relevance",
         literal: bool = False,
@@ -209,7 +210,7 @@ class Client:
         """Return a picture's details, such as size, date, camera, place and files: the answer of GET …/details."""
         return self._json("GET", f"{_image_path(identity)}/details")
 
-    def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
+    def add(self, picture: Picture, *, name: str | None = None) -> Added:
         """Add a picture, given by its path or as bytes. When `add` returns, the server has stored the picture."""
         data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
         shown = name or (path.name if path else "picture")
@@ -309,12 +310,24 @@ class Client:
 
     # ------------------------------------------------------------------ vectors
 
-    def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
-        """Return unit vectors of texts, in the order given."""
+    @overload
+    def encode_text(self, texts: str) -> list[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_text(self, texts: Iterable[str]) -> list[list[float]]: ...
+    def encode_text(self, texts: str | Iterable[str]) -> list[float] | list[list[float]]:
+        """Return the unit vector of a text, or those of several texts, in the order given."""
+        if isinstance(texts, str):
+            return self._request_vectors([texts])[0]
         return self._request_vectors(list(texts))
 
-    def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
-        """Return unit vectors of pictures (paths or bytes), in the order given."""
+    @overload
+    def encode_image(self, pictures: Picture) -> list[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_image(self, pictures: Iterable[Picture]) -> list[list[float]]: ...
+    def encode_image(self, pictures: Picture | Iterable[Picture]) -> list[float] | list[list[float]]:
+        """Return the unit vector of a picture (a path or bytes), or those of several pictures, in the order given."""
+        if isinstance(pictures, bytes | str | os.PathLike):
+            return self._request_vectors([_data_uri(pictures)])[0]
         return self._request_vectors([_data_uri(picture) for picture in pictures], at_once=8)
 
     def _request_vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
@@ -432,7 +445,7 @@ def _image_path(identity: str) -> str:
     return f"/images/{quote(identity, safe='')}"
 
 
-def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
+def _data_uri(picture: Picture) -> str:
     data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     return f"data:image/any;base64,{base64.b64encode(data).decode()}"
 
