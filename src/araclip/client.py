@@ -348,7 +348,7 @@ class Client:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
             response = connection.getresponse()
             if response.status != 200:
-                raise _server_error(response.status, response.read(), response.headers.get("Retry-After"))
+                raise _server_error(response, response.read())
             yield from read(response)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable_error(error) from error
@@ -390,8 +390,8 @@ class Client:
                 raise
             with self._lock:
                 self._idle.append(connection)
-            if response.status >= 400:
-                raise _server_error(response.status, data, response.headers.get("Retry-After"))
+            if response.status >= 300:
+                raise _server_error(response, data)
             return data
 
     def _unreachable_error(self, error: Exception) -> ServerError:
@@ -454,7 +454,9 @@ def _escape_file_name(name: str) -> str:  # escapes a name as browsers do in mul
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+def _server_error(response: http.client.HTTPResponse, body: bytes) -> ServerError:
+    if response.status < 400:
+        return ForeignServer(f"the server there redirects to {response.headers.get('Location')}")
     try:
         problem = json.loads(body)
         error = problem.get("error")  # below /v1/, errors have the form of OpenAI's API
@@ -462,5 +464,6 @@ def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerEr
     # a body that is not JSON, such as a proxy's error page, is quoted
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = body[:200].decode("utf-8", "replace")
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return ServerError(message, status=status, retry_after=seconds)
+    retry_after = response.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdigit() else None
+    return ServerError(message, status=response.status, retry_after=seconds)
