@@ -577,6 +577,7 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
     album.mkdir()
     if content == "pictures":
         photo_album(album)
+    Gallery.open(tmp_path / "gallery", model=tiny_model, create=True).close()  # as a server makes it
     command = [sys.executable, "-m", "araclip.server.indexing.worker", tmp_path / "gallery", tiny_model, album]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         assert worker.stdin is not None

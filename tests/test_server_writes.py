@@ -1,6 +1,7 @@
 """What a page writes into a gallery on a server, and what it does when the gallery gets another model."""
 
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,24 @@ def test_a_page_compares_no_vectors_of_two_models(place: Path | str, tiny_model:
         assert reembed_gallery(place, new) == 13
         for address in (f"/search?q=picture:{red}", f"/images/{red}/explain?q=أحمر", f"/images/{red}/near"):
             problem(client.get(address), "gallery")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder with open files is not renamed there")
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_a_gallery_whose_drive_is_away_is_not_made_anew(place: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with serving(settings_for(place, tiny_model, index=(tmp_path / "album",), watch=False)) as client:
+
+        def until_indexed() -> None:
+            ends = time.monotonic() + 60
+            while "araclip_indexing 0.0" not in client.get("/metrics").text:
+                assert time.monotonic() < ends
+                time.sleep(0.1)
+
+        until_indexed()
+        place.rename(tmp_path / "away")
+        client.post("/index")
+        until_indexed()
+        assert not place.exists()
+        (tmp_path / "away").rename(place)
+        assert client.get("/index").json()["state"] == "failed"
+        assert len(names(client)) == 13
