@@ -98,6 +98,9 @@ def test_a_model_that_is_gone_is_named_with_its_place_and_its_source(run: Run, i
     gone = RecordedModel("nowhere", "f" * 12, 768, "nowhere", "nowhere --weights int8")
     with pytest.raises(ModelNotFound, match=r"nowhere@f+, and that model is not on .*`araclip pull nowhere --weights"):
         recorded_encoder(gone, "g")
+    moved = RecordedModel("moved", "f" * 12, 8, f"transformers:{tmp_path / 'was here'}")
+    with pytest.raises(ModelNotFound, match=r"It was transformers:.*was here\. Copy its model folder here"):
+        recorded_encoder(moved, "g")
 
 
 @pytest.mark.parametrize("release", ["no", "another"])

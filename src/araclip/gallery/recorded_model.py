@@ -96,8 +96,9 @@ def recorded_encoder(
 def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    # the gallery was made with a foreign model, which was named as KIND:LOCATION
-    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()
+    # a foreign model, which was named as KIND:LOCATION; at a LOCATION on this machine it is gone
+    places = record.origin, record.origin.partition(":")[2]
+    by_hand = ":" in record.origin and not any(Path(place).is_absolute() for place in places)
     if record.source:
         get = (
             f"Get it with `araclip pull {shown(record.source)}`, or copy its model folder here and name that "
