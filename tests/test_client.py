@@ -3,7 +3,7 @@
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -159,6 +159,9 @@ def test_vectors_are_those_of_the_model(client: Client, album: Path, tiny_model:
     assert np.allclose(client.encode_text(texts), model.encode_text(texts), atol=1e-6)
     assert np.allclose(client.encode_image(paths), model.encode_image(paths), atol=1e-6)
     assert client.encode_text([]) == []
+    assert np.allclose(client.encode_text(texts[0]), model.encode_text(texts[0]), atol=1e-6)
+    for picture in (paths[0], str(paths[0]), Path(paths[0]).read_bytes()):
+        assert np.allclose(client.encode_image(picture), model.encode_image(picture), atol=1e-6)
 
 
 def test_threads_share_a_client(client: Client) -> None:
@@ -207,16 +210,18 @@ def test_a_server_that_is_not_there_is_an_error_that_says_so() -> None:
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"{}", b'{"results": [5]}', b"\xff", b""]
 )
-def test_what_is_no_server_of_ours_is_an_error_that_says_so(body: bytes) -> None:
+@pytest.mark.parametrize("status", [200, 308])
+def test_what_is_no_server_of_ours_is_an_error_that_says_so(body: bytes, status: int) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(200)
+            self.send_response(status)
+            self.send_header("Location", "https://example.org/")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET  # noqa: N815  (http.server's names)
+        do_POST = do_DELETE = do_GET  # noqa: N815  (http.server's names)
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -225,7 +230,14 @@ def test_what_is_no_server_of_ours_is_an_error_that_says_so(body: bytes) -> None
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         with Client(f"http://127.0.0.1:{server.server_port}") as client:
-            for ask in (lambda: client.search("قطة"), client.timeline, lambda: client.add(b"x")):
+            asked: list[Callable[[], object]] = [
+                lambda: client.search("قطة"),
+                client.timeline,
+                lambda: client.add(b"x"),
+            ]
+            if status != 200:
+                asked += [lambda: client.picture("a"), lambda: client.forget("a"), lambda: list(client.events())]
+            for ask in asked:
                 with pytest.raises(ServerError, match=r"araclip serve") as caught:
                     ask()
                 assert "\n" not in str(caught.value)

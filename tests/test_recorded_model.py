@@ -98,10 +98,18 @@ def test_a_model_that_is_gone_is_named_with_its_place_and_its_source(run: Run, i
     gone = RecordedModel("nowhere", "f" * 12, 768, "nowhere", "nowhere --weights int8")
     with pytest.raises(ModelNotFound, match=r"nowhere@f+, and that model is not on .*`araclip pull nowhere --weights"):
         recorded_encoder(gone, "g")
+    moved = RecordedModel("moved", "f" * 12, 8, f"transformers:{tmp_path / 'was here'}")
+    with pytest.raises(ModelNotFound, match=r"It was transformers:.*was here\. Copy its model folder here"):
+        recorded_encoder(moved, "g")
 
 
-def test_a_gallery_without_its_model_can_be_looked_after(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("release", ["no", "another"])
+def test_a_gallery_without_its_model_can_be_looked_after(
+    run: Run, indexed: Path, folder: Path, tmp_path: Path, home: Path, release: str
+) -> None:
     shutil.rmtree(tmp_path / "own")
+    if release == "another":  # as after an upgrade of this package, which brings a new model of the same name
+        write_tiny_model(home / "own", width=12, seed=5, name="own")
     assert json.loads(run("stats", "--json", model=False).out)["pictures"] == 3
     for command in (
         ["verify"], ["duplicates"], ["remove", str(folder / "green.png")], ["compact"],

@@ -493,10 +493,10 @@ class PublishedStates(list[str]):
         self.append(data["state"])
 
 
-def indexed(served: ServedGallery, album: Path, model: Path, **options: Any) -> PublishedStates:
+def indexed(served: ServedGallery, album: Path, **options: Any) -> PublishedStates:
     """Index until it is done or has failed."""
     states, ends = PublishedStates(), time.monotonic() + 120
-    indexing = Indexing(served, str(model), [album], states, on_commit=lambda: None, **options)  # type: ignore[arg-type]
+    indexing = Indexing(served, [album], states, on_commit=lambda: None, **options)  # type: ignore[arg-type]
     indexing.start()
     while not {"done", "failed"} & set(states):
         assert time.monotonic() < ends
@@ -506,15 +506,15 @@ def indexed(served: ServedGallery, album: Path, model: Path, **options: Any) -> 
 
 
 def test_the_indexing_process_looks_only_at_the_paths_that_changed(
-    served: ServedGallery, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    served: ServedGallery, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
     due = [Due(frozenset({str(new)}))]
     monkeypatch.setattr(supervisor, "changes", lambda roots, stop, walk: iter(due))
-    assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
+    assert indexed(served, album, follow=True)[-1] == "done"
     assert not due[0].postponed
     assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
-    assert indexed(served, album, tiny_model, follow=False)[-1] == "done"
+    assert indexed(served, album, follow=False)[-1] == "done"
     assert str(missed) in served.store.files()
 
 
@@ -532,11 +532,13 @@ def test_why_indexing_stopped_is_a_word_without_a_path(tmp_path: Path, error: Ex
     assert cause_of(error, [str(tmp_path / "gone" if cause == "missing" else tmp_path)]) == cause
 
 
-def test_a_failure_of_the_indexing_process_tells_its_cause(served: ServedGallery, album: Path, tmp_path: Path) -> None:
+def test_a_failure_of_the_indexing_process_tells_its_cause(
+    served: ServedGallery, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     states: list[dict[str, Any]] = []
     events = SimpleNamespace(publish=lambda kind, data: states.append(data))
-    no_model = str(tmp_path / "no model")
-    indexing = Indexing(served, no_model, [album], events, follow=False, on_commit=lambda: None)  # type: ignore[arg-type]
+    monkeypatch.setattr(ServedGallery, "model", SimpleNamespace(origin=str(tmp_path / "no model")))
+    indexing = Indexing(served, [album], events, follow=False, on_commit=lambda: None)  # type: ignore[arg-type]
     indexing.start()
     while indexing.running:
         time.sleep(0.02)
@@ -546,7 +548,7 @@ def test_a_failure_of_the_indexing_process_tells_its_cause(served: ServedGallery
 
 
 def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
-    served: ServedGallery, album: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    served: ServedGallery, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(writer_lock, "PATIENCE_S", 0)
@@ -561,7 +563,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
         yield tries[1]
 
     monkeypatch.setattr(supervisor, "changes", changes)
-    assert indexed(served, album, tiny_model, follow=True)[-1] == "done"
+    assert indexed(served, album, follow=True)[-1] == "done"
     assert [due.postponed for due in tries] == [True, False]
     assert str(new) in served.store.files()
 
@@ -575,6 +577,7 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
     album.mkdir()
     if content == "pictures":
         photo_album(album)
+    Gallery.open(tmp_path / "gallery", model=tiny_model, create=True).close()  # as a server makes it
     command = [sys.executable, "-m", "araclip.server.indexing.worker", tmp_path / "gallery", tiny_model, album]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as worker:
         assert worker.stdin is not None

@@ -473,15 +473,20 @@ def test_a_large_thumbnail_of_an_upload_gets_finer_when_its_file_is_indexed(tmp_
         assert opened(fine.content).size == (1600, 800) and "immutable" in fine.headers["cache-control"]
 
 
-def test_a_thumbnail_that_was_kept_is_not_sent_once_its_picture_is_removed(tmp_path: Path, tiny_model: Path) -> None:
+@pytest.mark.parametrize("address", ["/thumbnails/{}", "/images/{}"])
+def test_a_picture_that_was_kept_is_not_sent_nor_confirmed_once_it_is_removed(
+    tmp_path: Path, tiny_model: Path, address: str
+) -> None:
     album = photo_album(tmp_path / "album")
     gallery = make_gallery(tmp_path / "gallery", album, tiny_model)
     with serving(settings_for(gallery, tiny_model)) as client:
-        address = f"/thumbnails/{id_of(client, 'blue1')}"
-        assert client.get(address).status_code == 200
+        address = address.format(id_of(client, "blue1"))
+        kept = {"If-None-Match": client.get(address).headers["etag"]}
+        assert client.get(address, headers=kept).status_code == 304
         with Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1)) as opened_gallery:
             opened_gallery.remove([album / "بيت" / "blue1.png"])
-        problem(client.get(address), "no-picture")
+        for headers in ({}, kept, {"If-None-Match": "*"}):
+            problem(client.get(address, headers=headers), "no-picture")
 
 
 def test_a_converted_picture_that_a_browser_has_is_not_converted_again(tmp_path: Path, tiny_model: Path) -> None:

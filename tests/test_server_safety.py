@@ -138,6 +138,16 @@ def test_a_cookie_ends_with_its_time_and_cannot_be_made_up() -> None:
     assert keys.scopes_of_cookie(cookie) == frozenset()
 
 
+def test_a_browser_stays_signed_in_to_two_servers_of_one_host(gallery: Path, tiny_model: Path, tmp_path: Path) -> None:
+    settings = settings_for(gallery, tiny_model, token_read=READ, cache=tmp_path)
+    with serving(settings) as first, serving(settings) as second:
+        assert first.post("/session", json={"token": READ}).status_code == 200
+        second.cookies = first.cookies  # a browser's cookies do not depend on the port
+        assert second.post("/session", json={"token": READ}).status_code == 200
+        first.cookies = second.cookies
+        assert (first.get("/stats").status_code, second.get("/stats").status_code) == (200, 200)
+
+
 # ------------------------------------------------------------------ what a server refuses to be
 
 

@@ -1,5 +1,7 @@
 """What a page writes into a gallery on a server, and what it does when the gallery gets another model."""
 
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from starlette.testclient import TestClient
 
 from araclip import AraCLIP, open_gallery
 from araclip.gallery.open import reembed_gallery
-from pictures import photograph
+from pictures import photograph, solid
 from postgres_server import needs_server
 from serving import encoded, make_gallery, photo_album, place_of, problem, serving, settings_for
 from tiny import write_tiny_model
@@ -103,3 +105,64 @@ def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
         found = client.get("/search", params={"q": "أحمر", "k": 1}).json()["results"][0]
         with open_gallery(place, model=new) as gallery:
             assert found["score"] == pytest.approx(gallery.search("أحمر", 1)[0].score, abs=1e-3) != before
+
+
+@pytest.mark.parametrize("wait", [False, True], ids=["at once", "when the model is loaded"])
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_a_page_indexes_with_the_model_that_the_gallery_was_encoded_with_again(
+    place: Path, tiny_model: Path, tmp_path: Path, wait: bool
+) -> None:
+    new = AraCLIP(write_tiny_model(tmp_path / "new-model", width=12, seed=1, name="new"), threads=1)
+    settings = settings_for(place, tiny_model, index=(tmp_path / "album",), watch=False)
+    with serving(settings) as client:
+
+        def until(state: str, model: str, pictures: int) -> None:
+            """Wait until the server has indexed, with this model, this number of pictures."""
+            ends, found = time.monotonic() + 60, None
+            while found != (state, model, pictures):
+                assert time.monotonic() < ends, found
+                time.sleep(0.1)
+                now, stats = client.get("/index").json(), client.get("/stats").json()
+                found = now.get("state"), stats.get("model", "").partition("@")[0], stats.get("pictures")
+
+        until("done", "tiny", 13)
+        assert reembed_gallery(place, new) == 13
+        if wait:
+            until("done", "new", 13)
+        solid(tmp_path / "album" / "later.png", (9, 9, 200))
+        assert client.post("/index").status_code in (202, 503)
+        until("done", "new", 14)
+
+
+@pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
+def test_a_page_compares_no_vectors_of_two_models(place: Path | str, tiny_model: Path, tmp_path: Path) -> None:
+    new = AraCLIP(write_tiny_model(tmp_path / "new-model", seed=1, name="new"), threads=1)
+    new.encode_text("قطة")
+    new.encode_image(tmp_path / "album" / "turned.jpg")
+    shutil.rmtree(new.folder)  # the server cannot load it
+    with serving(settings_for(place, tiny_model)) as client:
+        red = names(client)["copy of red.png"]
+        assert reembed_gallery(place, new) == 13
+        for address in (f"/search?q=picture:{red}", f"/images/{red}/explain?q=أحمر", f"/images/{red}/near"):
+            problem(client.get(address), "gallery")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder with open files is not renamed there")
+@pytest.mark.parametrize("place", ["folder"], indirect=True)
+def test_a_gallery_whose_drive_is_away_is_not_made_anew(place: Path, tiny_model: Path, tmp_path: Path) -> None:
+    with serving(settings_for(place, tiny_model, index=(tmp_path / "album",), watch=False)) as client:
+
+        def until_indexed() -> None:
+            ends = time.monotonic() + 60
+            while "araclip_indexing 0.0" not in client.get("/metrics").text:
+                assert time.monotonic() < ends
+                time.sleep(0.1)
+
+        until_indexed()
+        place.rename(tmp_path / "away")
+        client.post("/index")
+        until_indexed()
+        assert not place.exists()
+        (tmp_path / "away").rename(place)
+        assert client.get("/index").json()["state"] == "failed"
+        assert len(names(client)) == 13

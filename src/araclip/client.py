@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, overload
 from urllib.parse import quote, urlencode, urlsplit
 
 from araclip.core import atomic, bounded_json
@@ -28,6 +28,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 PAGE = 200  # entries in one request of a list
 PIECE = 1 << 20  # bytes read from a response at once
 Answer = TypeVar("Answer")
+Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Client:
         threshold: float = 0.0,
         collapse: bool = False,
         like: Mapping[str, float] | Sequence[str] = (),
-        pictures: Sequence[bytes | str | os.PathLike[str]] = (),
+        pictures: Sequence[Picture] = (),
         text_weight: float = 1.0,
         sort: str = "relevance",
         literal: bool = False,
@@ -209,7 +210,7 @@ class Client:
         """Return a picture's details, such as size, date, camera, place and files: the answer of GET …/details."""
         return self._json("GET", f"{_image_path(identity)}/details")
 
-    def add(self, picture: bytes | str | os.PathLike[str], *, name: str | None = None) -> Added:
+    def add(self, picture: Picture, *, name: str | None = None) -> Added:
         """Add a picture, given by its path or as bytes. When `add` returns, the server has stored the picture."""
         data, path = (picture, None) if isinstance(picture, bytes) else (Path(picture).read_bytes(), Path(picture))
         shown = name or (path.name if path else "picture")
@@ -309,12 +310,24 @@ class Client:
 
     # ------------------------------------------------------------------ vectors
 
-    def encode_text(self, texts: Iterable[str]) -> list[list[float]]:
-        """Return unit vectors of texts, in the order given."""
+    @overload
+    def encode_text(self, texts: str) -> list[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_text(self, texts: Iterable[str]) -> list[list[float]]: ...
+    def encode_text(self, texts: str | Iterable[str]) -> list[float] | list[list[float]]:
+        """Return the unit vector of a text, or those of several texts, in the order given."""
+        if isinstance(texts, str):
+            return self._request_vectors([texts])[0]
         return self._request_vectors(list(texts))
 
-    def encode_image(self, pictures: Iterable[bytes | str | os.PathLike[str]]) -> list[list[float]]:
-        """Return unit vectors of pictures (paths or bytes), in the order given."""
+    @overload
+    def encode_image(self, pictures: Picture) -> list[float]: ...  # type: ignore[overload-overlap]
+    @overload
+    def encode_image(self, pictures: Iterable[Picture]) -> list[list[float]]: ...
+    def encode_image(self, pictures: Picture | Iterable[Picture]) -> list[float] | list[list[float]]:
+        """Return the unit vector of a picture (a path or bytes), or those of several pictures, in the order given."""
+        if isinstance(pictures, bytes | str | os.PathLike):
+            return self._request_vectors([_data_uri(pictures)])[0]
         return self._request_vectors([_data_uri(picture) for picture in pictures], at_once=8)
 
     def _request_vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
@@ -335,7 +348,7 @@ class Client:
             connection.request("GET", self._parts.path.rstrip("/") + path, headers=self._headers)
             response = connection.getresponse()
             if response.status != 200:
-                raise _server_error(response.status, response.read(), response.headers.get("Retry-After"))
+                raise _server_error(response, response.read())
             yield from read(response)
         except (OSError, http.client.HTTPException) as error:
             raise self._unreachable_error(error) from error
@@ -377,8 +390,8 @@ class Client:
                 raise
             with self._lock:
                 self._idle.append(connection)
-            if response.status >= 400:
-                raise _server_error(response.status, data, response.headers.get("Retry-After"))
+            if response.status >= 300:
+                raise _server_error(response, data)
             return data
 
     def _unreachable_error(self, error: Exception) -> ServerError:
@@ -432,7 +445,7 @@ def _image_path(identity: str) -> str:
     return f"/images/{quote(identity, safe='')}"
 
 
-def _data_uri(picture: bytes | str | os.PathLike[str]) -> str:
+def _data_uri(picture: Picture) -> str:
     data = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     return f"data:image/any;base64,{base64.b64encode(data).decode()}"
 
@@ -441,7 +454,9 @@ def _escape_file_name(name: str) -> str:  # escapes a name as browsers do in mul
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerError:
+def _server_error(response: http.client.HTTPResponse, body: bytes) -> ServerError:
+    if response.status < 400:
+        return ForeignServer(f"the server there redirects to {response.headers.get('Location')}")
     try:
         problem = json.loads(body)
         error = problem.get("error")  # below /v1/, errors have the form of OpenAI's API
@@ -449,5 +464,6 @@ def _server_error(status: int, body: bytes, retry_after: str | None) -> ServerEr
     # a body that is not JSON, such as a proxy's error page, is quoted
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         message = body[:200].decode("utf-8", "replace")
-    seconds = float(retry_after) if retry_after and retry_after.isdigit() else None
-    return ServerError(message, status=status, retry_after=seconds)
+    retry_after = response.headers.get("Retry-After", "")
+    seconds = float(retry_after) if retry_after.isdigit() else None
+    return ServerError(message, status=response.status, retry_after=seconds)

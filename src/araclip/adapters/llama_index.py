@@ -40,9 +40,6 @@ class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return self._get_query_embedding(query)
 
-    async def _aget_text_embedding(self, text: str) -> list[float]:
-        return self._get_text_embedding(text)
-
     def _get_image_embeddings(self, img_file_paths: list[Any]) -> list[list[float]]:
         return [[float(value) for value in row] for row in self._encoder.encode_image(img_file_paths)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from araclip.core.paths import user_path
-from araclip.errors import InputError, ModelNotFound
+from araclip.errors import InputError, ModelNotFound, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -74,13 +74,16 @@ def encoder_of(
     """
     target = location_of(location)
     record = partial(_postgres().recorded, target) if isinstance(target, Address) else partial(read_record, target)
+    needless = None if encodes or model is not None else record()  # a model that need not be on this machine
     try:
-        return encoder_for(model, record, target, threads=threads, device=device)
-    except ModelNotFound as why:
-        recorded = None if encodes or model is not None else record()
-        if recorded is None:
+        encoder = encoder_for(model, record, target, threads=threads, device=device)
+        if needless:
+            needless.check(encoder, target)  # another release of the model may be here
+    except (ModelNotFound, WidthMismatch) as why:
+        if needless is None:
             raise
-        return AbsentModel(recorded, why)
+        return AbsentModel(needless, why)
+    return encoder
 
 
 def open_reader(location: LocationLike, model: Encoder, *, create: bool = False) -> GalleryReader:

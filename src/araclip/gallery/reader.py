@@ -109,7 +109,7 @@ class Snapshot(ABC):
 
     def near(self, content: int, filters: Filters, most: int) -> list[Hit]:
         """Return the near-duplicates of a picture that pass the filters, the most similar first."""
-        vector = self._store().vector(content)
+        vector = self.vector(content)
         with self._open_search(vector, Page(most, 0, filters)) as search:
             return search.with_pictures(near_hits(search, content, filters, most))
 
@@ -141,6 +141,10 @@ class Snapshot(ABC):
             rated = relevance(hybrid.lower_cosine(score, best) if hybrid and described else score)
             rated = hybrid.raise_relevance(rated, strength, surely) if hybrid else rated
         return where_found(self.document(content), text), rated
+
+    def vector(self, content: int) -> Vectors:
+        """Return the vector (D,) of a picture; raise WidthMismatch if the gallery has another model's vectors now."""
+        return self._store().vector(content)
 
     def document(self, content: int) -> Document:
         """Return a picture's texts by field name; an empty mapping if the picture was removed."""
@@ -234,10 +238,17 @@ class GalleryReader(ABC):
 class FolderSnapshot(Snapshot):
     """A snapshot of a gallery in a folder: the catalogue's state after one commit, with the index."""
 
-    def __init__(self, index: ScanIndex, catalog: Catalogs, reference: Callable[[], ReferenceVectors]) -> None:
+    def __init__(
+        self, index: ScanIndex, catalog: Catalogs, model: Encoder, reference: Callable[[], ReferenceVectors]
+    ) -> None:
         super().__init__(index.generation, catalog, reference)
         self.index = index
-        self._catalog = catalog
+        self._catalog, self._model = catalog, model
+
+    def vector(self, content: int) -> Vectors:
+        found = super().vector(content)
+        self._catalog().check_model(self._model)  # the index still has the vectors of the old model
+        return found
 
     def _open_search(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
         return nullcontext(FolderSearch(self._catalog(), self.index, lambda: self.hashes, vector, page))
@@ -300,7 +311,7 @@ class FolderReader(GalleryReader):
         catalog.check_model(self.model)
         index = before.index if isinstance(before, FolderSnapshot) else None
         index = ScanIndex.of(catalog, lambda: self._reference().everyday, index, rebuild_after)
-        return FolderSnapshot(index, self._catalog, self._reference)
+        return FolderSnapshot(index, self._catalog, self.model, self._reference)
 
     def _reference(self) -> ReferenceVectors:
         return reference_vectors(self._catalog().folder, self.model)

@@ -96,8 +96,9 @@ def recorded_encoder(
 def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    # the gallery was made with a foreign model, which was named as KIND:LOCATION
-    by_hand = ":" in record.origin and not Path(record.origin).is_absolute()
+    # a foreign model, which was named as KIND:LOCATION; at a LOCATION on this machine it is gone
+    places = record.origin, record.origin.partition(":")[2]
+    by_hand = ":" in record.origin and not any(Path(place).is_absolute() for place in places)
     if record.source:
         get = (
             f"Get it with `araclip pull {shown(record.source)}`, or copy its model folder here and name that "
@@ -123,7 +124,7 @@ def read_fingerprint(folder: Path) -> str | None:
 
 
 class AbsentModel:
-    """Stands in for a gallery's model that is not on this machine; every attempt to encode raises ModelNotFound.
+    """Stands in for a gallery's model that is not on this machine; every attempt to encode raises the error `why`.
 
     It has the name, fingerprint and width that the gallery records, which is enough for statistics, checks, duplicates,
     removal and export.
@@ -132,20 +133,20 @@ class AbsentModel:
     license: str | None = None
     image_size = 1
 
-    def __init__(self, record: RecordedModel, why: ModelNotFound) -> None:
+    def __init__(self, record: RecordedModel, why: AraCLIPError) -> None:
         self.name, self.fingerprint, self.width = record.name, record.fingerprint, record.width
         self.origin, self.source, self.label = record.origin, record.source, record.label
         self.threads = usable_cores()
         self._why = why
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
-        """Raise ModelNotFound: the model is not on this machine."""
+        """Raise the error that says why the model cannot be had."""
         raise self._why

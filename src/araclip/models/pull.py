@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from araclip.core import atomic
 from araclip.core.display import Log, shown
-from araclip.core.installed_models import NOTE, bundled
+from araclip.core.installed_models import NOTE, bundled, pulled
 from araclip.core.paths import models_home
-from araclip.errors import InputError, ModelNotFound
+from araclip.errors import InputError, ModelMismatch, ModelNotFound
 from araclip.models import folder as model_folder
 from araclip.models import speed as speeds
 from araclip.models.checks import check_model_folder
@@ -82,7 +82,7 @@ def pull_source(text: str) -> PullSource:
         return _source_from_repository(text, text.removeprefix(HUB))
     if text in model_registry.BY_NAME or text.partition(":")[0] in KINDS:
         return _source_from_request(text, parse_request(text))
-    if (folder := model_folder.existing_folder(text)) is not None:
+    if (folder := pulled().get(text) or model_folder.existing_folder(text)) is not None:
         return _source_from_folder(text, folder)
     if (request := parse_request(text)) is not None:  # a hub id that `model_registry` lists
         return _source_from_request(text, request)
@@ -164,9 +164,12 @@ def copy_checked_folder(folder: Path, target: Path) -> ModelConfig:
         for part in parts:
             shutil.copyfile(folder / part, temporary / part)
         model_folder.write_image_processor(temporary, config.image)
-        for part in config.files:
-            model_folder.check_hash(temporary, config, part)
-        check_model_folder(temporary)
+        try:
+            for part in config.files:
+                model_folder.check_hash(temporary, config, part)
+            check_model_folder(temporary)
+        except ModelMismatch as error:  # `temporary` is deleted
+            raise ModelMismatch(str(error).replace(str(temporary), str(folder))) from None
 
     atomic.write_folder(target, fill)
     return config

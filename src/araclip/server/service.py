@@ -100,8 +100,8 @@ class Service:
         self.refresher = Refresher(self.gallery, changed=self._on_change, failed=self._handle_failed_refresh)
         if settings.folders:
             self.indexing = Indexing(
-                self.gallery, settings.model or "", settings.folders, self.events, follow=settings.follows,
-                device=settings.device, on_commit=self.refresher.wake, ocr=settings.ocr,
+                self.gallery, settings.folders, self.events, follow=settings.follows, device=settings.device,
+                on_commit=self.refresher.wake, ocr=settings.ocr,
             )  # fmt: skip
         if self.indexing and settings.index:
             self.indexing.start()
@@ -190,6 +190,8 @@ class Service:
         self.model = model
         self.texts.forget()
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
+        if self.indexing and self.indexing.cause == "model":  # it failed with the old model
+            self.indexing.start()
         self._on_change()
 
     def _on_change(self) -> None:

@@ -36,7 +36,7 @@ class Indexing:
     """
 
     def __init__(
-        self, gallery: ServedGallery, model: str, folders: Sequence[Path], events: Events, *, follow: bool,
+        self, gallery: ServedGallery, folders: Sequence[Path], events: Events, *, follow: bool,
         on_commit: Callable[[], None], device: str | None = None, ocr: bool = False,
     ) -> None:  # fmt: skip
         self.state: State = "offered"
@@ -46,12 +46,9 @@ class Indexing:
         if isinstance(gallery.location, Address) and gallery.location.password:
             # passed in the environment, because other users could read it among the arguments
             self._environment[PASSWORD] = gallery.location.password
-        self._arguments = [
-            "--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []),
-            "--", str(gallery.location), model, *map(str, folders),
-        ]  # fmt: skip
+        self._options = ["--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []), "--"]
         self.folders = folders
-        self._gallery = gallery.location
+        self._gallery = gallery
         self._follow = follow
         self._events = events
         self._on_commit = on_commit
@@ -119,7 +116,8 @@ class Indexing:
 
     def _update(self, due: Due) -> None:
         self._announce("running", 0, 0)
-        result = self._run_worker(due)
+        model = self._gallery.model
+        result = self._run_worker(due, getattr(model, "origin", ""))
         self._on_commit()
         if "report" in result:
             report = result["report"]
@@ -132,12 +130,12 @@ class Indexing:
             log.info("indexed: %s", report)
             if due.paths is None:
                 try:  # make this gallery the default for searches, as `araclip index` does
-                    locations.make_default(self._gallery)
+                    locations.make_default(self._gallery.location)
                 except OSError as error:
                     log.warning("the gallery could not be made the default one: %s", shown(str(error)))
-        elif "locked" in result:
-            due.postponed = True
-            log.warning("%s", shown(result["locked"]))
+        elif "locked" in result or (result.get("cause") == "model" and model is not self._gallery.model):
+            due.postponed = True  # another program writes, or has just re-embedded the gallery with another model
+            log.warning("%s", shown(result.get("locked") or result["error"]))
         elif "empty" in result:
             log.warning("%s", shown(result["empty"]))
             self._announce("empty", unread=result["unread"])
@@ -147,7 +145,7 @@ class Indexing:
         if due.postponed:
             self._stop.wait(RETRY_SECONDS)
 
-    def _run_worker(self, due: Due) -> dict[str, Any]:
+    def _run_worker(self, due: Due, model: str) -> dict[str, Any]:
         """Run the worker for an update; return its answer, {"error", "cause"} if it died, or {} after `close`."""
 
         def progress(news: dict[str, Any]) -> None:
@@ -157,9 +155,10 @@ class Indexing:
             else:
                 log.warning("%s", shown(news["skipped"]))
 
+        places = [str(self._gallery.location), model, *map(str, self.folders)]
         try:
             with Child(
-                "araclip.server.indexing.worker", *self._arguments,
+                "araclip.server.indexing.worker", *self._options, *places,
                 seconds=START_SECONDS, environment=self._environment, stderr=None, apart=True,
             ) as self._worker:  # fmt: skip
                 if self._stop.is_set():  # `close` was called while the process started: ask nothing

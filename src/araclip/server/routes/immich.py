@@ -170,10 +170,7 @@ def _expected_width(model: Encoder, name: str) -> int:
 
 
 def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
-    try:
-        vector = fit_width(row, width, getattr(model, "matryoshka", ()))
-    except WidthMismatch as error:  # pragma: no cover  (refused by its name before)
-        raise _invalid_field("entries", str(error)) from None
+    vector = fit_width(row, width, getattr(model, "matryoshka", ()))
     return f"[{','.join(map(str, vector))}]"  # str() gives a float32 the fewest decimals
 
 

@@ -62,14 +62,14 @@ async def thumbnail(
     """Return the picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
-    if is_known(request, etag):
-        return Response(status_code=304, headers=headers)
     side = int(size)
 
     def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
         return record_of(service, identity), service.thumbnails.get(identity, side)
 
     record, small = await service.in_thread(look_up)
+    if is_known(request, etag):
+        return Response(status_code=304, headers=headers)
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small, final = await while_connected(request, _create_thumbnail(service, client, record, side))
         if not final:
@@ -151,11 +151,11 @@ async def image(
     """
     etag, converted_etag = f'"{identity}"', f'"{identity}-{SHOWN_SIDE}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
+    picture = await service.in_thread(lambda: record_of(service, identity))
     if is_known(request, etag):
         return Response(status_code=304, headers=headers)
     if not download and is_known(request, converted_etag):
         return Response(status_code=304, headers=headers | {"ETag": converted_etag})
-    picture = await service.in_thread(lambda: record_of(service, identity))
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _open_in_thread(service, client, picture))
         # The stored JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.

@@ -260,7 +260,7 @@ def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
     """Return the vector (D,) of a picture of the gallery; raise a Problem if no picture has this id."""
     if len(identity) != 32 or not set(identity) <= set("0123456789abcdef"):
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.gallery.store.vector(record_of(service, identity).content)
+    return service.gallery.snapshot.vector(record_of(service, identity).content)
 
 
 def _search_page(

@@ -13,7 +13,7 @@ from araclip.gallery.suggestions import sort_by_pictures
 from araclip.pictures import formats
 from araclip.server.http.errors import Problem
 from araclip.server.http.limits import GatedStream
-from araclip.server.http.tokens import COOKIE, unauthorized
+from araclip.server.http.tokens import unauthorized
 from araclip.server.indexing.supervisor import State
 from araclip.server.indexing.worker import Cause
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
@@ -76,7 +76,7 @@ async def session(service: ServiceOf, request: Request, response: Response, body
         raise unauthorized()
     if keys.needed:
         response.set_cookie(
-            COOKIE, keys.cookie(), max_age=keys.session_seconds, httponly=True, samesite="strict",
+            keys.cookie_name, keys.cookie(), max_age=keys.session_seconds, httponly=True, samesite="strict",
             secure=request.url.scheme == "https",
         )  # fmt: skip
     response.headers["Cache-Control"] = "no-store"
