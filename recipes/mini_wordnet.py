@@ -26,12 +26,11 @@ class Nouns:
 
     Attributes:
         senses: a word in lower case → its synsets, the most frequent sense first.
-        words: synset → its words. parents: synset → the synsets that it is a kind of.
+        parents: synset → the synsets that it is a kind of.
         definitions: synset → its definition, with examples.
     """
 
     senses: Mapping[str, Sequence[str]]
-    words: Mapping[str, Sequence[str]]
     parents: Mapping[str, Sequence[str]]
     definitions: Mapping[str, str]
     _above: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -121,7 +120,6 @@ def nouns(folder: Path) -> Nouns:
 
 def parse(data: str, index: str) -> Nouns:
     """Nouns of WordNet's files data.noun and index.noun; their format is wndb(5WN)."""
-    words: dict[str, Sequence[str]] = {}
     parents: dict[str, Sequence[str]] = {}
     definitions: dict[str, str] = {}
     for line in _lines(data):
@@ -129,7 +127,6 @@ def parse(data: str, index: str) -> Nouns:
         cells = fields.split()
         definitions[cells[0]] = definition.strip()
         count = int(cells[3], 16)
-        words[cells[0]] = [cells[4 + 2 * i].replace("_", " ") for i in range(count)]
         pointers = cells[5 + 2 * count :]
         parents[cells[0]] = [
             pointers[i + 1] for i in range(0, 4 * int(cells[4 + 2 * count]), 4) if pointers[i] in _KINDS
@@ -138,7 +135,7 @@ def parse(data: str, index: str) -> Nouns:
     for line in _lines(index):
         cells = line.split()
         senses[cells[0].replace("_", " ")] = cells[-int(cells[2]) :]
-    return Nouns(senses, words, parents, definitions)
+    return Nouns(senses, parents, definitions)
 
 
 def _lines(text: str) -> Iterable[str]:

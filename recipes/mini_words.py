@@ -75,11 +75,13 @@ def imagenet_things(data: Path, nouns: Nouns) -> list[Thing]:
     info = ImageNetInfo("imagenet-1k")
     things = []
     for number, (names, arabic_names) in enumerate(zip(english, arabic, strict=True)):
-        lemmas = info.index_to_description(number)
-        definition = info.index_to_description(number, detailed=True).removeprefix(f"{lemmas}: ")
-        synset = nouns.synset_defined(lemmas.split(", "), definition)
-        if names[0] in KIND_OF:
-            synset = nouns.synset_of(lemmas.split(", "), (KIND_OF[names[0]],))
+        description = info.index_to_description(number)
+        lemmas = description.split(", ")
+        if kind := KIND_OF.get(names[0]):
+            synset = nouns.synset_of(lemmas, (kind,))
+        else:
+            detailed = info.index_to_description(number, detailed=True)
+            synset = nouns.synset_defined(lemmas, detailed.removeprefix(f"{description}: "))
         things.append(Thing(f"imagenet/{names[0]}", names, arabic_names, synset))
     return things
 

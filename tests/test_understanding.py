@@ -467,6 +467,7 @@ def test_scripts(text: str, script: str) -> None:
         ("لا أحد في الشارع", "في الشارع", ("ناس",)),
         ("لا أحد يعيش هناك", "لا أحد يعيش هناك", ()),
         ("street without anybody", "street", ("people",)),
+        ("حفلة بدون أحد الأصدقاء", "حفلة", ("أحد الأصدقاء",)),
         ("no people at the beach", "at the beach", ("people",)),
         ("no smoking in the room", "no smoking in the room", ()),
         ("pictures that do not contain people", "", ("people",)),

@@ -213,7 +213,8 @@ def compressed(target: Target) -> str:
 
 def cookies(target: Target) -> str:
     """200 cookies that are none"""
-    values = [b"araclip_session=" + bytes([33 + number % 90]) * (number * 70) for number in range(200)]
+    (name,) = httpx2.post(f"{target.address}/session", json={"token": READ}).cookies
+    values = [f"{name}=".encode() + bytes([33 + number % 90]) * (number * 70) for number in range(200)]
     answers = [httpx2.get(f"{target.address}/stats", headers={"Cookie": value}).status_code for value in values]
     return counted(map(str, answers))
 

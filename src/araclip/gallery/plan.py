@@ -370,7 +370,7 @@ class _TermSplitter:
         return "exclusions" not in self.taken
 
     def split(self) -> None:
-        """Take everything out."""
+        """Take the order, filters, exclusions and denials out of the text."""
         self._take_order()
         self._take_videos()
         # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
@@ -435,7 +435,10 @@ class _TermSplitter:
         return dated
 
     def _take_exclusions(self, beside: bool) -> tuple[str, ...]:
-        """Take the excluded things out; return the negations before them. `beside`: see `split_exclusions`."""
+        """Take the excluded things out of the text; return the negations that stood before these things.
+
+        `beside`: as for `split_exclusions`.
+        """
         if not self.negates:
             return ()
         found = split_exclusions(self.text, self.interpreter, beside=beside)
@@ -464,7 +467,7 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("place", place.words, (f"place={name}",), Filters(place=name)))
 
     def _place_of_excluded(self, with_exclusions: str) -> Placed | None:
-        """Take a place out of the excluded things: «شارع بدون سيارات القاهرة»; but not out of an excluded folder.
+        """Take a place out of the excluded things: «شارع بدون سيارات القاهرة». An excluded folder's name stays whole.
 
         A thing that is only a place is taken after another thing and a comma: «بدون ناس، القاهرة».
         """
@@ -488,14 +491,14 @@ class _TermSplitter:
 
 
 def _text_before(words: str, text: str) -> str:
-    """Return what stands before some words of a text, without the white space between them; "" if there are none."""
+    """Return the part of a text before some of its words, without white space at its end; "" if `words` is empty."""
     return normalize(text).partition(words)[0].rstrip() if words else ""
 
 
 def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
-    """Return a text without `words` (a date or a folder) and the negation before the words; None without a negation.
+    """Remove `words`, which name a date or a folder, and the negation before them from a text; return the rest.
 
-    `outside`: True if «خارج», outside, negates, too.
+    None if no negation stands before the words. `outside`: True if «خارج», outside, negates, too.
     """
     before, _, after = normalize(text).partition(words) if words else ("", "", "")
     leading = folded_words(before)

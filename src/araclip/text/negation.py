@@ -337,7 +337,16 @@ def _split_things(found: FoldedWords, first: int, last: int, known: KnownWords) 
             things.append([word[1:]])
         else:
             things[-1].append(word)
-    return [_ANYBODY.get(fold(thing[0]), " ".join(thing)) for thing in things if thing]
+    return [_people_or(thing) for thing in things if thing]
+
+
+def _people_or(thing: Sequence[str]) -> str:
+    """Return the word for people if a thing begins with a word for "anybody"; any other thing as typed.
+
+    «أحد» before a definite word is "one of": «أحد الأصدقاء», one of the friends, stays as typed, too.
+    """
+    one_of = thing[1:] and thing[1].startswith("ال")
+    return " ".join(thing) if one_of else _ANYBODY.get(fold(thing[0]), " ".join(thing))
 
 
 def _trim(text: str) -> str:

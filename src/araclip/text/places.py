@@ -319,9 +319,9 @@ def _next_place(
 
 
 def _is_in_longer_name(found: FoldedWords, first: int, end: int) -> bool:
-    """True if the words and one beside them name another place: «عمان» in «سلطنة عمان», Oman, which is not Amman.
+    """True if the words, with a word before or after them, name another place: «سلطنة عمان» is Oman, not Amman.
 
-    A town in that place is none: "New York" in "New York City".
+    A town inside the same place is no other place: "New York" in "New York City".
     """
     around = ((first - 1, end), (first, end + 1))
     longer = [found.part(*each) for each in around if each[0] >= 0 and each[1] <= len(found.folded)]

@@ -59,8 +59,8 @@ class Spelling:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
         if spelled is None or spelled == word:
             return None
-        # A word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I). But a madda
-        # is typed for the hamza beside it: آسد (أسد, lion).
+        # A word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I). But people
+        # type آ for أ, its neighbour on the keyboard: آسد (أسد, lion).
         fewer = any(_count(spelled, each) < _count(once, each) for each in _MARKED)
         if fewer and (len(once) < MIN_STEM or spelled != once.replace("آ", "أ")):
             return None

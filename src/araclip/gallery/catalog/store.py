@@ -450,7 +450,7 @@ class Store(ABC):
             )
 
     def give_metadata_back(self) -> None:
-        """Give the held metadata to files that are indexed again, and forget that of files that are gone."""
+        """Give held metadata to the files that are indexed again; forget the metadata of files that are gone."""
         for raw, about in self.rows("SELECT path, metadata FROM metadata_gone"):
             path = os.fsdecode(raw)
             content = self.content_of(path)

@@ -98,10 +98,10 @@ class WordIndex:
         }
 
     def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
-        """Return names of files, without suffix.
+        """Return the names, without suffix, of at most `most` files.
 
-        The name, or that of a folder just above the file, has a word whose stem is one of `stems` or begins with one of
-        `beginnings`.
+        Each of these files has, in its name or in the name of a folder just above the file, a word whose stem is one of
+        `stems` or begins with one of `beginnings`.
         """
         asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
         ids = self._visible_matches(f"names : ({' OR '.join(asked)})", most)

@@ -17,7 +17,6 @@ from araclip.server.http.limits import SAFE_METHODS, BeforeBody
 
 Scope = Literal["read", "write"]
 ALLOWS: dict[str, frozenset[str]] = {"read": frozenset({"read"}), "write": frozenset({"read", "write"})}
-COOKIE = "araclip_session"  # how the names of cookies begin
 
 
 class Keys:
@@ -29,8 +28,8 @@ class Keys:
         self.session_seconds = session_seconds
         self._digests = {scope: hashlib.sha256(token.encode()).digest() for scope, token in tokens.items()}
         self._key = secrets.token_bytes(32)
-        # A name of its own: servers on other ports of this host get this server's cookies too, and set theirs.
-        self.cookie_name = f"{COOKIE}_{secrets.token_hex(4)}"
+        # Each server has a name of its own, because servers on other ports of this host set cookies for this one, too.
+        self.cookie_name = f"araclip_session_{secrets.token_hex(4)}"
         self._now = now
 
     @property
@@ -71,8 +70,7 @@ class Keys:
         if scheme.lower() == "bearer":
             return self.scopes_of_token(token.strip())
         if request.method in SAFE_METHODS:
-            cookies = (cookie for name, cookie in request.cookies.items() if name.startswith(COOKIE))
-            return frozenset[str]().union(*map(self.scopes_of_cookie, cookies))
+            return self.scopes_of_cookie(request.cookies.get(self.cookie_name, ""))
         return frozenset()
 
 

@@ -62,13 +62,13 @@ async def thumbnail(
     """Return the picture upright, of at most `size` pixels a side, as WebP without any metadata."""
     etag = f'"{identity}-{size}-{VERSION}"'
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
-    side = int(size)
+    side, known = int(size), is_known(request, etag)
 
     def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
-        return record_of(service, identity), service.thumbnails.get(identity, side)
+        return record_of(service, identity), None if known else service.thumbnails.get(identity, side)
 
     record, small = await service.in_thread(look_up)
-    if is_known(request, etag):
+    if known:
         return Response(status_code=304, headers=headers)
     if small is None:  # Decoding is cancelled when the client leaves: a page that is scrolled on cancels its requests.
         small, final = await while_connected(request, _create_thumbnail(service, client, record, side))

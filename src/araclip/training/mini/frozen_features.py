@@ -437,9 +437,9 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) of `inputs` by the branches, with the map scale, as they were before the stage.
+        """Return the features (B, W) that the branches made of `inputs` before the stage, map scale included.
 
-        After `learn_from`, return the features by the tower that `learn_from` was given.
+        After `learn_from`, these are the features that the tower given to `learn_from` makes.
         """
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
