@@ -212,9 +212,17 @@ def middle(of: Locator) -> tuple[float, float]:
 
 
 def middles(of: Locator) -> list[tuple[float, float]]:
-    """Middles of all elements at one moment, since a map that is drawn anew replaces its groups."""
-    boxes = of.evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().toJSON())")
-    assert all(box["width"] for box in boxes)
+    """Middles of all elements at one moment, since a map that is drawn anew replaces its groups.
+
+    Groups that were just replaced have no size yet; then it is asked again.
+    """
+    boxes: list[dict[str, float]] = []
+
+    def all_have_a_size() -> bool:
+        boxes[:] = of.evaluate_all("(all) => all.map((each) => each.getBoundingClientRect().toJSON())")
+        return all(box["width"] for box in boxes)
+
+    patiently(of.page, all_have_a_size, "elements with a size")
     return [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
 
 
