@@ -109,6 +109,10 @@ def test_collapsed_hits_show_each_picture_once_whatever_the_page(gallery: Galler
     assert len({Path(hit.path).name[0] for hit in whole}) == len(whole) == 6
     pages = [hit for at in range(0, 6, 2) for hit in gallery.search("صورة", 2, where=Filters(collapse=True), offset=at)]
     assert pages == whole
+    near = {Path(hit.path).name[0]: hit.near for hit in whole}
+    dated = gallery.search("أحدث الصور", 50, where=Filters(collapse=True))
+    assert all(hit.relevance is None for hit in dated)
+    assert {Path(hit.path).name[0]: hit.near for hit in dated} == near and any(near.values())
 
 
 @given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29))))

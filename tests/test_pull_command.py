@@ -61,8 +61,12 @@ def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_
     assert run("search", "أحمر", model=False).code == 0
 
 
-def test_unknown_languages_are_refused_before_anything_is_downloaded(run: Run, online: FakeHub) -> None:
-    ran = run("pull", "siglip2-b16-256", "--languages", "ar,xx", model=False)
+@pytest.mark.parametrize("model", ["siglip2-b16-256", "hf:someone/SigLIP2"])
+def test_unknown_languages_are_refused_before_weights_are_downloaded(
+    run: Run, online: FakeHub, published: Path, model: str
+) -> None:
+    online.add("someone/SigLIP2", published)
+    ran = run("pull", model, "--languages", "ar,xx", model=False)
     assert (ran.code, online.sent) == (2, 0)
     assert "'xx', known are" in ran.err
 

@@ -360,7 +360,7 @@ def rank_page(
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
         dated = (Candidate(content, 0.0, None, 0.0) for content in search.by_date(oldest=page.sort == "oldest"))
-        return pick_hits(search.existing(drop_excluded(dated, exclusion, search.cosines)), search.phash, page, exclude)
+        return pick_hits(search, drop_excluded(dated, exclusion, search.cosines), page, exclude)
     matches = search.matches(hybrid.query) if hybrid else NO_MATCHES
     best = search.best_score() if hybrid else 0.0
     relevance = scale.relevance(vector) if scale else None
@@ -393,9 +393,7 @@ def rank_page(
     left = until_below(drop_excluded(candidates, exclusion, search.cosines), page.threshold)
     if page.sort != SORTS[0]:
         left = sort_by_date(left, search.by_date(oldest=page.sort == "oldest"))
-    hits = pick_hits(search.existing(left), search.phash, page, exclude)
-    if page.filters.collapse:
-        hits = [(content, replace(hit, near=search.near_count(content))) for content, hit in hits]
+    hits = pick_hits(search, left, page, exclude)
     if not hybrid:
         return hits
     documents = search.documents([content for content, _ in hits if content in known])
@@ -412,8 +410,8 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
     """
     ids, scores = search.scores(np.array(sorted(search.near(content)), np.int64))
     candidates = (Candidate(each, score, None, 0.0) for each, score in zip(ids, scores, strict=True))
-    found = search.existing(sorted(candidates, key=lambda each: (-each.score, each.content)))
-    return pick_hits(found, search.phash, Page(most, 0, replace(filters, collapse=False)), None)
+    ordered = sorted(candidates, key=lambda each: (-each.score, each.content))
+    return pick_hits(search, ordered, Page(most, 0, replace(filters, collapse=False)), None)
 
 
 def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
@@ -437,21 +435,21 @@ def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Itera
 
 
 def pick_hits(
-    candidates: Iterable[tuple[Candidate, list[str]]], phash: Callable[[int], int], page: Page, exclude: int | None
+    search: StoreSearch, candidates: Iterable[Candidate], page: Page, exclude: int | None
 ) -> list[tuple[int, Hit]]:
-    """Pick the hits of one page from candidates and their paths; return each with the store's id of its picture.
+    """Pick the hits of one page from candidates, best first; return each with the store's id of its picture.
 
-    `phash` returns the perceptual hash of the picture with an id; `exclude` is the id of a picture to leave out.
-    Only the best scene of a video becomes a hit, unless the filters ask for every scene.
+    `exclude` is the id of a picture to leave out. Only the best scene of a video becomes a hit, unless the filters ask
+    for every scene. If the filters collapse near-duplicates, a hit says how many there are of it.
     """
     hits: list[tuple[int, Hit]] = []
     shown = SeenHashes()
     videos: set[str] = set()
-    for each, paths in candidates:
+    for each, paths in search.existing(candidates):
         file = file_of(paths[0])
         if file in videos or each.content == exclude:
             continue
-        if page.filters.collapse and not shown.add_unless_near(phash(each.content)):
+        if page.filters.collapse and not shown.add_unless_near(search.phash(each.content)):
             continue
         if file != paths[0] and not page.filters.every_scene:
             videos.add(file)
@@ -459,4 +457,7 @@ def pick_hits(
         hits.append((each.content, Hit(paths[0], cosine, len(hits) + 1, tuple(paths[1:]), each.relevance)))
         if len(hits) == page.offset + page.k:
             break
-    return hits[page.offset :]
+    picked = hits[page.offset :]
+    if not page.filters.collapse:
+        return picked
+    return [(content, replace(hit, near=search.near_count(content))) for content, hit in picked]

@@ -228,10 +228,8 @@ def pull(
     target = out.expanduser().absolute() if out else models_home() / named
     _check_target(target, named, out)
     if source.request is not None:
-        need_pytorch(source.given)
-        if languages is not None:  # checks the codes before gigabytes are downloaded
-            import_module(VOCABULARY_ENGINE).check_languages(languages)
-    source = download_source(source, log, progress)
+        _check_convertible(source, languages)
+    source = download_source(source, log, progress, languages)
     if source.folder is not None:
         config = copy_checked_folder(source.folder, target)
         log("hashes compared, graphs and tokenizer checked and tried")
@@ -268,7 +266,16 @@ def _check_target(target: Path, name: str, out: Path | None) -> None:
     )
 
 
-def download_source(source: PullSource, log: Log, progress: Progress) -> PullSource:
+def _check_convertible(source: PullSource, languages: tuple[str, ...] | None) -> None:
+    """Raise InputError, before gigabytes are downloaded, if PyTorch is missing or a language's code is unknown."""
+    need_pytorch(source.given)
+    if languages is not None:
+        import_module(VOCABULARY_ENGINE).check_languages(languages)
+
+
+def download_source(
+    source: PullSource, log: Log, progress: Progress, languages: tuple[str, ...] | None = None
+) -> PullSource:
     """Download the repository of a source, if the source has one, and return the source with what was found in it.
 
     The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model.
@@ -279,7 +286,7 @@ def download_source(source: PullSource, log: Log, progress: Progress) -> PullSou
 
     def check_files(files: Files) -> None:
         if not is_model_folder(files):
-            need_pytorch(source.given)
+            _check_convertible(source, languages)
 
     snapshot = download(source.repository, source.revision, check_files=check_files, log=log, progress=progress)
     folder = snapshot.folder
