@@ -2,6 +2,7 @@
 
 # ruff: noqa: F811  (fixtures are imported, then named as arguments)
 
+import errno
 import http.server
 import io
 import itertools
@@ -30,7 +31,7 @@ from pyarrow import parquet
 
 import pictures
 from araclip import AraCLIP
-from araclip.bulk import ingest, places, sources
+from araclip.bulk import ingest, places, sources, worker_processes
 from araclip.bulk import shard as shard_module
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import fill, shards_in
@@ -40,6 +41,7 @@ from araclip.bulk.shard import embed_shard
 from araclip.bulk.shard_file import read_path, read_rows, stored_path
 from araclip.bulk.sources import Part, cut_into_shards, list_source
 from araclip.core import atomic
+from araclip.core.child_process import Child
 from araclip.errors import BulkError, InputError, ShardFailed, ShardMismatch, SourceError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
@@ -184,6 +186,27 @@ def test_processes_write_what_one_process_writes(folder: Path, tmp_path: Path, t
     report = embed(folder, tmp_path / "two", model=tiny_model, shards=4, jobs=2)
     assert [each.skipped for each in report.shards] == [False] * 4
     assert same(rows(tmp_path / "one"), rows(tmp_path / "two"))
+
+
+def test_a_process_that_cannot_be_started_fails_its_shard_alone(
+    folder: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts = itertools.count()
+
+    def start(*arguments: Any, **options: Any) -> Child:
+        if next(starts) == 0:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return Child(*arguments, **options)
+
+    monkeypatch.setattr(worker_processes, "Child", start)
+    with pytest.raises(ShardFailed, match=r"1 of 4 shards.*no process could be started"):
+        embed(folder, tmp_path / "out", model=tiny_model, shards=4, jobs=2)
+    assert sum(each.skipped for each in embed(folder, tmp_path / "out", model=tiny_model).shards) == 3
+
+
+def test_a_pattern_of_files_may_hold_the_marks_of_a_chained_url(tmp_path: Path, model: AraCLIP) -> None:
+    pictures.solid(tmp_path / "a::b" / "أحمر.png", (255, 0, 0))
+    assert embed(f"{tmp_path}/a::b/*.png", tmp_path / "out", model=model).pictures == 1
 
 
 # ------------------------------------------------------------------ what is refused

@@ -472,8 +472,20 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
     named.rename(folder / "green.png")
     gallery.update([folder])
     assert dates() == {"IMG_20200101_000000.jpg": own}
-    gallery.add([np.full((24, 24, 3), 99, np.uint8)], metadata={"name": "Screenshot_20260110-123456.png"})
+    data = io.BytesIO()
+    Image.new("RGB", (24, 24), (99, 99, 99)).save(data, "PNG")
+    uploaded = {"name": "Screenshot_20260110-123456.png"}
+    (stored,) = gallery.add([data.getvalue()], metadata=uploaded).paths
     assert len(dates()) == 2
+    gallery.add([data.getvalue()], metadata={"name": "cat.png"})
+    assert dates() == {"IMG_20200101_000000.jpg": own}
+    gallery.add([data.getvalue()], metadata=uploaded)
+    (folder / "file.png").write_bytes(data.getvalue())
+    gallery.update([folder])
+    assert len(dates()) == 2
+    assert stored is not None
+    gallery.remove([stored])
+    assert dates() == {"IMG_20200101_000000.jpg": own}
 
 
 # ------------------------------------------------------------------ what filters name

@@ -294,3 +294,11 @@ def test_a_filter_of_a_wrong_type_is_refused_with_what_would_do(gallery: Gallery
 )
 def test_filters_written_as_texts_are_read_as_the_same(filters: Filters) -> None:
     assert Filters.read(filters.texts()) == filters
+
+
+@pytest.mark.parametrize("metadata", [{"a=b": "1"}, {"": "1"}, {"album": ""}, {"album": ".."}, {"album": " رحلة"}])
+def test_metadata_that_no_text_can_name_is_refused_instead_of_written_as_other_metadata(
+    metadata: dict[str, str],
+) -> None:
+    with pytest.raises(InputError, match="KEY=VALUE"):
+        Filters(metadata=metadata).texts()

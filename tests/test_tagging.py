@@ -14,6 +14,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.core import atomic
 from araclip.errors import InputError
+from araclip.evaluation.tagging import tag
 from araclip.gallery.locations import gallery_of
 from araclip.models.encoder_base import Vectors
 from araclip.pictures.keywords import HIERARCHY, SUBJECT, keywords_of, with_keywords, without_keywords
@@ -75,6 +76,12 @@ def folder(tmp_path: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_a_least_probability_of_zero_chooses_every_label(folder: Path, tiny_model: Path) -> None:
+    labels = parse_labels("أحمر; red\nأخضر; green", "labels")
+    found = list(tag(AraCLIP.load(tiny_model), [folder / "red.png"], labels, least=0.0, language="ar"))
+    assert [len(each.labels) for each in found] == [2]
 
 
 # ------------------------------------------------------------------ the command

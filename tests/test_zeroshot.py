@@ -100,7 +100,7 @@ def test_templates_may_say_c_for_the_name(tmp_path: Path) -> None:
         ("[1, 2, 3]", "expected a list of names"),
         ('["أحمر", "أخضر"]', "2 names for 3 classes"),
         ('{"AR": [[0, 999], ["أحمر", "أخضر"]]}', "a name for class 999, but .* has 3"),
-        ('{"AR": [[-1], ["أحمر"]]}', "a name for class -1"),
+        ('{"AR": [[0, -1], ["أحمر", "أخضر"]]}', "a name for class -1"),
     ],
 )
 def test_names_of_another_form_are_refused(val: Path, tmp_path: Path, content: str, message: str) -> None:

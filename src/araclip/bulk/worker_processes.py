@@ -40,6 +40,8 @@ def run_processes(tasks: Sequence[ShardTask], model: str, device: str | None, ou
         except ChildEnded as error:
             how = error.how or str(error)
             return task.shard, f"its process ended with {how} (SIGKILL: out of memory? Take fewer --jobs)."
+        except OSError as error:
+            return task.shard, f"no process could be started for it ({error}). Take fewer --jobs."
         return ShardReport(**answer["report"]) if "report" in answer else (task.shard, answer["fault"])
 
     threads = ThreadPoolExecutor(jobs, thread_name_prefix="shards")

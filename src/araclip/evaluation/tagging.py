@@ -74,7 +74,7 @@ def tag(
     readable, found = readable_vectors(model, pictures, skip, progress, vectors)
     names = [each.arabic for each in labels]
     shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
-    limits = [max(least or 0, each.least or (0 if least else LEAST)) for each in labels]
+    limits = [(each.least or LEAST) if least is None else max(least, each.least or 0) for each in labels]
     folders = dict.fromkeys(path.parent for path in readable)
     files = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _NO_PICTURE_SUFFIXES)
     namesakes = Counter(path.with_suffix("") for path in files)

@@ -86,8 +86,9 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
         if len(name_of) != len(classes):
             raise InputError(f"{len(name_of)} names for {len(classes)} classes in {folder}. Pass one a class.")
         name_of = dict(enumerate(name_of))
-    if any(not 0 <= index < len(classes) for index in name_of):
-        raise InputError(f"a name for class {max(name_of)}, but {folder} has {len(classes)}. Is it all of ImageNet?")
+    for index in name_of:
+        if not 0 <= index < len(classes):
+            raise InputError(f"a name for class {index}, but {folder} has {len(classes)}. Is it all of ImageNet?")
     listed = [
         (path, label)
         for label, index in enumerate(name_of)

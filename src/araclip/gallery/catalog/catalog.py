@@ -504,6 +504,7 @@ class Catalog(Store):
 
     def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
         raw, before = os.fsencode(file.path), self.content_of(file.path)
+        named = [metadata, self.metadata_of(file.path)] if file.path.startswith(STORED_PREFIX) else [None]
         self._hide_again(raw, content, before)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
@@ -512,13 +513,14 @@ class Catalog(Store):
         )
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
-        if photos.has_sidecar_metadata(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
+        has_date = any(date_in_name(name_at(file.path, about)) for about in named)
+        if has_date or photos.has_sidecar_metadata(self.connection, raw):
             for changed in {content, before or content}:  # the path's name and side-car have gone from one to the other
                 photos.derive_facts(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for raw in map(os.fsencode, paths):
-            tells_facts = photos.has_sidecar_metadata(self.connection, raw) or date_in_name(os.fsdecode(raw))
+            has_sidecar = photos.has_sidecar_metadata(self.connection, raw)
             self._record_hidden_removal(raw, timestamp())
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
@@ -529,7 +531,7 @@ class Catalog(Store):
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
                 # the picture may have another path: derive its facts again, without the removed name and side-car
-                if tells_facts:
+                if has_sidecar or date_in_name(name_at(os.fsdecode(raw), read_metadata(metadata))):
                     photos.derive_facts(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))

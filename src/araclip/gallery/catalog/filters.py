@@ -206,8 +206,14 @@ class Filters:
         """Write the filters as texts that `read` can parse.
 
         `folder_name`, `below` and `collapse`, for which there is no text, are left out.
+
+        Raises:
+            InputError: metadata that no text can name: a key with "=", an empty value, spaces at an end.
         """
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
+        for key, value in values.items():
+            if "=" in key or {key, value} & {"meta.", "", ".."} or (key, value) != (key.strip(), value.strip()):
+                raise InputError(message("filter form", given=f"{key}={value}"))
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),
             ("added", self.added_from, self.added_to),
