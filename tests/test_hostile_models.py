@@ -146,6 +146,8 @@ def test_a_folder_whose_settings_name_nothing_but_code_is_refused_by_saying_so(t
         ("modules.json", lambda c: c[0].update(type="evil.Evil")),
         ("modules.json", lambda c: c[1].update(type="sentence_transformers.util.misc.importlib")),
         ("modules.json", lambda c: c[1].update(path="../elsewhere")),
+        ("modules.json", lambda c: c[1].update(path="../")),
+        ("modules.json", lambda c: c[1].update(path="./..")),
         ("modules.json", lambda c: c[1].update(path="0_Text/deeper")),
         ("sentence_bert_config.json", lambda c: c.update(tokenizer_args={"trust_remote_code": True})),
         ("sentence_bert_config.json", lambda c: c.update(model_args={"attn_implementation": "owner/kernel"})),

@@ -4,6 +4,8 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -633,6 +635,23 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     assert not np.array_equal(images.features, from_pixels)  # the maps are rounded to float16
     in_steps = images.encode(images.inputs([0, 1, 2], 0)).vectors[:, 0]
     assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
+
+
+def test_the_features_that_a_tower_made_before_a_stage_are_those_of_each_branchs_own_scale(
+    pictures: list[Path], tmp_path: Path
+) -> None:
+    whole = joined([grown(1)[0], with_map_scale(grown(2)[0], 2, 0.5)], 2)
+    made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
+    spec = ImageSide("partial", frozen_blocks=2, window=1.0)
+    before, smaller = (
+        training_images(deepcopy(made), PIXELS, pictures, each, 3, tmp_path / "cache", silent)
+        for each in (spec, replace(spec, map_scale=0.75))
+    )
+    assert isinstance(before, BranchImages) and isinstance(smaller, BranchImages)
+    assert smaller.model.vision_model.config.map_scales == [0.75, 0.75]
+    inputs = smaller.inputs([0, 1, 2], 0)
+    assert torch.equal(smaller.initial_features(inputs), before.initial_features(inputs))
+    assert not torch.equal(smaller.features(inputs), before.features(inputs))
 
 
 def test_a_tower_that_learns_from_pixels_names_every_unreadable_picture_before_its_first_step(

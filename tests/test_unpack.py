@@ -176,7 +176,7 @@ def test_an_exported_model_states_the_licence_that_its_weights_came_with(
     assert unpack(tmp_path / "out")[0].config.license == "CC-BY-4.0"
     with traced.quickly():
         config = export(tmp_path / "model", tmp_path / "own", weights="float32", about=About(license="MIT")).config
-    assert (config.license, config.training_data) == ("MIT", ())
+    assert (config.license, config.training_data) == ("MIT", ("ten photographs",))
     about = About(training_data=("more photographs",))
     with traced.quickly():
         config = export(tmp_path / "model", tmp_path / "data", weights="float32", about=about).config

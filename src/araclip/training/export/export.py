@@ -352,12 +352,11 @@ def _config(
     image = replace(how, tower=about.image_tower or source_of(vision) or kind_of(vision))
     # A vector with a query bank's numbers or a names part cannot be cut short, so no shorter widths are stated.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
-    stated = about.license, about.training_data
-    if about.license == About().license and config.license:  # if the caller states none, that of the weights is kept
-        stated = config.license, about.training_data or tuple(config.training_data)
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
-        license=stated[0], training_data=stated[1],
+        # what the caller does not state is kept from the weights
+        license=(about.license if about.license != About().license else config.license) or about.license,
+        training_data=about.training_data or tuple(config.training_data),
         matryoshka=tuple(prefix for prefix in prefixes if prefix < config.projection_dim),
     )  # fmt: skip
 

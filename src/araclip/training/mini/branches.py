@@ -315,8 +315,8 @@ def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesMode
             "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
         )
     model = joined([tower], shared_blocks)
-    set_map_scale(model.branches, scale)
     model.config.map_scales = [scale] * len(model.branches)
+    set_map_scales(model.branches, model.config.map_scales)
     return model
 
 
@@ -340,11 +340,11 @@ def branches_of(tower: Any) -> int:
     return len(tower.branches)
 
 
-def set_map_scale(branches: nn.Module, scale: float) -> None:
-    """Let one branch, or every branch in a module of branches, resize the maps that it reads by `scale`, in place."""
-    for branch in branches.modules():
-        if isinstance(branch, Branch):
-            branch.map_scale = scale
+def set_map_scales(branches: nn.Module, scales: Sequence[float]) -> None:
+    """Let the branches in a module (one, or several in order) resize the maps that they read by `scales`, in place."""
+    found = [branch for branch in branches.modules() if isinstance(branch, Branch)]
+    for branch, scale in zip(found, scales, strict=True):
+        branch.map_scale = scale
 
 
 def is_splittable(tower: Any) -> bool:

@@ -46,7 +46,7 @@ from araclip.training.mini.branches import (
     branches_of,
     differing_weight,
     map_scales,
-    set_map_scale,
+    set_map_scales,
     split,
     upper_modules,
     with_map_scale,
@@ -359,7 +359,7 @@ class BranchImages:
         self, model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
         log: Log, *, pointwise: bool = False,
     ) -> None:  # fmt: skip
-        scale_before = map_scales(model.vision_model)[0]
+        scales_before = map_scales(model.vision_model)
         if side.map_scale is not None:
             scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # is on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)
@@ -380,7 +380,7 @@ class BranchImages:
         self._pointwise = pointwise
         self._keep_frozen_copy(self._branch)
         if side.map_scale is not None:
-            set_map_scale(self._initial_branch, scale_before)
+            set_map_scales(self._initial_branch, scales_before)
         quicken_depthwise(self._branch)
         if pointwise:
             narrow_pointwise(self._branch)

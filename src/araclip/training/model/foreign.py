@@ -188,7 +188,8 @@ def _check_modules(content: Any, path: Path) -> None:
                 str(path), f"{number}.type", kind, why if own else f"{why}: it asks to run code of its own"
             )
         # `check_folder` reads the settings in the model's folder and one level below
-        if not isinstance(below, str) or Path(below).is_absolute() or len(Path(below).parts) > 1 or below == "..":
+        folders = Path(below).parts if isinstance(below, str) else ("..",)
+        if len(folders) > 1 or Path(*folders).is_absolute() or folders == ("..",):
             raise refused_setting(str(path), f"{number}.path", below, "expected a folder directly in the model's own")
         if kind.endswith(".Dense") and (config := path.parent / below / "config.json").is_file():
             activation = read_settings(config, dict).get("activation_function")
