@@ -513,7 +513,8 @@ class Catalog(Store):
         if metadata is not None:
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         if photos.has_sidecar_metadata(self.connection, raw) or date_in_name(name_at(file.path, metadata)):
-            for changed in {content, before or content}:  # the path's name and side-car have gone from one to the other
+            # the path's name and side-car now tell facts of `content`, and no longer of `before`
+            for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -523,7 +524,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # The picture's paths without metadata inherit that of the removed path, so a renamed file keeps it.
+                # Other paths of the picture that have no metadata get the removed path's: a renamed file keeps them.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -719,7 +720,7 @@ class Catalog(Store):
     # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """Return the number, in the log of changes, of the last change up to commit `generation`, its own too.
+        """Return the number, in the log of changes, of the last change made by commit `generation` or before it.
 
         None if the log does not reach back to that commit.
         """
@@ -738,7 +739,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Drop from the log the changes up to commit `generation`, its own too. The caller holds the writer's lock."""
+        """Drop the changes of commit `generation` and earlier ones from the log. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))
