@@ -1,4 +1,4 @@
-"""`python -m araclip`: runs the command line if the script `araclip` is not on the path."""
+"""`python -m araclip`: runs the command line, as the script `araclip` does."""
 
 from araclip.cli import main
 

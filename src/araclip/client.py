@@ -41,7 +41,7 @@ class Results:
     more: bool
     nothing_found: bool
     took_ms: float
-    generation: str  # the gallery's state: another text after every commit
+    generation: str  # a random text that names the gallery's state; a commit changes it
     passing: int = 0  # how many pictures pass the filters
     away: bool = False  # True if there are no results because the pictures' files cannot be found now
     interpretation: Mapping[str, Any] | None = None  # how the words were read, see docs/server.md

@@ -173,13 +173,18 @@ def _torch() -> tuple[str, str | None] | None:
     return version("torch") or "unknown", built[1] if built else None
 
 
-LITTLE_SPACE = 1_000_000_000  # least free disk space (bytes) that needs no note; 100,000 pictures take about a tenth
+# Free disk space (bytes) below which there is a note; the gallery of 100,000 pictures takes about a tenth of it.
+LITTLE_SPACE = 1_000_000_000
 LITTLE_MEMORY = 1_000_000_000
 QUICKLY_READ = 1_000_000_000  # most bytes of a model whose files are hashed and compared with its config: two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
-    """Return all findings. `gallery` None: that of the working folder or a folder above, else the one indexed last."""
+    """Return all findings.
+
+    If `gallery` is None, the gallery of the working folder or of a folder above it is examined, or else the gallery
+    that was indexed last.
+    """
     findings = [*_machine(), *_packages(), *accelerators(), *_ocr(), *_data_folder(), *_models()]
     return findings + _guarded("gallery", lambda: list(_gallery(gallery)))
 

@@ -59,7 +59,10 @@ def first_line(error: BaseException) -> str:
 
 
 class AraCLIPError(Exception):
-    """Base class of AraCLIP's own errors; the system's stay OSError. `page`: where docs/ explains the class."""
+    """Base class of AraCLIP's own errors; errors of the operating system stay OSError.
+
+    `page` is the address, in the repository, of the documentation of the class.
+    """
 
     page: ClassVar[str] = "docs/errors.md#aracliperror"
 
@@ -73,7 +76,7 @@ class InputError(AraCLIPError):
 
 
 class ArgumentError(InputError, ValueError):
-    """Invalid arguments of a function like those of other libraries, whose users expect a ValueError."""
+    """An argument is invalid. This is a ValueError, too, as users of similar functions in other libraries expect."""
 
 
 class EmptyFolder(InputError):
@@ -101,7 +104,7 @@ class UnreadableImage(ImageError):
 
 
 def image_error(name: object) -> type[ImageError]:
-    """Return the class of ImageError that a decoding process names; UnreadableImage if it names anything else."""
+    """Return ImageError or the subclass with this name, from a decoding process; UnreadableImage if there is none."""
     named = globals().get(str(name))
     return named if isinstance(named, type) and issubclass(named, ImageError) else UnreadableImage
 

@@ -34,7 +34,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture (a path, or what else the encoder takes). Stores like Chroma call this."""
+        """Return a vector for each picture: a path, or whatever the encoder takes. Stores like Chroma call this."""
         return _to_lists(self.encoder.encode_image(pictures))
 
     embed_image = embed_images

@@ -1,1 +1,1 @@
-"""Embed pictures by the million: a source is cut into shards, and each shard becomes one parquet file, exactly once."""
+"""Embed millions of pictures: the source (where they lie) is cut into shards; each shard becomes one parquet file."""

@@ -1,4 +1,4 @@
-"""`embed` turns a source into a folder of shards: in this process, in several processes, or on a Ray cluster."""
+"""`embed` encodes the pictures of a source and writes shards: in this process, in several, or on a Ray cluster."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -58,15 +58,18 @@ def embed(
         out: a folder or a URL; created if it does not exist.
         model: as for `AraCLIP.load`; araclip-mini by default.
         shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
-        shards: the number of shards, unless `shard` says it; by default as many as the folder has, or as the source's
-            size suggests.
-        jobs: the number of processes on this machine; with Ray the most workers (0: as many as the cluster has cores).
+        shards: the number of shards, if `shard` is not given; by default as many as the folder has already, or else as
+            the size of the source suggests.
+        jobs: the number of processes on this machine. With Ray, the greatest number of workers; 0 means one worker for
+            each core of the cluster.
         engine: "processes" or "ray" (extra `ray`).
         device: as for `AraCLIP.load`.
-        on_shard: called with each finished shard's report, also an earlier run's, and the number of shards to make.
+        on_shard: called for each finished shard, also for those of earlier runs, with the shard's report and the number
+            of all shards to make.
 
     Raises:
-        InputError: the source does not exist or holds nothing; `shard` is invalid; a package is missing.
+        InputError: the source does not exist or holds nothing; `shard`, `shards` or `engine` is invalid; a package is
+            missing.
         ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
         ShardFailed: some shards were not finished; the others are.
         SourceError, ModelError: as for `list_source` and `AraCLIP.load`.

@@ -31,7 +31,8 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, 
 from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
-MAX_BYTES = 64_000_000  # bytes of vectors in a commit, for models with long vectors; never more than twice as many
+# Bytes of vectors in a commit, for models with long vectors; a commit never has more than twice this number.
+MAX_BYTES = 64_000_000
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
 MAX_PATH = 4096  # most characters of a picture's path
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
@@ -71,7 +72,7 @@ def divide_rows(row_groups: Sequence[int], most: int) -> Iterator[tuple[int, int
 def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedPicture]:
     """Check the rows of a batch and convert them to pictures; a shard may come from an untrusted source.
 
-    If the source is a link to a folder, files get the paths that `update` gives them, in the folder itself.
+    If the source's path contains a link, the files get paths without the link, as `BaseGallery.update` stores them.
 
     Raises:
         InputError: a value is missing or invalid.
@@ -164,7 +165,7 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
     """Return the shards that `embed` has finished in a folder.
 
     Raises:
-        InputError: there are none, or one is damaged.
+        InputError: the folder holds no shard, or a shard is damaged.
         ShardMismatch: the shards differ in their model, their source, or the number of shards of their run.
     """
     folder = ShardFolder(out)

@@ -1,4 +1,4 @@
-"""Read files on this machine and in object stores, named by path or URL, through fsspec; and write the shards' folder.
+"""Read files on this machine and in object stores, named by path or URL, through fsspec; write files of shards.
 
 Only URLs with the protocols in PROTOCOLS are opened, and no chained URLs, so that a list of paths cannot make this
 process open anything else.
@@ -42,7 +42,8 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
-    # The part before the first slash is the host, unless it holds a password, which may itself contain the slash.
+    # Usually the text before the first slash is the host. A password before the host may contain a slash: then this
+    # text is only a part of user and password, and no valid host.
     host = named[match.end() :].partition("/")[0]
     user, at, _ = host.partition("@")
     if "::" not in named and (":" in user if at else not _HOST.fullmatch(host)):

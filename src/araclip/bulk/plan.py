@@ -18,7 +18,8 @@ class Plan:
 
     Attributes:
         source: the name of the source, for people.
-        fingerprint: hex digits that change when the source's content changes (`sources.fingerprint_of`).
+        fingerprint: hex digits that change when files of the source come, go, or change their size or version
+            (`sources.fingerprint_of`).
         model: the model that encodes.
         shards: the number of shards.
     """

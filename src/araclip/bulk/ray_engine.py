@@ -1,7 +1,7 @@
 """Embed shards on a Ray cluster through Ray Data (extra `ray`): each row of the data set is a shard to embed.
 
-A shard is a Ray task, not an actor: when a machine dies, Ray gives its tasks to other machines with a free core. Shards
-that the dead machine had finished are skipped there, so the output is the same. A worker process loads the model once.
+A shard is a Ray task, not an actor: when a machine dies, Ray gives its tasks to other machines with a free core. These
+skip the shards that the dead machine had finished, so the output is the same. A worker process loads the model once.
 """
 
 import os
@@ -28,7 +28,7 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
     """Embed the shards of the pickled tasks `batch["task"]`; return their pickled outcomes. Ray Data calls this."""
     outcomes = []
     for packed in batch["task"]:
-        task: ShardTask = pickle.loads(packed)  # unpickling is safe, because `run_on_ray` has pickled it in this run
+        task: ShardTask = pickle.loads(packed)  # safe: `run_on_ray` has pickled the task in this run
         try:
             outcome: Outcome = try_embed_shard(task, _load_encoder(model, device), ShardFolder(out))
         except AraCLIPError as error:  # the shard failed, for example because this machine does not have the model
@@ -58,5 +58,5 @@ def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: 
         concurrency=workers or None,
     )  # fmt: skip
     for row in done.iter_rows():
-        outcome: Outcome = pickle.loads(row["outcome"])  # safe: `embed_rows` has pickled it in this run
+        outcome: Outcome = pickle.loads(row["outcome"])  # safe: `embed_rows` has pickled the outcome in this run
         yield outcome

@@ -1,6 +1,6 @@
 """Embed one shard: decode its pictures in threads, encode them in batches, write a file that is complete or absent.
 
-Pictures are read, limited, decoded and hashed as by `araclip index`.
+Pictures are read, decoded and hashed as by `araclip index`, within the same limits of size.
 """
 
 import json
@@ -64,7 +64,7 @@ def embed_shard(
     Raises:
         ShardMismatch: the model is not the plan's.
         SourceError: something cannot be read now; nothing of the shard is written.
-        InvalidVectors: the model is damaged.
+        InvalidVectors: the model is damaged: its vectors are not finite, not unit vectors, or not one for each picture.
         OSError: the folder cannot be written.
     """
     if model.fingerprint != task.plan.model.fingerprint:

@@ -98,7 +98,7 @@ class ShardWriter:
         self._file = OSFile(os.fsencode(path), mode="w")  # bytes, because pyarrow refuses a path that is not UTF-8
         self._writer = parquet.ParquetWriter(
             self._file, self._schema, write_page_checksum=True, store_schema=True,
-            compression={  # by column; parquet's name of the column of vectors is that of their elements
+            compression={  # column → its compression; parquet lists the column `vector` as `vector.list.element`
                 "vector.list.element" if name == "vector" else name: "none" if name == "vector" else "zstd"
                 for name in self._schema.names
             },

@@ -43,7 +43,7 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-# A picture weighs this much more than its bytes: decoding and encoding it takes as long as reading so many bytes.
+# Added to the bytes of a picture to get its weight: decoding and encoding it takes as long as reading so many bytes.
 PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
 SHARD_WEIGHT = 1_000_000_000  # a shard's weight by default: about 7,000 pictures of 100 kB, minutes of work
@@ -90,7 +90,7 @@ def fingerprint_of(parts: Sequence[Part], root: str) -> str:
 
 
 def default_shards(parts: Sequence[Part]) -> int:
-    """Return into how many shards to cut a source; the number depends on nothing but the source."""
+    """Return the number of shards to cut a source into; it depends on nothing but the source."""
     wanted = math.ceil(sum(part.weight for part in parts) / SHARD_WEIGHT)
     return max(1, min(wanted, len(parts)))
 
@@ -103,8 +103,8 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     total, before = sum(part.weight for part in parts), 0
     found: list[list[Part]] = [[] for _ in range(shards)]
     for part in parts:
-        # twice the middle of the part's range on the scale of weights: whole numbers, unlike halves and fractions,
-        # make the same shards on every machine
+        # The middle of the part, among the weights added up in order, decides on the shard. It is doubled to be a whole
+        # number, because whole numbers, unlike fractions, give the same shards on every machine.
         middle = 2 * before + part.weight
         found[min(shards - 1, middle * shards // (2 * total))].append(part)
         before += part.weight
@@ -114,7 +114,9 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
 MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
 MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
 MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
-ROWS = 1  # rows read at a time; several rows could share one dictionary entry, and each unpack it to hundreds of MB
+# Rows are read one at a time: many rows may share one dictionary entry, which is unpacked for each of them and may have
+# hundreds of MB.
+ROWS = 1
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
 # a picture in a parquet file: (name, bytes or None if unusable, caption, why there are no bytes)
@@ -152,10 +154,12 @@ def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 
 
 def picture_column(schema: Any, place: str) -> str:
-    """Return the name of the column with pictures: the first of PICTURES that holds bytes, or the only one with bytes.
+    """Return the name of the column with pictures.
+
+    It is the first name in PICTURES whose column holds bytes, or else the only column that holds bytes.
 
     Raises:
-        InputError: no column holds bytes, or several do and none of them has a name of PICTURES.
+        InputError: no column holds bytes, or several columns do and PICTURES lists none of their names.
     """
     import pyarrow
 
@@ -309,7 +313,8 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     key = mine
                 path = path_inside(part.place, member.name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from take_sample()  # hands on the picture before: its memory becomes free for this one
+                    # yield the picture before this one, so that the caller frees its memory for this one
+                    yield from take_sample()
                     reservation = _reserve(budget, member.size)
                     data = member.read()
                     source = PictureBytes(File(path, len(data), 0), data)
@@ -421,7 +426,7 @@ def _list_local(name: str, notes: list[str]) -> Iterator[Part]:
             notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
         else:
             yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
-    if walk.unreadable:  # an error, because without these files their shard would still look finished
+    if walk.unreadable:  # an error, because a shard without the unreadable files would look finished
         path, why = next(iter(walk.unreadable.items()))
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()

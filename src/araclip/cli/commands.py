@@ -67,7 +67,8 @@ def _ask_what_to_do(ctx: typer.Context) -> None:
 def run() -> None:
     """Run the command that the arguments name; an expected error becomes one line on stderr and exit code 2."""
     for name in ("stdin", "stdout", "stderr"):
-        # The caller has closed this stream. Open another in its place, or our next file would get its descriptor.
+        # If the caller has closed a standard stream, open the null device in its place: otherwise the next file that
+        # this process opens would get the stream's descriptor.
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -211,7 +211,7 @@ def refuse_idle(options: Mapping[str, object], why: str) -> None:
 
     Args:
         options: option → a value that is true if the option was given.
-        why: the end of the sentence “… has no effect”.
+        why: the end of the message, after “OPTION has no effect”, such as "without --remove".
     """
     idle = [name for name, value in options.items() if value]
     if idle:

@@ -275,7 +275,7 @@ def evaluate(
     pictures.queries(captions)  # raises an error about the captions now, before minutes of encoding
     training = []
     for name in train_data or ():
-        # `--train-data` with the name of `--dataset` means its split "train": take --path and --images for it as well.
+        # if --train-data names the same set as --dataset, --path and --images apply to both
         place, files = (path, images) if name == dataset else (None, None)
         training.append(load_dataset(name, path=place, images=files, split="train", caption_field=caption_field))
     if missing := sum(one.missing for one in training):
@@ -297,7 +297,7 @@ def evaluate(
             out.print(robustness_table(result))
         for line in leaks.lines() if leaks else ():
             out.print(shown(line), soft_wrap=True, markup=False)
-    if report is not None:  # last, since its disk may be full
+    if report is not None:  # the report is written last, because the disk may be full
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if report is not None:
@@ -329,7 +329,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # tasks differ in their measures
+    columns = dict.fromkeys(name for score in scores for name in score.values)  # every measure of any task, once
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:
@@ -364,7 +364,7 @@ def _evaluate(models: Sequence[str], pictures: "PictureSet", captions: str, cach
             with bars() as show:
                 on_progress = partial(_show_model_progress, show, name)
                 model = AraCLIP.load(name)
-                # a training run calls every model «model»: its stage tells RUN/STAGE/model from others
+                # A training run names every model «model»: label it with its stage instead, STAGE in RUN/STAGE/model.
                 label = f"{Path(name).resolve().parent.name}@{model.fingerprint}" if model.name == "model" else None
                 done.append(
                     evaluate(

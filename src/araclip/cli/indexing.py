@@ -89,7 +89,8 @@ def index(
 
 def _print_how_to_search(gallery: str | None) -> None:
     command = shlex.join(["araclip", "search", *(("--gallery", gallery) if gallery else ()), "قطة على طاولة"])
-    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)  # unbroken, so that it can be copied
+    # soft_wrap: rich breaks no line of the command, so that the command can be copied
+    out.print(f"Search it: [bold]{escape(shown(command))}[/]", soft_wrap=True)
 
 
 def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
@@ -250,7 +251,7 @@ def fill_from_shards(
 
 
 def check_ocr(location: "Location") -> None:
-    """Raise InputError if --ocr cannot be followed: no OCR engine is here, or the gallery is in PostgreSQL."""
+    """Raise InputError if --ocr is impossible: no OCR engine is on this machine, or the gallery is in PostgreSQL."""
     from araclip.gallery.locations import Address
     from araclip.pictures.ocr.engines import find_engine
 

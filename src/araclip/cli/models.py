@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from araclip.models.pull import Pulled
 
 WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of the options of `araclip pull`
-WIDE = 100  # least columns of a terminal for the full table of `araclip models`; in fewer, licences would be broken
+# Terminals with fewer columns get the table of `araclip models` without the column "width", to leave room for licences.
+WIDE = 100
 NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
 
 
@@ -138,7 +139,7 @@ def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: s
 
 @contextmanager
 def _show_downloads() -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each large file in a `with` block, which gets a function of file, bytes done and bytes in all."""
+    """Show a progress bar for each large download, in a `with` block that gets `show(file, bytes_done, all_bytes)`."""
     with stoppable("What was downloaded is kept; run the same command again to continue."), bars() as show:
         yield lambda file, done, size: show(f"{file}, MB", done // 1_000_000, size // 1_000_000)
 

@@ -96,8 +96,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Location":
     """Return the location of the named gallery.
 
-    Without a name, return that of the folder `pictures`; without both, that of the working folder (or of a folder
-    above), or else that of the folder indexed last.
+    Without a name, return the location of the gallery of the folder `pictures`. Without both, return the location of
+    the gallery of the working folder (or of a folder above it), or else of the gallery that was indexed last.
     """
     from araclip.gallery import locations
 
@@ -109,7 +109,7 @@ def gallery_location(gallery: str | None, pictures: Path | None = None) -> "Loca
 def existing_gallery(gallery: str | None) -> "Location":
     """Return the location of the named gallery, as `gallery_location` does.
 
-    If the name is that of a folder of pictures with a gallery elsewhere, return the location of that gallery.
+    If `gallery` names a folder of pictures whose gallery lies elsewhere, return the location of that gallery.
     """
     from araclip.gallery.catalog.schema import is_gallery
     from araclip.gallery.locations import gallery_of
@@ -121,7 +121,7 @@ def existing_gallery(gallery: str | None) -> "Location":
 
 
 def make_default(location: "Location") -> None:
-    """Let searches use this gallery by default, if it lies in the default place; if that fails, print a line."""
+    """Let searches use this gallery by default, if it lies in AraCLIP's data folder; print a line if that fails."""
     from araclip.gallery import locations
 
     try:

@@ -232,7 +232,7 @@ def _print_results(
 
 
 def _message_language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """Return "ar" for a query with Arabic words or Arabizi, and "en" for any other query, such as a picture (None)."""
+    """Return "ar" for a query with Arabic words or Arabizi, and "en" for others; None is a query without words."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 
@@ -294,7 +294,7 @@ def _rank_value(hit: "Hit", dated: bool) -> str:
 
 
 def _round_down(relevance: float) -> str:
-    """Return a relevance with two digits, rounded down: the weak 0.199 is not shown as 0.20, which is fair."""
+    """Return a relevance with two digits. It is rounded down: 0.199 is weak, and must not look fair, as 0.20 is."""
     return f"{int(relevance * 100 + 1e-9) / 100:.2f}"
 
 
@@ -314,7 +314,11 @@ def _print_pictures(query: str, hits: "list[Hit]", caption: str) -> None:
 
 
 def _hit_cell(hit: "Hit") -> Text:
-    """Return the cell of a hit: path (a link on a terminal), scene's time, copies, near-duplicates, matching texts."""
+    """Return the text that the table shows for a hit.
+
+    It is the path (on a terminal, a link), the time of a video scene, the numbers of identical and of similar pictures,
+    and the texts of the picture that match the query.
+    """
     link = PurePath(hit.file).as_uri() if PurePath(hit.file).is_absolute() else None
     text = Text(shown(hit.file), Style(link=link) if link and out.is_terminal else "")
     if hit.time is not None:
@@ -374,7 +378,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)  # its columns are too narrow to say what they mean, so the lines below do
+    out.print(table)  # its columns are too narrow to explain a share, so the next line does
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in interpretation_lines(found.interpretation):

@@ -73,7 +73,7 @@ def serve(
     )  # fmt: skip
     handler = logging.StreamHandler()
     handler.setFormatter(ShownFormatter("%(levelname)s %(name)s: %(message)s"))
-    logging.getLogger("araclip").handlers.clear()  # a server has one log: remove that of `console.print_warnings`
+    logging.getLogger("araclip").handlers.clear()  # one log only: remove the handler of `console.print_warnings`
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # INFO for araclip alone, because other libraries would log every request
     logging.getLogger("araclip").setLevel(logging.INFO)
@@ -89,11 +89,12 @@ def serve(
 
 
 def _choose_folders(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
-    """Choose the folders if no gallery is named: those to index now, and one that the page offers to index.
+    """Choose folders if no gallery is named; return those to index now, and one that the page offers to index, or None.
 
-    A working folder that is already indexed is updated and followed, unless `watch` is False or that is not possible
-    here. Otherwise, on a terminal the user is asked, if there are pictures; elsewhere the gallery indexed last is
-    served if there is one, as services expect.
+    If the working folder is already indexed, it is updated and followed, unless `watch` is False, watchfiles is missing
+    or this user may not write the gallery. If the working folder is not indexed but may have pictures, a user on a
+    terminal is asked whether to index it. Without a terminal, nothing is indexed, as services expect: the gallery
+    indexed last is served or, if there is none, the page offers the working folder.
 
     Raises:
         GalleryNotFound: on a terminal, if there are neither pictures nor a gallery indexed last.

@@ -69,7 +69,7 @@ def train(
     if int(os.environ.get("RANK", "0")):
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(parsed.name))}", title_justify="left")
-    protocols: dict[str, list[str]] = {}  # how recall was measured → stages
+    protocols: dict[str, list[str]] = {}  # description of how recall was measured → stages
     table.add_column("stage")
     for name in ("R@1", "R@5", "R@10", "MRR"):
         table.add_column(name, justify="right")

@@ -91,12 +91,12 @@ def read(
 
 
 def _exceeded_limit(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """Say which limit a text exceeds, `max_depth` or `max_nodes`, or that its brackets are no JSON; None otherwise.
+    """Say that a text exceeds `max_depth` or `max_nodes`, or closes more brackets than it opens; None otherwise.
 
     Cheap bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
-    # a lower bound, because a quote after an escaped backslash is unescaped, but not counted
+    # Perhaps too few, never too many: in \\" only the backslash is escaped, but the quote after it is not counted.
     unescaped_quotes = data.count(b'"') - data.count(b'\\"')
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many

@@ -40,7 +40,7 @@ class _CheckedMember(tarfile.TarInfo):
             return super().fromtarfile(tar)
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
             if not tar.offset:
-                raise  # no tar at all
+                raise  # the first header is invalid: the file is no tar
             raise _DamagedHeader(f"{error} at byte {tar.offset:,}") from error
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:  # tarfile's documented hook for subclasses
@@ -142,7 +142,7 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
                     f"{where}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
                     f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
                 )
-            file = tar.extractfile(member) if member.isreg() else None  # links, which could lead elsewhere, give None
+            file = tar.extractfile(member) if member.isreg() else None  # None for links, which could lead elsewhere
             if file is not None:
                 yield Member(member.name, member.size, file, where)
 

@@ -257,8 +257,8 @@ class Child:
 class Pool:
     """Keeps idle children, all started by `start`, for the next question of any thread; they end with this process.
 
-    It needs no lock, since single operations of sets and deques are atomic: a lock could be held while another thread
-    forks.
+    The pool has no lock, because a lock that is held while another thread forks would stay held in the forked process.
+    Single operations of sets and deques are atomic.
 
     Args:
         start: starts a child.

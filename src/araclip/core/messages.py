@@ -1,6 +1,7 @@
-"""Messages to people about queries, filters, pictures and requests, in English and Arabic, with the same keys. Pure.
+"""Messages to people about queries, filters, pictures and requests, in English and Arabic, with the same keys.
 
-An error carries the English text, which keeps its key and its fields; `in_arabic` translates it.
+An error carries the English text, which keeps its key and its fields; `in_arabic` translates it. All functions are
+pure.
 """
 
 from collections.abc import Mapping

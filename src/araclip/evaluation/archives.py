@@ -47,8 +47,8 @@ def unpack_tars(tars: Sequence[Path], folder: Path) -> Path:
 def unpack_hub(hub: Hub, folder: Path) -> Path:
     """Unpack a Hugging Face dataset to `folder/<fingerprint>` with captions.jsonl and images/, and return that folder.
 
-    The fingerprint is a hash of the data set's id, split and content; if its folder exists already, nothing is written.
-    Text columns become fields of the lines. Pictures are copied as they are stored, not encoded again.
+    The fingerprint is a hash of the data set's id, split, picture column and content; if its folder exists already,
+    nothing is written. Text columns become fields of the lines. Pictures are copied as stored, not encoded again.
     """
     rows = _load_hub_rows(hub)
     if hub.image not in rows.column_names:

@@ -191,7 +191,7 @@ def _draw_legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) 
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)  # written now, not as the label: matplotlib drops labels that begin with "_"
+        text.set_text(name)  # not given to `legend`, because matplotlib drops labels that begin with "_"
 
 
 def _legend_height(names: int) -> float:

@@ -99,9 +99,10 @@ class MTEBModel:
 
 @dataclass(frozen=True)
 class TaskScores:
-    """Scores of one task, split and subset (language): nDCG@10, and R@1, R@5, R@10 where any hit counts.
+    """Scores of one task, split and subset (language): nDCG@10, R@1, R@5 and R@10.
 
-    For a task that is not retrieval there is only `MAIN_SCORE`, mteb's main score.
+    R@k is the share of queries with any relevant item among the first k (mteb's hit rate). A task that is not retrieval
+    has only `MAIN_SCORE`, mteb's main score.
     """
 
     task: str

@@ -105,7 +105,8 @@ def thumbnail(path: Path) -> str | None:
     except ImageError:
         return None
     opened.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    bare = Image.new("RGB", opened.size)  # new, because Pillow would save EXIF, comments, profiles of the old
+    # a new picture, because Pillow would save the opened picture's EXIF data, comments and colour profile
+    bare = Image.new("RGB", opened.size)
     bare.paste(opened)
     written = io.BytesIO()
     bare.save(written, "JPEG", quality=QUALITY, optimize=True)
@@ -192,7 +193,7 @@ def render(
     }
     page = _environment().from_string((folder / "report.html").read_text(encoding="utf-8"))
     return page.render(
-        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # not escaped: it is our own file
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),  # not escaped: our own style sheet
         version=__version__,
         protocol=protocol,
         models=models,

@@ -54,7 +54,7 @@ def evaluate(
         captions: "all" captions of a picture are queries, or only the "first".
         label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own `label`.
         license: licence of the weights; by default the encoder's own `license`.
-        megabytes: size of the model's files; known without this for an AraCLIP.
+        megabytes: size of the model's files; by default measured for an AraCLIP, unknown for other encoders.
         image_vectors: the vectors (N, D) of `dataset.pictures`, if they are known already.
         cache: folder of stored results by protocol id; a stored result is not computed again.
         log: called with a line for each damaged file of the cache; by default a `logging` warning.

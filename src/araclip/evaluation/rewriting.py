@@ -1,9 +1,9 @@
 """Rewrites captions as people type them: misspelt, in a dialect, in Latin letters (Arabizi).
 
-The words of dialects and Latin letters are the evaluation's own: nothing that understands queries or trains reads
-`lexicon.tsv`, so that neither is tested on words it was given. A third of the words is held out: figures on these words
-are reported separately, and must not be used to tune anything (`held_out`). A text that cannot be rewritten comes back
-unchanged. Random choices come from a seed.
+The words of dialects and Latin letters are the evaluation's own: neither the interpreter of queries nor training reads
+`lexicon.tsv`, so that neither is tested on words that it was given. A third of the words is held out: figures on these
+words are reported separately, and must not be used to tune anything (`held_out`). A text that cannot be rewritten comes
+back unchanged. Random choices come from a seed.
 """
 
 import hashlib
@@ -116,7 +116,7 @@ _FORMS_OF_KIND = {"n": _word_forms, "v": _verb_forms, "p": _participle_forms}
 def _present_forms(standard: str, arabizi: str) -> dict[str, dict[str, str]]:
     """Return each present form of a verb, with {ARABIZI: its Arabizi}: يلعب → تلعب, يلعبون, يلعبان, تلعبان, يلعبن …
 
-    `arabizi` is the Arabizi of the form for "he" (yel3ab → tel3ab, yel3abo); if that is UNCHANGED, no form gets any.
+    `arabizi` is the Arabizi of the form for "he" (yel3ab → tel3ab, yel3abo); UNCHANGED: the forms get no Arabizi.
     """
     short = standard[1:].removesuffix("ي").removesuffix("ى")
     dual = standard[1:].removesuffix("ى") + ("يان" if standard.endswith("ى") else "ان")

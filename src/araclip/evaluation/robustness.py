@@ -187,7 +187,7 @@ class UnderstoodEncoder:
     """Encodes texts as a search does: as the weighted sum of the vectors of all readings that an interpreter finds.
 
     Unlike in a search, dates, folders and operators in a text are ordinary words and characters here, because the texts
-    are captions. `texts` counts the texts encoded so far, `readings` the distinct readings.
+    are captions. `texts` counts the texts encoded so far; `readings` counts their readings, equal ones of a call once.
     """
 
     def __init__(self, model: Encoder, interpreter: Interpreter) -> None:

@@ -21,7 +21,7 @@ class Protocol:
     Two figures may stand in one table only if all fields but the model's are equal.
     """
 
-    dataset: str  #: name of the data set: that of its folder, on the hub, or in `KNOWN`
+    dataset: str  #: name of the data set: the name of its folder, its id on the hub, or its name in `KNOWN`
     fingerprint: str  #: twelve hex digits: a hash of the pictures' names and sizes and of the captions
     split: str | None  #: None: all pictures
     caption_field: str  #: field of captions.jsonl that the queries come from
@@ -205,7 +205,7 @@ def _measure_queries(
     scores[own] = values
     # (b,) how many relevant candidates tie with the best relevant one, itself included
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
-    # expected rank of the first of level_too relevant candidates among level + level_too ties
+    # expected rank of the best relevant candidate if all that tie with it, relevant or not, are in random order
     ranks = 1 + above + level / (1 + level_too)
     found, top, last, tied = _find_top(scores, mask, max(keep, DEPTH))
     ndcg = _ndcg(values, rows, counts, top, last, tied)

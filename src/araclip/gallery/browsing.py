@@ -252,7 +252,7 @@ def timeline(store: Store, filters: Filters) -> Timeline:
 def check_values(store: Store, filters: Filters) -> Filters:
     """Check that the folder, camera, lens and place in the filters exist in the gallery; return the filters.
 
-    If `folder` is not the path of a folder with pictures, it is taken as the name of one, at any depth and with small
+    If `folder` is not the path of a folder with pictures, it is taken as a folder's name, at any depth and with small
     differences of spelling. The returned filters then have a `folder_name` instead of the `folder`.
 
     Raises:

@@ -155,8 +155,8 @@ class Gallery(BaseGallery):
     ) -> Reading:
         """Read the text in pictures that OCR has not processed yet, so that searches find the pictures by their text.
 
-        Only pictures that seem to contain text are read, in a process with limits. The texts are committed every few
-        seconds; after a stop or a kill, the next run resumes there.
+        Only pictures that seem to contain text are read, in a process with limits of time and memory. The texts are
+        committed every few seconds; after a stop or a kill, the next run resumes there. Returns counts of the pictures.
 
         Args:
             engine: the OCR engine; by default RapidOCR if its recogniser is on this machine, else Tesseract

@@ -16,7 +16,8 @@ from araclip.errors import GalleryError, GalleryNotFound, InputError
 from araclip.gallery.catalog.schema import is_gallery
 from araclip.pictures.formats import SUFFIXES
 
-PASSWORD = "PGPASSWORD"  # libpq's environment variable: other users could read a password among the arguments
+# libpq's environment variable for a password, which other users of the machine could read if it were an argument
+PASSWORD = "PGPASSWORD"
 PORT = 5432
 SCHEMA = "araclip"
 SSL_MODES = ("prefer", "disable", "require", "verify-full")  # ways to use TLS, as libpq's sslmode names them
@@ -109,7 +110,7 @@ def _login_name() -> str:
     """Return the name of this process's user; "" if the system knows only its number, as in some containers."""
     try:
         return getuser()
-    except (KeyError, OSError, ImportError):  # KeyError before Python 3.13, OSError since, ImportError on Windows
+    except (KeyError, OSError, ImportError):  # OSError since Python 3.13; before, KeyError or (Windows) ImportError
         return ""
 
 

@@ -74,11 +74,12 @@ def encoder_of(
     """
     target = location_of(location)
     record = partial(_postgres().recorded, target) if isinstance(target, Address) else partial(read_record, target)
-    needless = None if encodes or model is not None else record()  # a model that need not be on this machine
+    # the record of the gallery's model, if that model need not be on this machine
+    needless = None if encodes or model is not None else record()
     try:
         encoder = encoder_for(model, record, target, threads=threads, device=device)
         if needless:
-            needless.check(encoder, target)  # another release of the model may be here
+            needless.check(encoder, target)  # raises if only another release of the model is on this machine
     except (ModelNotFound, WidthMismatch) as why:
         if needless is None:
             raise

@@ -48,7 +48,8 @@ MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for on
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
-_NUMBERED = re.compile(r"\w no[.:]?$", re.IGNORECASE)  # before digits: "bus no 2015", the number of a bus
+# Digits after "no" are no year: in "bus no 2015" they are the number of a bus.
+_NUMBERED = re.compile(r"\w no[.:]?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class Interpretation:
     # of each term after a plus, the readings that were searched and differ from the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
-    # colours, materials, sizes, dates and places after "not": no picture is left out for them, which models see badly
+    # colours, materials, sizes, dates, folders and places after "not": no picture is left out because of these, for
+    # models see them badly or not at all
     qualities: tuple[str, ...] = ()
     filters: tuple[DerivedFilter, ...] = ()
     suggestion: str | None = None  # if little was found: the query with corrected spelling
@@ -93,7 +95,8 @@ class Interpretation:
         likely = SHOWN * max((reading.weight for reading in self.readings), default=0.0)
         shown = (reading for reading in self.readings if reading.weight >= likely)
         found = (change.target for reading in shown for change in reading.changes)
-        whole = (target for target in found if target and "\0" not in target)  # NUL ends a prefix: «bel» ("with the")
+        # leave out prefixes such as «bel» ("with the"), which end with NUL
+        whole = (target for target in found if target and "\0" not in target)
         return tuple(dict.fromkeys(whole))[:MAX_READINGS]
 
     @property
@@ -130,7 +133,8 @@ class QueryPlan:
     readings: tuple[tuple[Reading, ...], ...]
     interpretation: Interpretation
     only_filters: bool = False  # the query gives a date, a folder or exclusions, but says nothing that pictures show
-    kinds: tuple[str, ...] = ()  # if the words only exclude: the things (man, woman) that they ("people") stand for
+    # if the words only exclude: the things (man, woman) that a general word ("people") stands for
+    kinds: tuple[str, ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -175,7 +179,10 @@ class QueryPlan:
 
     @property
     def pushes_away(self) -> bool:
-        """True if a minus term, a picture or a light text, only pushes the query's vector away (`excluding_terms`)."""
+        """True if a minus term does not exclude pictures, but only pushes the query's vector away from its own vector.
+
+        Such a term is a picture, or a text with a weight below 1 (see `excluding_terms`).
+        """
         return sum(term.weight < 0 for term in self.query.terms) > len(excluding_terms(self.query))
 
     @property
@@ -310,8 +317,8 @@ class Planner:
     with the texts of other queries.
 
     `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, what the query's words say
-    of the same thing has no effect and is not named in the plan.
+    `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, words of the query that ask
+    for a filter or an order of the same kind have no effect, and the plan does not name them.
     """
 
     query: Query
@@ -347,7 +354,10 @@ class Planner:
 
 @dataclass
 class _TermSplitter:
-    """Takes what becomes filters, exclusions and denials out of one term's text, step by step; `text` is what is left.
+    """Takes filters, exclusions and denials out of the text of one term, step by step; `text` is the rest of the text.
+
+    A filter is a date, folder, place, order or kind of file that the text asks for. An exclusion is a thing that no hit
+    may show. A denial is a date, folder or place after a negation; it leaves out no picture.
 
     Parts in `taken` are not looked for: an earlier term has them (each part, date, folder …, is taken from one term
     only), or they are to be taken literally.
@@ -362,7 +372,7 @@ class _TermSplitter:
     excluded: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)  # dates, folders and places that the text denies: «ليست من 2019»
     filters: list[DerivedFilter] = field(default_factory=list)
-    excluded_folder: str = ""  # the name of a folder that is an excluded thing
+    excluded_folder: str = ""  # words that name a folder, but are part of an excluded thing or are only a date
 
     @property
     def negates(self) -> bool:
@@ -393,7 +403,8 @@ class _TermSplitter:
 
     def _take_order(self) -> None:
         left, removed, order = split_order(self.text)
-        if "order" not in self.taken and order and not self._excludes(removed):  # but not in "not the latest photos"
+        # "not the latest photos" asks for no order
+        if "order" not in self.taken and order and not self._excludes(removed):
             self.text = left
             self.filters.append(DerivedFilter("order", removed, (f"sort={order}",), Filters()))
 
@@ -467,16 +478,17 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("place", place.words, (f"place={name}",), Filters(place=name)))
 
     def _place_of_excluded(self, with_exclusions: str) -> Placed | None:
-        """Take a place out of the excluded things: «شارع بدون سيارات القاهرة». An excluded folder's name stays whole.
+        """Take a place out of the excluded things, and return it: «شارع بدون سيارات القاهرة». None if there is none.
 
-        A thing that is only a place is taken after another thing and a comma: «بدون ناس، القاهرة».
+        An excluded thing that is the name of a folder keeps all its words. A thing that is only a place is taken out if
+        it follows another thing and a comma («بدون ناس، القاهرة»); else it stays among the excluded things.
         """
         for at, thing in enumerate(self.excluded):
             place = split_place(thing, self.places(), self.interpreter)
             if place.folders and thing != self.excluded_folder:
                 only_place = shows_nothing(place.text)
                 if only_place and not (at and _text_before(thing, with_exclusions)[-1:] in STOPS):
-                    return None  # excluded, as what follows: «ما عدا القاهرة، دبي»
+                    return None  # this place and the later ones stay among the excluded things: «ما عدا القاهرة، دبي»
                 self.excluded[at : at + 1] = [] if only_place else [place.text]
                 return place
         return None
@@ -524,8 +536,8 @@ def _interpret_terms(
 ) -> QueryPlan:
     """Find the readings of each term and the kinds of excluded things; return the plan.
 
-    `filters`, `unapplied` and `excluded` are only recorded in the plan. Terms in quotation marks have one reading, the
-    text as typed; with "words" in `ignore`, all terms have.
+    `filters`, `unapplied` and `excluded` are only recorded in the plan. A term in quotation marks has one reading, the
+    text as typed; if "words" is in `ignore`, so has every text term.
     """
     texts = sum(term.kind == "text" for term in query.terms)
     most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))
@@ -573,7 +585,7 @@ def _text_to_find(typed: str, reading: Reading) -> str:
     """Return the words of a term to look for in pictures' texts: the typed ones, or the reading of a Latin text."""
     if reading.changes and not any(is_arabic(match.group()) for match in words(normalize(typed))):
         return reading.text
-    # words that only ask for pictures, such as «صور» ("pictures of"), which a change removed
+    # leave out the words that the reading drops, because they only ask for pictures, such as «صور» ("pictures of")
     left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed

@@ -169,7 +169,8 @@ def _parse_term(characters: list[_Character], sign: float, text: str, files: boo
         if not normalize(text):
             raise InputError(message("query empty", example=EXAMPLE))
         raise InputError(message("query part", query=text.strip()))
-    if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):  # no tokenizer takes surrogates
+    # refuse surrogates, because no tokenizer accepts them
+    if kind == "text" and any("\ud800" <= letter <= "\udfff" for letter in value):
         raise InputError(message("query encoding", query=text.strip()))
     if kind == "file" and not files:
         raise InputError(message("query file", file=value))

@@ -1,8 +1,9 @@
 """Rank pictures for a query's vector: return a page of the best ones that pass the filters and exist, in stable order.
 
-Hits are ordered by their relevance: how surely the picture shows what the query says. Relevance rises if words of the
-query occur in the picture's texts, and falls if the picture has a description without these words. If relevance is
-unknown, hits are ordered by their value: their cosine on the scale of the gallery, raised and lowered in the same way.
+Hits are ordered by their relevance: how surely the picture shows what the query says. If the query's words occur in the
+texts of any picture, relevance falls for each picture with a description, and rises for each picture whose texts have
+the words; so a description without the words lowers a picture. If relevance is unknown, hits are ordered by their
+value: their cosine on the scale of the gallery, raised and lowered in the same way.
 If the page asks for it, the hits that fit the query are ordered by date instead.
 
 Last, pictures that show an excluded thing are left out. A picture is judged by its cosine with the excluded text. Two
@@ -36,8 +37,10 @@ from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
 LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
-DOUBT = 0.2  # part of the best cosine's lead over the average that a description without the query's words costs
-DOUBTED = 512  # only for so many candidates it is looked up whether they have a description; others count as having one
+# The cosine of a picture with a description is lowered by this share of the difference between the best cosine and the
+# average one, because the description may lack the query's words; words that match raise the picture again.
+DOUBT = 0.2
+DOUBTED = 512  # whether a candidate has a description is looked up for only so many; the others count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
@@ -60,8 +63,8 @@ class Candidate:
 class Hybrid:
     """A search for words in pictures' texts, done together with the search by vector.
 
-    `query` says what to look for, `meaning` (0…1) how likely the vector is no nonsense (`RelevanceScale.meaning`),
-    `average` is the cosine between the vector and the gallery's average picture.
+    `query` says what to look for. `meaning` (0…1) is how likely the vector stands for words with a meaning, not for
+    nonsense (`RelevanceScale.meaning`). `average` is the cosine between the vector and the gallery's average picture.
     """
 
     query: TextQuery
@@ -70,11 +73,11 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """The share of the best picture's lead over the average that a description without the words costs."""
+        """How far a description lowers a picture: DOUBT, multiplied by the weight of texts if that is below 1."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lower_cosine(self, score: float, best: float) -> float:
-        """Return the cosine of a picture, lowered because the picture's description lacks the query's words.
+        """Return the cosine of a picture, lowered because the picture has a description (see DOUBT).
 
         `best` is the best picture's cosine.
         """
@@ -133,7 +136,7 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    # heap of lowered candidates, held back until none better can follow
+    # a heap of lowered candidates; each is held back until all that follow are worse
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
@@ -251,7 +254,8 @@ class Page:
     sort: str = SORTS[0]  # "date", "oldest": only pictures that fit, newest or oldest first (see `sort_by_date`)
     by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
     excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
-    # True: the query's words only exclude, so what they exclude is judged by the gallery, not by the first hits
+    # True: the query's words only exclude; then the limits of the excluded terms come from the gallery's scale alone,
+    # not from the first hits
     alone: bool = False
 
     def __post_init__(self) -> None:
@@ -306,14 +310,14 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata of a few words in Arabic letters.
+        """Return which of the given pictures have captions or metadata of a few words.
 
-        If `in_arabic` is False: in other letters.
+        Only words in Arabic letters count or, if `in_arabic` is False, only words in other letters.
         """
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """Yield the candidates that have an existing file, each with its paths; those that pass the filters come first.
+        """Yield the candidates that have an existing file, each with its paths; paths that pass the filters come first.
 
         A store on a server yields all candidates, because files may be on other machines.
         """

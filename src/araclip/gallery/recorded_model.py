@@ -86,7 +86,8 @@ def recorded_encoder(
             return AraCLIP(folder, threads=threads, device=device)
     if record.name in here:  # it is another release's model: opening the gallery with it reports the difference
         return AraCLIP(record.name, threads=threads, device=device)
-    # A record with a source was made by a pulled model, whose vectors differ from the published model's.
+    # A record with a source tells of a pulled model. Its vectors differ from the published model's, so the published
+    # model is not loaded in its place.
     for peer in () if record.source else (record.origin, record.name):
         if is_known_peer(peer):
             return as_encoder(peer, threads=threads, device=device)
@@ -96,7 +97,7 @@ def recorded_encoder(
 def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    # a foreign model, which was named as KIND:LOCATION; at a LOCATION on this machine it is gone
+    # True if the origin is KIND:LOCATION, a model of others; but not if LOCATION is a path, where the model is gone
     places = record.origin, record.origin.partition(":")[2]
     by_hand = ":" in record.origin and not any(Path(place).is_absolute() for place in places)
     if record.source:

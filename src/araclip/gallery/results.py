@@ -131,7 +131,8 @@ class Update:
 class Filled:
     """Result of `add_embedded`: how many pictures were read, and how many of them were new.
 
-    `row_seconds` is the time for reading the groups and writing rows and words, `index_seconds` that for the index.
+    `row_seconds` is the time in which groups were read and rows and words were written; `index_seconds` is the time in
+    which the index was written.
     """
 
     read: int = 0

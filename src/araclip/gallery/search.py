@@ -19,7 +19,7 @@ from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.pictures.images import encode_picture, open_with_facts
 
-IN_NOTEBOOK, THUMBNAIL = 30, 160  # most hits that a notebook shows; a thumbnail's longer side in pixels
+IN_NOTEBOOK, THUMBNAIL = 30, 160  # how many hits a notebook shows at most; the longer side of a thumbnail in pixels
 
 
 class Hits(list[Hit]):
@@ -96,9 +96,9 @@ def search(
 ) -> list[Hit]:
     """Return one page of hits for a plan and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
 
-    If the query is only a date, an order or exclusions, the hits are ordered by date. They are ordered by their
-    distance from what follows a minus if that only pushes away (`QueryPlan.pushes_away`), or in a gallery with too few
-    pictures to decide which ones show an excluded thing.
+    If the query is only a date, an order or exclusions, the hits are ordered by date, with two exceptions: a minus term
+    only pushes away (`QueryPlan.pushes_away`), or the gallery has too few pictures to decide which of them show an
+    excluded thing. Then the hits that are least similar to the minus terms come first.
 
     Args:
         text_weight: how much words in the pictures' texts count, 0 (not at all) to 10.

@@ -105,7 +105,8 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))  # one begins the stem
+    # one of these begins the stem of the complete word: what was typed without an article, all of it, or its stem
+    beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))
     stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
     stems += [stem for stem in _shorter_stems(last) if stem not in stems]
     stems = [stem for stem in stems if stem not in CAMERAS and len(stem) > 1][: 2 * WORDS]
@@ -118,7 +119,7 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
 
 
 def _shorter_stems(word: Word) -> list[str]:
-    """Return the stems that are shorter than the typed letters, if the typed word is complete."""
+    """Return stems that the typed word may have if it is complete: its letters without the last 1 to SHORTER - 1."""
     return [word.folded[:-cut] for cut in range(1, SHORTER)] if len(word.folded) > SHORTER else []
 
 
@@ -136,7 +137,7 @@ def _is_telling(name: str) -> bool:
 
 
 class Suggestions:
-    """Corrects queries («هل تقصد»: "did you mean"), using the interpreter's words and those of a folder's gallery."""
+    """Corrects queries («هل تقصد»: "did you mean") by the interpreter's words and, in a folder's gallery, its texts."""
 
     def __init__(self) -> None:
         # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
@@ -166,12 +167,15 @@ class Suggestions:
 
 
 def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
-    """Write the query as one would type it, with new texts for some terms, and with the words of its filters and
-    qualities."""
+    """Write the query as one would type it.
+
+    Some terms get new texts. The words of filters and `Interpretation.qualities`, which were taken out, are put back.
+    """
     before, after = list[str](), list[str]()
     for each in read.interpretation.filters:
-        if each.applied and each.part in ("order", "kind"):  # these are read only before what the pictures show
-            # «أحدث صور», "newest pictures": from a term in Arabic, the second word was removed
+        # words of order and kind go before what the pictures show, since not all of them are read after it
+        if each.applied and each.part in ("order", "kind"):
+            # «أحدث» is read only beside a word such as «صور» ("pictures"), which was removed from a term in Arabic
             before += [each.words, *(["صور"] if each.part == "order" and is_arabic(each.words) else [])]
         elif each.applied:
             after.append(each.words)

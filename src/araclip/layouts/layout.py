@@ -324,7 +324,7 @@ def _encode_with_layout(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Ve
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
     pad_id, pad_token = padding_token(model)
-    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the length of the longest text
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the length of the longest text of the batch
     session = _open_session(graph)
     rows = []
     for encoding in tokenizer.encode_batch(TEXTS):
@@ -343,7 +343,8 @@ def _open_session(path: Path) -> Any:
 
 
 def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
-    same = (expected * found[:, : expected.shape[1]]).sum(axis=1)  # a longer vector must end in zeros
+    # Of wider vectors, the first numbers are compared; the others must be nearly 0, as the check of the lengths tells.
+    same = (expected * found[:, : expected.shape[1]]).sum(axis=1)
     lengths = np.linalg.norm(found, axis=1)
     if same.min() < LEAST_COSINE or np.abs(lengths - 1).max() > 1e-3:
         raise ExportRejected(
@@ -382,7 +383,8 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-# how the text graph stores weights → the end of both graphs' file names in transformers.js; any other way: _quantized
+# How the text graph stores weights → the end of both graphs' file names in transformers.js. For any other way of
+# storing weights, the end is _quantized.
 SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 

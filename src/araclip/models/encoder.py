@@ -32,7 +32,7 @@ __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
 ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encoder
 
-_opening_lock = threading.Lock()  # one for all models, since an encoder with its own lock could not be pickled
+_opening_lock = threading.Lock()  # one lock for all models, since an encoder that holds a lock cannot be pickled
 # loads published models; imported only when needed, because it imports this module in turn, by way of `training`
 PEERS = "araclip.peers.loading"
 
@@ -78,8 +78,9 @@ class AraCLIP(EncoderBase):
     >>> scores = model.encode_image(["cat.jpg", "dog.jpg"]) @ model.encode_text("قطة")   # (2,) cosines
 
     Graphs are opened when first needed, so a text query never loads the image tower. A folder with content that this
-    user has not used before is first checked and tried in a process with limits (`araclip.models.checks`). Each text
-    passes `araclip.normalize`; tokens past `config.text.max_tokens` are cut off. Threads may share an instance.
+    user has not used before is first checked, and tried in a process with limits of memory and time
+    (`araclip.models.checks`). Each text passes `araclip.normalize`; tokens past `config.text.max_tokens` are cut off.
+    Threads may share an instance.
 
     Args:
         name_or_path: the name of a bundled or pulled model, or the path of a model folder. `AraCLIP.load` also takes
@@ -96,7 +97,7 @@ class AraCLIP(EncoderBase):
         device: str | None = None,
     ) -> None:
         self.device = devices.graph_device(device)
-        self.folder = model_folder.find(name_or_path).absolute()  # the working folder may change
+        self.folder = model_folder.find(name_or_path).absolute()  # still right if the working folder changes
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.requested_threads(threads)
@@ -195,7 +196,7 @@ class AraCLIP(EncoderBase):
 
     @property
     def _text(self) -> TextTower:
-        with _opening_lock:  # from Python 3.12 on, `cached_property` has no lock: two threads could open it twice
+        with _opening_lock:  # from Python 3.12 on, `cached_property` has no lock: two threads could open two towers
             return self._text_tower
 
     @cached_property

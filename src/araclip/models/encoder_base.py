@@ -193,7 +193,8 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 def is_one_picture(pictures: object) -> bool:
     """True if the argument is a single picture, or was meant as one, rather than several pictures."""
     if isinstance(pictures, np.ndarray):
-        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"  # U (texts), O: several paths
+        # an array of texts (dtype U) or of objects (O) holds several paths
+        return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"
     return isinstance(pictures, str | bytes | PathLike | Image.Image) or hasattr(pictures, "read")
 
 

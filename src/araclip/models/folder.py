@@ -128,8 +128,8 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 REDUCTIONS = ("blocks", "exact")
 CROP_OFFSETS = ("half-even", "floor")
 
-# This package does not read these two keys of config.json. transformers takes the first for a kind of model and the
-# second for the name of a weights file; it knows neither, and quotes this sentence in its error, which helps the user.
+# Two keys of config.json that this package does not read. transformers takes the first for a kind of model and the
+# second for the name of a weights file. It knows neither, so its error quotes this sentence, which helps the user.
 SENTENCE = (
     "this is an AraCLIP model folder. Load it with AraCLIP.load of the package araclip, or, if it was trained there, "
     "with AraCLIPModel.from_pretrained and AraCLIPProcessor.from_pretrained"
@@ -253,7 +253,7 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # so a name such as ../../file is refused, too
+        and not value.keys() - {*HASHED, *DATA_FILES}  # refuses other names, such as ../../file
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 

@@ -41,8 +41,9 @@ def open_session(
 
     Args:
         arena: ONNX Runtime keeps the memory of a run for the next run: a few percent faster for small pictures.
-        widen: ONNX Runtime widens small weights once, when it opens the graph. False: each run widens them and takes
-            twice as long, but the graph opens in a third of the time; for a process that encodes one text or two.
+        widen: ONNX Runtime converts weights stored in few bits to float32 once, when it opens the graph. False: each
+            run converts them and takes twice as long, but the graph opens in a third of the time; for a process that
+            encodes one text or two.
         spin: ONNX Runtime's threads keep their core busy while they wait for the next operator. A single item is done
             a third sooner, but other work of the process, such as decoding pictures, has to wait.
     """
@@ -174,7 +175,8 @@ class TextTower:
         inputs: dict[str, list[int] | None] = dict.fromkeys(names)
         large = bytes_of_tower(folder, config, "text") > SMALL_GRAPH and not device.startswith(CUDA)
         self._most = LARGE_TEXTS if large else None
-        with ThreadPoolExecutor(1, "open-graph") as pool:  # opens the graph beside the tokenizer, which saves 0.1 s
+        # open the graph in a thread while this thread opens the tokenizer, which saves 0.1 s
+        with ThreadPoolExecutor(1, "open-graph") as pool:
             graph = pool.submit(_TowerGraph, folder, config, "text", inputs, threads, device, widen=widen)
             self.tokenizer = TextTokenizer(folder, config)
             self._graph = graph.result()

@@ -132,7 +132,7 @@ def galleries_of(name: str) -> list[Path]:
 def remove(name: str) -> int:
     """Delete a pulled model and return the bytes freed. Galleries made with the model stay, and still need it."""
     folder = _find_pulled(name)
-    if folder.is_symlink():  # the model lies elsewhere, and stays there
+    if folder.is_symlink():  # delete only the link, not the model to which it leads
         folder.unlink()
         return 0
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

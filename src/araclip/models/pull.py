@@ -74,7 +74,8 @@ class PullSource:
 def pull_source(text: str) -> PullSource:
     """Return the source that a text names; raise ModelNotFound if it names none.
 
-    The text is a name or hub id in the table of models, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, or a folder.
+    The text is a name or hub id in the table of models, hf:ORG/NAME[@REVISION], ORG/NAME, KIND:LOCATION, the name of a
+    pulled model, or a folder. The name of a bundled model raises InputError.
     """
     if text in bundled():
         raise InputError(f"{text} ships with this package: use it as it is, `--model {text}`.")
@@ -168,7 +169,7 @@ def copy_checked_folder(folder: Path, target: Path) -> ModelConfig:
             for part in config.files:
                 model_folder.check_hash(temporary, config, part)
             check_model_folder(temporary)
-        except ModelMismatch as error:  # `temporary` is deleted
+        except ModelMismatch as error:  # name `folder` in the message, because `temporary` will be deleted
             raise ModelMismatch(str(error).replace(str(temporary), str(folder))) from None
 
     atomic.write_folder(target, fill)
@@ -300,7 +301,8 @@ def download_source(
             f"the repository {source.repository} holds no model that is known here: neither a model folder nor a "
             "published layout. docs/peers.md lists the layouts."
         )
-    # The folder is named by a commit, so the image tower is looked up by the repository's name.
+    # The name of the downloaded folder is a commit, which names no model, so the image tower is looked up by the name
+    # of the repository.
     image = request.image or model_registry.image_tower_of(request.kind, source.repository)
     named = replace(request, name=source.repository, license=snapshot.license, image=image)
     return replace(source, request=named)

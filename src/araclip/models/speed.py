@@ -12,7 +12,7 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # most time to encode pictures, and then as much to encode texts
+SECONDS = 4.0  # most seconds to encode pictures, and again to encode texts
 MOST = 32  # most pictures, and most texts, that are measured
 
 

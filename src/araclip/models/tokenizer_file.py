@@ -21,14 +21,14 @@ MAX_GROWTH = 64  # how many times longer all replacements may make a text; Sente
 MAX_CHARACTER = 256  # bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
 MAX_PREFIX = 1000  # how many characters a normalizer may put before each text
 MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
-_ONE_CLASS = re.compile(  # a single class or letter, repeated or not: it matches at least one character
+_ONE_CLASS = re.compile(  # one class, letter, digit or space, perhaps repeated: never matches an empty text
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
 MANY_REPEATS = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
 
 
 def check_tokenizer(path: Path) -> None:
-    """Check how much longer a tokenizer.json can make a text, and that its regular expressions cannot explode.
+    """Check how much longer a tokenizer.json can make a text, and that no regular expression repeats a repetition.
 
     Raises:
         ModelMismatch: the file is no JSON object, or is too large or too deep; its normalizers break a limit at the top

@@ -31,7 +31,7 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each of these is repeated to a long text
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated up to MAX_LETTERS letters
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
@@ -46,7 +46,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
     advice: tuple[str, ...] = ()
-    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # more free memory would allow more
+    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # only the free memory keeps the limit this low
         advice = (
             f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",
         )

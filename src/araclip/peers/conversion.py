@@ -1,6 +1,6 @@
 """Converts any published dual encoder into an ordinary model folder. Only the conversion needs PyTorch.
 
-Tokenizer and graphs are compared with the model's own library: ids, and vectors one by one.
+The result is compared with the model's own library: the ids of its tokenizer, and each vector of its graphs.
 """
 
 import gc
@@ -33,7 +33,7 @@ from araclip.training.export.tower_graphs import BATCH, TOKENS, write_tower
 from araclip.training.export.weights import check_pictures, store_towers
 
 LEAST_COSINE = 0.9999  # least cosine of a float32 graph's vector to PyTorch's; rounding alone stays above .999999
-LEAST_RESIZED = 0.999  # this limit for a resized picture, if the model's own library does not resize with Pillow
+LEAST_RESIZED = 0.999  # LEAST_COSINE for a resized picture, if the model's own library does not resize with Pillow
 TEXTS = (
     "قطة جالسة على طاولة", "قِطَّةٌ سوداءُ تنامُ قُربَ النّافذةِ", "كتـــاب", "٣ كلاب و 2 قطط، في بيت؟", "a cat",
     "A Dog's 2 balls, RED & blue!", "قطة black على table 🐈", "🐈‍⬛ 👨‍👩‍👧 ❤️", "ﻻ إله ڤيديو چاي پيتزا",
@@ -68,7 +68,7 @@ def encode_probes(source: Source) -> ExpectedVectors:
         noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)
         pictures.append(Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)))
     texts, encoder = (*GRAPH_TEXTS, TEXTS[-1]), source.reference
-    # settings in a dict are open_clip's, which resizes with Pillow, as do transformers' processors named …Pil
+    # Pillow resizes if the settings are a dict (open_clip's), or a processor of transformers whose class ends in "Pil".
     resizes = encoder.image.settings
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return ExpectedVectors(
@@ -86,7 +86,7 @@ def check_ids(source: Source) -> None:
         inputs = source.reference.text.tokens([probe])
         theirs = next(inputs[key] for key in ("input_ids", "text") if key in inputs).numpy()[0][: text.max_tokens]
         ours = encode_padded(text.tokenizer, probe, text.max_tokens, text.pad_id)[0][: len(theirs)]
-        if text.graph.language is not None:  # the first token names the language, which the graph itself sets
+        if text.graph.language is not None:  # the first id is not compared: it names the language, which the graph sets
             ours, theirs = ours[1:], theirs[1:]
         if len(ours) != len(theirs) or (ours != theirs).any():
             raise ModelMismatch(
@@ -117,7 +117,7 @@ def _show_ids(ids: Any) -> str:
     return f"{[int(id_) for id_ in ids[:8]]}{' …' if len(ids) > 8 else ''} ({len(ids)})"
 
 
-LANGUAGES = ("ar", "en")  # languages to whose words the vocabulary is cut unless the caller names others
+LANGUAGES = ("ar", "en")  # by default, the vocabulary is cut to pieces in the scripts of these languages
 REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice in an error if a tower cannot be written
 
 
@@ -148,7 +148,7 @@ def make_model_folder(
     wanted, out = request, out.resolve()
     saved = existing_folder(request.location) if request.kind == "araclip" else None
     if saved is not None and is_saved_model(saved):
-        about = About(license=request.license) if request.license else None  # what the hub's page says
+        about = About(license=request.license) if request.license else None  # the licence on the model's hub page
         return export(saved, out, name=name, weights=weights, calibrate=folders, about=about, dev=(), log=log).folder
     check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def _no_model_error(source: object) -> InputError:
 def _write_exact_model(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """Write and check a model's float32 graphs and tokenizer; return its config. Written towers are freed."""
+    """Write and check a model's float32 graphs and tokenizer; return its config. Free each tower once written."""
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
         raise _no_model_error(request.name)

@@ -75,7 +75,7 @@ def load_transformers(request: Request) -> TorchEncoder:
 
 
 def _as_dicts(texts: list[str]) -> list[dict[str, str]]:
-    # sentence-transformers opens a bare text as a picture if it is a picture's path or address, but never a dict's.
+    # If a bare text is a picture's path or address, sentence-transformers opens this picture. A text in a dict is safe.
     return [{"text": entry} for entry in texts]
 
 
@@ -121,22 +121,23 @@ def _check_fits(folder: Path) -> None:
     path = folder / "config.json"
     if path.is_file() and "model_type" in foreign.read_settings(path, dict):
         config = foreign.config_at(folder)
-        # of an encoder with a decoder, the folder may hold the encoder alone
+        # If the model has an encoder and a decoder, nothing is checked: the folder may hold the encoder alone.
         if not config.is_encoder_decoder:
             foreign.check_fits(lambda: AutoModel.from_config(config), folder)
 
 
 def _check_complete(part: Any, folder: Path, name: str) -> None:
-    """Raise ModelMismatch if a module of sentence-transformers has weights that its folder lacks, and so random ones.
+    """Raise ModelMismatch if a folder lacks weights of a module of sentence-transformers, which then are random.
 
-    sentence-transformers does not say which weights were missing, so transformers is asked to load them once more.
+    sentence-transformers does not say which weights were missing, so transformers loads the module once more.
     """
     model = getattr(part, "model", None)
     if isinstance(model, PreTrainedModel):
         _, report = type(model).from_pretrained(
             folder, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
         )
-        pools = "pooler_output" in repr(getattr(part, "modality_config", None))  # or else another module pools
+        # true if the module uses its own pooler; else another module pools, and the pooler's weights may be missing
+        pools = "pooler_output" in repr(getattr(part, "modality_config", None))
         spare = [key for key in report["missing_keys"] if not pools and "pooler." in key]
         towers.check_complete(model, report["missing_keys"], name, spare)
 
@@ -156,7 +157,7 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
         listing = folder / "modules.json"
         modules = foreign.read_settings(listing, list) if listing.is_file() else [{"path": ""}]
         places = [folder / module.get("path", "") for module in modules]
-        for place in places if revision is None else ():  # weights of a hub's model are not here yet
+        for place in places if revision is None else ():  # a hub's model is not checked: its weights are not here yet
             _check_fits(place)
         weights = {"dtype": torch.float32}
         with foreign.code_refused(location):
@@ -171,5 +172,5 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # `on_pillow` returns a tokenizer unchanged
+            part.processor = on_pillow(part.processor)  # may be a tokenizer, which `on_pillow` returns unchanged
     return model

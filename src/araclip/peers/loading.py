@@ -131,7 +131,7 @@ def _expand_home(location: str) -> str:
 
 
 def nearest_names(text: str) -> list[str]:
-    """Return up to three known names like an unknown one: of models here or in the registry, or its hub ids."""
+    """Return up to three names like an unknown one: of models on this machine, or names and hub ids in the registry."""
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
@@ -180,7 +180,7 @@ def kind_of_folder(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or find_heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # a damaged model folder of AraCLIP; an intact one is found before
+    if "format" in config:  # a damaged model folder of AraCLIP: an intact one is opened before this is asked
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or find_heads(folder):
@@ -199,5 +199,5 @@ def kind_of_folder(folder: Path) -> str | None:
 
 
 def find_heads(folder: Path) -> list[Path]:
-    """Return the pickles in a folder; the head of an older AraCLIP text encoder is one, beside the weights."""
+    """Return the pickles in a folder. In the folder of an older AraCLIP text encoder, the head is a pickle."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

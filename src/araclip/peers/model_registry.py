@@ -260,7 +260,10 @@ def forbids_commerce(license: str | None) -> bool:
 
 
 def image_tower_of(kind: str, location: str) -> str | None:
-    """Return the image tower for the text tower at `location`, a hub id or a folder named like one; None if unknown."""
+    """Return the image tower that belongs to a text tower; None if unknown.
+
+    `location` is the hub id of the text tower, or a folder with the same name as the repository on the hub.
+    """
     name = location.rstrip("/").rpartition("/")[2]
     alike = (peer for peer in PEERS if peer.kind == kind and peer.hub_id.rpartition("/")[2] == name)
     return next((peer.image for peer in alike), None)

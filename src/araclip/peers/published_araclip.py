@@ -204,7 +204,8 @@ def _load_saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder
     if processor.image_processor is None:
         return text, None
 
-    processor.image_processor = on_pillow(processor.image_processor)  # used if there is no `transform` below
+    # this processor prepares pictures if the settings have no `transform`, which our own code would apply
+    processor.image_processor = on_pillow(processor.image_processor)
     transform = None
     with suppress(ModelMismatch):
         transform = processor.preprocessing.transform

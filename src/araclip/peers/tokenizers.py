@@ -22,7 +22,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # characters that ftfy removes
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only two, because `models.tokenizer_file` limits how much longer texts may get
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # no more ligatures: `models.tokenizer_file` limits how much longer texts may get
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -113,7 +113,7 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
     """Copy the fast tokenizer of a transformers tokenizer, without padding and truncation; `lower`: lower-case first.
 
-    A SiglipTokenizer, which has none, is converted. Any other tokenizer without one raises ModelMismatch.
+    A SiglipTokenizer has no fast tokenizer: it is converted. If another tokenizer has none, ModelMismatch is raised.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):
@@ -159,7 +159,7 @@ def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def renumber_template(processor: Any, new: Callable[[int], int]) -> None:
-    """Replace every id that a post-processor adds by `new(id)`, in place; `processor` is its JSON, or None."""
+    """Replace every id that a post-processor adds by `new(id)`, in place. `processor`: its JSON; None: do nothing."""
     if not isinstance(processor, dict):
         return
     for token in (processor.get("special_tokens") or {}).values():

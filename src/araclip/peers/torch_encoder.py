@@ -28,7 +28,7 @@ MPS = "mps"
 
 
 def torch_device(named: str) -> str:
-    """Return the PyTorch device `named` ("auto": the first GPU, else the CPU); raise InputError if it is not here."""
+    """Return the PyTorch device `named` ("auto": the first GPU, else the CPU); InputError if this machine lacks it."""
     gpus = [CUDA, *(f"{CUDA}:{number}" for number in range(torch.cuda.device_count()))]
     here = [CPU, *(gpus if torch.cuda.is_available() else ()), *([MPS] if torch.backends.mps.is_available() else ())]
     if named == AUTO:
@@ -51,7 +51,7 @@ class ImageTower:
 
     prepare: turns an upright RGB picture into an input of `encode`; called in several threads.
     encode: turns n inputs into vectors (n, D).
-    inputs: returns the tensors that the network gets of one picture, if `prepare` does not return them.
+    inputs: turns one picture into the network's input tensors; None: `prepare` already returns them.
     settings: the library's settings that `prepare` follows: transformers' image processor or open_clip's table.
     transform: how `prepare` makes squares, if our own code does that; None: `settings` say how.
     """
@@ -114,7 +114,10 @@ class TorchEncoder(EncoderBase):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits: a hash of weights, sample texts' ids and how pictures are resized; no layer settings."""
+        """Twelve hex digits: a hash of the weights, the token ids of sample texts, and the way pictures are resized.
+
+        Settings of layers that change no shape of a weight are not in the hash.
+        """
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
             parts["image "] = self.image.model
@@ -122,7 +125,7 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
-        # without the transform, as in earlier releases: so the fingerprint of a model that squashes has not changed
+        # if a library squashes pictures, the transform is not hashed: stored fingerprints of such models stay valid
         if self.image_transform.distorts and not ours:
             return digest
         offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"

@@ -289,7 +289,8 @@ def _sentence_transformers_text_part(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            # The first token is at 0, because padding is on the right. The library's search would be a node If.
+            # The first token is at 0, because padding is on the right. The library would search for this token, which
+            # puts an If node into the graph.
             if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)
@@ -360,7 +361,7 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
 def _open_clip_image_part(encoder: TorchEncoder) -> ImagePart:
     visual = encoder.image.model
     how = preprocessing.of_open_clip(encoder.name, encoder.image.settings)
-    trunk: Any = getattr(visual, "trunk", None)  # a network of timm, if open_clip uses one
+    trunk: Any = getattr(visual, "trunk", None)  # timm's network, if open_clip took the image tower from timm
     own = "ResNet" if hasattr(visual, "attnpool") else "ViT"  # only open_clip's ResNets, such as RN50, have an attnpool
     tower = str(trunk.default_cfg.get("architecture", "timm")) if trunk is not None else f"open_clip {own}"
     graph = ImageGraph(visual, lambda pixels: pooled_vectors(visual(pixels)), how.mean, how.std)

@@ -101,7 +101,7 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
-    """True if a character is neither a letter nor a mark and is not composed of another script's letters, as ㈱ is."""
+    """True for a character that is no letter or mark, and has no letter of another script in it, as ㈱ has (株)."""
     if not _is_no_letter(char):
         return False
     return all(_is_no_letter(part) or part in own for part in unicodedata.normalize("NFKC", char))
@@ -143,7 +143,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
         always.add(int(id_))
         return id_
 
-    renumber_template(content.get("post_processor"), note_id)  # changes nothing, and notes each id
+    renumber_template(content.get("post_processor"), note_id)  # adds the template's ids to `always`; changes none
     vocabulary = model["vocab"]
     pieces = vocabulary if isinstance(vocabulary, dict) else {piece: id_ for id_, (piece, _) in enumerate(vocabulary)}
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
@@ -169,7 +169,7 @@ def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
 def _make_filter(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that is true for the pieces of a tokenizer which a text of these characters can use."""
     own = set(characters)
-    if (normalizer := tokenizer.normalizer) is not None:  # it may make several of a character inside a word
+    if (normalizer := tokenizer.normalizer) is not None:  # it may turn a character inside a word into several
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
@@ -215,9 +215,10 @@ def _decode_bytes(piece: str) -> str:
 
 
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
-    """True if a piece's bytes can stand in a text of characters with these UTF-8 bytes: whole, beginnings and ends.
+    """True if a piece's bytes can stand in a text of given characters.
 
-    The bytes may be the end of one character, then whole characters, then the start of one. A single byte always can.
+    `whole` has the UTF-8 bytes of each character, `starts` and `ends` have their beginnings and ends. The piece may be
+    the end of one character, then whole characters, then the start of one. A single byte always can.
     """
     bare = piece.removesuffix(suffix) if suffix else piece
     if len(bare) == 1 or any(char not in _BYTE_OF_CHARACTER for char in bare):

@@ -29,7 +29,7 @@ def embedded_caption(image: Image.Image) -> str:
     for texts in (_exif_texts, _iptc_texts, _xmp_texts, _png_texts):
         try:
             found += texts(image)
-        except Exception:  # Pillow raises anything on a damaged block, which is ignored
+        except Exception:  # Pillow may raise any error on a damaged block; such a block is ignored
             continue
     return join_captions(found)
 
@@ -75,7 +75,7 @@ def _png_texts(image: Image.Image) -> Iterator[str]:
     wanted = {name.lower() for name in _PNG_KEYS}
     for key, value in image.info.items():
         if isinstance(key, str) and key.lower() in wanted:
-            # a JPEG's or GIF's comment is bytes; some programs write their own names there
+            # a JPEG's or GIF's comment is bytes; a comment that only names the program which wrote the file is left out
             if isinstance(value, bytes) and not value.startswith((b"Created by OpenJPEG", b"CREATOR: gd-jpeg")):
                 yield _decode(value)
             elif isinstance(value, str):

@@ -57,7 +57,7 @@ def read_facts(image: Image.Image, size: tuple[int, int]) -> Facts:
     try:
         if image.getexif().get(ExifTags.Base.Orientation, 1) in ROTATED:
             width, height = height, width
-    except Exception:  # Pillow raises anything on a damaged block, which is ignored
+    except Exception:  # Pillow may raise any error on a damaged block; such a block is ignored
         pass
     kind, photo = image.format or "PNG", embedded_metadata(image)
     return Facts(
@@ -76,7 +76,7 @@ def embedded_metadata(image: Image.Image) -> PhotoMetadata:
     for read in (_read_exif, _read_xmp, _read_iptc):
         try:
             found = found.fill_unknown_from(read(image))
-        except Exception:  # Pillow raises anything on a damaged block, which is ignored
+        except Exception:  # Pillow may raise any error on a damaged block; such a block is ignored
             continue
     return found
 

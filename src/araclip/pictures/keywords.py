@@ -20,7 +20,7 @@ SUBJECT, HIERARCHY = (
     "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject",
 )
 RECORD = "urn:araclip:keywords:"
-# Each property of keywords, and the property in which the values that were added to it are recorded.
+# property of keywords → property that records which of its values AraCLIP added
 RECORDS = {SUBJECT: f"{RECORD} subject", HIERARCHY: f"{RECORD} hierarchicalSubject"}
 _PREFIXES = {"http://purl.org/dc/elements/1.1/": "dc", "http://ns.adobe.com/lightroom/1.0/": "lr", RECORD: "araclip"}
 _EMPTY = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -53,8 +53,8 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
     """Return property → its values in a side-car: for SUBJECT, HIERARCHY, and the two properties of RECORDS.
 
     Raises:
-        InputError: it is no XMP, is too large, or has keywords in a form that is not a list; the message begins with
-            `name`.
+        InputError: the side-car is no XMP, is too large, or has keywords in a form that is not a list; the message
+            begins with `name`.
     """
     found = _find_descriptions(data, name)
     return {
@@ -110,7 +110,7 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
 
 
 def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes:
-    """Insert values at the end of a property's list; if there is no such list, insert a new property with one."""
+    """Insert values at the end of a property's list; without such a list, insert the property with a new list."""
     found = _find_descriptions(data, name)
     listed = _find_list(found, tag, name)
     at = listed or found[0]
@@ -118,7 +118,7 @@ def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes
         end_tag = b"</" + _name_prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
         return _append_values(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
     place = at.inside[-1].end if at.inside else at.inner
-    neighbour = at.inside[0] if at.inside else at  # new items are indented as this one
+    neighbour = at.inside[0] if at.inside else at  # new items are indented as this element
     before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
     rdf = _name_prefix(data, found[0])
@@ -139,7 +139,6 @@ def _name_prefix(data: bytes, element: _Element) -> bytes:
 
 
 def _find_property(descriptions: list[_Element], tag: str) -> _Element | None:
-    """Return the first property with this tag in the descriptions; None if there is none."""
     return next((each for description in descriptions for each in description.inside if each.tag == tag), None)
 
 

@@ -30,7 +30,7 @@ from araclip.errors import ImageTooLarge, UnreadableImage
 
 MAX_PIXELS = 150_000_000  # most pixels of a picture: the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or time for a pixel
-    "WEBP": 65_000_000,  # its decoder, libwebp, holds the picture twice: 17 bytes for each pixel
+    "WEBP": 65_000_000,  # the decoder libwebp holds the picture twice: 17 bytes for each pixel
     "HEIF": 65_000_000,
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
@@ -46,7 +46,7 @@ FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey);
 # Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured as in tests/fuzz/peaks.py, the others by hand.
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # 25 were measured for RGBA: its decoder holds 32 bits for each channel
+    "JPEG2000": 28,  # 25 bytes were measured for RGBA: the decoder holds 32 bits for each channel
     "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled

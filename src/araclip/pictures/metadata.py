@@ -242,7 +242,7 @@ def xmp_captions(found: Properties) -> list[str]:
 
 
 def _xmp_time(date: str) -> str | None:
-    """Convert an XMP date to ISO 8601; of a year or a month alone, as scans have it, the first day is taken."""
+    """Convert an XMP date to ISO 8601; a year or month alone, as in scans, becomes its first day. None if invalid."""
     return iso_time(date) or exif_time(date) or iso_time(f"{date}-01") or iso_time(f"{date}-01-01")
 
 
@@ -287,7 +287,8 @@ class _XmpReader:
 
     def _end(self, tag: str) -> None:
         inside = self._level()
-        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):  # this element is a property, or a member of its list
+        # the element that ends here is a property, or a member of a property's list
+        if inside == 2 or (inside == 4 and tag == f"{RDF}li"):
             self._add(self._open[self._root_position() + 2], "".join(self._text))
         self._text.clear()
         self._letters = 0

@@ -28,9 +28,9 @@ def phash(squares: NDArray[np.uint8]) -> Hashes:
     grey = squares @ np.array([0.299, 0.587, 0.114])  # (n, S, S)
     waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81), vertical by horizontal frequency
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
-    low[:, 0] = waves[:, -1]  # replace the mean brightness, which says nothing, by the ninth diagonal frequency
+    low[:, 0] = waves[:, -1]  # the mean brightness says nothing: frequency (8, 8) takes its place
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # all waves below ¼ grey level: one colour, hash 0
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # no wave reaches ¼ grey level: one colour, hash 0
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 

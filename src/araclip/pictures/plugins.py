@@ -73,7 +73,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # perhaps the first bytes are too few, which gives any error: try the whole file
+        except Exception:  # perhaps the size is not in the first bytes, which gives any error: try the whole file
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())
@@ -103,10 +103,13 @@ _JXL_BLOCKS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc"}
 
 
 _TIFF = (b"II*\0", b"MM\0*")
-_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")  # in ORF, RW2, RAF, X3F, MRW files
+# first bytes of ORF, RW2, RAF, X3F and MRW files
+_OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 _ENTRIES = 512  # most entries that are read of a TIFF's first directory; cameras write a few dozen
-_SMALLEST = 500  # pixels of the longer side; a smaller preview is only a thumbnail, and the sensor's data are used
+# Pixels of the longer side: a preview with fewer, and with fewer than half of the sensor's, is only a thumbnail.
+# Then the sensor's data are used.
+_SMALLEST = 500
 _TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's number
 
 
@@ -116,7 +119,7 @@ def may_be_raw(prefix: bytes) -> bool:
 
 
 class RawImageFile(ImageFile.ImageFile):
-    """A RAW file: its embedded JPEG preview, or else the sensor's data, which `load` develops at half size."""
+    """A RAW file: its embedded preview, or else the sensor's data, which `load` develops at half size."""
 
     format = "RAW"
     format_description = "camera RAW"
@@ -218,7 +221,7 @@ def _is_raw_tiff(head: bytes, stream: IO[bytes]) -> bool:
 def _read_exif(data: bytes, preview: Image.Image | None) -> Image.Exif:
     """Return the EXIF of a RAW file, or of its preview; empty if it has none that can be read."""
     found = Image.Exif()
-    with contextlib.suppress(Exception):  # Pillow raises anything on a damaged block, which is ignored
+    with contextlib.suppress(Exception):  # Pillow may raise any error on a damaged block; such a block is ignored
         if data[:4] in _TIFF:
             found.load(data)
         elif data[:4] in (b"IIRO", b"IIRS", b"IIU\0"):

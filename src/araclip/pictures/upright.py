@@ -17,7 +17,9 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-ELONGATED = 16_000_000  # pixels; reduced for 224 × 224, a picture with more is 20 times as long as wide, or more
+# A picture that keeps more pixels than this when both sides are divided by one number is extremely long: 20 times as
+# long as wide or more, if it is reduced for 224 × 224.
+ELONGATED = 16_000_000
 STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -37,7 +39,8 @@ def factors_for(width: int, height: int, size: int | None, *, distort: bool = Fa
     """Return the whole numbers by which `upright_rgb` divides width and height, so that no side falls below 2 × `size`.
     `size` None: no reduction.
 
-    With `distort`, a picture that would stay large, because one side is short, is reduced along its long side alone.
+    Both sides are divided by the same number. But with `distort`, each side of an extremely long picture is divided by
+    a number of its own, since otherwise the picture would stay large.
     """
     if size is None:
         return 1, 1
@@ -51,13 +54,13 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     """Decode and reduce a picture; return it upright, in sRGB, with transparency blended onto white."""
     if min(image.size) < 1:
         raise UnreadableImage(message("picture empty", name=name, width=image.width, height=image.height))
-    image.load()  # its error must reach the caller: a second load() would succeed silently
+    image.load()  # no error is caught here: after a failed load(), a second one would succeed silently
     turn, sixteen_bit, profile = _turn_to_upright(image), image.mode.startswith("I;16"), image.info.get("icc_profile")
     image = _to_averageable_mode(image) if factors == (1, 1) else _reduce_in_strips(image, factors)
     if turn is not None:
         image = image.transpose(turn)
         for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-            image.info.pop(block, None)  # the block may hold the orientation: a reader would turn the picture again
+            image.info.pop(block, None)  # drop blocks that may hold the orientation: a reader would turn it again
     if image.mode in ("I", "F"):  # scales 16-bit and float grey values; convert() would clip them
         image = _to_eight_bit(image, sixteen_bit)
     image = to_srgb(image, profile)
@@ -80,7 +83,7 @@ def _turn_to_upright(image: Image.Image) -> Image.Transpose | None:
 
 def _to_averageable_mode(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # before RGBA, for which Pillow would clip 16 bits to 8: all would be white
+    if image.mode.startswith("I;16"):  # first, since a conversion from 16 bits to RGBA would make all white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")

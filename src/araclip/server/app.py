@@ -119,7 +119,7 @@ async def _answer_own_error(request: Request, error: Exception) -> Response:
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
         return answer(Problem("bad-query", reason=message_of(error)), request.scope)
-    log.error("%s", shown(str(error)))  # goes only to the log: it may contain paths, which clients must not see
+    log.error("%s", shown(str(error)))  # only to the log: the error may contain paths, which clients must not see
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 

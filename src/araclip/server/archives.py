@@ -26,9 +26,9 @@ from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
 MAX_PREPARED = 200  # how many lists of pictures are kept
-PREPARED_SECONDS = 600  # a download must start within this time after its archive was prepared
+PREPARED_SECONDS = 600  # most seconds between preparing an archive and the start of its download
 MISSING_FILE = "not-included.txt"
-MAX_NAME = 180  # bytes of UTF-8 with the suffix; file systems allow 255, and unpacking may append to a name
+MAX_NAME = 180  # most bytes of a file's name in UTF-8, with suffix; file systems allow 255, and unpacking may add some
 _UTF8 = 0x800
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)

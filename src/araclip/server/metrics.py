@@ -56,5 +56,5 @@ class RequestMetrics:
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "DELETE") else "other"
             self._metrics.requests.labels(method, route, str(status)).inc()
-            if route != "/events":  # a stream of events lasts as long as its client listens
+            if route != "/events":  # not timed: a stream of events lasts as long as its client listens
                 self._metrics.seconds.labels(route).observe(time.perf_counter() - began)

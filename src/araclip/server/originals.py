@@ -25,7 +25,7 @@ from araclip.pictures.video.formats import MEDIA_TYPES
 from araclip.pictures.video.scenes import file_hash, scene_digest
 from araclip.server.http.limits import Aborted
 
-MAX_BYTES = 300_000_000  # larger pictures are not sent; videos are sent whatever their size, and read in ranges
+MAX_BYTES = 300_000_000  # pictures with more bytes are not sent; videos of any size are, and are read in ranges
 PIECE = 1 << 18  # bytes read at a time: the memory that a slow client takes
 MAX_SENT = 128  # originals that are sent at a time: each holds a file open
 TYPES = {

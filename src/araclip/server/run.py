@@ -26,7 +26,7 @@ from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
 from araclip.server.settings import Settings
 
-LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # seconds and bytes for reading on after a request that is not HTTP
+LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # how long and how much is read on after refusing what is not HTTP
 
 
 class Serving(uvicorn.Server):

@@ -32,7 +32,7 @@ class _Request(BaseModel):
 
 
 class ReadText(BaseModel):
-    """A text, unlike the typed one, that a part of the query was read as; `weight`: its share of that part, 0 to 1."""
+    """Another text than typed that a part of the query was understood as; `weight`: the share of this text, 0 to 1."""
 
     text: str
     weight: float

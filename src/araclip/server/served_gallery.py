@@ -33,7 +33,7 @@ ALBUM = "album="
 T = TypeVar("T")
 CHECK_SECONDS = 1.0  # pause between checks for commits of other processes; a check is one small query
 MAX_PAUSE_SECONDS = 30.0
-PATIENCE_S = 5.0  # seconds to wait for other writers, whose commits take less than one; a client waits
+PATIENCE_S = 5.0  # most seconds to wait for other writers while a client waits; a commit takes less than a second
 
 
 class ServedGallery:
@@ -46,7 +46,7 @@ class ServedGallery:
             create: create the gallery if it does not exist.
         """
         self.location = location
-        self._earlier_readers: list[GalleryReader] = []  # with earlier models; requests may still use them
+        self._earlier_readers: list[GalleryReader] = []  # readers with models used earlier; requests may still use them
         self._reader = open_reader(location, model, create=create)
         self._queries_with_hits: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
@@ -162,7 +162,7 @@ class ServedGallery:
         return [found[int(content)] for content in contents if int(content) in found]
 
     def _cached(self, name: str, make: Callable[[], T]) -> T:
-        """Return what `make` returned when it was first called, under this name, since the last commit."""
+        """Return the value that is cached under `name` since the last commit; without one, make and cache it."""
         return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
@@ -231,7 +231,8 @@ def example_queries(everyday: NDArray[np.float32], pictures: NDArray[np.float32]
     if not len(pictures):
         return ()
     scores = everyday @ pictures.T  # (E, n)
-    best = (scores - scores.mean(axis=0)).max(axis=1)  # (E,); minus the mean: some pictures fit every query
+    # (E,); each picture's mean score is subtracted, because some pictures fit every query
+    best = (scores - scores.mean(axis=0)).max(axis=1)
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:EXAMPLES])
 

@@ -190,7 +190,7 @@ class Service:
         self.model = model
         self.texts.forget()
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
-        if self.indexing and self.indexing.cause == "model":  # it failed with the old model
+        if self.indexing and self.indexing.cause == "model":  # indexing failed because of the old model
             self.indexing.start()
         self._on_change()
 
@@ -222,7 +222,12 @@ class Service:
 
 
 def decode_data_uri(data_uri: str, most: int) -> bytes:
-    """Return the bytes of a picture in a base64 data URI; raise InputError if it is none, a Problem above `most`."""
+    """Return the bytes of a picture in a base64 data URI.
+
+    Raises:
+        InputError: `data_uri` is no base64 data URI of a picture.
+        Problem: the picture has more than `most` bytes.
+    """
     head, comma, body = data_uri.partition(",")
     if not comma or not head.startswith("data:image/") or not head.endswith(";base64"):
         raise InputError(message("data URI"))

@@ -17,8 +17,8 @@ log = logging.getLogger("araclip.server")
 
 VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dropped
 FILE_NAME = "thumbnails.sqlite"
-TOUCH_SECONDS = 3600  # the time of last use is updated at most once in this time, to save writes
-IN_MEMORY_PAGES = 2_000  # most pages of 4 kB of a cache in memory, which is used if its file cannot be
+TOUCH_SECONDS = 3600  # the time of last use is updated at most once in so many seconds, to save writes
+IN_MEMORY_PAGES = 2_000  # most pages (4 kB) of a cache in memory, which is used if the file cannot be written
 KEEP = 0.8  # if the cache exceeds its limit, it is reduced to this share of the limit
 
 _TABLES = """

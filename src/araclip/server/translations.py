@@ -1,4 +1,4 @@
-"""Translate validation errors of pydantic, and our own that it carries, into Arabic, by their types. Pure."""
+"""Translate the errors of pydantic's validation, and of our own validators, into Arabic, by their types. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

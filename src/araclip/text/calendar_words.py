@@ -28,9 +28,10 @@ HIJRI_MONTHS = {name: number for number, names in enumerate(_HIJRI, 1) for name 
 SEASONS = {name: months for names, months in _SEASONS.items() for name in split_forms(names)}
 FEASTS = {name: days for names, days in _FEASTS.items() for name in split_forms(names)}
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in split_forms(names)}
-DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}  # the first day: 0
-EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast: the later one of EITHER_OF
-EITHER_OF = ((10, 1, 3), (12, 10, 13))
+# «أول أيام» (the first day of), … → how many days after the feast's first day
+DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}
+EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast, is the later one of EITHER_OF
+EITHER_OF = ((10, 1, 3), (12, 10, 13))  # Eid al-Fitr and Eid al-Adha: (Hijri month, first day, last day)
 # Names of months that are also common words, such as "may": they count only in a longer date, such as "17 may", "last
 # may", "since may".
 AMBIGUOUS = read_phrases("dates: ambiguous")
@@ -70,7 +71,8 @@ TODAY, NOW, RECENT = read_phrases("dates: today"), read_phrases("dates: now"), r
 BY_ORDER = {form: 1 + place for place, form in read_numbered_forms("numbers: days by order")}
 PARTS_OF_A_MONTH = read_phrases("dates: parts of a month")
 THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}  # third of a month or year → 0, 1 or 2
-PARTS_OF_A_HIJRI_MONTH = {form: (1 + place, 1 + place) for form, place in DAYS_OF_A_FEAST.items()}  # first, last day
+# «أول يوم» (the first day), «أواخر» (the end), … → (first, last) day of a Hijri month
+PARTS_OF_A_HIJRI_MONTH = {form: (1 + place, 1 + place) for form, place in DAYS_OF_A_FEAST.items()}
 PARTS_OF_A_HIJRI_MONTH |= {form: (10 * third + 1, 10 * third + 10) for form, third in THIRDS.items()}
 _YESTERDAYS = {
     "أمس|امبارح|إمبارح|مبارح|البارحة|البارح|أمبارح|الليلة الماضية|ليلة أمس|ليلة البارحة|yesterday|last night": 1,

@@ -450,7 +450,7 @@ class DateReader:
                     if not (joint := self.width_at(at + width, names.AND)):
                         break
                     after = at + width + joint
-                    other = _try_all(rules, after) if after < len(self.folded) else None  # None: "and" ends the text
+                    other = _try_all(rules, after) if after < len(self.folded) else None  # None if "and" ends the text
                     if found.first and found.last:
                         other = self._same_of_year(at, at + width, after) or other
                     if other is None:
@@ -500,7 +500,10 @@ class DateReader:
         return width + month[0], replace(month[1], days=days)
 
     def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a third as an end of a span: January, June and July, or December of a year; or a third of a month."""
+        """Read a third of a year or month that begins or ends a span: return (words read, date filter), or None.
+
+        In a year, the filter is January, June and July, or December; in a month, it is the first, second or last third.
+        """
         if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
@@ -725,7 +728,9 @@ def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     return (day - timedelta(days=around)).isoformat(), (day + timedelta(days=around)).isoformat()
 
 
-TODAY_IN = 3  # most words, but for "and yesterday", where «اليوم» is "today", not "the day", as in "the national day"
+# «اليوم» means "today" only in a text of at most so many words; in longer texts it may be "the day". A «و» ("and") and
+# one word with it, as in "and yesterday", are not counted.
+TODAY_IN = 3
 
 
 def read_relative_time(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
@@ -860,9 +865,9 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 
 
 def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int, DateFilter] | None:
-    """Read the date after "before", "until" or "since"; a day or month without a year is the last that has begun.
+    """Read the date after "before", "until" or "since": return (words read, date filter), or None.
 
-    Return (words read, date filter), or None.
+    A day or month without a year is taken in this year or, if it has not begun yet, in the year before.
     """
     if year := words.gregorian_year(at):
         return year[0], single_date(str(year[1]))
@@ -915,7 +920,7 @@ def _read_bare_day(words: DateReader, at: int) -> _SpanEnd | None:
 
 
 def _season_as_span(found: DateFilter) -> DateFilter:
-    """Return the span of months for a season of a year; any other date unchanged."""
+    """Return the span of months for a season of a year (a winter becomes the whole year); any other date unchanged."""
     if not (found.months and found.first):
         return found
     return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")
@@ -957,10 +962,10 @@ def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
 
 
 def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
-    """Join two dates that "and" or "or" connects into one filter with the pictures of both; None if there is none.
+    """Join two dates with "and" or "or" between them into one filter for the pictures of both; None if no filter fits.
 
-    Of dates with a gap between them («2018 و2020»), that is the span from the earlier to the later one. «بعد 2015 وقبل
-    2018» (after 2015 and before 2018) is the span between the two limits.
+    Dates with a gap between them («2018 و2020») become the span from the earlier to the later one. «بعد 2015 وقبل 2018»
+    (after 2015 and before 2018) becomes the span between the two limits.
     """
     if (one := _month_of_year(first)).months == (other := _month_of_year(second)).months:  # «مايو 2018 و2020»
         first, second = one, other

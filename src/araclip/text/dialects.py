@@ -21,8 +21,8 @@ LEAST_STEM = 4
 # dialects share adds an n-th of this
 EVIDENCE = 0.4
 RULE = 0.85  # confidence of a change by rule, such as of a dialect's verb, if captions have the standard form
-# How often a dialect form must occur in captions: OFTEN, to be a word of its own; VERY_OFTEN, to be a word that models
-# know well; NEVER, to be left unchanged.
+# How often captions must use a dialect form: OFTEN, to count as a standard word, too; VERY_OFTEN, to count as a word
+# that models know well; NEVER, to be left unchanged.
 OFTEN, VERY_OFTEN, NEVER = 3, 20, 1000
 
 # (beginning of a noun in a dialect, beginning in standard Arabic)

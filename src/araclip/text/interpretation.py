@@ -25,7 +25,7 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
 MAX_WORDS = 40  # only the first MAX_WORDS words of a text are interpreted; models read about as many
-MAX_LETTERS = 60  # from a longer word on, nothing is interpreted: all endings of the word would be tried one by one
+MAX_LETTERS = 60  # a word with more letters, and all after it, are not interpreted: every ending of it would be tried
 MAX_READINGS = 5  # most readings of a text, with the text as typed
 MAX_CHOICES = 3  # most changes of one word that readings are made with
 LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
@@ -147,7 +147,8 @@ class Interpreter:
         """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
 
         It does before an article, أ, إ, آ and standard words. If captions have the word, with or without the و, it
-        does if the word is more frequent without it. It also does before other words, unless ا follows (participles).
+        does if the word is more frequent without it. It also does before other known words, and before unknown ones of
+        more than MIN_STEM letters that do not begin with ا (so not in participles).
         """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):

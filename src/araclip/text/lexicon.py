@@ -85,7 +85,7 @@ class Lexicon:
         for entry in self.entries:
             for label, text, ambiguous in entry.forms:
                 if label in ("pl", ALONE) or (fold(text) in self.headwords and not ambiguous):
-                    continue  # plurals and words alone have their tables; a standard word stands for itself
+                    continue  # left out: forms in `plurals` and `alone`, and standard words, which mean themselves
                 known = found.setdefault(fold(text), {})
                 before = known.get(entry.standard)
                 labels = (*before.labels, label) if before else (label,)

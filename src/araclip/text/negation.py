@@ -52,8 +52,8 @@ _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (f
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 _BUT = read_folded("negation: but")
 ENDS = read_folded("negation: ends") | _BUT
-_SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # what stays around an excluded thing between two commas
-MAX_LIST = 16  # most words looked at to tell a list; a query has at most so many terms
+_SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # stops that are left when the thing between two commas was cut out
+MAX_LIST = 16  # most words read to see if they are a list: a query has at most so many terms
 MAX_THING = 3  # most words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = read_folded("negation: worn")
@@ -79,8 +79,10 @@ _NOTHING = read_folded("negation: nothing")
 _EXCEPT = read_phrases("negation: except")
 _EXCEPTING, _WHERE = {phrase[-1] for phrase in _EXCEPT} | {"but"}, read_folded("places: before")
 _OTHER_THAN = fold("غير")  # "not", but "except" after a word of _NONE_BUT: «لا أريد غير صور 2019»
-_NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}  # before "except" they leave just that: «لا أريد إلا صور 2019»
-# _OUTSIDE and, below, _DENYING: phrases that deny a date, a folder or a place after them. _BETWEEN may stand between.
+# Words that mean "only" with "except" after them: «لا أريد إلا صور 2019», I want only pictures of 2019.
+_NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}
+# _OUTSIDE: phrases that deny a folder or a place after them; the words of _DENYING, below, deny a date, too. Words of
+# _BETWEEN, such as "in" and "pictures", may stand between the phrase and the date, folder or place.
 _OUTSIDE, _BETWEEN = read_phrases("negation: outside"), read_folded("negation: before what it denies")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
@@ -146,7 +148,8 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
     found = folded_words(text)
     normal, spans, folded = found.normal, found.spans, found.folded
     kept, excluded, negations = [], [], []
-    at, end, left_out = 0, 0, -1  # left_out: the end of the last thing after a word such as «مش» (not)
+    # left_out: index of the word after an excluded thing, if a word such as «مش» (not) excluded it; else -1
+    at, end, left_out = 0, 0, -1
     while at < len(folded):
         nobody = _NOBODY.get(folded[at].removeprefix("و"))
         if nobody and at + 1 < len(folded) and folded[at + 1] in _NOBODY_BUT:
@@ -178,7 +181,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        # the words are asked first, since folding all that stands before each of many exclusions takes long
+        # `all` comes first, since it is fast: `shows_nothing` folds the whole text before each of many exclusions
         alone = all(word in PICTURE_WORDS for word in folded[:at]) and shows_nothing(normal[: spans[at][0]])
         last = thing[1] if thing else _end_of_things(found, first, known, alone=alone)
         kept.append(normal[end : spans[at][0]])
@@ -235,8 +238,9 @@ def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> in
 def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: bool = False) -> int:
     """Return where the excluded things that begin at `first` end.
 
-    The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma does not end a
-    list of single words: «بدون ناس، سيارات، كلاب»; a list of two only if it is `alone`, without something to show.
+    The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma in a list of
+    single words («بدون ناس، سيارات، كلاب») does not end them. Two words are a list only if they end the text and are
+    `alone`: the text before them names nothing to show.
     """
     folded, width = found.folded, 0
     for at in range(first, len(folded)):
@@ -273,7 +277,7 @@ def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], f
     in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
     just_that = phrase in _EXCEPT and before in _NOTHING
     just_that = just_that or following in _EXCEPTING or following == _OTHER_THAN
-    wants = phrase[-1] in _ASKING and _is_verb(following)  # «ولد مش عايز ياكل»
+    wants = phrase[-1] in _ASKING and _is_verb(following)  # «ولد مش عايز ياكل», a boy who does not want to eat
     fixed = following in ENDS or following in _THAT or " ".join((*phrase, following)) in _FIXED
     return in_it or just_that or wants or fixed
 

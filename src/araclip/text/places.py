@@ -27,7 +27,7 @@ EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 AT, NEAR = 40_000, 200_000
 _ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
-EITHER = " | "  # written between places of which a picture may be in any
+EITHER = " | "  # written between several places; a picture in any of them is meant
 _NAMES = re.compile(r"\s*[,،·]\s*")
 _WORDS = re.compile(r"[^\W_]+")
 _ARTICLE = "ال"
@@ -207,7 +207,7 @@ def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}
-    others = []  # (true for a town, its names): false sorts first, so an area's names win over a town's
+    others = []  # (is a town, names): sorted, areas (False) come first, so their names win over towns'
     for line in _lines() if written else ():
         *numbers, arabic, english = line.split("\t")
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
@@ -232,7 +232,7 @@ _AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
 LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
 FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
 MOST_WORDS = 5  # most words of a place's name
-MOST_LETTERS = 80  # no place is added to names of so many letters: a filter has at most 200
+MOST_LETTERS = 80  # names of so many letters get no further place added: a filter has at most 200
 
 
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
@@ -253,7 +253,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         return Placed(text)
     found = folded_words(text)
     folds, count = found.folded, len(found.folded)
-    denied, end = "", 0  # the last place that no filter can leave out, and where it ends
+    denied, end = "", 0  # the last place that a negation denies, and the index of the word after it
     owner = False  # true after a word such as "flag": the next name says whose flag, not where the picture was taken
     for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)

@@ -76,9 +76,9 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Return names and everyday words as the two files write them, and the folded names of months and feasts.
+    """Return the names and everyday words of names.txt and place_names.txt, and the folded names of months and feasts.
 
-    In a line, commas separate the names, or spaces if there is no comma.
+    Those of the two files are not folded. In a line, commas separate the names, or spaces if there is no comma.
     """
     written = _read_data("names.txt") + _read_data("place_names.txt")
     lines = (line for line in written.splitlines() if not line.startswith("#"))
@@ -89,7 +89,11 @@ def _names() -> frozenset[str]:
 
 @cache
 def _english_words() -> frozenset[str]:
-    """Read the words that count as English, in lower case: the ENGLISH commonest, the lexicon's glosses, a few more."""
+    """Return the words that count as English, in lower case.
+
+    They are the ENGLISH most common words in SymSpell's list, the words of the lexicon's English translations, and the
+    section "arabizi: English words" of grammar.txt.
+    """
     listed = files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt").read_text(encoding="utf-8-sig")
     common = (line.split(" ", 1)[0] for line in listed.splitlines()[:ENGLISH])
     glosses = (word for entry in _lexicon().entries for word in entry.english.split())

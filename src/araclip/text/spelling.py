@@ -52,7 +52,11 @@ class Spelling:
         self.vocabulary = vocabulary
 
     def usual(self, word: str) -> Change | None:
-        """Return the usual spelling of a word; None if the word is unknown, is spelled so, or would lose a hamza."""
+        """Return the usual spelling of a word; None if there is nothing to correct.
+
+        That is so if the word is unknown, if it has its usual spelling already, or if the usual spelling has fewer
+        hamzas or maddas than the word. But آ may become أ.
+        """
         once = _NEVER_TWICE.sub(r"\1", word)
         spelled, confidence = self.vocabulary.spelling(once), USUAL
         if spelled is None:
@@ -95,7 +99,11 @@ class Spelling:
         return Change(f"{word} {following}", target, "spelling", sure, width=2) if sure >= TORN_LEAST else None
 
     def nearest(self, word: str) -> str | None:
-        """Return the first word that `correct` finds, or else a known word two letters away; None if there is none."""
+        """Return the first word that `correct` finds, or else the nearest common word at most two edits away.
+
+        An edit adds, drops or replaces a letter, or exchanges two neighbours. Return None if neither word is found;
+        the second is looked for only if `word` has more than LONG_ENOUGH letters.
+        """
         if changes := self.correct(word):
             return changes[0].target
         folded = fold(word)
@@ -107,7 +115,10 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known_spelling(self, word: str) -> str | None:
-        """Return the usual spelling of a word, or of its stem with the beginning put back; None if both are rare."""
+        """Return a word's usual spelling; of a rare word, its beginning (و, ال …) and the usual spelling of its stem.
+
+        Return None if the stem is rare, too. A word is rare if its count is below MIN_COUNT.
+        """
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)
         for prefix, stem in split_proclitics(word):
@@ -168,12 +179,15 @@ class Spelling:
                 if len(stem) >= LONG_ENOUGH and prefix in ("ال", "وال", "بال", "و", "لل"):
                     for change in self._correct_typo(stem):
                         if prefix.endswith(("ال", "لل")) and change.target.startswith("ي"):
-                            continue  # the word found is probably a verb, which takes no article
+                            continue  # a word that begins with ي is probably a verb, and verbs take no article
                         yield Change(word, prefix + change.target, "typo", change.confidence * 0.9)
                     return
 
     def _swap_letters(self, word: str) -> Iterator[Change]:
-        """Yield, for a word of three letters, the most common word with two neighbours exchanged, if common enough."""
+        """Exchange two neighbouring letters of a word of three letters, and yield the most common word that results.
+
+        Yield nothing if that word has fewer than SWAPPED_COUNT occurrences, or if `word` has another length.
+        """
         swaps = (word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in range(len(word) - 1))
         best = max(swaps, key=self.vocabulary.count, default=word)
         if len(word) == MIN_STEM and self.vocabulary.count(best) >= SWAPPED_COUNT:

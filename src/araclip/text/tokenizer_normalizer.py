@@ -16,7 +16,7 @@ from typing import Any
 from araclip.text.normalization import DIGITS, LAYOUT, MAX_MARKS, PRESENTATION_FORMS, STRAY_JOINER
 
 Normalizer = dict[str, Any]
-_END = 0x30000  # below lie all marks, letters with marks and white space; above only Han, selectors and private use
+_END = 0x30000  # the characters from here on (Han, selectors, private use) are not looked at: no step changes them
 
 
 def prepend_normalizer(tokenizer: str) -> str:
@@ -24,7 +24,8 @@ def prepend_normalizer(tokenizer: str) -> str:
     parsed = json.loads(tokenizer)
     theirs = parsed.get("normalizer")
     steps = theirs["normalizers"] if theirs and theirs["type"] == "Sequence" else [theirs] if theirs else []
-    # A tokenizer with these two steps has all. Others are not compared: they vary with Python's Unicode version.
+    # A tokenizer that has these two steps has all steps of `normalize`. The other steps are not compared, because they
+    # vary with Python's Unicode version.
     ours = (_removal(LAYOUT), _removal(STRAY_JOINER))
     if all(step in steps for step in ours):
         return tokenizer
@@ -51,7 +52,10 @@ def normalizer_steps() -> list[Normalizer]:
 
 
 def _presentation_forms() -> list[Normalizer]:
-    """Return steps that turn glyphs into letters, one for each glyph: faster than 370 character classes."""
+    """Return steps that replace presentation forms (glyphs with a code of their own) by their letters.
+
+    There is one step for each glyph, which is faster than a character class for each of the 370 letters.
+    """
     glyphs = filter(PRESENTATION_FORMS.match, _all_characters())
     letters = ((glyph, unicodedata.normalize("NFKC", glyph)) for glyph in glyphs)
     return [_replace_text(glyph, letter) for glyph, letter in letters if letter != glyph]

@@ -17,7 +17,7 @@ MIN_STEM = 3  # least letters of a stem
 
 
 class Vocabulary:
-    """Words as spelled, with their counts; found by their folded form.
+    """Words as captions spell them, with their counts; a word is looked up by its folded form.
 
     Args:
         counts: word → how often captions use it.
@@ -58,7 +58,7 @@ class Vocabulary:
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare
-        known._spellings = self._spellings | {  # sorts only the new spellings; all would take 30 ms
+        known._spellings = self._spellings | {  # only the new spellings are sorted: to sort all again would take 30 ms
             key: sorted({*self._spellings.get(key, ()), *spelled}, key=known._usual_first)
             for key, spelled in Vocabulary(rare)._spellings.items()
         }
@@ -104,7 +104,7 @@ class Vocabulary:
             folded = fold(stem)
             for ending in ENDINGS:
                 bare = folded.removesuffix(ending)
-                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي, "my picture", is of لوحة
+                nouns = {bare, bare + "ه", bare.removesuffix("ت") + "ه"}  # لوحتي, "my picture", comes from لوحة
                 if bare != folded and len(bare) >= MIN_STEM and any(each in self.folded for each in nouns):
                     return True
         return False

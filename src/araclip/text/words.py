@@ -51,7 +51,7 @@ _arabic, _english = _stemmer("arabic"), _stemmer("english")
 FUNCTION_WORDS = frozenset(fold(
     "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
     "a an and are at by for from in is it of on or the this that to was with"
-).split())  # folded; a query's function words count only if it has no others  # fmt: skip
+).split())  # folded; they count in a query only if it has no other words  # fmt: skip
 
 
 Forms = list[tuple[str, str]]  # for each word, the folded word and its stem

@@ -149,9 +149,10 @@ def cosine_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 def mse_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Return the mean squared difference of all numbers, (B, D) twice → scalar; rows keep their lengths, which count.
+    """Return the mean squared difference of all numbers, (B, D) twice → scalar.
 
-    Multilingual-CLIP, Carlsson et al. 2022, and AraCLIP as released.
+    Rows are not scaled to unit length, so a difference in length counts, too. Multilingual-CLIP (Carlsson et al. 2022)
+    and the published AraCLIP model (2024) were trained with this loss.
     """
     return (student - teacher).square().mean()
 

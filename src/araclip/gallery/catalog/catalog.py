@@ -515,7 +515,8 @@ class Catalog(Store):
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         has_date = any(date_in_name(name_at(file.path, about)) for about in named)
         if has_date or photos.has_sidecar_metadata(self.connection, raw):
-            for changed in {content, before or content}:  # the path's name and side-car have gone from one to the other
+            # the path's name and side-car now tell facts of `content`, and no longer of `before`
+            for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -525,7 +526,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # The picture's paths without metadata inherit that of the removed path, so a renamed file keeps it.
+                # Other paths of the picture that have no metadata get the removed path's: a renamed file keeps them.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -721,7 +722,7 @@ class Catalog(Store):
     # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
 
     def change_number(self, generation: str) -> int | None:
-        """Return the number, in the log of changes, of the last change up to commit `generation`, its own too.
+        """Return the number, in the log of changes, of the last change made by commit `generation` or before it.
 
         None if the log does not reach back to that commit.
         """
@@ -740,7 +741,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Drop from the log the changes up to commit `generation`, its own too. The caller holds the writer's lock."""
+        """Drop the changes of commit `generation` and earlier ones from the log. The caller holds the writer's lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))

@@ -288,7 +288,8 @@ def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
         if is_damage(error):
             raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
-            why = "the disk is full" if isinstance(error, apsw.FullError) else error  # a backup says "not an error"
+            # the message of a FullError may be "not an error", as in a backup
+            why = "the disk is full" if isinstance(error, apsw.FullError) else error
             raise OSError(
                 f"{path} cannot be written ({why}). Free some disk space or check its permissions, then run the "
                 "command again: it resumes where it stopped."

@@ -1,4 +1,4 @@
-"""Filters say which pictures a search may return; they are turned into a condition on the catalogue's rows. Pure.
+"""Filters say which pictures a search may return; they are turned into a condition on the catalogue's rows.
 
 A picture passes when one of its paths passes every filter that is set. A picture with an unknown fact (no EXIF date,
 for example) does not pass a filter on that fact.
@@ -39,7 +39,7 @@ FILTER_NAMES = (
     "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
     "hidden and meta.KEY"
 )
-# filters with few values: the field that each sets, and what each value means for it
+# name of a filter with few values → (the field of Filters that it sets, text of the value → value of the field)
 _CHOICES: dict[str, tuple[str, dict[str, bool | None]]] = {
     "hidden": ("hidden", {"yes": True, "no": False, "any": None}),
     "scenes": ("every_scene", {"all": True, "best": False}),
@@ -241,7 +241,8 @@ class Filters:
         """Return the SQL conditions that SQLite and PostgreSQL share: a list on `files`, and a list on `contents`.
 
         Args:
-            contains: SQL that is true if a path contains the value (one folder's name between separators).
+            contains: SQL that is true if the column `path` contains the value of its parameter, which is the name of a
+                folder between two separators.
         """
         of_file: list[Part] = []
         of_content: list[Part] = []

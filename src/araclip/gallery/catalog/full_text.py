@@ -98,7 +98,7 @@ def index_changed(database: Connection) -> None:
 
 
 def indexed_forms(about: Document) -> tuple[list[str], str]:
-    """Return for each field of a picture's texts the stems as one text; and one text of all folded words, each once."""
+    """Return the stems of a picture's texts, one string a field, and one string of all its folded words, each once."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

@@ -1,4 +1,4 @@
-"""Compare a picture's camera, lens, place, file name and position with the values that filters ask for. Pure."""
+"""Compare a picture's camera, lens, place, file name and position with the values that filters ask for."""
 
 import fnmatch
 import os

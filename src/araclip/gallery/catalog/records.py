@@ -34,7 +34,7 @@ def read_metadata(text: str) -> dict[str, Any]:
         return {}
     try:
         about = json.loads(text)
-    except (ValueError, RecursionError):  # `verify` reports damaged metadata
+    except (ValueError, RecursionError):  # damaged metadata counts as none here; `verify` reports it
         return {}
     return about if isinstance(about, dict) else {}
 
@@ -110,7 +110,7 @@ class PictureRecord:
     height: int | None
     captured_at: str | None
     added: str
-    copies: tuple[Copy, ...]  # sorted by the bytes of their paths
+    copies: tuple[Copy, ...]  # the picture's paths, sorted as bytes
     camera: str | None = None
     lens: str | None = None
     latitude: float | None = None
@@ -143,9 +143,11 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of a gallery after one commit: of files, of pictures by format, of visible files by their folder's name.
+    """Counts of a gallery after one commit.
 
-    `captured_at` is the first and the last date on which a picture was taken; None if no picture has a date.
+    `files` is the number of files. `formats` counts pictures by format. `folders` counts the files of pictures that are
+    not hidden, by the name of the files' folder. `captured_at` is the first and the last date on which a picture was
+    taken; None if no picture has a date.
     """
 
     files: int
@@ -182,7 +184,7 @@ class RecordedModel:
 
     @classmethod
     def read(cls, value: Callable[[str], str]) -> "RecordedModel":
-        """Read a gallery's record; `value` returns the gallery's value for a key, "" if there is none."""
+        """Read what a gallery records about its model; `value` returns the gallery's value for a key, or else ""."""
         width = value("width")
         return cls(
             value("model"), value("fingerprint"), int(width) if width.isdecimal() else 0, value(ORIGIN), value(SOURCE)
@@ -194,7 +196,7 @@ class RecordedModel:
         return f"{self.name}@{self.fingerprint}"
 
     def check(self, model: "Encoder | RecordedModel", gallery: object) -> None:
-        """Raise WidthMismatch if `model` is another model than this record of `gallery` names."""
+        """Raise WidthMismatch if `model` is not the model of this record; `gallery` is its location, for messages."""
         if (self.fingerprint, self.width) != (model.fingerprint, model.width):
             raise WidthMismatch(
                 f"gallery {gallery} holds {self.width}-wide vectors of {self.label}, but {model.label} makes "
@@ -222,7 +224,7 @@ def _printable_or_empty(value: object) -> str:
 
 
 def timestamp(*, before: timedelta = timedelta(0)) -> str:
-    """Return the time `before` the current time (UTC), or the current time, written as in `contents.added`."""
+    """Return the current time (UTC), less the duration `before`, written as in the column `contents.added`."""
     return (datetime.now(UTC) - before).strftime("%Y-%m-%dT%H:%M:%S")
 
 

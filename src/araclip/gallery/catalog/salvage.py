@@ -39,7 +39,9 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-_MOST_TRIES = 20_000  # most reads while halving ranges of keys, about a second; halving ranges of paths might never end
+# The greatest number of reads while ranges of keys are halved; they take about a second. Ranges of paths could be
+# halved without end.
+_MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
 # Tables whose doubtful rows are dropped, because the rows can be made again.
@@ -76,7 +78,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
             if source == path:
                 _move_damaged_file(path)
             else:
-                _remove_log(path)  # SQLite would take the old file's log for that of the new file
+                _remove_log(path)  # else SQLite would apply the old file's log to the new file
 
         atomic.write(path, fill, flush=False)  # no flush is needed: SQLite has already flushed the file
     return lines
@@ -196,9 +198,10 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 
 
 def _table_defined_in(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
-    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if another.
+    """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if it defines none.
 
-    `name` and `sql` are columns of that row; the table is the one that `name` says, or the words after CREATE TABLE.
+    `name` and `sql` are columns of that row. It is enough if one of the two names the table: `name` itself, or `sql` in
+    the words "CREATE TABLE …".
     """
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
@@ -358,7 +361,8 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     for table in _READ_AGAIN:
         for key in doubtful[table]:
             tables[table].pop(key, None)
-    for key in doubtful["photos"] & tables["photos"].keys():  # of doubtful rows, only "hidden" is kept
+    # of a doubtful row of `photos`, keep only whether the picture is hidden
+    for key in doubtful["photos"] & tables["photos"].keys():
         hidden = tables["photos"][key]["hidden"]
         tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}
     for table in ("kept", "texts", "photos", "next_vectors"):
@@ -383,7 +387,10 @@ def _is_json(text: Any) -> bool:
 
 
 def _write_catalogue(path: Path, meta: dict[str, str], tables: dict[str, Rows], doubtful: set[Key]) -> None:
-    """Write a new catalogue from rows that SQLite takes; `doubtful`: ids that it lists for `repair` to encode again."""
+    """Write a new catalogue with all rows that SQLite accepts.
+
+    The pictures with the ids `doubtful` are listed in it, so that `repair` encodes them again.
+    """
     with closing(Connection(path, create=True)) as database:
         # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
         database.execute("PRAGMA journal_mode = MEMORY")
@@ -426,7 +433,7 @@ def _move_damaged_file(path: Path) -> None:
             second.unlink(missing_ok=True)
             try:
                 second.hardlink_to(log)
-            except OSError:  # a file system without links
+            except OSError:  # the file system has no hard links
                 log.replace(second)
         atomic.step("set aside")
         file.replace(aside)

@@ -23,7 +23,8 @@ from araclip.core import atomic
 from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
-_LENGTH = 300  # bytes of every seal: the file is overwritten in place, and must fit into one sector of the disk
+# Every seal has this number of bytes, since its file is overwritten in place; it must fit into one sector of the disk.
+_LENGTH = 300
 
 FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
 

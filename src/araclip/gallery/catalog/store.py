@@ -72,7 +72,7 @@ class Store(ABC):
         unread: an SQL condition on `contents`: the picture lacks facts, which the next update reads from its file.
         shown: an SQL condition on `contents`: the picture has a path.
         stored: an SQL expression: how many pictures have no file, so that the store has their pixels.
-        loose: SQL that gives a row if pictures may have lost their last path since `remove_files` last ran.
+        loose: SQL that returns a row only if pictures may have lost their last path since `remove_files` last ran.
     """
 
     folder: Path | str
@@ -115,7 +115,7 @@ class Store(ABC):
         """The bytes that the store takes: its catalogue file or, on a server, its tables with their indexes."""
 
     def damage_error(self, what: str) -> GalleryCorrupt:
-        """Return the error to raise when a read has found damage."""
+        """Return the error to raise when a read has found damage; `what` says what is damaged."""
         return GalleryCorrupt(f"{self.folder} is damaged: {what}. Run `araclip repair`.")
 
     def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
@@ -222,11 +222,15 @@ class Store(ABC):
 
     @abstractmethod
     def remove_files(self, paths: Iterable[str]) -> None:
-        """Remove paths, and pictures left without one. A picture's other paths inherit metadata if they have none."""
+        """Remove paths, and then the pictures that have no path any more.
+
+        If a picture has other paths, those without metadata inherit the metadata of the removed path.
+        """
 
     def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
-        """Remove pictures without a path: `add`, or a run that was stopped, has recorded another picture at their path.
+        """Remove the pictures that have no path any more.
 
+        They lost it when another picture was recorded at their path, by `add` or by a run that was stopped.
         `turn` returns a context manager that holds the writer's lock.
         """
         if self.rows(self.loose):
@@ -235,16 +239,17 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return one `File` for the side-cars of each picture, by the picture's path; `at`: only that of this path.
+        """Return one `File` for the side-cars of each picture, by the picture's path.
 
         The `File` has the size of all side-cars of the picture together, and their times of change combined by XOR.
+        If `at` is given, only the `File` for the picture at this path is returned.
         """
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
         """Store the caption and the metadata from the side-car of the picture at a path.
 
-        `caption` is None if there is no side-car any more; then `photo` says nothing.
+        `caption` is None if there is no side-car any more; then `photo` is empty.
         """
 
     def files(self, at: str | None = None) -> dict[str, File]:
@@ -309,7 +314,7 @@ class Store(ABC):
         return found
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of files, and that of different pictures in them; a scene of a video is a picture."""
+        """Return the number of files, and that of the different pictures in these files; each scene is a picture."""
         ((files, pictures),) = self.rows(
             f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), "
             "count(DISTINCT content) FROM files"
@@ -377,7 +382,10 @@ class Store(ABC):
         """
 
     def listing(self) -> Iterator[tuple[str, int, str | None]]:
-        """Yield path, picture's id and date of every file that is not hidden; of a video those of its first scene."""
+        """Yield the path, the picture's id and its date for every file that is not hidden.
+
+        For a video, its first scene is yielded.
+        """
         for raw, content, date in self.rows(
             f"SELECT path, content, taken FROM {JOINED} "
             f"WHERE content NOT IN ({LATER_SCENES}) AND content NOT IN ({self.hidden}) ORDER BY path"
@@ -404,7 +412,11 @@ class Store(ABC):
         return self._mark_hidden(list(whole), hide)
 
     def _record_hidden_removal(self, raw: bytes, when: str) -> None:
-        """Before a path is removed: if its picture is hidden and has no other path, add them to `hidden_gone`."""
+        """Add a path that is about to be removed, and its picture, to `hidden_gone`.
+
+        Nothing is added unless the picture is hidden and has no other path. `when` is the time of the removal, or
+        "" if no other picture at this path is to be hidden.
+        """
         self.rows(
             "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
             f"ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
@@ -436,7 +448,8 @@ class Store(ABC):
             self._mark_hidden([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
         if replaced not in (None, content):
-            self._record_hidden_removal(raw, "")  # time "": only the same picture is hidden again, no successor
+            # with the time "", only this picture is hidden when it comes back, not another picture at its path
+            self._record_hidden_removal(raw, "")
 
     # ------------------------------------------------------------------ metadata of damaged files
 

@@ -30,7 +30,7 @@ class WordIndex:
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
         """For each stem, return the ids of pictures with a word of this stem in any text, ascending.
 
-        At most `most` + 1 ids are returned for a stem; the one too many tells the caller that there are more.
+        At most `most` + 1 ids are returned for a stem: `most` + 1 ids tell the caller that there are more than `most`.
         """
         sql = "SELECT rowid FROM words WHERE words MATCH ? LIMIT ?"
         return self._fetch_ids(sql, [(_quote(stem), most + 1) for stem in stems])
@@ -48,7 +48,10 @@ class WordIndex:
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata of a few words (`StoreSearch`)."""
+        """Return which of the given pictures have captions or metadata of a few words.
+
+        Only words in Arabic letters count or, if `in_arabic` is False, only words in other letters.
+        """
         sql = "SELECT rowid, metadata || ' ' || captions FROM words WHERE rowid IN ({marks})"
         rows = self._catalog.rows_in(sql, ids)
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}

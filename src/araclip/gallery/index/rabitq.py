@@ -25,7 +25,7 @@ from araclip.gallery.index.index_file import IndexFile
 from araclip.models.vectors import Ids, StoredVectors, Vectors
 
 if TYPE_CHECKING:
-    import faiss  # imported in functions, because the import takes long (see `exact`)
+    import faiss  # here for the type checker only: functions import FAISS, because the import takes long (see `exact`)
 
 Mask = NDArray[np.bool_]
 
@@ -42,8 +42,10 @@ MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
 # are wanted, all vectors are compared.
 TRUSTED_PART = 8
-TIE = 1e-5  # estimates that differ by less are equal: FAISS rounds equal codes differently, by their place in a block
-EXTRA = 64  # candidates fetched beyond `depth`, to see where the last ties end
+# Estimates that differ by less count as equal, because FAISS rounds the estimates of equal codes differently, depending
+# on their place in a block.
+TIE = 1e-5
+EXTRA = 64  # candidates fetched beyond `depth`, to find all that tie with the last of the `depth` best
 
 
 class CodedVectors:
@@ -80,7 +82,6 @@ class CodedVectors:
         return np.concatenate([first[0], every[0][late]])[:k], np.concatenate([first[1], every[1][late]])[:k]
 
     def _search_exactly(self, query: Vectors, k: int, rows: Ids) -> Found:
-        """Return the k best of the given rows, by exact scores."""
         best: Found = NOTHING_FOUND
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]

@@ -42,7 +42,9 @@ from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
 WHOLE = 64_000_000  # most bytes of a file that is read into memory as a whole
-STORED_SIDE = 1024  # pixels of the longer side: enough for a preview and for every model; about 200 kB as JPEG
+# The longer side, in pixels, of the JPEG that is stored of a picture without a file: enough for a preview and for every
+# model; it takes about 200 kB.
+STORED_SIDE = 1024
 STORED_QUALITY = 90
 
 PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
@@ -51,7 +53,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PictureBytes:
-    """The bytes of an encoded picture that was read from elsewhere (a tar, an object store), and its file there."""
+    """The bytes of an encoded picture from a tar or an object store, with the `File` that names the picture there."""
 
     file: File
     data: bytes
@@ -114,7 +116,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
                 data += stream.read(WHOLE) if len(data) > file.size else b""
                 return _load_bytes(file, io.BytesIO(data), known, transform)
             loaded = _load_bytes(file, stream, known, transform)
-        # a large file was read twice, so it is refused if somebody wrote to it in between
+        # a large file was read twice, for its hash and for its pixels: refuse it if it was changed in between
         if loaded.decoded and File.of(file.path, os.fstat(stream.fileno())) != file:
             raise UnreadableImage(f"{file.path}: it changed while it was read. Index it again when it is complete.")
         return loaded
@@ -182,8 +184,11 @@ def check_is_several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
 
 
 def index_path(path: str | os.PathLike[str]) -> str:
-    """Return the path under which `update` indexes a file: links to its folders are resolved, a link to the file is
-    kept, and letters are composed as the disk has them."""
+    """Return the path under which `update` indexes a file.
+
+    Links among the file's folders are resolved, but if the file itself is a link, its own path is kept. Names are
+    spelled as their folders list them (`as_stored`).
+    """
     text = text_path(path)
     if text.startswith(STORED_PREFIX):
         return text

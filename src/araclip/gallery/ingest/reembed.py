@@ -84,7 +84,7 @@ def reembed_store(
         group.clear()
 
     progress(total - len(waiting), total)
-    # closed, because the threads that decode must not outlive the store after Ctrl-C
+    # `closing` stops the threads that decode: after Ctrl-C they must not outlive the store
     with closing(map_ahead(partial(decode_known_picture, store, model=model), waiting, model.threads)) as ahead:
         for done, (content, decoded) in enumerate(ahead, total - len(waiting) + 1):
             if isinstance(decoded, str):

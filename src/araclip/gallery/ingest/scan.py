@@ -35,7 +35,10 @@ def unread_kind(name: str) -> str | None:
 
 
 def may_come_back(path: str) -> bool:
-    """True if a file exists but can no longer be read, because an extra package was removed; it stays indexed."""
+    """True if a file exists but cannot be read, because an extra package is missing.
+
+    Such a file stays indexed, since it can be read again when the package is installed.
+    """
     return unread_kind(path) in _REMEDIES and lexists(path)
 
 

@@ -35,7 +35,7 @@ def names_beside(name: str) -> tuple[str, ...]:
 
 
 def pictures_beside(path: str) -> Iterable[str]:
-    """Yield the paths of pictures that may have `path` as side-car; nothing if `path` has no side-car's name."""
+    """Yield the paths of pictures that may have `path` as side-car; nothing if `path` is not named like a side-car."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.lower().endswith(ending):
             bare = path[: -len(ending)]
@@ -44,7 +44,8 @@ def pictures_beside(path: str) -> Iterable[str]:
                 bare + cased
                 for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
                 if PurePath(bare).suffix.lower() != suffix
-                for cased in (suffix, suffix.upper(), suffix.title())  # cameras and people write IMG_1.JPG, IMG_1.Jpg
+                # try each suffix in three spellings, because there are names such as IMG_1.JPG and IMG_1.Jpg
+                for cased in (suffix, suffix.upper(), suffix.title())
             )
             return
 
@@ -63,7 +64,7 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        times = reduce(xor, (file.mtime_ns for file in files), 0)  # changes when any side-car's time does
+        times = reduce(xor, (file.mtime_ns for file in files), 0)  # differs after the time of any side-car has changed
         now = File(path, sum(file.size for file in files), times)
         if files and known.get(path) != now:
             if (read := _read_sidecars(files, skip)) is not None:

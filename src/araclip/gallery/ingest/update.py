@@ -76,7 +76,8 @@ def update_at(
         return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives or walk.links:
         return None
-    if any(map(is_video, found)):  # one may be a video of the gallery that was moved, so load the paths of all scenes
+    # a video that was found may be one that was moved, so load the paths of all scenes to recognise it
+    if any(map(is_video, found)):
         stored = catalog.files()
     return _reconcile(
         catalog, model, found, known, walk, set(), lambda done, total: None, skip, turn, stored, scenes, few=True
@@ -187,8 +188,8 @@ def _move_metadata(
 ) -> None:
     """Move metadata along with files that were renamed while other files took their old names.
 
-    A new or changed file that holds the picture which a path of `described` held before, and has its size and time, is
-    that file under another name.
+    `described` maps a path to the hash of its picture, its file and its metadata, as they were before this update. If a
+    new or changed file holds the same picture with the same size and time, it is the file of that path, renamed.
     """
     moved = {
         new: (old, about)

@@ -80,7 +80,8 @@ class VideoIntake:
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        self._known_times: dict[int, list[Times]] = {}  # file size → the times of the scenes, for each known video
+        # for each size of a file, the times of the scenes of each known video of that size
+        self._known_times: dict[int, list[Times]] = {}
         self._known_digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))

@@ -22,10 +22,10 @@ from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
 
 QUIET_MS = 200  # an update begins when nothing has changed for this time
-GATHER_MS = 1000  # longest time in which changes are gathered: copying a thousand files is not a thousand updates
+GATHER_MS = 1000  # changes are gathered for this time at most, so that copying a thousand files takes few updates
 MAX_PATHS = 5_000  # with more changed paths at once, walk everything: the system's queue may have been full
 FULL_WALK_S = 600  # seconds between two walks of all folders
-WAKE_MS = 500  # how often `stop` is checked, and a postponed update tried again
+WAKE_MS = 500  # time between two checks of `stop`, and between two tries of a postponed update
 
 
 class Updatable(Protocol):
@@ -68,7 +68,7 @@ def changes(
         raise InputError("watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
     walked = -math.inf  # time of the last full walk
     paths: set[str] = set()  # paths that have changed since they were last scanned
-    for changed in watchfiles.watch(  # yields for the first time after WAKE_MS, when the watch is active
+    for changed in watchfiles.watch(  # yields after WAKE_MS even if nothing changed; the watch is active by then
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip

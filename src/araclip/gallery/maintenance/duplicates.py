@@ -140,7 +140,7 @@ def distinct_files(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, in
         try:
             about = os.stat(path)  # noqa: PTH116  (names that are not UTF-8 stay text)
         except OSError:
-            if os.path.lexists(path):  # a broken link is kept; a file that is gone is not
+            if os.path.lexists(path):  # keep a broken link, but leave out a file that is gone
                 found[path] = copy
             continue
         # a file is recognised by device and inode, or by its path if the file system has no inodes

@@ -31,7 +31,7 @@ def write_export(
         with (temporary / "pictures.jsonl").open("w", encoding="utf-8") as lines:
             for picture in pictures:
                 line = json.dumps(picture, ensure_ascii=False)
-                if SURROGATES.search(line):  # a path is not UTF-8: written with escapes, json.loads restores it
+                if SURROGATES.search(line):  # a path is not UTF-8: write escapes, which json.loads reads
                     line = json.dumps(picture)
                 lines.write(line + "\n")
         size = {"width": vectors.shape[1], "pictures": len(vectors)}

@@ -66,7 +66,7 @@ _FILES = """INSERT INTO files (path, content, size, mtime_ns, metadata, marks, n
 _KNOWN_PATHS = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
-_DERIVED += "words text[], letters text, shown boolean"  # columns of `contents` that are derived
+_DERIVED += "words text[], letters text, shown boolean"  # the columns of `contents` that `_derive` computes
 # The first entry of `place_words` is this sign and the whole place. No filter matches it, for words have no such sign.
 _PLACE = "@"
 

@@ -8,8 +8,9 @@ from araclip.gallery.ingest.update import is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
 from araclip.text.places import EARTH_M, wanted_tokens
 
+# a picture's distance from a point, on a sphere
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
-    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""  # distance on a sphere
+    + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""
 
 
 def condition_of(filters: Filters | None) -> Part:
@@ -45,7 +46,7 @@ def condition_of(filters: Filters | None) -> Part:
 
 
 def paths_of(row: Row, filters: Filters) -> list[str]:
-    """Return the paths of a picture; paths that pass the filters come first, and each part is sorted by bytes.
+    """Return the paths of a picture: first the paths that pass the filters, then the others, both sorted by bytes.
 
     Whether the files exist is not checked, because they may be on another machine.
     """

@@ -31,7 +31,7 @@ _BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")
 _FULL = "53100"  # SQLSTATE: the disk is full
 _SERVER_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
-_jitter = random.Random()  # independent of the seed that callers may have given to the module `random`
+_jitter = random.Random()  # a generator of our own, since a caller may have seeded the module `random`
 
 
 class Broken(Exception):
@@ -169,7 +169,7 @@ class Database:
                 return connection, found
             except Broken as error:
                 failure = error
-                self.close()  # close the idle connections, too: those to the same server have probably failed
+                self.close()  # close the idle connections, too, because they have probably failed as well
                 _close(connection)
             except BaseException:
                 _close(connection)

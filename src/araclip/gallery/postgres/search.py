@@ -98,7 +98,7 @@ class PostgresSearch(StoreSearch):
         return cosines
 
     def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        # the stems of metadata and captions, as a folder's catalogue stores them
+        # judge the stems of metadata and captions, because a gallery in a folder stores and judges stems, too
         stems = {content: indexed_forms(texts_by_field(self._fetch_row(content)))[0] for content in ids}
         texts = {content: f"{metadata} {captions}" for content, (_, metadata, captions, _) in stems.items()}
         return {content for content, text in texts.items() if describes(text, in_arabic=in_arabic)}
@@ -173,7 +173,7 @@ class PostgresSearch(StoreSearch):
         condition, values = condition_of(filters)
         if among is not None:
             condition, values = f"contents.id = ANY(?) AND {condition}", (list(among), *values)
-        if not exact:  # make the graph search on if too few of the pictures that it finds pass the filters
+        if not exact:  # let the graph search until enough of the pictures that it finds pass the filters
             for setting in (f"ef_search = {EF_SEARCH}", "iterative_scan = strict_order", "max_scan_tuples = 1000000"):
                 self._database.rows(f"SET LOCAL hnsw.{setting}")
         # `+ 0` keeps PostgreSQL from using the graph, which would miss some of the pictures that pass.

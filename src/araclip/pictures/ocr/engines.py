@@ -81,8 +81,8 @@ class Tesseract:
     def read(self, picture: bytes, seconds: float) -> str:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
-        Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So a number
-        counts as it is read as English, or not at all. Pictures with digits are therefore read twice.
+        Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So if Tesseract
+        has English, pictures with digits are read twice: a number counts as it is read as English, or not at all.
         """
         ends = time.monotonic() + seconds
         try:
@@ -149,7 +149,10 @@ def lines_of_sure_words(words: list[Word]) -> str:
 
 
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
-    """Replace each word with digits by the number surely read as English in its place; leave it out without one."""
+    """Replace each word with digits by the number that was surely read as English in the same place.
+
+    If there is no such number, the word is left out.
+    """
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []
     for word in words:

@@ -19,9 +19,9 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # most time to search one video for scenes (then the scenes found so far are used), or to decode them
-LATE_SECONDS = 60.0  # most time for a process to start, and for it to answer after the search; then it is ended
-STILL_SECONDS = 20.0  # most time to decode one picture
+SECONDS = 90.0  # most seconds to search a video for scenes (then those found so far are used), or to decode known ones
+LATE_SECONDS = 60.0  # most seconds for a process to start, and to answer after the search; then it is ended
+STILL_SECONDS = 20.0  # most seconds to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
 MOST_JOBS = 100  # jobs after which a process is replaced, so that memory leaks of decoders do not add up
 PROCESSES = 2  # most processes that are kept for the next video
@@ -30,7 +30,7 @@ CHILDREN = Pool(
     lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
     keep=PROCESSES, most_jobs=MOST_JOBS,
 )  # fmt: skip
-stop_all = CHILDREN.stop  # stops all decoding, in all threads; the calls there raise an error
+stop_all = CHILDREN.stop  # stops all decoding: the functions below then raise ImageTooLarge in their threads
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def is_at_or_below(path: str, at: str) -> bool:
 
 
 class AtPath:
-    """Base of everything that has a path: a picture, or a scene of a video."""
+    """Base class of things that have a path: pictures, and scenes of videos."""
 
     path: str
 

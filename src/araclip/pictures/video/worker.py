@@ -55,7 +55,7 @@ def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_pick_different(frames, worth, low)) > most:
-        high = 256.0  # two frames always differ by less, so this leaves only the first
+        high = 256.0  # no two frames differ so much, so with this limit only the first frame is left
         while high - low > 0.5:  # look between for the least difference that leaves no more than `most` frames
             middle = (low + high) / 2
             low, high = (middle, high) if len(_pick_different(frames, worth, middle)) > most else (low, middle)

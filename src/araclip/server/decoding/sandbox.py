@@ -1,7 +1,8 @@
 """Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
 
-One client can use only a few of the processes at a time, see `http.gates`. When a request is cancelled, its pictures in
-the queue are not decoded, and the decoding of its current picture is stopped after a short while.
+Of one client's pictures, only as many as there are processes compete with other clients' pictures at a time, see
+`http.gates`. When a request is cancelled, its pictures in the queue are not decoded, and the decoding of its current
+picture is stopped after a short while.
 """
 
 import asyncio
@@ -25,8 +26,8 @@ from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
-# When a client has left, decoding of its picture may go on for this time; then the process is killed. Starting another
-# process takes about as long.
+# When a client has left, its picture may be decoded for so many seconds more; then the process is killed. Starting
+# another process takes about as long.
 ABANDONED_SECONDS = 1
 MOST_JOBS = 500  # a process is replaced after this many pictures, so that memory leaks of decoders do not add up
 

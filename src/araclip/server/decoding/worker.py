@@ -21,13 +21,13 @@ from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import encode_picture, open_image
 
-PLACEHOLDER_SIDE = 8  # pixels; shown blurred until the thumbnail has loaded
+PLACEHOLDER_SIDE = 8  # pixels of the longer side of a placeholder, which is shown until the thumbnail has loaded
 PLACEHOLDER_BYTES = 130  # most bytes of a placeholder; as a data URI, it has less than 200 characters
 THUMBNAIL_QUALITY = 80
 
 
 def thumbnail(data: bytes, side: int) -> Reply:
-    """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny blurred preview."""
+    """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny preview."""
     image = open_image(io.BytesIO(data), side // 2)  # a JPEG decoded at reduced scale still has `side` pixels or more
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_to_webp(image, THUMBNAIL_QUALITY), _tiny_webp(image)]

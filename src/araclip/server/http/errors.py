@@ -166,7 +166,7 @@ class Problem(HTTPException):
         if language == "ar":
             said = fields.get("reason", "")
             reason = str(fields.get("reason_ar") or in_arabic(said))
-            # a reason that is known only in English does not fit into an Arabic answer
+            # a reason that is known only in English is left out of an Arabic answer
             if reason == said and not ARABIC.search(said):
                 reason = UNTRANSLATED
             title, detail = kind.title_ar, kind.detail_ar

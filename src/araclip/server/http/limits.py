@@ -107,9 +107,9 @@ class SecurityHeaders:
 class HeaderChecks:
     """Refuses requests by their headers.
 
-    Refused are headers that are too long, two lengths of the body (RFC 9112, 6.1), unknown host names, and changing
-    requests from other sites. Checking host names prevents DNS rebinding, by which another site's page could read a
-    server on this machine; checking the site prevents cross-site request forgery.
+    Refused are headers that are too long, two lengths of the body (RFC 9112, 6.1), unknown host names, and requests
+    from other sites that would change something. Checking host names prevents DNS rebinding, by which another site's
+    page could read a server on this machine; checking the site prevents cross-site request forgery.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], addresses: bool) -> None:
@@ -125,7 +125,6 @@ class HeaderChecks:
             await self._app(scope, receive, send)
 
     def _find_problem(self, scope: Scope) -> Problem | None:
-        """Return the problem for which a request is refused; None if it is accepted."""
         if scope.get(CROWDED):
             return Problem("busy", headers={"Retry-After": "5", "Connection": "close"}, seconds=5)
         line = len(scope["method"]) + len(scope.get("raw_path") or scope["path"]) + len(scope.get("query_string", b""))

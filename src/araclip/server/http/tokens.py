@@ -28,7 +28,7 @@ class Keys:
         self.session_seconds = session_seconds
         self._digests = {scope: hashlib.sha256(token.encode()).digest() for scope, token in tokens.items()}
         self._key = secrets.token_bytes(32)
-        # Each server has a name of its own, because servers on other ports of this host set cookies for this one, too.
+        # Each server has a cookie name of its own, because servers on other ports of this host share its cookies.
         self.cookie_name = f"araclip_session_{secrets.token_hex(4)}"
         self._now = now
 

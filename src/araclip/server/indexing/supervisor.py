@@ -44,7 +44,7 @@ class Indexing:
         self.unread: dict[str, int] = {}  # kind of file that cannot be read here → how many the last update met
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
-            # passed in the environment, because other users could read it among the arguments
+            # the password is in the environment, because other users can read a process's arguments
             self._environment[PASSWORD] = gallery.location.password
         self._options = ["--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []), "--"]
         self.folders = folders

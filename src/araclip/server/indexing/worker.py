@@ -85,7 +85,8 @@ def _update_gallery(
         server.tell({"skipped": line})
 
     logging.getLogger("araclip").addHandler(_ServerLogHandler(server))
-    with open_gallery(place, model=encoder) as gallery:  # the server made it; it is missing if its drive is away
+    # not created if missing: the server has created the gallery, so its drive must have been removed since
+    with open_gallery(place, model=encoder) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
             gallery.ocr(progress=progress, skip=skip)

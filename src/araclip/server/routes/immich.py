@@ -171,7 +171,7 @@ def _expected_width(model: Encoder, name: str) -> int:
 
 def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
     vector = fit_width(row, width, getattr(model, "matryoshka", ()))
-    return f"[{','.join(map(str, vector))}]"  # str() gives a float32 the fewest decimals
+    return f"[{','.join(map(str, vector))}]"  # str() gives a float32 only as many digits as identify it
 
 
 def _basic_password(request: Request) -> str:

@@ -402,7 +402,7 @@ async def _make_suggestions(service: Service, client: str, typed: str, most: int
 
 
 def _find_candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete the typed text, each with its row in the list EVERYDAY, or None without one."""
+    """Return queries that may complete the typed text, each with its row in EVERYDAY, or None if it is not there."""
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = phrases_beginning_with(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries

@@ -19,7 +19,7 @@ from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 
 MAX_ARRAY = 500_000_000  # most bytes of an array; 20,000 classes of 2,048 numbers have 164 MB
-_DAMAGE = (  # what NumPy, zipfile and reading the arrays and the JSON raise for a damaged file
+_DAMAGE = (  # the errors that a damaged file can raise when its arrays or its JSON are read
     DataError, InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
     RuntimeError, struct.error, zlib.error, BadZipFile,
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-SLOTS = ("{}", "{c}")  # a template of texts has one of these two, which stands for a label
+SLOTS = ("{}", "{c}")  # the two ways to write the slot of a text template, where a label is put in
 
 
 def limited(allowed: Callable[[Any], bool], expected: str) -> AfterValidator:

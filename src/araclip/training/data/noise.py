@@ -110,7 +110,7 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Apply each of `NOISES` at its chance (none to one text in seven). The result is empty only if `text` is."""
+    """Apply each of `NOISES` with its chance; one text in seven gets none. The result is empty only if `text` is."""
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)
@@ -118,8 +118,9 @@ def noisy(text: str, rng: random.Random) -> str:
 
 
 HELD_EVERY = 5
-SYNONYMS = "sy"  # the lexicon's label of synonyms, which stands here beside the dialects
-_PREFIXES = ("وال", "بال", "ال", "و")  # stay if the rest of a word is replaced: والكلب (and the dog) → والجرو (puppy)
+SYNONYMS = "sy"  # the lexicon's label of synonyms, which are used here like one more dialect
+# prefixes that stay when the rest of a word is replaced: والكلب (and the dog) → والجرو (and the puppy)
+_PREFIXES = ("وال", "بال", "ال", "و")
 
 Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
 

@@ -20,7 +20,7 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # the sampler's slots from here on are spare: they fill up a batch in which a picture was drawn twice
+SPARE = 10**9  # the sampler's slots from this number on fill up a batch in which a picture was drawn twice
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class PictureSource:
     english: tuple[str, ...] = ("caption_en",)  # names of the caption fields
     arabic: tuple[str, ...] = ("caption_ar",)
     images: Path | None = None
-    # a batch is drawn from one group's sets, so that its negatives are of one kind; hard negatives may be of others
+    # Each batch is drawn from the sets of one group, so that its negatives are pictures of one kind. Only hard
+    # negatives may come from other groups.
     group: str = ""
     limit: Count | None = None
 
@@ -67,7 +68,7 @@ class PictureMixture:
         languages: share of each language in the texts, {"arabic": 0.8, "english": 0.2}. A picture with captions in one
             language only gives these; a picture with captions in none is left out.
         captions: how many captions of each picture a batch holds.
-        noise: chance that a text passes `noisy`.
+        noise: chance that a text is changed by `noisy`.
         needs_files: true if the pictures will be read; then all files must exist. False if only texts are used; then
             pictures with fewer than `captions` captions are left out.
     """
@@ -319,9 +320,10 @@ BLOCK = 1024  # number of pictures whose cosines with all others are computed at
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """Return (N, K): for each picture the rows of its K = min(count, N − 1) nearest others, by inner product.
+    """Return hard negatives (N, K): for each picture the rows of the K = min(count, N − 1) most similar other pictures.
 
-    Pictures that share a text or the file are no negatives: they are taken only if the 2·K nearest have too few others.
+    Similarity is the inner product. A picture that has a text or its file in common with the given picture is no
+    negative: it is taken only if fewer than K of the 2·K most similar pictures have nothing in common with it.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)
@@ -330,7 +332,8 @@ def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], co
         scores = vectors[start : start + BLOCK] @ vectors.T  # (B, N)
         scores[np.arange(len(scores)), np.arange(start, start + len(scores))] = -np.inf
         most = min(2 * count, len(vectors) - 1)
-        best = np.sort(np.argpartition(-scores, most - 1, axis=1)[:, :most], axis=1)  # N² scores are never sorted
+        # argpartition finds the `most` highest scores of each row without sorting all N² scores
+        best = np.sort(np.argpartition(-scores, most - 1, axis=1)[:, :most], axis=1)
         nearest = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
         best = np.take_along_axis(best, nearest, axis=1)
         for i, row in enumerate(best.tolist(), start):
@@ -350,7 +353,7 @@ def contents_hash(pictures: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-SMALLEST = 0.6  # least side of a crop, as a part of the picture's: smaller crops lose what captions mention
+SMALLEST = 0.6  # least sides of a crop, relative to the picture's sides: smaller crops lose what captions mention
 JITTER = 0.3  # most relative change of brightness, contrast and colour
 
 

@@ -52,8 +52,8 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
     The English and the Arabic column are found by name (`en`, `english`, `ar`, `arabic` …); in a .tsv without such
     names they are the first and the second. Columns `source`, `license` and one whose name ends in `split` are
     optional. A file or a .jsonl row without a split counts as "train". In a .tsv, cells after the last needed one may
-    be missing, and cells may be quoted as spreadsheets do. Both texts pass `araclip.normalize`; a row with an empty
-    text is skipped.
+    be missing, and cells may be quoted as spreadsheets do. Both texts are normalised by `araclip.normalize`; a row with
+    an empty text is skipped.
 
     Args:
         split: rows of any other split are left out.
@@ -126,7 +126,11 @@ def _raise_malformed(where: str, what: str) -> NoReturn:
 
 
 def _find_columns(names: Sequence[str]) -> dict[str, str]:
-    """Return our name of a column → its name in the file; of several, the first in `_ENGLISH` or `_ARABIC` counts."""
+    """Return our name of a column → the file's name of it, for the columns that the file has.
+
+    If several of the file's columns have names for English, the name that comes first in `_ENGLISH` is taken; likewise
+    for Arabic with `_ARABIC`.
+    """
     known = {"english": _ENGLISH, "arabic": _ARABIC, "source": ("source",), "license": ("license", "licence")}
     theirs = {name.strip().lower(): name for name in names}
     found = {
@@ -277,7 +281,7 @@ class Source:
         rows: number of pairs that are used, evenly spread over the file; None: all.
         direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both read English. "ar-ar": both
             read Arabic, for a teacher that knows Arabic; the file needs no English column.
-        noise: the chance that an Arabic student text passes `noisy`.
+        noise: the chance that an Arabic student text is changed by `noisy`.
         dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
         mixed: the chance that one word of an Arabic student text is replaced by its English translation.
         templates: a JSON list of templates in the student's language, texts with a slot {} or {c}, for a file of short

@@ -350,7 +350,7 @@ def _config(
     )  # fmt: skip
     vision = config.vision_config
     image = replace(how, tower=about.image_tower or source_of(vision) or kind_of(vision))
-    # A vector with a query bank's numbers or a names part cannot be cut short, so no shorter widths are stated.
+    # A model with a query bank or a names part (see `mini.heads`) states no shorter widths: its vectors cannot be cut.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
@@ -364,7 +364,7 @@ def _config(
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
     """Hash a model folder's files, write config.json and, if there is no card, an empty one; return the new config.
 
-    Tokenizer and graphs are checked as on users' machines, but not tried (`checks.check_written`).
+    Tokenizer and graphs pass the checks that users' machines make, but no graph is run (`checks.check_written`).
     """
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)

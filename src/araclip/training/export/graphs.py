@@ -52,7 +52,7 @@ def trace_graph(
         (last,) = graph.outputs
         made = [value for node in graph for value in node.outputs]
         for value in [*made, *graph.initializers.values()]:
-            # free the output's name inside the graph: torch calls table look-ups "embedding", too
+            # Another value that has the output's name is renamed: torch gives table look-ups the name "embedding", too.
             if value is not last and value.name == output:
                 value.name = f"{output}_inside"
         for noted in (graph, *graph, *made):  # removes stack traces, which name paths of this machine

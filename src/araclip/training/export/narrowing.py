@@ -19,7 +19,7 @@ from araclip.training.export.graphs import Uses, numbers, replace_nodes, uses_of
 from araclip.training.model.unpack import BLOCK
 
 Axes = int | tuple[int, ...]
-LookUp = Callable[[str, str], list[Any]]  # (name of the ids, of the output) → the nodes that look rows of a table up
+LookUp = Callable[[str, str], list[Any]]  # (input with row numbers, output with the rows) → nodes that look the rows up
 
 _WORTH_NARROWING = 1024  # a tensor with fewer elements stays float32
 # A convolution with fewer elements becomes float16: it is one of the first layers, whose error spreads to all others.

@@ -218,7 +218,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
     mine = {name: f"{name}_int8" for name in names}
     for node in small.graph.node:
         outputs = [mine.get(name, name) for name in node.output]
-        if not known.issuperset(outputs):  # a node that `compute_in_int8` made; here all read the exact values
+        if not known.issuperset(outputs):  # a node of an int8 product, which reads the float32 graph's values
             node.output[:] = outputs
             exact.graph.node.append(node)
     exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)

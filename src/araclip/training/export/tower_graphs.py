@@ -63,7 +63,7 @@ class ImageGraph(nn.Module):
 
 
 def _number_or_channels(values: Sequence[float]) -> float | Tensor:
-    """Return a single number if all channels have the same, else (1, 3, 1, 1), which is slower in ONNX Runtime."""
+    """Return one number if all channels have the same, which is faster in ONNX Runtime; otherwise (1, 3, 1, 1)."""
     return values[0] if len(set(values)) == 1 else torch.tensor(values).view(1, 3, 1, 1)
 
 
@@ -88,7 +88,7 @@ def _write_own(
 ) -> None:
     kind = tower.config.model_type
     if kind not in ("timm_wrapper", "araclip_branches"):
-        tower.set_attn_implementation("eager")  # makes nodes MatMul and Softmax, which ONNX Runtime optimises best
+        tower.set_attn_implementation("eager")  # attention as MatMul and Softmax, which ONNX Runtime optimises best
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
     write_origin(path, graph.model)  # also moves the file of weights beside the graph into it
 

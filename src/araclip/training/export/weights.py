@@ -87,7 +87,7 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     chosen: list[Path] = []
     for found in map(_pictures_in, pictures):
         chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
-    if not pictures and find_spec("skimage") is not None:  # its wheel has the sample gallery's photographs
+    if not pictures and find_spec("skimage") is not None:  # skimage has the sample gallery's photographs
         wheel = Path(str(files("skimage"))) / "data"
         chosen = [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()][:count]
     squares: Iterable[NDArray[np.uint8]] = (
@@ -115,7 +115,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
 KEPT = (0.0, 0.15, 0.3)  # shares of products that smooth-int8 leaves in float32, tried until vectors are near enough
-_CALIBRATED_ON = 24  # least number of probes, if there are so many, on which `store_near` calibrates
+_CALIBRATED_ON = 24  # `store_near` calibrates on at least this many probes, or on all if there are fewer
 _CONVOLUTIONAL = 8  # least convolutions of a network that counts as convolutional; a vision transformer has one
 
 

@@ -30,7 +30,7 @@ _NAME = re.compile(r"step-(\d{6,})\.pt")
 _MARK = b"sha256:"
 _SEAL = len(_MARK) + 64  # bytes of the zip comment: the mark and the hex digits of a SHA-256
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_PLAIN = (int, float, bool, str, bytes, type(None))  # what torch.load takes besides tensors with weights_only=True
+_PLAIN = (int, float, bool, str, bytes, type(None))  # types that torch.load(weights_only=True) reads besides tensors
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -167,7 +167,7 @@ def _write_state(temporary: Path, state: dict[str, Any]) -> None:
 def _is_whole(path: Path) -> bool:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        left = file.seek(0, io.SEEK_END) - _SEAL  # bytes before the seal
+        left = file.seek(0, io.SEEK_END) - _SEAL  # number of bytes before the zip comment
         if left <= 0:
             return False
         file.seek(0)

@@ -139,7 +139,7 @@ def begin(
     Args:
         data: each source of data → its fingerprint; and under "begins with" the stage or model the run starts from.
         fresh: first delete the folder's checkpoints, metrics.jsonl, result.json, model and config.json.
-        upgraded: adds to the recipe of an old run what later releases have added.
+        upgraded: takes the recipe of an old run and returns it with the keys that later releases have added.
 
     Raises:
         RunMismatch: the folder was begun with another recipe or other data; or its config.json is damaged, or missing
@@ -163,7 +163,8 @@ def begin(
         return config
     try:
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
-        # Data that an earlier release did not record is not compared; the recipe, which names the data, is.
+        # A source whose fingerprint an earlier release did not record is not compared. The recipe, which names the
+        # sources, is always compared.
         recorded = {**config["data"], **begun["data"]}
         before = without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded})
     except (RunMismatch, LookupError, TypeError) as error:

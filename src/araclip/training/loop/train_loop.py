@@ -233,7 +233,7 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
     (weights or averages) that had the best R@1 at a dev recall.
     """
     stage, model = job.stage, job.model
-    # a model that starts above CLIP's bound, as SigLIP does, has its start as the bound
+    # The bound of the inverse temperature is CLIP's, or the starting model's value if that is higher, as in SigLIP.
     max_log_scale = max(MAX_LOG_SCALE, model.logit_scale.item())
     state = TrainingState(job, run)
     state.resume(run)

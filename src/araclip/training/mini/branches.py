@@ -36,7 +36,7 @@ from araclip.errors import InputError, RecipeError
 from araclip.training.mini.configuration import BranchesConfig
 from araclip.training.model.towers import image_width
 
-# Feature maps with a smaller relative difference count as equal; int8 weights make .0011 in EfficientNet-Lite2.
+# Feature maps with a smaller relative difference count as equal; int8 weights of EfficientNet-Lite2 cause .0011.
 ROUNDING = 0.005
 
 
@@ -131,8 +131,9 @@ class Branches(nn.ModuleList):
                 # torch.compile and torch.export need one graph for all data: the routed branch computes for all
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
-                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that pass
-                # promises rows to the exporter, which cannot trace batch_norm with 0; the written graph takes 0, too
+                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that the router lets pass
+                # The exporter cannot trace batch_norm with 0 rows, so it is told that there is a row; the written graph
+                # accepts 0 rows, too.
                 if torch.compiler.is_exporting():
                     check: Any = torch._check  # typed Any: not all releases of PyTorch type `_check`
                     check(own.shape[0] > 0)
@@ -232,7 +233,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
             )
         maps = self.shared(pixel_values)  # (B, C, h, w)
         wanted = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
-        states = (maps,) if wanted else None  # only the shared blocks' output: other states are a single branch's
+        states = (maps,) if wanted else None  # only the shared blocks' output: later states belong to one branch each
         return BaseModelOutputWithPooling(
             last_hidden_state=maps, pooler_output=self.branches(maps), hidden_states=states
         )
@@ -374,7 +375,10 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Yield the modules of the upper part that `split` returns; for a tower without branches, also its network."""
+    """Yield the modules above the first `blocks` blocks: those of the branches, or of the network's upper blocks.
+
+    A network without branches is itself yielded first, since it holds the last convolution and BatchNorm.
+    """
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()
     else:

@@ -20,8 +20,8 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank_weight": 0.6,
     "names": 0,  # width of the names part, see `heads`; 0: no names part
     "name_classes": 0,  # number of classes of the names part's classifier
-    "name_exclusive": 0,  # the first so many classes share one softmax: they exclude each other
-    "name_features": 0,  # the classifier reads the last so many of a picture's features; 0: all
+    "name_exclusive": 0,  # how many of the classes, the first ones, share one softmax: they exclude each other
+    "name_features": 0,  # how many of a picture's features, the last ones, the classifier reads; 0: all
     "name_features_shared": False,  # true: the captions' head reads the classifier's features, too
     "name_hidden": 256,  # width of the layer before a text's names part, see `heads.NameTextHead`
     "name_weight": 1.0,
@@ -35,7 +35,7 @@ def own_width(config: Any) -> int:
 
 
 def names_alone(config: Any) -> int:
-    """Return how many of a picture's features, the last ones, serve only queries by the name of a class."""
+    """Return how many of a picture's last features serve only queries by the name of a class."""
     return 0 if config.name_features_shared else int(config.name_features)
 
 

@@ -58,7 +58,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    # The stage demands `map_scale`, and with it `training_images` returns this class.
+    # The stage demands `map_scale`, with which `training_images` returns a BranchImages.
     assert isinstance(images, BranchImages)
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:
@@ -71,7 +71,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
     spread = images.initial_features(images.maps.whole(sample).to(accelerator.device)).std(dim=0) + 1e-3  # (W,)
 
     def learn(step: int) -> dict[str, float]:
-        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # this process's part
+        rows = mixture.batch(step, stage.batch)[share(accelerator, stage.batch)]  # this process's part of the batch
         pixels, loss = images.inputs(rows, step).to(accelerator.device), 0.0
         for chunk in torch.split(pixels, stage.chunk):
             with autocast(stage.image_precision or stage.precision, accelerator):

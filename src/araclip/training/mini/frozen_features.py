@@ -111,7 +111,7 @@ def cached_maps(
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.remove_abandoned(folder)  # deletes gigabytes that a killed run may have left
-    degradation = degradation if views_each > 2 else 0.0  # 0 for two views, because only further ones are degraded
+    degradation = degradation if views_each > 2 else 0.0  # two views have no crop, and only crops are degraded
     names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
     about += f" {degradation}" if degradation else ""
@@ -237,7 +237,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
             setattr(parent, convolution, fused)
             activation = getattr(batch_norm, "act", nn.Identity())
             if hasattr(activation, "inplace"):
-                activation.inplace = False  # in place, autograd would have to copy the values that are overwritten
+                activation.inplace = False  # in place, it would make autograd store a copy of its input
             setattr(parent, norm, activation)
             replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -328,13 +328,13 @@ class _Depthwise(torch.autograd.Function):
         (gradient,) = gradients
         maps, weight = ctx.saved_tensors
         needs_maps, needs_weight, needs_bias, _ = ctx.needs_input_grad
-        input_gradient: Any = conv2d_input  # PyTorch gives it no types
+        input_gradient: Any = conv2d_input  # typed Any: PyTorch gives `conv2d_input` no types
         of_maps = of_weight = None
         if needs_maps:
             of_maps = input_gradient(maps.shape, weight, gradient, 1, ctx.padding, 1, len(weight))
         if needs_weight:
-            # Each channel's maps (B, C, h, w) are convolved with the channel's gradient (B, C, h', w'), and summed over
-            # rows. The channels of several rows are treated as channels of a single picture.
+            # Each channel's maps (B, C, h, w) are convolved with the channel's gradient (B, C, h', w'), and the results
+            # are summed over rows. The channels of several rows are treated as channels of a single picture.
             rows = max(1, CACHED // max(1, maps[0].numel()))
             total: Any = 0
             for some, theirs in zip(torch.split(maps, rows), torch.split(gradient, rows), strict=True):
@@ -361,7 +361,7 @@ class BranchImages:
     ) -> None:  # fmt: skip
         scales_before = map_scales(model.vision_model)
         if side.map_scale is not None:
-            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # is on the CPU
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a copy on the CPU
             model.vision_model = scaled.to(model.logit_scale.device)
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)

@@ -149,5 +149,5 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
         if tensor.is_floating_point()
     }
     model = members[first_name]
-    model.load_state_dict({**first, **mean})  # tensors of whole numbers are the first member's
+    model.load_state_dict({**first, **mean})  # tensors of whole numbers are taken from the first member
     return save_untrained(stage, context, data, (model, processor), accelerator)

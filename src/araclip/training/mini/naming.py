@@ -37,7 +37,7 @@ class NamedClasses:
 
     weight: Floats  # (C, F)
     bias: Floats  # (C,)
-    exclusive: int  # the first so many classes share one softmax; each other class has a probability of its own
+    exclusive: int  # how many classes, the first ones, share one softmax; each other class has a probability of its own
     words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
     others: tuple[str, ...]  # texts that name no class; for them the names part must not count
 
@@ -53,7 +53,8 @@ class NamedClasses:
 def read_named_classes(path: Path) -> NamedClasses:
     """Read `<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
 
-    Texts are normalised. A word marked `held` is left out, because it serves to measure. Damaged files: DataError.
+    Texts are normalised. A word marked `held` is left out: it is kept to measure queries by words that training has not
+    seen. Damaged files are a DataError.
     """
     layout = (
         "Named classes are a .npz with `weight` (C, F) and `bias` (C,) and a .json with `exclusive`, `words` and "
@@ -180,7 +181,7 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
     classes = read_named_classes(stage.classes)
     mixture, *kinds = context.told(stage.mixtures())
     distinct = list(dict.fromkeys(mixture.texts))
-    captions = distinct[:: -(-len(distinct) // stage.captions)]  # every n-th, so that they are evenly spread
+    captions = distinct[:: -(-len(distinct) // stage.captions)]  # every n-th caption, evenly spread over all
     before, processor = starting_model.start_of(stage, context, as_it_is=True)
     before = without_names(before)
     tower, features = None, 0
@@ -212,7 +213,8 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
 def _fit_familiarity(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
     """Fit the layer `familiar`, in place: it tells pictures of a kind that the classifier knows from others.
 
-    `kinds` has the files of both. The names part then counts only for the former.
+    `kinds` has the files of pictures of a known kind, and the files of others. The names part of a picture then counts
+    only if the picture is of a known kind.
     """
     # `name_features` is 0 if the classifier reads all features; [:, -0:] takes all of them, too
     pixels, read = Pixels.of(processor), model.config.name_features

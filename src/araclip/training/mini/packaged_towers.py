@@ -34,7 +34,9 @@ from araclip.errors import ModelMismatch, RecipeError
 
 BLOCK = 32  # weights in a q4_0 block
 BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, then two weights in each byte
-_CHARACTER_BLOCKS = (  # (first, end): Latin, Arabic, Arabic supplement, punctuation and symbols, pictographs
+# Ranges of characters (first code, code after the last) that `prune_vocabulary` always keeps: Latin, Arabic, Arabic
+# supplement, punctuation and symbols, pictographs.
+_CHARACTER_BLOCKS = (
     (0, 0x250),
     (0x600, 0x700),
     (0x750, 0x780),

@@ -34,7 +34,7 @@ class Ensemble(Stage):
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # stages, or folders of models
-    shared_blocks: OrNone = 0  # so many first blocks are the same in all members' image towers: training froze them
+    shared_blocks: OrNone = 0  # how many first blocks are the same in all members' image towers: training froze them
     batch: Many = 128  # most of `pictures`, and of `expert_pictures`, on which vector lengths and gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
@@ -135,7 +135,8 @@ class Names(StartingStage):
 class DistillImages(LearningStage):
     """Trains an image tower to reproduce a teacher's image vectors.
 
-    Without a teacher, it reads smaller feature maps, and learns the features that it made before, or another tower's.
+    Without a teacher, the tower reads smaller feature maps; it learns the features that it made before the stage, or
+    those of another tower.
     """
 
     MODELS = ("teacher", "features_of")

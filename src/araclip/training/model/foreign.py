@@ -28,7 +28,7 @@ MAX_SIDE = 4096  # most pixels on a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))
-_INDEXES = ("*.index.json", "*/*.index.json")  # they list for each weight the file that holds it
+_INDEXES = ("*.index.json", "*/*.index.json")  # files that list for each weight the file that holds it
 _ATTENTION = ("attn_implementation", "_attn_implementation", "experts_implementation", "_experts_implementation")
 _PLAIN = re.compile(r"[\w.-]+")  # a mere name, without a colon or slash: no path and no repository
 _COUNTS = re.compile(r"(layers|depths?|blocks|branches|groups|repeats)$")
@@ -38,7 +38,8 @@ _SIDES = (
 )  # fmt: skip
 _LEAST_SHARE = 0.1  # least part of a picture that a crop takes; a smaller part would be enlarged too much
 _TIMM_ARGUMENTS = ("model_args", "backbone_kwargs")
-_OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")  # not of the network
+# arguments that tell timm how to load a network or in which form to return it, not what it consists of
+_OF_TIMM = re.compile(r"pretrained|checkpoint|cache|scriptable|exportable|no_jit|features_only")
 
 _SENTENCE_TRANSFORMERS = re.compile(
     r"sentence_transformers\.(\w+\.)*"
@@ -73,7 +74,8 @@ def check_folder(folder: Path) -> None:
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
         check_settings(content, str(path))
-        if path.name == _TOKENS[0]:  # its entries become arguments: a key such as vocab_file would name another file
+        # The entries become arguments of the tokenizer, and an argument such as vocab_file would make it read a file.
+        if path.name == _TOKENS[0]:
             for key, value in content.items() if isinstance(content, dict) else ():
                 if key.endswith("_file"):
                     raise refused_setting(str(path), key, value, "no special token, but a file to read")
@@ -136,7 +138,7 @@ def code_refused(location: object) -> Iterator[None]:
 def _setting_fault(place: Place, key: str, value: Any) -> str | None:
     """Return why the value of a setting is refused, or None if it is allowed.
 
-    `key` is the setting's name, `place` the path of keys that leads there, with `key`.
+    `key` is the setting's name; `place` is the path of keys that leads to the value and includes `key`.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if "trust_remote_code" in place and value not in (False, None):

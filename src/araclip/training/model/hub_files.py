@@ -194,7 +194,10 @@ def upload(folder: Path, repo_id: str, private: bool | None = None, token: Any =
 
 
 def source_of(config: Any) -> str:
-    """Return where a tower came from: its hub id, or its folder's name without the path here; "" if not known."""
+    """Return where a tower came from: its hub id or relative path; of an absolute path, only the folder's name.
+
+    "" if it is not known.
+    """
     named = str(config.name_or_path or "")
     return Path(named).name if Path(named).is_absolute() else named
 

@@ -212,7 +212,10 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
                 init.constant_(self.logit_bias, self.config.logit_bias_init)
 
     def get_input_embeddings(self) -> nn.Module:
-        """Return the text tower's embeddings, for adapters and for checkpointing under frozen embeddings."""
+        """Return the text tower's input embeddings.
+
+        Adapters ask for them, and gradient checkpointing does if the embeddings are frozen.
+        """
         embeddings: nn.Module = self.text_model.get_input_embeddings()
         return embeddings
 

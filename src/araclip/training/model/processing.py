@@ -61,8 +61,9 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         tokenizer: the text tower's tokenizer. Its `model_max_length` is set to `max_tokens`.
         max_tokens: a text with more tokens is cut to this number.
         normalizer: version of `araclip.normalize` that the model was trained with.
-        reduction: how large pictures are reduced, "blocks" or "exact" as in `models.folder.ImageConfig`. None: "blocks"
-            if the image processor squashes, which is how models are trained here; "exact" if it crops the middle.
+        reduction: the way in which large pictures are made smaller, "blocks" or "exact" as in
+            `models.folder.ImageConfig`. None: "blocks" if the image processor squashes, which is how models are trained
+            here; "exact" if it crops the middle.
 
     Raises:
         InputError: no tokenizer is given.
@@ -259,7 +260,8 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
         if not isinstance(self.tokenizer, AraCLIPTokenizer):  # AraCLIPTokenizer normalises by itself
             texts = [normalize(entry) for entry in texts]
-        longest = min(self.max_tokens, self.tokenizer.model_max_length)  # sentence-transformers sets this one lower
+        # sentence-transformers may set the tokenizer's own limit lower
+        longest = min(self.max_tokens, self.tokenizer.model_max_length)
         tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
         return tokens
 

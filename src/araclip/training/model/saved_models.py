@@ -53,7 +53,7 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
         model.save_pretrained(part)
         processor.save_pretrained(part)
 
-    # errors of safetensors and tokenizers, as on a full disk, become one of araclip's
+    # errors of safetensors and tokenizers, as on a full disk, become a TrainingError
     with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_folder(folder, fill)

@@ -274,7 +274,8 @@ def model_of_graphs(build: Callable[[AraCLIPConfig], Any], folder: Path) -> Any:
     graphs = {part: onnx.load(str(exported.folder / part)) for part in ("text.onnx", "image.onnx")}
     origins = {part: _read_origin(exported, part, graph) for part, graph in graphs.items()}
     config = AraCLIPConfig.from_dict(origins["text.onnx"]["config"])
-    if not exported.config.license.startswith(NOT_STATED):  # kept, so that a later export states them, too
+    # Licence and training data are kept, so that a later export states them, too.
+    if not exported.config.license.startswith(NOT_STATED):
         config.license, config.training_data = exported.config.license, list(exported.config.training_data)
     model = build(config).eval()
     weights: dict[str, Tensor] = {}

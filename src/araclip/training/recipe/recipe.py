@@ -185,7 +185,7 @@ def set_value(table: dict[str, Any], change: str) -> None:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, KeyError, RecursionError):
-        value = text  # a word without quotation marks, for example
+        value = text  # no valid TOML, such as a word without quotation marks
     *way, last = key.split(".")
     for part in way:
         inner = table.setdefault(part, {})

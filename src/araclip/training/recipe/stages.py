@@ -258,7 +258,8 @@ class Finetune(LearningStage):
     train_text: Literal["full", "locked"] = "full"
     train_text_head: bool = True  # false: the text projection does not learn
     lr_image: NotNegative = 1e-4
-    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None  # of the image tower; None: `precision`
+    # the precision in which the image tower computes; None: `precision`
+    image_precision: Literal["float32", "bfloat16", "pointwise"] | None = None
     pictures: Pictures = ()
     image: ImageSide = ImageSide()
     loss: Literal["infonce", "sigmoid"] = "infonce"
@@ -267,10 +268,12 @@ class Finetune(LearningStage):
     captions: Few = 1  # captions of each picture in a step
     all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    # so many hard negatives join a batch for each picture drawn: some of its nearest neighbours by the starting model
+    # How many hard negatives a batch has, at most, for each picture drawn. They are drawn from the pictures that are
+    # most similar to it by the starting model's vectors.
     hard_negatives: OrNone = 0
     teacher: str = ""
-    distillation: NotNegative = 0.0  # weight of the distance to the teacher's vector of an English caption
+    # weight of a loss: the distance of a caption's vector from the teacher's vector of an English caption
+    distillation: NotNegative = 0.0
     concepts: Folder | None = None  # NAME of the files NAME.npz (classes' image features) and NAME.json (class names)
     concept_batch: OrNone = 0
     concept_weight: NotNegative = 0.0

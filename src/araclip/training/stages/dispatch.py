@@ -37,7 +37,7 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     """
     stage = recipe.stage(name)
     run = RUN.get(stage.kind) or extensions.stage(stage.kind)
-    # now, before the stage reads files and models: a later change must be noticed
+    # Stamps and hashes are taken before the stage reads its files and models, so that a later change is noticed.
     files = {str(path): stamp(path) for _, path in files_of(stage)}
     stamps = {**files, **_weight_hashes(recipe, name, runs)}
     recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))

@@ -32,7 +32,7 @@ class AllCaptionsLoss:
 
     def __init__(self, model: AraCLIPModel, texts: LockedTexts, mixture: PictureMixture) -> None:
         self.model = model
-        rows = {text: row for row, text in enumerate(dict.fromkeys(mixture.texts))}  # without class names
+        rows = {text: row for row, text in enumerate(dict.fromkeys(mixture.texts))}  # captions only, no class names
         (features,), _ = texts.inputs(list(rows), len(rows))
         self.features = features.to(model.logit_scale.device)  # (N, H)
         captions: dict[Path, list[int]] = {}  # picture file → rows of all its captions; several sets may list a file

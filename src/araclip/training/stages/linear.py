@@ -106,9 +106,9 @@ def fit_linear_map(
 ) -> LinearMap:
     """Minimise Σ‖y − Wx − b‖² + penalty · ‖W‖² (Hoerl and Kennard 1970); the bias is not penalised.
 
-    A tenth of the rows, drawn by `seed`, is held out. The penalty whose map has the highest mean cosine to the held-out
-    targets is chosen; the map is then solved with all rows. Rows are read `block` at a time, so memory-mapped float16
-    matrices of any length can be passed.
+    A tenth of the rows (at most MAX_HELD_OUT), drawn by `seed`, is held out. The penalty whose map has the highest mean
+    cosine to the held-out targets is chosen; the map is then solved with all rows. Rows are read `block` at a time, so
+    memory-mapped float16 matrices of any length can be passed.
 
     Args:
         features, targets: (N, H) and (N, D), N ≥ 2. Pass distinct texts: a text on both sides of the split would favour
@@ -122,7 +122,7 @@ def fit_linear_map(
         raise DataError(f"{len(features)} row cannot be split in two. Give at least 2 texts, better 10 a feature.")
     count = min(max(1, round(0.1 * len(features))), MAX_HELD_OUT)
     shuffled = np.random.default_rng(seed).permutation(len(features))
-    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # in order, to read files from front to back
+    train, held = np.sort(shuffled[count:]), np.sort(shuffled[:count])  # sorted, to read files front to back
     moments = Moments()
     for x, y in _blocks(features, targets, train, block):
         moments.add(x, y)

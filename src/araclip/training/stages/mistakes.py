@@ -24,7 +24,9 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str]) -> None:
-    """Raise one RecipeError that lists all that is missing of what these stages need. They will run in this order.
+    """Raise one RecipeError that lists all mistakes of these stages, such as missing files, captions and models.
+
+    `names` lists the stages in the order in which they will run.
 
     Of a list of captions, only the lines up to the first with the needed field are read. No model is loaded or looked
     up, so a hub id may still turn out to be wrong. `trained` names stages whose models are there already.
@@ -47,7 +49,7 @@ def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str])
 
 
 def _setting_mistakes(stage: Any) -> Mistakes:
-    """Look for keys that a distillation cannot do without, and for names in tables that mean nothing."""
+    """Find missing keys of `distill` and `linear` stages, and unknown names in `losses`, `languages` and `sinks`."""
     for key in ("teacher", "sources") if stage.kind in ("distill", "linear") else ():
         if not getattr(stage, key):
             yield key, f"a stage of kind '{stage.kind}' needs it. Name it in the stage's section."

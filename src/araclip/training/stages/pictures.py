@@ -286,7 +286,8 @@ def training_images(
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
     stamps = repr([(str(path), stamp(path)) for path in pictures]).encode()
-    readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"  # exists if all pictures could be opened
+    # an empty file that is written when all pictures could be opened
+    readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"
     if not readable.exists():
         check_readable(pictures, pixels.size)
         cache.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ def checkpoint_activations(stage: LearningStage, model: AraCLIPModel) -> None:
     The backward pass then computes activations again, which would otherwise be stored.
     """
     if stage.gradient_checkpointing:
-        enable = getattr(model, "activation_checkpointing_enable", None)  # its name from transformers 5.24 on
+        enable = getattr(model, "activation_checkpointing_enable", None)  # the method's name from transformers 5.24 on
         (enable or model.gradient_checkpointing_enable)()
 
 

@@ -127,7 +127,7 @@ def is_model(recipe: Recipe, named: str) -> bool:
 
 def _unpack_once(exported: str, cache: Path) -> Path:
     label = model_folder.read_config(model_folder.find(exported)).label
-    folder = cache / re.sub(r"[/\\]", "_", label)  # the label's name is whatever config.json says
+    folder = cache / re.sub(r"[/\\]", "_", label)  # config.json may put any characters into the label
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
@@ -150,7 +150,7 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
-    """Return key and name of each model that a stage uses: its start, or the towers it begins with, and others."""
+    """Return (key, name) of each model that a stage uses: its start or its towers, and the models in further keys."""
     stage, start = recipe.stage(name), recipe.start_of[name]
     named: list[tuple[str, str | None]] = [("start", start)]
     if isinstance(stage, StartingStage) and (stage.model or not start):

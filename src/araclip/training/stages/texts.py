@@ -73,7 +73,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                # set the rate of dropout layers: some attention layers read their own rate from the layer in them
+                # This sets the rate of attention, too: some attention layers read it from a dropout layer in them.
                 if isinstance(module, nn.Dropout):
                     module.p = dropout
         freeze(model.text_model, frozen_layers)

@@ -229,9 +229,9 @@ def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
 def _encode_shard(
     cache: TeacherCache, teacher: Teacher, shard: int, batch: int, progress: TeacherProgress | None
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # left by killed runs, since this run alone holds the lock
+    for left in cache.folder.glob(".*.tmp"):  # files of killed runs, as this run alone holds the lock
         left.unlink()
-    state = _read_shards(cache, lambda line: None)  # read again: another process may have filled the folder meanwhile
+    state = _read_shards(cache, lambda line: None)  # once more: another process may have written shards meanwhile
     _write_json(cache, state)
     texts = list(cache.rows)
     todo = np.flatnonzero(state.missing)
@@ -240,7 +240,7 @@ def _encode_shard(
     names = (name for name in numbered if name not in state.hashes)
     for first in range(0, len(todo), shard):
         rows = todo[first : first + shard]
-        by_length = sorted(rows, key=lambda row: len(texts[row]))  # like lengths need less padding
+        by_length = sorted(rows, key=lambda row: len(texts[row]))  # texts of similar length need less padding
         for start in range(0, len(rows), batch):
             part = by_length[start : start + batch]
             cache.vectors[part] = _encode_checked(teacher, [texts[row] for row in part])

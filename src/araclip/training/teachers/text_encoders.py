@@ -183,7 +183,7 @@ def araclip_text(name: str, folder: Path) -> TextEncoder:
         return {"input_ids": found["input_ids"], "attention_mask": found["attention_mask"]}
 
     pooling = model.config.text_pooling
-    kind = "araclip" if pooling == "mean" else f"araclip {pooling}"  # two poolings are two teachers
+    kind = "araclip" if pooling == "mean" else f"araclip {pooling}"  # the pooling changes vectors, so fingerprints too
     return TextEncoder(kind, model, tokens, lambda inputs: model.get_text_features(**inputs).pooler_output)
 
 
