@@ -201,7 +201,12 @@ def test_the_cache_of_thumbnails_stays_within_its_bytes_and_keeps_what_was_wante
     assert cache.get(f"{49:032x}", 256) == bytes([49]) * 1000
     assert cache.get(f"{0:032x}", 256) is None
     kept = [i for i in range(50) if cache.get(f"{i:032x}", 256)]
+    cache.put(f"{kept[0]:032x}", 256, b"smaller", b"tiny")
+    assert cache.size == 1000 * (len(kept) - 1) + len(b"smaller")
     assert set(cache.placeholders([f"{i:032x}" for i in range(50)])) == {f"{i:032x}" for i in kept}
+    for i in kept:
+        cache.forget(f"{i:032x}")
+    assert cache.size == 0
     cache.close()
 
 

@@ -298,6 +298,7 @@ def test_a_cat_in_cairene_letters_is_among_the_readings(reader: Interpreter) -> 
         ("kalb at beit", "كلب at بيت"),
         ("walad ga3ed", "ولد يجلس"),
         ("walad ga3ed yel3ab", "ولد يلعب"),
+        ("walad ga3ed 2a3ed yel3ab", "ولد يلعب"),
         ("مراكب", "قوارب"),
         ("مش كلب", "ليس كلب"),
     ],

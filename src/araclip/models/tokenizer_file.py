@@ -24,6 +24,7 @@ MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
 _ONE_CLASS = re.compile(  # one class, letter, digit or space, perhaps repeated: never matches an empty text
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
+_SPACED = re.compile(r"\(\?(?:#|[a-zA-Z-]*x)")  # a comment (?#…), or the option x
 MANY_REPEATS = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
 
 
@@ -146,6 +147,8 @@ def _fault_of_pattern(pattern: str) -> str | None:
         elif character == "[":
             at = _skip_class(pattern, at)
         elif character == "(":
+            if _SPACED.match(pattern, at):  # what stands between a group and its quantifier would be ignored
+                return "has comments or free spacing"
             repeats.append(False)
             at += 2 if pattern[at + 1 : at + 2] == "?" else 1
             continue

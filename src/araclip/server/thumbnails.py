@@ -36,7 +36,7 @@ class Thumbnails:
         self._lock = threading.Lock()
         self._db = _open_cache(folder / FILE_NAME)
         with self._lock:
-            self._size = int(self._db.execute("SELECT ifnull(sum(length(picture)), 0) FROM thumbnails").fetchone()[0])
+            self._size = self._bytes_where("TRUE")
 
     @property
     def size(self) -> int:
@@ -63,11 +63,17 @@ class Thumbnails:
         # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")
+            replaced = self._bytes_where("id = ? AND side = ?", key, side)
             self._db.execute("INSERT OR REPLACE INTO thumbnails VALUES (?, ?, ?, ?)", (key, side, picture, now))
             self._db.execute("INSERT OR REPLACE INTO placeholders VALUES (?, ?)", (key, placeholder))
-            self._size += len(picture)
+            self._size += len(picture) - replaced
             if self._size > self._most:
                 self._evict()
+
+    def _bytes_where(self, condition: str, *values: object) -> int:
+        """Return how many bytes the thumbnails have that pass an SQL condition."""
+        row = self._db.execute(f"SELECT total(length(picture)) FROM thumbnails WHERE {condition}", values).fetchone()
+        return int(row[0])
 
     def _evict(self) -> None:
         rows = self._db.execute("SELECT id, side, length(picture) FROM thumbnails ORDER BY used").fetchall()
@@ -98,8 +104,10 @@ class Thumbnails:
         key = (bytes.fromhex(identity),)
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")
+            deleted = self._bytes_where("id = ?", *key)
             self._db.execute("DELETE FROM thumbnails WHERE id = ?", key)
             self._db.execute("DELETE FROM placeholders WHERE id = ?", key)
+            self._size -= deleted
 
     def close(self) -> None:
         """Close the file."""

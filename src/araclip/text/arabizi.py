@@ -242,7 +242,7 @@ def _matching_costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]
                 rows.append(row)
             at += 1
         before = word
-        if at <= last or least > MAX_COST:
+        if at <= last:  # after its last letter a word says nothing of longer words, in which that letter may cost less
             dead = word[:at]
         elif row[-1] <= MAX_COST:
             found[word] = row[-1]

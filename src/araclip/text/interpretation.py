@@ -254,7 +254,8 @@ class Interpreter:
                 made = before[1] if before else tuple(change for change in chosen if change)
                 merged[read] = (weight + (before[0] if before else 0.0), made)
         total = sum(weight for weight, _ in merged.values())
-        return tuple(Reading(read, weight / total, made) for read, (weight, made) in merged.items())
+        readings = (Reading(read, weight / total, made) for read, (weight, made) in merged.items())
+        return tuple(sorted(readings, key=lambda reading: -reading.weight))
 
     def _language_of(self, text: str, slots: Sequence[tuple[int, list[Change]]]) -> Language:
         if any(changes[0].kind == "arabizi" for _, changes in slots):

@@ -98,7 +98,8 @@ class Latin:
         for at in sorted(certain, reverse=True):  # from the last word on: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._changes_to_standard(typed[at], read[at], sure)
-            if lower[at] in SITTING and any(change.target[0] in "يت" for change in found.get(at + 1, ())):
+            # an empty target is one more word for "sitting" before the verb
+            if lower[at] in SITTING and any(change.target[:1] in ("ي", "ت", "") for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
             for at in reversed(places):  # from the last word on: a prefix depends on the word after it
