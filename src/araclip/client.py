@@ -187,7 +187,10 @@ class Client:
     def explain(
         self, identity: str, query: str, *, literal: bool = False, ignore: Sequence[str] = ()
     ) -> list[WordShare]:
-        """Return for each word of a query what a picture's score loses when the query is asked without that word."""
+        """Return for each word of a query what a picture's score loses when the query is asked without that word.
+
+        `literal` and `ignore` are as for `search`.
+        """
         parameters = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
         answer = self._json("GET", f"{_image_path(identity)}/explain?{parameters}")
         return [_to_dataclass(WordShare, each) for each in answer["words"]]
@@ -304,7 +307,7 @@ class Client:
         return found
 
     def hide(self, ids: Iterable[str], hidden: bool = True) -> int:
-        """Hide pictures from searches and lists, or show them again; returns how many changed."""
+        """Hide pictures from searches and lists (`hidden` true), or show them again; return how many changed."""
         changed: int = self._json("POST", "/hidden", {"ids": list(ids), "hidden": hidden})["changed"]
         return changed
 

@@ -129,7 +129,10 @@ def _gpu(driver: ctypes.CDLL, number: int) -> str:
 
 
 def _builds(gpu: bool, cuda: bool) -> Finding:
-    """Find the installed builds of ONNX Runtime. More than one is a fault, because all are the module `onnxruntime`."""
+    """Find the installed builds of ONNX Runtime. More than one is a fault, because all are the module `onnxruntime`.
+
+    A note is given if the machine has a GPU (`gpu`) that ONNX Runtime cannot use (`cuda` false).
+    """
     there = [f"{name} {release}" for name in BUILDS if (release := version(name))]
     if len(there) > 1:
         every = " ".join(build.partition(" ")[0] for build in there)
@@ -176,7 +179,7 @@ def _torch() -> tuple[str, str | None] | None:
 # Free disk space (bytes) below which there is a note; the gallery of 100,000 pictures takes about a tenth of it.
 LITTLE_SPACE = 1_000_000_000
 LITTLE_MEMORY = 1_000_000_000
-QUICKLY_READ = 1_000_000_000  # most bytes of a model whose files are hashed and compared with its config: two seconds
+QUICKLY_READ = 1_000_000_000  # limit: bytes of a model whose files are hashed and compared with its config: two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:

@@ -34,7 +34,7 @@ GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vec
 # Bytes of vectors in a commit, for models with long vectors; a commit never has more than twice this number.
 MAX_BYTES = 64_000_000
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
-MAX_PATH = 4096  # most characters of a picture's path
+MAX_PATH = 4096  # limit: characters of a picture's path
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
 

@@ -37,11 +37,11 @@ _BYTES_PREFIX = "bytes:"
 FORMAT = 1  # version of the file format; raise it when columns change their meaning
 KEY = b"araclip"
 ROW_GROUP = 16_384  # pictures in a row group
-MAX_HEADER = 100_000  # most bytes of the header
+MAX_HEADER = 100_000  # limit: bytes of the header
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
-MAX_TEXT = 16_384  # most bytes of one text: captions have at most 4,000 letters, paths 4,096
-MAX_TEXTS = 600_000_000  # most bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
+MAX_TEXT = 16_384  # limit: bytes of one text: captions have at most 4,000 letters, paths 4,096
+MAX_TEXTS = 600_000_000  # limit: bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
 OTHER_BYTES = 300  # most bytes in a row besides texts and vector
 REMEDY = "Delete it and embed again."
 

@@ -103,17 +103,17 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     total, before = sum(part.weight for part in parts), 0
     found: list[list[Part]] = [[] for _ in range(shards)]
     for part in parts:
-        # The middle of the part, among the weights added up in order, decides on the shard. It is doubled to be a whole
-        # number, because whole numbers, unlike fractions, give the same shards on every machine.
+        # A part goes into the shard in which the middle of its weight lies, if all weights are added up in order.
+        # The middle is doubled to be a whole number: unlike fractions, these give the same shards on every machine.
         middle = 2 * before + part.weight
         found[min(shards - 1, middle * shards // (2 * total))].append(part)
         before += part.weight
     return found
 
 
-MAX_FOOTER = 64_000_000  # most bytes of a footer; with 10,000 row groups it has about 20 MB
-MAX_GROUP = 4_000_000_000  # most bytes that a row group may unpack to; in data sets it is some hundred MB
-MAX_PICTURE = 200_000_000  # most bytes of a picture in a row
+MAX_FOOTER = 64_000_000  # limit: bytes of a footer; with 10,000 row groups it has about 20 MB
+MAX_GROUP = 4_000_000_000  # limit: bytes that a row group may unpack to; in data sets it is some hundred MB
+MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
 # Rows are read one at a time: many rows may share one dictionary entry, which is unpacked for each of them and may have
 # hundreds of MB.
 ROWS = 1
@@ -222,9 +222,9 @@ def parquet_file(
             raise InputError(f"{place} is damaged ({first_line(error):.200}). {remedy}") from None
 
 
-AHEAD_BYTES = 150_000_000  # most bytes of pictures from tars and parquet files that wait in memory to be decoded
-MAX_NAME = 1000  # most characters that are kept of a name inside a file
-MAX_CAPTIONS = 16  # most captions of a picture in a tar; usual are one or two, but names can be repeated without end
+AHEAD_BYTES = 150_000_000  # limit: bytes of pictures from tars and parquet files that wait in memory to be decoded
+MAX_NAME = 1000  # limit: characters that are kept of a name inside a file
+MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usual are one or two, but names can be repeated without end
 
 OnRefused = Callable[[str, str], None]  # called with a path, and why it is left out
 
@@ -366,7 +366,7 @@ def path_inside(place: str, name: str) -> str:
 ZST = ".tar.zst"
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ZST)
 LISTS = (".txt", ".lst")
-MAX_LIST = 2_000_000_000  # most bytes of a list: some ten million paths
+MAX_LIST = 2_000_000_000  # limit: bytes of a list: some ten million paths
 # the keys under which fsspec's libraries tell the version of a file in an object store
 _VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")
 
@@ -436,7 +436,7 @@ def _list_local(name: str, notes: list[str]) -> Iterator[Part]:
 
 def _find_archives(root: str) -> Iterator[tuple[str, int, str]]:
     seen = set[tuple[int, int]]()
-    for folder, below, names in os.walk(root, followlinks=True):  # like `Walk`, follow links but enter each folder once
+    for folder, below, names in os.walk(root, followlinks=True):  # follow links, but enter each folder once
         status = os.stat(folder)  # noqa: PTH116  (names that are not UTF-8 stay text)
         below[:] = sorted(name for name in below if not name.startswith("."))
         if (status.st_dev, status.st_ino) in seen:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from araclip.peers.paper_suite import PaperTable
 
 
-DEFAULT_K = 3  # most labels that are printed for a picture
+DEFAULT_K = 3  # limit: labels that are printed for a picture
 LABEL_FIELD = "label"
 OTHER_NAME = "أخرى"  # the label of --other in every output; it means that none of the labels is right
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit, Match
 
 
-MAX_TITLE = 200  # most letters of the query that are printed above its results
+MAX_TITLE = 200  # limit: letters of the query that are printed above its results
 
 CountOption = Annotated[int, typer.Option("-k", help="How many pictures to find.")]
 WhereOption = Annotated[
@@ -193,7 +193,7 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
 
 
 def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
-    """Return the option --collapse; if it was not given, return False for --json and --paths, and True otherwise."""
+    """Return whether to show only the best of near-duplicates: as --collapse says, else not with --json and --paths."""
     return not (as_json or paths) if option is None else option
 
 
@@ -294,7 +294,7 @@ def _rank_value(hit: "Hit", dated: bool) -> str:
 
 
 def _round_down(relevance: float) -> str:
-    """Return a relevance with two digits. It is rounded down: 0.199 is weak, and must not look fair, as 0.20 is."""
+    """Return a relevance (0 to 1) with two digits, rounded down: 0.199 is weak, and must not look fair, as 0.20 is."""
     return f"{int(relevance * 100 + 1e-9) / 100:.2f}"
 
 
@@ -378,7 +378,8 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    out.print(table)  # its columns are too narrow to explain a share, so the next line does
+    # the table's columns are too narrow to say what a word's "share" is, so the line printed below it says it
+    out.print(table)
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")
     for line in interpretation_lines(found.interpretation):

@@ -13,9 +13,9 @@ from typing import Any
 from araclip.core.files import open_regular
 from araclip.errors import AraCLIPError, InputError, first_line
 
-MAX_BYTES = 64_000_000  # most bytes; multilingual E5's tokenizer.json with 250,000 entries has 17 MB
+MAX_BYTES = 64_000_000  # limit: bytes of a JSON text; multilingual E5's tokenizer.json with 250,000 entries has 17 MB
 MAX_DEPTH = 64  # levels of nesting; configurations have fewer than 10
-MAX_NODES = 4_000_000  # most values and keys; E5's tokenizer.json has 750,000, each about 100 bytes when parsed
+MAX_NODES = 4_000_000  # limit: values and keys; E5's tokenizer.json has 750,000, each about 100 bytes when parsed
 
 # A string without a closing quote extends to the end of the text.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)

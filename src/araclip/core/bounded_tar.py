@@ -12,11 +12,11 @@ from typing import IO, Any, cast
 
 from araclip.errors import InputError, first_line
 
-MAX_MEMBER = 200_000_000  # most bytes of a member; the largest photographs of cameras have half of that
-MAX_HEADER = 1_000_000  # most bytes of a long name or extended header, which tarfile reads into memory
+MAX_MEMBER = 200_000_000  # limit: bytes of a member; the largest photographs of cameras have half of that
+MAX_HEADER = 1_000_000  # limit: bytes of a long name or extended header, which tarfile reads into memory
 MAX_MEMBERS = 10_000_000
-MAX_EXPANSION = 100  # most unpacked bytes for each packed byte; pictures have about 1, captions about 10
-MAX_WINDOW = 100_000_000  # most bytes of xz's dictionary: `xz -9` needs 64 MB, but a file may ask for 4 GB
+MAX_EXPANSION = 100  # limit: unpacked bytes for each packed byte; pictures have about 1, captions about 10
+MAX_WINDOW = 100_000_000  # limit: bytes of xz's dictionary: `xz -9` needs 64 MB, but a file may ask for 4 GB
 _XZ = b"\xfd7zXZ\0"
 _PIECE = 1 << 16
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,

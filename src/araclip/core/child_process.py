@@ -23,8 +23,8 @@ from weakref import finalize
 from araclip.core.limits import with_memory_limit
 from araclip.core.processes import status_name
 
-MAX_HEAD = 100_000  # most bytes of a message's JSON object
-MOST_BYTES = 500_000_000  # most bytes of all blobs of an answer
+MAX_HEAD = 100_000  # limit: bytes of a message's JSON object
+MOST_BYTES = 500_000_000  # limit: bytes of all blobs of an answer
 END_SECONDS = 1.0  # a child that has closed its output may take this long to end, so that its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",

@@ -16,7 +16,7 @@ from araclip.text.normalization import normalize
 # Most bits, of 64, in which the hashes of two copies differ. docs/evaluation.md says how often copies, and how often
 # different pictures, are this close.
 NEAR = 6
-EXAMPLES = 10  # most examples of pictures, and of captions, in the printed report
+EXAMPLES = 10  # limit: examples of pictures, and of captions, in the printed report
 
 
 @dataclass(frozen=True)

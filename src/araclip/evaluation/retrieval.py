@@ -25,7 +25,7 @@ from araclip.models.vectors import Ints
 from araclip.text.normalization import NORMALIZER_VERSION
 
 Item = TypeVar("Item")
-UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1; half precision changes it by about 0.001
+UNIT_TOLERANCE = 1e-2  # limit: difference of a vector's length from 1; half precision changes it by about 0.001
 
 
 # what takes time to compute, and is therefore cached: text→image, image→text, and costs

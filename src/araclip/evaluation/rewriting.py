@@ -21,7 +21,7 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # about one of three families of words (with the same first consonants) is held out, see `held_out`
+ONE_IN = 3  # about one of this many families of words (equal first consonants) is held out, see `held_out`
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
@@ -155,7 +155,7 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
 
     Args:
         dialect: one of DIALECTS.
-        only_held_out: replace only words of the held-out third.
+        only_held_out: replace only the third of the words that is kept apart for a separate figure (`held_out`).
     """
 
     def replace_word(prefix: str, entry: Entry | None, stem: str) -> str:
@@ -166,7 +166,10 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
 
 
 def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
-    """Write `text` in Arabizi: words of the lexicon as people write them, others by letter with guessed vowels."""
+    """Write `text` in Arabizi: words of the lexicon as people write them, others by letter with guessed vowels.
+
+    `only_held_out`: write only the words in Arabizi that are kept apart for a separate figure (`held_out`).
+    """
     habit = draw.randrange(len(_HABITS))
 
     def replace_word(prefix: str, entry: Entry | None, stem: str) -> str:
@@ -388,7 +391,7 @@ KINDS = (
 
 
 def kinds_by_name(names: Sequence[str]) -> tuple[Kind, ...]:
-    """Return the kinds with these names or in these groups; all if none is named. An unknown name is an InputError."""
+    """Return the kinds of rewriting with these names or in these groups, all without names; InputError if unknown."""
     known = {kind.name for kind in KINDS} | {kind.group for kind in KINDS}
     for name in names:
         if name not in known:

@@ -87,7 +87,7 @@ def measure(
         image_vectors: the pictures' vectors (N, D), if they are known; otherwise pictures are encoded once, and their
             vectors kept in the folder `cache`, if one is given.
         clean_ranks: (Q,) ranks of the unchanged captions with the same `encode`, if they are known already.
-        seed: seed of random kinds; a text is always rewritten the same way with the same seed.
+        seed: seed of the kinds that draw at random; the same seed rewrites a text in the same way.
         progress: called as `progress(kind, texts done, texts in all)`.
 
     Raises:
@@ -184,10 +184,11 @@ def picture_vectors(
 
 
 class UnderstoodEncoder:
-    """Encodes texts as a search does: as the weighted sum of the vectors of all readings that an interpreter finds.
+    """Encodes texts as a search does: as the weighted sum of vectors of all texts (readings) that the text may mean.
 
     Unlike in a search, dates, folders and operators in a text are ordinary words and characters here, because the texts
-    are captions. `texts` counts the texts encoded so far; `readings` counts their readings, equal ones of a call once.
+    are captions. An interpreter finds the readings. `texts` counts the texts encoded so far, `readings` their readings,
+    equal ones of a call once.
     """
 
     def __init__(self, model: Encoder, interpreter: Interpreter) -> None:

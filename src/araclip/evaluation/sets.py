@@ -21,7 +21,7 @@ from araclip.errors import InputError
 from araclip.models.vectors import Ints
 from araclip.text.normalization import normalize
 
-MAX_NAME = 4096  # most bytes of a path that the system allows
+MAX_NAME = 4096  # limit: bytes of a path that the system allows
 
 
 class PictureFiles:
@@ -71,7 +71,7 @@ def _is_encodable(name: str) -> bool:
 
 
 LISTING = "captions.jsonl"
-MAX_LINE = 4_000_000  # most bytes of a line; a picture's captions in all languages have some thousands
+MAX_LINE = 4_000_000  # limit: bytes of a line; a picture's captions in all languages have some thousands
 Row = Mapping[str, Any]
 
 

@@ -27,7 +27,7 @@ _NO_PICTURE_SUFFIXES = (".xmp", ".txt", ".json")  # suffixes of files that lie b
 
 @dataclass(frozen=True)
 class Tagged:
-    """The keywords that `tag` adds, or without `write` would add, to a picture's side-car.
+    """The keywords that `tag` adds, or without `write` would add, to a picture's side-car (an XMP file beside it).
 
     `labels`: all labels chosen, also those that the side-car had: Arabic name → probability.
     """
@@ -36,7 +36,7 @@ class Tagged:
     sidecar: Path
     keywords: tuple[str, ...]
     labels: dict[str, float]
-    is_new: bool  #: true if there was no side-car before
+    is_new: bool  #: true if the picture had no side-car (XMP file beside it) before
 
 
 def tag(
@@ -53,7 +53,7 @@ def tag(
     progress: Callable[[int, int], None] = lambda done, total: None,
     label_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Tagged]:
-    """Choose each picture's labels; yield the keywords that its side-car lacks.
+    """Choose each picture's labels; yield the keywords that its side-car, the XMP file beside it, lacks.
 
     With `write`, these keywords are first added to the side-car. A picture whose side-car lacks no keyword is left out.
 
@@ -104,7 +104,7 @@ def tag(
 
 
 def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path, bool]]:
-    """Remove what `tag` wrote into the side-cars below a folder.
+    """Remove what `tag` wrote into the side-cars (XMP files beside pictures) below a folder.
 
     Yield each side-car changed, and whether the whole file was removed. Keywords that were there before `tag`, and
     everything that other programs wrote, stay.
@@ -136,7 +136,7 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
 
 
 def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
-    """Return the path of the side-car to write: the existing one, or else a new one, named IMG.xmp if `short`.
+    """Return the path of a picture's XMP side-car to write: the existing one, or a new one, named IMG.xmp if `short`.
 
     IMG.xmp may belong to another picture, such as IMG.CR2. So it is used only if no other picture has this name
     (`alone`), and if it does not say itself that it belongs to a file with another suffix, as Lightroom's side-cars do.
@@ -150,7 +150,10 @@ def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
 
 
 def _make_keywords(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
-    """Return the keywords for a side-car: under SUBJECT the labels' names, under HIERARCHY the paths GROUP|NAME."""
+    """Return keywords for an XMP side-car: under SUBJECT the labels' names, under HIERARCHY the paths GROUP|NAME.
+
+    `arabic` and `english` say in which languages.
+    """
     flat, paths = [], []
     for label in labels:
         names = [(label.arabic, label.group)] * arabic + [(label.english, label.group_english)] * english
@@ -160,7 +163,7 @@ def _make_keywords(labels: "dict[Label, float]", arabic: bool, english: bool) ->
 
 
 def _read_sidecar(sidecar: Path) -> bytes | None:
-    """Return a side-car's bytes; None if there is none.
+    """Return the bytes of a side-car (XMP file beside a picture); None if there is none.
 
     Raises:
         InputError: it is a link or read-only. OSError: it cannot be read.

@@ -238,7 +238,7 @@ class BaseGallery(ABC):
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
-        """Like `update(folders)`, but read only `paths` (absolute) and what lies below them.
+        """Synchronise the gallery with `folders` like `update`, but read only `paths` (absolute), and what is below.
 
         All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
@@ -481,7 +481,7 @@ class BaseGallery(ABC):
     def explain(
         self, query: str | Query, picture: StrPath, *, literal: bool = False, files: bool = False
     ) -> Explanation:
-        """Explain why a query finds a picture: each word's share, the texts that match, and how the query was read.
+        """Explain why a query finds a picture: what each word adds, which texts match, and how the query was read.
 
         Args:
             picture: the path of a hit (`picture:…` too), or any picture file.
@@ -537,9 +537,12 @@ class BaseGallery(ABC):
     def _plan_query(
         self, query: Query, snapshot: Snapshot, page: Page, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
+        """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds.
+
+        Kinds are the things (man, woman) that an excluded general word (people) stands for, see `QueryPlan`.
 
         If no picture matches what the query says of date, folder, place and kind, these are read as ordinary words.
+        `literal`: all words are taken as typed.
         """
         reader, generation = self._reader, snapshot.generation
 
@@ -570,14 +573,14 @@ class BaseGallery(ABC):
         return self._reader.latest().search(vector, page, relevance=False, exclude=content)
 
     def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`), encoded in one batch."""
+        """Return the vectors (n + m, D) of the plan's n terms and m `kinds` (see `QueryPlan`), encoded in one batch."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """Return the vector (D,) of a picture, and the picture's id in the store.
 
-        The vector of a scene or a stored picture, named by its path, is read from the store; any other picture is
-        encoded. The id is None if the gallery does not have the picture.
+        The vector of a video's scene, or of a picture whose pixels the gallery stores (`picture:…`), is read from the
+        store; any other picture is encoded. The id is None if the gallery does not have the picture.
         """
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._id_at_path(picture)

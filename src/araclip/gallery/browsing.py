@@ -197,7 +197,7 @@ def clusters(
     """Gather pictures in a grid with cells of `cell` degrees; return the fullest cells first, at most MAX_CLUSTERS.
 
     Args:
-        ids: (n,), the newest first; the first picture in a cell is its cover.
+        ids: (n,), the newest first; the first picture in a cell is the cell's cover, shown for it.
         latitudes, longitudes: (n,), degrees.
         cell: None to gather the pictures of each town instead; those far from any town are left out.
 

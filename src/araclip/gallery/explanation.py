@@ -13,13 +13,14 @@ from araclip.gallery.query import combine, excluding_terms
 from araclip.gallery.results import Match, WordShare, strength
 from araclip.models.vectors import Vectors
 
-MAX_WORDS = 32  # only a query's first words get a share; a model reads few more
+# Only so many first words of a query get a share (what its cosine loses without the word); a model reads few more.
+MAX_WORDS = 32
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a query finds a picture: its cosine (`score`), its relevance (None: unknown), the words' shares, the texts
-    that match, and how the query was understood."""
+    """Why a query finds a picture: its cosine (`score`), its relevance (None: unknown), each word's share in the
+    cosine, the texts that match, and how the query was understood."""
 
     path: str
     score: float
@@ -35,7 +36,7 @@ class Explanation:
 
 
 def texts_of_shares(plan: QueryPlan) -> list[str]:
-    """List the texts that `word_shares` needs as vectors: each text of the query, whole and with each word left out."""
+    """List the texts whose vectors `word_shares` needs: each text of the query, whole and with each word left out."""
     whole = (" ".join(words) for _, words in _scored_terms(plan))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _words_left_out(plan))) if text))
 
@@ -43,7 +44,9 @@ def texts_of_shares(plan: QueryPlan) -> list[str]:
 def word_shares(
     plan: QueryPlan, terms: Vectors, picture: Vectors, vector_of: Mapping[str, Vectors]
 ) -> tuple[WordShare, ...]:
-    """Return the share of each word that takes part in the score (at most MAX_WORDS), in the order of the query.
+    """Return the share of each of the query's scored words, in order: what the query's cosine loses without the word.
+
+    At most MAX_WORDS words get a share.
 
     If a term may stand for several texts, the words are those of the likeliest text. For a term of one word, the whole
     term is left out; if it is the only term, its word's share is the whole cosine.

@@ -21,7 +21,7 @@ from araclip.gallery.results import Hit
 from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.pictures.video.scenes import file_of
 
-PATHS_AT_ONCE = 200  # most candidates whose paths one SQL statement looks up
+PATHS_AT_ONCE = 200  # limit: candidates whose paths one SQL statement looks up
 
 
 class FolderSearch(StoreSearch):

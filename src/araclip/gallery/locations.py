@@ -194,7 +194,7 @@ def gallery_here(folder: Path) -> Path:
     raise GalleryNotFound("no pictures are indexed yet. Index a folder first: `araclip index FOLDER`.")
 
 
-MOST_ENTRIES = 20_000  # most folder entries that are examined to find a picture: less than a second on a disk
+MOST_ENTRIES = 20_000  # limit: folder entries that are examined to find a picture: less than a second on a disk
 
 
 def is_unindexed(folder: Path) -> bool:

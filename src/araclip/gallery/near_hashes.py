@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from araclip.models.vectors import Ids
 
-NEAR = 6  # most differing bits, of 64; among 25 million pairs of unlike photos, none has 6 or fewer, three have 7 or 8
+NEAR = 6  # limit: differing bits, of 64; of 25 million pairs of unlike photos, none has 6 or fewer, three have 7 or 8
 PARTS = 4
 BITS = 64 // PARTS
 AT_ONCE = 1 << 22  # pairs compared at once; they take 100 MB

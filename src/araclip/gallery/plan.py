@@ -43,8 +43,8 @@ FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filt
     "kind": ("kind",),
 }
 FILTERS: frozenset[Part] = frozenset(FIELDS)
-MAX_TEXTS = 12  # most readings (texts that a term may stand for) encoded for one query; at least one for each term
-# a reading is mentioned to the user if its weight is at least this share of the likeliest reading's weight
+MAX_TEXTS = 12  # limit: readings (texts that a term may stand for) encoded for one query; at least one for each term
+# a reading (text that a term may mean) is mentioned to the user if it has this share of the likeliest's weight
 SHOWN = 0.6
 # The text ("picture") that stands for a query which is only a date or only excludes: it fits all pictures equally.
 NEUTRAL = "صورة"
@@ -138,17 +138,19 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode, in the order that `term_vectors` needs: each term's readings, then `kinds`."""
+        """List the texts to encode, in the order that `term_vectors` needs: what each term may mean, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the vectors (n, D) of the n terms: the first rows of the vectors (n + m, D) of n terms and m kinds."""
+        """Return the vectors (n, D) of the n terms: the first rows of `vectors` (n + m, D) of n terms and m `kinds`."""
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the n terms and m kinds; a term's readings are averaged by their weights.
+        """Return the vectors (n + m, D) of the n terms, and of the m `kinds` that an excluded general word stands for.
+
+        The vectors of the texts that a term may mean (its readings) are averaged by their weights.
 
         Args:
             texts: the vectors of `self.texts`, in the same order.
@@ -168,7 +170,7 @@ class QueryPlan:
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return the vectors of everything that no hit may show; None if the query excludes nothing.
 
-        `vectors` (n + m, D) are those of the query's n terms and m kinds.
+        `vectors` (n + m, D) are those of the query's n terms, and of the m `kinds` that excluded words stand for.
         """
         return excluded_vectors(self.query, vectors)
 
@@ -187,7 +189,7 @@ class QueryPlan:
 
     @property
     def has_relevance(self) -> bool:
-        """True if hits get a relevance: the query consists of words only, and they say what a picture shows."""
+        """True if hits get a relevance (how surely they are right): all terms are words that say what pictures show."""
         return self.query.of_texts and not self.only_filters
 
     def words_to_find(self, weight: float) -> TextQuery | None:
@@ -247,7 +249,7 @@ def plan(
     ignore: Collection[Part] = (),
     unapplied: Sequence[DerivedFilter] = (),
 ) -> QueryPlan:
-    """Plan a query: read its text terms, and note how they were understood.
+    """Plan a query: find what its text terms may mean, and note how they were understood.
 
     Args:
         today: the date to which words such as «أمس» ("yesterday") refer.
@@ -376,11 +378,11 @@ class _TermSplitter:
 
     @property
     def negates(self) -> bool:
-        """True if exclusions and denials are looked for."""
+        """True if exclusions («بدون كلاب») and denials («ليست من 2019») are looked for."""
         return "exclusions" not in self.taken
 
     def split(self) -> None:
-        """Take the order, filters, exclusions and denials out of the text."""
+        """Take the order, filters, exclusions and denials (dates and places after a "not") out of the text."""
         self._take_order()
         self._take_videos()
         # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
@@ -415,7 +417,7 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
 
     def _take_folder(self) -> Placed:
-        """Return the folders that the text names, perhaps none; a folder that is excluded or denied does not count."""
+        """Return the folders that the text names, perhaps none; not one that is excluded or follows a "not"."""
         placed = Placed(self.text) if "folder" in self.taken else split_folder(self.text, self.folders)
         # a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
         if ("date" not in self.taken and split_date(placed.words, self.today).only_date) or self._excludes(
@@ -430,7 +432,7 @@ class _TermSplitter:
         return placed
 
     def _take_date(self) -> Dated:
-        """Return the date that the text names, perhaps none; a date that is excluded or denied does not count."""
+        """Return the date that the text names, perhaps none; not one that is excluded or follows a "not"."""
         dated = Dated(self.text) if "date" in self.taken else split_date(self.text, self.today)
         leading = _text_before(dated.words, self.text)
         if dated.words[:1].isdigit() and _NUMBERED.search(leading):
@@ -448,7 +450,7 @@ class _TermSplitter:
     def _take_exclusions(self, beside: bool) -> tuple[str, ...]:
         """Take the excluded things out of the text; return the negations that stood before these things.
 
-        `beside`: as for `split_exclusions`.
+        `beside`: True if the query has something else besides this text, such as a date (see `split_exclusions`).
         """
         if not self.negates:
             return ()
@@ -466,7 +468,10 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("kind", without, ("kind=picture",), Filters(kind="picture")))
 
     def _take_place(self, with_exclusions: str) -> None:
-        """Take a place out of the text, or else out of the excluded things."""
+        """Take a place (town, country …) that the text names out of it, as a filter; or out of the excluded things.
+
+        `with_exclusions` is the text before the excluded things were taken out.
+        """
         if "place" in self.taken or not (self.text.strip() or self.excluded):
             return
         place = split_place(self.text, self.places(), self.interpreter)
@@ -534,10 +539,11 @@ def _interpret_terms(
     ignore: Collection[Part],
     only_filters: bool,
 ) -> QueryPlan:
-    """Find the readings of each term and the kinds of excluded things; return the plan.
+    """Find what each term may mean (its readings), and the things that excluded general words stand for (kinds).
 
-    `filters`, `unapplied` and `excluded` are only recorded in the plan. A term in quotation marks has one reading, the
-    text as typed; if "words" is in `ignore`, so has every text term.
+    Return the plan; `filters`, `unapplied` and `excluded` are only recorded in it. A term in quotation marks has one
+    reading, the text as typed; if "words" is in `ignore`, so has every text term. `only_filters`: no word says what
+    pictures show.
     """
     texts = sum(term.kind == "text" for term in query.terms)
     most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))
@@ -582,10 +588,10 @@ def _set_parts(filters: Filters) -> set[Part]:
 
 
 def _text_to_find(typed: str, reading: Reading) -> str:
-    """Return the words of a term to look for in pictures' texts: the typed ones, or the reading of a Latin text."""
+    """Return the words of a term to look for in pictures' texts: as typed, or for Latin letters what they may mean."""
     if reading.changes and not any(is_arabic(match.group()) for match in words(normalize(typed))):
         return reading.text
-    # leave out the words that the reading drops, because they only ask for pictures, such as «صور» ("pictures of")
+    # leave out the words that the likeliest reading drops because they only ask for pictures: «صور» ("pictures of")
     left_out = {change.source for change in reading.changes if not change.target}
     kept = [word for word in typed.split() if normalize(word) not in left_out]
     return " ".join(kept) if left_out and kept else typed

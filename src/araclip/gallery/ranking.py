@@ -36,19 +36,19 @@ from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.video.scenes import file_of
 
 LIFT = 2.5  # a perfect text match of weight 1 adds this to a picture's value, which is 0 to 1 by the vector alone
-LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, which orders hits (benchmarks/hybrid.py)
+LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, the order of hits (benchmarks/hybrid.py)
 # The cosine of a picture with a description is lowered by this share of the difference between the best cosine and the
 # average one, because the description may lack the query's words; words that match raise the picture again.
 DOUBT = 0.2
 DOUBTED = 512  # whether a candidate has a description is looked up for only so many; the others count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
-Relevance = Callable[[float], float] | None  # turns a cosine into a relevance; None if relevance is unknown
+Relevance = Callable[[float], float] | None  # cosine → relevance (probability of being right); None: unknown
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A picture that may become a hit: its id, cosine and relevance (None: unknown).
+    """A picture that may become a hit: its id, cosine, and relevance, the probability that it is right (None: unknown).
 
     Hits are ordered by relevance; those with the same or an unknown relevance are ordered by `value`.
     """
@@ -77,14 +77,14 @@ class Hybrid:
         return DOUBT * min(self.query.weight, 1.0)
 
     def lower_cosine(self, score: float, best: float) -> float:
-        """Return the cosine of a picture, lowered because the picture has a description (see DOUBT).
+        """Return a picture's cosine, lowered since it has a description, which may lack the query's words (see DOUBT).
 
         `best` is the best picture's cosine.
         """
         return score - self.doubt * max(best - self.average, 0.0)
 
     def raise_relevance(self, relevance: float, strength: float, surely: float) -> float:
-        """Return the relevance of a picture, raised if its texts match the query.
+        """Return a picture's relevance (probability of being right), raised if its texts match the query.
 
         The log-odds of the relevance grow in proportion to `strength`; at 0 the relevance stays as it is. A raised
         relevance is at least the relevance by the texts alone (`surely`) multiplied by the weight of texts.
@@ -103,7 +103,7 @@ class Hybrid:
 def rate_text_matches(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
-    """Rate the pictures whose texts match the query and sort them; a match raises their value and relevance."""
+    """Rate the pictures whose texts have words of the query, which raises value and relevance; return them sorted."""
     by_id = dict(zip(matches.ids.tolist(), zip(matches.strength, matches.relevance(), strict=True), strict=True))
     found = []
     for content, score in zip(ids, scores, strict=True):
@@ -118,7 +118,7 @@ def rate_text_matches(
 
 
 def sort_key(candidate: Candidate) -> tuple[float, float, float, int]:
-    """Return the key that sorts hits, best first: by relevance, then value, then cosine, then order of indexing."""
+    """Return the key that sorts hits, best first: by relevance (probability), value, cosine, then order of indexing."""
     return -(candidate.relevance or 0.0), -candidate.value, -candidate.score, candidate.content
 
 
@@ -160,7 +160,7 @@ FIRST_HITS = 30
 # The limit of an excluded term is at most this many standard deviations above the average of the first hits. Tuned on
 # judged pairs.
 ABOVE = 1.0
-# most candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
+# limit: candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
 LARGEST_CHUNK = 4096
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
@@ -179,7 +179,7 @@ class Exclusion:
     relative: bool = False
 
     def adapt_to_first_hits(self, first: Vectors) -> "Exclusion":
-        """Return the exclusion with its limits adapted to the first hits of the query.
+        """Return these excluded terms with limits (cosines) adapted to the first hits of the query.
 
         `first` (n, m): the cosines of these hits with the excluded terms. A limit is lowered to ABOVE standard
         deviations above the average of these cosines if that is less. No limit changes if `relative` is False, or with
@@ -199,9 +199,9 @@ class Exclusion:
 
 
 def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
-    """Return the exclusion for the vectors of excluded terms (m, D): for each, the least cosine of a picture to drop.
+    """Return the excluded terms (m, D) with limits: a picture whose cosine with a term reaches its limit is dropped.
 
-    None if `scale` is None: the gallery has too few pictures to judge cosines.
+    None without a `scale`, which turns cosines into relevance: the gallery has too few pictures to judge cosines.
 
     Args:
         alone: True if the words of the query do nothing but exclude.
@@ -357,10 +357,10 @@ def rank_page(
     The best hit comes first, ties in the order of indexing; if `page` asks for it, hits are ordered by date.
 
     Args:
-        scale: turns cosines into relevance; None if relevance is unknown.
+        scale: turns cosines into relevance (probability of being right); None if that is unknown.
         exclude: the store's id of a picture to leave out.
-        hybrid: a search in pictures' texts that raises or lowers hits; None to rank by the vector alone.
-        exclusion: what no hit may show.
+        hybrid: a search for words in pictures' texts that raises or lowers hits; None: rank by the vector alone.
+        exclusion: vectors of what no hit may show, with limits; None: nothing is excluded.
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
         dated = (Candidate(content, 0.0, None, 0.0) for content in search.by_date(oldest=page.sort == "oldest"))
@@ -419,14 +419,14 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
 
 
 def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """Yield candidates until the first whose relevance is below the threshold; all if relevance is unknown."""
+    """Yield candidates until the first whose relevance (0 to 1) is below the threshold; all if that is unknown."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 
 def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
     """Yield the candidates that fit the query, in the order of `dated`; if nothing fits, yield all in their own order.
 
-    A candidate fits unless its relevance is weak. Where relevance is unknown, the SORTED_IF_UNRATED best are taken.
+    A candidate fits unless its relevance is weak (below WEAK). If it is unknown, the SORTED_IF_UNRATED best are taken.
     """
     first = list(islice(candidates, SORTED_IF_UNRATED))
     fitting = {each.content: each for each in first}
@@ -444,7 +444,7 @@ def pick_hits(
     """Pick the hits of one page from candidates, best first; return each with the store's id of its picture.
 
     `exclude` is the id of a picture to leave out. Only the best scene of a video becomes a hit, unless the filters ask
-    for every scene. If the filters collapse near-duplicates, a hit says how many there are of it.
+    for every scene. If the filters keep only the best of near-duplicates, a hit says how many it has.
     """
     hits: list[tuple[int, Hit]] = []
     shown = SeenHashes()

@@ -31,7 +31,8 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.text.places import names_by_key
 
-MOST_VALUES = 12  # most derived values of a generation that are kept, such as a timeline (27 bytes for each picture)
+# limit: values derived from the state after a commit that are kept, such as a timeline (27 bytes for each picture)
+MOST_VALUES = 12
 SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class Snapshot(ABC):
     """
 
     def __init__(self, generation: str, store: Callable[[], Store], reference: Callable[[], ReferenceVectors]) -> None:
-        """Prepare a snapshot of a generation. `store` returns the store of the calling thread."""
+        """Prepare a snapshot of the state after a commit (`generation`). `store` returns the calling thread's store."""
         self.generation = generation
         self._store, self._reference = store, reference
 
@@ -60,12 +61,12 @@ class Snapshot(ABC):
 
     @cached_property
     def reference(self) -> ReferenceVectors:
-        """The vectors of the reference queries, with which relevance is calibrated."""
+        """The vectors of the reference queries, with which relevance (the probability of being right) is calibrated."""
         return self._reference()
 
     @cached_property
     def scale(self) -> RelevanceScale | None:
-        """The scale that turns cosines into relevance; None if the gallery has too few pictures."""
+        """The scale that turns cosines into relevance (0 to 1); None if the gallery has too few pictures."""
         return relevance_scale(self.sample, self.reference)
 
     def prepare(self) -> None:
@@ -94,7 +95,7 @@ class Snapshot(ABC):
         """Return one page of the pictures nearest to a unit vector (D,), best first.
 
         Args:
-            relevance: True if the vector is a text's; only then do hits get a relevance.
+            relevance: True if the vector is a text's; only then do hits get a relevance (probability of being right).
             exclude: the store's id of a picture to leave out.
             text: words to look for in the pictures' texts as well.
         """
@@ -125,7 +126,7 @@ class Snapshot(ABC):
         Args:
             vector: the query's vector, (D,).
             score: the picture's cosine with the query.
-            relevance: turns a cosine with the query into a relevance; None if relevance is unknown.
+            relevance: turns a cosine with the query into the probability that it is right; None if that is unknown.
 
         Returns:
             The texts in which words of the query occur, and the relevance that a search gives this picture (None:
@@ -157,7 +158,7 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
-        self._values: OrderedDict[tuple[str, str], object] = OrderedDict()  # derived values by generation and name
+        self._values: OrderedDict[tuple[str, str], object] = OrderedDict()  # by token of the commit, and name
         self._lock = threading.Lock()
 
     def cached_value(self, generation: str, name: str, make: Callable[[], T]) -> T:

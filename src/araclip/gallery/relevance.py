@@ -31,7 +31,7 @@ MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
 # score is EXCLUDED_DEVIATION standard deviations above the term's average (most pictures may show the excluded thing).
 EXCLUDED = 0.2
 EXCLUDED_DEVIATION = 1.0
-MIDPOINT = 0.3  # relative spread of a query's scores at which `meaning` is 0.5: 0 is nonsense's, 1 a strong query's
+MIDPOINT = 0.3  # relative spread of a query's scores with `meaning` 0.5; 0: nonsense, 1: queries with fitting pictures
 SLOPE = np.log(19) / MIDPOINT  # chosen so that `meaning` returns 0.05 for nonsense, whose relative spread is 0
 # The value of a measure (`spread`, `_lead_over_nonsense`) that this percentile of the everyday queries reaches is taken
 # for that of a "strong" query, one for which the gallery has pictures.
@@ -62,7 +62,10 @@ class ReferenceVectors:
 
 @dataclass(frozen=True)
 class RelevanceScale:
-    """Turns cosines into relevance for one gallery, using a sample of its pictures (n, D) and the reference queries."""
+    """Turns cosines into relevance, the probability that a hit is right, for one gallery.
+
+    It uses the scores of everyday and nonsense queries (`reference`) for a sample of the gallery's pictures (n, D).
+    """
 
     sample: Vectors
     reference: ReferenceVectors
@@ -86,14 +89,14 @@ class RelevanceScale:
     def meaning(self, query: Vectors) -> float:
         """Return how likely a query (D,) is no nonsense, 0…1: nonsense scores nearly alike on all pictures here."""
         nonsense, strong = self._spread_range
-        # scaled: nonsense has 0, strong everyday queries have 1
+        # scaled: nonsense has 0, everyday queries with fitting pictures have 1
         relative = float((self.spread(query[None]) - nonsense)[0] / max(strong - nonsense, 1e-6))
         return float(1 / (1 + np.exp(-SLOPE * np.clip(relative - MIDPOINT, -5, 5))))
 
     # ------------------------------------------------------------------ hits
 
     def relevance(self, query: Vectors) -> Callable[[float], float]:
-        """Return the function that turns a picture's cosine with a query (D,) into the picture's relevance."""
+        """Return the function that turns a picture's cosine with a query (D,) into the probability that it is right."""
         intercept, slope = self._logit_line(query)
 
         def relevance(score: float) -> float:
@@ -102,7 +105,7 @@ class RelevanceScale:
         return relevance
 
     def cosine_at(self, relevance: float, query: Vectors) -> float:
-        """Return the cosine at which a hit of a query (D,) has the given relevance; the inverse of `relevance`."""
+        """Return the cosine at which a hit of a query (D,) has this relevance (0 to 1); the inverse of `relevance`."""
         intercept, slope = self._logit_line(query)
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
 
@@ -181,7 +184,7 @@ class RelevanceScale:
 
     @cached_property
     def _strong_lead(self) -> float:
-        """The value of `_lead_over_nonsense` for strong queries: a percentile over the everyday queries."""
+        """The value of `_lead_over_nonsense` for queries with fitting pictures: a percentile of everyday queries."""
         return max(_strong_percentile([self._lead_over_nonsense(scores) for scores in self._everyday_scores]), 1e-6)
 
     @cached_property
@@ -208,7 +211,7 @@ class RelevanceScale:
 
     @cached_property
     def _spread_range(self) -> tuple[float, float]:
-        """The mean spread of nonsense queries, and the spread of strong everyday queries."""
+        """The mean spread of nonsense queries' scores, and that of everyday queries which have fitting pictures."""
         return (
             float(self.spread(self.reference.nonsense).mean()),
             _strong_percentile(self.spread(self.reference.everyday).tolist()),

@@ -16,14 +16,14 @@ TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the pictur
 
 
 def strength(relevance: float | None) -> str | None:
-    """Return a relevance as a word: "strong", "fair" or "weak"; None if the relevance is None (unknown)."""
+    """Return a relevance (0 to 1) as a word: "strong", "fair" or "weak"; None if it is None (unknown)."""
     if relevance is None:
         return None
     return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
 
 
 def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
-    """True if the first hits' relevances say that nothing fits the query: their mean is low and none is strong.
+    """True if the first hits' relevances (0 to 1) say that nothing fits the query: a low mean, and none is strong.
 
     `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True if the hits are sorted
     by date; then weak hits are left out unless nothing fits, so that one weak hit says that nothing fits.
@@ -54,7 +54,7 @@ class Hit(AtPath):
     `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
     query contains a picture or a vector or says nothing that pictures show, or the gallery has too few pictures.
-    `near` counts the near-duplicates of the picture, if near-duplicates are collapsed; 0 in a gallery on a server.
+    `near` counts the picture's near-duplicates, if only the best of these is shown; 0 in a gallery on a server.
     `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
     path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
     `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are

@@ -77,7 +77,7 @@ def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapsh
     """Return a plan that reads the words that became filters as ordinary words, if no picture passes these filters.
 
     Returns None if a picture passes these filters and the caller's, or if no words of the query became filters.
-    `terms`: the vectors (n + m, D) of the plan's n terms and m kinds (see `QueryPlan`).
+    `terms`: the vectors (n + m, D) of the plan's n terms, and of m things that excluded words stand for (`kinds`).
     """
     if plan.has_filters:
         first = Page(1, 0, plan.add_filters(planner.page.filters))
@@ -94,7 +94,9 @@ def search(
     text_weight: float,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """Return one page of hits for a plan and the vectors (n + m, D) of its n terms and m kinds (see `QueryPlan`).
+    """Return one page of hits for a plan.
+
+    `terms` (n + m, D) are the vectors of its n terms, and of the m things (`kinds`) that excluded words stand for.
 
     If the query is only a date, an order or exclusions, the hits are ordered by date, with two exceptions: a minus term
     only pushes away (`QueryPlan.pushes_away`), or the gallery has too few pictures to decide which of them show an

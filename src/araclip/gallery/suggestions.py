@@ -29,7 +29,7 @@ LEFT = {"و": 4}
 
 
 def letters_before(typed: str, word: Word) -> int | None:
-    """Return how many letters of a word come before the typed (folded) ones: 0, or the length of the article.
+    """Return how many letters of a word come before the typed ones (both folded): 0, or the length of the article.
 
     None if the word does not begin with the typed letters.
     """
@@ -140,7 +140,7 @@ class Suggestions:
     """Corrects queries («هل تقصد»: "did you mean") by the interpreter's words and, in a folder's gallery, its texts."""
 
     def __init__(self) -> None:
-        # a cache: the interpreter, the generation, and the extended interpreter that was made from these two
+        # a cache: the interpreter, the token of the gallery's commit, and the extended interpreter made from these two
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
     def suggest(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
@@ -148,7 +148,7 @@ class Suggestions:
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
             return found
-        # Correct the likeliest readings, not the typed words: users already see how their words were read.
+        # Correct what the words most likely mean, not the typed words: users already see how their words were read.
         typed = {
             place: readings[0].text
             for place, (term, readings) in enumerate(zip(read.query.terms, read.readings, strict=True))
@@ -169,7 +169,8 @@ class Suggestions:
 def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
     """Write the query as one would type it.
 
-    Some terms get new texts. The words of filters and `Interpretation.qualities`, which were taken out, are put back.
+    Some terms get new `texts`. Words that were taken out are put back: those of filters, and colours, dates … after a
+    "not" (`Interpretation.qualities`).
     """
     before, after = list[str](), list[str]()
     for each in read.interpretation.filters:

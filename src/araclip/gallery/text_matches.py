@@ -28,9 +28,9 @@ SURELY = 1.9
 FEW = 10  # a word is looked for inside longer words only if fewer pictures than this have it whole
 COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it
 MANY = 10_000
-MOST = 2_000  # most pictures whose rank is raised because of their texts
-AT_ONCE = 10_000  # most ids (some 100 kB) in one request that asks a server which pictures pass the filters
-MAX_WORDS = 64  # most words of a query that are looked for, in up to two index look-ups each; a model reads few more
+MOST = 2_000  # limit: pictures whose rank is raised because of their texts
+AT_ONCE = 10_000  # limit: ids (some 100 kB) in one request that asks a server which pictures pass the filters
+MAX_WORDS = 64  # limit: words of a query that are looked for, in up to two index look-ups each; a model reads few more
 BEFORE, AFTER = 40, 80  # letters that a snippet shows before and after the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 
@@ -42,15 +42,15 @@ class TextIndex(Protocol):
         """For each stem, return the ids of at most `most` + 1 pictures whose texts have a word with that stem."""
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """Like `with_stems`, but for words that contain the text; a text of one or two letters gets no ids."""
+        """Return for each text at most `most` + 1 ids of pictures with a word that contains it; none if it is short."""
 
 
 @dataclass(frozen=True)
 class TextQuery:
     """What to look for in pictures' texts: words, words that must not be there, and how much matches count.
 
-    `typed` lists words that were typed in Latin letters: the stem of the Arabic reading (سلم), with the typed word
-    (salma). Texts with either of them match, because the typed word may be a name.
+    `typed` lists words that were typed in Latin letters: the stem of the Arabic word that each may mean (سلم), with the
+    typed word (salma). Texts with either of them match, because the typed word may be a name.
     """
 
     words: tuple[Word, ...]
@@ -98,21 +98,21 @@ class TextMatches:
     answered: bool = False
 
     def among(self, allowed: Ids | None) -> "TextMatches":
-        """Keep the matches with an id in `allowed` (ascending; None allows all); of these, the MOST strongest."""
+        """Keep the matches with an id in `allowed` (ascending; None: all ids); of these, at most the MOST strongest."""
         keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
         return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows], self.answered)
 
     def among_passing(self, passing: Callable[[list[int]], Sequence[int]]) -> "TextMatches":
-        """Like `among`, but ask a server which pictures pass its filters.
+        """Keep the matches that pass the filters of a server's search; of these, the MOST strongest.
 
         Args:
             passing: returns which of the given ids pass the filters. It is called with AT_ONCE ids at a time, the
                 strongest matches first, until MOST pictures have passed.
         """
         if len(self.ids) <= MOST:
-            return self  # no need to ask: the caller leaves out pictures that do not pass
+            return self  # all matches are kept, without asking: the caller leaves out pictures that do not pass
         strongest = self.ids[np.lexsort((self.ids, -self.strength))]
         allowed: list[int] = []
         for start in range(0, len(strongest), AT_ONCE):
@@ -122,11 +122,11 @@ class TextMatches:
         return self.among(np.array(allowed, np.int64))
 
     def relevance(self) -> Floats:
-        """Return the relevance of each picture judged by its texts alone: (n,) in 0…1."""
+        """Return each picture's relevance (probability of being right) judged by its texts alone: (n,) in 0…1."""
         return np.minimum(self.coverage, SURELY * self.strength)
 
     def match_of(self, content: int) -> tuple[float, float]:
-        """Return the strength and relevance of one picture's match; (0, 0) if its texts do not match."""
+        """Return strength, and relevance by texts alone, of one picture's match; (0, 0) if its texts do not match."""
         row = int(np.searchsorted(self.ids, content))
         found = row < len(self.ids) and self.ids[row] == content
         return (float(self.strength[row]), float(self.relevance()[row])) if found else (0.0, 0.0)
@@ -180,12 +180,12 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
-    """For each field with words of the query, return the text with the most of them, as a snippet with marks."""
+    """For each field with words of the query, return the text that has the most, cut short, and where the words are."""
     stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
     found: list[Match] = []
     for field, name in FIELDS.items():
-        best: tuple[list[tuple[int, int]], str] = [], ""  # the marks in a text, and the text
+        best: tuple[list[tuple[int, int]], str] = [], ""  # (start, end) of each found word in a text, and the text
         for text in map(undirected, document.get(field, ())):
             marks = [
                 (word.start, word.end)
@@ -199,7 +199,7 @@ def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tupl
 
 
 def _snippet(field: str, text: str, marks: Sequence[tuple[int, int]]) -> Match:
-    """Cut the text to the surroundings of the first mark, on one line, and move the marks accordingly."""
+    """Cut a text to the surroundings of the first found word, on one line; move `marks` (where words are) with it."""
     start = max(0, marks[0][0] - BEFORE)
     end = min(len(text), max(marks[0][1], start + BEFORE + AFTER))
     if start:

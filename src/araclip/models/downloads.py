@@ -132,7 +132,7 @@ def _read_piece(answer: IO[bytes], most: int) -> bytes:
 MODEL_FOLDER_FILES = (*model_folder.PARTS, *model_folder.DATA_FILES)
 _SETTINGS = (".json", ".txt", ".model", ".jinja", ".spm")  # endings of the files of settings and tokenizers
 _SKIPPED = {"onnx", "openvino", "flax", "tf", "coreml", "gguf", "runs", ".cache"}  # folders that are not downloaded
-HUB_TIMEOUT = 30  # most seconds to wait for the hub's answer about a repository
+HUB_TIMEOUT = 30  # limit: seconds to wait for the hub's answer about a repository
 Files = Mapping[str, int]  # the size in bytes of each file in a repository, by name
 
 

@@ -28,7 +28,7 @@ Picture = Openable | bytes | NDArray[np.uint8]  # a picture: bytes are an encode
 TEXT_BATCH = 32  # texts in a batch; larger batches are no faster on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16  # number of pictures that are encoded at once
 BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (n, H, W, 3)
-MAX_LETTERS = 16_384  # most characters read of a text: 32 for each token of the longest context in docs/peers.md
+MAX_LETTERS = 16_384  # limit: characters read of a text: 32 for each token of the longest context in docs/peers.md
 
 
 class Encoder(Protocol):
@@ -168,7 +168,7 @@ class EncoderBase(ABC):
         Raises:
             InputError: `pictures` is, or holds, something that is no picture, or an array of another shape or type.
             ImageError: a picture cannot be used; the message names it.
-            ModelMismatch: a peer's two towers make vectors of different widths.
+            ModelMismatch: the two towers of a published model make vectors of different widths.
             InvalidVectors: as for `encode_text`.
         """
         decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))

@@ -136,12 +136,12 @@ SENTENCE = (
 )
 KEYS_FOR_OTHERS = {"model_type": SENTENCE, "transformers_weights": SENTENCE}
 
-MAX_NAME = 200  # most characters in a model's name
-MAX_WIDTH = 1 << 16  # most numbers in a vector; the widest published dual encoders have 1,024 to 4,096
-MAX_TOKENS = 1 << 16  # most tokens in a text; most models take 32 to 512
-MAX_SIDE = 1024  # most pixels on a side of the square; the largest published image towers take 512
+MAX_NAME = 200  # limit: characters in a model's name
+MAX_WIDTH = 1 << 16  # limit: numbers in a vector; the widest published dual encoders have 1,024 to 4,096
+MAX_TOKENS = 1 << 16  # limit: tokens in a text; most models take 32 to 512
+MAX_SIDE = 1024  # limit: pixels on a side of the square; the largest published image towers take 512
 MAX_FACTS = 20  # entries in `ModelConfig.source`
-MAX_FACT = 1000  # most characters in a name or value of `ModelConfig.source`
+MAX_FACT = 1000  # limit: characters in a name or value of `ModelConfig.source`
 MAX_LANGUAGES = 500  # entries in `ModelConfig.languages`
 
 
@@ -314,10 +314,10 @@ FIELDS: dict[str, tuple[Check, str]] = {
 }
 PARTS = ("config.json", *HASHED, "README.md")  # the files in every model folder; some folders hold DATA_FILES besides
 
-MAX_CONFIG = 1_000_000  # most bytes in config.json; that of araclip-mini has 3,400
-MAX_PART = (1 << 31) - 1  # most bytes in a graph or tokenizer file: an ONNX file cannot have more
+MAX_CONFIG = 1_000_000  # limit: bytes in config.json; that of araclip-mini has 3,400
+MAX_PART = (1 << 31) - 1  # limit: bytes in a graph or tokenizer file: an ONNX file cannot have more
 _HASHED_AT_ONCE = 1 << 24  # number of bytes that `sha256` reads at once
-MAX_DATA = 1 << 35  # most bytes in one of DATA_FILES: 8 billion weights in float32
+MAX_DATA = 1 << 35  # limit: bytes in one of DATA_FILES: 8 billion weights in float32
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -65,7 +65,7 @@ class ModelRow:
 
 
 def model_rows() -> list[ModelRow]:
-    """Return bundled and pulled models, then the other models of the registry.
+    """Return bundled and pulled models, then the other published models that the registry lists.
 
     Of the other models, the recommended ones come first. Recommended models, and then all others, are sorted by
     published recall, the highest first.
@@ -168,7 +168,7 @@ class Pushed:
 def push(
     named: str, repository: str, *, private: bool = False, message: str | None = None, log: Log = lambda line: None
 ) -> Pushed:
-    """Check a model folder and upload it to hf:ORG/NAME. The repository is created if it does not exist.
+    """Check a model folder and upload it to hf:ORG/NAME. A missing repository is created, with `private` a private one.
 
     Only the files that belong to a model folder are uploaded. huggingface_hub provides the token: $HF_TOKEN, or the
     token of `hf auth login`.

@@ -12,8 +12,8 @@ from araclip.errors import InputError
 from araclip.models.encoder_base import Encoder, usable_cores
 
 TEXTS = ("قطة على طاولة", "سيارة حمراء أمام بيت قديم", "two children play in the snow", "غروب الشمس على البحر")
-SECONDS = 4.0  # most seconds to encode pictures, and again to encode texts
-MOST = 32  # most pictures, and most texts, that are measured
+SECONDS = 4.0  # limit: seconds to encode pictures, and again to encode texts
+MOST = 32  # limit: pictures, and texts, that are measured
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from araclip.core import bounded_json
 from araclip.core.display import shortened, shown
 from araclip.errors import ModelMismatch
 
-MAX_GROWTH = 64  # how many times longer all replacements may make a text; SentencePiece swaps a space for one mark
-MAX_CHARACTER = 256  # bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
-MAX_PREFIX = 1000  # how many characters a normalizer may put before each text
-MAX_PATTERN = 2000  # characters in a regular expression; that of GPT-4o has 350
+MAX_GROWTH = 64  # limit: factor by which all replacements may lengthen a text; SentencePiece swaps a space for one mark
+MAX_CHARACTER = 256  # limit: bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
+MAX_PREFIX = 1000  # limit: characters that a normalizer may put before each text
+MAX_PATTERN = 2000  # limit: characters of a regular expression; that of GPT-4o's tokenizer has 350
 _ONE_CLASS = re.compile(  # one class, letter, digit or space, perhaps repeated: never matches an empty text
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )

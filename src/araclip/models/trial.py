@@ -25,13 +25,13 @@ from araclip.models.tokenizer_file import check_tokenizer
 # 4-bit weights become float32, which takes eight times the memory, and graphs are optimised on a copy.
 # So a trial gets MEMORY bytes, and MEMORY_PER_BYTE for each byte of the files; araclip-mini's towers need 370 MB.
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20
-MOST_MEMORY = 16_000_000_000  # bytes that any trial may use; the largest published tower has 5 GB in float32
-SHARE = 0.75  # part of the free memory that a trial may use, so that the machine need not swap or end programs
-SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # CPU time: 5 s and 1 s more for each 5 MB of files; araclip-mini needs 0.8 s
+MOST_MEMORY = 16_000_000_000  # limit: bytes that any trial may use; the largest published tower has 5 GB in float32
+SHARE = 0.75  # limit: part of the free memory that a trial may use, so that the machine need not swap or end programs
+SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # limit of CPU time: 5 s, and 1 s for each 5 MB of files; mini needs 0.8 s
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated up to MAX_LETTERS letters
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated to MAX_LETTERS letters
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 

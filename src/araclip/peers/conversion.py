@@ -128,7 +128,7 @@ def make_model_folder(
     """Load a published model with its own library and write it as a model folder, complete once all checks pass.
 
     Args:
-        source: what `AraCLIP.load` takes: a peer's name, a hub id, a kind and location, or a folder.
+        source: what `AraCLIP.load` takes: a published model's name, hub id, kind and location, or a folder.
         out: the model folder to write; an earlier folder is replaced.
         weights: how weights are stored; if this changes vectors too much, float16 is used, see `store_towers`.
         pictures: a folder of pictures to calibrate with; by default photographs of the extra `demo`.

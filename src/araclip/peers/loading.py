@@ -20,7 +20,7 @@ from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.training.failures import failures
 
-MAX_SETTINGS = 8_000_000  # most bytes of a config.json
+MAX_SETTINGS = 8_000_000  # limit: bytes of a config.json
 HEADS = ("*.pickle", "*.pkl")  # names of files that may hold the head of an older text encoder
 
 
@@ -72,7 +72,7 @@ _PACKAGE_NAMES = {"sentence_transformers": "sentence-transformers"}
 
 
 def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> Encoder | None:
-    """Load the encoder that a text names: a peer's name, KIND:LOCATION, or a folder in a published layout.
+    """Load the encoder that a text names: a listed published model (peer), KIND:LOCATION, or a folder of such a model.
 
     Return None for any other text; raise InputError if a package is not installed.
     """
@@ -81,7 +81,7 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
 
 
 def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Encoder:
-    """Load the encoder of a request; raises as `load_peer` does."""
+    """Load the published model that a request (kind and location) names; raises as `load_peer` does."""
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
@@ -98,7 +98,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 
 def parse_request(text: str) -> Request | None:
-    """Parse a peer's name or hub id, KIND:LOCATION, or a folder in a published layout; None for any other text."""
+    """Parse a published model's name or hub id, KIND:LOCATION, or a folder of one; None for any other text."""
     if peer := model_registry.find_peer(text):
         return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
     if (folder := existing_folder(text)) is not None:

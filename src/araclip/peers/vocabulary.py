@@ -143,7 +143,8 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
         always.add(int(id_))
         return id_
 
-    renumber_template(content.get("post_processor"), note_id)  # adds the template's ids to `always`; changes none
+    # adds the ids of the post-processor's template to `always`, and changes no id
+    renumber_template(content.get("post_processor"), note_id)
     vocabulary = model["vocab"]
     pieces = vocabulary if isinstance(vocabulary, dict) else {piece: id_ for id_, (piece, _) in enumerate(vocabulary)}
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}

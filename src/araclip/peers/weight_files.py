@@ -134,7 +134,7 @@ def check_fit(
         )
 
 
-MAX_BYTES = 256_000_000  # most bytes of a pickled head; the published head has a hundredth of that
+MAX_BYTES = 256_000_000  # limit: bytes of a pickled head; the published head has a hundredth of that
 FLOATS = ("f2", "f4", "f8")
 
 

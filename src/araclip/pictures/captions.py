@@ -11,8 +11,8 @@ from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
 from araclip.core import bounded_json
 from araclip.pictures.metadata import embedded_properties, xmp_captions
 
-MAX_LETTERS = 4_000  # most letters of all captions of a picture; 99 % of captions have fewer than 500
-SIDECAR_BYTES = 64_000  # most bytes that are read of a side-car, a file beside a picture
+MAX_LETTERS = 4_000  # limit: letters of all captions of a picture; 99 % of captions have fewer than 500
+SIDECAR_BYTES = 64_000  # limit: bytes that are read of a side-car, a file beside a picture
 _IPTC_FIELDS = ((2, 5), (2, 105), (2, 120), (2, 25))  # IPTC fields: object name, headline, caption, keywords
 _WINDOWS_TAGS = ("XPTitle", "XPSubject", "XPComment", "XPKeywords")  # EXIF tags of Windows Explorer, in UTF-16
 _PNG_KEYS = ("Title", "Description", "Caption", "Comment", "Keywords", "Subject")  # PNG text keys; case does not matter

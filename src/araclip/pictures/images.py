@@ -94,7 +94,7 @@ def open_with_facts(
 
 @contextmanager
 def _decode(source: Openable, size: int | None, name: str, distort: bool) -> Iterator[tuple[Image.Image, Facts]]:
-    """Open a picture as `open_with_facts` does, with the errors of Pillow."""
+    """Open and decode a picture, yield it with its facts (see `open_with_facts`); Pillow's errors pass unchanged."""
     if isinstance(source, Image.Image):
         with DECODING.hold(source.width * source.height * FULL_BYTES):
             facts = read_facts(source, source.size)

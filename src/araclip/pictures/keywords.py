@@ -50,7 +50,7 @@ class _Element:
 
 
 def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
-    """Return property → its values in a side-car: for SUBJECT, HIERARCHY, and the two properties of RECORDS.
+    """Return property → values in a side-car (XMP file beside a picture): SUBJECT, HIERARCHY and the two of RECORDS.
 
     Raises:
         InputError: the side-car is no XMP, is too large, or has keywords in a form that is not a list; the message
@@ -65,9 +65,9 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Add to a side-car the values of `added` (SUBJECT or HIERARCHY → values) that it lacks; return its new bytes.
+    """Add to a side-car (XMP beside a picture) the values of `added` (SUBJECT or HIERARCHY → values) that it lacks.
 
-    `data` None: make a new side-car. `name` begins error messages.
+    Return its new bytes. `data` None: make a new side-car. `name` begins error messages.
 
     Raises:
         InputError: as for `keywords_of`, or the layout or the encoding (not UTF-8) of the side-car is not known here.
@@ -87,7 +87,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Remove what `with_keywords` added to a side-car; return its new bytes, or None if nothing else was in it.
+    """Remove what `with_keywords` added to a picture's side-car; return its new bytes, None if nothing else was in it.
 
     Raises:
         InputError: as for `keywords_of`.

@@ -28,7 +28,7 @@ from araclip.core.messages import message
 from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge, UnreadableImage
 
-MAX_PIXELS = 150_000_000  # most pixels of a picture: the largest consumer cameras (100–150 MP) still fit
+MAX_PIXELS = 150_000_000  # limit: pixels of a picture: the largest consumer cameras (100–150 MP) still fit
 MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or time for a pixel
     "WEBP": 65_000_000,  # the decoder libwebp holds the picture twice: 17 bytes for each pixel
     "HEIF": 65_000_000,
@@ -39,15 +39,16 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
-# most pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
+# limit: pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
 MAX_SCANNED = 3_000_000_000
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
-# Like FULL_BYTES, for decoders that take more. JPEG 2000 was measured as in tests/fuzz/peaks.py, the others by hand.
+# Bytes for each pixel at the peak, where decoders take more than FULL_BYTES. JPEG 2000 was measured as in
+# tests/fuzz/peaks.py, the others by hand.
 BYTES_OF_FORMAT = {
     "JXL": 25,
     "JPEG2000": 28,  # 25 bytes were measured for RGBA: the decoder holds 32 bits for each channel
-    "RAW, developed": 40,  # for each pixel at half size, which stands for four of the sensor's pixels
+    "RAW, developed": 40,  # bytes for each pixel at half size, which stands for four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
 ROW_BYTES = 8  # bytes of Pillow's pointer to each row of pixels, which add up for a very high and narrow picture
@@ -204,7 +205,7 @@ def count_pattern(stream: IO[bytes], pattern: bytes) -> int:
     return total
 
 
-PEAK = 1_500_000_000  # most bytes that reading pictures takes besides the model; measured by tests/trials
+PEAK = 1_500_000_000  # limit: bytes of memory that reading pictures takes besides the model; measured by tests/trials
 PARSE_SECONDS = 3.0  # processor time allowed for a header; ordinary headers take milliseconds
 TRIM = 100_000_000  # more freed bytes than this are returned to the system at once, which takes a millisecond
 DECODE_SECONDS = 30.0  # processor time allowed for the pixels; 150 megapixels take 1 to 6 seconds on one core
@@ -275,14 +276,14 @@ class TimedStream:
         return self._stream.read(size)
 
 
-MAX_EXIF = 64  # most EXIF segments of a JPEG; Pillow joins them, in time quadratic in their number
-MAX_SEGMENTS = 10_000  # most segments of a JPEG before its first scan; cameras write less than 100
-MAX_CHUNKS = 200_000  # most chunks of a PNG; 150 megapixels in chunks of 8 kB are 55,000
-MAX_METADATA = 40_000_000  # most bytes of texts, profiles and segments, unpacked
-MAX_ENTRIES = 65_535  # most entries of a TIFF's directory; the classic format cannot have more
-MAX_NUMBERS = 1_000_000  # most numbers in a TIFF's directories; a strip for each of 65,535 rows needs 131,070
+MAX_EXIF = 64  # limit: EXIF segments of a JPEG; Pillow joins them, in time quadratic in their number
+MAX_SEGMENTS = 10_000  # limit: segments of a JPEG before its first scan; cameras write less than 100
+MAX_CHUNKS = 200_000  # limit: chunks of a PNG; 150 megapixels in chunks of 8 kB are 55,000
+MAX_METADATA = 40_000_000  # limit: bytes of texts, profiles and segments, unpacked
+MAX_ENTRIES = 65_535  # limit: entries of a TIFF's directory; the classic format cannot have more
+MAX_NUMBERS = 1_000_000  # limit: numbers in a TIFF's directories; a strip for each of 65,535 rows needs 131,070
 NUMBER_BYTES = 40  # bytes that a number takes in a Python list
-INFLATED = 1_100_000  # most bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
+INFLATED = 1_100_000  # limit: bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length

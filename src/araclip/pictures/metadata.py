@@ -18,7 +18,7 @@ from xml.parsers import expat
 from araclip.errors import InputError
 from araclip.text.places import BETWEEN, place_at, place_tokens
 
-MAX_LETTERS = 200  # most letters of the name of a camera, lens or place
+MAX_LETTERS = 200  # limit: letters of the name of a camera, lens or place
 _SPACE = re.compile(r"\s+")
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -160,9 +160,9 @@ def date_in_name(path: str) -> str | None:
     return None
 
 
-MAX_XMP_BYTES = 2_000_000  # most bytes of an XMP packet; edits with masks take some hundred kilobytes
+MAX_XMP_BYTES = 2_000_000  # limit: bytes of an XMP packet; edits with masks take some hundred kilobytes
 MAX_ELEMENTS, MAX_DEPTH = 100_000, 60
-MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # most values of a property, and letters of a value
+MAX_VALUES, MAX_XMP_LETTERS = 200, 4_000  # limits: values of a property; letters of a value
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
 _PREFIXES = {
     "http://purl.org/dc/elements/1.1/": "dc",

@@ -12,7 +12,7 @@ from typing import TextIO
 
 from PIL import Image
 
-MOST, MANY = 200, 3  # most characters of a message, and most messages that are kept for one picture
+MOST, MANY = 200, 3  # limits: characters of a message; messages that are kept for one picture
 
 
 class PillowMessages(logging.Handler):

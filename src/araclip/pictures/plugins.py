@@ -17,7 +17,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageFile, JpegImagePlugin
 
 from araclip.pictures import formats
 
-THREADS = 64  # most threads that decoders may start in the sandbox
+THREADS = 64  # limit: threads that decoders may start in the sandbox
 _PROBED = 1 << 16  # first bytes of a JPEG XL that are searched for its size; large boxes may come before the size
 
 
@@ -106,7 +106,7 @@ _TIFF = (b"II*\0", b"MM\0*")
 # first bytes of ORF, RW2, RAF, X3F and MRW files
 _OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
-_ENTRIES = 512  # most entries that are read of a TIFF's first directory; cameras write a few dozen
+_ENTRIES = 512  # limit: entries that are read of a TIFF's first directory; cameras write a few dozen
 # Pixels of the longer side: a preview with fewer, and with fewer than half of the sensor's, is only a thumbnail.
 # Then the sensor's data are used.
 _SMALLEST = 500

@@ -60,7 +60,7 @@ def upright_rgb(image: Image.Image, factors: Factors, name: str) -> Image.Image:
     if turn is not None:
         image = image.transpose(turn)
         for block in ("exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"):
-            image.info.pop(block, None)  # drop blocks that may hold the orientation: a reader would turn it again
+            image.info.pop(block, None)  # drop blocks that may hold the orientation: it would be applied again
     if image.mode in ("I", "F"):  # scales 16-bit and float grey values; convert() would clip them
         image = _to_eight_bit(image, sixteen_bit)
     image = to_srgb(image, profile)
@@ -115,7 +115,10 @@ def _strip_boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[in
 
 
 def _to_eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
-    """Scale the grey values of an image (modes I and F) to 0…255, from 16 bits, 0…1 or their own range."""
+    """Scale the grey values of an image (modes I and F) to 0…255, from 16 bits, 0…1 or their own range.
+
+    `sixteen_bit`: the values are known to have 16 bits.
+    """
     grey = np.array(image, dtype=np.float32)  # (H, W)
     finite = np.isfinite(grey)
     low, high = (float(grey.min(where=finite, initial=np.inf)), float(grey.max(where=finite, initial=-np.inf)))
@@ -132,7 +135,7 @@ def _to_eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
     return Image.fromarray(grey.clip(0, 255, out=grey).astype(np.uint8))
 
 
-MAX_PROFILE = 4_000_000  # most bytes of a profile; the largest profiles for printing have 3 million
+MAX_PROFILE = 4_000_000  # limit: bytes of a profile; the largest profiles for printing have 3 million
 SAME = 3  # most levels, of 255, by which sRGB profiles of different makers differ
 _CACHED_TRANSFORMS = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
 _HEADER = 128  # number of bytes in an ICC profile's header

@@ -26,9 +26,9 @@ from araclip.server.originals import Original
 
 MAX_PICTURES = 1_000
 MAX_PREPARED = 200  # how many lists of pictures are kept
-PREPARED_SECONDS = 600  # most seconds between preparing an archive and the start of its download
+PREPARED_SECONDS = 600  # limit: seconds between preparing an archive and the start of its download
 MISSING_FILE = "not-included.txt"
-MAX_NAME = 180  # most bytes of a file's name in UTF-8, with suffix; file systems allow 255, and unpacking may add some
+MAX_NAME = 180  # limit: bytes of a file's name in UTF-8, with suffix; file systems allow 255, unpacking may add some
 _UTF8 = 0x800
 _FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
@@ -89,7 +89,7 @@ async def stream_zip(
         open_picture: opens the original of the picture with an id; returns None if no file holds the picture any more.
         in_thread: runs a function in a thread; used to read a piece of a file.
         in_other_thread: the same, used for slow work: to open and hash a file.
-        most_bytes: most bytes of the archive.
+        most_bytes: how many bytes the archive may have.
     """
     names, missing, videos, buffer = UniqueNames(), list[str](), set[str](), SendBuffer()
     archive = ZipFile(buffer, "w")  # type: ignore[call-overload]

@@ -23,7 +23,7 @@ Sort = Annotated[
 Where = Annotated[str, StringConstraints(max_length=300)]
 MAX_OFFSET = 10_000
 MAX_WHERE = 20
-MAX_INPUTS = 2048  # most entries of a request to /v1/embeddings, as in OpenAI's API
+MAX_INPUTS = 2048  # limit: entries of a request to /v1/embeddings, as in OpenAI's API
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 

@@ -33,7 +33,7 @@ ALBUM = "album="
 T = TypeVar("T")
 CHECK_SECONDS = 1.0  # pause between checks for commits of other processes; a check is one small query
 MAX_PAUSE_SECONDS = 30.0
-PATIENCE_S = 5.0  # most seconds to wait for other writers while a client waits; a commit takes less than a second
+PATIENCE_S = 5.0  # limit: seconds to wait for other writers while a client waits; a commit takes less than a second
 
 
 class ServedGallery:
@@ -89,7 +89,7 @@ class ServedGallery:
         )
 
     def finds(self, query: str, vector: NDArray[np.float32]) -> bool:
-        """True if a query with this vector (D,) has a strong hit in a sample of the snapshot.
+        """True if a query with this vector (D,) has a strong hit (likely right) in a sample of the pictures.
 
         False in a gallery with too few pictures to judge scores. The answer is cached until the gallery changes.
         """
@@ -109,7 +109,7 @@ class ServedGallery:
         return self._reader.store.generation
 
     def filters(self, texts: Iterable[str], *, collapse: bool = False) -> Filters:
-        """Parse the filters of a client, each written as KEY=VALUE.
+        """Parse a client's filters, each written as KEY=VALUE; `collapse`: keep only the best of near-duplicates.
 
         A folder is given by its name, which matches at any depth, or as `album=KEY` with the key of an `Album`. A path
         is never used, since it would be resolved on the disk, and so reveal where links lead.
@@ -162,7 +162,7 @@ class ServedGallery:
         return [found[int(content)] for content in contents if int(content) in found]
 
     def _cached(self, name: str, make: Callable[[], T]) -> T:
-        """Return the value that is cached under `name` since the last commit; without one, make and cache it."""
+        """Return the value cached under `name` since the gallery's last commit; without one, make and cache it."""
         return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:

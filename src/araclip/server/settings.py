@@ -16,7 +16,7 @@ from araclip.gallery import locations
 from araclip.gallery.locations import Address, location_of
 from araclip.pictures.ocr.engines import find_engine as find_ocr
 
-MIN_TOKEN = 16  # least characters of a token; `openssl rand -hex 32` makes 64
+MIN_TOKEN = 16  # lower limit: characters of a token; `openssl rand -hex 32` makes 64
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 MB = 1_000_000
 MAX_ARCHIVE = 3_900 * MB  # a ZIP archive without extensions holds less than 4 GB
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     search_threads: int = Field(default=4, ge=1)
     max_searches: int = Field(default=128, ge=1)  # concurrent searches, waiting ones included
     max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
-    max_request_pictures: int = Field(default=16, ge=1)  # most pictures in a request to /v1/embeddings
+    max_request_pictures: int = Field(default=16, ge=1)  # limit: pictures in a request to /v1/embeddings
     wait_seconds: float = Field(default=30, gt=0)  # longest wait of a picture for decoding
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
 

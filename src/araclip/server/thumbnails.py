@@ -18,7 +18,7 @@ log = logging.getLogger("araclip.server")
 VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in so many seconds, to save writes
-IN_MEMORY_PAGES = 2_000  # most pages (4 kB) of a cache in memory, which is used if the file cannot be written
+IN_MEMORY_PAGES = 2_000  # limit: pages (4 kB) of a cache in memory, which is used if the file cannot be written
 KEEP = 0.8  # if the cache exceeds its limit, it is reduced to this share of the limit
 
 _TABLES = """
@@ -58,7 +58,7 @@ class Thumbnails:
         return None
 
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
-        """Store a thumbnail and its placeholder; beyond the size limit, evict the least recently used thumbnails."""
+        """Store a thumbnail and a placeholder (tiny preview); beyond the size limit, evict the least recently used."""
         key, now = bytes.fromhex(identity), int(time.time())
         # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:
@@ -87,7 +87,7 @@ class Thumbnails:
         self._size = total
 
     def placeholders(self, identities: Sequence[str]) -> dict[str, str]:
-        """Return the stored placeholders by the ids of their pictures, as data URIs."""
+        """Return the stored placeholders (tiny previews) by the ids of their pictures, as data URIs."""
         marks = ", ".join("?" * len(identities))
         keys = [bytes.fromhex(identity) for identity in identities]
         with self._lock, contextlib.suppress(sqlite3.Error):
@@ -100,7 +100,7 @@ class Thumbnails:
         return {}
 
     def forget(self, identity: str) -> None:
-        """Delete a picture's thumbnails and placeholder."""
+        """Delete a picture's thumbnails and its placeholder (tiny preview)."""
         key = (bytes.fromhex(identity),)
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:
             self._db.execute("BEGIN")

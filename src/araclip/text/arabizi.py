@@ -88,10 +88,10 @@ USUAL = read_mapping("arabizi: usual")
 MAX_COST = 1.3  # an Arabic word whose letters match the typed sounds at a higher cost is no candidate
 STEEPNESS = 6.0  # a candidate's weight falls with exp(−STEEPNESS · cost)
 COMMONNESS = 0.45  # a candidate's weight rises with this power of its count in captions
-BUCKET = 50  # most words with the same skeleton that are compared, the most common first, besides the everyday words
+BUCKET = 50  # limit: words of equal skeleton (consonants) that are compared, commonest first, besides everyday words
 SHORT_COUNT = 30  # a word of two letters is compared if captions use it at least this often, or if it is everyday
-MOST_SKELETONS = 12  # most skeletons (consonants, as classes of similar letters) that are made of one word
-MOST = 3  # most Arabic words that one Latin word may stand for
+MOST_SKELETONS = 12  # limit: skeletons (consonants, as classes of similar letters) that are made of one word
+MOST = 3  # limit: Arabic words that one Latin word may stand for
 LENGTHS = range(2, 16)
 FINAL_VOWEL = 0.6  # cost of a final ي or ى that was not typed, which is rare: walad is ولد (a boy), not ولدي (my boy)
 # A first vowel stands for a letter of the Arabic word, often for a ع that was typed without its 3: aroosa is عروسة.
@@ -128,14 +128,14 @@ class Arabizi:
         self._cached_candidates = lru_cache(maxsize=4096)(self._candidates)
 
     def read(self, word: str) -> list[tuple[str, float]]:
-        """Return (Arabic word, confidence) for at most MOST words that a Latin word may stand for, likeliest first.
+        """Return (Arabic word, confidence from 0 to 1) for at most MOST words that a Latin word may mean, best first.
 
         The confidences add up to at most 1. Empty if no word is near.
         """
         return list(self._cached_candidates(word.lower().replace("\u2019", "'")))
 
     def _candidates(self, word: str) -> tuple[tuple[str, float], ...]:
-        """Return what `read` returns for a word in lower case."""
+        """Return (Arabic word, confidence) for what a word in lower case may mean, see `read`."""
         if len(word) not in LENGTHS:
             return ()
         sounds = _split_into_sounds(word)
@@ -154,7 +154,7 @@ class Arabizi:
 
     @cached_property
     def _by_skeleton(self) -> dict[str, list[str]]:
-        """Skeleton → the words that have it, the most common first: at most BUCKET words besides the everyday ones."""
+        """Skeleton (a word's consonants) → the words that have it, commonest first: everyday ones and BUCKET others."""
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):
             everyday = word in self._known
@@ -178,7 +178,7 @@ def _split_into_sounds(word: str) -> list[str]:
 
 
 def _skeletons(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return at most MOST_SKELETONS skeletons of a word: strings of classes, equal neighbours once.
+    """Return at most MOST_SKELETONS skeletons of a word: strings of classes of similar letters, equal neighbours once.
 
     `classes` has the classes that each letter or sound of the word may have; the class "" leaves it out.
     """

@@ -89,7 +89,7 @@ _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS, *names
 
 @dataclass(frozen=True)
 class Token:
-    """A folded word and its position in the text."""
+    """A folded word (spelling variants made equal) and its position in the text."""
 
     folded: str
     start: int
@@ -197,11 +197,11 @@ _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من 
 _OR = frozenset((fold("أو"), "or"))
 _MONTHS_OR_NUMBERS = MONTHS | {(str(month),): month for month in range(1, 13)}
 _LEAP_YEAR = 2000
-MOST_LISTED = 12  # most dates of a list («2018 و2019 و2020») that are joined: this bounds the time for an endless query
+MOST_LISTED = 12  # limit: dates of a list («2018 و2019 و2020») that are joined: bounds the time for endless queries
 
 
 class DateReader:
-    """Finds dates in a sequence of folded words.
+    """Finds dates in a sequence of folded words, in which spelling variants are equal.
 
     Its methods, and the functions below that take a reader, read what begins at the word with index `at`. They return
     the number of words that they read and the meaning of these words, or None if nothing of the kind begins there.
@@ -634,12 +634,12 @@ class DateReader:
         return width, DateFilter(str(year[1]), str(last))
 
 
-MOST = 99  # most years, months, weeks or days that a date lies back
+MOST = 99  # limit: years, months, weeks or days that a date lies back
 Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
 
 
 def _folds(words: str) -> frozenset[str]:
-    """Return the folded words of a text in which bars separate them."""
+    """Return the words of a text in which bars separate them, folded (spelling variants made equal)."""
     return frozenset(map(fold, words.split("|")))
 
 
@@ -867,7 +867,8 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int, DateFilter] | None:
     """Read the date after "before", "until" or "since": return (words read, date filter), or None.
 
-    A day or month without a year is taken in this year or, if it has not begun yet, in the year before.
+    A day or month without a year is taken in this year or, if it has not begun yet, in the year before. `is_last`: of a
+    third of a month («أوائل مايو»), the last day is taken, not the first.
     """
     if year := words.gregorian_year(at):
         return year[0], single_date(str(year[1]))
@@ -885,7 +886,10 @@ def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int,
 
 
 def _read_end(words: DateReader, at: int, is_last: bool = False) -> _SpanEnd | None:
-    """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there."""
+    """Read an end of a span from word `at` on, with a word such as شهر ("month") before it; None if none is there.
+
+    `is_last`: it is the span's last end, so of a third of a month the last day counts.
+    """
     for skipped in dict.fromkeys((words.width_at(at, names.OF_AN_END), 0)):
         if end := _read_end_itself(words, at + skipped, is_last):
             return replace(end, width=end.width + skipped)
@@ -893,7 +897,7 @@ def _read_end(words: DateReader, at: int, is_last: bool = False) -> _SpanEnd | N
 
 
 def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | None:
-    """Read an end of a span that begins exactly at word `at`; None if none is there."""
+    """Read an end of a span that begins exactly at word `at`; None if there is none. `is_last`: see `_read_end`."""
     if (name := words.name_at(at, names.THIRDS)) and (named := words.month_named(at + len(name))):
         width, third = len(name) + named[0], names.THIRDS[name]
         if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May

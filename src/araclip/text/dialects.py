@@ -17,8 +17,8 @@ from araclip.text.word_lists import read_folded
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence that عال is "on the" before an unknown word of LEAST_STEM letters: عالكورنيش
 LEAST_STEM = 4
-# how much a certain word of a dialect adds to the confidence of an ambiguous form of this dialect; a word that n
-# dialects share adds an n-th of this
+# how much a word that is surely of a dialect adds to the confidence of an ambiguous form of the same dialect; a word
+# that n dialects share adds an n-th of this
 EVIDENCE = 0.4
 RULE = 0.85  # confidence of a change by rule, such as of a dialect's verb, if captions have the standard form
 # How often captions must use a dialect form: OFTEN, to count as a standard word, too; VERY_OFTEN, to count as a word
@@ -171,7 +171,7 @@ class Dialects:
         )
 
     def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
-        """Return what a word may be that consists of a dialect beginning, in standard Arabic `standard`, and `stem`."""
+        """Return what a word may be that is a dialect's beginning, in standard Arabic `standard`, before `stem`."""
         found = self._translate_stem(word, stem, standard, self.lexicon.find(stem))
         if found and found[0].confidence > UNLIKELY:
             return found
@@ -298,10 +298,10 @@ def _is_in_phrase(words: Sequence[str], at: int, target: str) -> bool:
 
 
 def raise_by_evidence(slots: Sequence[Sequence[Change]]) -> list[list[Change]]:
-    """Return the changes of each word; a change of an ambiguous form is surer if another word is of the same dialect.
+    """Make changes of ambiguous dialect words surer if another word of the text is of the same dialect.
 
-    A word of a single dialect counts more than a word that several dialects share. The likelier of two meanings gains
-    more.
+    The other word counts more if only one dialect has it. The likelier of two meanings of a word gains more. `slots`
+    lists for each word its possible changes (`Change`); the result has the same form.
     """
     sure = {slot[0].dialects for slot in slots if slot and slot[0].kind == "dialect" and not slot[0].ambiguous} - {()}
     return [[_raise_confidence(change, sure, 0.5**place) for place, change in enumerate(slot)] for slot in slots]

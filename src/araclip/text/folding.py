@@ -65,7 +65,7 @@ _fold_cached = lru_cache(1 << 12)(_fold_uncached)
 
 @dataclass(frozen=True)
 class FoldedWords:
-    """The words of a text: the normalised text, and for each word its place in that text and its folded form."""
+    """The words of a text: the normalised text, and for each word its place there and its folded form (see `fold`)."""
 
     normal: str
     spans: tuple[tuple[int, int], ...]

@@ -26,15 +26,15 @@ Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
 MAX_WORDS = 40  # only the first MAX_WORDS words of a text are interpreted; models read about as many
 MAX_LETTERS = 60  # a word with more letters, and all after it, are not interpreted: every ending of it would be tried
-MAX_READINGS = 5  # most readings of a text, with the text as typed
-MAX_CHOICES = 3  # most changes of one word that readings are made with
-LEAST_WEIGHT = 0.04  # a reading needs at least this share of the likeliest reading's weight
-MAX_SUGGESTED = 12  # most words of a text that gets a suggestion, which a person should read at a glance
+MAX_READINGS = 5  # limit: readings of a text (texts that it may mean), with the text as typed
+MAX_CHOICES = 3  # limit: changes of one word (to words that it may mean) from which readings are made
+LEAST_WEIGHT = 0.04  # a reading is dropped if its weight is less than this share of the likeliest reading's
+MAX_SUGGESTED = 12  # limit: words of a text that gets a suggestion, which a person should read at a glance
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One way to read a text; the weights of all readings of a text add up to 1."""
+    """A text that a typed text may mean; the weights of all readings of a typed text add up to 1."""
 
     text: str
     weight: float
@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class TextInterpretation:
-    """A text's language and its readings, the likeliest first; the text as typed is one of them, if likely enough."""
+    """A text's language, and its readings (texts that it may mean), likeliest first; perhaps the text as typed, too."""
 
     text: str
     language: Language
@@ -51,7 +51,7 @@ class TextInterpretation:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """The changes of the likeliest reading that differs from the text as typed; empty if there is none."""
+        """The changes of words that make the likeliest reading other than the text as typed; empty if there is none."""
         return next((reading.changes for reading in self.readings if reading.changes), ())
 
 
@@ -92,7 +92,10 @@ class Interpreter:
         return Interpreter(joined, vocabulary, self._english, self._unfolded_names)
 
     def interpret(self, text: str) -> TextInterpretation:
-        """Return a text's language and readings. Takes milliseconds: only the first MAX_WORDS words are interpreted."""
+        """Return a text's language and its readings, the texts that it may mean, with weights.
+
+        Takes milliseconds: only the first MAX_WORDS words are interpreted.
+        """
         normal = _without_punctuation(normalize(text))
         found = _words_to_interpret(words(normal))
         typed = [match.group() for match in found]
@@ -164,7 +167,7 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _read_words(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """Return (index of the first word, changes) for each word or group of words that may stand for others."""
+        """Return (index of the first word, its possible changes) for each word or group that may mean other words."""
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         widths = [self._width_of_name(typed, at) for at in range(len(typed))]
@@ -231,9 +234,10 @@ class Interpreter:
     def _readings(
         self, text: str, spans: Sequence[tuple[int, int]], slots: Sequence[tuple[int, list[Change]]]
     ) -> tuple[Reading, ...]:
-        """Return the likeliest readings of a text, by beam search: each reading takes one change of each slot, or none.
+        """Return the likeliest readings of a text (texts that it may mean), by beam search.
 
-        `spans` are the words' positions in the text (start, end); `slots` is what `_read_words` has returned.
+        `spans` are the words' positions in the text (start, end). `slots` has, as `_read_words` returned it, the
+        possible changes of each word that may mean another; a reading makes one change of each such word, or none.
         """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:

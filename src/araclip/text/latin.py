@@ -26,7 +26,7 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
 
-LEAST_CONFIDENCE = 0.2  # readings of a word with less confidence are dropped
+LEAST_CONFIDENCE = 0.2  # a change of a word to one that it may mean is dropped if its confidence is less
 
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 
@@ -159,7 +159,7 @@ class Latin:
         ]
 
     def _standard_words(self, word: str) -> tuple[tuple[str, float], ...]:
-        """Return what a word is in standard Arabic, with shares: the word itself, its standard word, or both."""
+        """Return what a word may be in standard Arabic, with probabilities: itself, its standard word, or both."""
         if fold(word) in self.lexicon.standard or self.vocabulary.count(word) > STANDARD_COUNT:
             return ((word, 1.0),)
         if not (forms := self.lexicon.find(word)):

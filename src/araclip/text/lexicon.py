@@ -29,8 +29,8 @@ LABELS = {  # label of a form in the lexicon → what the label means
 }
 DIALECTS = ("eg", "lv", "gf", "iq", "ma")
 MAX_LINES = 50_000
-MAX_LETTERS = 2_000  # most characters in a line
-MAX_WORDS = 4  # most words in a form
+MAX_LETTERS = 2_000  # limit: characters in a line
+MAX_WORDS = 4  # limit: words in a form
 _COMMA = re.compile("[,،]")
 _SEMICOLON = re.compile("[;؛]")
 
@@ -75,7 +75,7 @@ class Lexicon:
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
-        """Folded form → the standard words that it may stand for, the likeliest first.
+        """Form (folded: spelling variants made equal) → the standard words that it may stand for, likeliest first.
 
         Likeliest is a meaning that takes precedence (see `join`), then an unambiguous meaning, then one that more
         dialects have, then that of the earlier entry.
@@ -98,12 +98,12 @@ class Lexicon:
 
     @cached_property
     def headwords(self) -> frozenset[str]:
-        """The folded standard words."""
+        """The lexicon's standard words, folded (spelling variants made equal)."""
         return frozenset(fold(entry.standard) for entry in self.entries)
 
     @cached_property
     def standard(self) -> frozenset[str]:
-        """The folded standard words, and their plurals."""
+        """The lexicon's standard words and their plurals, folded (spelling variants made equal)."""
         plurals = (text for entry in self.entries for label, text, _ in entry.forms if label == "pl")
         return self.headwords | frozenset(map(fold, plurals))
 
@@ -119,7 +119,7 @@ class Lexicon:
 
     @cached_property
     def alone(self) -> Mapping[str, str]:
-        """Folded word → how to read it if it is the whole query, because alone it says too little."""
+        """Word (folded) → what to search in its place if it is the whole query, because alone it says too little."""
         return {
             fold(entry.standard): text
             for entry in reversed(self.entries)

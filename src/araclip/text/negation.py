@@ -53,8 +53,8 @@ _MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (f
 _BUT = read_folded("negation: but")
 ENDS = read_folded("negation: ends") | _BUT
 _SPACED_STOP = re.compile(r"[\s,،;؛]+([,،;؛])")  # stops that are left when the thing between two commas was cut out
-MAX_LIST = 16  # most words read to see if they are a list: a query has at most so many terms
-MAX_THING = 3  # most words of an excluded thing
+MAX_LIST = 16  # limit: words read to see if they are a list: a query has at most so many terms
+MAX_THING = 3  # limit: words of an excluded thing
 # Clothes and the like: «رجل بلا قميص», a man without a shirt, says how a man looks and excludes no thing.
 _WORN = read_folded("negation: worn")
 _PLACE = re.compile("(?:بال|فال).{3}")  # words that begin with "in the" and say where: بالشارع, فالبحر
@@ -257,7 +257,10 @@ def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: 
 
 
 def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> bool:
-    """True if the words from word `at` on, before which a comma stands, go on with a list of excluded things."""
+    """True if the words from word `at` on, before which a comma stands, go on with a list of excluded things.
+
+    `alone`: the text before the list names nothing to show.
+    """
     folded, after = found.folded, at + 1
     while after < min(len(folded), at + MAX_LIST) and folded[after] not in ENDS:
         joined = known.begins_with_and(folded[after]) or not _AND.isdisjoint(folded[after - 1 : after + 1])

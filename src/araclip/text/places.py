@@ -150,7 +150,7 @@ def name_key(name: str) -> str:
 
 
 def _name_words(name: str) -> list[str]:
-    """Return the words of a name, folded, without accents and the Arabic article."""
+    """Return the words of a name, spelling variants made equal, without accents and the Arabic article."""
     if not (name.isascii() or is_arabic(name)):
         name = "".join(each for each in unicodedata.normalize("NFD", name) if not unicodedata.combining(each))
     found = _WORDS.findall(name.lower() if name.isascii() else fold(name))
@@ -231,7 +231,7 @@ _IN = "ب"  # "in", written together with the next word: بدبي, in Dubai
 _AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
 LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
 FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
-MOST_WORDS = 5  # most words of a place's name
+MOST_WORDS = 5  # limit: words of a place's name
 MOST_LETTERS = 80  # names of so many letters get no further place added: a filter has at most 200
 
 
@@ -253,7 +253,7 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         return Placed(text)
     found = folded_words(text)
     folds, count = found.folded, len(found.folded)
-    denied, end = "", 0  # the last place that a negation denies, and the index of the word after it
+    denied, end = "", 0  # the last place after a negation («ليست في القاهرة»), and the index of the word after it
     owner = False  # true after a word such as "flag": the next name says whose flag, not where the picture was taken
     for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)

@@ -18,7 +18,7 @@ from araclip.text.vocabulary import Vocabulary
 from araclip.text.word_lists import read_entries
 
 VARIABLE = "ARACLIP_LEXICON"
-MAX_BYTES = 4_000_000  # most bytes of a user's lexicon
+MAX_BYTES = 4_000_000  # limit of the size of a user's lexicon, in bytes
 ENGLISH = 30_000  # how many of the most common words count as English; rarer words are more often Arabizi or names
 
 
@@ -76,9 +76,10 @@ def _vocabulary() -> Vocabulary:
 
 
 def _names() -> frozenset[str]:
-    """Return the names and everyday words of names.txt and place_names.txt, and the folded names of months and feasts.
+    """Return the names and everyday words of names.txt and place_names.txt, and the names of months and feasts.
 
-    Those of the two files are not folded. In a line, commas separate the names, or spaces if there is no comma.
+    Only the latter are folded (spelling variants made equal). In a line, commas separate the names, or spaces if there
+    is no comma.
     """
     written = _read_data("names.txt") + _read_data("place_names.txt")
     lines = (line for line in written.splitlines() if not line.startswith("#"))

@@ -42,9 +42,12 @@ def is_latin(word: str) -> bool:
     return bool(_LATIN.search(word))
 
 
-DESCRIPTION = 3  # least words of one script that count as a description
+DESCRIPTION = 3  # a picture has a description if its texts have at least this many words of one script
 
 
 def describes(texts: str, *, in_arabic: bool) -> bool:
-    """True if a picture's captions and metadata have enough words to describe it, in Arabic or in other letters."""
+    """True if a picture's captions and metadata have enough words to describe it, in Arabic letters.
+
+    If `in_arabic` is False: in letters of other scripts.
+    """
     return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION

@@ -14,10 +14,10 @@ from araclip.text.latin import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import read_folded
 
-USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences of corrections of everyday mistakes
+USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences (0…1) of everyday corrections
 SLIP = 0.6  # confidence of all corrections of a typo together
-LONG_ENOUGH = 4  # least letters of a word in which typos are corrected; shorter words have too many neighbours
-MAX_SLIPS = 2  # most corrections of one word
+LONG_ENOUGH = 4  # typos are corrected in words of at least this many letters; shorter words have too many neighbours
+MAX_SLIPS = 2  # limit: corrections of one word
 MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
 MIN_COUNT = 3  # least count of each of two words that were typed without a space
 # How much rarer a space inside a word is than two words side by side: the halves of a torn word are joined if the whole
@@ -195,7 +195,7 @@ class Spelling:
 
     @cached_property
     def _symspell(self) -> "SymSpell":  # type: ignore[name-defined]  # noqa: F821
-        """SymSpell's index of the folded vocabulary, built when the first typo is looked up."""
+        """SymSpell's index of the vocabulary's words (folded), built when the first typo is looked up."""
         from symspellpy import SymSpell
 
         index = SymSpell(max_dictionary_edit_distance=2, prefix_length=6)

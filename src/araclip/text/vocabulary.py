@@ -13,11 +13,11 @@ KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no 
 # Beginnings of words, the longest first: و "and", ف "then", ال "the", ب "with", ل "to", ك "like", and combinations.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
-MIN_STEM = 3  # least letters of a stem
+MIN_STEM = 3  # a stem has at least this many letters
 
 
 class Vocabulary:
-    """Words as captions spell them, with their counts; a word is looked up by its folded form.
+    """Words as captions spell them, with their counts; spelling variants of a word find it, too.
 
     Args:
         counts: word → how often captions use it.
@@ -66,7 +66,7 @@ class Vocabulary:
 
     @cached_property
     def folded(self) -> dict[str, int]:
-        """Folded word → the count of all its spellings."""
+        """Word, folded (spelling variants made equal) → the count of all its spellings."""
         return {key: sum(self.counts[word] for word in spelled) for key, spelled in self._spellings.items()}
 
     @cached_property

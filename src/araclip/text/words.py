@@ -51,14 +51,14 @@ _arabic, _english = _stemmer("arabic"), _stemmer("english")
 FUNCTION_WORDS = frozenset(fold(
     "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
     "a an and are at by for from in is it of on or the this that to was with"
-).split())  # folded; they count in a query only if it has no other words  # fmt: skip
+).split())  # folded; function words count in a query only if it has no other words  # fmt: skip
 
 
-Forms = list[tuple[str, str]]  # for each word, the folded word and its stem
+Forms = list[tuple[str, str]]  # for each word, the word with spelling variants made equal (folded), and its stem
 
 
 class Word(NamedTuple):
-    """A word: its position text[start:end], its folded form and its stem."""
+    """A word: its position text[start:end], its folded form (spelling variants made equal) and its stem."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
 
 
 def forms(text: str, *, names: bool = False) -> Forms:
-    """Return (folded form, stem) of each word that `words` yields, in a third of the time of `words`."""
+    """Return (folded form, stem) of each word that `words` yields for these arguments, in a third of the time."""
     parts = _WORD.findall(text)
     if names:
         parts = [part for word in parts for part in _HUMP.split(word)]

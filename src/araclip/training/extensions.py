@@ -1,13 +1,14 @@
-"""Names the modules that a model family adds to the toolkit. A module is imported when a model or recipe needs it.
+"""Names the modules that a model family, models with parts of their own, adds to the toolkit.
 
-araclip-mini is the only family today, see `mini`. The rest of `training` reaches a family's modules only through here.
+A module is imported when a model or recipe needs it. araclip-mini is the only family today, see `mini`. The rest of
+`training` reaches a family's modules only through here.
 """
 
 from importlib import import_module
 from typing import Any
 
 _MINI = "araclip.training.mini"
-CONFIGURATION = f"{_MINI}.configuration"  # registers towers' configurations when imported; defines heads' settings
+CONFIGURATION = f"{_MINI}.configuration"  # registers towers' configurations; defines projection heads' settings
 TOWERS = f"{_MINI}.branches"  # registers towers with transformers
 HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → module of its projections
 CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on feature maps, the cached output of frozen blocks
@@ -23,16 +24,16 @@ STAGES = {  # kind of a stage → module and function that run it
 
 
 def load(module: str) -> Any:
-    """Import a module of a model family by its full name, such as `CACHED_MAPS` or another constant of this module."""
+    """Import a module that a model family (araclip-mini) adds, by its full name, such as the constant `CACHED_MAPS`."""
     return import_module(module)
 
 
 def heads_of(config: Any) -> Any:
-    """Return the module that defines the projections this configuration asks for; None if they are plain ones."""
+    """Return the module with a configuration's projections; None if these are plain (linear, or the identity)."""
     return next((load(module) for setting, module in HEADS.items() if getattr(config, setting)), None)
 
 
 def stage(kind: str) -> Any:
-    """Return the function that runs a kind of stage added by a family."""
+    """Return the function that runs a kind of stage which a model family (araclip-mini) adds to recipes."""
     module, function = STAGES[kind]
     return getattr(load(module), function)

@@ -84,7 +84,10 @@ def sigmoid_loss(
 
 
 def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = None) -> Tensor:
-    """Make the `same` of a loss: (R, C) bool, true if a row's key equals a column's; `columns` defaults to `rows`."""
+    """Make a loss's mask `same` of pairs that are no negatives: (R, C) bool, true if a row's key equals a column's.
+
+    `columns` defaults to `rows`.
+    """
     numbers: dict[Hashable, int] = {}
     left, right = (
         torch.tensor([numbers.setdefault(key, len(numbers)) for key in keys], dtype=torch.long)

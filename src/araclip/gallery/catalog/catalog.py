@@ -101,7 +101,8 @@ class Catalog(Store):
         """
         folder.mkdir(parents=True, exist_ok=True)
         with closing(schema.connect(folder / FILE_NAME, create=True)) as database:
-            # The token "birth" never changes, and copies of the catalogue keep it; each commit replaces "generation".
+            # The token "birth" never changes, also in copies, so it tells which backups are of this catalogue; each
+            # commit replaces the token "generation".
             tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}
             with connection.translate_errors(folder / FILE_NAME, writing=True):
                 derived = {name: value for name, (value, _) in photos.DERIVED.items()}
@@ -515,7 +516,7 @@ class Catalog(Store):
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         has_date = any(date_in_name(name_at(file.path, about)) for about in named)
         if has_date or photos.has_sidecar_metadata(self.connection, raw):
-            # the path's name and side-car now tell facts of `content`, and no longer of `before`
+            # the path's name and side-car (XMP beside it) now tell facts of `content`, and no longer of `before`
             for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 
@@ -531,7 +532,7 @@ class Catalog(Store):
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
-                # the picture may have another path: derive its facts again, without the removed name and side-car
+                # the picture may have another path: derive its facts again, without what the removed path told
                 if has_sidecar or date_in_name(name_at(os.fsdecode(raw), read_metadata(metadata))):
                     photos.derive_facts(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
@@ -663,7 +664,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ browsing
 
     def ids_and_dates(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return ids and dates as `Store.ids_and_dates` says; takes 0.1 s for 100,000 pictures."""
+        """Return ids and dates of pictures that pass (see `Store.ids_and_dates`); takes 0.1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
             later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
@@ -689,7 +690,7 @@ class Catalog(Store):
         return sorted(value for (value,) in rows)
 
     def positions(self) -> list[tuple[Any, ...]]:
-        """Return positions as `Store.positions` says; damaged ones are left out."""
+        """Return id, latitude and longitude of each picture with a position, as `Store` says; none that is damaged."""
         return self.rows(
             "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
             f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"
@@ -718,8 +719,9 @@ class Catalog(Store):
 
     # ------------------------------------------------------------------ history
 
-    # With the log of changes, an index of an earlier generation can be updated instead of rebuilt. A generation is
-    # unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the log shortened.
+    # With the log of changes, an index of an earlier generation (state after a commit) can be updated instead of
+    # rebuilt. A generation is unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the
+    # log shortened.
 
     def change_number(self, generation: str) -> int | None:
         """Return the number, in the log of changes, of the last change made by commit `generation` or before it.

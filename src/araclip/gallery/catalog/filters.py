@@ -151,7 +151,10 @@ class Filters:
 
     @classmethod
     def of(cls, where: "Where", *, collapse: bool = False) -> "Filters":
-        """Make filters from a `where` argument: Filters, a text KEY=VALUE, a list of such texts, or None."""
+        """Make filters from a `where` argument: Filters, a text KEY=VALUE, a list of such texts, or None.
+
+        `collapse`: True to return only the best picture of each group of near-duplicates.
+        """
         if isinstance(where, Filters):
             return replace(where, collapse=True) if collapse else where
         texts = [where] if isinstance(where, str) else where or ()
@@ -163,7 +166,7 @@ class Filters:
 
     @classmethod
     def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
-        """Parse filters, each written as KEY=VALUE.
+        """Parse filters, each written as KEY=VALUE; `collapse`: keep only the best of near-duplicates.
 
         folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,

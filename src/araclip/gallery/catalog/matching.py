@@ -20,7 +20,7 @@ _GLOB = re.compile(r"[*?\[]")
 
 @lru_cache(1 << 12)
 def tokens(text: str) -> frozenset[str]:
-    """Return the words of a text, folded, with letters split from digits: EF50mm f/1.8 → ef 50 mm f 1 8."""
+    """Return a text's words, folded, with letters split from digits: EF50mm f/1.8 → ef 50 mm f 1 8."""
     return frozenset(word.folded for word in words(text))
 
 

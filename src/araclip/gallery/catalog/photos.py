@@ -19,19 +19,19 @@ HIDDEN = "SELECT content FROM photos WHERE hidden <> 0"  # SQL for the ids of al
 
 
 def embedded_row(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
-    """Return the values for a row of `photos` from the column `embedded` on, for a picture without side-cars."""
+    """Return the values for a row of `photos` from the column `embedded` on, for a picture without XMP side-cars."""
     if photo == NOTHING_KNOWN:
         return "{}", None, None, None, None, None
     return photo.to_json(), photo.camera, photo.lens, photo.latitude, photo.longitude, photo.add_place_names().place
 
 
 def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
-    """True if the side-car of a path says something about the photograph."""
+    """True if a side-car (XMP file beside the picture) of a path says something about the photograph."""
     return bool(database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)))
 
 
 def derive_facts(database: Connection, content: int) -> None:
-    """Store a picture's date, camera, lens and place, from its file and, where unknown there, from its side-cars.
+    """Store a picture's date, camera, lens and place, from its file or else from its side-cars (XMP files beside it).
 
     A date that none of these tells is taken from the name of a file. The place gets the names at the coordinates.
     """

@@ -37,14 +37,14 @@ Key = int | bytes | str
 Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
-_MOST_DEFINITIONS = 500  # most rows of the schema (tables, indexes, triggers) that are read
+_MOST_DEFINITIONS = 500  # limit: rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
 # The greatest number of reads while ranges of keys are halved; they take about a second. Ranges of paths could be
 # halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
-# Tables whose doubtful rows are dropped, because the rows can be made again.
+# Tables whose rows on damaged pages (doubtful rows) are dropped, because they can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
@@ -73,7 +73,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
         def fill(temporary: Path) -> None:
             _write_catalogue(temporary, meta, tables, doubtful["contents"])
-            # Delete the old seal first: if the process is killed now, that seal would not match the new file.
+            # Delete the old seal (the record of the last commit) first: a kill would leave it beside the new file.
             atomic.unlink(folder / seal.FILE_NAME)
             if source == path:
                 _move_damaged_file(path)
@@ -340,8 +340,8 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        # The path of a stored picture contains the picture's hash, so either of path and picture can be restored from
-        # the other.
+        # The path of a picture without a file, whose pixels are stored here, contains the picture's hash, so either of
+        # path and picture can be restored from the other.
         if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:
@@ -354,14 +354,14 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
         elif not _is_json(row["metadata"]):
             row["metadata"] = "{}"
     with_path = {row["content"] for row in files.values()}
-    for identity, content in by_id.items():  # give a stored picture its path back if the path's row is lost
+    for identity, content in by_id.items():  # if the path of a picture without a file is lost, make it again
         if content in tables["kept"] and content not in with_path:
             path, size = os.fsencode(STORED_PREFIX + identity), len(tables["kept"][content]["picture"] or b"")
             files[path] = {"path": path, "size": size, "mtime_ns": 0, "content": content, "metadata": "{}"}
     for table in _READ_AGAIN:
         for key in doubtful[table]:
             tables[table].pop(key, None)
-    # of a doubtful row of `photos`, keep only whether the picture is hidden
+    # of a row of `photos` on a damaged page (a doubtful row), keep only whether the picture is hidden
     for key in doubtful["photos"] & tables["photos"].keys():
         hidden = tables["photos"][key]["hidden"]
         tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}

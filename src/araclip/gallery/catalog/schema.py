@@ -165,7 +165,7 @@ def connect(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_advice_if_missing(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # delete the seal file (see `seal`) of a catalogue that was deleted
+        atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue's seal (record of its last commit)
     with translate_errors(path):
         return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 
@@ -281,7 +281,7 @@ def _write_migrated(path: Path, before: Path) -> None:
             _create_derived_tables(database)
             database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
             database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
-            # Add the current generation to the history, in case nothing was committed yet.
+            # Add the present generation (token of the last commit) to the history, in case nothing was committed yet.
             database.execute(
                 "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
                 "WHERE key = 'generation'"

@@ -23,7 +23,8 @@ from araclip.core import atomic
 from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
-# Every seal has this number of bytes, since its file is overwritten in place; it must fit into one sector of the disk.
+# Every seal (file that records the last commit) has this number of bytes, since its file is overwritten in place; it
+# must fit into one sector of the disk.
 _LENGTH = 300
 
 FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in ns
@@ -31,7 +32,7 @@ FileState = tuple[int, int, int, int]  # device, inode, bytes, time of change in
 
 @dataclass(frozen=True)
 class Seal:
-    """The seal: the generation of the last commit, and the file's state after that commit.
+    """The seal: the token (generation) of the last commit, and the catalogue file's state after that commit.
 
     `file` is None if the catalogue file must be checked before its state can be trusted.
     """
@@ -53,7 +54,7 @@ def file_state(path: Path) -> FileState:
 
 
 def is_known(path: Path) -> bool:
-    """True if the catalogue file is as araclip's last write left it, so that it need not be checked."""
+    """True if the catalogue file is as araclip's last write left it (by the seal), so that it need not be checked."""
     sealed = read(path.parent)
     return sealed is not None and sealed.file == file_state(path)
 

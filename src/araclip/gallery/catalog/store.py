@@ -47,7 +47,7 @@ from araclip.pictures.metadata import PhotoMetadata
 from araclip.pictures.video.formats import FORMATS
 from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below, scene_of
 
-AT_ONCE = 500  # most parameters that one SQL statement gets
+AT_ONCE = 500  # limit: parameters that one SQL statement gets
 JOINED = "files JOIN contents ON contents.id = files.content"
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
@@ -170,7 +170,7 @@ class Store(ABC):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """Return the given pictures' texts by field; pictures without a path are left out."""
 
-    # Re-embedding stores a new model's vector of each picture beside the old one, until all pictures have both.
+    # Re-embedding stores a new model's vector of each picture beside the old vector, until all pictures have both.
 
     @abstractmethod
     def without_next_vector(self, model: Encoder) -> list[int]:
@@ -239,7 +239,7 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return one `File` for the side-cars of each picture, by the picture's path.
+        """Return one `File` for each picture's side-cars (files with its caption or metadata), by the picture's path.
 
         The `File` has the size of all side-cars of the picture together, and their times of change combined by XOR.
         If `at` is given, only the `File` for the picture at this path is returned.
@@ -247,7 +247,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
-        """Store the caption and the metadata from the side-car of the picture at a path.
+        """Store the caption and the metadata from the side-car, the file beside the picture, of the picture at a path.
 
         `caption` is None if there is no side-car any more; then `photo` is empty.
         """
@@ -396,10 +396,10 @@ class Store(ABC):
 
     @abstractmethod
     def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
-        """Mark pictures as hidden, or as not hidden; return the number of pictures changed."""
+        """Mark pictures as hidden (`hide`), or as not hidden; return the number of pictures changed."""
 
     def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures or show them again; return how many changed. With a scene, all scenes of its video change."""
+        """Hide pictures (`hide`) or show them again; return how many changed. With a scene, its whole video changes."""
         whole = dict.fromkeys(contents)
         for content in list(whole):
             for scene in filter(None, map(scene_of, self.known_paths(content))):
@@ -412,7 +412,7 @@ class Store(ABC):
         return self._mark_hidden(list(whole), hide)
 
     def _record_hidden_removal(self, raw: bytes, when: str) -> None:
-        """Add a path that is about to be removed, and its picture, to `hidden_gone`.
+        """Add a path that is about to be removed, and its picture, to `hidden_gone` (removed hidden pictures).
 
         Nothing is added unless the picture is hidden and has no other path. `when` is the time of the removal, or
         "" if no other picture at this path is to be hidden.
@@ -430,8 +430,9 @@ class Store(ABC):
 
         A picture is hidden again if it was hidden when it was removed. A new picture, which has no path yet, is also
         hidden if another hidden picture has this path, or had this path as its last one within SUCCESSOR_WITHIN. For a
-        scene, the paths of all scenes of its video count. The entries of `hidden_gone` for path and picture are
-        deleted; `replaced`, the picture that has the path now (None if there is none), is added if it is hidden.
+        scene, the paths of all scenes of its video count. In `hidden_gone`, the list of removed hidden pictures, the
+        entries for path and picture are deleted; `replaced`, the picture that has the path now (None if there is none),
+        is added if it is hidden.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
@@ -448,7 +449,8 @@ class Store(ABC):
             self._mark_hidden([content], True)
         self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
         if replaced not in (None, content):
-            # with the time "", only this picture is hidden when it comes back, not another picture at its path
+            # An entry without a time ("") hides only this picture when it comes back, not another picture that appears
+            # at its path.
             self._record_hidden_removal(raw, "")
 
     # ------------------------------------------------------------------ metadata of damaged files
@@ -463,7 +465,7 @@ class Store(ABC):
             )
 
     def give_metadata_back(self) -> None:
-        """Give held metadata to the files that are indexed again; forget the metadata of files that are gone."""
+        """Give metadata kept by `hold_metadata` to files that are indexed again; forget that of files that are gone."""
         for raw, about in self.rows("SELECT path, metadata FROM metadata_gone"):
             path = os.fsdecode(raw)
             content = self.content_of(path)

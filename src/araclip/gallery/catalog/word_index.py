@@ -14,8 +14,8 @@ from araclip.text.script import describes
 from araclip.text.words import Word, words
 
 PART = 3  # letters in a trigram; parts of words with fewer letters are not found
-SCANNED = 20_000  # most stems that are read to complete one word; 100,000 captioned pictures have fewer stems in all
-EXAMPLES = 6  # most pictures in whose texts the usual spelling of a word is looked up
+SCANNED = 20_000  # limit: stems that are read to complete one word; 100,000 captioned pictures have fewer stems in all
+EXAMPLES = 6  # limit: pictures in whose texts the usual spelling of a word is looked up
 LETTERS = 2_000  # a word's usual spelling is looked for in only the first LETTERS letters of each text
 MAX_NEWEST = 5_000  # the gallery's own words are collected from the texts of this many newest pictures
 _LAST = "\U0010ffff"
@@ -36,7 +36,7 @@ class WordIndex:
         return self._fetch_ids(sql, [(_quote(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, return the ids of pictures with a word that contains the text; at most `most` + 1 ids.
+        """For each text (folded), return the ids of pictures with a word that contains it: at most `most` + 1 ids.
 
         For a text of fewer than PART letters, or with a space, no id is returned.
         """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Mask = NDArray[np.bool_]
 
-EXACT_UP_TO = 100_000  # most vectors that are all compared: 102 MB with 512 dimensions, a few milliseconds
+EXACT_UP_TO = 100_000  # limit: vectors that are all compared: 102 MB with 512 dimensions, a few milliseconds
 SHARDS = 4  # number of parts of the codes, which are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed

@@ -39,7 +39,7 @@ Texts = Callable[[], Vectors]
 
 @dataclass(frozen=True)
 class Base:
-    """The codes of all pictures of one generation (state after a commit), and the path of their file."""
+    """The codes (short forms) of all pictures' vectors after one commit (generation), and the path of their file."""
 
     generation: str
     path: Path
@@ -59,9 +59,9 @@ class ScanIndex:
 
         Args:
             rest: the vectors that are scanned exactly: all, or those that the base lacks.
-            base: the codes of an earlier generation, in large galleries.
+            base: in large galleries, the codes of the vectors after an earlier commit.
             changed: the ids of pictures that were added, changed or removed since the base was built.
-            written: without a base, the generation of the file of vectors; "" if there is no file.
+            written: without a base, the token of the commit that the file of vectors shows; "" if there is no file.
         """
         self.generation = generation
         self.base = base
@@ -163,7 +163,7 @@ class ScanIndex:
 
     @property
     def file_generation(self) -> str:
-        """The generation of this index's file; the catalogue must keep its change log from this generation on."""
+        """Token of the commit that this index's file shows; the catalogue must keep its change log from then on."""
         return self.base.generation if self.base else self._file_generation or self.generation
 
     def __len__(self) -> int:

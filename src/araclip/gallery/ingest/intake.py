@@ -40,8 +40,8 @@ from araclip.pictures.video.decoder import pictures_at, still
 from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored_path
 from araclip.text.normalization import SURROGATES
 
-MAX_BYTES = 1_000_000_000  # most bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
-WHOLE = 64_000_000  # most bytes of a file that is read into memory as a whole
+MAX_BYTES = 1_000_000_000  # limit: bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
+WHOLE = 64_000_000  # limit: bytes of a file that is read into memory as a whole
 # The longer side, in pixels, of the JPEG that is stored of a picture without a file: enough for a preview and for every
 # model; it takes about 200 kB.
 STORED_SIDE = 1024
@@ -247,9 +247,9 @@ def _checked_metadata(metadata: object) -> Mapping[str, Any]:
 def decode_again(
     paths: Iterable[str], digest: bytes, stored_pixels: Callable[[], bytes | None], transform: ImageTransform
 ) -> DecodedPicture | str:
-    """Decode a picture again, from a file with the hash `digest` or its stored JPEG; or return why that fails."""
+    """Decode a picture again, from a file with the hash `digest` or the gallery's JPEG; or return why that fails."""
     reason = "its file changed since it was indexed"
-    # try the files before the stored JPEG, which has fewer pixels
+    # try the files before the gallery's JPEG, which has fewer pixels
     for path in sorted(paths, key=lambda path: path.startswith(STORED_PREFIX)):
         try:
             if scene := scene_of(path):
@@ -282,8 +282,8 @@ def scene_jpeg(scene: Scene) -> bytes:
 
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
-COMMIT_EVERY = 128  # most new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: copies of stored pictures cost little
+COMMIT_EVERY = 128  # limit: new pictures in a commit: a killed run loses their encoding, about two seconds of work
+LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: files of known pictures cost little
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit

@@ -63,7 +63,7 @@ def reembed_store(
     progress: FilesProgress | None = None,
     skip: Skip | None = None,
 ) -> int:
-    """Re-embed a gallery whose writer's lock is held, as `reembed` does."""
+    """Encode a gallery's pictures again with `model`, as `reembed` does; the caller holds the writer's lock."""
     record = store.recorded
     if record.fingerprint == model.fingerprint:
         store.drop_next_vectors()
@@ -108,7 +108,7 @@ def reembed_store(
 
 
 def decode_known_picture(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
-    """Decode a picture again, from a file that still holds it or from its stored pixels; or return why that fails."""
+    """Decode a picture again, from a file that still holds it or the gallery's JPEG of it; or return why that fails."""
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
     paths = store.known_paths(content)
     decoded = decode_again(paths, digest, lambda: store.stored_pixels(content), transform_of(model))

@@ -59,8 +59,8 @@ class Walk:
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
     to be unplugged, and its pictures stay indexed. `links`: true if there was a link to a folder. `sidecars`: the
-    side-cars of each picture, by the picture's path. `unread`: for each kind that cannot be read here, how many
-    pictures or videos there are.
+    side-cars (caption or metadata files) of each picture, by the picture's path. `unread`: for each kind that cannot be
+    read here, how many pictures or videos there are.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)

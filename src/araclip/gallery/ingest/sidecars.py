@@ -23,19 +23,20 @@ from araclip.pictures.images import open_file
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 
-# A side-car's name is the picture's name and one of these endings, with or without the picture's own suffix.
+# The name of a side-car (a file with a picture's caption or metadata) is the picture's name, with or without its
+# suffix, and one of these endings.
 ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
-COMMIT_EVERY = 1000  # number of captions of side-cars that are stored in one commit
+COMMIT_EVERY = 1000  # number of captions from side-cars (files beside pictures) that are stored in one commit
 
 
 def names_beside(name: str) -> tuple[str, ...]:
-    """Return the names that side-cars of a picture can have."""
+    """Return the names that side-cars of a picture, the files with its caption or metadata, can have."""
     stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
     return tuple(beginning + ending for beginning in (name, stem) for ending in ENDINGS)
 
 
 def pictures_beside(path: str) -> Iterable[str]:
-    """Yield the paths of pictures that may have `path` as side-car; nothing if `path` is not named like a side-car."""
+    """Yield the paths of pictures whose side-car (caption or metadata file) may be `path`; nothing for other names."""
     for ending in sorted(ENDINGS, key=len, reverse=True):
         if path.lower().endswith(ending):
             bare = path[: -len(ending)]
@@ -53,7 +54,7 @@ def pictures_beside(path: str) -> Iterable[str]:
 def synchronise(
     catalog: Store, found: Mapping[str, tuple[File, ...]], at: Collection[str], turn: Turn, skip: Log, *, few: bool
 ) -> None:
-    """Store captions and metadata of new and changed side-cars; remove what came from side-cars that are gone.
+    """Store captions and metadata of new and changed side-cars (files beside pictures); remove those of side-cars gone.
 
     Args:
         found: the side-cars that exist now, by the path of their picture.
@@ -64,7 +65,8 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        times = reduce(xor, (file.mtime_ns for file in files), 0)  # differs after the time of any side-car has changed
+        # differs after the time of any side-car, a file beside the picture, has changed
+        times = reduce(xor, (file.mtime_ns for file in files), 0)
         now = File(path, sum(file.size for file in files), times)
         if files and known.get(path) != now:
             if (read := _read_sidecars(files, skip)) is not None:
@@ -78,7 +80,7 @@ def synchronise(
 
 
 def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
-    """Read a picture's side-cars; return their joined captions, and what XMP files say about the photograph.
+    """Read a picture's side-cars (files beside it); return their joined captions, and what XMP says of the photograph.
 
     A damaged side-car is left out. None if one cannot be opened now; then the stored caption stays, and the next update
     tries again.

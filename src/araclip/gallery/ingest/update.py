@@ -105,6 +105,7 @@ def _reconcile(
         known: the indexed files; a video counts as one file.
         stored: the indexed files; each scene of a video has a path.
         incomplete: paths to read again although their files did not change.
+            few: True if few files are concerned: what the gallery has is then looked up one by one.
     """
     report = Update(unread=dict(walk.unread))
 

@@ -103,7 +103,7 @@ def _replace_folder(folder: Path, catalog: Catalog, before: Callable[[], object]
 
     def fill(temporary: Path) -> None:
         catalog.copy_to(temporary / FILE_NAME)
-        # The copy has no seal yet (see `catalog.seal`), so opening it checks the whole file, then writes one.
+        # The copy has no record of its last commit yet (see `catalog.seal`), so opening it checks the whole file.
         with closing(Catalog.open(temporary, None)) as copy:
             pictures.append(copy.counts()[1])
         before()

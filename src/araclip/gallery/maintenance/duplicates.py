@@ -85,7 +85,7 @@ def find_duplicates(
         hashes, vectors: functions that return ids (n,) in ascending order with their perceptual hashes (n,), or with
             their vectors (n, D). They are called only if needed. A picture that is added or removed between the two
             calls is left out.
-        kinds: any of KINDS.
+        kinds: any of "exact", "near", "semantic" (see the module).
 
     Raises:
         InputError: an unknown kind.

@@ -112,7 +112,7 @@ def _name_of_row(catalog: Catalog, key: object) -> str:
 
 
 def file_faults(store: Store, contents: bool, progress: FilesProgress) -> Iterator[Fault]:
-    """Yield the faults of files on the disk and of stored pixels; compare files' contents as well if `contents`."""
+    """Yield faults of files, and of pixels stored for pictures without a file; `contents`: compare contents, too."""
     rows = store.rows(f"SELECT path, size, mtime_ns, hash, content FROM {JOINED} ORDER BY path")
     if contents:
         scenes.forget_hashes()

@@ -72,7 +72,7 @@ _PLACE = "@"
 
 
 class PostgresCatalog(Store):
-    """The catalogue of one gallery. All changes are made inside `writing()`, which must be inside `turn()`."""
+    """The catalogue of one gallery. All changes are made inside `writing()`, inside `turn()`, which holds the lock."""
 
     hidden = "SELECT id FROM contents WHERE hidden"
     is_hidden = "hidden"
@@ -198,7 +198,7 @@ class PostgresCatalog(Store):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Run a `with` block as a transaction: all changes inside become visible as one new generation, or none."""
+        """Run a `with` block as a transaction: all changes inside become visible in one commit, or none."""
         with self.database.transaction():
             # a gallery that an earlier release made lacks these tables
             if not self.database.rows("SELECT to_regclass('metadata_gone')")[0][0]:

@@ -204,7 +204,7 @@ def build_graph(database: Database, vectors: str) -> None:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a picture, with the metadata given to `add`; `caption` and `photo` are what its side-car says."""
+    """One file of a picture, with the metadata given to `add`; `caption` and `photo` are from files beside it."""
 
     file: File
     metadata: Mapping[str, Any]
@@ -226,7 +226,7 @@ class Row:
 
     @property
     def photo(self) -> PhotoMetadata:
-        """Combine date, camera, lens and place from the picture's file and then, where unknown, from its side-cars.
+        """Combine date, camera, lens and place from the picture's file or, where unknown, from XMP files beside it.
 
         If no file tells a date, the date in the name of a file is taken.
         """

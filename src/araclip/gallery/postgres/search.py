@@ -128,7 +128,7 @@ class PostgresSearch(StoreSearch):
         return [self._matching_ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each folded text, return the ids of pictures with a word that contains it; at most `most` + 1 ids.
+        """For each text (folded), return the ids of pictures with a word that contains it: at most `most` + 1 ids.
 
         A text of fewer than PART letters, or with other signs than letters and digits, finds no picture.
         """

@@ -58,7 +58,7 @@ SURE = 40.0  # percent; words with a lower confidence are mostly noise, above al
 # Least confidence, in percent, at which a word with digits that is read as English is kept; `benchmarks/ocr.py` chose
 # the limit.
 SURE_NUMBER = 70.0
-MAX_LETTERS = 20_000  # most letters kept of a picture's text; a dense page has 5,000
+MAX_LETTERS = 20_000  # limit: letters kept of a picture's text; a dense page has 5,000
 TESSERACT_KB = 2_000_000
 MISSING = (
     "OCR needs Tesseract with Arabic, which is not on this machine. Debian, Ubuntu: sudo apt install tesseract-ocr "

@@ -19,12 +19,12 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # most seconds to search a video for scenes (then those found so far are used), or to decode known ones
-LATE_SECONDS = 60.0  # most seconds for a process to start, and to answer after the search; then it is ended
-STILL_SECONDS = 20.0  # most seconds to decode one picture
+SECONDS = 90.0  # limit: seconds to search a video for scenes (later ones are not found), or to decode known scenes
+LATE_SECONDS = 60.0  # limit: seconds for a process to start, and to answer after the search; then it is ended
+STILL_SECONDS = 20.0  # limit: seconds to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
 MOST_JOBS = 100  # jobs after which a process is replaced, so that memory leaks of decoders do not add up
-PROCESSES = 2  # most processes that are kept for the next video
+PROCESSES = 2  # limit: processes that are kept for the next video
 
 CHILDREN = Pool(
     lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),

@@ -26,7 +26,7 @@ from araclip.pictures.video.formats import CODECS, DEMUXERS
 MAX_PIXELS = 7680 * 4320  # frames larger than 8K are refused
 MAX_STREAMS = 64
 GAP = 1.0  # the fewest seconds between two frames that are examined
-NEAR = 0.002  # most seconds by which a rounded time may differ from the time of its frame
+NEAR = 0.002  # limit: seconds by which a rounded time may differ from the time of its frame
 MEASURE_S = 20.0  # seconds for reading a video whose header does not tell its length; enough for gigabytes
 PACKETS = 2000  # packets after which a search is given up; phones write a key frame every second, films every ten
 # how many seconds before a time to jump to, tried in this order, since a jump may land too late
@@ -34,7 +34,7 @@ BACK = (0.0, 2.0, 10.0, 60.0)
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709: +30.04+031.24
-SIDE = 1024  # most pixels of the longer side to which FFmpeg scales a frame
+SIDE = 1024  # limit: pixels of the longer side to which FFmpeg scales a frame
 
 
 class Video:

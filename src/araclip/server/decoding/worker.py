@@ -21,8 +21,8 @@ from araclip.pictures import limits, plugins
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import encode_picture, open_image
 
-PLACEHOLDER_SIDE = 8  # pixels of the longer side of a placeholder, which is shown until the thumbnail has loaded
-PLACEHOLDER_BYTES = 130  # most bytes of a placeholder; as a data URI, it has less than 200 characters
+PLACEHOLDER_SIDE = 8  # pixels of the longer side of a placeholder, a preview shown until the thumbnail has loaded
+PLACEHOLDER_BYTES = 130  # limit: bytes of a placeholder (tiny preview); as a data URI, it has less than 200 characters
 THUMBNAIL_QUALITY = 80
 
 

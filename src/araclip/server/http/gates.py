@@ -24,21 +24,21 @@ class Gate:
         self._places_by_client: Counter[str] = Counter()
 
     def enter(self, client: str) -> None:
-        """Take a place, to `leave` later; raise a Problem ("busy") if none is free for this client."""
+        """Let a job of a client in, until `leave` is called; raise a Problem ("busy") if no place is free for it."""
         if self.inside >= self._most or self._places_by_client[client] >= self._most_of_client:
             raise _busy_problem()
         self.inside += 1
         self._places_by_client[client] += 1
 
     def leave(self, client: str) -> int:
-        """Give a place back; return how many places the client still has."""
+        """Say that a job of a client has ended; return how many jobs of the client are still inside."""
         self.inside -= 1
         self._places_by_client[client] -= 1
         return self._places_by_client[client] or self._places_by_client.pop(client)
 
     @contextlib.contextmanager
     def entered(self, client: str) -> Iterator[None]:
-        """Take a place for the length of a `with` block."""
+        """Let a job of a client in for the length of a `with` block; errors as for `enter`."""
         self.enter(client)
         try:
             yield

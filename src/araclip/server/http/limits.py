@@ -36,14 +36,14 @@ SCRIPTS_AND_STYLES = (b"text/javascript", b"text/css")  # media types that a bro
 # 0.6 kB to each file.
 HEADERS_OF_SCRIPTS = (b"x-content-type-options", b"cross-origin-resource-policy")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-MAX_HEADERS = 16_384  # most bytes of a request's first line and headers together
+MAX_HEADERS = 16_384  # limit: bytes of a request's first line and headers together
 CROWDED = "araclip.crowded"  # key in the ASGI scope of a request that is refused because there are too many connections
 
 log = logging.getLogger("araclip.server")
 BODIES_AT_ONCE = 8  # All bodies together may hold the bytes of this many bodies of the largest size.
 # Bodies of up to this share of the largest size are always accepted, so that large ones cannot keep out all others.
 SMALL_SHARE = 1 / 40
-DRAINED_BYTES = 200_000_000  # most bytes of a refused body that are read and dropped before the connection is closed
+DRAINED_BYTES = 200_000_000  # limit: bytes of a refused body that are read and dropped before the connection is closed
 SILENCE_SECONDS = 5
 _SCOPE_BODY = "araclip.body"
 

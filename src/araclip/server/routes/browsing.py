@@ -23,7 +23,7 @@ from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["browsing"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 422, 429, 503)
-MOST = 500  # most pictures or albums in an answer
+MOST = 500  # limit: pictures or albums in an answer
 MAX_OFFSET = 1 << 40
 Filter = Annotated[
     list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE as for /search; album=KEY too.")

@@ -22,9 +22,9 @@ from araclip.server.schemas import OpenAIErrors, ProblemDetails
 from araclip.server.service import Service
 from araclip.server.settings import Settings
 
-FORM_FIELDS = 64  # most fields of a form: enough for `where`, which may be given 20 times
+FORM_FIELDS = 64  # limit: fields of a form: enough for `where`, which may be given 20 times
 FORM_FIELD_BYTES = 16_384
-FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # most bytes of a form besides its uploaded file
+FORM_BYTES = (1 + FORM_FIELDS) * FORM_FIELD_BYTES  # limit: bytes of a form besides its uploaded file
 JSON_DEPTH = 8
 JSON_NODES = 100_000
 NO_JSON = "المحتوى ليس JSON صحيحًا، أو فيه من القيم والمستويات أكثر مما يُقبل"

@@ -19,7 +19,7 @@ from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsReques
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
-CHUNK = 16  # most texts of one request that are queued at once, so that searches need not wait
+CHUNK = 16  # limit: texts of one request that are queued at once, so that searches need not wait
 Rows = Sequence[NDArray[np.float32]]
 
 

@@ -40,7 +40,7 @@ from araclip.server.routes.dependencies import (
 from araclip.server.schemas import Prediction
 
 SEARCH, TEXTUAL, VISUAL = "clip", "textual", "visual"  # a task, and its two types, as Immich names them
-MAX_ENTRIES = 16_384  # most bytes of the field `entries`
+MAX_ENTRIES = 16_384  # limit: bytes of the field `entries`
 _NAMES_BY_WIDTH = {
     512: (
         "ViT-B-32__openai", "ViT-B-32__laion2b-s34b-b79k", "ViT-B-32__laion2b_e16", "ViT-B-32__laion400m_e31",

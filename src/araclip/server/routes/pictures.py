@@ -42,7 +42,7 @@ UNTIL_INDEXED = "private, no-cache"
 # If a browser opens a picture as a document, such as an SVG, no script in it runs.
 ISOLATED = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 SENT_SIDE = 768  # pixels a side of a converted query picture: more than any model's input
-SHOWN_SIDE = 4096  # most pixels a side of a picture that is converted so that browsers can show it
+SHOWN_SIDE = 4096  # limit: pixels a side of a picture that is converted so that browsers can show it
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -158,7 +158,7 @@ async def image(
         return Response(status_code=304, headers=headers | {"ETag": converted_etag})
     with contextlib.ExitStack() as stack:
         original = stack.enter_context(await _open_in_thread(service, client, picture))
-        # The stored JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.
+        # The gallery's JPEG is sent only until the picture's file is indexed here, so it has an ETag of its own.
         if original.path.startswith(STORED_PREFIX):
             etag = f'"{identity}-stored"'
             headers |= {"ETag": etag, "Cache-Control": UNTIL_INDEXED}

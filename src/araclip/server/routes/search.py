@@ -62,8 +62,8 @@ from araclip.server.service import Service, decode_data_uri
 router = APIRouter(route_class=GuardedRoute, tags=["search"], dependencies=READ)
 ANSWERS = problems(400, 401, 403, 404, 422, 429, 503)
 SENT = "sent-"  # picture:sent-0 in the query is the first uploaded picture of the request
-MOST_NEAR = 200  # most near-duplicates in an answer
-MAX_TYPED = 200  # most characters of a text to complete; a longer one is refused
+MOST_NEAR = 200  # limit: near-duplicates in an answer
+MAX_TYPED = 200  # limit: characters of a text to complete; a longer one is refused
 MOST_SUGGESTED = 20
 MAX_LEXICON_WORDS = 3  # words of the lexicon that are encoded for one answer, to suggest only those that find something
 ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
@@ -197,7 +197,9 @@ async def make_plan(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """Return the plan of a query, and the vectors (n + m, D) of its n terms and m kinds (see `gallery.plan.QueryPlan`).
+    """Return the plan of a query, and the vectors (n + m, D) of its n terms and m kinds.
+
+    Kinds are the things (man, woman) that an excluded general word (people) stands for, see `gallery.plan.QueryPlan`.
 
     `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
     """
@@ -240,7 +242,9 @@ async def _sent_vectors(
 async def _term_vectors(
     service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
 ) -> NDArray[np.float32]:
-    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds (see `QueryPlan`).
+    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds.
+
+    Kinds are the things (man, woman) that an excluded general word (people) stands for, see `QueryPlan`.
 
     Args:
         sent: name of a picture that the client sent with the request → vector of the picture.

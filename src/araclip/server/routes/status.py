@@ -21,8 +21,8 @@ from araclip.server.schemas import Health, Session, SessionRequest, Stats
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])
-NEWEST = 24  # most pictures that are named as the newest while folders are indexed
-FOLDERS = 50  # most folders in the page's menu of filters
+NEWEST = 24  # limit: pictures that are named as the newest while folders are indexed
+FOLDERS = 50  # limit: folders in the page's menu of filters
 
 
 @router.get("/stats", dependencies=READ, responses=problems(401, 403))

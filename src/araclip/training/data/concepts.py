@@ -18,7 +18,7 @@ from araclip.core import bounded_json
 from araclip.errors import DataError, InputError
 from araclip.text.normalization import normalize
 
-MAX_ARRAY = 500_000_000  # most bytes of an array; 20,000 classes of 2,048 numbers have 164 MB
+MAX_ARRAY = 500_000_000  # limit of an array's size in bytes; 20,000 classes of 2,048 numbers have 164 MB
 _DAMAGE = (  # the errors that a damaged file can raise when its arrays or its JSON are read
     DataError, InputError, OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
     RuntimeError, struct.error, zlib.error, BadZipFile,
@@ -72,7 +72,7 @@ class Concepts:
         return digest.hexdigest()[:12]
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """Draw `count` classes and a name of each; return names and classes (rows of `features`).
+        """Draw `count` classes and a name of each; return the names, and the classes as rows of `features`.
 
         The same seed and step give the same draw. If there are fewer classes, all are drawn.
         """
@@ -82,12 +82,12 @@ class Concepts:
 
 
 def read_concepts(path: Path, languages: tuple[str, ...], width: int | None = None) -> Concepts:
-    """Read concepts from `<path>.npz` and `<path>.json`, as recipes/mini_data.py writes them.
+    """Read concepts (an image classifier's classes) from `<path>.npz` and `<path>.json`.
 
-    The .npz holds `features`, and the classifier's `weight` and `bias` if they are known. The .json holds each class's
-    names as `names_en` and `names_ar`; only names in `languages` are kept. A DataError is raised if features have
-    another width than `width` (the image tower's; None: not compared), if files do not fit together, if a number is not
-    finite, or if no class has a name.
+    `recipes/mini_data.py` writes these files. The .npz holds `features`, and the classifier's `weight` and `bias` if
+    they are known. The .json holds each class's names as `names_en` and `names_ar`; only names in `languages` are kept.
+    A DataError is raised if features have another width than `width` (the image tower's; None: not compared), if files
+    do not fit together, if a number is not finite, or if no class has a name.
     """
     layout = "Concepts are a .npz with `features` (C, W) and a .json with C lists of names a language."
     with class_files(path, layout) as (arrays, listing):

@@ -96,7 +96,7 @@ def persian_letters(text: str, rng: random.Random) -> str:
     return text.translate(_PERSIAN)
 
 
-NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy` applies it, and its function
+NOISES: Mapping[str, tuple[float, Noise]] = {  # kind of noise → its chance, and its function
     "hamza": (0.5, drop_hamza),  # half of all people who type leave hamzas out
     "ha": (0.3, partial(swap_final, swap={"ة": "ه", "ه": "ة"})),  # ta marbuta and ha
     "ya": (0.3, partial(swap_final, swap={"ى": "ي", "ي": "ى"})),  # alef maqsura and ya
@@ -105,12 +105,15 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # name → the chance that `noisy
     "split": (0.05, split_word),
     "stretch": (0.05, stretch),
     "persian": (0.05, persian_letters),
-    "tashkeel": (0.1, add_tashkeel),  # last, since the noises above would not find words with vowel marks
+    "tashkeel": (0.1, add_tashkeel),  # last, since the kinds above would not find words with vowel marks
 }
 
 
 def noisy(text: str, rng: random.Random) -> str:
-    """Apply each of `NOISES` with its chance; one text in seven gets none. The result is empty only if `text` is."""
+    """Make the mistakes that people make when they type: apply each kind in `NOISES` (typo, dropped hamza …) by chance.
+
+    About one text in seven gets none. The result is empty only if `text` is.
+    """
     for chance, noise in NOISES.values():
         if rng.random() < chance:
             text = noise(text, rng)
@@ -128,7 +131,7 @@ Forms = Mapping[str, Mapping[str, tuple[str, ...]]]
 def is_held(text: str) -> bool:
     """True if this dialect form is kept out of training, to test whether students understand unseen forms.
 
-    A fifth of all forms are kept out, chosen by a hash of the folded spelling.
+    A fifth of all forms are kept out, chosen by a hash of the form, spelling variants made equal.
     """
     return zlib.crc32(fold(text).encode()) % HELD_EVERY == 0
 
@@ -186,7 +189,7 @@ def _split_prefix(word: str, known: Mapping[str, object]) -> tuple[str, str]:
 
 @cache
 def _forms() -> Forms:
-    """Return dialect (or SYNONYMS) → folded standard word → its forms in that dialect, for `in_dialect`.
+    """Return dialect (or SYNONYMS) → standard word (folded) → its forms in that dialect, for `in_dialect`.
 
     Left out are forms that have another common meaning, forms kept out of training (`is_held`), and entries whose
     standard form has several words.
@@ -201,7 +204,7 @@ def _forms() -> Forms:
 
 @cache
 def _held_forms() -> frozenset[str]:
-    """Return the lexicon's forms that training never uses (see `is_held`), folded."""
+    """Return the lexicon's forms that training never uses (see `is_held`), with spelling variants made equal."""
     entries = default_interpreter().lexicon.entries
     return frozenset(fold(form) for entry in entries for _, form, _ in entry.forms if is_held(form))
 
@@ -213,6 +216,6 @@ def _known() -> Mapping[str, object]:
 
 @cache
 def _glosses() -> Mapping[str, str]:
-    """Return folded standard word → its English translation, for the lexicon's single words."""
+    """Return standard word (in folded spelling) → its English translation, for the lexicon's single words."""
     entries = default_interpreter().lexicon.entries
     return {fold(entry.standard): entry.english for entry in entries if entry.english and " " not in entry.standard}

@@ -20,7 +20,9 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-SPARE = 10**9  # the sampler's slots from this number on fill up a batch in which a picture was drawn twice
+# First of the spare slots (a slot is a place in the sampler's endless stream of draws); they fill up a batch in which a
+# picture was drawn twice.
+SPARE = 10**9
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class PictureMixture:
         languages: share of each language in the texts, {"arabic": 0.8, "english": 0.2}. A picture with captions in one
             language only gives these; a picture with captions in none is left out.
         captions: how many captions of each picture a batch holds.
-        noise: chance that a text is changed by `noisy`.
+        noise: chance that a text gets mistakes as people make them in typing, see `noisy`.
         needs_files: true if the pictures will be read; then all files must exist. False if only texts are used; then
             pictures with fewer than `captions` captions are left out.
     """
@@ -155,7 +157,8 @@ class PictureMixture:
     def use_hard_negatives(self, neighbours: NDArray[np.int64], hard: int) -> None:
         """Let every later batch contain, for each drawn picture, up to `hard` of its neighbours, drawn at random.
 
-        The batch keeps its size. A neighbour of another group joins the batch, too.
+        The batch keeps its size. Neighbours may come from all picture sets, even where a batch is otherwise drawn from
+        one group of sets (`PictureSource.group`).
 
         Args:
             neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
@@ -165,7 +168,8 @@ class PictureMixture:
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of one step, of `size` pictures; the same seed, step and size give the same batch.
 
-        A `size` above the number of pictures in the smallest group is a DataError.
+        A `size` above the number of pictures is a DataError; if picture sets form groups (`PictureSource.group`), above
+        that of the smallest group.
         """
         if size > self._distinct:
             raise DataError(
@@ -189,7 +193,7 @@ class PictureMixture:
 
     def _rows(self, step: int, size: int) -> list[int]:
         seeds = -(-size // (1 + self._hard))
-        # the group that this batch draws from, and how many earlier batches drew from it
+        # the group of picture sets that this batch draws from, and how many earlier batches drew from it
         group, _, earlier = self._groups.draw(step)
         own = range(earlier * seeds, (earlier + 1) * seeds)
         rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
@@ -235,7 +239,10 @@ def listed_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """Read a picture set with `read_pictures`; a missing picture file is a DataError now, not hours into training."""
+    """Read a picture set with `read_pictures`; a missing picture file is a DataError now, not hours into training.
+
+    Without `needs_files`, files may be missing.
+    """
     try:
         found = read_pictures(folder, english, arabic, split, images=images, needs_files=needs_files)
     except InputError as error:
@@ -275,7 +282,7 @@ def _evenly_spread(pictures: list[CaptionedPicture], limit: int | None) -> list[
 class FileMixture:
     """An endless stream of batches of picture files; a batch depends on seed, step and size alone.
 
-    `files` lists the files of all sets, each once. Captions and groups are ignored.
+    `files` lists the files of all sets, each once. Captions, and groups of sets (`PictureSource.group`), are ignored.
     """
 
     def __init__(self, sources: Sequence[PictureSource], seed: int) -> None:
@@ -353,14 +360,15 @@ def contents_hash(pictures: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-SMALLEST = 0.6  # least sides of a crop, relative to the picture's sides: smaller crops lose what captions mention
-JITTER = 0.3  # most relative change of brightness, contrast and colour
+SMALLEST = 0.6  # smallest sides of a crop, relative to the picture's: smaller crops lose what captions mention
+JITTER = 0.3  # greatest relative change of brightness, contrast and colour
 
 
 def augment(image: Image.Image, size: int, rng: np.random.Generator, degradation: float = 0.0) -> NDArray[np.uint8]:
     """Return a random crop (size, size, 3), mirrored half of the time, with brightness, contrast and colour shifted.
 
-    `degradation` is the chance that the crop is also degraded; see `degraded`.
+    `degradation` is the chance that the crop is also made worse, as by a messenger (grey, blurred, compressed);
+    see `degraded`.
     """
     width, height = (rng.uniform(SMALLEST, 1.0) * side for side in image.size)
     left, top = rng.uniform(0, image.width - width), rng.uniform(0, image.height - height)
@@ -388,8 +396,8 @@ FILTERS = (
     Image.Resampling.BICUBIC,
     Image.Resampling.LANCZOS,
 )
-GREY = 0.2  # chance that a degraded picture loses its colours
-SHARPENED = 80  # most per cent of the difference between a picture and its blurred copy that sharpening adds
+GREY = 0.2  # chance that `degraded` takes a picture's colours away
+SHARPENED = 80  # limit: per cent of the difference between a picture and its blurred copy that sharpening adds
 
 
 def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -415,7 +423,7 @@ def degraded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 def views(image: Image.Image, size: int, count: int, seed: int, degradation: float = 0.0) -> NDArray[np.uint8]:
     """Return views (count, size, size, 3): the picture itself, its recoloured mirror image, then random crops.
 
-    `degradation` is the chance that a crop is degraded.
+    `degradation` is the chance that a crop is made worse, as by a messenger (compressed, resized, sharpened).
     """
     rng = np.random.default_rng(seed)
     out = [square(image, size)]

@@ -26,8 +26,8 @@ from araclip.training.data.noise import in_dialect, noisy, with_english
 from araclip.training.data.sampling import InterleavedSampler
 
 SUFFIXES = (".tsv", ".tsv.xz", ".jsonl", ".parquet")
-MAX_LINE = 1_000_000  # most bytes of a row; captions have some hundreds, whole articles some ten thousand
-MAX_EXPANSION = 200  # most unpacked bytes for each byte of a file; xz shrinks parallel text fivefold
+MAX_LINE = 1_000_000  # limit of a row's bytes; captions have some hundreds, whole articles some ten thousand
+MAX_EXPANSION = 200  # limit of unpacked bytes for each byte of a packed file; xz shrinks parallel text fivefold
 PARQUET_ROWS = 1024  # number of rows of a parquet file that are read at once
 _ENGLISH = ("english", "en", "eng", "caption_en")
 _ARABIC = ("arabic", "ar", "ara", "caption_ar")
@@ -281,7 +281,7 @@ class Source:
         rows: number of pairs that are used, evenly spread over the file; None: all.
         direction: "en-ar": the teacher reads English, the student Arabic. "en-en": both read English. "ar-ar": both
             read Arabic, for a teacher that knows Arabic; the file needs no English column.
-        noise: the chance that an Arabic student text is changed by `noisy`.
+        noise: the chance that an Arabic student text gets typing mistakes, see `noisy`.
         dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
         mixed: the chance that one word of an Arabic student text is replaced by its English translation.
         templates: a JSON list of templates in the student's language, texts with a slot {} or {c}, for a file of short

@@ -46,7 +46,7 @@ from araclip.training.model.saved_models import load_model
 from araclip.training.model.unpack import Closeness, Probes, check_parity, closeness, pictures_at_once, probes
 from araclip.training.recipe.stages import DevSet
 
-SECONDS = 0.5  # least time for which a speed is measured, in three runs or more
+SECONDS = 0.5  # seconds for which a speed is measured at least, in three runs or more
 TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # a text of usual length, to measure speeds with
 
 
@@ -104,7 +104,7 @@ def _measure_milliseconds(run: Callable[[int], Any], count: int) -> float:
     return statistics.median(times) * 1e3
 
 
-MAX_LOSS = 0.005  # most R@1 (0 to 1) that may be lost when weights are stored small
+MAX_LOSS = 0.005  # limit: R@1 (0 to 1) that may be lost when weights are stored small
 
 
 @dataclass(frozen=True)
@@ -350,7 +350,8 @@ def _config(
     )  # fmt: skip
     vision = config.vision_config
     image = replace(how, tower=about.image_tower or source_of(vision) or kind_of(vision))
-    # A model with a query bank or a names part (see `mini.heads`) states no shorter widths: its vectors cannot be cut.
+    # No shorter widths if vectors carry a query bank's correction (against hubness) or a names part (numbers for class
+    # names), see `mini.heads`: such vectors cannot be cut.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},

@@ -126,7 +126,10 @@ def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Col
 
 
 def smoothing(largest: Array, matrices: list[Array]) -> Array:
-    """Return the factors (K,) by which an input's channels are divided and the rows of its matrices multiplied."""
+    """Return the factors (K,) by which an input's channels are divided and the rows of its matrices multiplied.
+
+    `largest` (K,) has each channel's largest size, see `largest_by_channel`; `matrices` multiply the input.
+    """
     rows = np.max([np.abs(matrix).max(axis=1) for matrix in matrices], axis=0)  # (K,)
     wanted = np.maximum(largest, _LEAST) ** SMOOTHING / np.maximum(rows, _LEAST) ** (1 - SMOOTHING)
     centred: Array = np.maximum(wanted / np.sqrt(wanted.min() * wanted.max()), _LEAST).astype(np.float32)
@@ -140,7 +143,7 @@ def _source(product: Product) -> str:
 def _quantised_rows(source: str, smoothed: bool) -> list[Any]:
     """Return nodes that quantise `source` (…, K): each row, divided by its largest absolute value, becomes uint8.
 
-    The zero point is 128. `smoothed`: the channels are first multiplied with their factors.
+    The zero point is 128. `smoothed`: each channel is first divided by its factor from `smoothing`.
     """
     nodes = [helper.make_node("Mul", [source, f"{source}_smoothing"], [f"{source}_smoothed"])] if smoothed else []
     rows = f"{source}_smoothed" if smoothed else source

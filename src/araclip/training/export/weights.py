@@ -48,10 +48,10 @@ def store(
     Weights of more than 2 GB go into a file beside the graph, see `graphs`.
 
     Args:
-        feeds: calibration inputs, each by name as the graph takes them; static-int8 needs some, the ways
-            in SMOOTH can do without.
+        feeds: calibration inputs, each by name as the graph takes them; static-int8 needs some, smooth-int8 and
+            smooth-compact can do without.
         largest: the result of `largest_by_channel` for these inputs, if it is known already.
-        keep: products that stay in float32 with the ways in SMOOTH, by the name of their output.
+        keep: matrix products that stay in float32 with smooth-int8 and smooth-compact, by the name of their output.
     """
     if weights == "static-int8":
         from araclip.training.export.static import quantise_static
@@ -70,15 +70,15 @@ def store(
     write_graph(model, graph.parent, target)
 
 
-CAPTIONS = 48  # number of everyday queries among the probe texts
-PICTURES = 8  # probe pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
+CAPTIONS = 48  # number of everyday queries among the test texts
+PICTURES = 8  # test pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
 CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
 
 Probes = Sequence[Feed]  # inputs of a graph, with one text or picture each
 
 
 def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PICTURES) -> Probes:
-    """Return probes for a model's image graph: pictures as inputs of the graph, one picture each.
+    """Return probes (test inputs) for a model's image graph, with one picture each.
 
     Args:
         pictures: folders; `count` pictures of each are taken, evenly spread. Without folders, photographs of the extra
@@ -113,9 +113,9 @@ def _pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-LEAST_COSINE = 0.995  # least cosine between a probe's vectors from the stored graph and the float32 graph
+LEAST_COSINE = 0.995  # least cosine between a test item's vectors from the stored graph and the float32 graph
 KEPT = (0.0, 0.15, 0.3)  # shares of products that smooth-int8 leaves in float32, tried until vectors are near enough
-_CALIBRATED_ON = 24  # `store_near` calibrates on at least this many probes, or on all if there are fewer
+_CALIBRATED_ON = 24  # `store_near` calibrates on at least this many test inputs, or on all if there are fewer
 _CONVOLUTIONAL = 8  # least convolutions of a network that counts as convolutional; a vision transformer has one
 
 
@@ -168,9 +168,10 @@ def store_towers(
 def store_near(
     graph: Path, target: Path, way: str, feeds: Probes, threads: int | None = None, log: Log = lambda line: None
 ) -> str:
-    """Store a tower so that every probe's vector stays near the float32 vector; return the way that was taken.
+    """Store a tower so that the vector of every probe (test input) stays near the float32 vector; return the way taken.
 
-    First `way` is tried, then, if it is one of SMOOTH, `way` with more and more products in float32, at last float16.
+    First `way` is tried, then, if it is smooth-int8 or smooth-compact, `way` with more and more matrix products in
+    float32, at last float16.
     """
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         exact = Path(beside) / "float32.onnx"

@@ -122,7 +122,7 @@ def _import_sink(module: str, packages: str) -> Any:
         ) from error
 
 
-SHOWN = 8  # most differing keys that a message names
+SHOWN = 8  # limit: differing keys that a message names
 # Keys of a stage that a resumed run may change: they change how it computes and reports, not what it learns, except for
 # rounding and (`chunk`) for the units that dropout leaves out.
 HOW = ("chunk", "gradient_checkpointing", "log_every", "checkpoint_every", "sinks")
@@ -163,7 +163,7 @@ def begin(
         return config
     try:
         begun: dict[str, Any] = bounded_json.read(path, kind=dict, error=RunMismatch)
-        # A source whose fingerprint an earlier release did not record is not compared. The recipe, which names the
+        # A source of data whose hash an earlier release did not record is not compared. The recipe, which names the
         # sources, is always compared.
         recorded = {**config["data"], **begun["data"]}
         before = without_nulls({"recipe": upgraded(begun["recipe"]), "data": recorded})
@@ -288,7 +288,7 @@ class Run:
             log: called with lines of text to show.
             upgraded: as for `begin`.
             fresh: first delete the run that is there.
-            sinks: names from SINKS.
+            sinks: where metrics also go: names from SINKS, such as "tensorboard".
             is_main: true in the one process that writes; the others wait here until the folder is ready.
 
         Raises:
@@ -331,7 +331,7 @@ class Run:
         return found
 
     def log(self, step: int, **values: Any) -> None:
-        """Append one row to metrics.jsonl and send it to the sinks; `time`, in Unix seconds, is added.
+        """Append one row to metrics.jsonl and send it to the sinks (TensorBoard …); `time`, in Unix seconds, is added.
 
         Scalars of torch and NumPy become numbers; NaN and infinity become null.
         """

@@ -54,7 +54,7 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
     """Compare two towers' first blocks: return the name of a tensor that differs; None if both compute the same.
 
     Usually weights are equal. A tower that was unpacked from an exported model has rounded weights; so if weights
-    differ, the blocks' maps of a noise picture are compared. The towers may lie on different devices.
+    differ, the blocks' outputs for a picture of noise are compared. The towers may lie on different devices.
     """
     mine, theirs = (copy.deepcopy(blocks).cpu().eval() for blocks in (first, other))
     differing = first_difference(mine.state_dict(), theirs.state_dict())
@@ -89,7 +89,7 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The blocks after the shared blocks, and the pooling: maps (B, C, h, w) → features (B, W).
+    """The part of a network above the first blocks, which several share: maps (B, C, h, w) → pooled features (B, W).
 
     Its layers are the network's own layers, not copies. `gated`: the features are multiplied by a number from 0 to 1,
     computed from them. `routed_by`: the number of branches before this one; a router reads their features and decides
@@ -117,7 +117,7 @@ class Branch(nn.Module):
 
 
 class Branches(nn.ModuleList):
-    """Several branches after the same shared blocks: (B, C, h, w) → (B, K · W), the branches' features concatenated."""
+    """K branches, upper parts of networks, that read shared blocks' output: (B, C, h, w) → features (B, K · W)."""
 
     def forward(self, maps: Tensor) -> Tensor:
         found: list[Tensor] = []
@@ -128,10 +128,11 @@ class Branches(nn.ModuleList):
                 continue
             passes = branch.router(torch.cat(found, dim=1)) > 0  # (B, 1)
             if torch.compiler.is_compiling() and not torch.onnx.is_in_onnx_export():
-                # torch.compile and torch.export need one graph for all data: the routed branch computes for all
+                # torch.compile and torch.export need one graph for all data: here a branch computes for all pictures,
+                # also if it usually computes only for those that its router chooses
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
-                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that the router lets pass
+                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that the branch computes, by its router
                 # The exporter cannot trace batch_norm with 0 rows, so it is told that there is a row; the written graph
                 # accepts 0 rows, too.
                 if torch.compiler.is_exporting():
@@ -146,14 +147,15 @@ def can_split(cnn: Any) -> bool:
     return all(hasattr(cnn, part) for part in ("conv_stem", "bn1", "blocks", "conv_head", "bn2"))
 
 
-# In the gate's loss, the weight of all other pictures relative to all of the expert's own pictures: an open gate harms
-# other pictures more than a closed gate harms the expert's.
+# An expert (a branch for one kind of pictures) has a gate, a factor near 0 for pictures of other kinds. In the gate's
+# loss, the weight of all other pictures relative to all of the expert's own: a gate that is open by mistake does more
+# harm than one that is shut by mistake.
 OTHERS = 8.0
-PENALTY = 1e-3  # factor of the squared weights in the gate's loss, for features of unit spread
-STEPS = 100  # most steps of L-BFGS
-MISSED = 1e-3  # share of the expert's own pictures that the router may leave out
+PENALTY = 1e-3  # factor of the squared weights in the loss of `logistic`, for features of unit spread
+STEPS = 100  # limit of the steps of L-BFGS in `logistic`
+MISSED = 1e-3  # share of an expert's own pictures that its router, which lets the expert compute, may leave out
 PASSED = 1e-2  # share of other pictures that the router may let pass; more if they are too like the expert's own
-LOGIT_ROUNDING = 1e-3  # most by which rounding changes a logit in an ONNX graph or in another batch
+LOGIT_ROUNDING = 1e-3  # a logit changes at most by this if it is rounded in an ONNX graph or in another batch
 
 
 @torch.enable_grad()
@@ -183,10 +185,11 @@ def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weight (W,) and bias () of a logit that is above 0 for nearly all `own` (N, W) and few `others` (M, W).
+    """Fit a router, which lets a branch compute only for pictures like `own`: return weight (W,), bias () of a logit.
 
-    At most a share MISSED of `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between
-    them, to suit unseen pictures of both kinds.
+    The logit is above 0 for nearly all features `own` (N, W) and for few of `others` (M, W). At most a share MISSED of
+    `own` is below 0. If the logits of the two kinds do not overlap, 0 lies midway between them, to suit unseen pictures
+    of both kinds.
     """
     weight, bias = logistic(own, others)
     lowest = torch.quantile(own @ weight + bias, MISSED, interpolation="lower")
@@ -195,7 +198,7 @@ def router(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class BranchesModel(PreTrainedModel):  # type: ignore[misc]
-    """A timm EfficientNet or MobileNet with several branches; its weights are random at first."""
+    """A timm EfficientNet or MobileNet with several branches above its first blocks; weights are random at first."""
 
     config_class = BranchesConfig
     main_input_name = "pixel_values"
@@ -243,11 +246,11 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """Make one tower with the branches of all these towers.
+    """Make one tower of several: their first blocks once, and what follows in each of them as a branch.
 
-    Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their shared blocks
-    must be equal, except for the rounding of an exported model, or a RecipeError is raised; the first tower's blocks
-    are used.
+    Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their `shared_blocks`
+    first blocks must be equal, except for the rounding of an exported model, or a RecipeError is raised; those of the
+    first tower are used.
     """
     kinds = [getattr(tower.config, "architecture", tower.config.model_type) for tower in towers]
     if len(set(kinds)) > 1 or not all(map(is_splittable, towers)):
@@ -294,7 +297,7 @@ def _logit_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """Add a gate, sigmoid(weight · features + bias) with weight (W,), to a tower of one branch; return a new tower."""
+    """Return a one-branch tower with a gate: its features are multiplied by sigmoid(weight (W,) · features + bias)."""
     if not is_splittable(tower) or (
         isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or tower.config.gated)
     ):
@@ -305,12 +308,12 @@ def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> B
 
 
 def route_last(tower: BranchesModel, weight: Tensor, bias: Tensor) -> None:
-    """Let the last branch compute only if weight · (features of all branches before it) + bias is above 0; in place."""
+    """Let a tower's last branch compute only if weight · (earlier branches' features) + bias is above 0; in place."""
     tower.branches[-1].router, tower.config.routed = _logit_layer(weight, bias), [len(tower.branches) - 1]
 
 
 def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesModel:
-    """Return a copy of the tower whose branches read the shared blocks' maps at `scale` times their side."""
+    """Return a copy of the tower in which the first blocks' feature maps are reduced to `scale` times their side."""
     if not is_splittable(tower) or (isinstance(tower, BranchesModel) and tower.config.gated):
         raise RecipeError(
             "map_scale is for image towers of timm's EfficientNet or MobileNet family without a gate. Leave it out."
@@ -323,7 +326,7 @@ def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesMode
 
 @torch.no_grad()
 def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
-    """Return a tower without its last branches, those that make the last `dropped` features of a picture."""
+    """Return a tower without its last branches (networks above shared blocks): those of the last `dropped` features."""
     each = tower.config.hidden_size // tower.config.branches
     kept = tower.config.branches - dropped // each
     gated, routed = ([n for n in numbers if n < kept] for numbers in (tower.config.gated, tower.config.routed))
@@ -335,14 +338,14 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
 
 
 def branches_of(tower: Any) -> int:
-    """Return how many branches a tower has; raise RecipeError if it is no tower of branches, or one with gates."""
+    """Return how many branches (networks above shared blocks) a tower has; RecipeError if it has none, or has gates."""
     if not isinstance(tower, BranchesModel) or tower.config.gated:
         raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
     return len(tower.branches)
 
 
 def set_map_scales(branches: nn.Module, scales: Sequence[float]) -> None:
-    """Let the branches in a module (one, or several in order) resize the maps that they read by `scales`, in place."""
+    """Let each branch in a module (one, or several in order) resize the maps that it reads by its scale, in place."""
     found = [branch for branch in branches.modules() if isinstance(branch, Branch)]
     for branch, scale in zip(found, scales, strict=True):
         branch.map_scale = scale
@@ -387,7 +390,7 @@ def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
 
 
 def map_scales(tower: Any) -> list[float]:
-    """Return the factor by which each branch resizes the maps it reads; [1.0] for a network without branches."""
+    """Return the factor by which each branch resizes the feature maps it reads; [1.0] for a tower without branches."""
     return list(tower.config.map_scales) if isinstance(tower, BranchesModel) else [1.0]
 
 

@@ -1,5 +1,5 @@
-"""Defines settings without importing torch: of an image tower of several networks over shared first blocks, and of the
-projection heads with a query bank or a names part.
+"""Defines settings without importing torch: of an image tower of several networks over shared first blocks, and of
+projection heads with a query bank (against hubness) or a names part (for queries by the name of a class).
 """
 
 import math
@@ -12,25 +12,27 @@ from transformers.configuration_utils import PreTrainedConfig
 from araclip.errors import RecipeError
 from araclip.training.model.foreign import MAX_WIDTH, is_size
 
-QUERY_BANK_AXES = 2  # how many numbers of a vector carry the query bank's correction
-NAME_AXES = 1  # with a names part, a vector has one more number, which fills a picture's vector up to length 1
+QUERY_BANK_AXES = 2  # how many numbers of a vector carry the query bank's correction of scores, see `heads`
+# A vector with a names part (numbers for class names, see `heads`) has one number more, with which a picture's vector
+# gets length 1.
+NAME_AXES = 1
 SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank": 0,  # number of texts in the query bank that corrects scores for hubness, see `heads`; 0: no bank
-    "query_bank_sharpness": 20.0,  # inverse temperature of the bank's scores, see `heads.QueryBankImageHead`
+    "query_bank_sharpness": 20.0,  # inverse temperature of cosines with the bank's texts, `heads.QueryBankImageHead`
     "query_bank_weight": 0.6,
-    "names": 0,  # width of the names part, see `heads`; 0: no names part
-    "name_classes": 0,  # number of classes of the names part's classifier
-    "name_exclusive": 0,  # how many of the classes, the first ones, share one softmax: they exclude each other
-    "name_features": 0,  # how many of a picture's features, the last ones, the classifier reads; 0: all
-    "name_features_shared": False,  # true: the captions' head reads the classifier's features, too
-    "name_hidden": 256,  # width of the layer before a text's names part, see `heads.NameTextHead`
+    "names": 0,  # how many numbers of a vector serve class names (its names part, see `heads`); 0: none
+    "name_classes": 0,  # how many classes queries can name; a classifier finds them in pictures
+    "name_exclusive": 0,  # how many of the nameable classes, the first ones, exclude each other (softmax)
+    "name_features": 0,  # how many of a picture's features, the last ones, the names' classifier reads; 0: all
+    "name_features_shared": False,  # true: the names part's features serve the numbers for captions, too
+    "name_hidden": 256,  # width of the layer before a text's numbers for class names, see `heads.NameTextHead`
     "name_weight": 1.0,
-    "name_length": 1.0,  # a picture's names part has its length raised to this power, see `heads.NameImageHead`
+    "name_length": 1.0,  # exponent for the length of a picture's numbers for class names, `heads.NameImageHead`
 }
 
 
 def own_width(config: Any) -> int:
-    """Return the width of a model's vectors without the names part, which serves queries by the name of a class."""
+    """Return how many numbers of a vector serve captions: all without the names part, which serves class names."""
     return int(config.projection_dim - (config.names + NAME_AXES if config.names else 0))
 
 
@@ -40,7 +42,7 @@ def names_alone(config: Any) -> int:
 
 
 def check(config: Any) -> None:
-    """Raise RecipeError if the heads' settings contradict each other or the rest of an AraCLIPConfig."""
+    """Raise RecipeError if the settings of projection heads contradict each other or the rest of an AraCLIPConfig."""
     named = (config.names, config.name_classes, config.name_exclusive, config.name_features, config.name_hidden)
     if not all(map(is_size, (config.query_bank, *named))):
         raise RecipeError(

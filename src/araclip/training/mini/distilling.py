@@ -36,7 +36,8 @@ MEASURED = 256  # pictures on which the spread of the learned features, and the 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
     """Run a stage without teacher: regression of features (FitNets, Romero et al. 2015), each divided by its spread.
 
-    The tower whose features are learned reads the same parts of the cached feature maps, at its own scale.
+    The tower whose features are learned reads the same parts of the cached feature maps as the tower that learns, which
+    reads them reduced.
 
     Returns:
         {}: there is no dev recall, because no text tower is involved. The share of the features' variance that the new

@@ -106,12 +106,14 @@ def cached_maps(
 ) -> NDArray[np.float16]:  # fmt: skip
     """Return the frozen blocks' maps of pictures, (N, V, h, w, C) float16, from a file in `folder`; make it if missing.
 
-    The file's name is a hash of the frozen weights, the size, the pictures' names and contents, `views_each` and
-    `degradation` (see `views`), so that a change of any of them makes a new file. An unreadable picture is a DataError.
+    `views_each` is the number of variants of a picture, and `degradation` the chance that a crop among them is made
+    worse (see `views`). The file's name is a hash of these two, the frozen weights, the size, and the pictures' names
+    and contents, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     atomic.remove_abandoned(folder)  # deletes gigabytes that a killed run may have left
-    degradation = degradation if views_each > 2 else 0.0  # two views have no crop, and only crops are degraded
+    # only crops are degraded (made worse), and the first two views (variants of a picture) are no crops
+    degradation = degradation if views_each > 2 else 0.0
     names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
     about += f" {degradation}" if degradation else ""
@@ -170,7 +172,7 @@ class FeatureMaps:
         return int(self._rows[0][0].shape[2])
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
-        """Return the maps of one picture's views, (V, h, w, C)."""
+        """Return the feature maps of one picture's V views (the picture, its mirror image, crops), (V, h, w, C)."""
         maps, position = self._rows[row]
         found: NDArray[np.float16] = maps[position]
         return found
@@ -259,7 +261,8 @@ def restore_batchnorm(fused: list[Fused]) -> None:
         setattr(layer.parent, layer.norm, norm)
 
 
-CACHED = 700_000  # most numbers of maps whose gradient is computed at once: maps and gradient fit into the CPU's cache
+# limit: numbers in the maps whose gradient is computed at once, so that maps and gradient fit into the CPU's cache
+CACHED = 700_000
 
 
 def narrow_pointwise(module: nn.Module) -> None:
@@ -303,7 +306,7 @@ def _forward_depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
     kind = maps.device.type
     if (
         kind != "cpu"
-        or not len(maps)  # a routed branch may get no picture
+        or not len(maps)  # a branch with a router may get no picture
         or maps.dtype != torch.float32
         or not layer.weight.requires_grad
         or torch.is_autocast_enabled(kind)
@@ -350,7 +353,7 @@ class _Depthwise(torch.autograd.Function):
 
 
 class BranchImages:
-    """Training images for a tower whose upper blocks learn from windows of the frozen blocks' cached maps.
+    """Training images for a tower whose upper blocks learn from square parts (windows) of frozen blocks' cached maps.
 
     The arguments are those of `training_images`.
     """
@@ -371,7 +374,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # for `vectors` of the training pictures: the first views in these maps are the whole picture and its mirror
+        # for `vectors` of the training pictures: in these maps, the first views are the whole picture and its mirror
         self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(model.config.vision_mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
@@ -386,7 +389,7 @@ class BranchImages:
             narrow_pointwise(self._branch)
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """Return windows (B, C, w, w) of these pictures' cached maps, drawn anew for this step."""
+        """Return a square part (a window) of each picture's cached maps, (B, C, w, w), drawn anew for this step."""
         rng = [np.random.default_rng([self.seed, step, row]) for row in rows]
         return self.maps.windows(rows, self.window, rng)
 
@@ -408,7 +411,7 @@ class BranchImages:
         """Return the pooled features (B, W) of all branches side by side, as they enter the projection.
 
         Args:
-            inputs: windows of the frozen blocks' feature maps, of B views.
+            inputs: (B, C, w, w), square parts (windows) of the frozen blocks' feature maps.
         """
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
@@ -430,14 +433,14 @@ class BranchImages:
         self._keep_frozen_copy(branch)
 
     def _keep_frozen_copy(self, branch: nn.Module) -> None:
-        """Keep a frozen copy of a branch as it is now; `initial_features` computes with this copy from now on."""
+        """Keep a frozen copy of a tower's upper part as it is now; `initial_features` computes with it from now on."""
         branch = copy.deepcopy(branch).requires_grad_(False).eval()
         self._initial_branch = _channels_last(branch.to(self.model.logit_scale.device))
         if self._pointwise:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the branches made of `inputs` before the stage, map scale included.
+        """Return the features (B, W) that the upper blocks made of `inputs` before the stage, maps at their old scale.
 
         After `learn_from`, these are the features that the tower given to `learn_from` makes.
         """
@@ -447,7 +450,10 @@ class BranchImages:
 
     @torch.inference_mode()
     def explained(self, pictures: Sequence[Path]) -> float:
-        """Return the share of the variance of `initial_features` that `features` now explain, on whole pictures."""
+        """Return which share of the variance of the features before the stage the present features explain.
+
+        Both are computed for whole `pictures`.
+        """
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()
         batches = [maps.whole(rows).to(device) for rows in eval_batches(len(pictures))]
@@ -482,8 +488,9 @@ def whole_features(
 ) -> Tensor:  # fmt: skip
     """Return the tower's features (N, W) of N whole pictures, computed from cached maps of the first `blocks` blocks.
 
-    With the model's `vision_mirror` they are the mean over a picture and its recoloured mirror image. Maps that an
-    earlier stage has cached are used only if it had the same `views` (number for each picture) and `degradation`.
+    Maps, the output of these blocks, are read from the folder `cache` if an earlier stage stored them with the same
+    `views` (variants of each picture: crops …) and `degradation` (chance that a crop is made worse); else computed.
+    With the model's `vision_mirror`, features are the mean over a picture and its recoloured mirror image.
     """
     tower, mirror = copy.deepcopy(model.vision_model).eval(), model.config.vision_mirror
     fuse_batchnorm(upper_modules(tower, blocks))

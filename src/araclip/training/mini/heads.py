@@ -55,7 +55,7 @@ IMAGE_SCALE = 0.95
 
 
 class QueryBankTextHead(nn.Module):
-    """The text projection with a query bank: pooled outputs (N, H) → (N, D) of unit length."""
+    """The text projection with a query bank, which corrects scores for hubness: (N, H) → (N, D) of unit length."""
 
     def __init__(self, width: int, projection_dim: int) -> None:
         super().__init__()
@@ -68,13 +68,15 @@ class QueryBankTextHead(nn.Module):
 
 
 class QueryBankImageHead(nn.Module):
-    """The image projection with a query bank: pooled outputs (M, W) → (M, D) of unit length.
+    """The image projection with a query bank, texts by which scores are corrected for hubness.
+
+    Turns pooled outputs (M, W) into vectors (M, D) of unit length.
 
     Args:
         texts: number of texts in the bank.
         sharpness: inverse temperature at which cosines with the bank are averaged: at 0 all texts count the same, above
             30 only the nearest texts count.
-        weight: the popularity times this is subtracted from scores.
+        weight: this times the popularity, a picture's nearness to the bank's texts, is subtracted from its scores.
     """
 
     bank: Tensor
@@ -101,12 +103,12 @@ class QueryBankImageHead(nn.Module):
 
 
 class NameTextHead(nn.Module):
-    """The text projection with a names part: pooled outputs (N, H) → (N, D) of unit length.
+    """The text projection with a names part, numbers for class names: pooled (N, H) → (N, D) of unit length.
 
     Args:
-        captions: the head of the captions' part, (N, H) → (N, D − names − 1).
+        captions: the projection that makes the part for captions, (N, H) → (N, D − names − 1).
         width, hidden, names: H, the width of the layer between, and the width of the names part.
-        weight: weight of the names part if the gate is open.
+        weight: weight of the names part if the gate (a factor that is about 0 for captions) is fully open.
     """
 
     def __init__(self, captions: nn.Module, width: int, hidden: int, names: int, weight: float) -> None:
@@ -118,7 +120,7 @@ class NameTextHead(nn.Module):
         self.weight = weight
 
     def named(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the names part (N, names), of unit length, and the gate's value before the sigmoid (N, 1)."""
+        """Return numbers for class names (N, names), of unit length, and the logit (N, 1) of their weight, the gate."""
         between = gelu(self.hidden(pooled).float()).to(self.names.weight.dtype)  # (N, hidden)
         return l2_normalize(self.names(between).float(), dim=-1), self.gate(between).float()
 
@@ -133,12 +135,12 @@ SHORTEST = 1e-3  # a picture's mean of class directions that is shorter than thi
 
 
 class NameImageHead(nn.Module):
-    """The image projection with a names part: pooled outputs (M, W) → (M, D) of unit length.
+    """The image projection with a names part, numbers for class names: pooled (M, W) → (M, D) of unit length.
 
     Args:
-        captions: the head of the captions' part; it reads the first W − alone features.
+        captions: the projection that makes the part for captions; it reads the first W − alone features.
         features: how many features the classifier reads, the last ones; 0: all.
-        alone: how many of the classifier's features the captions' head does not read: all of them, or 0.
+        alone: how many of the classifier's features `captions` does not read: all of them, or 0.
         classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
         length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
             names part. With 0 all have one length, and a picture of doubtful class is found by its likeliest class.
@@ -181,7 +183,7 @@ class NameImageHead(nn.Module):
 
 
 def text_projection(config: Any) -> nn.Module:
-    """Make the text projection of a model whose configuration has a query bank, a names part or both."""
+    """Make the text projection of a model with a query bank (against hubness) and/or a names part (for class names)."""
     width, own = config.text_config.hidden_size, own_width(config)
     head: nn.Module = QueryBankTextHead(width, own) if config.query_bank else nn.Linear(width, own)
     return NameTextHead(head, width, config.name_hidden, config.names, config.name_weight) if config.names else head
@@ -204,7 +206,10 @@ def visual_projection(config: Any, width: int) -> nn.Module:
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
-    """Return the model without names part and query bank, to train it further; both models share the towers."""
+    """Return the model without query bank (against hubness) and names part (for class names), to train it further.
+
+    Both models share the towers.
+    """
     return without_query_bank(without_names(model))
 
 
@@ -215,8 +220,9 @@ _HEADS = ("text_projection", "visual_projection")
 def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weight: float) -> AraCLIPModel:
     """Return a new model with a query bank of these texts' unit vectors (N, D); it shares the towers with `before`.
 
-    Two numbers of each vector carry the correction for hubs. To make room, the two principal axes along which the texts
-    vary least are dropped. The bank's `centre` stays 0 until the caller sets it.
+    The bank corrects scores for hubs, pictures near most texts; two numbers of each vector carry the correction. To
+    make room, the two principal axes along which the texts vary least are dropped. The bank's `centre`, the mean
+    popularity of pictures, stays 0 until the caller sets it.
 
     Args:
         sharpness, weight: as for `QueryBankImageHead`.
@@ -234,7 +240,7 @@ def with_query_bank(before: AraCLIPModel, texts: Tensor, sharpness: float, weigh
 
 @torch.no_grad()
 def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
-    """Take the query bank off; return a new model that shares the towers.
+    """Take the query bank (its correction against hubness) off; return a new model that shares the towers.
 
     Its vectors keep their width: they are 0 on the two axes that made room for the query bank.
     A model without a query bank is returned unchanged.
@@ -262,7 +268,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
-    """Add another tower as one more branch to a model's image tower; return the new tower and the branch's width.
+    """Add a tower to a model's image tower as a branch above shared blocks; return new tower and the branch's width.
 
     The tower is None if the other tower is already the model's last branch, which need not be computed twice.
     """
@@ -276,7 +282,10 @@ def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[Bra
 
 @torch.no_grad()
 def without_names(model: AraCLIPModel) -> AraCLIPModel:
-    """Take the names part off, and a branch that served only it; return a new model, or `model` if it has none."""
+    """Take the names part (numbers for class names) off, and a branch of the tower that served only it.
+
+    Return a new model, or `model` if it has no names part.
+    """
     config = model.config
     if not config.names:
         return model

@@ -22,8 +22,8 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     """Join the image towers of several stages with the text tower of their training; return the dev recall.
 
     If the stage names pictures, the members' image vectors are first scaled to one mean length, so that each branch has
-    the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) An expert
-    gets a gate, by which it counts only for pictures like its own; see `with_gate_for`.
+    the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) A member
+    for one kind of pictures, an expert, gets a gate, by which it counts only for such pictures; see `with_gate_for`.
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
@@ -109,7 +109,7 @@ def _text_weights(model: AraCLIPModel) -> dict[str, Tensor]:
 
 
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
-    """Return the model with a gate on its image tower: near 1 for pictures like `own`, near 0 for those like `others`.
+    """Return the model with a gate, a factor of its image features: about 1 for pictures like `own`, 0 for `others`.
 
     Both are `pooled_features` of pictures, (N, W) and (M, W). The image projection's bias becomes 0, because the gate
     would not multiply it.

@@ -39,7 +39,7 @@ class NamedClasses:
     bias: Floats  # (C,)
     exclusive: int  # how many classes, the first ones, share one softmax; each other class has a probability of its own
     words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
-    others: tuple[str, ...]  # texts that name no class; for them the names part must not count
+    others: tuple[str, ...]  # texts that name no class; for these, the numbers for class names must not count
 
     @property
     def fingerprint(self) -> str:
@@ -82,11 +82,11 @@ def read_named_classes(path: Path) -> NamedClasses:
     return NamedClasses(weight, bias, exclusive, words, others)
 
 
-SHARPNESS = 16.0  # inverse temperature of the cosines between words' vectors and classes' directions
+SHARPNESS = 16.0  # inverse temperature of the cosines between the vectors of words and of classes
 ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
-GATE = 1.0  # weight of the gate's loss in the sum of losses
+GATE = 1.0  # weight, in the sum of losses, of the loss of the gate: does a text name a class?
 # Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
-# the names part would learn the words by heart.
+# the head would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
@@ -94,10 +94,12 @@ INPUT_NOISE = 0.3
 def with_names(
     before: AraCLIPModel, classes: NamedClasses, stage: Names, tower: BranchesModel | None, features: int
 ) -> AraCLIPModel:
-    """Add a names part to a model (see `heads`); return a new model, which keeps the query bank if there is one.
+    """Add a names part, numbers for class names, to a model's vectors (see `heads`); return a new model.
 
-    Until `fit_names` trains it, its text side is random, its classes' directions are zero, and all pictures count as of
-    a kind that the classifier knows (`familiar`).
+    The new model keeps the query bank (the correction against hubness) if there is one.
+
+    Until `fit_names` trains the names part, its text side is random, its classes' vectors (`directions`) are zero, and
+    all pictures count as of a kind that the classifier knows (`familiar`).
 
     Args:
         tower: an image tower whose last branch is the classifier's network; None: the classifier reads `before`'s
@@ -125,13 +127,15 @@ def fit_names(
     head: NameTextHead, directions: Tensor, words: Tensor, classes: Sequence[tuple[int, ...]], others: Tensor,
     stage: Names,
 ) -> float:  # fmt: skip
-    """Train the head and the directions (C, names) of the classes, in place, so that words point to their classes.
+    """Train the numbers for class names in a text's vector (its names part, see `heads`), in place.
 
-    Directions are learned together with the words, so that classes of one kind («كلب») get similar directions.
+    Each class has a unit vector in `directions` (C, names). `head` learns to give this vector to a word that names the
+    class, and to tell by its gate whether a text names a class at all. Directions are learned together with the words,
+    so classes of one kind («كلب») get similar ones.
 
     Args:
         words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.
-        others: the text tower's outputs (M, H) for texts that name no class, for which the gate learns to shut.
+        others: the text tower's outputs (M, H) for texts that name no class, for which the gate learns to be 0.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -213,8 +217,8 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
 def _fit_familiarity(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
     """Fit the layer `familiar`, in place: it tells pictures of a kind that the classifier knows from others.
 
-    `kinds` has the files of pictures of a known kind, and the files of others. The names part of a picture then counts
-    only if the picture is of a known kind.
+    `kinds` has the files of pictures of a known kind, and the files of others. A picture's numbers for class names then
+    count only if the picture is of a known kind.
     """
     # `name_features` is 0 if the classifier reads all features; [:, -0:] takes all of them, too
     pixels, read = Pixels.of(processor), model.config.name_features

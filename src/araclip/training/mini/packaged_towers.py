@@ -135,7 +135,7 @@ def load_e5() -> tuple[BertModel, Tokenizer]:
 
 
 def prune_vocabulary(model: BertModel, tokenizer: Tokenizer, texts: Iterable[str]) -> Tokenizer:
-    """Keep only the pieces of the vocabulary that `texts` use, and all single characters of Latin, Arabic and symbols.
+    """Keep only the vocabulary's pieces that `texts` use, and all single characters of Latin, Arabic and symbols.
 
     The model's embedding is cut in place; the returned tokenizer has new ids that fit it. A text whose pieces all
     remain is segmented as before, since the best path of a unigram model stays the best among fewer paths.

@@ -19,7 +19,7 @@ SAMPLE = 256  # number of pictures whose mean popularity (see `heads`) is subtra
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
     """Give a model a query bank of texts, one caption of each picture of a batch; return the dev recall.
 
-    Nothing is trained. `heads` says what the bank does.
+    The bank corrects scores for pictures that are near most texts (hubs), see `heads`. Nothing is trained.
     """
     accelerator = accelerator_for()
     (mixture,) = context.told(stage.mixtures())

@@ -28,7 +28,7 @@ from araclip.training.recipe.stages import (
 class Ensemble(Stage):
     """Joins image towers that were trained with the same locked text tower into one tower.
 
-    The towers are not trained; only an expert's gate and router are fitted.
+    The towers are not trained. Only the gate and the router of an expert, a tower for one kind of pictures, are fitted.
     """
 
     MODELS = ("members", "expert")
@@ -79,7 +79,7 @@ class Average(Stage):
 
 @dataclass(frozen=True, config=CONFIG)
 class QueryBank(StartingStage):
-    """A last stage that corrects scores for hubness (QB-Norm), see `heads`; nothing is trained."""
+    """A last stage that corrects scores for pictures near most texts (QB-Norm), see `heads`; nothing is trained."""
 
     kind: Literal["query_bank"] = "query_bank"
     batch: Many = 2048  # most texts in the query bank; equal texts count once

@@ -12,7 +12,7 @@ from araclip.text.normalization import NORMALIZER_VERSION
 from araclip.training import extensions
 from araclip.training.model import foreign
 
-MAX_TOKENS = 32  # most tokens of a text; 99.9 % of captions have fewer
+MAX_TOKENS = 32  # limit: tokens of a text; 99.9 % of captions have fewer
 TEMPERATURE = 2.6592  # ln(1 / 0.07), the value with which CLIP's training starts
 # The size of aubmindlab/bert-base-arabertv02; every setting but the vocabulary's size is the default of BertConfig.
 ARABERT = {"model_type": "bert", "vocab_size": 64_000}
@@ -75,11 +75,12 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         normalizer: version of `araclip.text.normalization.normalize` that the model was trained with.
         license, training_data: licence and training data of the weights, or of the weights they were trained from, as
             a model folder states them; they stay with every copy.
-        kwargs: settings of heads that a model family adds, see `extensions`, and transformers' settings.
+        kwargs: settings of projection heads that a model family such as araclip-mini adds, see `extensions`, and
+            transformers' settings.
 
     Raises:
         RecipeError: an unknown pooling or projection, a prefix wider than the vectors, a size that is not positive, or
-            a setting that a model family's heads refuse.
+            a setting that the heads of a model family (see kwargs) refuse.
         ModelMismatch: the model was trained with another text normaliser than this release has.
     """
 

@@ -20,11 +20,11 @@ from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.models.folder import existing_folder
 from araclip.models.tokenizer_file import check_rules, check_tokenizer
 
-MAX_BYTES = 8_000_000  # most bytes of one JSON file; a tokenizer_config.json with 10,000 added tokens has 2 MB
+MAX_BYTES = 8_000_000  # limit: bytes of one JSON file; a tokenizer_config.json with 10,000 added tokens has 2 MB
 MAX_DEPTH = 32
-MAX_LAYERS = 512  # most layers of a tower; the deepest published towers have about 100
-MAX_WIDTH = 100_000  # most numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
-MAX_SIDE = 4096  # most pixels on a side of input pictures
+MAX_LAYERS = 512  # limit: layers of a tower; the deepest published towers have about 100
+MAX_WIDTH = 100_000  # limit: numbers in a vector, tokens in a text, texts in a query bank; no model has nearly as many
+MAX_SIDE = 4096  # limit: pixels on a side of input pictures
 
 _TOKENS = ("special_tokens_map.json", "added_tokens.json")
 _FILES = ("*config.json", "modules.json", "*/*config.json", *_TOKENS, *(f"*/{name}" for name in _TOKENS))

@@ -17,13 +17,13 @@ ModelAndProcessor = tuple[AraCLIPModel, AraCLIPProcessor]
 
 
 def load_plain(folder: Path) -> ModelAndProcessor:
-    """Load a saved model with plain projections, without the parts that a model family adds, to train it further."""
+    """Load a saved model without query bank (against hubness) and names part (for class names), to train it further."""
     model, processor = load_model(folder)
     return plain(model), processor
 
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
-    """Return the model without the parts that a model family adds to its projections, on the same towers."""
+    """Return the model without query bank (against hubness) and names part (for class names), on the same towers."""
     heads = extensions.heads_of(model.config)
     found: AraCLIPModel = heads.plain(model) if heads else model
     return found

@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # of static-int8: a convolution's weight (O, I, h, w) or bias (O,), or a constant, such as a map
+            # of static-int8: a convolution's weight (O, I, h, w) or bias (O,), or a constant array
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
@@ -83,9 +83,9 @@ def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDA
 
 LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's; rounding alone stays above .999999
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
-LENGTHS = 24  # probe texts of each kind (Arabic, English, mixed), from one word to more than the model takes
-CHUNK = 8  # probe texts that pass the PyTorch model at once
-# pixels a side: of pictures this large or larger only a third of the probes is used, because each takes seconds
+LENGTHS = 24  # test texts of each kind (Arabic, English, mixed), from one word to more than the model takes
+CHUNK = 8  # test texts that pass the PyTorch model at once
+# pixels a side: of pictures this large or larger only a third of the test pictures is used, as each takes seconds
 LARGE = 384
 TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 
@@ -114,7 +114,7 @@ class Probes:
 
 @dataclass(frozen=True)
 class Closeness:
-    """The cosines (n,) between one graph's vectors and PyTorch's, and the n probes' names."""
+    """The cosines (n,) between one graph's vectors and PyTorch's, and the names of the n test items (probes)."""
 
     graph: str
     cosines: NDArray[np.float32]
@@ -132,14 +132,14 @@ class Closeness:
 
     @property
     def worst(self) -> str:
-        """The probe with the least cosine."""
+        """The name of the test text or picture (probe) with the least cosine."""
         return self.inputs[int(np.argmin(self.cosines))]  # NumPy's argmin puts NaN first
 
 
 def probes(model: Any, processor: AraCLIPProcessor, size: int, *, every: int = 1) -> Probes:
-    """Make probes: texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give them.
+    """Make probes: test texts and pictures of `size`, with the vectors that an AraCLIPModel and its processor give.
 
-    Pictures are squares already, so the processor only scales their values. Only every `every`th probe is used.
+    Pictures are squares already, so the processor only scales their values. Only every `every`th test item is used.
     """
     step = every if size < LARGE else max(every, 3)
     texts, squares = probe_texts(model.config.max_tokens)[::every], probe_squares(size)[::step]
@@ -191,7 +191,7 @@ def probe_squares(size: int) -> NDArray[np.uint8]:
 def closeness(exported: AraCLIP, probes: Probes) -> tuple[Closeness, Closeness]:
     """Compare a model folder's vectors with PyTorch's: return the cosines of the text graph and of the image graph.
 
-    Each probe is encoded alone and together with others; the lower of the two cosines counts.
+    Each probe (test item) is encoded alone and together with others; the lower of the two cosines counts.
     """
     texts, squares = probes.texts, probes.squares
     some = pictures_at_once(squares.shape[1])
@@ -217,7 +217,7 @@ def pictures_at_once(size: int) -> int:
 
 
 def check_parity(graphs: Sequence[Closeness], least: float = LEAST_COSINE) -> None:
-    """Raise ExportRejected if a graph has a probe whose cosine to PyTorch is below `least`."""
+    """Raise ExportRejected if a graph's vector of a test item has a cosine below `least` to PyTorch's."""
     for graph in graphs:
         if not graph.least >= least:  # written so that NaN is refused, too
             raise ExportRejected(
@@ -253,7 +253,7 @@ def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors
 
 
 CHECKS = 1  # increase it when unpacking changes, so that folders that passed before are compared again
-EVERY = 4  # a rebuilt model is compared on every fourth probe; an export, which must check tracing too, uses all
+EVERY = 4  # a rebuilt model is compared on every fourth test item; an export, which must check tracing too, on all
 
 
 @torch.inference_mode(False)  # gradients are needed even if the caller is in inference mode, see `_missing_weights`

@@ -8,7 +8,7 @@ Stage                             seed, dev, sinks
         ├── Distill
         └── Finetune
 
-Model families add further kinds of stages, see `extensions`.
+Model families such as araclip-mini add further kinds of stages, see `extensions`.
 """
 
 from collections.abc import Mapping

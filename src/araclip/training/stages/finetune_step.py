@@ -51,7 +51,7 @@ class AllCaptionsLoss:
 
 @dataclass
 class ContrastLoss:
-    """The loss between texts and pictures, averaged over the image tower's branches.
+    """The loss between texts and pictures, averaged over the image tower's branches (networks above shared blocks).
 
     With `all_captions` it is the mean of two losses: against the batch's captions and against all captions.
     """
@@ -60,7 +60,7 @@ class ContrastLoss:
     all_captions: AllCaptionsLoss | None = None
 
     def __call__(self, batch: Batch, text: Tensor, image: Tensor) -> Tensor:
-        """Return the loss, a scalar, of caption vectors (T, D) and picture vectors (I, K, D), K for each picture."""
+        """Return the loss, a scalar, of captions' vectors (T, D) and pictures' (I, K, D), one for each branch."""
         same = torch.from_numpy(batch.same).to(text.device)
         owner = torch.tensor(batch.owner, device=text.device)
         values = []

@@ -26,7 +26,8 @@ Doubles = NDArray[np.float64]
 
 BLOCK = 16_384  # rows converted to float64 at a time: 100 MB for rows of 768 numbers
 STRENGTHS = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties to try, relative to the mean of X'X's diagonal
-MAX_HELD_OUT = 20_000  # most rows held out; with more, the mean cosine changes in its fourth digit only
+# limit of the rows held out to choose the penalty; more would change only the fourth digit of the mean cosine
+MAX_HELD_OUT = 20_000
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Moments:
         self.rows = 0
 
     def add(self, features: Array, targets: Array) -> None:
-        """Add a block of (n, H) features and (n, D) targets."""
+        """Add n further rows to the sums: their features (n, H) and their targets (n, D)."""
         x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed below
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)

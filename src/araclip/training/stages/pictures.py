@@ -197,8 +197,8 @@ class LockedImages:
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
         """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once.
 
-        If outputs come from feature maps that an earlier training stage cached, `views` is how many views of each
-        picture that stage cached.
+        If outputs come from feature maps that an earlier training stage cached, `views` is how many variants (crops …)
+        of each picture that stage cached.
         """
         once = {picture: row for row, picture in enumerate(dict.fromkeys(pictures))}
         scales = getattr(self.model.vision_model.config, "map_scales", None)
@@ -272,7 +272,8 @@ def training_images(
 ) -> TrainingImages:  # fmt: skip
     """Make the kind of training images that the recipe's `side` asks for; `inputs` takes row numbers of `pictures`.
 
-    With `pointwise`, branches on cached maps compute their pointwise convolutions in bfloat16; it changes nothing else.
+    With `pointwise`, a tower that learns from cached feature maps computes its 1 × 1 convolutions in bfloat16; other
+    towers are not affected.
     """
     maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache

@@ -66,7 +66,7 @@ class StageContext:
         return self.reporter.step_progress(self.name)
 
 
-UNPACKING_S = 600.0  # most seconds to wait for another process that is unpacking the same model
+UNPACKING_S = 600.0  # limit: seconds to wait for another process that is unpacking the same model
 
 
 def result_of(runs: Path, stage: str) -> Path:
@@ -93,9 +93,10 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
 def members_of(
     names: Sequence[str], context: StageContext, why: str
 ) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """Load the models that a stage puts together, without query banks and names parts; return them by name.
+    """Load the models that a stage puts together; return them by name.
 
-    The processor returned with them is the first model's, set to squash pictures.
+    Query banks (against hubness) and names parts (for class names) are left out, see `mini.heads`. The processor
+    returned with the models is the first one's, set to squash pictures.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
@@ -165,7 +166,8 @@ def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """Load the model and processor that a stage starts from.
 
-    With `as_it_is`, keep what a model family adds to the projections (query bank, names); otherwise leave that out.
+    Unless `as_it_is`, what araclip-mini adds to projections is left out: the query bank, a correction against hubness,
+    and the names part, numbers for class names (see `mini.heads`).
     """
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError

@@ -21,7 +21,7 @@ from araclip.training.model.towers import freeze
 from araclip.training.teachers.text_encoders import fingerprint
 
 EVAL_BATCH = 64  # texts that pass the tower at once when no gradients are needed
-SHORT = 128  # most tokens for plain attention; longer texts take too much memory without fused attention
+SHORT = 128  # limit: tokens for plain attention; longer texts take too much memory without fused attention
 Tokens = dict[str, Tensor]
 
 

@@ -120,7 +120,7 @@ class FolderTeacher:
 
 
 FORMAT = 1
-UNIT_TOLERANCE = 1e-2  # most by which a vector's length may differ from 1: some teachers compute in half precision
+UNIT_TOLERANCE = 1e-2  # limit: difference of a vector's length from 1: some teachers compute in half precision
 
 TeacherProgress = Callable[[int, int, float, float], None]
 

@@ -167,7 +167,7 @@ def transformers_text(name: str, location: str) -> TextEncoder:
 def araclip_text(name: str, folder: Path) -> TextEncoder:
     """Load a saved AraCLIPModel with its processor, which normalises and cuts texts.
 
-    Parts that a model family adds to the projections (`mini.heads`: query bank, names part) are left out.
+    What araclip-mini adds to projections (`mini.heads`: correction for hubness, numbers for class names) is left out.
     """
     from araclip.training.model.model import AraCLIPModel
     from araclip.training.model.processing import AraCLIPProcessor
