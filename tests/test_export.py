@@ -241,15 +241,18 @@ def test_a_transformer_that_is_stored_otherwise_than_asked_is_said_in_the_report
 
 def test_pictures_that_are_not_there_are_said_before_anything_is_traced(bert: Traced, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "a.jpg").write_bytes(b"no picture")
     done: list[str] = []
     for folder, said in (
         (tmp_path / "photos", "photos holds no picture"),
         (tmp_path / "fotos", "fotos: no such folder"),
+        (tmp_path / "damaged", r"a\.jpg"),
     ):
-        with pytest.raises(InputError, match=said):
+        with pytest.raises(AraCLIPError, match=said):
             export(bert.saved, tmp_path / "small", weights="static-int8", calibrate=[folder], log=done.append)
     assert done == []
-    assert [entry.name for entry in tmp_path.iterdir()] == ["photos"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["damaged", "photos"]
 
 
 def test_int8_keeps_no_large_weight_in_float32(bert: Traced, tmp_path: Path) -> None:

@@ -351,6 +351,16 @@ def of_named_classes(folder: Path, **changes: Any) -> Callable[[], Any]:
     return lambda: read_named_classes(folder / "c")
 
 
+def test_a_dot_in_the_name_of_classes_belongs_to_the_name(tmp_path: Path) -> None:
+    of_concepts(tmp_path)
+    for suffix in ("npz", "json"):
+        (tmp_path / f"c.{suffix}").rename(tmp_path / f"c.21k.{suffix}")
+    assert read_concepts(tmp_path / "c.21k", ("arabic",), 4)
+    of_concepts(tmp_path, names_ar=[])
+    with pytest.raises(DataError, match=r"c\.22k"):
+        read_concepts(tmp_path / "c.22k", ("arabic",), 4)
+
+
 @pytest.mark.parametrize("write", [of_concepts, of_named_classes])
 def test_a_damaged_file_of_classes_is_refused_with_what_it_should_hold(
     tmp_path: Path, write: Callable[..., Callable[[], Any]]

@@ -141,12 +141,33 @@ def test_a_pickle_in_place_of_a_checkpoint_is_not_run(stopped: Path, tmp_path: P
 def test_best_weights_that_are_gone_or_damaged_say_so(tmp_path: Path, content: bytes | None) -> None:
     run = Run(tmp_path, True, print, [])
     best = BestWeights(run, [nn.Parameter(torch.zeros(2))], 1)
-    best.update({"R@1": 0.5})
+    best.update({"R@1": 0.5}, 1)
     best.path.unlink()
     if content is not None:
         best.path.write_bytes(content)
-    with pytest.raises(RunMismatch, match=r"best\.pt cannot be used .*--fresh"):
+    with pytest.raises(RunMismatch, match=r"best-000001\.pt cannot be used .*--fresh"):
         best.restore()
+
+
+def test_best_weights_of_a_step_after_the_checkpoint_are_not_those_of_the_run_that_resumes(tmp_path: Path) -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    killed, stored = BestWeights(Run(tmp_path, True, print, []), [weight], 3), list[dict[str, Any]]()
+    for step, recall in ((1, 0.2), (2, 0.3), (3, 0.5), (4, 0.6), (5, 0.7)):
+        with torch.no_grad():
+            weight.fill_(step)
+        killed.update({"R@1": recall}, step)
+        if step % 2 == 0:
+            stored.append(killed.state_dict())
+            killed.delete_older()
+    resumed = BestWeights(Run(tmp_path, True, print, []), [weight], 3)
+    for state, step in zip(stored, (2, 4), strict=True):
+        resumed.load_state_dict(state)
+        assert resumed.restore() == state["recall"]
+        assert weight.tolist() == [step, step]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"best-{step:06}.pt" for step in (2, 4, 5)]
+    resumed.delete_older()
+    resumed.delete_older()
+    assert [path.name for path in tmp_path.iterdir()] == ["best-000004.pt"]
 
 
 # ------------------------------------------------------------------ a sample of tests/trials/training_inputs.py

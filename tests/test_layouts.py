@@ -203,10 +203,17 @@ def test_the_command_writes_a_layout_of_a_model_and_of_a_trained_one(tmp_path: P
     )
     assert "--weights has no effect" in str(refused.exception)
     assert not (tmp_path / "c").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").touch()
+    taken = CliRunner().invoke(
+        app, ["export", str(tmp_path / "none"), str(tmp_path / "full"), "--layout", "transformers.js"]
+    )
+    assert "is there already" in str(taken.exception)  # before the model to export is looked at
     trained = tiny_hf.saved(tmp_path / "trained", tiny_hf.model_of_distinct_weights(), tiny_hf.tiny_processor())
     done = CliRunner().invoke(
         app, ["export", str(trained), str(tmp_path / "b"), "--layout", "sentence-transformers", "--weights", "float32"]
     )
     assert done.exit_code == 0, done.output
+    assert "The model is in" not in done.output  # a temporary folder
     exported = AraCLIP(tmp_path / "b" / "0_AraCLIP", threads=1)
     assert (exported.name, exported.config.text.normalizer) == ("b", NO_NORMALIZER)

@@ -48,6 +48,12 @@ def numbered(count: int) -> list[Line]:
     return [{"image": i, "caption_ar": [f"نص {i}", f"آخر {i}"], "caption_en": f"text {i}"} for i in range(count)]
 
 
+def test_a_caption_is_not_paired_with_itself_while_another_language_has_one(folder: Path) -> None:
+    lines = [{"image": i, "caption_ar": [f"نص {i}"], "caption_en": [f"text {i}"]} for i in range(8)]
+    batch = mixture(folder, lines, languages={"arabic": 0.5, "english": 0.5}, captions=2).batch(0, 8)
+    assert all(first != second for first, second in zip(batch.texts[::2], batch.texts[1::2], strict=True))
+
+
 def check(batch: Batch, pictures: Sequence[CaptionedPicture], size: int, captions: int) -> None:
     """What holds for every batch."""
     paths = [pictures[row].path for row in batch.rows]

@@ -311,8 +311,14 @@ def test_a_sink_that_is_not_installed_is_named_with_the_command_that_installs_it
 
 
 def test_an_unknown_sink_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"no sink 'wandb'.*tensorboard, trackio"), opened(tmp_path, sinks=["wandb"]):
+    with opened(tmp_path) as run:
+        run.checkpoint(1, {"weight": torch.ones(2)})
+    with (
+        pytest.raises(RecipeError, match=r"no sink 'wandb'.*tensorboard, trackio"),
+        opened(tmp_path, sinks=["wandb"], fresh=True),
+    ):
         pass
+    assert (tmp_path / "step-000001.pt").exists()  # nothing is deleted by a run that cannot begin
 
 
 # ------------------------------------------------------------------ guards

@@ -66,11 +66,13 @@ def test_a_killed_run_goes_on_to_the_same_losses_and_weights_bit_for_bit(
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
-def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("again", ["The same command", "The same command without --fresh"])
+def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Path, tmp_path: Path, again: str) -> None:
     (tmp_path / "toy.toml").write_text(RECIPE.format(world=world), encoding="utf-8")
     changes = [f"distill.model={student(world)}", *section("distill", steps=100_000)]
     options = [word for change in changes for word in ("--set", change)]
     command = ["train", "distill", str(tmp_path / "toy.toml"), *options, "--runs", str(runs)]
+    command += ["--fresh"] if "--fresh" in again else []
     with beginning(command, tmp_path / "said") as process:
         give_up = time.monotonic() + 120
         while not list((runs / "distill").glob("step-*.pt")) and time.monotonic() < give_up:
@@ -79,7 +81,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Pat
         process.join(60)
     said = (tmp_path / "said").read_text(encoding="utf-8")
     assert process.exitcode == 130
-    assert "Stopped. The same command resumes from the last checkpoint." in said
+    assert f"Stopped. {again} resumes from the last checkpoint." in said
     assert "Traceback" not in said
     assert list((runs / "distill").glob("step-*.pt"))
 

@@ -10,6 +10,7 @@ import torch
 from araclip.errors import DataError, LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.recipe.stages import with_defaults
 from araclip.training.stages.dispatch import run_all, run_stage
+from araclip.training.stages.starting_model import result_of
 from toy_stages import CHANCE, dev_recall, make_concepts, refused, section, student
 from toy_training import Notes, recipe, rows
 
@@ -92,6 +93,34 @@ def test_a_finished_stage_is_refused_if_its_data_changed_since_and_not_if_files_
     assert run_all(read, runs, Notes()) == results
 
 
+def test_a_finished_stage_is_refused_if_its_dev_set_templates_or_starting_model_changed(
+    world: Path, runs: Path, tmp_path: Path
+) -> None:
+    templates, shapes = tmp_path / "templates.json", shutil.copytree(world / "shapes", tmp_path / "shapes")
+    templates.write_text('["هنا {}"]', encoding="utf-8")
+    first = [f"linear.model={student(world)}", *section("linear", rows=8)]
+    run_stage(recipe(world, *first), "linear", shutil.copytree(runs, tmp_path / "first"), Notes())
+    start = result_of(tmp_path / "first", "linear")
+    read = recipe(
+        world, "stages=['captions', 'linear']",
+        *section("captions", steps=2, eval_every=1, patience=1, dev=f"{{folder = '{shapes}'}}"),
+        *section("linear", rows=8, start=f"'{start}'", sources=f"[{{path = 'pairs.tsv', templates = '{templates}'}}]"),
+    )  # fmt: skip
+    results = run_all(read, runs, Notes())
+    assert run_all(read, runs, Notes()) == results
+    templates.write_text('["هناك {}"]', encoding="utf-8")
+    with pytest.raises(RunMismatch, match=r"linear is done, but with other data: .*templates\.json changed since"):
+        run_all(read, runs, Notes())
+    templates.write_text('["هنا {}"]', encoding="utf-8")
+    run_stage(recipe(world, *first, "linear.seed=1"), "linear", tmp_path / "first", Notes(), fresh=True)
+    with pytest.raises(RunMismatch, match=r"linear is done, but .*first.*, whose model it uses, was trained again"):
+        run_all(read, runs, Notes())
+    lines = (shapes / "captions.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (shapes / "captions.jsonl").write_text("".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(RunMismatch, match=r"captions is done, but its dev set, .* changed since"):
+        run_all(read, runs, Notes())
+
+
 @pytest.mark.parametrize("warmup", [0.9, 1])
 def test_a_warmup_of_nearly_all_of_a_few_steps_is_no_error(world: Path, runs: Path, warmup: float) -> None:
     read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=3, warmup=warmup))
@@ -142,7 +171,9 @@ def test_a_fresh_run_that_fails_leaves_no_old_result_that_could_pass_for_its_own
         run_all(
             recipe(world, *short, *section("distill", lr_text=1e30, lr_head=1e30, steps=9)), runs, Notes(), fresh=True
         )
-    assert not any((runs / name / "result.json").exists() for name in ("distill", "finetune"))
+    assert not (runs / "distill" / "result.json").exists()
+    # without --fresh, the next run must not go on with what the stage left before
+    assert [path.name for path in (runs / "finetune").iterdir()] == ["run.lock"]
 
 
 def test_stages_of_different_precision_run_in_one_process(world: Path, runs: Path) -> None:

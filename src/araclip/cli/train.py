@@ -4,9 +4,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,7 +62,8 @@ def train(
     quiet_libraries()
     parsed = read_recipe(recipe, changes or [])
     folder = runs or Path("runs") / parsed.name
-    with stoppable("The same command resumes from the last checkpoint."), _show_bars() as reporter:
+    again = "The same command without --fresh" if fresh else "The same command"
+    with stoppable(f"{again} resumes from the last checkpoint."), _show_bars() as reporter:
         if stage == "all":
             results = run_all(parsed, folder, reporter, fresh=fresh)
         else:
@@ -142,6 +145,8 @@ def export(
     from araclip.training.recipe.stages import DevSet
 
     quiet_libraries()
+    if layout is not None:  # before the export, which takes minutes
+        _import_layouts().check_target(folder, layout)
     with TemporaryDirectory() if layout is not None else nullcontext() as beside:
         target = folder if beside is None else Path(beside) / user_path(folder).name
         report = exporting.export(
@@ -151,6 +156,8 @@ def export(
         _print_export(report)
         if layout is not None:
             _write_layout(target, folder, layout)
+        else:
+            out.print(f"The model is in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
 @app.command()
@@ -173,12 +180,14 @@ def unpack(
     out.print(f"The model is in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
-def _write_layout(source: Path, folder: Path, layout: str) -> None:
+def _import_layouts() -> ModuleType:
     if find_spec("onnx") is None:
         raise InputError("--layout needs the package onnx. Run: pip install onnx")
-    from araclip.layouts.layout import write_layout
+    return import_module("araclip.layouts.layout")
 
-    written = write_layout(source, folder, layout, log=say_dimly)
+
+def _write_layout(source: Path, folder: Path, layout: str) -> None:
+    written = _import_layouts().write_layout(source, folder, layout, log=say_dimly)
     out.print(f"{layout} reads the model in [bold]{escape(shown(str(written)))}[/]", soft_wrap=True)
 
 
@@ -204,7 +213,6 @@ def _print_export(report: "Report") -> None:
         out.print(escape(shown(line)), soft_wrap=True)
     for note in report.warnings:
         out.print(escape(shown(note)), soft_wrap=True, style="yellow")
-    out.print(f"The model is in [bold]{escape(shown(str(report.folder)))}[/]", soft_wrap=True)
 
 
 def check_training_extra() -> None:

@@ -433,6 +433,16 @@ def _make_clip_config(model: AraCLIP) -> dict[str, Any]:
 LAYOUTS = ("transformers.js", "sentence-transformers")
 
 
+def check_target(out: Path, layout: str) -> Path:
+    """Return the folder to write as an absolute path; raise InputError if it is not empty or `layout` is unknown."""
+    if layout not in LAYOUTS:
+        raise InputError(f"no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")
+    out = user_path(out).resolve()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} is there already. Name a new folder, or move it away.")
+    return out
+
+
 def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambda line: None) -> Path:
     """Write a model folder in the form that another library reads (a layout), and return the path of the new folder.
 
@@ -446,11 +456,7 @@ def write_layout(source: str | Path, out: Path, layout: str, *, log: Log = lambd
     Raises:
         InputError: the layout is unknown, or `out` is not empty. ExportRejected: the layout gives other vectors.
     """
-    if layout not in LAYOUTS:
-        raise InputError(f"no layout '{layout}'. Choose one of {', '.join(LAYOUTS)}.")
-    out = user_path(out).resolve()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} is there already. Name a new folder, or move it away.")
+    out = check_target(out, layout)
     model = AraCLIP(source)
     for part in (*model_folder.HASHED, *model.config.data_files):
         model_folder.check_hash(model.folder, model.config, part)

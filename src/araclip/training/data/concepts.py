@@ -27,6 +27,11 @@ _DAMAGE = (  # the errors that a damaged file can raise when its arrays or its J
 Floats = NDArray[np.float32]
 
 
+def files_of_classes(path: Path) -> tuple[Path, Path]:
+    """Return the paths of the two files that hold classes: `<path>.npz` and `<path>.json`."""
+    return path.with_name(f"{path.name}.npz"), path.with_name(f"{path.name}.json")
+
+
 @contextmanager
 def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], dict[str, Any]]]:
     """Read the arrays of `<path>.npz` and the object in `<path>.json`; a context manager for a `with` block.
@@ -35,7 +40,7 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
     must hold.
     """
     try:
-        packed_path = path.with_suffix(".npz")
+        packed_path, about = files_of_classes(path)
         if not packed_path.is_file():
             raise DataError(f"{packed_path} is no file")
         with ZipFile(packed_path) as packed:
@@ -43,7 +48,7 @@ def class_files(path: Path, layout: str) -> Iterator[tuple[dict[str, Floats], di
                 raise DataError(f"{packed_path}: an array of {largest:,} bytes, at most {MAX_ARRAY:,} are read")
         with np.load(packed_path, allow_pickle=False) as stored:
             arrays = {name: stored[name].astype(np.float32) for name in stored.files}
-        yield arrays, bounded_json.read(path.with_suffix(".json"), kind=dict, error=DataError)
+        yield arrays, bounded_json.read(about, kind=dict, error=DataError)
     except _DAMAGE as error:
         raise DataError(f"{path}: {error!r:.200}. {layout}") from error
 

@@ -211,12 +211,12 @@ class PictureMixture:
 
     def _draw_captions(self, picture: CaptionedPicture, rng: random.Random) -> list[str]:
         by_language = {name: getattr(picture, name) for name in self.languages if getattr(picture, name)}
-        names = list(by_language)
         chosen: list[str] = []
         for _ in range(self.captions):
-            name = rng.choices(names, [self.languages[n] for n in names])[0]
-            left = [text for text in by_language[name] if text not in chosen] or list(by_language[name])
-            chosen.append(rng.choice(left))
+            unchosen = {name: [text for text in by_language[name] if text not in chosen] for name in by_language}
+            left = {name: texts for name, texts in unchosen.items() if texts} or by_language
+            name = rng.choices(list(left), [self.languages[name] for name in left])[0]
+            chosen.append(rng.choice(left[name]))
         return chosen
 
     def _same(self, texts: list[str], rows: list[int]) -> NDArray[np.bool_]:

@@ -85,8 +85,8 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
             `demo` are taken, or else synthetic pictures.
     """
     chosen: list[Path] = []
-    for found in map(_pictures_in, pictures):
-        chosen += [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
+    for folder in pictures:
+        chosen += _pictures_in(folder, count)
     if not pictures and find_spec("skimage") is not None:  # skimage has the sample gallery's photographs
         wheel = Path(str(files("skimage"))) / "data"
         chosen = [path for name in PHOTOGRAPHS if (path := wheel / name).is_file()][:count]
@@ -99,18 +99,23 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
 
 
 def check_pictures(folders: Iterable[Path]) -> None:
-    """Raise InputError if a folder holds no picture, before long work; `image_probes` would raise it only later."""
+    """Raise InputError if a folder holds no picture, or ImageError if one that `image_probes` takes is damaged.
+
+    Called before long work, since `image_probes` would raise these errors only after it.
+    """
     for folder in folders:
-        _pictures_in(folder)
+        for path in {*_pictures_in(folder, CALIBRATION), *_pictures_in(folder, PICTURES)}:
+            open_image(path, 1)
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _pictures_in(folder: Path, count: int) -> list[Path]:
+    """Return `count` pictures of a folder and the folders below it, evenly spread; all if there are fewer."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder. Name a folder of pictures.")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
         raise InputError(f"{folder} holds no picture ({', '.join(sorted(SUFFIXES))}). Name another folder.")
-    return found
+    return [found[round(place)] for place in np.linspace(0, len(found) - 1, min(count, len(found)))]
 
 
 LEAST_COSINE = 0.995  # least cosine between a test item's vectors from the stored graph and the float32 graph

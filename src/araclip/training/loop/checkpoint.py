@@ -23,7 +23,7 @@ from araclip.core import atomic
 from araclip.core.display import Log
 from araclip.errors import RunMismatch, TrainingError, first_line
 
-FORMAT = 1  # increase it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
+FORMAT = 2  # increase it when older releases cannot resume from a checkpoint, and say in docs/upgrading.md what to do
 _FORMAT = "checkpoint_format"  # the key under which a checkpoint holds FORMAT
 STORED = 2  # checkpoints kept: the newest, and the one before in case a disk error damages the newest
 _NAME = re.compile(r"step-(\d{6,})\.pt")
@@ -58,8 +58,8 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> Path:
         if getattr(system, "errno", None) in _FULL or free < needed:
             raise TrainingError(
                 f"the disk of {folder} is full: the checkpoint of step {step} needs about {needed:,} bytes, "
-                f"{free:,} are free. Earlier checkpoints are whole. Make room, then start the same command again: it "
-                "resumes from the last one."
+                f"{free:,} are free. Earlier checkpoints are whole. Make room, then start it again without --fresh: "
+                "it resumes from the last one."
             ) from error
         if isinstance(system, OSError) and system is not error:
             raise system from error  # another error of the system, such as a limit of file sizes

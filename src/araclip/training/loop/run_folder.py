@@ -70,8 +70,7 @@ class TensorBoard:
     """Writes event files to RUN/tensorboard, for `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        module = _import_sink("torch.utils.tensorboard", "tensorboard")
-        self._open: Callable[..., Any] = module.SummaryWriter
+        self._open: Callable[..., Any] = _import_sink("tensorboard").SummaryWriter
         self._folder = folder / "tensorboard"
         self._writer: Any = None
 
@@ -96,7 +95,7 @@ class Trackio:
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._trackio = _import_sink("trackio", TRACKIO)
+        self._trackio = _import_sink("trackio")
         folder = folder.resolve()
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
@@ -112,12 +111,16 @@ class Trackio:
 SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
 
 
-def _import_sink(module: str, packages: str) -> Any:
+def _import_sink(name: str) -> Any:
+    """Import the module of a sink; raise RecipeError if there is no such sink, or if it is not installed."""
+    if name not in SINKS:
+        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
+    module, packages = {"tensorboard": ("torch.utils.tensorboard", name), "trackio": (name, TRACKIO)}[name]
     try:
         return import_module(module)
     except ImportError as error:
         raise RecipeError(
-            f"the recipe sends its metrics to {module.rpartition('.')[2]}, which is not installed. "
+            f"the recipe sends its metrics to {name}, which is not installed. "
             f"Run `pip install {packages}`, or take it out of the recipe's sinks."
         ) from error
 
@@ -146,12 +149,8 @@ def begin(
             though there is a checkpoint.
     """
     path = folder / "config.json"
-    if fresh:  # deletes checkpoints first: if killed in between, the new recipe must not resume from them
-        checkpoint.remove_all(folder)
-        for name in ("metrics.jsonl", "result.json"):
-            (folder / name).unlink(missing_ok=True)
-        shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
-        path.unlink(missing_ok=True)
+    if fresh:
+        delete_run(folder)
     config = _run_config(recipe, data)
     if not path.exists():
         if left := checkpoint.latest(folder):
@@ -183,6 +182,27 @@ def begin(
         if begun.get(name) != config[name]:
             log(f"{folder} was begun with {name} {begun.get(name)}, now {config[name]}: results may differ.")
     return begun
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make a run's folder, and hold its lock in a `with` block; raise TrainingError if another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(atomic.single_writer(folder / "run.lock"))
+        except GalleryLocked as error:
+            raise TrainingError(f"{error} Or train into another folder.") from error
+        yield
+
+
+def delete_run(folder: Path) -> None:
+    """Delete what a run left in its folder: checkpoints, metrics.jsonl, result.json, model and config.json."""
+    checkpoint.remove_all(folder)  # first: if this is killed in between, another recipe must not resume from them
+    for name in ("metrics.jsonl", "result.json"):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
+    (folder / "config.json").unlink(missing_ok=True)
 
 
 def without_nulls(value: Any) -> Any:
@@ -299,16 +319,11 @@ class Run:
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []
             if is_main:
-                folder.mkdir(parents=True, exist_ok=True)
-                try:
-                    stack.enter_context(atomic.single_writer(folder / "run.lock"))
-                except GalleryLocked as error:
-                    raise TrainingError(f"{error} Or train into another folder.") from error
+                stack.enter_context(writing(folder))
+                for name in sinks:
+                    _import_sink(name)  # before `fresh` deletes anything
                 config = begin(folder, recipe, data, fresh=fresh, log=log, upgraded=upgraded)
                 for name in sinks:
-                    if name not in SINKS:
-                        known = ", ".join(sorted(SINKS))
-                        raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {known}, or none.")
                     opened.append(SINKS[name](folder, config))
                     stack.callback(opened[-1].close)
             if is_distributed():
@@ -348,7 +363,7 @@ class Run:
         except OSError as error:
             raise TrainingError(f"{self.folder / 'metrics.jsonl'} cannot be written: {error}. Make room.") from error
         if written != len(line):
-            raise TrainingError(f"the disk of {self.folder} is full. Make room, then start the same command again.")
+            raise TrainingError(f"the disk of {self.folder} is full. Make room, then start it again without --fresh.")
         for sink in self._sinks:
             sink.log(step, {name: value for name, value in row.items() if name not in {"step", "time"}})
 
@@ -376,7 +391,7 @@ class Run:
                 raise
             size = f"a batch of {batch}" + (f" in chunks of {chunk}" if chunk else "")
             smaller = (
-                f"Lower chunk below {chunk} and start the same command again, which resumes"
+                f"Lower chunk below {chunk} and start it again without --fresh, which resumes"
                 if chunk and chunk > 1
                 else f"Set chunk to {max(1, (batch + 1) // 2)} or less, or lower batch below {batch} (with --fresh)"
             )

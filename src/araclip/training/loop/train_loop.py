@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch.optim import Optimizer
 from araclip.core import atomic
 from araclip.errors import LossDiverged, RecipeError, RunMismatch, TrainingError
 from araclip.training.failures import failures
+from araclip.training.loop import checkpoint
 from araclip.training.loop.gradcache import average_gradients
 from araclip.training.loop.plot import training_plot
 from araclip.training.loop.run_folder import Pace, Run, StepProgress
@@ -163,34 +165,40 @@ def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
 
 
 class BestWeights:
-    """Keeps the weights with the best dev R@1 on disk, and counts the later recalls; idle if `patience` is 0."""
+    """Keeps the weights with the best dev R@1 on disk, and counts the later recalls; idle if `patience` is 0.
+
+    The file is named by the step, `best-000123.pt`, and stays as long as a checkpoint that is kept refers to it: a run
+    that resumes from this checkpoint must not end with weights that the killed run found later.
+    """
 
     def __init__(self, run: Run, parameters: list[nn.Parameter], patience: int) -> None:
-        self.path, self.is_main = run.folder / "best.pt", run.is_main
+        self.folder, self.is_main = run.folder, run.is_main
         self.parameters, self.patience = parameters, patience
         self.recall: dict[str, float] = {}
         self.waited = 0
+        self.path = self.folder / "best.pt"  # as earlier releases call it; replaced by that of the best step
+        self._of_checkpoints: list[Path] = []  # the files to which the kept checkpoints refer
 
     @property
     def should_stop(self) -> bool:
         """True if the last `patience` recalls were no better than the best."""
         return bool(self.patience) and self.waited >= self.patience
 
-    def update(self, recall: dict[str, float]) -> None:
-        """Compare the current weights' R@1 with the best so far; if it is higher, write the weights to disk."""
+    def update(self, recall: dict[str, float], step: int) -> None:
+        """Compare the R@1 of a step's weights with the best so far; if it is higher, write the weights to disk."""
         if not self.patience:
             return
         if self.recall and recall["R@1"] <= self.recall["R@1"]:
             self.waited += 1
             return
-        self.recall, self.waited = recall, 0
+        self.recall, self.waited, self.path = recall, 0, self.folder / f"best-{step:06}.pt"
         if self.is_main:
             weights = [p.detach() for p in self.parameters]
             try:
                 atomic.write(self.path, lambda part: torch.save(weights, part))
             except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
                 raise TrainingError(
-                    f"{self.path} cannot be written: {error}. Make room, then start the same command again."
+                    f"{self.path} cannot be written: {error}. Make room, then start it again without --fresh."
                 ) from error
 
     def restore(self) -> dict[str, float]:
@@ -201,14 +209,29 @@ class BestWeights:
                 _copy(stored, self.parameters)
         return self.recall
 
+    def delete_older(self) -> None:
+        """Delete the files of weights that no kept checkpoint refers to; called after each checkpoint."""
+        self._of_checkpoints = [*self._of_checkpoints, self.path][-checkpoint.STORED :]
+        self._delete_but(self._of_checkpoints)
+
+    def delete_all(self) -> None:
+        """Delete the files of all best weights, such as those of an earlier run."""
+        self._delete_but([])
+
+    def _delete_but(self, kept: Sequence[Path]) -> None:
+        for path in {*self.folder.glob("best*.pt")} - {*kept} if self.is_main else ():
+            path.unlink(missing_ok=True)
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint; the weights stay in their own file."""
-        return {"recall": self.recall, "waited": self.waited}
+        return {"recall": self.recall, "waited": self.waited, "file": self.path.name}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the best recall, and the number of recalls since, from a checkpoint."""
         self.recall = {str(name): float(value) for name, value in state["recall"].items()}
         self.waited = int(state["waited"])
+        self.path = self.folder / Path(str(state.get("file", self.path.name))).name
+        self._of_checkpoints = [self.path]
 
 
 MAX_LOG_SCALE = 4.6052  # ln 100, CLIP's bound on the inverse temperature
@@ -255,9 +278,10 @@ def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dic
             run.log(state.step, **state.pop_means(), scale=scale, rows_per_second=rate)
         if job.dev_recall and _is_due(stage.eval_every, state.step) and state.step < stage.steps:
             with state.ema.swapped() if state.ema else nullcontext():
-                state.best.update(_logged_recall(job, run, state.step))
+                state.best.update(_logged_recall(job, run, state.step), state.step)
         if _is_due(stage.checkpoint_every, state.step) and state.step < stage.steps:
             run.checkpoint(state.step, state.state_dict())
+            state.best.delete_older()
     return _finish_model(job, run, state)
 
 
@@ -278,8 +302,7 @@ class TrainingState:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
         found = run.resume()
         if found is None:
-            if run.is_main:  # an earlier run may have left its best weights
-                self.best.path.unlink(missing_ok=True)
+            self.best.delete_all()  # those of an earlier run
         else:
             self.step, state = found
             what = f"the checkpoint of step {self.step} in {run.folder}"

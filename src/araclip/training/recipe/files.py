@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.evaluation.sets import LISTING
+from araclip.training.data.concepts import files_of_classes
 
 
 def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
@@ -24,7 +25,7 @@ def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
         if name == "folder":
             yield key, section / LISTING
         elif name in ("concepts", "classes"):
-            yield from ((key, section.with_suffix(suffix)) for suffix in (".npz", ".json"))
+            yield from ((key, path) for path in files_of_classes(section))
         elif name.startswith("vocabulary"):
             yield from ((key, path) for path in sorted(section.parent.glob(section.name)) or [section])
         else:

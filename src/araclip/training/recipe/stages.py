@@ -136,6 +136,10 @@ class Stage:
         return [mixture.fingerprint for mixture in self.mixtures()]
 
 
+def _fingerprints_of_texts(mixtures: tuple[Mixture]) -> list[str]:
+    return [found for mixture in mixtures for found in (mixture.fingerprint, mixture.templates_fingerprint)]
+
+
 def with_defaults(stored: Any, settings: Any) -> Any:
     """Return a stored stage (JSON) with the defaults of keys that it lacks, because a later release added them.
 
@@ -176,6 +180,9 @@ class Linear(StartingStage):
 
     def mixtures(self) -> tuple[Mixture]:
         return (Mixture(self.sources, self.seed),)
+
+    def fingerprints(self) -> list[str]:
+        return _fingerprints_of_texts(self.mixtures())
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -246,7 +253,7 @@ class Distill(LearningStage):
         return (Mixture(self.sources, self.seed),)
 
     def fingerprints(self) -> list[str]:
-        return [found for mixture in self.mixtures() for found in (mixture.fingerprint, mixture.templates_fingerprint)]
+        return _fingerprints_of_texts(self.mixtures())
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -1,6 +1,7 @@
 """Runs one stage of a recipe, or all of them in order."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +13,20 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import DataError, RunMismatch
 from araclip.models.folder import sha256
 from araclip.training import extensions
-from araclip.training.loop.run_folder import HOW, Reporter, differences, join_first, without_nulls
+from araclip.training.loop.run_folder import (
+    HOW,
+    Reporter,
+    delete_run,
+    differences,
+    join_first,
+    without_nulls,
+    writing,
+)
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Stage, with_defaults
 from araclip.training.stages.captions import captions
+from araclip.training.stages.dev_recall import dev_fingerprint
 from araclip.training.stages.distill import distill
 from araclip.training.stages.finetune import finetune
 from araclip.training.stages.linear import linear
@@ -59,9 +69,11 @@ def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = Fal
     }
     trained = [name for name in recipe.stages if (result_of(runs, name) / "config.json").exists()]
     check_stages(recipe, [name for name in recipe.order if name not in done], trained)
-    if fresh:  # delete all results first: if this run is interrupted, old results of later stages would look new
-        for name in recipe.order:
-            _result_file(runs, name).unlink(missing_ok=True)
+    if fresh:  # delete all runs first: if this run is interrupted, the next one must not go on with old later stages
+        for name in recipe.order if not int(os.environ.get("RANK", "0")) else ():  # in the main process
+            if (runs / name).is_dir():
+                with writing(runs / name):
+                    delete_run(runs / name)
     for name in done:
         reporter.log(f"{name} is done ({_result_file(runs, name)}); --fresh does it again")
     return {
@@ -90,6 +102,9 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
         raise RunMismatch(f"{name} is done, but by another recipe: {join_first(differing)}. {again}")
     if changed := _changed_files(recipe.stage(name), runs / name, " ".join(map(str, began.values()))):
         raise RunMismatch(f"{name} is done, but with other data: {changed} changed since. {again}")
+    with suppress(DataError):  # the dev set is gone: it cannot be compared any more
+        if "dev" in began and dev_fingerprint(recipe.stage(name)) != began["dev"]:
+            raise RunMismatch(f"{name} is done, but its dev set, which chose its weights, changed since. {again}")
     stored = _stored_stamps(runs / name)
     for start, weights in _weight_hashes(recipe, name, runs).items():
         if stored.get(start, weights) != weights:
@@ -97,18 +112,20 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     return recall
 
 
-# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" whose
-# model the stage used → the SHA-256 of that model's weights
+# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" or folder
+# whose model the stage used → the SHA-256 of that model's weights
 STAMPS = "files.json"
 
 
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
-    """Return "stage NAME" → the SHA-256 of its weights, for each stage whose model a stage uses; "" without weights."""
-    starts = [model for _, model in models_of(recipe, name) if model in recipe.stages]
-    return {
-        f"stage {start}": " ".join(map(sha256, sorted(result_of(runs, start).glob("*.safetensors"))))
-        for start in starts
-    }
+    """Return "stage NAME" or folder → the SHA-256 of its weights, for each model that a stage uses."""
+    hashes: dict[str, str] = {}
+    for _, model in models_of(recipe, name):
+        is_stage = model in recipe.stages
+        folder = result_of(runs, model) if is_stage else Path(model)
+        files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.onnx")])
+        hashes[f"stage {model}" if is_stage else model] = " ".join(map(sha256, files))
+    return hashes
 
 
 def _stored_stamps(folder: Path) -> dict[str, Any]:

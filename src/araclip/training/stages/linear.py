@@ -166,7 +166,7 @@ def linear(stage: Linear, context: StageContext) -> dict[str, float]:
     model.to(accelerator.device)
     (mixture,) = context.told(stage.mixtures())
     rows = list({(r.text, r.english): r for r in mixture.batch(0, stage.rows)}.values())
-    data = {"start": fingerprint(model), "pairs": mixture.fingerprint}
+    data = {"start": fingerprint(model), "pairs": mixture.fingerprint, "templates": mixture.templates_fingerprint}
     texts = LearningTexts(model, processor, 0)
     with accelerator.main_process_first():  # the main process computes the cached vectors, the others read them
         english, width = [row.english for row in rows], model.config.projection_dim
