@@ -330,7 +330,8 @@ class BaseGallery(ABC):
         its file is moved or edited in place.
 
         Args:
-            paths: paths of pictures (`picture:…` too), or of folders to hide all pictures below them.
+            paths: paths of pictures (also `picture:…`, the path of a picture without a file), or of folders, to hide
+                all pictures below them.
             hidden: False to show the pictures again.
 
         Raises:

@@ -80,7 +80,9 @@ class TextQuery:
 
     @property
     def in_arabic(self) -> bool:
-        """True if a word has Arabic letters; then descriptions in other scripts say nothing about the query."""
+        """True if a word of the query has Arabic letters.
+
+        Then a description in another script cannot hold the query's words, so that their absence says nothing."""
         return any(is_arabic(word.folded) for word in self.words)
 
 

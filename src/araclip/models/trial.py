@@ -46,7 +46,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
     advice: tuple[str, ...] = ()
-    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # only the free memory keeps the limit this low
+    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # the limit is low because little memory is free
         advice = (
             f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",
         )

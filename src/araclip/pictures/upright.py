@@ -17,8 +17,8 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-# A picture that keeps more pixels than this when both sides are divided by one number is extremely long: 20 times as
-# long as wide or more, if it is reduced for 224 × 224.
+# A picture counts as extremely long if more pixels than this are left when it is reduced without distortion until its
+# short side suffices. For squares of 224 × 224, such a picture is at least 20 times as long as wide.
 ELONGATED = 16_000_000
 STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {

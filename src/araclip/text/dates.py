@@ -519,7 +519,10 @@ class DateReader:
         )
 
     def whole_date(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a date that may begin or end a span, but no named month: return (words read, date filter), or None."""
+        """Read a date that may begin or end a span: return (words read, date filter), or None.
+
+        A month's name without a day, as «مايو», is not read here, see `month_named`.
+        """
         return self._third_as_end(at) or self._date_but_no_month(at) or self._relative_or_year(at)
 
     def _date_but_no_month(self, at: int) -> tuple[int, DateFilter] | None:
@@ -816,7 +819,7 @@ class _SpanEnd:
 
     @property
     def is_year(self) -> bool:
-        """True if this end is a whole year."""
+        """True if this end of a span is a whole year, as 2018 in "from 2018 to May 2020"."""
         return self.filter is not None and len(self.filter.first or "") == 4
 
     def in_year(self, year: int) -> str | None:
@@ -924,7 +927,9 @@ def _read_bare_day(words: DateReader, at: int) -> _SpanEnd | None:
 
 
 def _season_as_span(found: DateFilter) -> DateFilter:
-    """Return the span of months for a season of a year (a winter becomes the whole year); any other date unchanged."""
+    """Return the span of months for a season of a year; any other date unchanged.
+
+    The winter of a year becomes the whole year, since December, January and February of one year are no single span."""
     if not (found.months and found.first):
         return found
     return DateFilter(f"{found.first}-{min(found.months):02}", f"{found.last}-{max(found.months):02}")

@@ -25,9 +25,9 @@ _COMPETES_ONLY = "-"
 
 @dataclass(frozen=True)
 class Label:
-    """One label for pictures, with its group ("" if it has none) and the least probability that its line names.
+    """One label for pictures, as a line of a list of labels gives it, with its group ("" if it has none).
 
-    `least` is None if the line names no probability.
+    `least` is the probability from which on a picture gets the label; None if the line names no probability.
     """
 
     arabic: str

@@ -59,8 +59,9 @@ class CodedVectors:
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
-        The first hits do not depend on k, so pages are consistent. If k is more than an eighth of `depth`, or few ids
-        are allowed, all allowed vectors are compared exactly.
+        The best `depth` vectors by their codes are compared exactly. The first hits do not depend on k, so pages are
+        consistent. If k is more than an eighth of `depth`, or few ids are allowed, all allowed vectors are compared
+        exactly.
 
         Args:
             allowed: the only ids that may be found, in ascending order.

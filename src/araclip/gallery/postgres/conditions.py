@@ -54,7 +54,7 @@ def paths_of(row: Row, filters: Filters) -> list[str]:
 
 
 def path_passes(filters: Filters, entry: FileEntry) -> bool:
-    """True if a path itself passes the filters: the conditions that `condition_of` puts on `files`, and a glob."""
+    """True if a file passes those filters that ask about the file: its name, folder, size and metadata."""
     path, size = entry.file.path, entry.file.size
     if filters.name is not None and not name_matches(name_at(path, dict(entry.metadata)), filters.name):
         return False

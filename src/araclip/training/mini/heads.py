@@ -131,7 +131,8 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
-SHORTEST = 1e-3  # a picture's mean of class directions that is shorter than this says nothing about its class
+# If the mean of the classes' directions, weighted by a picture's probabilities, is shorter, the class is unknown.
+SHORTEST = 1e-3
 
 
 class NameImageHead(nn.Module):

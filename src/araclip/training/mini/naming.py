@@ -180,7 +180,9 @@ def fit_names(
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add to a model's vectors a part for queries that name a class (see `heads`), train only it; return dev recall."""
+    """Add numbers to a model's vectors by which queries that name a class find it; train only what makes these numbers.
+
+    The numbers are the names part, see `mini.heads`. Return the dev recall."""
     accelerator = accelerator_for()
     classes = read_named_classes(stage.classes)
     mixture, *kinds = context.told(stage.mixtures())
