@@ -4,6 +4,7 @@ import asyncio
 import errno
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -60,6 +61,7 @@ from araclip.server.indexing.supervisor import Indexing
 from araclip.server.indexing.worker import cause_of
 from araclip.server.served_gallery import Refresher, ServedGallery, example_queries
 from araclip.server.translations import validation_in_arabic
+from ocr_program import LINES, Program, page
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
 
@@ -516,6 +518,22 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     assert {str(new)} == {str(new), str(missed)} & served.store.files().keys()
     assert indexed(served, album, follow=False)[-1] == "done"
     assert str(missed) in served.store.files()
+
+
+def test_an_update_is_kept_where_ocr_does_not_work(
+    served: ServedGallery,
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = Program(tmp_path / "bin", "exit 127").path.parent
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    page(*LINES).save(album / "page.png")
+    with caplog.at_level("WARNING", "araclip.server"):
+        assert indexed(served, album, follow=False, ocr=True)[-1] == "done"
+    assert "tesseract does not work" in caplog.text
+    assert str(album / "page.png") in served.store.files()
 
 
 @pytest.mark.parametrize(
