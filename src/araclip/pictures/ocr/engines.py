@@ -128,7 +128,7 @@ class Tesseract:
             raise OcrFailed(f"tesseract ended with {done.returncode} ({last})")
         return parse_words(done.stdout.decode("utf-8", "replace"))
 
-    def _broken(self, reason: str) -> InputError:
+    def _broken(self, reason: str | None) -> InputError:
         return InputError(
             f"{self.program} does not work ({reason}), so the text in pictures is not read. Install Tesseract and its "
             "languages again (docs/texts.md), then index with --ocr again."

@@ -206,7 +206,7 @@ class Video:
         return {str(key).lower(): str(value)[:4000] for key, value in both.items()}
 
 
-def _undiscarded(packet: Packet) -> Packet:
+def _undiscarded(packet: "Packet[Any]") -> "Packet[Any]":
     """Return a packet that FFmpeg decodes to a frame, even if the packet is marked to be decoded but not shown.
 
     A video that was trimmed without encoding it again begins with a key frame that is marked so (by MP4's edit list).
