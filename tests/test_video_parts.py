@@ -1,6 +1,7 @@
 """Videos, part by part: paths of scenes, the choice of scenes, containers and codecs, what a frame looks like."""
 
 import contextlib
+import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ pytest.importorskip("av")
 from araclip.errors import ImageError
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video import decoder, worker
+from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST, clock, file_of, scene_of, scene_path, stored_path
 from pictures import GREEN, RED
 from videos import BLUE, trimmed, video
@@ -104,6 +106,17 @@ def test_a_video_that_was_trimmed_without_encoding_has_the_scene_it_begins_with(
     assert (again.pixels == found.pixels).all()
 
 
+class CountingReader(io.BufferedReader):
+    """A file that counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
 def test_no_scene_is_lost_or_taken_sooner_where_a_jump_lands_early(tmp_path: Path) -> None:
     colours = [RED, GREEN, BLUE] * 4
     with video(tmp_path / "a.wmv", colours, seconds=1, codec="wmv2").open("rb") as file:
@@ -111,6 +124,17 @@ def test_no_scene_is_lost_or_taken_sooner_where_a_jump_lands_early(tmp_path: Pat
     with video(tmp_path / "b.wmv", [RED] * 36 + [BLUE] * 12, seconds=1, codec="wmv2").open("rb") as file:
         found = decoder.find_scenes(file, "b.wmv", ImageTransform(16), most=2)  # examines eight of 48 key frames
     assert [int(square.mean(axis=(0, 1)).argmax()) for square in found.pixels] == [0, 2]  # red, blue
+
+
+def test_minutes_without_a_key_frame_are_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = video(tmp_path / "a.mp4", [RED], seconds=120, rate=25, key_every=24, size=(640, 480))
+    monkeypatch.setattr("araclip.pictures.video.frames.PACKETS", 300)
+    with path.open("rb") as file:
+        reader = CountingReader(file)
+        assert [at for at, _ in Video(reader).frames(240)] == [0.0, 24.0, 48.0, 72.0, 96.0]
+    assert reader.count < 2 * path.stat().st_size
 
 
 def test_scenes_of_a_program_stream_are_found_again_though_their_times_depend_on_the_jump(tmp_path: Path) -> None:

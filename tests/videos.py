@@ -22,15 +22,17 @@ def video(
     noise: int = 0,
     rate: int = 4,
     b_frames: int = 0,
+    key_every: int = 1,
     options: dict[str, str] | None = None,
     **about: str,
 ) -> Path:
-    """A video of one colour after the other, of so many seconds each, with a key frame a second.
+    """A video of one colour after the other, of so many seconds each, with a key frame a second or less often.
 
     Args:
         noise: the seed of a pattern in every scene: two videos of different seeds are different files.
         rate: frames a second.
         b_frames: the most frames in a row that are made from frames before and after them.
+        key_every: the most seconds from one key frame to the next.
         options: of FFmpeg's writer of the container.
     """
     grain = np.random.default_rng(noise).integers(-25, 26, (size[1] // 8, size[0] // 8, 1)).repeat(8, 0).repeat(8, 1)
@@ -40,7 +42,7 @@ def video(
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, rate)
-        stream.gop_size = rate
+        stream.gop_size = rate * key_every
         stream.max_b_frames = b_frames
         for colour in scenes:
             pixels = np.clip(grain + np.array(colour), 0, 255).astype(np.uint8)  # a plain frame is no scene

@@ -120,9 +120,9 @@ class Video:
         Args:
             until: the `time.monotonic()` at which to end early.
         """
-        step, after, wanted = max(GAP, self.seconds / most), -1.0, 0.0
+        step, after, wanted, vain = max(GAP, self.seconds / most), -1.0, 0.0, set[int]()
         for _ in range(4 * most):
-            found = next(self._key_frames(wanted, after=after, most=1), None)
+            found = next(self._key_frames(wanted, after=after, most=1, vain=vain), None)
             if found is not None:
                 yield found
             after = max(wanted, found[0] if found else 0.0)
@@ -151,17 +151,27 @@ class Video:
             raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
         return nearest
 
-    def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
+    def _key_frames(
+        self, seconds: float, *, after: float = -1.0, most: int = 64, vain: set[int] | None = None
+    ) -> Iterator[tuple[float, VideoFrame]]:
         """Jump to a time, and yield the key frames from there on, at most `most`; skip those at or before `after`.
 
         A jump may land early, so the key frames that are skipped do not count towards `most`.
+
+        Args:
+            vain: time stamps where jumps have landed and the search was given up. It is not repeated there, because a
+                recording of a screen may have minutes without a key frame, which would be read again and again.
         """
         codec = self._stream.codec_context
         assert codec is not None
         try:
             self._container.seek(self._start + round(seconds / self._base), stream=self._stream)
+            landed = None
             for number, packet in enumerate(self._container.demux(self._stream)):
-                if not packet.size or number > PACKETS or most == 0:
+                landed = packet.pts if number == 0 else landed
+                if vain is not None and landed is not None and number > PACKETS:
+                    vain.add(landed)
+                if not packet.size or number > PACKETS or most == 0 or (vain and landed in vain):
                     return
                 if not packet.is_keyframe:
                     continue
