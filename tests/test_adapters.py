@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,8 @@ def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: A
 
     embedding = AraCLIPEmbedding(model)
     assert embedding.model_name == model.label
+    unnamed = SimpleNamespace(label=None, encode_text=model.encode_text)
+    assert AraCLIPEmbedding(unnamed).model_name == "araclip"
     red = embedding.get_image_embedding(str(pictures.solid(tmp_path / "red.png", pictures.RED)))
     query, other = embedding.get_query_embedding("أحمر"), embedding.get_query_embedding("أزرق")
     assert embedding.similarity(query, red) > embedding.similarity(other, red) + 0.3

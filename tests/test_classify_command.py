@@ -86,6 +86,17 @@ def test_a_folder_is_classified_as_csv_with_other_and_a_damaged_file_skipped(
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before  # nothing is moved
 
 
+def test_videos_of_a_folder_are_left_out_without_a_line(run: Run, files: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    code, out, err = run(tmp_path, "--labels", WORDS, "--csv")
+    assert (code, len(out.splitlines()), err) == (0, 1 + len(files), "")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "clip.mp4").rename(tmp_path / "videos" / "clip.mp4")
+    code, _, err = run(tmp_path / "videos", "--labels", WORDS)
+    assert code == 2 and "holds no picture files" in err
+
+
 def test_a_link_in_a_folder_that_leads_nowhere_is_named(run: Run, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "away.png").symlink_to(tmp_path / "unplugged" / "x.png")
     code, out, err = run(tmp_path, "--labels", WORDS, "--csv")

@@ -152,7 +152,13 @@ def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, in
     ran = run("search", "أحمر")
     assert f"لا يوجد أي ملف من ملفات الصور في {folder}" in " ".join(ran.err.split())
     assert "fewer filters" not in ran.err
+    for form in ("--json", "--paths"):
+        told = run("search", "أحمر", form)
+        assert f"لا يوجد أي ملف من ملفات الصور في {folder}" in " ".join(told.err.split())
+        assert json.loads(told.out)["away"] == str(folder) if form == "--json" else told.out == ""
     away.rename(folder)
+    found = run("search", "أحمر", "--json")
+    assert (json.loads(found.out)["away"], found.err) == (None, "")
     assert "لا نتائج" in run("search", "أحمر", "--where", "captured=1999").err
     assert "Nothing found. Try fewer filters" in run("search", "red", "--where", "captured=1999").err
 

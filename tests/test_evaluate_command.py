@@ -136,6 +136,19 @@ def test_the_report_is_written_and_named(run: Run, tiny_model: Path, colours: Pa
     assert "not stated" in page
 
 
+@pytest.mark.parametrize("report", [(), ("--report", "r.html")])
+def test_a_split_is_measured_whatever_stands_in_rows_of_another(
+    run: Run, tiny_model: Path, colours: Path, tmp_path: Path, report: tuple[str, ...]
+) -> None:
+    rows = [{"image": f"{name}.png", "split": "dev", "caption_ar": ARABIC[name], "dialect": "Gulf"} for name in COLOURS]
+    write_rows(colours, *rows, {"image": "../train/9.jpg", "split": "train", "caption_ar": "قطة", "dialect": 7})
+    place = [tmp_path / part if part.endswith("html") else part for part in report]
+    ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", *place)
+    assert (ran.code, "3 pictures" in ran.out) == (0, True)
+    if report:
+        assert "Gulf" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
 def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     for name in ("test", "one", "two"):
         (tmp_path / name).mkdir()
@@ -278,7 +291,7 @@ def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
         (["--suite", "paper", "--dataset", "SET", "--both"], "--dataset and --both have no effect with --suite"),
         (["--dataset", "GONE", "--model", "MODEL"], "none of its 1 pictures is there.*gone.png"),
         (["--dataset", "BROKEN", "--model", "MODEL"], r"captions.jsonl line 1: .*JSON"),
-        (["--dataset", "DIALECT", "--model", "MODEL"], "line 1: 'dialect' is 7, expected a text"),
+        (["--dataset", "DIALECT", "--model", "MODEL", "--report", "r.html"], "line 1: 'dialect' is 7, expected a text"),
         (["--dataset", "CUT", "--model", "MODEL"], r"cut\.png: damaged or cut short"),
         (["--dataset", "nowhere", "--model", "MODEL"], "no picture set 'nowhere'"),
         (["--dataset", "SET", "--model", "MODEL", "--report", "nowhere/r.html"], "nowhere is no folder"),

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,13 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.cli import main
 from araclip.errors import InputError, OcrFailed
+from araclip.gallery.results import Update
 from araclip.pictures.ocr import engines
 from araclip.pictures.ocr.detector import looks_like_text
-from araclip.pictures.ocr.engines import RapidOcr
+from araclip.pictures.ocr.engines import RapidOcr, Tesseract
 from araclip.pictures.ocr.worker import join_lines as lines_of_page
 from araclip.pictures.ocr.worker import reading_order
+from command_line import caller
 from ocr_program import HEAD, LINES, Program, page
 
 NEEDS_RAPIDOCR = pytest.mark.skipif("ARACLIP_TEST_OCR" not in os.environ, reason="make test-ocr runs it")
@@ -92,6 +94,55 @@ def test_a_picture_that_hangs_or_breaks_ocr_is_given_up_by_name_and_not_tried_ag
         assert re.search(reason, line)
         assert gallery.ocr(seconds=1).skipped == []
         assert program.count == 1
+
+
+NO_ARABIC = "Error opening data file /usr/share/tessdata/ara.traineddata"
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("rm -f", None),  # the program is gone
+        ("echo liblept.so.5: cannot open shared object file >&2; exit 127", "liblept.so.5"),
+        (f"echo {NO_ARABIC} >&2; echo Could not initialize tesseract. >&2; exit 1", NO_ARABIC),
+        (f"echo {NO_ARABIC} >&2", NO_ARABIC),  # Tesseract reads on in the other language
+    ],
+)
+def test_an_engine_that_does_not_work_ends_the_run_and_no_picture_is_given_up_for_it(
+    tmp_path: Path, root: Path, model: AraCLIP, script: str, reason: str | None
+) -> None:
+    page(*LINES, "Another page").save(root / "other.png")
+    broken = Program(tmp_path / "broken", script)
+    if reason is None:
+        broken.path.unlink()
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.update([root])
+        with pytest.raises(InputError, match=r"does not work .* Install Tesseract and its languages again") as stopped:
+            gallery.ocr(engine=Tesseract(str(broken.path), ("ara", "eng")))
+        assert str(broken.path) in str(stopped.value) and (reason or "tesseract") in str(stopped.value)
+        report = gallery.ocr(engine=Tesseract(str(Program(tmp_path / "bin").path), ("ara", "eng")))
+        assert (report.read, report.without, report.skipped) == (2, 1, [])
+
+
+def test_an_update_is_kept_and_a_watch_goes_on_where_ocr_does_not_work(
+    tmp_path: Path, root: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    on_path(monkeypatch, Program(tmp_path / "bin", "exit 127").path.parent)
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    run = caller(monkeypatch, capsys)
+    indexed = run("index", root, "--ocr", "--model", tiny_model)
+    assert indexed.code == 2
+    assert "2 pictures indexed" in indexed.out and "tesseract does not work" in indexed.err
+    assert str(root / "red.png") in run("search", "red", "--paths").out  # without --gallery, in what was just indexed
+
+    def follow(gallery: Gallery, roots: list[Path], *, updated: Callable[[Update], None], skip: object) -> None:
+        updated(gallery.update(roots))
+        updated(gallery.update(roots))
+
+    monkeypatch.setattr("araclip.gallery.ingest.watch.watch", follow)
+    watched = run("watch", root, "--ocr", "--model", tiny_model)
+    assert watched.code == 0
+    assert watched.out.count("2 pictures indexed") == watched.err.count("does not work") == 2
 
 
 def test_a_run_that_is_stopped_goes_on_where_it_was(
@@ -214,6 +265,13 @@ def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(
         ("ءابرهكلا ةروتاف", "فاتورة الكهرباء"),
         ("رانيد 4711.50 غلبملا", "المبلغ 4711.50 دينار"),
         ("Wi-Fi 5 ةكبش", "شبكة Wi-Fi 5"),
+        ("لاير 10,000 رعسلا", "السعر 10,000 ريال"),
+        ("مهرد ٣٫٥ ،رانيد ١٠٬٠٠٠", "١٠٬٠٠٠ دينار، ٣٫٥ درهم"),
+        ("info@site.com ديربلا", "البريد info@site.com"),
+        ("انه user_name باسح", "حساب user_name هنا"),
+        ("سيراب Café ىهقم", "مقهى Café باريس"),
+        ("AT&T ةكرش", "شركة AT&T"),
+        ("سملت don't", "don't تلمس"),
         ("Amount due 4711", "Amount due 4711"),
         ("", ""),
     ],

@@ -334,8 +334,10 @@ def test_on_windows_another_program_runs_in_the_job_of_one_that_ends_with_it(
         for name, stream in (("argv", command[3:]), ("stdin", given), ("stdout", printed)):
             monkeypatch.setattr(sys, name, stream)
         assert limits.main() == 3
+        monkeypatch.setattr(sys, "argv", ["limits", "2000", str(tmp_path / "gone.exe")])
+        assert limits.main() == 127  # as a shell says that a program is not there
     assert (tmp_path / "out").read_text() == "cba\n"
-    assert kernel32.set == [{"flags": 0x400 | 0x2000 | 0x100, "s": 0, "processes": 0, "memory": 2_048_000}]
+    assert kernel32.set[0] == {"flags": 0x400 | 0x2000 | 0x100, "s": 0, "processes": 0, "memory": 2_048_000}
 
 
 def test_on_windows_videos_are_not_read(on: Callable[[str], None]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import io
 import json
+import os
 import re
 import struct
 import subprocess
@@ -25,7 +26,7 @@ from PIL import Image
 
 import pictures
 from araclip.core import atomic
-from araclip.core.child_process import receive, send
+from araclip.core.child_process import Child, receive, send
 from araclip.core.messages import ARABIC as IN_ARABIC
 from araclip.core.messages import ENGLISH, in_arabic, message, message_as_json, message_from_json, message_of
 from araclip.errors import (
@@ -60,6 +61,7 @@ from araclip.server.indexing.supervisor import Indexing
 from araclip.server.indexing.worker import cause_of
 from araclip.server.served_gallery import Refresher, ServedGallery, example_queries
 from araclip.server.translations import validation_in_arabic
+from ocr_program import LINES, Program, page
 from serving import encoded, make_gallery, photo_album
 from tiny import write_tiny_model
 
@@ -518,6 +520,22 @@ def test_the_indexing_process_looks_only_at_the_paths_that_changed(
     assert str(missed) in served.store.files()
 
 
+def test_an_update_is_kept_where_ocr_does_not_work(
+    served: ServedGallery,
+    album: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = Program(tmp_path / "bin", "exit 127").path.parent
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    page(*LINES).save(album / "page.png")
+    with caplog.at_level("WARNING", "araclip.server"):
+        assert indexed(served, album, follow=False, ocr=True)[-1] == "done"
+    assert "tesseract does not work" in caplog.text
+    assert str(album / "page.png") in served.store.files()
+
+
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
@@ -564,6 +582,34 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
 
     monkeypatch.setattr(supervisor, "changes", changes)
     assert indexed(served, album, follow=True)[-1] == "done"
+    assert [due.postponed for due in tries] == [True, False]
+    assert str(new) in served.store.files()
+
+
+@pytest.mark.parametrize("error", [TimeoutError("no answer in time"), OSError(errno.ENOMEM, "Cannot allocate memory")])
+def test_a_worker_that_cannot_be_started_is_reported_and_started_again_later(
+    served: ServedGallery, album: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
+    new = pictures.solid(album / "new.png", size=(77, 77))
+    start, tries = supervisor.Child, [Due(frozenset({str(new)})), Due(frozenset({str(new)}))]
+    errors = [error]
+
+    def child(*arguments: Any, **options: Any) -> Child:
+        if errors:
+            raise errors.pop()
+        return start(*arguments, **options)
+
+    monkeypatch.setattr(supervisor, "Child", child)
+    monkeypatch.setattr(supervisor, "changes", lambda roots, stop, walk: iter(tries))
+    states, ends = PublishedStates(), time.monotonic() + 120
+    indexing = Indexing(served, [album], states, follow=True, on_commit=lambda: None)  # type: ignore[arg-type]
+    indexing.start()
+    while "done" not in states:
+        assert time.monotonic() < ends, states
+        time.sleep(0.02)
+    indexing.close()
+    assert list(dict.fromkeys(states)) == ["running", "failed", "done"]
     assert [due.postponed for due in tries] == [True, False]
     assert str(new) in served.store.files()
 

@@ -1,9 +1,11 @@
 """Videos, part by part: paths of scenes, the choice of scenes, containers and codecs, what a frame looks like."""
 
 import contextlib
+import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ pytest.importorskip("av")
 from araclip.errors import ImageError
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video import decoder, worker
+from araclip.pictures.video.frames import Video
 from araclip.pictures.video.scenes import LATEST, clock, file_of, scene_of, scene_path, stored_path
-from pictures import RED
-from videos import BLUE, video
+from pictures import GREEN, RED
+from videos import BLUE, trimmed, video
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -88,6 +91,66 @@ def test_containers_and_codecs_give_the_same_scenes(tmp_path: Path, name: str, c
 def test_a_recording_that_does_not_say_its_length_has_all_its_scenes(tmp_path: Path, name: str, codec: str) -> None:
     with video(tmp_path / name, codec=codec, options={"live": "1"}).open("rb") as file:  # as browsers record
         assert decoder.find_scenes(file, name, ImageTransform(16)).times == (0.0, 2.0, 4.0)
+
+
+@pytest.mark.parametrize(("end", "times"), [(9.0, (0.0, 1.5, 3.5)), (0.9, (0.0,))])
+def test_a_video_that_was_trimmed_without_encoding_has_the_scene_it_begins_with(
+    tmp_path: Path, end: float, times: tuple[float, ...]
+) -> None:
+    path = trimmed(video(tmp_path / "whole.mp4"), tmp_path / "a.mp4", 0.5, end)
+    with path.open("rb") as file:
+        found = decoder.find_scenes(file, "a.mp4", ImageTransform(16))
+        again = decoder.pictures_at(file, "a.mp4", found.times, ImageTransform(16))
+    assert found.times == times
+    assert int(found.pixels[0].mean(axis=(0, 1)).argmax()) == 0  # red
+    assert (again.pixels == found.pixels).all()
+
+
+class CountingReader(io.BufferedReader):
+    """A file that counts the bytes that are read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_no_scene_is_lost_or_taken_sooner_where_a_jump_lands_early(tmp_path: Path) -> None:
+    colours = [RED, GREEN, BLUE] * 4
+    with video(tmp_path / "a.wmv", colours, seconds=1, codec="wmv2").open("rb") as file:
+        assert decoder.find_scenes(file, "a.wmv", ImageTransform(16)).times == tuple(map(float, range(12)))
+    with video(tmp_path / "b.wmv", [RED] * 36 + [BLUE] * 12, seconds=1, codec="wmv2").open("rb") as file:
+        found = decoder.find_scenes(file, "b.wmv", ImageTransform(16), most=2)  # examines eight of 48 key frames
+    assert [int(square.mean(axis=(0, 1)).argmax()) for square in found.pixels] == [0, 2]  # red, blue
+
+
+def test_minutes_without_a_key_frame_are_not_read_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = video(tmp_path / "a.mp4", [RED], seconds=120, rate=25, key_every=24, size=(640, 480))
+    monkeypatch.setattr("araclip.pictures.video.frames.PACKETS", 300)
+    with path.open("rb") as file:
+        reader = CountingReader(file)
+        assert [at for at, _ in Video(reader).frames(240)] == [0.0, 24.0, 48.0, 72.0, 96.0]
+    assert reader.count < 2 * path.stat().st_size
+
+
+def test_scenes_of_a_program_stream_are_found_again_though_their_times_depend_on_the_jump(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"codec": "mpeg2video", "rate": 30, "b_frames": 2, "size": (160, 112)}
+    with video(tmp_path / "a.mpg", [RED, GREEN, BLUE] * 2, seconds=1, **about).open("rb") as file:
+        found = decoder.find_scenes(file, "a.mpg", ImageTransform(16))
+        again = decoder.pictures_at(file, "a.mpg", found.times, ImageTransform(16))
+    assert len(found.times) == 5 and again.times == found.times
+    assert (again.pixels == found.pixels).all()
+
+
+def test_a_scene_that_is_not_found_again_costs_no_other_scene(tmp_path: Path) -> None:
+    with video(tmp_path / "a.mp4").open("rb") as file:
+        assert decoder.pictures_at(file, "a.mp4", [0.0, 3.5, 4.0], ImageTransform(16)).times == (0.0, 4.0)
+        with pytest.raises(ImageError, match=r"no frame of it at 3\.500 s can be decoded"):
+            decoder.pictures_at(file, "a.mp4", [3.5], ImageTransform(16))
 
 
 def test_no_more_scenes_than_asked_for_are_found(tmp_path: Path) -> None:

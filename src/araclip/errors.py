@@ -110,7 +110,7 @@ def image_error(name: object) -> type[ImageError]:
 
 
 class OcrFailed(AraCLIPError):
-    """OCR of a picture was given up: it took too long or too much memory, or the program failed."""
+    """OCR of a picture was given up: it took too long or too much memory, or made the program fail."""
 
 
 class ModelError(AraCLIPError):

@@ -25,7 +25,7 @@ class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
     _interpreter: Interpreter | None = PrivateAttr(default=None)
 
     def __init__(self, encoder: Any, interpreter: Interpreter | None = None, **options: Any) -> None:
-        super().__init__(model_name=getattr(encoder, "label", "araclip"), **options)
+        super().__init__(model_name=getattr(encoder, "label", None) or "araclip", **options)
         self._encoder, self._interpreter = encoder, interpreter
 
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:

@@ -144,12 +144,15 @@ def _write_row(*cells: str) -> None:
 
 
 def _list_picture_files(pictures: list[Path]) -> list[Path]:
-    """Return the pictures; a folder is replaced by the picture files below it."""
+    """Return the pictures; a folder is replaced by the picture files below it, without videos."""
     from araclip.gallery.ingest.scan import Walk
+    from araclip.pictures.video.formats import is_video
 
     files, walk = list[Path](), Walk()
     for path in pictures:
-        below = [Path(file.path) for file in walk.pictures(path)] if path.is_dir() else [path]
+        below = [path]
+        if path.is_dir():
+            below = [Path(file.path) for file in walk.pictures(path) if not is_video(file.path)]
         if not below:
             raise InputError(f"{path} holds no picture files. Name a folder with pictures.")
         files += below
@@ -282,7 +285,9 @@ def evaluate(
         lost = counted(missing, "training picture is", "training pictures are")
         err.print(f"{lost} missing: neither they nor their captions are looked for.", style="yellow")
     leaks = find_leaks(pictures, *pictures_and_captions(training)) if training else None
-    dialects = stated_dialects(user_path(dataset), pictures.pictures, images) if dataset not in KNOWN else None
+    dialects = None
+    if report is not None and dataset not in KNOWN:
+        dialects = stated_dialects(user_path(dataset), pictures.pictures, images, split)
     summaries = summarise(_evaluate(names := models or [DEFAULT_MODEL], pictures, captions, cache))
     losses = measure_losses(names, pictures, [summary.evaluated for summary in summaries], chosen, cache, understood)
     if as_json:

@@ -79,9 +79,9 @@ def index(
             if hasattr(opened.model, "request"):
                 err.print(_PULL_HINT, soft_wrap=True)
             index_folder(opened, root, as_json)
+            make_default(location)
             if ocr:
                 read_texts(opened, quiet=as_json)
-    make_default(location)
     if as_json:
         return
     _print_how_to_search(gallery)
@@ -147,7 +147,10 @@ def watch(
                 )
                 _print_unread(report)
             if ocr:
-                read_texts(opened, quiet=True)
+                try:
+                    read_texts(opened, quiet=True)
+                except InputError as error:  # OCR does not work now: the folder is watched on, and its text read later
+                    say(str(error), "yellow")
 
         follow(opened, [root], updated=print_update, skip=say)
 

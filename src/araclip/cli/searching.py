@@ -207,21 +207,24 @@ def _print_results(
             f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
         )
     interpretation: Interpretation | None = getattr(hits, "interpretation", None)
+    language = _message_language(interpretation)
+    if interpretation and not (as_json or paths):
+        for line in interpretation_lines(interpretation):
+            err.print(f"[dim]{escape(shown(line))}[/dim]")
+    away: str | None = getattr(hits, "away", None)
+    if away:
+        say(_translate("search away", language, folder=away))
     if as_json:
         more = {"interpretation": interpretation.json()} if interpretation else {}
-        print_json({"query": query, **more, "results": [_hit_json(hit) for hit in hits]})
+        print_json({"query": query, **more, "away": away, "results": [_hit_json(hit) for hit in hits]})
         return
     if paths:
         for hit in hits:
             write_line(hit.file)
         return
-    language = _message_language(interpretation)
-    if interpretation:
-        for line in interpretation_lines(interpretation):
-            err.print(f"[dim]{escape(shown(line))}[/dim]")
-    if away := getattr(hits, "away", None):
-        say(_translate("search away", language, folder=away))
-    elif not hits:
+    if away:
+        return
+    if not hits:
         err.print(_translate("search nothing", language))
     else:
         print_hits = _print_pictures if thumbnails else _print_hits

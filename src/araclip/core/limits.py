@@ -24,6 +24,7 @@ from typing import Any, cast
 from araclip.core import system
 from araclip.core.processes import lower_priority
 
+NOT_STARTED = 127  # a shell's exit code for a program that cannot be started
 # A shell sets the limit, not a function between fork and exec: Python's locks may stay held for ever after a fork.
 _LIMITED = 'ulimit -v "$0" 2>/dev/null; exec "$@"'
 
@@ -210,11 +211,16 @@ def _raise_unless_done(done: object) -> None:
 def main() -> int:
     """Run as a program, on Windows: limit the memory of this process and its children, and run a command.
 
-    The arguments are the limit in kilobytes and the command. Return the command's exit code.
+    The arguments are the limit in kilobytes and the command. Return the command's exit code; 127, as a shell does, if
+    the command cannot be started.
     """
     kilobytes, *command = sys.argv[1:]
     own_job().limit(memory=int(kilobytes) * 1024, end_children=True)
-    return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode
+    try:
+        return subprocess.run(command, stdin=sys.stdin, stdout=sys.stdout, stderr=sys.stderr, check=False).returncode
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        return NOT_STARTED
 
 
 if __name__ == "__main__":

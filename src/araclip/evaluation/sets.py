@@ -207,15 +207,17 @@ def files_of(folder: Path, images: Path | None) -> PictureFiles:
     return PictureFiles(folder) if images is None else PictureFiles(folder, images)
 
 
-def stated_dialects(folder: Path, pictures: Sequence[Path], images: Path | None = None) -> list[str | None] | None:
+def stated_dialects(
+    folder: Path, pictures: Sequence[Path], images: Path | None = None, split: str | None = None
+) -> list[str | None] | None:
     """Return the `dialect` (N,) that a folder's list states for each picture; None if no picture has one.
 
-    A picture's entry is None if its rows state none or disagree.
+    A picture's entry is None if its rows state none or disagree. Only the rows of `split` are read, or all rows.
     """
     if not (folder / LISTING).is_file():
         return None
     files, stated = files_of(folder, images), dict[Path, set[str]]()
-    for where, row in _read_rows(folder, None):
+    for where, row in _read_rows(folder, split):
         stated.setdefault(files.path(row["image"], where), set()).update(texts_of(row, where, "dialect"))
     dialects = [next(iter(names)) if len(names := stated.get(path, set())) == 1 else None for path in pictures]
     return dialects if any(dialects) else None

@@ -59,7 +59,7 @@ def tag(
 
     Args:
         least: a label is chosen from this probability on, or from the label's own least probability if that is higher.
-            None or 0: from the label's own, or LEAST if it has none.
+            None: from the label's own, or LEAST if it has none. 0: from the label's own, and always if it has none.
         language: the names that are written: ar, en or both.
         short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
         vectors: the model's vectors (D,) by path, such as `BaseGallery.vectors` returns; pictures that have one are not

@@ -166,7 +166,8 @@ class Gallery(BaseGallery):
             skip: called with one line for each picture that is given up, or cannot be read now.
 
         Raises:
-            InputError: no OCR engine is installed; the message says how to install one.
+            InputError: no OCR engine is installed, or the engine does not work; the message says what to do. Pictures
+                whose text is not read yet are read by the next run.
         """
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
         with open_engine(engine) as reader, self._ingestion_run() as turn:

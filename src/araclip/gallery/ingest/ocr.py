@@ -1,7 +1,8 @@
 """Read the text in pictures (OCR) in a separate process, after the pictures were indexed.
 
 For each picture that can be opened the result is stored: its text, that it shows none, or that OCR was given up.
-Results are committed in groups, so a stopped run goes on where it was, and a killed one repeats its last group.
+Results are committed in groups, so a stopped run goes on where it was, and a killed one repeats its last group. An
+engine that does not work ends the run, and no picture is given up for it.
 """
 
 import io

@@ -22,7 +22,7 @@ from typing import Protocol
 
 from araclip.core.child_process import Child, ChildEnded, Pool, safe_environment
 from araclip.core.display import undirected
-from araclip.core.limits import with_memory_limit
+from araclip.core.limits import NOT_STARTED, with_memory_limit
 from araclip.core.paths import data_home, is_there, user_path
 from araclip.errors import InputError, OcrFailed
 
@@ -38,7 +38,12 @@ class Engine(Protocol):
         """The engine's name, which is stored beside each text that it reads."""
 
     def read(self, picture: bytes, seconds: float) -> str:
-        """Return the text in an encoded picture; raise OcrFailed if that takes longer than `seconds`, or fails."""
+        """Return the text in an encoded picture.
+
+        Raises:
+            OcrFailed: it takes longer than `seconds` or more memory than allowed, or the picture makes the engine fail.
+            InputError: the engine itself does not work, so it would fail for every picture.
+        """
 
 
 def recogniser() -> Path | None:
@@ -54,6 +59,8 @@ def recogniser() -> Path | None:
 
 
 LANGUAGES = ("ara", "eng")
+BROKEN = (126, NOT_STARTED)  # exit codes of a program that may not be run; that is not there or lacks a library
+NO_LANGUAGE = "Error opening data file"  # what Tesseract writes to stderr if the data of a language are missing
 SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
 # Least confidence, in percent, at which a word with digits that is read as English is kept; `benchmarks/ocr.py` chose
 # the limit.
@@ -110,11 +117,22 @@ class Tesseract:
                 command, input=picture, capture_output=True, timeout=left, check=False, env=environment
             )
         except OSError as error:
-            raise OcrFailed(f"{self.program} could not be started ({error.strerror})") from None
+            raise self._broken(error.strerror) from None
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        # without the data of one of two languages Tesseract reads with the other one, and ends with 0
+        faults = [line for line in lines if NO_LANGUAGE in line]
+        last = "".join((faults or lines)[-1:])[:200]
+        if faults or done.returncode in BROKEN:
+            raise self._broken(last)
         if done.returncode:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-            raise OcrFailed(f"tesseract ended with {done.returncode} ({''.join(last)[:200]})")
+            raise OcrFailed(f"tesseract ended with {done.returncode} ({last})")
         return parse_words(done.stdout.decode("utf-8", "replace"))
+
+    def _broken(self, reason: str | None) -> InputError:
+        return InputError(
+            f"{self.program} does not work ({reason}), so the text in pictures is not read. Install Tesseract and its "
+            "languages again (docs/texts.md), then index with --ocr again."
+        )
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,10 @@ def load_reader(model: Path) -> Callable[[bytes], str]:
 
 
 SAME_LINE = 0.5  # boxes stand in one line if their middles are nearer than this share of a box's height
-_LATIN = "a-zA-Z0-9\u0660-\u0669"
-_RUN = re.compile(rf"[{_LATIN}]+(?:[ :*./%+-]+[{_LATIN}]+)*|.", re.DOTALL)
+_LATIN = "a-zA-Z0-9\u00c0-\u024f\u0660-\u0669"  # with accented letters, and Arabic-Indic digits
+# the signs that join words and numbers: PaddleOCR's, then those of 10,000, ١٬٠٠٠, ٣٫٥, info@site.com, AT&T and don't
+_JOINING = " :*./%+,\u066b\u066c@_&'’-"
+_RUN = re.compile(rf"[{_LATIN}]+(?:[{_JOINING}]+[{_LATIN}]+)*|.", re.DOTALL)
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom of a line's box in pixels
 
@@ -92,7 +94,7 @@ Box = tuple[float, float, float, float]  # left, top, right and bottom of a line
 def reading_order(seen: str) -> str:
     """Turn a line that the recogniser read from left to right into the order in which Arabic is read.
 
-    The order of Arabic letters is reversed; Latin words and numbers stay as they are (PaddleOCR's `pred_reverse`).
+    The order of Arabic letters is reversed; Latin words and numbers stay as they are, as in PaddleOCR's `pred_reverse`.
     A line without Arabic letters is returned unchanged.
     """
     return "".join(_RUN.findall(seen)[::-1]) if _has_arabic(seen) else seen

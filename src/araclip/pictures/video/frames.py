@@ -14,6 +14,7 @@ from typing import IO, Any
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from PIL import Image
@@ -73,8 +74,8 @@ class Video:
         self._start = self._stream.start_time or 0
 
     def size(self) -> tuple[int, int]:
-        """Return width and height of the upright picture in pixels, as the first frame has them."""
-        frame = next(self.frames(1), (0.0, None))[1]
+        """Return width and height of the upright picture in pixels, as the first key frame that decodes has them."""
+        frame = next(self._key_frames(0.0), (0.0, None))[1]
         if frame is None:
             raise UnreadableImage("no frame of it can be decoded. Restore it from a copy, or remove it.")
         width, height = self._square_pixels(frame)
@@ -119,41 +120,65 @@ class Video:
         Args:
             until: the `time.monotonic()` at which to end early.
         """
-        step, last, wanted = max(GAP, self.seconds / most), -1.0, 0.0
+        step, after, wanted, vain = max(GAP, self.seconds / most), -1.0, 0.0, set[int]()
         for _ in range(4 * most):
-            found = next(self._key_frames(wanted, after=last, most=1), None)
+            found = next(self._key_frames(wanted, after=after, most=1, vain=vain), None)
             if found is not None:
-                last = found[0]
                 yield found
-            wanted = max(wanted, last if found else 0.0) + step
+            after = max(wanted, found[0] if found else 0.0)
+            wanted = after + step
             if wanted >= self.seconds or time.monotonic() > until:
                 return
 
     def at(self, seconds: float) -> VideoFrame:
-        """Return the key frame at a time that `frames` has yielded; raise UnreadableImage if it cannot be decoded."""
-        for back in BACK:
-            for found in self._key_frames(max(0.0, seconds + NEAR - back)):
-                if abs(found[0] - seconds) <= NEAR:
-                    return found[1]
-                if found[0] > seconds:
-                    break
-        raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
+        """Return the key frame at a time that `frames` has yielded; raise UnreadableImage if it cannot be decoded.
 
-    def _key_frames(self, seconds: float, *, after: float = -1.0, most: int = 64) -> Iterator[tuple[float, VideoFrame]]:
-        """Jump to a time, and yield the key frames from there on, at most `most`; skip those at or before `after`."""
+        In an MPEG program stream the time of a key frame depends on where the jump landed. So if no key frame has this
+        time, the nearest one that is less than GAP / 2 away is returned.
+        """
+        nearest: VideoFrame | None = None
+        least = GAP / 2
+        for back in BACK:
+            for time_found, frame in self._key_frames(max(0.0, seconds + NEAR - back)):
+                distance = abs(time_found - seconds)
+                if distance <= NEAR:
+                    return frame
+                if distance < least:
+                    least, nearest = distance, frame
+                if time_found > seconds:
+                    break
+        if nearest is None:
+            raise UnreadableImage(f"no frame of it at {seconds:.3f} s can be decoded.")
+        return nearest
+
+    def _key_frames(
+        self, seconds: float, *, after: float = -1.0, most: int = 64, vain: set[int] | None = None
+    ) -> Iterator[tuple[float, VideoFrame]]:
+        """Jump to a time, and yield the key frames from there on, at most `most`; skip those at or before `after`.
+
+        A jump may land early, so the key frames that are skipped do not count towards `most`.
+
+        Args:
+            vain: time stamps where jumps have landed and the search was given up. It is not repeated there, because a
+                recording of a screen may have minutes without a key frame, which would be read again and again.
+        """
         codec = self._stream.codec_context
         assert codec is not None
         try:
             self._container.seek(self._start + round(seconds / self._base), stream=self._stream)
+            landed = None
             for number, packet in enumerate(self._container.demux(self._stream)):
-                if not packet.size or number > PACKETS or most == 0:
+                landed = packet.pts if number == 0 else landed
+                if vain is not None and landed is not None and number > PACKETS:
+                    vain.add(landed)
+                if not packet.size or number > PACKETS or most == 0 or (vain and landed in vain):
                     return
                 if not packet.is_keyframe:
                     continue
-                most -= 1
                 if packet.pts is not None and self._seconds_of(packet.pts) <= after:
                     continue
-                frames = [*codec.decode(packet), *codec.decode(None)]
+                most -= 1
+                frames = [*codec.decode(_undiscarded(packet)), *codec.decode(None)]
                 codec.flush_buffers()
                 for frame in frames[:1]:
                     if frame.pts is not None and isinstance(frame, VideoFrame):
@@ -162,8 +187,11 @@ class Video:
             return  # the rest of the video is damaged; the frames before the damage are used
 
     def _seconds_of(self, pts: int) -> float:
-        """Return the time in seconds of FFmpeg's time stamp `pts`, from the beginning of the video."""
-        return round(float((pts - self._start) * self._base), 3)
+        """Return the time in seconds of FFmpeg's time stamp `pts`, from the beginning of the video.
+
+        The time is 0 for a key frame from before the beginning, on which the first frames of a trimmed video depend.
+        """
+        return max(0.0, round(float((pts - self._start) * self._base), 3))
 
     def about(self) -> PhotoMetadata:
         """Return date, camera and place, as the container tells them.
@@ -186,6 +214,18 @@ class Video:
     def _metadata(self) -> dict[str, str]:
         both = {**self._stream.metadata, **self._container.metadata}
         return {str(key).lower(): str(value)[:4000] for key, value in both.items()}
+
+
+def _undiscarded(packet: "Packet[Any]") -> "Packet[Any]":
+    """Return a packet that FFmpeg decodes to a frame, even if the packet is marked to be decoded but not shown.
+
+    A video that was trimmed without encoding it again begins with a key frame that is marked so (by MP4's edit list).
+    """
+    if not packet.is_discard:
+        return packet
+    shown = Packet(bytes(packet))
+    shown.pts, shown.dts, shown.time_base = packet.pts, packet.dts, packet.time_base
+    return shown
 
 
 def _parse_date(text: str) -> str | None:

@@ -25,7 +25,7 @@ from PIL import Image
 from araclip.core.child_process import Parent, Reply
 from araclip.core.display import Progress
 from araclip.core.limits import allow_processor, restrict
-from araclip.errors import ImageError, ImageTooLarge
+from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import encode_picture, square
@@ -94,7 +94,10 @@ def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
 
 
 def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Decode the scenes at `target["times"]`; return times, perceptual hashes, the video's facts, and squares."""
+    """Decode the scenes at `target["times"]`; return times, perceptual hashes, the video's facts, and squares.
+
+    A scene that cannot be decoded is left out; UnreadableImage if no scene can.
+    """
     transform, times = ImageTransform(**target["transform"]), target["times"]
     width, height = video.size()
     facts = Facts(target["format"], width, height, caption=video.caption(), **asdict(video.about()))
@@ -102,7 +105,12 @@ def pictures(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
     squares: list[bytes] = []
     hashes: list[int] = []
     for done, at in enumerate(times):
-        picture = video.upright(video.at(at))
+        try:
+            picture = video.upright(video.at(at))
+        except UnreadableImage:
+            if not kept and done + 1 == len(times):
+                raise
+            continue
         kept.append(at)
         squares.append(transform.pixels(picture).tobytes())
         hashes.append(int(phash(square(picture, SIZE)[None])[0]))

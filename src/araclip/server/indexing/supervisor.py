@@ -146,7 +146,11 @@ class Indexing:
             self._stop.wait(RETRY_SECONDS)
 
     def _run_worker(self, due: Due, model: str) -> dict[str, Any]:
-        """Run the worker for an update; return its answer, {"error", "cause"} if it died, or {} after `close`."""
+        """Run the worker for an update; return its answer, or {} after `close`.
+
+        Returns {"error", "cause"} if the worker died or could not be started. An update whose worker could not be
+        started is postponed if the folders are followed; otherwise a client may ask for it again.
+        """
 
         def progress(news: dict[str, Any]) -> None:
             if "found" in news:
@@ -168,6 +172,9 @@ class Indexing:
             # a signal ended the worker, mostly because the system was out of memory
             cause = "killed" if error.how.startswith("SIG") else "other"
             return {"error": f"the indexing process ended with {error.how or error}", "cause": cause}
+        except OSError as error:  # also TimeoutError: too little memory, or a busy machine
+            due.postponed = self._follow
+            return {"error": f"the indexing process could not be started ({error})", "cause": "other"}
         finally:
             self._worker = None
 

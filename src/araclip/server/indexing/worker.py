@@ -19,7 +19,15 @@ from typing import Any, Literal
 
 from araclip.core.child_process import Parent
 from araclip.core.processes import lower_priority
-from araclip.errors import AraCLIPError, EmptyFolder, GalleryCorrupt, GalleryLocked, ModelError, WidthMismatch
+from araclip.errors import (
+    AraCLIPError,
+    EmptyFolder,
+    GalleryCorrupt,
+    GalleryLocked,
+    InputError,
+    ModelError,
+    WidthMismatch,
+)
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
 from araclip.gallery.ingest.watch import update_as_far_as_possible
@@ -89,7 +97,10 @@ def _update_gallery(
     with open_gallery(place, model=encoder) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):
-            gallery.ocr(progress=progress, skip=skip)
+            try:
+                gallery.ocr(progress=progress, skip=skip)
+            except InputError as error:  # OCR does not work now: the update is done, and the text is read later
+                skip(str(error))
     return {**asdict(update), "skipped": len(update.skipped)}
 
 
