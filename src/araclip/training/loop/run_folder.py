@@ -70,7 +70,7 @@ class TensorBoard:
     """Writes event files to RUN/tensorboard, for `tensorboard --logdir RUN`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._open: Callable[..., Any] = _import_sink("tensorboard").SummaryWriter
+        self._open: Callable[..., Any] = import_sink("tensorboard").SummaryWriter
         self._folder = folder / "tensorboard"
         self._writer: Any = None
 
@@ -95,7 +95,7 @@ class Trackio:
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        self._trackio = _import_sink("trackio")
+        self._trackio = import_sink("trackio")
         folder = folder.resolve()
         self._trackio.init(project=folder.parent.name, name=folder.name, config=dict(config), resume="allow")
 
@@ -111,7 +111,7 @@ class Trackio:
 SINKS: dict[str, Callable[[Path, Mapping[str, Any]], Sink]] = {"tensorboard": TensorBoard, "trackio": Trackio}
 
 
-def _import_sink(name: str) -> Any:
+def import_sink(name: str) -> Any:
     """Import the module of a sink; raise RecipeError if there is no such sink, or if it is not installed."""
     if name not in SINKS:
         raise RecipeError(f"there is no sink {name!r} for metrics. Choose from {', '.join(sorted(SINKS))}, or none.")
@@ -151,6 +151,7 @@ def begin(
     path = folder / "config.json"
     if fresh:
         delete_run(folder)
+        shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
     config = _run_config(recipe, data)
     if not path.exists():
         if left := checkpoint.latest(folder):
@@ -197,12 +198,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def delete_run(folder: Path) -> None:
-    """Delete what a run left in its folder: checkpoints, metrics.jsonl, result.json, model and config.json."""
+    """Delete checkpoints, metrics.jsonl, result.json and config.json of a run; its model stays."""
     checkpoint.remove_all(folder)  # first: if this is killed in between, another recipe must not resume from them
-    for name in ("metrics.jsonl", "result.json"):
+    for name in ("metrics.jsonl", "result.json", "config.json"):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / "model", ignore_errors=True)  # a later stage must not start from the old model
-    (folder / "config.json").unlink(missing_ok=True)
 
 
 def without_nulls(value: Any) -> Any:
@@ -321,7 +320,7 @@ class Run:
             if is_main:
                 stack.enter_context(writing(folder))
                 for name in sinks:
-                    _import_sink(name)  # before `fresh` deletes anything
+                    import_sink(name)  # before `fresh` deletes anything
                 config = begin(folder, recipe, data, fresh=fresh, log=log, upgraded=upgraded)
                 for name in sinks:
                     opened.append(SINKS[name](folder, config))

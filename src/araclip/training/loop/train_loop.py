@@ -6,6 +6,7 @@ state, `TrainingState`. So a resumed run ends with the same weights, bit for bit
 
 import contextlib
 import math
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -219,8 +220,9 @@ class BestWeights:
         self._delete_but([])
 
     def _delete_but(self, kept: Sequence[Path]) -> None:
-        for path in {*self.folder.glob("best*.pt")} - {*kept} if self.is_main else ():
-            path.unlink(missing_ok=True)
+        for path in self.folder.glob("best*.pt") if self.is_main else ():
+            if path not in kept and re.fullmatch(r"best(-\d{6,})?\.pt", path.name):
+                path.unlink(missing_ok=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state for a checkpoint; the weights stay in their own file."""

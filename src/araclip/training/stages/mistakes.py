@@ -11,7 +11,7 @@ from araclip.errors import InputError, RecipeError
 from araclip.evaluation.sets import LISTING, bounded_lines
 from araclip.models.folder import existing_folder, names_model_folder
 from araclip.training.data.pictures import LANGUAGES
-from araclip.training.loop.run_folder import SINKS
+from araclip.training.loop.run_folder import SINKS, import_sink
 from araclip.training.losses import DISTILLATION_LOSSES
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
@@ -49,7 +49,7 @@ def check_stages(recipe: Recipe, names: Sequence[str], trained: Collection[str])
 
 
 def _setting_mistakes(stage: Any) -> Mistakes:
-    """Find missing keys of `distill` and `linear` stages, and unknown names in `losses`, `languages` and `sinks`."""
+    """Find missing keys of `distill` and `linear` stages, unknown names in lists, and sinks that are not installed."""
     for key in ("teacher", "sources") if stage.kind in ("distill", "linear") else ():
         if not getattr(stage, key):
             yield key, f"a stage of kind '{stage.kind}' needs it. Name it in the stage's section."
@@ -57,6 +57,11 @@ def _setting_mistakes(stage: Any) -> Mistakes:
         for given in getattr(stage, key, ()):
             if given not in known:
                 yield key, f"'{given}' is none of {', '.join(known)}. Correct it, or leave it out."
+            elif key == "sinks":
+                try:
+                    import_sink(given)
+                except RecipeError as error:
+                    yield key, str(error)
 
 
 def _file_mistakes(recipe: Recipe, name: str) -> Mistakes:
