@@ -486,6 +486,11 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
     assert stored is not None
     gallery.remove([stored])
     assert dates() == {"IMG_20200101_000000.jpg": own}
+    gallery.add([folder / "file.png"], metadata=uploaded)
+    gallery.add([data.getvalue()])
+    assert len(dates()) == 1
+    gallery.remove([folder / "file.png"])  # the stored picture inherits the uploaded name, and its date
+    assert len(dates()) == 2
 
 
 # ------------------------------------------------------------------ what filters name

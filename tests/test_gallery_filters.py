@@ -302,3 +302,4 @@ def test_metadata_that_no_text_can_name_is_refused_instead_of_written_as_other_m
 ) -> None:
     with pytest.raises(InputError, match="KEY=VALUE"):
         Filters(metadata=metadata).texts()
+    assert Filters(metadata={"album": "meta."}).texts() == ["meta.album=meta."]

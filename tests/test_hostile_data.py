@@ -356,6 +356,7 @@ def test_a_dot_in_the_name_of_classes_belongs_to_the_name(tmp_path: Path) -> Non
     for suffix in ("npz", "json"):
         (tmp_path / f"c.{suffix}").rename(tmp_path / f"c.21k.{suffix}")
     assert read_concepts(tmp_path / "c.21k", ("arabic",), 4)
+    assert read_concepts(tmp_path / "c.21k.npz", ("arabic",), 4)
     of_concepts(tmp_path, names_ar=[])
     with pytest.raises(DataError, match=r"c\.22k"):
         read_concepts(tmp_path / "c.22k", ("arabic",), 4)

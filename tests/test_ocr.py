@@ -124,6 +124,33 @@ def test_an_engine_that_does_not_work_ends_the_run_and_no_picture_is_given_up_fo
         assert (report.read, report.without, report.skipped) == (2, 1, [])
 
 
+class BreaksAfter:
+    """An engine that reads so many pictures, then breaks."""
+
+    name = "breaks"
+
+    def __init__(self, most: int) -> None:
+        self.most, self.reads = most, 0
+
+    def read(self, picture: bytes, seconds: float) -> str:
+        self.reads += 1
+        if self.reads > self.most:
+            raise InputError("it does not work")
+        return "نص"
+
+
+def test_what_was_read_before_an_engine_broke_is_kept(tmp_path: Path, root: Path, model: AraCLIP) -> None:
+    for number in range(5):
+        page(*LINES, f"Page number {number}").save(root / f"{number}.png")
+    with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
+        gallery.update([root])
+        with pytest.raises(InputError, match="it does not work"):
+            gallery.ocr(engine=BreaksAfter(3))
+        rest = BreaksAfter(100)
+        report = gallery.ocr(engine=rest)
+    assert report.read == rest.reads == 6 - 3
+
+
 def test_an_update_is_kept_and_a_watch_goes_on_where_ocr_does_not_work(
     tmp_path: Path, root: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,6 +299,10 @@ def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(
         ("سيراب Café ىهقم", "مقهى Café باريس"),
         ("AT&T ةكرش", "شركة AT&T"),
         ("سملت don't", "don't تلمس"),
+        ("2024 ,2023 ,2022 تاونس", "سنوات 2022, 2023, 2024"),
+        ("انه 4 & 3 مقر", "رقم 3 & 4 هنا"),
+        ("انه 4×3 ساقم", "مقاس 3×4 هنا"),
+        ("انه Paris, London ندم", "مدن Paris, London هنا"),
         ("Amount due 4711", "Amount due 4711"),
         ("", ""),
     ],

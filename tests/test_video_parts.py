@@ -126,6 +126,17 @@ def test_no_scene_is_lost_or_taken_sooner_where_a_jump_lands_early(tmp_path: Pat
     assert [int(square.mean(axis=(0, 1)).argmax()) for square in found.pixels] == [0, 2]  # red, blue
 
 
+def test_no_scene_is_lost_where_a_jump_lands_late(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"codec": "mpeg2video", "rate": 25, "b_frames": 2, "size": (160, 112)}
+    for name in ("a.mts", "a.mpg"):
+        with video(tmp_path / name, [RED, GREEN, BLUE] * 4, seconds=1, **about).open("rb") as file:
+            opened = Video(file)
+            times = [at for at, _ in opened.frames(120)]
+            assert [round(at) for at in times] == list(range(12)) and all(map(opened.at, times))
+    with video(tmp_path / "one.mts", [RED], seconds=1, **about).open("rb") as file:
+        assert len(decoder.find_scenes(file, "one.mts", ImageTransform(16)).times) == 1
+
+
 def test_minutes_without_a_key_frame_are_not_read_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

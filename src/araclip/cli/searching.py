@@ -217,16 +217,12 @@ def _print_results(
     if as_json:
         more = {"interpretation": interpretation.json()} if interpretation else {}
         print_json({"query": query, **more, "away": away, "results": [_hit_json(hit) for hit in hits]})
-        return
-    if paths:
+    elif paths:
         for hit in hits:
             write_line(hit.file)
-        return
-    if away:
-        return
-    if not hits:
+    elif not hits and not away:
         err.print(_translate("search nothing", language))
-    else:
+    elif hits:
         print_hits = _print_pictures if thumbnails else _print_hits
         print_hits(query, hits, f"{len(hits)} of {counted(total, 'picture')} · {shown(str(gallery.folder))}")
         dated = sort != "relevance" or bool(interpretation and interpretation.sort)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
@@ -62,8 +63,16 @@ def train(
     quiet_libraries()
     parsed = read_recipe(recipe, changes or [])
     folder = runs or Path("runs") / parsed.name
-    again = "The same command without --fresh" if fresh else "The same command"
-    with stoppable(f"{again} resumes from the last checkpoint."), _show_bars() as reporter:
+    begun = time.time()
+
+    def how_to_resume() -> str:
+        if not fresh:
+            return "The same command resumes from the last checkpoint."
+        if any(path.stat().st_mtime >= begun for path in folder.glob("*/step-*.pt")):
+            return "The same command without --fresh resumes from the last checkpoint."
+        return "No checkpoint was written yet."
+
+    with stoppable(how_to_resume), _show_bars() as reporter:
         if stage == "all":
             results = run_all(parsed, folder, reporter, fresh=fresh)
         else:

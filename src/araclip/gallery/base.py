@@ -38,7 +38,7 @@ from araclip.gallery.ingest.videos import ingest_pictures_and_videos
 from araclip.gallery.maintenance.duplicates import find_duplicates
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, file_faults
-from araclip.gallery.plan import Part, Planner, QueryPlan
+from araclip.gallery.plan import Interpretation, Part, Planner, QueryPlan
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
@@ -463,17 +463,19 @@ class BaseGallery(ABC):
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)), threshold, sort)
         snapshot = self._reader.latest()
         if isinstance(query, np.ndarray) and query.ndim == 1:
-            return Hits(snapshot.search(self._as_unit_vector(query), page, relevance=False), pictures=self.picture)
+            return self._make_hits(snapshot.search(self._as_unit_vector(query), page, relevance=False))
         if not isinstance(query, str | Query):
-            found = snapshot.search(self._picture_vector(query)[0], page, relevance=False)
-            return Hits(found, pictures=self.picture)
+            return self._make_hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         plan, terms = self._plan_query(parsed, snapshot, page, literal=literal, ignore=ignore)
         hits = search(plan, terms, snapshot, page, text_weight)
         interpretation = self._suggestions.suggest(plan, hits, self.interpreter, self._catalog)
-        found = Hits(hits, interpretation, pictures=self.picture)
-        found.away = None if hits else missing_folder(self._catalog)
-        return found
+        return self._make_hits(hits, interpretation)
+
+    def _make_hits(self, found: list[Hit], interpretation: Interpretation | None = None) -> Hits:
+        hits = Hits(found, interpretation, pictures=self.picture)
+        hits.away = None if found else missing_folder(self._catalog)
+        return hits
 
     @cached_property
     def _suggestions(self) -> Suggestions:
@@ -563,7 +565,7 @@ class BaseGallery(ABC):
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
-    ) -> list[Hit]:
+    ) -> Hits:
         """Return the k pictures that look most like one picture: a path, `picture:…`, or a picture as for `search`.
 
         If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
@@ -571,7 +573,7 @@ class BaseGallery(ABC):
         """
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
-        return self._reader.latest().search(vector, page, relevance=False, exclude=content)
+        return self._make_hits(self._reader.latest().search(vector, page, relevance=False, exclude=content))
 
     def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
         """Return the vectors (n + m, D) of the plan's n terms and m `kinds` (see `QueryPlan`), encoded in one batch."""

@@ -140,7 +140,7 @@ def make_model_folder(
     """
     folders = (pictures,) if pictures else ()
     ways = model_folder.weights_by_tower(weights)  # a wrong argument is refused before anything is loaded
-    check_pictures(folders)
+    check_pictures(folders, ways["image"])
     languages = check_languages(languages) if languages is not None else None
     request = source if isinstance(source, Request) else parse_request(source)
     if request is None:

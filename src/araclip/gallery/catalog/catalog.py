@@ -533,7 +533,7 @@ class Catalog(Store):
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
                     )
                 # the picture may have another path: derive its facts again, without what the removed path told
-                if has_sidecar or date_in_name(name_at(os.fsdecode(raw), read_metadata(metadata))):
+                if has_sidecar or metadata != "{}" or date_in_name(os.fsdecode(raw)):
                     photos.derive_facts(self.connection, content)
                 if raw.startswith(STORED_PREFIX.encode()):
                     self.change("DELETE FROM kept WHERE content = ?", (content,))

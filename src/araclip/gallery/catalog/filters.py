@@ -215,7 +215,8 @@ class Filters:
         """
         values = {f"meta.{key}": value for key, value in self.metadata.items()}
         for key, value in values.items():
-            if "=" in key or {key, value} & {"meta.", "", ".."} or (key, value) != (key.strip(), value.strip()):
+            unnamed = key == "meta." or value in ("", "..") or "=" in key
+            if unnamed or (key, value) != (key.strip(), value.strip()):
                 raise InputError(message("filter form", given=f"{key}={value}"))
         for key, first, last in (
             ("captured", self.captured_from, self.captured_to),

@@ -93,23 +93,25 @@ def read_pictures(
         group.clear()
 
     progress(0, len(waiting))
-    with closing(map_ahead(read_text, waiting, threads)) as ahead:
-        for (content, _), seen in ahead:
-            done += 1
-            if seen.by is not None:
-                group.append((content, seen))
-            if seen.fault:
-                report.skipped.append(seen.fault)
-                skip(seen.fault)
-            elif seen.text:
-                report.read += 1
-            else:
-                report.without += 1
-            if len(group) >= COMMIT_EVERY or time.monotonic() - since > COMMIT_SECONDS:
-                commit()
-                since = time.monotonic()
-            progress(done, len(waiting))
-    commit()
+    try:
+        with closing(map_ahead(read_text, waiting, threads)) as ahead:
+            for (content, _), seen in ahead:
+                done += 1
+                if seen.by is not None:
+                    group.append((content, seen))
+                if seen.fault:
+                    report.skipped.append(seen.fault)
+                    skip(seen.fault)
+                elif seen.text:
+                    report.read += 1
+                else:
+                    report.without += 1
+                if len(group) >= COMMIT_EVERY or time.monotonic() - since > COMMIT_SECONDS:
+                    commit()
+                    since = time.monotonic()
+                progress(done, len(waiting))
+    finally:
+        commit()  # also what was read before Ctrl-C, or before the engine broke
     return report
 
 

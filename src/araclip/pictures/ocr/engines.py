@@ -130,8 +130,8 @@ class Tesseract:
 
     def _broken(self, reason: str | None) -> InputError:
         return InputError(
-            f"{self.program} does not work ({reason}), so the text in pictures is not read. Install Tesseract and its "
-            "languages again (docs/texts.md), then index with --ocr again."
+            f"{self.program} does not work ({reason}), so the text in pictures is not read. Install Tesseract and "
+            "its languages again (docs/texts.md), then index with --ocr again."
         )
 
 

@@ -83,10 +83,18 @@ def load_reader(model: Path) -> Callable[[bytes], str]:
 
 
 SAME_LINE = 0.5  # boxes stand in one line if their middles are nearer than this share of a box's height
-_LATIN = "a-zA-Z0-9\u00c0-\u024f\u0660-\u0669"  # with accented letters, and Arabic-Indic digits
-# the signs that join words and numbers: PaddleOCR's, then those of 10,000, ١٬٠٠٠, ٣٫٥, info@site.com, AT&T and don't
-_JOINING = " :*./%+,\u066b\u066c@_&'’-"
-_RUN = re.compile(rf"[{_LATIN}]+(?:[{_JOINING}]+[{_LATIN}]+)*|.", re.DOTALL)
+_DIGITS = "0-9\u0660-\u0669"
+_LETTERS = "a-zA-Z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # with accented letters
+_LATIN = _LETTERS + _DIGITS
+_JOINED = "|".join(
+    (
+        r"[ :*./%+-]+",  # PaddleOCR's signs, which join words and numbers
+        rf"(?<=[{_LETTERS}]), ?(?=[{_LETTERS}])",  # Paris, London; but numbers of a list stand from right to left
+        rf"[,\u066b\u066c](?=[{_DIGITS}])",  # 10,000, ١٬٠٠٠, ٣٫٥
+        rf"[@_&'’](?=[{_LATIN}])",  # info@site.com, AT&T, don't
+    )
+)
+_RUN = re.compile(rf"[{_LATIN}]+(?:(?:{_JOINED})[{_LATIN}]+)*|.", re.DOTALL)
 
 Box = tuple[float, float, float, float]  # left, top, right and bottom of a line's box in pixels
 

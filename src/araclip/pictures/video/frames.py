@@ -32,6 +32,7 @@ MEASURE_S = 20.0  # seconds for reading a video whose header does not tell its l
 PACKETS = 2000  # packets after which a search is given up; phones write a key frame every second, films every ten
 # how many seconds before a time to jump to, tried in this order, since a jump may land too late
 BACK = (0.0, 2.0, 10.0, 60.0)
+EARLY = {"mpeg": 1.0, "mpegts": 1.0}  # format → seconds to jump earlier: FFmpeg compares with times of decoding there
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
 _PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709: +30.04+031.24
@@ -115,7 +116,7 @@ class Video:
         return last
 
     def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
-        """Yield up to `most` key frames with their times, at regular distances of at least GAP seconds.
+        """Yield up to `most` key frames with their times, at regular distances of mostly at least GAP seconds.
 
         Args:
             until: the `time.monotonic()` at which to end early.
@@ -165,7 +166,8 @@ class Video:
         codec = self._stream.codec_context
         assert codec is not None
         try:
-            self._container.seek(self._start + round(seconds / self._base), stream=self._stream)
+            begin = seconds - EARLY.get(self._container.format.name, 0.0)
+            self._container.seek(self._start + round(begin / self._base), stream=self._stream)
             landed = None
             for number, packet in enumerate(self._container.demux(self._stream)):
                 landed = packet.pts if number == 0 else landed

@@ -28,8 +28,9 @@ Floats = NDArray[np.float32]
 
 
 def files_of_classes(path: Path) -> tuple[Path, Path]:
-    """Return the paths of the two files that hold classes: `<path>.npz` and `<path>.json`."""
-    return path.with_name(f"{path.name}.npz"), path.with_name(f"{path.name}.json")
+    """Return the paths of the two files that hold classes: `<path>.npz` and `<path>.json`; `path` may be either."""
+    name = path.name.removesuffix(".npz").removesuffix(".json")
+    return path.with_name(f"{name}.npz"), path.with_name(f"{name}.json")
 
 
 @contextmanager

@@ -217,7 +217,7 @@ def export(
     ways = model_folder.weights_by_tower(weights)
     source, folder, about = model_of(run), folder.resolve(), about or About()
     check_target(folder)
-    check_pictures(calibrate)
+    check_pictures(calibrate, ways["image"])
     sets = [DevPictures.read(spec) for spec in (dev_of(run) if dev is None else dev)]
     model, processor = load_model(source)
     if model.vision_model is None or processor.image_processor is None:

@@ -98,14 +98,21 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
     return [{"pixels": square[None]} for square in squares]
 
 
-def check_pictures(folders: Iterable[Path]) -> None:
-    """Raise InputError if a folder holds no picture, or ImageError if one that `image_probes` takes is damaged.
+def check_pictures(folders: Iterable[Path], way: str) -> None:
+    """Raise InputError if a folder holds no picture, or ImageError if one that the calibration takes is damaged.
 
-    Called before long work, since `image_probes` would raise these errors only after it.
+    Called before long work, since `image_probes` would raise these errors only after it. `way` is how the weights of
+    the image tower are to be stored.
     """
     for folder in folders:
-        for path in {*_pictures_in(folder, CALIBRATION), *_pictures_in(folder, PICTURES)}:
-            open_image(path, 1)
+        for path in _pictures_in(folder, pictures_for(way)):
+            if way in CALIBRATED:
+                open_image(path, 1)
+
+
+def pictures_for(way: str) -> int:
+    """Return how many pictures of each folder a way to store weights is calibrated on."""
+    return CALIBRATION if way == "static-int8" else PICTURES
 
 
 def _pictures_in(folder: Path, count: int) -> list[Path]:
@@ -160,8 +167,7 @@ def store_towers(
                 tokenizer = TextTokenizer(full, config)
                 probes: Probes = [pad_encodings([one], config.text) for one in tokenizer.encode(captions)]
             else:
-                count = CALIBRATION if way == "static-int8" else PICTURES
-                probes = image_probes(AraCLIP(full, threads=threads), pictures, count)
+                probes = image_probes(AraCLIP(full, threads=threads), pictures, pictures_for(way))
             if kept:
                 way = store_near(graph, target, way, probes, threads, lambda line: log(f"{tower}, {line}"))  # noqa: B023
             else:

@@ -141,7 +141,7 @@ def begin(
 
     Args:
         data: each source of data → its fingerprint; and under "begins with" the stage or model the run starts from.
-        fresh: first delete the folder's checkpoints, metrics.jsonl, result.json, model and config.json.
+        fresh: first delete the run that is there, and its model.
         upgraded: takes the recipe of an old run and returns it with the keys that later releases have added.
 
     Raises:

@@ -191,7 +191,7 @@ def _check_modules(content: Any, path: Path) -> None:
             )
         # `check_folder` reads the settings in the model's folder and one level below
         folders = Path(below).parts if isinstance(below, str) else ("..",)
-        if len(folders) > 1 or Path(*folders).is_absolute() or folders == ("..",):
+        if len(folders) > 1 or Path(*folders).anchor or folders == ("..",):
             raise refused_setting(str(path), f"{number}.path", below, "expected a folder directly in the model's own")
         if kind.endswith(".Dense") and (config := path.parent / below / "config.json").is_file():
             activation = read_settings(config, dict).get("activation_function")

@@ -137,7 +137,9 @@ class Stage:
 
 
 def _fingerprints_of_texts(mixtures: tuple[Mixture]) -> list[str]:
-    return [found for mixture in mixtures for found in (mixture.fingerprint, mixture.templates_fingerprint)]
+    # an earlier release did not record the templates of `linear` stages, of which few have any
+    templates = [each.templates_fingerprint for each in mixtures if any(source.templates for source in each.sources)]
+    return [*(each.fingerprint for each in mixtures), *templates]
 
 
 def with_defaults(stored: Any, settings: Any) -> Any:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +70,13 @@ def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = Fal
     trained = [name for name in recipe.stages if (result_of(runs, name) / "config.json").exists()]
     check_stages(recipe, [name for name in recipe.order if name not in done], trained)
     if fresh:  # delete all runs first: if this run is interrupted, the next one must not go on with old later stages
-        for name in recipe.order if not int(os.environ.get("RANK", "0")) else ():  # in the main process
-            if (runs / name).is_dir():
-                with writing(runs / name):
-                    delete_run(runs / name)
+        folders = [runs / name for name in recipe.order if (runs / name).is_dir()]
+        with ExitStack() as locks:
+            if not int(os.environ.get("RANK", "0")):  # in the main process
+                for folder in folders:
+                    locks.enter_context(writing(folder))
+                for folder in folders:
+                    delete_run(folder)
     for name in done:
         reporter.log(f"{name} is done ({_result_file(runs, name)}); --fresh does it again")
     return {
@@ -107,7 +110,7 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
             raise RunMismatch(f"{name} is done, but its dev set, which chose its weights, changed since. {again}")
     stored = _stored_stamps(runs / name)
     for start, weights in _weight_hashes(recipe, name, runs).items():
-        if stored.get(start, weights) != weights:
+        if weights and stored.get(start, weights) != weights:  # a model that is gone cannot be compared
             raise RunMismatch(f"{name} is done, but {start}, whose model it uses, was trained again. {again}")
     return recall
 
@@ -118,7 +121,10 @@ STAMPS = "files.json"
 
 
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
-    """Return "stage NAME" or folder → the SHA-256 of its weights, for each model that a stage uses."""
+    """Return "stage NAME" or model → the SHA-256 of its weights, for each model that a stage uses.
+
+    "" for a model that is neither a stage nor a folder with weights here, such as one of the hub.
+    """
     hashes: dict[str, str] = {}
     for _, model in models_of(recipe, name):
         is_stage = model in recipe.stages
