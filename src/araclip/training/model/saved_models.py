@@ -54,6 +54,6 @@ def save_model(folder: Path, model: AraCLIPModel, processor: AraCLIPProcessor) -
         processor.save_pretrained(part)
 
     # errors of safetensors and tokenizers, as on a full disk, become a TrainingError
-    with failures(folder, "make room, then start the same command again", TrainingError, cannot="be written"):
+    with failures(folder, "make room, then start it again without --fresh", TrainingError, cannot="be written"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_folder(folder, fill)
