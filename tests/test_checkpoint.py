@@ -248,7 +248,7 @@ def test_a_disk_that_is_full_only_when_flushed_is_reported_alike(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(TrainingError, match=rf"{tmp_path} is full.*needs about [45],\d+ bytes.*start it again without --fresh"):
+    with pytest.raises(TrainingError, match=rf"{tmp_path} is full.*needs about [45],\d+ bytes.*again without --fresh"):
         checkpoint.save(tmp_path, 2, state())
     assert names(tmp_path) == ["step-000001.pt"]
 
