@@ -34,7 +34,7 @@ ENGLISH = {
     "k least": "k is {k}; it must be at least 1.",
     "offset least": "offset is {offset}; it must be 0 or more.",
     "threshold": "threshold is {threshold}; it is a relevance from 0 (everything) to 1.",
-    # filters
+    # messages about filters
     "filter form": "'{given:.80}' is no filter; write KEY=VALUE, for example captured=2023..2024.",
     "filter twice": "'{key:.80}' is given twice; join the two, for example format=JPEG,PNG.",
     "filter unknown": "no filter '{key:.80}'. Choose among {known}.",
@@ -139,7 +139,7 @@ ARABIC = {
     "k least": "العدد k هو {k}، وأقله 1.",
     "offset least": "العدد offset هو {offset}، وأقله 0.",
     "threshold": "قيمة threshold هي {threshold}، وهي صلة من 0 (كل الصور) إلى 1.",
-    # filters
+    # messages about filters
     "filter form": "ليست تصفية: '{given:.80}'؛ الشكل KEY=VALUE، مثل captured=2023..2024.",
     "filter twice": "ورد '{key:.80}' مرتين؛ يُجمعان، مثل format=JPEG,PNG.",
     "filter unknown": "لا توجد تصفية '{key:.80}'. الممكن: {known}.",

@@ -534,7 +534,7 @@ class BaseGallery(ABC):
 
     @interpreter.setter
     def interpreter(self, value: Interpreter) -> None:
-        """Use another interpreter, such as `araclip.text.resources.interpreter("my-words.txt")`."""
+        """Read queries with another interpreter, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
 
     def _plan_query(

@@ -419,7 +419,7 @@ def near_hits(search: StoreSearch, content: int, filters: Filters, most: int) ->
 
 
 def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[Candidate]:
-    """Yield candidates until the first whose relevance (0 to 1) is below the threshold; all if that is unknown."""
+    """Yield candidates until the first whose relevance (0 to 1) is below the threshold; None counts as above."""
     return takewhile(lambda each: each.relevance is None or each.relevance >= threshold, candidates)
 
 

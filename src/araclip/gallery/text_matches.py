@@ -30,7 +30,7 @@ COMMON = 0.1  # a word tells nothing and is ignored if more than this share of t
 MANY = 10_000
 MOST = 2_000  # limit: pictures whose rank is raised because of their texts
 AT_ONCE = 10_000  # limit: ids (some 100 kB) in one request that asks a server which pictures pass the filters
-MAX_WORDS = 64  # limit: words of a query that are looked for, in up to two index look-ups each; a model reads few more
+MAX_WORDS = 64  # limit: words of a query that are looked for, in up to two index look-ups each
 BEFORE, AFTER = 40, 80  # letters that a snippet shows before and after the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
 

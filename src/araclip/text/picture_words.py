@@ -65,7 +65,7 @@ def split_order(text: str) -> tuple[str, str, str]:
             width = _width_of_phrase(folds, at, known)
             end = at + width
             if width and end + 1 < len(folds) and folds[end].isdigit() and len(folds[end]) < len("2019"):
-                end += 1  # «آخر 10 صور»
+                end += 1  # «آخر 10 صور», the last 10 photos
             # «الصور الأحدث», the newest pictures; but «صور أحدث سيارة» is "pictures of the newest car"
             after = at > 0 and folds[at - 1] in _NOUNS and folds[at].startswith("ال")
             following = folds[end + 1] if end + 1 < len(folds) else ""

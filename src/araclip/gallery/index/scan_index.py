@@ -270,7 +270,7 @@ def _own_files(catalog: Catalog) -> list[Path]:
 
 
 def _remove_older(catalog: Catalog, written: Path) -> None:
-    """Delete index files of other histories, and those older than the file that was just written."""
+    """Delete index files of another gallery that was at this place, and those older than the file just written."""
     known = _own_files(catalog)
     current = known[: known.index(written) + 1] if written in known else [written]
     for path in catalog.folder.glob("scan-*.faiss"):

@@ -177,7 +177,9 @@ MEASURING = "measuring.onnx"  # a temporary graph beside the measured graph, who
 
 
 def largest_by_channel(graph: Path, feeds: Sequence[Feed]) -> Largest:
-    """Measure, for each input of a product, each channel's (K,) largest size relative to the largest number of its row.
+    """Measure the inputs (rows, K) of each matrix product; return for each channel (K,) its largest relative size.
+
+    Each number of a row is divided by the row's largest number, signs aside, before the largest of a channel is taken.
 
     The graph is in float32, with its weights in a file beside it (`graphs.write_graph`).
     """

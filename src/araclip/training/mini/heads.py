@@ -12,6 +12,8 @@ Two numbers of each vector carry the correction, so that any index of cosines ra
     text     t → [a t, c, 0]
     picture  v → [b v, y, r],   y = −(a b / c) · weight · popularity(v),   r fills up to unit length
 
+with constants a, b and c, a² + c² = 1.
+
 The cosine of the two is a b (t·v − weight · popularity(v)).
 
 The names part of a vector stands beside the captions' part and serves queries by a class's name. A classifier's
@@ -20,7 +22,7 @@ part is the mean of its classes' directions, weighted by their probabilities (Co
 the classifier is unsure. A text's names part points to the directions of the classes that it names, and a gate,
 computed from the text tower's output, says how much the part counts:
 
-    text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(h)),   |n_t| = 1
+    text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(output)),   |n_t| = 1
     picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
 
 n_p has at most length 1. With a `length` below 1 it is longer for pictures of which the classifier is unsure.

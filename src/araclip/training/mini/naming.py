@@ -1,4 +1,4 @@
-"""The stage `names`: adds numbers to a finished model's vectors, for queries that name a classifier's class."""
+"""The stage `names`: lengthens a finished model's vectors by numbers for queries that name a classifier's class."""
 
 import hashlib
 from collections.abc import Sequence
