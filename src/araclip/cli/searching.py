@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from araclip.gallery.explanation import Explanation
     from araclip.gallery.plan import Interpretation
     from araclip.gallery.results import Hit, Match
+    from araclip.gallery.search import Hits
 
 
 MAX_TITLE = 200  # limit: letters of the query that are printed above its results
@@ -198,7 +199,7 @@ def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
 
 
 def _print_results(
-    query: str, hits: "list[Hit]", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool,
+    query: str, hits: "Hits", gallery: "BaseGallery", as_json: bool, paths: bool, thumbnails: bool,
     sort: str = "relevance",
 ) -> None:  # fmt: skip
     total = len(gallery)
@@ -206,21 +207,20 @@ def _print_results(
         raise GalleryNotFound(
             f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
         )
-    interpretation: Interpretation | None = getattr(hits, "interpretation", None)
+    interpretation = hits.interpretation
     language = _message_language(interpretation)
     if interpretation and not (as_json or paths):
         for line in interpretation_lines(interpretation):
             err.print(f"[dim]{escape(shown(line))}[/dim]")
-    away: str | None = getattr(hits, "away", None)
-    if away:
-        say(_translate("search away", language, folder=away))
+    if hits.away:
+        say(_translate("search away", language, folder=hits.away))
     if as_json:
         more = {"interpretation": interpretation.json()} if interpretation else {}
-        print_json({"query": query, **more, "away": away, "results": [_hit_json(hit) for hit in hits]})
+        print_json({"query": query, **more, "away": hits.away, "results": [_hit_json(hit) for hit in hits]})
     elif paths:
         for hit in hits:
             write_line(hit.file)
-    elif not hits and not away:
+    elif not hits and not hits.away:
         err.print(_translate("search nothing", language))
     elif hits:
         print_hits = _print_pictures if thumbnails else _print_hits

@@ -55,7 +55,7 @@ def train(
     check_training_extra()
     # Tensors in huge pages (Linux). PyTorch reads this variable only once, so set it before the import.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    from araclip.training.loop.processes import leave_group
+    from araclip.training.loop.processes import is_main_process, leave_group
     from araclip.training.recipe.recipe import read_recipe
     from araclip.training.stages.dev_recall import protocol
     from araclip.training.stages.dispatch import run_all, run_stage
@@ -78,7 +78,7 @@ def train(
         else:
             results = {stage: run_stage(parsed, stage, folder, reporter, fresh=fresh)}
     leave_group()
-    if int(os.environ.get("RANK", "0")):
+    if not is_main_process():
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(parsed.name))}", title_justify="left")
     protocols: dict[str, list[str]] = {}  # description of how recall was measured → stages

@@ -148,7 +148,9 @@ class QueryPlan:
     def term_vectors(
         self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the n terms, and of the m `kinds` that an excluded general word stands for.
+        """Return the vectors (n + m, D) of the query's n terms and of the m names in `kinds`.
+
+        `kinds` names the things that an excluded general word stands for, as man, woman and child for "without people".
 
         The vectors of the texts that a term may mean (its readings) are averaged by their weights.
 

@@ -179,11 +179,11 @@ class Exclusion:
     relative: bool = False
 
     def adapt_to_first_hits(self, first: Vectors) -> "Exclusion":
-        """Return these excluded terms with limits (cosines) adapted to the first hits of the query.
+        """Return the same excluded terms, with limits that fit the first hits of the query.
 
-        `first` (n, m): the cosines of these hits with the excluded terms. A limit is lowered to ABOVE standard
-        deviations above the average of these cosines if that is less. No limit changes if `relative` is False, or with
-        fewer than MIN_PICTURES hits.
+        A limit is the cosine with an excluded term from which on a picture is left out. `first` (n, m) has the cosines
+        of the first hits with the excluded terms. A limit is lowered to ABOVE standard deviations above the average of
+        these cosines if that is less. No limit changes if `relative` is False, or with fewer than MIN_PICTURES hits.
         """
         if not self.relative or len(first) < MIN_PICTURES:
             return self

@@ -58,7 +58,10 @@ class Thumbnails:
         return None
 
     def put(self, identity: str, side: int, picture: bytes, placeholder: bytes) -> None:
-        """Store a thumbnail and a placeholder (tiny preview); beyond the size limit, evict the least recently used."""
+        """Store a picture's thumbnail and placeholder (a tiny preview).
+
+        Beyond the cache's size limit, the thumbnails that were used least recently are deleted.
+        """
         key, now = bytes.fromhex(identity), int(time.time())
         # ignore errors such as a full disk: the thumbnail was made, and is sent without being stored
         with self._lock, contextlib.suppress(sqlite3.Error), self._db:

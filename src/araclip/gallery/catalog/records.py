@@ -143,7 +143,7 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """Counts of a gallery after one commit.
+    """What a gallery holds, in numbers, as of one of its commits.
 
     `files` is the number of files. `formats` counts pictures by format. `folders` counts the files of pictures that are
     not hidden, by the name of the files' folder. `captured_at` is the first and the last date on which a picture was

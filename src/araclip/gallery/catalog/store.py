@@ -465,7 +465,10 @@ class Store(ABC):
             )
 
     def give_metadata_back(self) -> None:
-        """Give metadata kept by `hold_metadata` to files that are indexed again; forget that of files that are gone."""
+        """Give files that are indexed again the metadata that `hold_metadata` has kept for them.
+
+        Kept metadata are deleted when they are given back, and if their file is gone.
+        """
         for raw, about in self.rows("SELECT path, metadata FROM metadata_gone"):
             path = os.fsdecode(raw)
             content = self.content_of(path)

@@ -1,5 +1,6 @@
 """Sets up the processes and devices of a run: which process takes which rows of a batch, and in which precision."""
 
+import os
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -54,6 +55,11 @@ def share(accelerator: Accelerator, size: int) -> slice:
     """Return which rows of a batch this process takes; `size` is a multiple of the number of processes."""
     each, index = size // accelerator.num_processes, accelerator.process_index
     return slice(index * each, (index + 1) * each)
+
+
+def is_main_process() -> bool:
+    """True in the process that writes files and prints; of several processes of `accelerate launch`, in the first."""
+    return not int(os.environ.get("RANK", "0"))
 
 
 def leave_group() -> None:

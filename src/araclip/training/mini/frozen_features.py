@@ -440,7 +440,9 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the upper blocks made of `inputs` before the stage, maps at their old scale.
+        """Return the features (B, W) that the upper blocks, as they were before the stage, make of `inputs`.
+
+        Each branch resizes the maps by its map scale of that time.
 
         After `learn_from`, these are the features that the tower given to `learn_from` makes.
         """

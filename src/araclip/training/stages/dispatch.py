@@ -1,7 +1,6 @@
 """Runs one stage of a recipe, or all of them in order."""
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import DataError, RunMismatch
 from araclip.models.folder import sha256
 from araclip.training import extensions
+from araclip.training.loop.processes import is_main_process
 from araclip.training.loop.run_folder import (
     HOW,
     Reporter,
@@ -72,7 +72,7 @@ def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = Fal
     if fresh:  # delete all runs first: if this run is interrupted, the next one must not go on with old later stages
         folders = [runs / name for name in recipe.order if (runs / name).is_dir()]
         with ExitStack() as locks:
-            if not int(os.environ.get("RANK", "0")):  # in the main process
+            if is_main_process():
                 for folder in folders:
                     locks.enter_context(writing(folder))
                 for folder in folders:
@@ -126,7 +126,7 @@ def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
     "" for a model that is neither a stage nor a folder with weights here, such as one of the hub.
     """
     hashes: dict[str, str] = {}
-    for _, model in models_of(recipe, name):
+    for model in {model for _, model in models_of(recipe, name)}:
         is_stage = model in recipe.stages
         folder = result_of(runs, model) if is_stage else Path(model)
         files = sorted([*folder.glob("*.safetensors"), *folder.glob("*.onnx")])
