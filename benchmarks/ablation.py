@@ -1,10 +1,10 @@
 """What each stage adds: recall with 95 % intervals of every stage of a recipe, all on the same pictures and captions.
 
     python benchmarks/ablation.py --runs RUNS --dev FLICKR8K multilingual linear distill stage2 finetune --export FOLDER
-    python benchmarks/ablation.py --runs RUNS --dev FLICKR8K --choice WORK/data teacher one finetune words names
+    python benchmarks/ablation.py --runs RUNS --choice WORK/data teacher one finetune words names
 
-Text → picture over the dev split, every caption a query (any-hit); intervals by bootstrap over pictures. --choice, the
-folder that recipes/mini_data.py wrote, adds a table of the choice split, on which choices were made.
+Text → picture, every caption a query (any-hit); intervals by bootstrap over pictures. --dev measures the dev split of
+that folder. --choice measures the choice split, on which choices are made, of the folder that recipes/mini_data.py wrote.
 """
 
 import argparse
@@ -48,19 +48,20 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--dev", type=Path, required=True, help="a picture set with a dev split")
-    parser.add_argument("--choice", type=Path, help="a folder with flickr8k-choice: a table of its own, before dev's")
+    parser.add_argument("--dev", type=Path, help="a picture set with a dev split")
+    parser.add_argument("--choice", type=Path, help="a folder with flickr8k-choice")
     parser.add_argument("--field", default="caption_ar")
     parser.add_argument("--export", type=Path, help="an exported model folder, as the last row")
     parser.add_argument("stages", nargs="*")
     args = parser.parse_args()
     torch.set_num_threads(2)
-    sets = [DevSet(args.dev, "dev", (args.field,), per_picture=None)]
+    if not (args.dev or args.choice):
+        parser.error("Give --dev, --choice or both.")
     if args.choice:
         folder, images = args.choice / "flickr8k-choice", args.choice / "flickr8k"
-        sets.insert(0, DevSet(folder, "choice", (args.field,), per_picture=None, images=images))
-    for spec in sets:
-        table(spec, args)
+        table(DevSet(folder, "choice", (args.field,), per_picture=None, images=images), args)
+    if args.dev:
+        table(DevSet(args.dev, "dev", (args.field,), per_picture=None), args)
 
 
 def table(spec: DevSet, args: argparse.Namespace) -> None:
