@@ -52,6 +52,12 @@ def test_embeddings_in_base64_are_the_same_numbers(client: TestClient) -> None:
     assert np.frombuffer(base64.b64decode(packed["data"][0]["embedding"]), "<f4") == pytest.approx(plain)
 
 
+def test_a_text_that_begins_like_a_data_uri_is_a_text(client: TestClient) -> None:
+    answer = client.post(ADDRESS, json={"input": ["data: أحمر, أزرق", "data:"]})
+    assert answer.status_code == 200
+    assert answer.json()["usage"]["prompt_tokens"] > 2
+
+
 def test_fields_that_openai_knows_and_we_do_not_are_ignored(client: TestClient) -> None:
     asked = {"input": "أحمر", "model": "any", "user": "u-1", "dimensions": 8, "service_tier": "auto", "extra": {"a": 1}}
     assert client.post(ADDRESS, json=asked).status_code == 200

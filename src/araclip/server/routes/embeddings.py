@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsReques
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
+DATA_URI = re.compile(r"data:[^\s,]*,")  # other texts may begin with "data:", such as "data: a chart of sales, 2025"
 CHUNK = 16  # limit: texts of one request that are queued at once, so that searches need not wait
 Rows = Sequence[NDArray[np.float32]]
 
@@ -88,7 +90,7 @@ async def _encode_picture(service: Service, index: int, data_uri: str, client: s
 
 
 def _is_picture(entry: str) -> bool:
-    return entry.startswith("data:")
+    return DATA_URI.match(entry) is not None
 
 
 def _wanted_width(model: Encoder, dimensions: int | None) -> int:
