@@ -25,7 +25,7 @@ from araclip.core import atomic, bounded_json
 from araclip.errors import InputError, ServerError
 from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
 
-PAGE = 200  # entries in one request of a list
+PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
@@ -44,7 +44,7 @@ class Results:
     generation: str  # a random text that names the gallery's state; a commit changes it
     passing: int = 0  # how many pictures pass the filters
     away: bool = False  # True if there are no results because the pictures' files cannot be found now
-    interpretation: Mapping[str, Any] | None = None  # how the words were read, see docs/server.md
+    interpretation: Mapping[str, Any] | None = None  # how the query's words were understood, see docs/server.md
 
 
 class FiltersLike(Protocol):
@@ -196,7 +196,7 @@ class Client:
         return [_to_dataclass(WordShare, each) for each in answer["words"]]
 
     def near(self, identity: str, *, where: Where = None) -> list[Result]:
-        """Return the near-duplicates of a picture, the most similar first."""
+        """Return the near-duplicates of the picture with the id `identity`, the most similar first."""
         parameters = urlencode({"where": where_texts(where)}, doseq=True)
         answer = self._json("GET", f"{_image_path(identity)}/near?{parameters}")
         return [_to_result(each) for each in answer["results"]]
@@ -227,7 +227,7 @@ class Client:
         return _to_dataclass(Added, self._parse_answer(self._request("POST", "/images", body, kind)))
 
     def forget(self, identity: str) -> None:
-        """Remove a picture, or the whole video of a scene, from the gallery; files stay."""
+        """Remove a picture from the gallery, or for a scene the whole video; the file stays on the disk."""
         self._request("DELETE", _image_path(identity))
 
     def stats(self) -> dict[str, Any]:
@@ -275,7 +275,7 @@ class Client:
             parameters["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
-        """Return the top albums, sorted by name, or the albums inside the album with the key `inside`."""
+        """Return the top albums (folders with pictures), or those in the album with the key `inside`, by name."""
         found: list[Album] = []
         while True:
             parameters = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})

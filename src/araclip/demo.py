@@ -151,7 +151,7 @@ def _drawings(folder: Path) -> list[Sample]:
     emoji.config.load_language("ar")
     samples = []
     for symbol, entry in emoji.EMOJI_DATA.items():
-        # `whole` is False for an emoji without the selector, and for a component such as hair: these are left out.
+        # Only fully qualified emoji: an emoji without the selector, or a component such as hair, is left out.
         whole = entry["status"] == emoji.STATUS["fully_qualified"]
         if not whole or "ar" not in entry or not SKIN_TONES.isdisjoint(symbol):
             continue

@@ -157,7 +157,7 @@ def _trial(device: str) -> Finding:
             begun = time.perf_counter()
             model.encode_image(list(pictures))
             rates.append(TRIED / (time.perf_counter() - begun))
-    except AraCLIPError as error:  # AraCLIP.load raises it if the device's vectors differ from the CPU's
+    except AraCLIPError as error:  # such as AraCLIP.load raises if the device computes other vectors than the CPU
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
         # The messages of other errors may contain the name of a folder, so only the type of such an error is shown.
         fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__
@@ -179,11 +179,11 @@ def _torch() -> tuple[str, str | None] | None:
 # Free disk space (bytes) below which there is a note; the gallery of 100,000 pictures takes about a tenth of it.
 LITTLE_SPACE = 1_000_000_000
 LITTLE_MEMORY = 1_000_000_000
-QUICKLY_READ = 1_000_000_000  # limit: bytes of a model whose files are hashed and compared with its config: two seconds
+QUICKLY_READ = 1_000_000_000  # limit: bytes of a model whose hashes are checked, which takes two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:
-    """Return all findings.
+    """Return all findings about this installation and about a gallery.
 
     If `gallery` is None, the gallery of the working folder or of a folder above it is examined, or else the gallery
     that was indexed last.

@@ -72,7 +72,7 @@ class AraCLIPError(Exception):
 
 
 class InputError(AraCLIPError):
-    """The request itself cannot be carried out."""
+    """A request cannot be carried out as it was made, such as an empty query or a folder that does not exist."""
 
 
 class ArgumentError(InputError, ValueError):
@@ -104,7 +104,7 @@ class UnreadableImage(ImageError):
 
 
 def image_error(name: object) -> type[ImageError]:
-    """Return ImageError or the subclass with this name, from a decoding process; UnreadableImage if there is none."""
+    """Return the class of ImageError that a decoding process has named; UnreadableImage if there is no such class."""
     named = globals().get(str(name))
     return named if isinstance(named, type) and issubclass(named, ImageError) else UnreadableImage
 
@@ -126,7 +126,7 @@ class ModelMismatch(ModelError):
 
 
 class InvalidVectors(ModelError):
-    """A model makes vectors that cannot be compared."""
+    """A model makes vectors that are not finite, not of unit length, or not one for each input."""
 
 
 class GalleryError(AraCLIPError):

@@ -19,7 +19,7 @@ OnShard = Callable[[ShardReport, int], None]
 
 @dataclass
 class BulkReport:
-    """The result of a run: a report for each of its shards, and notes about what was left out of the source."""
+    """The result of `embed`: its plan, a report on each shard, and notes about files of the source that it left out."""
 
     plan: Plan
     shards: list[ShardReport] = field(default_factory=list)
@@ -32,7 +32,7 @@ class BulkReport:
 
     @property
     def refused(self) -> int:
-        """The number of pictures that could not be used."""
+        """The number of pictures that could not be read or decoded, in all shards."""
         return sum(each.refused for each in self.shards)
 
 
@@ -48,7 +48,7 @@ def embed(
     device: str | None = None,
     on_shard: OnShard = lambda report, total: None,
 ) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each of them complete and made once.
+    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written completely and only once.
 
     A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
     a file beside their shard.

@@ -1,4 +1,6 @@
-"""Fill a gallery from shards: check their rows and store them; nothing is decoded or encoded.
+"""Fill a gallery from shards (parquet files with pictures' vectors, written by `araclip embed`).
+
+The rows of the shards are checked and stored; no picture is decoded or encoded.
 
 A picture whose file is not on this machine (but in an object store, in a tar, on another machine) is stored without a
 file. It is found like any other picture, under its name, but cannot be shown until its file is indexed here.
@@ -30,7 +32,7 @@ from araclip.pictures.images import map_ahead
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, coordinates, iso_time
 from araclip.pictures.video.scenes import file_of
 
-GROUP = ROW_GROUP  # pictures in a commit: half a second of work, 16 MB with vectors of 512 numbers
+GROUP = ROW_GROUP  # pictures stored in one commit: half a second of work, 16 MB with vectors of 512 numbers
 # Bytes of vectors in a commit, for models with long vectors; a commit never has more than twice this number.
 MAX_BYTES = 64_000_000
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
@@ -133,7 +135,8 @@ def _make_photo(*known: Any) -> PhotoMetadata:
     )
 
 
-_name = lru_cache(maxsize=4096)(clean_name)  # cached: the same cameras, lenses and places come again and again
+# `clean_name` with a cache, because most pictures have a camera, lens and place that an earlier picture had
+_name = lru_cache(maxsize=4096)(clean_name)
 
 
 def _damaged_error(place: str, what: str) -> InputError:
@@ -186,7 +189,7 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
 
 
 def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str | None = None) -> Encoder:
-    """Return the encoder that made the shards, or an `AbsentModel` if it is not on this machine.
+    """Return the encoder that made the shards, or an `AbsentModel` (which cannot encode) if it is not on this machine.
 
     Raises:
         ShardMismatch: `model` is given and is not the model that made the shards.
@@ -207,7 +210,7 @@ def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str
 
 
 def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], None] | None = None) -> Filled:
-    """Fill a gallery from shards; nothing that the gallery holds already is replaced.
+    """Add the pictures of shards to a gallery, with their vectors; pictures already in the gallery are not replaced.
 
     Args:
         progress: called after each commit with the number of pictures read so far.

@@ -42,8 +42,8 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
-    # Usually the text before the first slash is the host. A password before the host may contain a slash: then this
-    # text is only a part of user and password, and no valid host.
+    # Refuse a password, also one with a slash in it: then the text before the first slash is only a part of user name
+    # and password, and therefore no valid host.
     host = named[match.end() :].partition("/")[0]
     user, at, _ = host.partition("@")
     if "::" not in named and (":" in user if at else not _HOST.fullmatch(host)):

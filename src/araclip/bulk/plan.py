@@ -44,7 +44,7 @@ class ShardTask:
 
 
 def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folder: str, shards: int | None) -> Plan:
-    """Make the plan for a source and a model.
+    """Decide into how many shards a source is cut, and return the plan that all of these shards share.
 
     Args:
         existing: the names of the files in the folder for the shards.
@@ -79,7 +79,7 @@ def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folde
 
 
 def make_tasks(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
-    """Return the tasks for the shards with these numbers."""
+    """Return, for each of these shard numbers, the task that a process needs to embed the shard."""
     parts = cut_into_shards(source.parts, plan.shards)
     return [ShardTask(plan, shard, tuple(parts[shard])) for shard in shards]
 

@@ -29,7 +29,7 @@ Progress = Callable[[int], None]  # called after each batch with the number of p
 
 @dataclass(frozen=True)
 class ShardReport:
-    """The result of a shard: how many of its pictures were embedded, how many were refused, and the time it took.
+    """The result of a shard: how many pictures were embedded, how many could not be used, and the time it took.
 
     `skipped` is true if an earlier run had finished the shard.
     """
@@ -62,7 +62,7 @@ def embed_shard(
     If two processes embed the same shard at once, both write the same rows, and one of the two files remains.
 
     Raises:
-        ShardMismatch: the model is not the plan's.
+        ShardMismatch: `model` is not the model that the plan of the task names.
         SourceError: something cannot be read now; nothing of the shard is written.
         InvalidVectors: the model is damaged: its vectors are not finite, not unit vectors, or not one for each picture.
         OSError: the folder cannot be written.
@@ -116,7 +116,7 @@ def try_embed_shard(task: ShardTask, model: Encoder, out: ShardFolder) -> Outcom
 
 
 def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]) -> Iterator[list[ShardRow]]:
-    """Yield the rows of a shard, one batch of the encoder at a time; add refused pictures to `refused`.
+    """Yield the rows of a shard, one batch of the encoder at a time; add pictures that cannot be used to `refused`.
 
     Raises:
         SourceError: the disk fails or a permission is missing; the pictures themselves may be sound.
@@ -130,7 +130,7 @@ def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]
         try:
             return read_source(waiting.fetch(), set(), transform)
         except (OSError, ImageError) as error:
-            return error.with_traceback(None)  # without the traceback, whose frames keep the file's bytes in memory
+            return error.with_traceback(None)  # drops the traceback: its frames would keep the file's bytes in memory
         finally:
             waiting.release()
 

@@ -55,7 +55,7 @@ class ShardRow(EmbeddedPicture):
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The header of a shard: what the file's metadata say about the shard and the plan that it belongs to."""
+    """The header of a shard: which source, model and number of shards it was made for, and how many rows it has."""
 
     source: str
     fingerprint: str
@@ -226,7 +226,7 @@ def _parse_header(file: Any, place: str) -> ShardHeader:
     try:
         about = bounded_json.parse(
             raw, "what it says about itself", max_bytes=MAX_HEADER, kind=dict, error=_NotAShard, lone_surrogates=True
-        )  # `lone_surrogates`: the name of the source in the header may be a path that is not UTF-8
+        )  # allows lone surrogates, because the header names the source, whose path need not be UTF-8
         if (form := _read_field(about, "format", int)) != FORMAT:
             raise InputError(f"{place} has the form {form}, this release reads {FORMAT}. Upgrade araclip.")
         made_by = _read_field(about, "model", dict)

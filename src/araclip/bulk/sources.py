@@ -43,10 +43,10 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-# Added to the bytes of a picture to get its weight: decoding and encoding it takes as long as reading so many bytes.
+# Decoding and encoding a picture takes as long as reading this many bytes, which are added to the picture's own bytes.
 PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
-SHARD_WEIGHT = 1_000_000_000  # a shard's weight by default: about 7,000 pictures of 100 kB, minutes of work
+SHARD_WEIGHT = 1_000_000_000  # `Part.weight` of a shard by default: about 7,000 pictures of 100 kB, minutes of work
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,15 @@ class Part:
 
     @property
     def weight(self) -> int:
-        """An estimate of the work that the part makes, in bytes: its size and a fixed number for each picture."""
+        """An estimate, in bytes, of the work to embed this part: its size, and PER_PICTURE for each of its pictures."""
         return self.size + PER_PICTURE * max(1, self.rows)
 
 
 def fingerprint_of(parts: Sequence[Part], root: str) -> str:
-    """Return twelve hex digits that change if the names below `root`, the sizes or the versions of the parts change."""
+    """Return twelve hex digits that change if a part is added, removed or renamed, or gets another size or version.
+
+    Moving the whole source changes nothing: only the parts' paths below `root` count.
+    """
     digest = hashlib.sha256(b"araclip source 1\n")
     for part in parts:
         name = part.place.removeprefix(root)
@@ -96,15 +99,17 @@ def default_shards(parts: Sequence[Part]) -> int:
 
 
 def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
-    """Cut a source into `shards` shards of about the same weight; return the parts of each.
+    """Divide the parts of a source among `shards` shards of about the same work (`Part.weight`).
+
+    Return the parts of each shard.
 
     The parts of a shard are neighbours; each part is in exactly one shard.
     """
     total, before = sum(part.weight for part in parts), 0
     found: list[list[Part]] = [[] for _ in range(shards)]
     for part in parts:
-        # A part goes into the shard in which the middle of its weight lies, if all weights are added up in order.
-        # The middle is doubled to be a whole number: unlike fractions, these give the same shards on every machine.
+        # Lay the weights of all parts end to end: a part goes into the shard in which the middle of its weight lies.
+        # The middle is doubled to be a whole number, since fractions could give other shards on another machine.
         middle = 2 * before + part.weight
         found[min(shards - 1, middle * shards // (2 * total))].append(part)
         before += part.weight
@@ -114,8 +119,8 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
 MAX_FOOTER = 64_000_000  # limit: bytes of a footer; with 10,000 row groups it has about 20 MB
 MAX_GROUP = 4_000_000_000  # limit: bytes that a row group may unpack to; in data sets it is some hundred MB
 MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
-# Rows are read one at a time: many rows may share one dictionary entry, which is unpacked for each of them and may have
-# hundreds of MB.
+# Rows are read one at a time: in a dictionary-encoded column, many rows may share one picture of hundreds of MB, and
+# each row that is read gets a copy of it.
 ROWS = 1
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
@@ -224,7 +229,7 @@ def parquet_file(
 
 AHEAD_BYTES = 150_000_000  # limit: bytes of pictures from tars and parquet files that wait in memory to be decoded
 MAX_NAME = 1000  # limit: characters that are kept of a name inside a file
-MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usual are one or two, but names can be repeated without end
+MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usually one or two, but names may be repeated without end
 
 OnRefused = Callable[[str, str], None]  # called with a path, and why it is left out
 
@@ -237,7 +242,7 @@ class WaitingPicture:
         source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
-        reservation: a share of the budget of memory, if any, which `release` gives back.
+        reservation: the memory that is reserved for the picture's bytes, if any; `release` gives it back.
     """
 
     file: File
@@ -247,7 +252,7 @@ class WaitingPicture:
     reservation: ExitStack = field(default_factory=ExitStack)
 
     def fetch(self) -> Source:
-        """Return the source; fetch it first if it is elsewhere.
+        """Return the picture as `read_source` takes it; read its bytes first if the file is not on this machine.
 
         Raises:
             SourceError: the picture cannot be read now.
@@ -265,13 +270,13 @@ class WaitingPicture:
         return PictureBytes(File(self.file.path, len(data), 0), data)
 
     def release(self) -> None:
-        """Forget the picture's bytes, and give back its share of memory."""
+        """Drop the picture's bytes, and give back the memory that was reserved for them."""
         self.source = None
         self.reservation.close()
 
 
 def pictures_of(parts: Sequence[Part], on_refused: OnRefused) -> Iterator[WaitingPicture]:
-    """Yield the pictures in the given parts of a source, in order, not decoded yet.
+    """Yield the pictures in these parts (pictures, tars, row groups) of a source, in order and not decoded yet.
 
     `on_refused` is called for what cannot be read from a tar or parquet file: a picture, the rest of the file, or only
     a caption, whose picture is yielded nevertheless.
@@ -313,7 +318,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     key = mine
                 path = path_inside(part.place, member.name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    # yield the picture before this one, so that the caller frees its memory for this one
+                    # yield the previous picture first: its caller then frees memory, which this picture may need
                     yield from take_sample()
                     reservation = _reserve(budget, member.size)
                     data = member.read()
@@ -373,7 +378,7 @@ _VERSIONS = ("ETag", "etag", "blob_id", "md5Hash", "xet_hash")
 
 @dataclass(frozen=True)
 class BulkSource:
-    """A listed source: its name, its parts in order, their fingerprint, and notes about what is left out."""
+    """A source of pictures: its name, its parts in order, a fingerprint of the parts, and notes on files left out."""
 
     name: str
     parts: tuple[Part, ...]
@@ -426,7 +431,7 @@ def _list_local(name: str, notes: list[str]) -> Iterator[Part]:
             notes.append(f"{file.path}: a video, not read in bulk. `araclip index` reads it.")
         else:
             yield Part(PICTURE, file.path, file.size, mtime_ns=file.mtime_ns)
-    if walk.unreadable:  # an error, because a shard without the unreadable files would look finished
+    if walk.unreadable:  # raise an error: a shard made without these files would look finished
         path, why = next(iter(walk.unreadable.items()))
         raise SourceError(f"{path} cannot be read ({why}). Make it readable, or leave it out of the source.")
     notes += walk.special.values()
@@ -490,7 +495,7 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """Yield the parts of some files, recognised by their suffixes; files of other kinds are left out.
+    """Yield the parts (pictures, tars, row groups) of files, whose kind their suffixes tell; leave out other kinds.
 
     Args:
         files: path or URL, size in bytes and version (see `Part`) of each file.
@@ -504,7 +509,7 @@ def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, list
             with suppress(OSError):  # a file that is missing is reported when its picture is read
                 about = os.stat(place)  # noqa: PTH116  (names that are not UTF-8 stay text)
                 size, changed = about.st_size, about.st_mtime_ns
-        # Raise an error instead of leaving the file out, because its shard would look finished.
+        # Raise an error instead of leaving this file out: a shard made without it would look finished.
         if lower.endswith(ZST) and sys.version_info < (3, 14):
             raise InputError(
                 f"{place}: Python unpacks {ZST} from 3.14 on. Pack it as .tar, or leave it out of the source."
@@ -515,7 +520,7 @@ def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, list
             shards += 1
         elif lower.endswith(".parquet"):
             with parquet_file(place) as file:
-                picture_column(file.schema_arrow, place)  # refuses a file without pictures
+                picture_column(file.schema_arrow, place)  # raises InputError if no column holds pictures
                 groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
                 sizes = [(group.num_rows, group.total_byte_size) for group in groups]
             start = 0

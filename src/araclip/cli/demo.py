@@ -136,6 +136,6 @@ def _index_missing_samples(missing: "list[Sample]", address: str, stopped: Event
 
 
 def _describe_hit(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None for a picture that the user added, which is no sample
+    sample = samples.get(hit.path)  # None if the user has added the picture to the sample gallery
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

@@ -334,7 +334,8 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    columns = dict.fromkeys(name for score in scores for name in score.values)  # every measure of any task, once
+    # the name of each measure that any task has, once
+    columns = dict.fromkeys(name for score in scores for name in score.values)
     for name in columns:
         table.add_column(name, justify="right")
     for score in scores:
@@ -407,7 +408,7 @@ def _make_scores_table(title: str, summaries: "Sequence[Summary]", scores: "Sequ
 def _score_cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.significance import p_text
 
-    # Without the leading zeros, so that the table fits into 80 columns together with the names.
+    # Leave out the zero before the point, so that the table with the names fits into 80 columns.
     ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"

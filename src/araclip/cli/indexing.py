@@ -149,7 +149,7 @@ def watch(
             if ocr:
                 try:
                     read_texts(opened, quiet=True)
-                except InputError as error:  # OCR does not work now: the folder is watched on, and its text read later
+                except InputError as error:  # OCR does not work now: go on watching; a later run reads the text
                     say(str(error), "yellow")
 
         follow(opened, [root], updated=print_update, skip=say)

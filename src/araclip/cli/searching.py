@@ -96,7 +96,7 @@ class WordsCommand(TyperCommand):
         try:
             left = super().parse_args(ctx, [*marked, *args[end:]])
         except Exception as error:
-            unknown = getattr(error, "option_name", "--")  # only click's NoSuchOption has `option_name`
+            unknown = getattr(error, "option_name", "--")  # the unknown option; "--" for any other error
             word = next((each[1:] for each in args if each.startswith(unknown) and not each.startswith("--")), "")
             if word:
                 error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
@@ -194,7 +194,7 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
 
 
 def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
-    """Return whether to show only the best of near-duplicates: as --collapse says, else not with --json and --paths."""
+    """True to show only the best of near-duplicates: as --collapse says, else unless --json or --paths is given."""
     return not (as_json or paths) if option is None else option
 
 
@@ -272,7 +272,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    rated = any(hit.relevance is not None for hit in hits)  # True: the hits are ordered by their relevance, so show it
+    rated = any(hit.relevance is not None for hit in hits)  # True: relevance is known, so show it and not the score
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:

@@ -53,7 +53,7 @@ def train(
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     check_training_extra()
-    # Tensors in huge pages (Linux). PyTorch reads this variable only once, so set it before the import.
+    # Let PyTorch put tensors into huge pages (Linux). It reads this variable once, so set it before the import.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import is_main_process, leave_group
     from araclip.training.recipe.recipe import read_recipe
@@ -154,7 +154,7 @@ def export(
     from araclip.training.recipe.stages import DevSet
 
     quiet_libraries()
-    if layout is not None:  # before the export, which takes minutes
+    if layout is not None:  # check the target before the export, which takes minutes
         _import_layouts().check_target(folder, layout)
     with TemporaryDirectory() if layout is not None else nullcontext() as beside:
         target = folder if beside is None else Path(beside) / user_path(folder).name

@@ -37,7 +37,7 @@ _WAIT = "Wait for it to end, then try again."
 
 
 def step(name: str) -> None:
-    """Mark a point where tests simulate a crash; `name` is the next action, or the last one in the past tense."""
+    """Mark a point where tests simulate a crash, before an action (`name` is "commit") or after it ("committed")."""
 
 
 def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
@@ -51,7 +51,7 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
     # only the beginning of a long name, because file systems limit the length of the temporary name, too
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     step("open")
-    temporary.touch(exist_ok=False)  # has the usual permissions; other users could not read a file of mkstemp
+    temporary.touch(exist_ok=False)  # with the usual permissions; a file of mkstemp is closed to other users
     try:
         step("fill")
         fill(temporary)

@@ -91,12 +91,12 @@ def read(
 
 
 def _exceeded_limit(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """Say that a text exceeds `max_depth` or `max_nodes`, or closes more brackets than it opens; None otherwise.
+    """Return what is wrong if a text exceeds `max_depth` or `max_nodes` or closes too many brackets; None otherwise.
 
     Cheap bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
-    # Perhaps too few, never too many: in \\" only the backslash is escaped, but the quote after it is not counted.
+    # This may count too few quotes, never too many: after an escaped backslash (\\"), a quote is not counted.
     unescaped_quotes = data.count(b'"') - data.count(b'\\"')
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many

@@ -48,7 +48,7 @@ class _CheckedMember(tarfile.TarInfo):
         _check_size(self, MAX_HEADER if self.type in _HEADERS else MAX_MEMBER)
         found = super()._proc_member(tar)  # type: ignore[misc]
         if header and found is not None:
-            _check_size(found, MAX_MEMBER)  # checked again, because a sparse file's size includes its holes
+            _check_size(found, MAX_MEMBER)  # check again: the size of a sparse file now includes its holes
         return found
 
 
@@ -142,7 +142,8 @@ def member_files(stream: IO[bytes], where: str, size: int) -> Iterator[Member]:
                     f"{where}: {member.name!r:.80} is beyond {MAX_MEMBERS:,} members, or expands the archive to "
                     f"more than {MAX_EXPANSION} times its size. It is no archive of pictures; nothing was kept."
                 )
-            file = tar.extractfile(member) if member.isreg() else None  # None for links, which could lead elsewhere
+            # only regular files: a link could lead elsewhere
+            file = tar.extractfile(member) if member.isreg() else None
             if file is not None:
                 yield Member(member.name, member.size, file, where)
 

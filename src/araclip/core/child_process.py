@@ -31,7 +31,7 @@ PASSED_ENVIRONMENT = (
     "TESSDATA_PREFIX",
 )  # fmt: skip
 TOKENS = "ARACLIP_TOKEN"  # no child gets environment variables with this prefix
-# One thread, because each further thread's malloc arena counts towards the memory limit.
+# Let libraries use one thread only: each further thread's malloc arena would count towards the memory limit.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 MORE = "more"  # the key that marks a message as progress, not as the answer
@@ -255,7 +255,7 @@ class Child:
 
 
 class Pool:
-    """Keeps idle children, all started by `start`, for the next question of any thread; they end with this process.
+    """Keeps idle child processes, all started by `start`, for questions of any thread; they end with this process.
 
     The pool has no lock, because a lock that is held while another thread forks would stay held in the forked process.
     Single operations of sets and deques are atomic.

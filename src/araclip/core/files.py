@@ -78,7 +78,7 @@ def openable(path: str) -> str:
     r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
-    plain = ntpath.normpath(path)  # Windows itself does not normalise a path with the prefix
+    plain = ntpath.normpath(path)  # needed, because Windows does not normalise a path that has the prefix
     return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from araclip.errors import AraCLIPError
 
 ENGLISH = {
-    # queries
+    # messages about queries
     "query empty": "the query is empty. Type what the picture shows, for example: {example}",
     "query letters": "the query has {letters:,} letters, the most is {most:,}. Leave some out.",
     "query characters": "the query has {characters} characters, the most is {most}. Leave some out.",
@@ -80,13 +80,13 @@ ENGLISH = {
     "is back.",
     "search nothing": "Nothing found. Try fewer filters, a lower --threshold or a smaller --offset.",
     "search weak": "Nothing here fits well; these are the nearest. --threshold 0.2 leaves out the weak ones.",
-    # the menu of `araclip` without a command
+    # the menu that `araclip` shows if it is called without a command
     "menu search": "search the pictures in {folder}",
     "menu index": "index the pictures in {folder}, or bring the index up to date",
     "menu serve": "serve the search page for your browser",
     "menu help": "list all commands",
     "menu query": "What does the picture show?",
-    # pictures
+    # messages about pictures
     "picture package": "{name}: {format} is read by another package. {remedy}",
     "picture format": "{name}: not a {known} picture{reason}. Convert it to JPEG or PNG, or remove it.",
     "picture pixels": "{name}: {width} × {height} is {megapixels:.0f} megapixels, the limit is {most:.0f}. Save a "
@@ -108,7 +108,7 @@ ENGLISH = {
     "picture damaged": "{name}: damaged or cut short ({reason}). Restore it from a copy, or remove it.",
     "decoding seconds": "the picture took more than {seconds:.0f} s to decode. Save a smaller or plainer copy.",
     "decoding ended": "the picture could not be decoded within the memory and time it may take. Save a smaller copy.",
-    # requests
+    # messages about requests to the server
     "two lengths": "the request has both Content-Length and Transfer-Encoding. Send one of them.",
     "data URI": "a picture is given as data:image/…;base64,…; nothing is fetched from URLs.",
     "base64": "the picture's data URI is not valid base64.",
@@ -119,7 +119,7 @@ ENGLISH = {
 }
 
 ARABIC = {
-    # queries
+    # messages about queries
     "query empty": "البحث فارغ. يلزم وصف ما يظهر في الصورة، مثل: {example}",
     "query letters": "حروف البحث {letters}، والحد الأقصى {most}. يلزم اختصاره.",
     "query characters": "حروف البحث {characters}، والحد الأقصى {most}. يلزم اختصاره.",
@@ -184,13 +184,13 @@ ARABIC = {
     "search away": "لا يوجد أي ملف من ملفات الصور في {folder}. هل فُصل القرص؟ ستظهر الصور من جديد عند عودته.",
     "search nothing": "لا نتائج. قد ينفع تقليل التصفية، أو --threshold أقل، أو --offset أصغر.",
     "search weak": "لا شيء هنا يطابق البحث تمامًا، وهذه أقرب الصور. يستبعد --threshold 0.2 الضعيفة منها.",
-    # the menu of `araclip` without a command
+    # the menu that `araclip` shows if it is called without a command
     "menu search": "البحث في صور {folder}",
     "menu index": "فهرسة صور {folder}، أو تحديث الفهرس",
     "menu serve": "تشغيل صفحة البحث للمتصفح",
     "menu help": "كل الأوامر",
     "menu query": "ماذا يظهر في الصورة؟",
-    # pictures
+    # messages about pictures
     "picture package": "صيغة {format} تحتاج إلى حزمة إضافية: {remedy}",
     "picture format": "ليست صورة من الصيغ: {known}. قد ينفع تحويلها إلى JPEG أو PNG.",
     "picture pixels": "أبعاد الصورة {width} × {height}، أي {megapixels:.0f} ميغابكسل، والحد {most:.0f}. قد تنفع نسخة "
@@ -210,7 +210,7 @@ ARABIC = {
     "picture damaged": "الصورة تالفة أو ناقصة.",
     "decoding seconds": "استغرق فك الصورة أكثر من {seconds:.0f} ث. قد تنفع نسخة أصغر أو أبسط.",
     "decoding ended": "لم يمكن فك الصورة بما يُسمح لها من ذاكرة ووقت. قد تنفع نسخة أصغر.",
-    # requests
+    # messages about requests to the server
     "two lengths": "في الطلب Content-Length وTransfer-Encoding معًا. يلزم واحد منهما.",
     "data URI": "تُعطى الصورة بالشكل data:image/…;base64,…؛ ولا يُجلب شيء من العناوين.",
     "base64": "ترميز base64 للصورة غير صحيح.",

@@ -20,10 +20,10 @@ Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Hub:
-    """A Hugging Face dataset."""
+    """Which rows of a Hugging Face dataset to load, and the name of their picture column."""
 
     id: str  # id on the hub, or the folder of a dataset saved by `save_to_disk`
-    split: str | None  # None: all rows of a saved dataset without splits
+    split: str | None  # the split; None: all rows of a saved dataset that has no splits
     image: str = "image"  # name of the picture column
     config: str | None = None  # the set's configuration; None: the default one
     revision: str | None = None  # the repository's revision; None: the newest
@@ -67,7 +67,7 @@ def _unpack_once(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
 
     def fill(part: Path) -> None:
         (part / "images").mkdir()
-        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # lone surrogates become ?
+        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # ? for lone surrogates
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
                 # the name in the archive is not used as a path
@@ -145,7 +145,7 @@ def _load_hub_rows(hub: Hub) -> Any:
             "or fetch it elsewhere and pass its path."
         ) from None
     if isinstance(rows.features.get(hub.image), datasets.Image):
-        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # stored bytes, not decoded pictures
+        rows = rows.cast_column(hub.image, datasets.Image(decode=False))  # gives stored bytes, decodes nothing
     return rows
 
 

@@ -118,12 +118,15 @@ def recall_by_group(
 
 
 def worst_queries(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the `count` queries whose right picture ranks worst, worst first; at most one per picture."""
+    """Return the positions of the `count` queries whose right picture ranks worst; at most one for a picture."""
     return _first_of_each_picture(np.lexsort((direction.margin, -direction.ranks)), direction.clusters, count)
 
 
 def best_queries(direction: Direction, count: int) -> list[int]:
-    """Return the rows of the `count` best queries, by the right picture's rank and margin; at most one per picture."""
+    """Return the positions of the `count` best queries, best first; at most one for a picture.
+
+    The better the right picture ranks, the better the query; then, the more it leads over the best wrong picture.
+    """
     return _first_of_each_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
 

@@ -57,7 +57,7 @@ _MATPLOTLIB_STYLE = {
 }
 
 NamedDirections = Sequence[tuple[str, Direction]]  # (name in the legend, results) of each model
-# (name of a group, its number of queries, share, interval of the share)
+# (name of a group, its number of queries, recall or another share, interval of this share)
 Row = tuple[str, int, float, tuple[float, float]]
 
 
@@ -191,7 +191,7 @@ def _draw_legend(figure: Figure, marks: Sequence[Artist], names: Sequence[str]) 
         return
     legend = figure.legend(marks, [str(i) for i in range(len(names))], loc="outside lower left", labelspacing=0.35)
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_text(name)  # not given to `legend`, because matplotlib drops labels that begin with "_"
+        text.set_text(name)  # set afterwards: `legend` itself drops labels that begin with "_"
 
 
 def _legend_height(names: int) -> float:

@@ -69,7 +69,7 @@ class MTEBModel:
         name, _, fingerprint = label_of(self.encoder, None).rpartition("@")
         return ModelMeta.create_empty(
             overwrites={
-                "name": name if "/" in name else f"araclip/{name}",  # mteb accepts only organisation/model
+                "name": name if "/" in name else f"araclip/{name}",  # mteb wants organisation/model
                 "revision": fingerprint,
                 "languages": ["ara-Arab", "eng-Latn"],
                 "embed_dim": self.encoder.width,
@@ -151,7 +151,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
     logging.getLogger("mteb").setLevel(logging.ERROR)
     try:
         results = mteb.evaluate(MTEBModel(model), tasks, cache=mteb.ResultCache(folder))
-    except ConnectionError as error:  # `datasets` raises it if the hub cannot be reached
+    except ConnectionError as error:  # raised by `datasets` if the hub cannot be reached
         raise InputError(
             f"{error}. mteb's tasks fetch their data from the Hugging Face hub; go online, or run `araclip evaluate` "
             "on a folder of your own."

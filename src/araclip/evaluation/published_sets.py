@@ -30,14 +30,14 @@ FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr3
 
 @dataclass(frozen=True)
 class SetFiles:
-    """Finds the files of a published set."""
+    """Finds the caption file and the pictures of a published picture set on this machine."""
 
-    folder: Path  #: the caption file, or a folder with caption files in this folder or one level below
+    folder: Path  #: the caption file; or the folder that holds the caption files, itself or in a subfolder
     images: Path | None = None  #: the folder of the pictures, if they do not lie in `folder`
 
     @cached_property
     def pictures(self) -> PictureFiles:
-        """Finds pictures by their names in the list, in any of FOLDERS below `images` and the set's folder."""
+        """Finds pictures by the names in the set's list: looks in FOLDERS below `images` and the set's folder."""
         roots = tuple(root for root in (self.images, self._root) if root is not None)
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 

@@ -212,7 +212,7 @@ def render(
         group_tables=tables,
         cutoffs=CUTOFFS,
         robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
-        # If no kind changes any text, the chart would have no row.
+        # None if no kind of rewriting changed any text: the chart would have no row.
         losses=_loss_chart(models, robustness) if any(loss.changed for r in robustness for loss in r.losses) else None,
         leaks=leaks,
         examples=examples([model.evaluated for model in models]),
@@ -274,7 +274,7 @@ def _score_charts(models: Sequence[Summary]) -> list[dict[str, Any]]:
     for i, model in enumerate(models):
         t2i = model.evaluated.t2i
         wrong = t2i.relevant_score.astype(np.float64) - t2i.margin  # cosine of each query's best irrelevant candidate
-        wrong = wrong[np.isfinite(wrong)]  # the margin of a query without such a candidate is infinite
+        wrong = wrong[np.isfinite(wrong)]  # drops queries without an irrelevant candidate, whose margin is infinite
         label = f"half of the right pictures score above {np.median(t2i.relevant_score):.3f}"
         if len(wrong):
             ahead = 100 * np.mean(t2i.margin < 0)

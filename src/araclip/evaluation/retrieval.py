@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # limit: difference of a vector's length from 1; half precision changes it by about 0.001
 
 
-# what takes time to compute, and is therefore cached: text→image, image→text, and costs
+# the results that are cached, as they take long: of text→image and of image→text, and the costs
 Measured = tuple[Direction, Direction, Cost]
 
 
@@ -193,8 +193,10 @@ _STORED_TYPES = {"found": np.uint32, "level": np.uint32, "clusters": np.uint32}
 
 
 def device_cache(cache: Path, model: Encoder) -> Path:
-    """Return the folder of results for the model's device: a folder of its own for any but the CPU, which rounds
-    differently."""
+    """Return the folder for cached results of the model's device: `cache` for the CPU, a subfolder for another device.
+
+    Devices round differently, so their results are not mixed.
+    """
     device = getattr(model, "device", "cpu")
     return cache if device == "cpu" else cache / device.replace(":", "-")
 

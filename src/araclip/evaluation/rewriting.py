@@ -21,7 +21,7 @@ DIALECTS = ("Egyptian", "Levantine", "Gulf", "Iraqi", "Moroccan")
 ARABIZI = "arabizi"
 COLUMNS = ("kind", "standard", ARABIZI, *DIALECTS)
 UNCHANGED = "-"
-ONE_IN = 3  # about one of this many families of words (equal first consonants) is held out, see `held_out`
+ONE_IN = 3  # one in this many families of words (with the same first consonants) is held out, see `held_out`
 
 # Words of one letter, and the article, that are written together with the next word; the empty prefix comes first.
 PREFIXES = ("", "و", "ف", "ب", "ل", "ك", "ال", "وال", "بال", "فال", "كال", "لل", "ولل", "وب", "ول")
@@ -37,7 +37,11 @@ _WEAK_LETTERS = re.compile("[اأإآىيوةءئؤ]")
 
 @dataclass(frozen=True)
 class Entry:
-    """The other forms of a standard word; `forms` maps a dialect that differs, or ARABIZI, to the word's form there."""
+    """A word of Modern Standard Arabic in the lexicon: its forms in dialects and in Arabizi.
+
+    `forms` maps a dialect to the word there, if it differs from the standard word, and ARABIZI to its Latin letters.
+    `held_out`: see the function of this name.
+    """
 
     forms: Mapping[str, str]
     held_out: bool
@@ -147,7 +151,7 @@ _SHARED = {
     "ث": "s", "پ": "p", "چ": "ch", "ڤ": "v", "گ": "g",
 }  # fmt: skip
 _HABITS = (_SHARED, {**_SHARED, "ج": "j", "خ": "5", "ق": "q", "ث": "th", "ذ": "th", "ص": "9", "ط": "6", "غ": "3'"})
-_OTHER_HABIT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (letters in the lexicon, letters in the Levant and the Gulf)
+_OTHER_HABIT = (("kh", "5"), ("gh", "3'"), ("g", "j"))  # (lexicon's letters, letters in the Levant and the Gulf)
 
 
 def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
@@ -196,7 +200,7 @@ def _replace_words(text: str, replace_word: Callable[[str, Entry | None, str], s
     i = 0
     while i < len(words):
         first = words[i]
-        if first.start() < at:  # the second word of a pair that was replaced
+        if first.start() < at:  # skip the second word of a pair that was replaced together
             i += 1
             continue
         out.append(text[at : first.start()])

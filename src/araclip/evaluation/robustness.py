@@ -39,7 +39,7 @@ class Loss:
     group: str
     queries: int  # number of captions
     changed: int  # number of captions that the kind changes
-    recall: dict[str, float]  # R@k over all captions, for each k of CUTOFFS
+    recall: dict[str, float]  # R@k of the rewritten captions, for each k of CUTOFFS
     loss: dict[str, float]  # R@k of the captions as written minus R@k of the rewritten captions
     interval: dict[str, tuple[float, float]]  # 95 % bootstrap interval of `loss`; pictures are resampled
     loss_changed: dict[str, float]  # the loss over changed captions only; 0 if none is changed

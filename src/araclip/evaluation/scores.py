@@ -23,7 +23,7 @@ class Protocol:
 
     dataset: str  #: name of the data set: the name of its folder, its id on the hub, or its name in `KNOWN`
     fingerprint: str  #: twelve hex digits: a hash of the pictures' names and sizes and of the captions
-    split: str | None  #: None: all pictures
+    split: str | None  #: the split whose pictures are used; None: all pictures
     caption_field: str  #: field of captions.jsonl that the queries come from
     captions: str  #: "all": every caption of a picture is a query; "first": only its first caption
     n_queries: int  #: number of queries
@@ -59,7 +59,7 @@ class Direction:
 class Cost:
     """The size of a model and its speed on the machine of the run; None for a figure that was not measured."""
 
-    megabytes: float | None  #: size of the model's files
+    megabytes: float | None  #: size of the model's files, in units of 10⁶ bytes
     width: int  #: width of a vector
     text_ms: float | None  #: milliseconds for a text, in batches
     image_ms: float | None  #: milliseconds for a picture, in batches
@@ -76,7 +76,7 @@ class Evaluated:
     i2t: Direction
     queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
     owner: Ints  #: (Q,) the row in `pictures` that each text describes
-    pictures: Sequence[Path]  #: (N,) files; the queries of `i2t` are the pictures with a caption, in this order
+    pictures: Sequence[Path]  #: (N,) picture files; the queries of `i2t` are the pictures with a caption, in this order
     missing: int  #: how many listed pictures were left out because their file was not there
     cost: Cost
 
@@ -228,7 +228,7 @@ def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints
     width = scores.shape[1]
     keep = min(keep, width)
     least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
-    # flat indexes, sorted by row, then by column
+    # flat indexes of the candidates that reach rank `keep`, sorted by row, then by column
     flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))
     rows, columns = np.divmod(flat, width)
     values = scores.reshape(-1)[flat]

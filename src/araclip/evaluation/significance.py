@@ -30,9 +30,9 @@ class Comparison:
     """Model a compared with model b on one metric."""
 
     metric: str
-    a: float  #: mean of model a
-    b: float  #: mean of model b
-    difference: float  #: a − b
+    a: float  #: mean of the metric for model a
+    b: float  #: mean of the metric for model b
+    difference: float  #: the mean for a minus the mean for b
     low: float  #: lower end of the 95 % bootstrap interval of the difference
     high: float  #: upper end of this interval
     p_bootstrap: float  #: two-sided p-value by `paired_bootstrap`

@@ -187,7 +187,8 @@ def _read_json(path: Path, language: str) -> tuple[Any, bool]:
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
-# for `none_of`: weight of the best label's distance, a constant, weight of the logarithm of the number of labels
+# Coefficients of the logistic function in `none_of`: of the best label's cosine (in standard deviations), the constant,
+# and of the logarithm of the number of labels.
 OTHER = (2.27, -4.3, -0.57)
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 

@@ -68,7 +68,7 @@ class BaseGallery(ABC):
     """
 
     scenes: int | None = None
-    folder: Path | str  # the path, or the address on a server
+    folder: Path | str  # the gallery's path, or its address on a server
     model: Encoder
     _catalog: Store
     _reader: GalleryReader
@@ -96,7 +96,7 @@ class BaseGallery(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close the store's connections."""
+        """Close the connections to the gallery's database."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.folder)!r}, model={self.model.label!r})"
@@ -165,22 +165,22 @@ class BaseGallery(ABC):
         return copies
 
     def verify(self, *, contents: bool = False, progress: FilesProgress | None = None) -> list[Fault]:
-        """Return the faults of the store, the vectors, and the files as this machine sees them. Change nothing.
+        """Return the faults of the database, the vectors, and the files as this machine sees them. Change nothing.
 
-        If the store itself is damaged, the checks that would read the damaged part are left out.
+        If the database itself is damaged, the checks that would read the damaged part are left out.
 
         Args:
             contents: also read every file and compare its hash; this finds damage that left size and time unchanged.
             progress: called with (files done, files in all).
         """
         faults = list(self._store_faults())
-        with suppress(GalleryCorrupt):  # the check of files ends at damage, which `_store_faults` has reported
+        with suppress(GalleryCorrupt):  # damage, which `_store_faults` has reported, ends the check of files
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
         return faults
 
     @abstractmethod
     def _store_faults(self) -> Iterable[Fault]:
-        """Return the faults of the store and of the data derived from it, such as the index."""
+        """Return the faults of the gallery's database, and of the data derived from it, such as the index."""
 
     @abstractmethod
     def repair(self) -> list[str]:
@@ -292,7 +292,7 @@ class BaseGallery(ABC):
     def add_embedded(
         self, groups: Iterable[Sequence[EmbeddedPicture]], *, progress: Callable[[int], None] | None = None
     ) -> Filled:
-        """Add pictures whose vectors, facts and hashes were computed elsewhere with this gallery's model.
+        """Add pictures whose vectors (by this gallery's model), facts (date …) and hashes were computed elsewhere.
 
         Each group of `groups` is stored in one commit. If the gallery already has a picture, only the picture's new
         path is added.
@@ -534,15 +534,16 @@ class BaseGallery(ABC):
 
     @interpreter.setter
     def interpreter(self, value: Interpreter) -> None:
-        """Read queries with another interpreter, such as `araclip.text.resources.interpreter("my-words.txt")`."""
+        """Set the interpreter of query words, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
 
     def _plan_query(
         self, query: Query, snapshot: Snapshot, page: Page, *, literal: bool, ignore: Collection[Part] = ()
     ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """Plan a query; return the plan, and the vectors (n + m, D) of its n terms and m kinds.
+        """Interpret a query; return the interpreted query (its plan) and the vectors (n + m, D) to search with.
 
-        Kinds are the things (man, woman) that an excluded general word (people) stands for, see `QueryPlan`.
+        The vectors are those of the query's n terms (texts and pictures joined by + and -), and of the m things (man,
+        woman) that an excluded general word (people) stands for: `QueryPlan.kinds`.
 
         If no picture matches what the query says of date, folder, place and kind, these are read as ordinary words.
         `literal`: all words are taken as typed.
@@ -576,7 +577,7 @@ class BaseGallery(ABC):
         return self._make_hits(self._reader.latest().search(vector, page, relevance=False, exclude=content))
 
     def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the plan's n terms and m `kinds` (see `QueryPlan`), encoded in one batch."""
+        """Encode the n terms and the m `kinds` of an interpreted query in one batch; return the vectors (n + m, D)."""
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:

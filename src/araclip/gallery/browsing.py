@@ -35,10 +35,10 @@ class Month:
 
 
 class Timeline:
-    """Pictures, the newest first: `ids` (n,) are the store's ids, `dates` (n,) the dates as bytes, b"" if unknown."""
+    """Pictures, the newest first: `ids` (n,) are the gallery's ids, `dates` (n,) the dates as bytes, b"" if unknown."""
 
     def __init__(self, ids: NDArray[np.int64], dates: Sequence[str]) -> None:
-        """Sort ids by dates, which are texts as in `pictures.facts.Facts.captured_at`, "" if unknown."""
+        """Sort the ids (n,) by dates (n,): texts such as 2023-05-01T12:00:00, "" if unknown."""
         known = np.array(dates, f"S{DATE_LETTERS}") if len(dates) else np.empty(0, f"S{DATE_LETTERS}")
         order = np.lexsort((ids, known))[::-1]  # newest first; pictures without a date come last
         self.ids: NDArray[np.int64] = ids[order]
@@ -61,13 +61,17 @@ class Timeline:
         )
 
     def cursor_at(self, position: int) -> str | None:
-        """Return the cursor of the page that begins at a position; None if the timeline ends there."""
+        """Return the cursor, a text with which a client asks for the page from a position on; None at the end."""
         if position >= len(self):
             return None
         return f"{self.dates[position].decode('ascii', 'replace')}~{self.ids[position]}"
 
     def position(self, cursor: str) -> int:
-        """Return the position of a cursor's picture, or of the next one if it is gone; raise InputError if invalid."""
+        """Return the position of the picture that a cursor names, or of the next picture if that one is gone.
+
+        Raises:
+            InputError: the cursor is invalid.
+        """
         date, tilde, number = cursor.partition("~")
         if not (tilde and date.isascii() and number.isascii() and number.isdigit() and len(number) < DATE_LETTERS):
             raise InputError("the cursor is not one of this server's answers. Pass `next` of the page before.")
@@ -85,7 +89,7 @@ MAX_DEPTH = 64  # levels of folders that are albums; deeper pictures count for t
 
 @dataclass
 class Album:
-    """A folder with pictures in it or below it. `pictures` counts copies once; `cover` is the newest picture."""
+    """A folder with pictures in or below it. `pictures` counts identical files once; `cover` is the newest picture."""
 
     path: str
     key: str
@@ -126,7 +130,8 @@ class Albums:
             album.own = len(album.ids_inside)
             if not album.cover or (date or "") > album.newest:
                 album.cover, album.newest = content, date or ""
-        above = [album for album in folders.values() if album.parent is None]  # a list: the next line changes parents
+        # a complete list, because `_simplify_album` changes the parents of albums
+        above = [album for album in folders.values() if album.parent is None]
         self.top = sorted(map(_simplify_album, above), key=lambda album: album.path)
         # A folder that contains all other albums, and no pictures itself, is not shown as an album.
         while len(self.top) == 1 and not self.top[0].own and self.top[0].albums:

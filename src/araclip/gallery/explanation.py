@@ -58,7 +58,7 @@ def word_shares(
     """
     whole = terms.copy()
     for row, words in _scored_terms(plan):
-        # A term that stands for several texts counts as the likeliest alone, so that only a left-out word matters.
+        # Both cosines use only the likeliest text of a term, so that they differ by nothing but the left-out word.
         whole[row] = vector_of[" ".join(words)]
     score = _cosine_with_picture(whole, plan, picture)
     shares = []
@@ -88,7 +88,10 @@ def _words_left_out(plan: QueryPlan) -> Iterator[tuple[int, str, str]]:
 
 
 def _cosine_with_picture(terms: Vectors, plan: QueryPlan, picture: Vectors) -> float:
-    """Return the query's cosine with a picture; 0 if no plus term is left. Terms whose vector is 0 are left out."""
+    """Return the query's cosine with a picture, without the terms whose vector is 0.
+
+    If none of the remaining terms has a positive weight, return 0.
+    """
     left = [row for row in range(len(terms)) if terms[row].any()]
     if not any(plan.query.terms[row].weight > 0 for row in left):
         return 0.0

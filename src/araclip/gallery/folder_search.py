@@ -84,7 +84,7 @@ class FolderSearch(StoreSearch):
         while group := list(islice(waiting, min(self._wanted, PATHS_AT_ONCE))):
             paths = self._catalog.paths_of([each.content for each in group], self._condition)
             for each in group:
-                # A picture that lost its last path because its files were removed is listed in `loose`; any other
+                # A picture that lost its last path because its files were removed is in the table `loose`; any other
                 # picture without a path has damaged rows.
                 passing, others = paths[each.content]
                 if (

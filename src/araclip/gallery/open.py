@@ -74,7 +74,7 @@ def encoder_of(
     """
     target = location_of(location)
     record = partial(_postgres().recorded, target) if isinstance(target, Address) else partial(read_record, target)
-    # the record of the gallery's model, if that model need not be on this machine
+    # what the gallery records about its model, if nothing will be encoded and the caller names no model
     needless = None if encodes or model is not None else record()
     try:
         encoder = encoder_for(model, record, target, threads=threads, device=device)

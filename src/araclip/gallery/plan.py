@@ -73,7 +73,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    # of each term after a plus, the readings that were searched and differ from the typed text
+    # of each term after a plus, the texts that were searched for it and differ from the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     # colours, materials, sizes, dates, folders and places after "not": no picture is left out because of these, for
@@ -123,10 +123,11 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class QueryPlan:
-    """A planned query: its terms, the readings of each term, its kinds, and how it was understood.
+    """An interpreted query, ready to be encoded and searched.
 
-    Readings are the texts that a term may stand for, such as the Arabic words for a word in Latin letters; a picture
-    has none. Kinds are the particular things (man, woman) that an excluded general word ("people") stands for.
+    `query` has the terms: texts and pictures, joined by + and -. `readings` holds the texts that each term may stand
+    for, such as the Arabic words for a word in Latin letters; a picture has none. `kinds` are the particular things
+    (man, woman) that an excluded general word ("people") stands for. `interpretation` tells users what was understood.
     """
 
     query: Query
@@ -222,7 +223,7 @@ class QueryPlan:
         return replace(found, typed=tuple(latin))
 
     def add_filters(self, filters: Filters) -> Filters:
-        """Add the filters read from the query's words to `filters`, except for parts that are set there already."""
+        """Add to `filters` the date, folder, place and kind that the query's words ask for, unless they are set."""
         for derived in self.interpretation.filters:
             if derived.applied and derived.part in FILTERS - _set_parts(filters):
                 filters = replace(filters, **{name: getattr(derived.filters, name) for name in FIELDS[derived.part]})
@@ -317,8 +318,8 @@ def _join_dates_at_dashes(query: Query, today: date) -> Query:
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans one query, in the same way for Python and HTTP. The caller encodes the plan's texts, alone or in a batch
-    with the texts of other queries.
+    """Interprets one query as a `QueryPlan`, in the same way for Python and HTTP. The caller encodes the texts of the
+    plan, alone or in a batch with the texts of other queries.
 
     `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
     `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, words of the query that ask
@@ -334,7 +335,7 @@ class Planner:
     ignore: Collection[Part] = ()
 
     def plan(self) -> QueryPlan:
-        """Make the plan; takes a millisecond, the first time a tenth of a second to load the tables of words."""
+        """Interpret the query; this takes a millisecond, and the first time 0.1 s to load the tables of words."""
         if not self.literal:
             return self._plan(self.ignore)
         query, only_filters = _with_neutral_text(self.query)
@@ -342,7 +343,7 @@ class Planner:
         return QueryPlan(query, readings, Interpretation(literal=True), only_filters)
 
     def without_filters(self, plan: QueryPlan) -> QueryPlan:
-        """Plan again, reading the words that became filters in an earlier plan as ordinary words."""
+        """Interpret the query again, with the words that became filters in `plan` as ordinary words."""
         unapplied = [each for each in plan.interpretation.filters if each.part in FILTERS]
         return self._plan({*self.ignore, *(FILTERS - _set_parts(self.page.filters))}, unapplied)
 
@@ -585,7 +586,7 @@ def _asks_by_pictures_alone(query: Query) -> bool:
 
 
 def _set_parts(filters: Filters) -> set[Part]:
-    """Return the parts of a query whose filters are set."""
+    """Return which parts of a query (date, folder, place, kind) are set in `filters`."""
     return {part for part, names in FIELDS.items() if any(getattr(filters, name) for name in names)}
 
 

@@ -151,7 +151,7 @@ def _parse_term(characters: list[_Character], sign: float, text: str, files: boo
     while characters and _is_blank(characters[-1]):
         characters.pop()
     weight = 1.0
-    if match := _WEIGHT.match(_hide_quoted(characters)):  # "2:text"
+    if match := _WEIGHT.match(_hide_quoted(characters)):  # a weight before the term, as in "2:text"
         weight = float(match[1].replace(",", ".").replace("٫", "."))
         if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             raise InputError(message("query weight", weight=match[1], least=MIN_WEIGHT, most=MAX_WEIGHT))
@@ -267,7 +267,8 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
 def excluded_vectors(query: Query, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Return the vectors of everything a query excludes; None if it excludes nothing.
 
-    `vectors` (n + m, D) holds the n terms, then m texts that name in detail what general excluded words stand for.
+    `vectors` (n + m, D) holds the vectors of the query's n terms, then those of m particular things (man, woman) that
+    excluded general words (people) stand for.
     """
     rows = [*excluding_terms(query), *range(len(query.terms), len(vectors))]
     return vectors[rows] if rows else None

@@ -73,7 +73,7 @@ class Hybrid:
 
     @property
     def doubt(self) -> float:
-        """How far a description lowers a picture: DOUBT, multiplied by the weight of texts if that is below 1."""
+        """The share of (best - average cosine) that `lower_cosine` subtracts: DOUBT, or less if texts weigh below 1."""
         return DOUBT * min(self.query.weight, 1.0)
 
     def lower_cosine(self, score: float, best: float) -> float:
@@ -136,7 +136,7 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    # a heap of lowered candidates; each is held back until all that follow are worse
+    # a heap of lowered candidates; each waits until all that follow are worse
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
@@ -208,7 +208,7 @@ def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -
     """
     if scale is None:
         return None
-    # strong: a picture with this cosine shows the term more likely than not
+    # a picture with this cosine shows the excluded thing more likely than not
     limits = [scale.excluded_cosine(term) if alone else scale.cosine_at(STRONG, term) for term in terms]
     return Exclusion(terms, np.array(limits), relative=not alone)
 
@@ -339,7 +339,7 @@ class StoreSearch(ABC):
         """Return the hits with their `picture` filled in; hits whose picture was removed meanwhile are left out."""
 
     def near_count(self, content: int) -> int:
-        """Return how many near-duplicates a picture has; 0 if the store does not count them."""
+        """Return how many near-duplicates a picture has; 0 if they are not counted, as in a gallery on a server."""
         return 0
 
 
@@ -426,7 +426,7 @@ def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[C
 def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
     """Yield the candidates that fit the query, in the order of `dated`; if nothing fits, yield all in their own order.
 
-    A candidate fits unless its relevance is weak (below WEAK). If it is unknown, the SORTED_IF_UNRATED best are taken.
+    A candidate fits unless its relevance is weak (below WEAK). If relevance is unknown, the SORTED_IF_UNRATED best fit.
     """
     first = list(islice(candidates, SORTED_IF_UNRATED))
     fitting = {each.content: each for each in first}

@@ -116,7 +116,7 @@ class Snapshot(ABC):
 
     @abstractmethod
     def _open_search(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:
-        """Open a search of the store, for the length of a `with` block."""
+        """Open a search of the gallery's database, for the length of a `with` block."""
 
     def match_texts(
         self, content: int, text: TextQuery, vector: Vectors, score: float, relevance: Relevance
@@ -158,7 +158,7 @@ class GalleryReader(ABC):
     def __init__(self, model: Encoder) -> None:
         self.model = model
         self._snapshot: Snapshot | None = None
-        self._values: OrderedDict[tuple[str, str], object] = OrderedDict()  # by token of the commit, and name
+        self._values: OrderedDict[tuple[str, str], object] = OrderedDict()  # (token of a commit, name) → cached value
         self._lock = threading.Lock()
 
     def cached_value(self, generation: str, name: str, make: Callable[[], T]) -> T:
@@ -217,11 +217,11 @@ class GalleryReader(ABC):
     @property
     @abstractmethod
     def store(self) -> Store:
-        """The store; where each thread has a connection of its own, through that of the calling thread."""
+        """The gallery's store, through the connection of the calling thread if each thread has its own."""
 
     @abstractmethod
     def writer(self, patience: float) -> tuple[Store, Turn]:
-        """Return a store for one thread to write a few pictures, and a function that locks the store for one commit.
+        """Return a store for one thread to write a few pictures, and a function that locks the gallery for one commit.
 
         That function raises GalleryLocked if others write for longer than `patience` seconds, and WidthMismatch if the
         gallery was re-embedded with another model.
@@ -248,7 +248,8 @@ class FolderSnapshot(Snapshot):
 
     def vector(self, content: int) -> Vectors:
         found = super().vector(content)
-        self._catalog().check_model(self._model)  # the index still has the vectors of the old model
+        # raises an error if the gallery was re-embedded: the index still holds the old model's vectors
+        self._catalog().check_model(self._model)
         return found
 
     def _open_search(self, vector: Vectors, page: Page) -> AbstractContextManager[StoreSearch]:

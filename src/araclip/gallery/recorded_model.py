@@ -84,7 +84,7 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), origin):
         if folder is not None and read_fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # it is another release's model: opening the gallery with it reports the difference
+    if record.name in here:  # a model of this name from another release: opening the gallery with it raises an error
         return AraCLIP(record.name, threads=threads, device=device)
     # A record with a source tells of a pulled model. Its vectors differ from the published model's, so the published
     # model is not loaded in its place.
@@ -97,7 +97,7 @@ def recorded_encoder(
 def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    # True if the origin is KIND:LOCATION, a model of others; but not if LOCATION is a path, where the model is gone
+    # True if the user can name the origin: a published model KIND:LOCATION, but not a path, where the model is gone
     places = record.origin, record.origin.partition(":")[2]
     by_hand = ":" in record.origin and not any(Path(place).is_absolute() for place in places)
     if record.source:
@@ -141,13 +141,13 @@ class AbsentModel:
         self._why = why
 
     def encode_text(self, texts: str | Iterable[str], *, batch_size: int = 0) -> NoReturn:
-        """Raise the error that says why the model cannot be had."""
+        """Raise the error that says why the model cannot be loaded."""
         raise self._why
 
     def encode_image(self, pictures: Any, *, batch_size: int = 0) -> NoReturn:
-        """Raise the error that says why the model cannot be had."""
+        """Raise the error that says why the model cannot be loaded."""
         raise self._why
 
     def encode_pixels(self, pixels: Any) -> NoReturn:
-        """Raise the error that says why the model cannot be had."""
+        """Raise the error that says why the model cannot be loaded."""
         raise self._why

@@ -20,7 +20,7 @@ NONSENSE = 64  # how many nonsense queries there are
 _lines = (files("araclip") / "text" / "data" / "everyday.txt").read_text(encoding="utf-8").splitlines()
 _pairs = [line.split(" = ") for line in _lines if not line.startswith("#")]
 EVERYDAY = [arabic for arabic, *_ in _pairs]
-ENGLISH = {arabic: english[0] for arabic, *english in _pairs if english}  # translations, of the queries that have one
+ENGLISH = {arabic: english[0] for arabic, *english in _pairs if english}  # query → its translation, if it has one
 
 _ARABIC, _LATIN = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي", "abcdefghijklmnopqrstuvwxyz"
 

@@ -1,4 +1,4 @@
-"""Search a gallery's snapshot by a query's plan; Python, the command line and the server all search through here."""
+"""Search a gallery for an interpreted query (`QueryPlan`); Python, the command line and the server all search here."""
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable
@@ -74,10 +74,11 @@ class Hits(list[Hit]):
 
 
 def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
-    """Return a plan that reads the words that became filters as ordinary words, if no picture passes these filters.
+    """If no picture passes the filters that words of a query became, interpret the query again without these filters.
 
-    Returns None if a picture passes these filters and the caller's, or if no words of the query became filters.
-    `terms`: the vectors (n + m, D) of the plan's n terms, and of m things that excluded words stand for (`kinds`).
+    In the new plan, the words are ordinary words. Returns None if a picture passes these filters and the caller's, or
+    if no words of the query became filters. `terms`: the vectors (n + m, D) of the n terms of `plan`, and of the m
+    things that excluded words stand for (`kinds`).
     """
     if plan.has_filters:
         first = Page(1, 0, plan.add_filters(planner.page.filters))
@@ -94,9 +95,10 @@ def search(
     text_weight: float,
     exclude: int | None = None,
 ) -> list[Hit]:
-    """Return one page of hits for a plan.
+    """Return one page of hits for an interpreted query (`plan`).
 
-    `terms` (n + m, D) are the vectors of its n terms, and of the m things (`kinds`) that excluded words stand for.
+    `terms` (n + m, D) are the vectors of the query's n terms, and of the m things (`kinds`) that excluded words stand
+    for.
 
     If the query is only a date, an order or exclusions, the hits are ordered by date, with two exceptions: a minus term
     only pushes away (`QueryPlan.pushes_away`), or the gallery has too few pictures to decide which of them show an

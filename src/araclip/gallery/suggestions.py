@@ -29,7 +29,7 @@ LEFT = {"و": 4}
 
 
 def letters_before(typed: str, word: Word) -> int | None:
-    """Return how many letters of a word come before the typed ones (both folded): 0, or the length of the article.
+    """Return how many letters of a word precede the typed ones: 0, or the length of its article. Both are folded.
 
     None if the word does not begin with the typed letters.
     """
@@ -105,7 +105,7 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    # one of these begins the stem of the complete word: what was typed without an article, all of it, or its stem
+    # how the stem of the complete word may begin: as the typed letters without an article, with it, or as their stem
     beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))
     stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
     stems += [stem for stem in _shorter_stems(last) if stem not in stems]
@@ -174,9 +174,9 @@ def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
     """
     before, after = list[str](), list[str]()
     for each in read.interpretation.filters:
-        # words of order and kind go before what the pictures show, since not all of them are read after it
+        # Words for an order (newest) or a kind (videos) are put first, since not all are recognised at the end.
         if each.applied and each.part in ("order", "kind"):
-            # «أحدث» is read only beside a word such as «صور» ("pictures"), which was removed from a term in Arabic
+            # «أحدث» ("newest") is recognised only beside a word such as «صور» ("pictures"), so add «صور» again
             before += [each.words, *(["صور"] if each.part == "order" and is_arabic(each.words) else [])]
         elif each.applied:
             after.append(each.words)

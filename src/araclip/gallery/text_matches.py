@@ -25,7 +25,7 @@ PART = 0.5  # a word found inside a longer word counts as half a word
 # Relevance by texts alone is SURELY * strength, at most the coverage. With 1.9, finding half of a query's words, or its
 # only word inside a longer one («فيل», elephant, in «الفيلم», the film), is not enough for a strong hit.
 SURELY = 1.9
-FEW = 10  # a word is looked for inside longer words only if fewer pictures than this have it whole
+FEW = 10  # a word is looked for inside longer words only if fewer pictures have it as a whole word
 COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it
 MANY = 10_000
 MOST = 2_000  # limit: pictures whose rank is raised because of their texts
@@ -54,7 +54,7 @@ class TextQuery:
     """
 
     words: tuple[Word, ...]
-    unwanted: tuple[tuple[Word, ...], ...] = ()  # the words of each minus term
+    unwanted: tuple[tuple[Word, ...], ...] = ()  # the words of each term after a minus
     weight: float = 1.0
     typed: tuple[tuple[str, Word], ...] = ()
 
@@ -100,21 +100,23 @@ class TextMatches:
     answered: bool = False
 
     def among(self, allowed: Ids | None) -> "TextMatches":
-        """Keep the matches with an id in `allowed` (ascending; None: all ids); of these, at most the MOST strongest."""
+        """Keep the matches with an id in `allowed` (None: all ids); of these, at most the MOST strongest."""
         keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])
         return TextMatches(self.ids[rows], self.strength[rows], self.coverage[rows], self.answered)
 
     def among_passing(self, passing: Callable[[list[int]], Sequence[int]]) -> "TextMatches":
-        """Keep the matches that pass the filters of a server's search; of these, the MOST strongest.
+        """If there are more than MOST matches, keep the MOST strongest of those that pass the filters.
+
+        Fewer matches are all kept; the caller leaves out pictures that do not pass.
 
         Args:
             passing: returns which of the given ids pass the filters. It is called with AT_ONCE ids at a time, the
                 strongest matches first, until MOST pictures have passed.
         """
         if len(self.ids) <= MOST:
-            return self  # all matches are kept, without asking: the caller leaves out pictures that do not pass
+            return self  # asking the server would gain nothing: the caller leaves out pictures that do not pass
         strongest = self.ids[np.lexsort((self.ids, -self.strength))]
         allowed: list[int] = []
         for start in range(0, len(strongest), AT_ONCE):

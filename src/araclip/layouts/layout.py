@@ -324,7 +324,7 @@ def _encode_with_layout(model: AraCLIP, graph: Path, tokenizer_file: Path) -> Ve
     tokenizer = Tokenizer.from_file(str(tokenizer_file))
     tokenizer.enable_truncation(config.max_tokens)
     pad_id, pad_token = padding_token(model)
-    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # to the length of the longest text of the batch
+    tokenizer.enable_padding(pad_id=pad_id, pad_token=pad_token)  # pads to the longest text of the batch
     session = _open_session(graph)
     rows = []
     for encoding in tokenizer.encode_batch(TEXTS):
@@ -343,7 +343,7 @@ def _open_session(path: Path) -> Any:
 
 
 def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
-    # Of wider vectors, the first numbers are compared; the others must be nearly 0, as the check of the lengths tells.
+    # If `found` is wider, its first numbers are compared; since its length is 1, the other numbers are nearly 0 then.
     same = (expected * found[:, : expected.shape[1]]).sum(axis=1)
     lengths = np.linalg.norm(found, axis=1)
     if same.min() < LEAST_COSINE or np.abs(lengths - 1).max() > 1e-3:
@@ -406,7 +406,8 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        # No second name if the weights have a file of their own, whose name transformers.js makes from the graph's.
+        # Write no second graph if the weights have a file of their own: transformers.js derives its name from the
+        # graph's name.
         if suffix and not model.config.data_files:
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 

@@ -52,7 +52,7 @@ def checked_models() -> Path:
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return user_path(named).absolute()
-    import platformdirs  # imported only here, so that a bundled model can be loaded without it
+    import platformdirs  # not imported for a bundled model, whose check needs no record
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 
@@ -162,7 +162,7 @@ def _data_file(folder: Path, config: ModelConfig, tower: str) -> Path | None:
 
 
 def _inputs_of_check(config: ModelConfig, tower: str) -> list[object]:
-    """Return all on which the outcome of `check_tower` depends: file hashes, and how inputs are prepared."""
+    """Return all values on which the outcome of `check_tower` depends: file hashes, and how inputs are prepared."""
     files, text = [config.files[part] for part in config.parts_of(tower)], config.text
     prepared = [text.max_tokens, text.pad_id, text.padding, text.attention_mask, text.normalizer, config.image.size]
     return [CHECKS, tower, files, config.width, prepared]

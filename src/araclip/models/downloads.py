@@ -101,7 +101,7 @@ def _download_rest(url: str, part: Path, done: int, size: int, token: str | None
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # the token is for the hub, not for the file server it redirects to
+    if token:  # not sent on to the file server to which the hub redirects
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:

@@ -140,9 +140,9 @@ MAX_NAME = 200  # limit: characters in a model's name
 MAX_WIDTH = 1 << 16  # limit: numbers in a vector; the widest published dual encoders have 1,024 to 4,096
 MAX_TOKENS = 1 << 16  # limit: tokens in a text; most models take 32 to 512
 MAX_SIDE = 1024  # limit: pixels on a side of the square; the largest published image towers take 512
-MAX_FACTS = 20  # entries in `ModelConfig.source`
+MAX_FACTS = 20  # limit: entries in `ModelConfig.source`
 MAX_FACT = 1000  # limit: characters in a name or value of `ModelConfig.source`
-MAX_LANGUAGES = 500  # entries in `ModelConfig.languages`
+MAX_LANGUAGES = 500  # limit: entries in `ModelConfig.languages`
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class TextConfig:
     normalizer: int  # version of `araclip.normalize` applied before the tokenizer; 0: not applied
     pad_id: int  # the token id that fills up the shorter texts of a batch
     padding: str = "longest"  # fill up to the "longest" text of a batch, or always to `max_tokens` ("max_length")
-    attention_mask: bool = True  # True: the graph takes this input too, 1 for a token and 0 for padding
+    attention_mask: bool = True  # True: the graph has an input of this name: 1 for a token, 0 for padding
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from araclip.errors import ModelMismatch
 MAX_BYTES = (1 << 31) - 1  # limit: bytes in a protocol buffer; larger graphs keep weights in another file
 MAX_NODES = 20_000  # limit: nodes in a graph; araclip-mini has 628 and 862, a ViT-H of single operators has 4,000
 MAX_FIELDS = 500_000  # limit: fields in the whole file; araclip-mini's larger graph has 18,000
-MAX_RANK = 32  # limit: dimensions of a weight
+MAX_RANK = 32  # limit: axes of a weight
 DATA_KEYS = ("location", "offset", "length")  # the facts that a graph may state about weights in another file
 MAX_DIGITS = 20  # limit: digits in an offset or length
 MAX_TEXT = 4000  # limit: bytes in a name; names that PyTorch writes are paths through the modules

@@ -51,7 +51,7 @@ def open_session(
     if kind == OPENVINO:
         return OpenVinoSession(path, which or "CPU", threads)
     session = OnnxRuntimeSession(path, device, threads, arena, widen, spin)
-    return_freed_memory(path.stat().st_size)  # frees the file's buffer: half of the memory in use now
+    return_freed_memory(path.stat().st_size)  # gives the file's buffer, half of the memory in use, back to the system
     return session
 
 
@@ -334,6 +334,6 @@ def _explain_errors(path: Path, how: str) -> Iterator[None]:
         raise
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise  # such as KeyboardInterrupt, after Ctrl-C
+            raise  # not an error of a library but, for example, KeyboardInterrupt (Ctrl-C)
         reason = shown(shortened(first_line(error), MAX_REASON))
         raise ModelMismatch(f"{path} cannot be {how} ({reason}). Export the model again.") from error

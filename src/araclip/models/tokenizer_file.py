@@ -21,7 +21,7 @@ MAX_GROWTH = 64  # limit: factor by which all replacements may lengthen a text; 
 MAX_CHARACTER = 256  # limit: bytes that a character map may write for one character; the longest in NFKC is ﷺ with 33
 MAX_PREFIX = 1000  # limit: characters that a normalizer may put before each text
 MAX_PATTERN = 2000  # limit: characters of a regular expression; that of GPT-4o's tokenizer has 350
-_ONE_CLASS = re.compile(  # one class, letter, digit or space, perhaps repeated: never matches an empty text
+_ONE_CLASS = re.compile(  # a pattern of one class, letter, digit or space, perhaps repeated; never matches empty text
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
 _SPACED = re.compile(r"\(\?(?:#|[a-zA-Z-]*x)")  # a comment (?#…), or the option x
@@ -142,12 +142,13 @@ def _fault_of_pattern(pattern: str) -> str | None:
             if pattern[at + 1 : at + 2] in "123456789kg":
                 return "refers back to a group"
             at += 2
-            if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":  # such as \p{L} or \x{61}
+            # skip the braces of \p{L} or \x{61}, which are no quantifier
+            if pattern[at - 1 : at] in "pPxo" and pattern[at : at + 1] == "{":
                 at = pattern.find("}", at) + 1 or len(pattern)
         elif character == "[":
             at = _skip_class(pattern, at)
         elif character == "(":
-            if _SPACED.match(pattern, at):  # what stands between a group and its quantifier would be ignored
+            if _SPACED.match(pattern, at):  # Oniguruma would ignore what stands between a group and its quantifier
                 return "has comments or free spacing"
             repeats.append(False)
             at += 2 if pattern[at + 1 : at + 2] == "?" else 1

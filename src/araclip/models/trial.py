@@ -31,7 +31,8 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # limit of CPU time: 5 s, and 1 s for 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")  # each is repeated to MAX_LETTERS letters
+# each of these is repeated, up to MAX_LETTERS letters, to make a long test text
+LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 
 
@@ -46,7 +47,7 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     seconds, free = SECONDS + size // BYTES_PER_SECOND, free_memory()
     memory = memory_of_trial(size, free)
     advice: tuple[str, ...] = ()
-    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # the limit is low because little memory is free
+    if memory < min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY):  # little free memory has lowered this limit
         advice = (
             f"Of this machine's memory {free / 1e6:.0f} MB are free: end other programs, or take a smaller model.",
         )
@@ -78,8 +79,8 @@ def try_tower(folder: Path, config: ModelConfig, tower: str) -> None:
 def memory_of_trial(size: int, free: int) -> int:
     """Return how many bytes of memory a trial, the process that opens a tower for the first time, may use.
 
-    That is MEMORY and MEMORY_PER_BYTE for each of the `size` bytes of the tower's files, but at most MOST_MEMORY, and
-    at most the share SHARE of the `free` bytes, if that is more than MEMORY.
+    A trial gets MEMORY bytes, plus MEMORY_PER_BYTE for each of the `size` bytes of the tower's files. But it gets at
+    most MOST_MEMORY, and at most the share SHARE of the `free` bytes. This last limit is never below MEMORY.
     """
     return min(MEMORY + MEMORY_PER_BYTE * size, MOST_MEMORY, max(MEMORY, int(SHARE * free)))
 
@@ -109,7 +110,7 @@ def main() -> None:
             long = tuple((letters * MAX_LETTERS)[:MAX_LETTERS] for letters in LETTERS)
             text.tokenizer.encode(long)
             text.encode(SHORT, batch_size=2)
-            text.encode(long[3:4], batch_size=1)  # encodes a text of as many tokens as the model takes
+            text.encode(long[3:4], batch_size=1)  # a text with more tokens than the model takes
         else:
             side = config.image.size
             pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
@@ -121,7 +122,7 @@ def main() -> None:
     except MemoryError:
         answer = {"error": "MemoryError"}
     parent.answer(answer)
-    os._exit(0)  # ends at once, because a damaged library might hang in an orderly exit
+    os._exit(0)  # ends the process at once: a damaged library might hang in an orderly exit
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ TEXTS = (
     "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
 GRAPH_TEXTS = TEXTS[:9]  # the texts whose vectors are compared, besides one text that is long enough to be cut
-_TEST_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width and height of pictures, as multiples of the input's side
+_TEST_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width, height of test pictures / side of the model's input
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ def check_ids(source: Source) -> None:
 def check_vectors(
     found: Vectors, expected: Vectors, probes: Sequence[object], graph: str, least: float = LEAST_COSINE
 ) -> float:
-    """Return the least cosine between a graph's vectors and the library's; raise ExportRejected if it is below `least`.
+    """Return the least cosine between the vectors of a graph (`found`) and of the model's own library (`expected`).
 
-    `probes` (the items encoded) and `graph` (the file's name) are for the message.
+    Raise ExportRejected if it is below `least`. `probes` (the items encoded) and `graph` (the file's name) are for the
+    message.
     """
     cosines = (found * expected).sum(axis=1)
     worst = int(np.argmin(cosines))  # argmin takes a NaN for the least cosine
@@ -219,7 +220,10 @@ def _free_weights(graph: torch.nn.Module, others: torch.nn.Module | None = None)
 
 
 def _cut_vocabulary(text: TextPart, languages: tuple[str, ...]) -> int:
-    """Cut a text tower's tokenizer and token table to some languages, in place; return the number of pieces before."""
+    """Remove pieces that `languages` do not use from the tokenizer and the token embeddings of a text tower, in place.
+
+    Return how many pieces the tokenizer had before.
+    """
     found = cut_vocabulary(text.tokenizer, languages)
     for probe in TEXTS if {"ar", "en"} <= set(languages) else ():
         whole, cut = text.tokenizer.encode(probe).ids, found.tokenizer.encode(probe).ids
@@ -274,7 +278,10 @@ def _make_config(
 
 
 def _compare_with_library(folder: Path, expected: ExpectedVectors) -> None:
-    """Compare the graphs' vectors with the library's, item by item, with one graph open at a time."""
+    """Raise ExportRejected if a folder's graphs give other vectors than `expected`, those of the model's own library.
+
+    Items are encoded one by one, and only one graph is open at a time.
+    """
     encode_text = AraCLIP(folder).encode_text
     found = np.stack([encode_text(text) for text in expected.texts])
     del encode_text

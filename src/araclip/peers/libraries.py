@@ -18,7 +18,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """Load a model by open_clip: a folder, a hub id, or a name of its list with the tag or file of the weights."""
+    """Load a model with open_clip: from a folder, by a hub id, or by a name in its list and a tag or weights file."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
@@ -117,7 +117,7 @@ def _encode(model: Any, inputs: list[Any]) -> Tensor:
 
 
 def _check_fits(folder: Path) -> None:
-    """Call `foreign.check_fits` if a folder, such as a sentence-transformers module's, has a transformers model."""
+    """Raise ModelMismatch if a folder's transformers config describes many more numbers than its weights have."""
     path = folder / "config.json"
     if path.is_file() and "model_type" in foreign.read_settings(path, dict):
         config = foreign.config_at(folder)
@@ -136,7 +136,7 @@ def _check_complete(part: Any, folder: Path, name: str) -> None:
         _, report = type(model).from_pretrained(
             folder, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
         )
-        # true if the module uses its own pooler; else another module pools, and the pooler's weights may be missing
+        # `pools`: this module uses its own pooler; if not, another module pools, and the pooler may lack weights
         pools = "pooler_output" in repr(getattr(part, "modality_config", None))
         spare = [key for key in report["missing_keys"] if not pools and "pooler." in key]
         towers.check_complete(model, report["missing_keys"], name, spare)
@@ -147,7 +147,7 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
 
     with failures(name, "check the path or hub id"):
         folder, revision = existing_folder(location), None
-        if folder is None:  # a hub id: its settings are downloaded
+        if folder is None:  # `location` is a hub id: download the settings only
             from huggingface_hub import snapshot_download
 
             folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
@@ -172,5 +172,5 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # may be a tokenizer, which `on_pillow` returns unchanged
+            part.processor = on_pillow(part.processor)  # `on_pillow` returns a tokenizer unchanged
     return model

@@ -21,7 +21,7 @@ from araclip.peers import model_registry
 from araclip.training.failures import failures
 
 MAX_SETTINGS = 8_000_000  # limit: bytes of a config.json
-HEADS = ("*.pickle", "*.pkl")  # names of files that may hold the head of an older text encoder
+HEADS = ("*.pickle", "*.pkl")  # names of pickles that may hold the linear head of an older AraCLIP
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Enc
 
 
 def parse_request(text: str) -> Request | None:
-    """Parse a published model's name or hub id, KIND:LOCATION, or a folder of one; None for any other text."""
+    """Parse a text that names a published model: name, hub id, KIND:LOCATION or folder. None for any other text."""
     if peer := model_registry.find_peer(text):
         return Request(peer.name, peer.kind, peer.location, peer.image, peer.license)
     if (folder := existing_folder(text)) is not None:
@@ -131,7 +131,10 @@ def _expand_home(location: str) -> str:
 
 
 def nearest_names(text: str) -> list[str]:
-    """Return up to three names like an unknown one: of models on this machine, or names and hub ids in the registry."""
+    """Return up to three known names that are spelled like `text`, which names no model.
+
+    Known are the models on this machine, and the names and hub ids in the registry.
+    """
     known = [*installed(), *model_registry.BY_NAME, *(peer.hub_id for peer in model_registry.PEERS)]
     folded = {name.lower(): name for name in known}
     return [folded[name] for name in difflib.get_close_matches(text.lower()[:200], folded, 3, 0.6)]
@@ -180,7 +183,7 @@ def kind_of_folder(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or find_heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # a damaged model folder of AraCLIP: an intact one is opened before this is asked
+    if "format" in config:  # AraCLIP's own model folder, damaged: callers have opened the intact folders
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or find_heads(folder):
@@ -199,5 +202,5 @@ def kind_of_folder(folder: Path) -> str | None:
 
 
 def find_heads(folder: Path) -> list[Path]:
-    """Return the pickles in a folder. In the folder of an older AraCLIP text encoder, the head is a pickle."""
+    """Return the pickles in a folder. An older AraCLIP text encoder stores its head, a linear layer, as a pickle."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

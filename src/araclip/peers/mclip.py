@@ -49,7 +49,7 @@ def load_mclip(request: Request) -> TorchEncoder:
 
 
 def load_text_encoder(name: str, location: str) -> TextEncoder:
-    """Load M-CLIP's text tower, with its head and its tokenizer, from a folder or hub id (`location`)."""
+    """Load M-CLIP's text tower, with its linear head and its tokenizer, from a folder or hub id (`location`)."""
     folder = local_folder(name, location)
     foreign.check_folder(folder)
     config = read_json(folder / "config.json")
@@ -62,7 +62,7 @@ def load_text_encoder(name: str, location: str) -> TextEncoder:
         longest = positions(tower)
     state = read_state(folder)
     with failures(folder / "config.json", "copy the model's folder again", ModelMismatch):
-        with torch.device("meta"):  # only names and shapes: no memory for weights yet
+        with torch.device("meta"):  # builds the model without memory for its weights
             empty = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])
         check_fit(state, empty.state_dict(), folder, ("transformer.pooler.", ".position_ids"))
         model = MultilingualCLIP(towers.text_tower(tower), config["transformerDimensions"], config["numDims"])

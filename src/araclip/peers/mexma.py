@@ -79,7 +79,7 @@ def read_model(folder: Path) -> MexmaSigLIP:
     """Make the model from a folder's weights, in float32."""
     state = _rename_tensors(read_state(folder), folder)
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
-        words, patches = state[f"text_model.{WORDS}"], state[f"vision_model.{PATCHES}"]  # (V, H), (W, 3, P, P)
+        words, patches = state[f"text_model.{WORDS}"], state[f"vision_model.{PATCHES}"]  # (vocabulary, H), (W, 3, P, P)
         text = XLMRobertaConfig(
             vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
             num_hidden_layers=_count_layers(state, "text_model.encoder.layer."),
@@ -93,13 +93,13 @@ def read_model(folder: Path) -> MexmaSigLIP:
             num_attention_heads=HEADS, num_hidden_layers=_count_layers(state, "vision_model.encoder.layers."),
             intermediate_size=state["vision_model.encoder.layers.0.mlp.fc1.weight"].shape[0],
         )  # fmt: skip
-        with torch.device("meta"):  # only names and shapes: no memory for weights yet
+        with torch.device("meta"):  # builds the model without memory for its weights
             empty = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state).state_dict()
     optional = [name for name in state if name.startswith("text_model.pooler.")]
     check_fit(state, empty, folder, (*_UNUSED_TENSORS, *optional))
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
         model = MexmaSigLIP(text, vision, f"{_PROJECTION}bias" in state)
-        for name, parameter in model.named_parameters():  # bfloat16 to float32 one by one, which saves memory
+        for name, parameter in model.named_parameters():  # converts bfloat16 tensors one by one, to save memory
             parameter.data.copy_(state.pop(name))
     return model.eval()
 

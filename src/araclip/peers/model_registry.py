@@ -223,8 +223,8 @@ PEERS = (
     _metaclip2_peer("metaclip2-mt5-s16", "mt5-worldwide-s16", 384, 557),
     _metaclip2_peer("metaclip2-mt5-m16", "mt5-worldwide-m16", 512, 818),  # megabytes computed from the configuration
     _metaclip2_peer("metaclip2-mt5-b32", "mt5-worldwide-b32", 512, 1016),
-    _metaclip2_peer("metaclip2-s16", "worldwide-s16", 384, 1558),  # megabytes computed, too
-    _metaclip2_peer("metaclip2-m16", "worldwide-m16", 512, 2152),  # megabytes computed, too
+    _metaclip2_peer("metaclip2-s16", "worldwide-s16", 384, 1558),  # megabytes computed from the configuration
+    _metaclip2_peer("metaclip2-m16", "worldwide-m16", 512, 2152),  # megabytes computed from the configuration
     _metaclip2_peer("metaclip2-b32", "worldwide-b32", 512, 2350),
     _metaclip2_peer("metaclip2-b16", "worldwide-b16", 512, 2344),
     _metaclip2_peer("metaclip2-l14", "worldwide-l14", 768, 4328),

@@ -53,7 +53,7 @@ HOW_TO_GET = {
 
 @dataclass(frozen=True)
 class Missing:
-    """A model or a set that could not be used; `why` has the reason, and how to get it."""
+    """A model or picture set (`what`) that could not be used. `why` has the reason, and how to get the model or set."""
 
     what: str
     why: str
@@ -61,7 +61,10 @@ class Missing:
 
 @dataclass(frozen=True)
 class MeasuredRow:
-    """The result of one row on one set: `model` was measured; `loaded` is "model folder" or "PyTorch"."""
+    """The result of one row of the paper's table on one picture set.
+
+    `model` is what was measured, loaded as `loaded` says: from a "model folder" or with "PyTorch".
+    """
 
     row: Row
     model: str
@@ -78,7 +81,7 @@ class PaperTable:
     missing: tuple[Missing, ...]
 
     def result(self, pictures: PictureSet, row: Row) -> MeasuredRow | None:
-        """Return the result of a row on one of the sets; None if it was not measured."""
+        """Return the result of a row of the paper's table on one of the picture sets; None if it was not measured."""
         of_row = (one for one in self.measured if one.row == row)
         return next((one for one in of_row if one.evaluated.protocol.dataset == pictures.name), None)
 
@@ -118,7 +121,7 @@ def paper_table(
         except AraCLIPError as error:
             missing.append(_describe_missing_model(row, chosen.get(row.name), error))
             continue
-        try:  # some damage of a model is found only when it is used
+        try:  # `load` has not found all damage of a model: some shows only in use
             for pictures in sets:
                 done = evaluate(
                     encoder, pictures, captions=captions, cache=cache, log=log,

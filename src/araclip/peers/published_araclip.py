@@ -77,7 +77,7 @@ class PublishedAraCLIP:
 
 
 def read_published(name: str, folder: Path, head: Path | None = None, image: str | None = None) -> PublishedAraCLIP:
-    """Read the checkpoint in a folder, in either layout.
+    """Read a published AraCLIP checkpoint from a folder: the whole model, or an older text encoder with its head.
 
     Args:
         name: the model's name in messages.
@@ -152,7 +152,7 @@ def _make_config(folder: Path, text: Any, width: int, has_images: bool) -> AraCL
 
 def _load_weights(config: AraCLIPConfig, state: Mapping[str, Tensor], folder: Path) -> AraCLIPModel:
     built = failures(folder / "config.json", "copy the folder again", ModelMismatch, cannot="be built")
-    with built, torch.device("meta"):  # only names and shapes: no memory for weights yet
+    with built, torch.device("meta"):  # builds the model without memory for its weights
         empty = AraCLIPModel(config).state_dict()
     has_images = config.vision_config is not None
     theirs = {
@@ -204,7 +204,7 @@ def _load_saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder
     if processor.image_processor is None:
         return text, None
 
-    # this processor prepares pictures if the settings have no `transform`, which our own code would apply
+    # if the settings can be read as an ImageTransform, our own code prepares pictures; otherwise this processor does
     processor.image_processor = on_pillow(processor.image_processor)
     transform = None
     with suppress(ModelMismatch):

@@ -22,7 +22,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # characters that ftfy removes
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # no more ligatures: `models.tokenizer_file` limits how much longer texts may get
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only these: `models.tokenizer_file` limits how much longer texts may get
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -99,10 +99,11 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        tokenizer.tokenizer.src_lang = "arb_Arab"  # Arabic; for other texts, `towers.LanguageToken` sets English
+        # for texts that are not Arabic, `towers.LanguageToken` sets the token of English
+        tokenizer.tokenizer.src_lang = "arb_Arab"
     made = convert_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
-        # open_clip writes 0 in place of the separator
+        # open_clip writes the id 0 in place of the separator token
         end, content = tokenizer.tokenizer.sep_token_id, json.loads(made.to_str())
         renumber_template(content.get("post_processor"), lambda found: 0 if found == end else found)
         made = Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
@@ -159,7 +160,10 @@ def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def renumber_template(processor: Any, new: Callable[[int], int]) -> None:
-    """Replace every id that a post-processor adds by `new(id)`, in place. `processor`: its JSON; None: do nothing."""
+    """Replace each token id that a tokenizer's post-processor adds by `new(id)`.
+
+    `processor` is the parsed JSON of the post-processor, which is changed in place; None is left alone.
+    """
     if not isinstance(processor, dict):
         return
     for token in (processor.get("special_tokens") or {}).values():

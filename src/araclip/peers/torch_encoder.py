@@ -135,7 +135,8 @@ class TorchEncoder(EncoderBase):
     def image_transform(self) -> ImageTransform:
         """How galleries turn pictures into the squares that `encode_pixels` takes.
 
-        As the model's library does, if that makes squares of one size; otherwise by squashing each picture.
+        If the model's own library makes squares of one size, they are made in the same way. Otherwise pictures are
+        squashed.
         """
         if self.image.transform is not None:
             return self.image.transform

@@ -48,7 +48,7 @@ class TextGraph(nn.Module):
         return l2_normalize(self.encode(*inputs).to(torch.float32), dim=-1)
 
     def keep_rows(self, rows: NDArray[np.int64], ids: Tensor) -> None:
-        """Keep only some rows of the token table. From now on, the graph takes ids of the cut tokenizer.
+        """Keep only some rows of the token embeddings. From now on, the graph takes the ids of the cut tokenizer.
 
         Args:
             rows: (n,), the old ids of the rows to keep; their places are the new ids.
@@ -93,7 +93,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table with fewer rows, those of the ids `rows` (n,); it is still called with these old ids."""
+    """A token table of which only the rows of the ids `rows` (n,) are kept. `forward` still takes the old ids."""
 
     positions: Tensor
 
@@ -289,8 +289,8 @@ def _sentence_transformers_text_part(encoder: TorchEncoder) -> TextPart:
         features = {name: value for name, value in example.items() if not isinstance(value, Tensor)}
         features |= {"input_ids": input_ids, "attention_mask": attention_mask}
         for module in model:
-            # The first token is at 0, because padding is on the right. The library would search for this token, which
-            # puts an If node into the graph.
+            # Padding is on the right, so a text's first token is at position 0. Left alone, the library would search
+            # for the first token, which puts an If node into the graph.
             if "token_embeddings" in features:
                 features.setdefault("cls_token_embeddings", features["token_embeddings"][:, 0])
             features = module(features)
@@ -347,7 +347,7 @@ def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
     """Return how many tokens of a text the library keeps, but at most `most` (the number of the tower's positions).
 
     Raises:
-        ModelMismatch: neither number is known.
+        ModelMismatch: the library states no number, and `most` is None.
     """
     longest = int(encoder.text.longest or 0) or most
     if longest is None:

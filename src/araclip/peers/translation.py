@@ -27,7 +27,8 @@ class Translated:
         self.encoder, self.translate = encoder, translate
         self.translator = name or getattr(translate, "__name__", type(translate).__name__)
         self.name, self.label = f"{self.translator}+{encoder.name}", f"{self.translator}+{encoder.label}"
-        self.fingerprint = hashlib.sha256(self.label.encode()).hexdigest()[:12]  # not the encoder's: vectors differ
+        # a fingerprint of its own, because vectors differ from those of the encoder alone
+        self.fingerprint = hashlib.sha256(self.label.encode()).hexdigest()[:12]
         # the licence of the encoder alone: that of the translator is not known here
         self.license, self.threads = encoder.license, encoder.threads
 

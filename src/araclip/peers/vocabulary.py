@@ -33,7 +33,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 _MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # letters for formulas, which people use as fonts: 𝓗𝓮𝓵𝓵𝓸
-_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # a range, because the tables of an older Python lack newer emoji
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # listed here, because an older Python's Unicode tables lack new emoji
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
         (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
@@ -75,7 +75,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code of a language → the scripts 
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_END_OF_LETTERS = 0x323B0  # all letters lie below; above lie marks without glyphs (E0100) and private use
+_END_OF_LETTERS = 0x323B0  # all letters have lower code points; above are marks without glyphs, and private use
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
@@ -101,7 +101,10 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
-    """True for a character that is no letter or mark, and has no letter of another script in it, as ㈱ has (株)."""
+    """True for a character that is no letter or mark, and whose normal form (NFKC) has no letter that is not in `own`.
+
+    ㈱ is a symbol, but its normal form (株) has a Chinese letter.
+    """
     if not _is_no_letter(char):
         return False
     return all(_is_no_letter(part) or part in own for part in unicodedata.normalize("NFKC", char))
@@ -127,7 +130,7 @@ class CutVocabulary:
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
     """Keep the pieces written in the scripts of the given languages, and special tokens; renumber the ids.
 
-    The model's embeddings are not cut: `rows` tells which to keep.
+    The model's embeddings are not cut here: `rows` of the result says which of their rows the caller must keep.
     """
     content = json.loads(tokenizer.to_str())
     model = content["model"]
@@ -143,14 +146,14 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
         always.add(int(id_))
         return id_
 
-    # adds the ids of the post-processor's template to `always`, and changes no id
+    # `note_id` adds the ids of the post-processor's template to `always`, the ids to keep, and changes no id
     renumber_template(content.get("post_processor"), note_id)
     vocabulary = model["vocab"]
     pieces = vocabulary if isinstance(vocabulary, dict) else {piece: id_ for id_, (piece, _) in enumerate(vocabulary)}
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
-        always.add(int(np.argmin(scores)))  # keeps the lowest score, which sets the cost of unknown characters
+        always.add(int(np.argmin(scores)))  # its score sets the cost of unknown characters
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
     _renumber_ids(content, new)
@@ -170,7 +173,7 @@ def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
 def _make_filter(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
     """Return a function that is true for the pieces of a tokenizer which a text of these characters can use."""
     own = set(characters)
-    if (normalizer := tokenizer.normalizer) is not None:  # it may turn a character inside a word into several
+    if (normalizer := tokenizer.normalizer) is not None:  # a normaliser may turn a character into several
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
     model = content["model"]
     affixes = [model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix")]
@@ -216,7 +219,7 @@ def _decode_bytes(piece: str) -> str:
 
 
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
-    """True if a piece's bytes can stand in a text of given characters.
+    """True if a piece's bytes can stand in a text of given characters; `suffix`, the mark of a word's end, is ignored.
 
     `whole` has the UTF-8 bytes of each character, `starts` and `ends` have their beginnings and ends. The piece may be
     the end of one character, then whole characters, then the start of one. A single byte always can.
@@ -225,7 +228,8 @@ def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: 
     if len(bare) == 1 or any(char not in _BYTE_OF_CHARACTER for char in bare):
         return len(bare) == 1
     code = bytes(_BYTE_OF_CHARACTER[char] for char in bare)
-    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))  # here a character begins
+    # index of the first byte with which a character begins
+    first = next((i for i, byte in enumerate(code) if byte & 0xC0 != 0x80), len(code))
     if first == len(code):
         return any(code in char for char in whole)
     if first and code[:first] not in ends:

@@ -156,7 +156,7 @@ def read_head(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 class _RecordedDType:
-    """Records the arguments of `numpy.dtype` in a pickle, and the byte order."""
+    """Takes the place of `numpy.dtype` while a pickle is read: keeps the type's code and its byte order."""
 
     def __init__(self, code: object, *_: object) -> None:
         self.code, self.order = code, "<"
@@ -166,7 +166,7 @@ class _RecordedDType:
 
 
 class _RecordedArray:
-    """Records the values from which a pickled array is rebuilt."""
+    """Takes the place of a NumPy array while a pickle is read: keeps the shape, type and bytes of the array."""
 
     shape: Any
     dtype: Any

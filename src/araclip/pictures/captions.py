@@ -110,7 +110,8 @@ def sidecar_caption(data: bytes, name: str) -> str:
     if not name.lower().endswith(".json"):
         encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         text = data[:SIDECAR_BYTES].decode(encoding, "replace")
-        if 2 * text.count("\ufffd") > sum(not letter.isascii() for letter in text):  # Arabic Windows' own code page
+        # mostly undecodable bytes, so the text is not UTF-8 or UTF-16: decode it as Arabic Windows writes it
+        if 2 * text.count("\ufffd") > sum(not letter.isascii() for letter in text):
             text = data[:SIDECAR_BYTES].decode("cp1256")
         return join_captions(text.splitlines())
     about = bounded_json.parse(data, name, max_bytes=SIDECAR_BYTES, max_nodes=5_000, kind=dict, lone_surrogates=True)

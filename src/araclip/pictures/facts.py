@@ -27,7 +27,7 @@ from araclip.pictures.upright import ROTATED
 
 @dataclass(frozen=True)
 class Facts:
-    """The facts of a picture.
+    """What is known of a picture from its file: format, size, caption, date, camera, lens and place.
 
     `format` is one of FORMATS in `pictures.formats`, or for a scene of a video in `pictures.video.formats`; `width` and
     `height` are the upright picture's, in pixels; `caption` holds embedded titles, descriptions and keywords; date,
@@ -87,14 +87,17 @@ def _read_exif(image: Image.Image) -> PhotoMetadata:
 
 
 def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
-    """Read date, camera, lens and place from EXIF's main, EXIF and GPS directories (values by tag number)."""
+    """Read date, camera, lens and place from three EXIF directories, each a mapping from tag number to value.
+
+    `main` is the main directory, `taken` the Exif directory with the settings of the shot, `gps` the GPS directory.
+    """
     original, digitized = taken.get(ExifTags.Base.DateTimeOriginal), taken.get(ExifTags.Base.DateTimeDigitized)
     here = coordinates(
         degrees(_as_parts(gps.get(ExifTags.GPS.GPSLatitude)), gps.get(ExifTags.GPS.GPSLatitudeRef)),
         degrees(_as_parts(gps.get(ExifTags.GPS.GPSLongitude)), gps.get(ExifTags.GPS.GPSLongitudeRef)),
     )
     return PhotoMetadata(
-        captured_at=exif_time(original) or exif_time(digitized),  # blanks or zeros in `original` count as no date
+        captured_at=exif_time(original) or exif_time(digitized),  # a date of blanks or zeros counts as none
         camera=camera_name(main.get(ExifTags.Base.Make), main.get(ExifTags.Base.Model)),
         lens=clean_name(taken.get(ExifTags.Base.LensModel)),
         latitude=here[0] if here else None,
@@ -120,6 +123,6 @@ def _read_xmp(image: Image.Image) -> PhotoMetadata:
 def _read_iptc(image: Image.Image) -> PhotoMetadata:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
     values = {key: value[0] if isinstance(value, list) else value for key, value in (about or {}).items()}
-    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # 20240131, 175959+0300
+    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # they look like 20240131 and 175959+0300
     captured_at = iso_time(f"{day}T{time[:6]}") or iso_time(day)
     return PhotoMetadata(captured_at, place=join_place(*map(values.get, _IPTC_PLACE)))

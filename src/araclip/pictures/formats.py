@@ -22,7 +22,10 @@ ALWAYS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Extra:
-    """A format that needs an optional dependency (extra): its name for people, the extra, the module, the suffixes."""
+    """A picture format that needs an optional dependency (extra).
+
+    It has a name to display, the extra's name, the module that reads the format, and the suffixes of its files.
+    """
 
     shown: str
     extra: str

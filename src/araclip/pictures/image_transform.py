@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # not in repr: fingerprints hash the repr
+    crop_offset: str = field(default="half-even", repr=False)  # left out of the repr, which fingerprints hash
 
     @property
     def distorts(self) -> bool:
@@ -80,7 +80,7 @@ def transform_of(model: TakesSquares) -> ImageTransform:
 
 
 def _size_and_corner(width: int, height: int, size: int, crop_offset: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return width and height after the shorter side was scaled to `size`, and the corner of the middle to cut out.
+    """Return (width, height) after the shorter side is scaled to `size`, and the left and top of the square to cut out.
 
     As in torchvision and transformers, the longer side is rounded down.
     """

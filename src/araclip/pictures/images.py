@@ -60,9 +60,9 @@ def open_image(source: Openable, size: int | None = None, *, name: str = "") -> 
     """Open the first frame of a picture as upright RGB, with transparency blended onto white.
 
     Args:
-        size: the side of the square that `square` will make. Then the picture is reduced to a fraction of its size
-            (JPEG while decoding, other formats after it), but not below 2 × `size`, so that the final resize still
-            averages pixels.
+        size: the side of the square that `square` will make; None: keep the picture's size. With a `size` the picture
+            is reduced to a fraction of its own (JPEG while decoding, other formats after it), but not below 2 × `size`,
+            so that the final resize still averages pixels.
         name: the picture's name in messages, if `source` is not a path.
 
     Raises:
@@ -112,7 +112,7 @@ def _decode(source: Openable, size: int | None, name: str, distort: bool) -> Ite
         factors = factors_for(*image.size, size, distort=distort)
         reduced = image.width * image.height // (factors[0] * factors[1])
         needed = bytes_to_decode(image, decoder_bytes, reduced)
-        if size is not None:  # without `size`, a picture beyond the budget is decoded, but only alone
+        if size is not None:  # without `size`, a picture above the budget waits until no other is decoded
             check_budget(image, needed, DECODING.total, name)
         with DECODING.hold(needed):
             check_free_memory(image, needed, name)
@@ -121,14 +121,17 @@ def _decode(source: Openable, size: int | None, name: str, distort: bool) -> Ite
                 upright = upright_rgb(image, factors, name)
                 found = upright, early or read_facts(image, shown)
             finally:
-                if upright is not image:  # frees the pixels before the budget, even if a traceback holds the image
+                if upright is not image:  # frees the pixels at once, even if a traceback still refers to the image
                     vars(image).clear()
                     return_freed_memory(needed)
             yield found
 
 
 def _identify(stream: IO[bytes], name: str) -> Image.Image:
-    """Open a picture with Pillow, without decoding; UnsupportedFormat, with the remedy, if it needs an extra."""
+    """Open a picture with Pillow, without decoding it.
+
+    If its format needs an optional package that is not installed, raise an UnsupportedFormat that names the command.
+    """
     try:
         return Image.open(stream, formats=plugins.readable_formats())
     except UnidentifiedImageError:
@@ -168,7 +171,7 @@ def _translate_errors(name: str) -> Iterator[None]:
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None
-            )  # raised without its traceback, whose frames hold pixels
+            )  # the cause loses its traceback, whose frames keep pixels in memory
 
 
 def open_file(path: str | PathLike[str]) -> BufferedReader:
@@ -207,7 +210,7 @@ def not_a_file(path: str, mode: int) -> UnreadableImage:
 
 @contextmanager
 def _open_stream(source: str | PathLike[str] | IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """Yield a path's open file, or an open file itself, at its beginning; UnsupportedFormat if it is empty."""
+    """Open a path, or take a file that is already open; yield it at its beginning. UnsupportedFormat if it is empty."""
     with open_file(source) if isinstance(source, str | PathLike) else nullcontext(source) as stream:
         stream.seek(0)  # rewinds the stream, which is at its end after hashing
         if not stream.read(1):
@@ -248,7 +251,8 @@ def map_ahead(
 ) -> Generator[tuple[Item, Result], None, None]:
     """Apply `work` to items in threads, at most `most` items ahead of the consumer; yield (item, result) in order.
 
-    `stop` is called if the consumer ends early or an error ends the generator, before running work is waited for.
+    If the consumer ends early, or an error ends the generator, `stop` is called; then the calls of `work` that still
+    run are waited for.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
@@ -280,6 +284,6 @@ def decode_ahead(
         try:
             return square(open_image(source, size), size)
         except ImageError as error:
-            return error.with_traceback(None)  # without its traceback, whose frames hold the source
+            return error.with_traceback(None)  # the traceback's frames would keep the source in memory
 
     return map_ahead(decode, sources, threads)

@@ -50,7 +50,10 @@ class _Element:
 
 
 def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
-    """Return property → values in a side-car (XMP file beside a picture): SUBJECT, HIERARCHY and the two of RECORDS.
+    """Return the keywords in a side-car (an XMP file beside a picture), as a mapping from property to values.
+
+    The properties are SUBJECT (flat keywords), HIERARCHY (paths), and for each of them the one in RECORDS that says
+    which of its values AraCLIP added.
 
     Raises:
         InputError: the side-car is no XMP, is too large, or has keywords in a form that is not a list; the message
@@ -133,7 +136,7 @@ def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes
 
 
 def _name_prefix(data: bytes, element: _Element) -> bytes:
-    """Return the prefix of an element's name as the file has it, with its colon."""
+    """Return the namespace prefix of an element's name as the file writes it, such as "rdf:"."""
     found = _PREFIX.match(data, element.start)
     return (found and found[1]) or b""
 

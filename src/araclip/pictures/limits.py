@@ -35,7 +35,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # pixels after halving both sides, as RAW is developed; the sensor has 64 million
+    "RAW, developed": 16_000_000,  # pixels at half width and height, in which RAW is developed: 64 MP of sensor
     "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
@@ -48,7 +48,7 @@ FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey);
 BYTES_OF_FORMAT = {
     "JXL": 25,
     "JPEG2000": 28,  # 25 bytes were measured for RGBA: the decoder holds 32 bits for each channel
-    "RAW, developed": 40,  # bytes for each pixel at half size, which stands for four of the sensor's pixels
+    "RAW, developed": 40,  # for each pixel at half width and height, made of four of the sensor's pixels
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
 ROW_BYTES = 8  # bytes of Pillow's pointer to each row of pixels, which add up for a very high and narrow picture
@@ -66,7 +66,7 @@ def check_header(image: Image.Image, name: str) -> int:
     Return how many bytes the decoder needs besides the decoded picture.
     """
     pixels, kind = image.width * image.height, _limited_kind(image)
-    stored = max(pixels, _pixels_of_tile(getattr(image, "tag_v2", {})))  # the pixels that the decoder holds
+    stored = max(pixels, _pixels_of_tile(getattr(image, "tag_v2", {})))  # a tile may be larger than the picture
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
         raise ImageTooLarge(
@@ -222,7 +222,10 @@ class ByteBudget:
 
     @contextmanager
     def hold(self, amount: int) -> Iterator[None]:
-        """Hold `amount` bytes for the length of a `with` block; an amount above the total holds the whole budget."""
+        """Take a share of `amount` bytes for the length of a `with` block; wait until so many are free.
+
+        An amount above the total takes the whole budget.
+        """
         amount, ticket = min(amount, self.total), object()
         with self._changed:
             self._waiting.append(ticket)
@@ -287,14 +290,16 @@ INFLATED = 1_100_000  # limit: bytes to which one compressed text is unpacked; P
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
-_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # such a marker, or the end of the picture (D9)
-_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → its bytes
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a marker followed by a length, or the picture's end (D9)
+_UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes per number
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # the tags of EXIF, GPS and interoperability
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
 def unpacked_bytes(stream: IO[bytes], name: str) -> int:
-    """Return how many bytes the header of a JPEG, PNG or TIFF unpacks to; 0 for other formats. Restore the position.
+    """Return how many bytes the header of a JPEG, PNG or TIFF unpacks to; 0 for other formats.
+
+    The stream's position is restored.
 
     Raises:
         UnreadableImage: the header has too many parts or unpacks to too much.
@@ -363,8 +368,8 @@ def _png_header_bytes(stream: IO[bytes], name: str) -> int:
 
 def _inflated_bytes(kind: bytes, content: bytes) -> int:
     """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
-    _, _, rest = content.partition(b"\0")  # zTXt, iCCP: keyword, NUL, method, data
-    if kind == b"iTXt":  # keyword, NUL, flag, method, language, NUL, translated keyword, NUL, data
+    _, _, rest = content.partition(b"\0")  # zTXt and iCCP consist of keyword, NUL, method, data
+    if kind == b"iTXt":  # keyword, NUL, compressed or not, method, language, NUL, translated keyword, NUL, data
         if rest[:1] != b"\1":
             return 0
         rest = b"\0" + rest[2:].split(b"\0", 2)[-1]

@@ -60,7 +60,7 @@ class PhotoMetadata:
 
     @classmethod
     def from_json(cls, text: str) -> "PhotoMetadata":
-        """Read what `to_json` wrote; return NOTHING_KNOWN if the text is damaged."""
+        """Read what `to_json` wrote; if the text is damaged, return metadata whose fields are all None."""
         try:
             about: Any = json.loads(text)
             return cls(**about)
@@ -77,7 +77,7 @@ def clean_name(text: object) -> str | None:
         text = text[: 4 * MAX_LETTERS].decode("utf-8", "replace")
     if not isinstance(text, str):
         return None
-    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # up to NUL: behind it, cameras leave bytes of earlier texts
+    text = text[: 4 * MAX_LETTERS].partition("\0")[0]  # cut at NUL: behind it, cameras leave bytes of earlier texts
     clean = "".join(" " if unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") else letter for letter in text)
     return _SPACE.sub(" ", clean).strip()[:MAX_LETTERS].strip() or None
 
@@ -100,7 +100,7 @@ def coordinates(latitude: float | None, longitude: float | None) -> tuple[float,
     """Round degrees to about a centimetre; None if one is missing or out of range, or for 0° 0° (no GPS fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # this test is true for NaN, too
         return None
     return round(latitude, 7) + 0.0, round(longitude, 7) + 0.0
 
@@ -127,16 +127,16 @@ def exif_time(text: object) -> str | None:
 
 
 def iso_time(text: object) -> str | None:
-    """Convert an ISO 8601 date, with or without time and zone, to the time that the clock showed; None if invalid."""
+    """Convert an ISO 8601 date, with or without time and zone, to local time without a zone; None if invalid."""
     try:
         return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:
         return None
 
 
-# The digits of a date, with or without a sign between its parts, perhaps followed by a time: IMG_20240131_175959,
-# PXL_…, IMG20240131175959, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59. WhatsApp's names
-# (IMG-20240131-WA0007) have only a date.
+# Finds a date, and perhaps a time after it, in the name of a file. Year, month and day may be separated by -, _ or a
+# dot: IMG_20240131_175959, PXL_…, IMG20240131175959, Screenshot 2024-01-31 at 5.59.59 PM, photo_2024-01-31_17-59-59.
+# WhatsApp's names (IMG-20240131-WA0007) have only a date.
 _DATE_IN_NAME = re.compile(
     r"(?<!\d)((?:19[89]|20\d)\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
     r"(?:(?:[ _T-]|,? at |(?=(?:\d{3}){2,3}(?!\d)))(\d\d?)([-_.:h]?)([0-5]\d)\6([0-5]\d)(?:\d{3})?"
@@ -145,7 +145,7 @@ _DATE_IN_NAME = re.compile(
 
 
 def date_in_name(path: str) -> str | None:
-    """Return the date in a file's name, written like `captured_at`; None if there is none.
+    """Return the date and time in a file's name as YYYY-MM-DDTHH:MM:SS; None if there is no date.
 
     If the name has no time, the time is midnight.
     """
@@ -155,7 +155,7 @@ def date_in_name(path: str) -> str | None:
         hours = int(hour or 0)
         if half and 1 <= hours <= 12:
             hours = hours % 12 + (12 if half in "Pp" else 0)
-        with suppress(ValueError):  # no such date or time: 31 February, or 25 o'clock
+        with suppress(ValueError):  # the digits may be no date or time: 31 February, 25 o'clock
             return datetime(int(year), int(month), int(day), hours, int(minute or 0), int(second or 0)).isoformat()
     return None
 

@@ -26,11 +26,12 @@ _BITS = np.uint64(1) << np.arange(64, dtype=np.uint64)
 def phash(squares: NDArray[np.uint8]) -> Hashes:
     """Compute the hashes (n,) of RGB squares (n, SIZE, SIZE, 3). A picture of one colour has the hash 0."""
     grey = squares @ np.array([0.299, 0.587, 0.114])  # (n, S, S)
-    waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81), vertical by horizontal frequency
+    waves = (_COSINES @ grey @ _COSINES.T).reshape(len(squares), -1)  # (n, 81): 9 vertical × 9 horizontal frequencies
     low = waves.reshape(-1, 9, 9)[:, :8, :8].reshape(len(squares), -1).copy()  # (n, 64)
-    low[:, 0] = waves[:, -1]  # the mean brightness says nothing: frequency (8, 8) takes its place
+    low[:, 0] = waves[:, -1]  # frequency (8, 8) replaces the mean brightness (0, 0), which tells pictures apart badly
     bits = low > np.median(low, axis=1, keepdims=True)
-    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False  # no wave reaches ¼ grey level: one colour, hash 0
+    # a picture of one colour, in which no frequency reaches ¼ grey level, has the hash 0
+    bits[np.abs(low).max(axis=1) < SIZE * SIZE / 4] = False
     words: Hashes = (bits * _BITS).sum(axis=1, dtype=np.uint64)
     return words
 
@@ -49,7 +50,7 @@ def nearest_hashes(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], N
     block = max(1, CELLS // len(among))
     for start in range(0, len(queries), block):
         here = slice(start, start + block)
-        different = np.bitwise_count(queries[here, None] ^ among)  # (B, N) bits
+        different = np.bitwise_count(queries[here, None] ^ among)  # (B, N): in how many bits two hashes differ
         rows[here] = different.argmin(axis=1)
         apart[here] = different.min(axis=1)
     return rows, apart

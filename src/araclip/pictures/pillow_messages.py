@@ -16,7 +16,7 @@ MOST, MANY = 200, 3  # limits: characters of a message; messages that are kept f
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines from threads that are inside `collect`; other packages' messages pass.
+    """Collects Pillow's warnings and log lines in threads that are inside `collect`; leaves other packages' alone.
 
     Each thread using `catch_warnings` would not do: overlapping threads would restore each other's filters, and leave
     the filters changed for good.

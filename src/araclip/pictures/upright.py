@@ -83,7 +83,7 @@ def _turn_to_upright(image: Image.Image) -> Image.Transpose | None:
 
 def _to_averageable_mode(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # first, since a conversion from 16 bits to RGBA would make all white
+    if image.mode.startswith("I;16"):  # before the test below: 16 bits converted to RGBA become all white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
@@ -115,9 +115,10 @@ def _strip_boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[in
 
 
 def _to_eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
-    """Scale the grey values of an image (modes I and F) to 0…255, from 16 bits, 0…1 or their own range.
+    """Scale the grey values of an image (modes I and F) to 0…255.
 
-    `sixteen_bit`: the values are known to have 16 bits.
+    The values are taken for 16-bit numbers, for numbers from 0 to 1, or else as reaching from their least to their
+    greatest. `sixteen_bit`: the values are known to have 16 bits.
     """
     grey = np.array(image, dtype=np.float32)  # (H, W)
     finite = np.isfinite(grey)

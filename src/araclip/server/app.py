@@ -29,7 +29,7 @@ from araclip.server.settings import Settings
 from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
-# statuses of errors that any route may answer with, and those of routes that take a body
+# HTTP statuses of the errors that any route may answer with; then the further ones of routes that take a body
 STATUSES = (421, 429, 431, 500)
 STATUSES_WITH_BODY = (400, 408, 413, 415)
 OPENAI_ERROR = {
@@ -119,7 +119,7 @@ async def _answer_own_error(request: Request, error: Exception) -> Response:
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
         return answer(Problem("bad-query", reason=message_of(error)), request.scope)
-    log.error("%s", shown(str(error)))  # only to the log: the error may contain paths, which clients must not see
+    log.error("%s", shown(str(error)))  # not sent: the error may name paths, which clients must not see
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 
@@ -148,7 +148,7 @@ def _add_limits_and_errors(schema: dict[str, Any], service: Service) -> dict[str
             for parameter in operation.get("parameters", ()):
                 _add_limit(parameter["name"], parameter["schema"], service)
                 if parameter["name"] == "q":
-                    # only GET /search has `q` as a parameter, and needs it; POST /search may have pictures instead
+                    # `q` is a parameter only of GET /search, where it may not be empty
                     parameter["schema"]["minLength"] = 1
             statuses = STATUSES + (STATUSES_WITH_BODY if "requestBody" in operation else ())
             errors = dict.fromkeys(statuses, OPENAI_ERROR) if path.startswith(PREFIX) else problems(*statuses)
@@ -163,7 +163,8 @@ def _add_limits_and_errors(schema: dict[str, Any], service: Service) -> dict[str
 
 def _add_limit(name: str, field: dict[str, Any], service: Service) -> None:
     if name == "k":
-        field.setdefault("maximum", service.settings.max_k)  # routes whose `k` has another limit have stated it already
+        # setdefault: a route with another limit of `k` has stated that limit already
+        field.setdefault("maximum", service.settings.max_k)
     elif name == "q":
         field["maxLength"] = service.settings.max_text
     elif name == "dimensions":

@@ -1,4 +1,4 @@
-"""Several originals as one ZIP archive, read from their files while it is sent.
+"""Send several originals (pictures' own files) as one ZIP archive, which is made while it is sent.
 
 Each original is opened and checked as for `GET /images/{id}`, so that only bytes that were indexed are sent. A text
 file in the archive names the pictures that were left out. No archive is kept in memory or on the disk, only the list of
@@ -100,7 +100,7 @@ async def stream_zip(
             continue
         record, original = found
         with original:
-            # this is a scene of a video that is in the archive already, because of another scene
+            # a scene's original is its whole video, which is in the archive already because of another scene
             if original.time is not None and original.path in videos:
                 continue
             is_too_large = buffer.tell() + original.size > most_bytes

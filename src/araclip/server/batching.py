@@ -61,7 +61,7 @@ class Batcher(Generic[Item]):
             waiting = self._waiting.pop(client)
             batch.append(waiting.popleft())
             if waiting:
-                self._waiting[client] = waiting  # at the end: the other clients come first
+                self._waiting[client] = waiting  # puts the client behind all others
         return batch
 
     async def _encode_batch(self, batch: Sequence[_Request[Item]]) -> None:

@@ -49,7 +49,7 @@ InThread = Callable[[Callable[[], bytes]], Awaitable[bytes]]
 
 
 class Original:
-    """The bytes of a picture's file, or of a scene's video, in an open file, with their number, media type and path.
+    """An open file with the bytes of a picture, or of a scene's video. `size` is the number of bytes.
 
     `time` is the time of a scene in seconds; None for a picture. `name` is the name to save the bytes under: the file's
     name or, for a stored JPEG, the uploaded name with the suffix .jpg; it is not made safe to display.
@@ -91,7 +91,7 @@ class Original:
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of the bytes. `digest` computes it, too, except for a scene."""
+        """The CRC-32 of the bytes. It is computed at first use, or earlier by `digest` if this is not a scene."""
         if self._crc is None:
             self._crc = 0
             for start in range(0, self.size, PIECE):

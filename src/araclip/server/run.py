@@ -26,7 +26,8 @@ from araclip.server.http.errors import Problem, answer
 from araclip.server.http.limits import CROWDED, MAX_HEADERS, RAW_HEADERS
 from araclip.server.settings import Settings
 
-LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000  # how long and how much is read on after refusing what is not HTTP
+# limits: after a request that is not HTTP was refused, input is still read for so many seconds, up to so many bytes
+LINGER_SECONDS, LINGER_BYTES = 2, 1_000_000
 
 
 class Serving(uvicorn.Server):
@@ -141,7 +142,10 @@ class _TimedProtocol(H11Protocol):
             self._give_up()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP. uvicorn calls this while it handles h11's error, whose hint tells the status."""
+        """Refuse a request that is not HTTP, with the status that the error of the parser h11 suggests.
+
+        uvicorn calls this while it handles that error.
+        """
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # no second response can follow one that has begun
             self.transport.close()
             return

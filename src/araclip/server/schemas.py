@@ -32,7 +32,7 @@ class _Request(BaseModel):
 
 
 class ReadText(BaseModel):
-    """Another text than typed that a part of the query was understood as; `weight`: the share of this text, 0 to 1."""
+    """One meaning of a part of the query, written as a text that was not typed; `weight`: its share, 0 to 1."""
 
     text: str
     weight: float

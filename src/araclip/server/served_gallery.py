@@ -46,7 +46,8 @@ class ServedGallery:
             create: create the gallery if it does not exist.
         """
         self.location = location
-        self._earlier_readers: list[GalleryReader] = []  # readers with models used earlier; requests may still use them
+        # readers of the time before a change of the model: requests that began then still use them
+        self._earlier_readers: list[GalleryReader] = []
         self._reader = open_reader(location, model, create=create)
         self._queries_with_hits: tuple[str, dict[str, bool]] = "", {}
         self.refresh()
@@ -166,7 +167,7 @@ class ServedGallery:
         return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
-        """Add an uploaded picture. When `add` returns, the picture is stored on the disk, or by the gallery's server.
+        """Add an uploaded picture. When `add` returns, it is stored: on the disk, or in the PostgreSQL database.
 
         Raises:
             GalleryLocked: another process holds the writer's lock for longer than PATIENCE_S.
@@ -181,7 +182,9 @@ class ServedGallery:
         Intake(store, self.model, turn).ingest([loaded], raise_error, metadata=[metadata])
 
     def forget(self, picture: PictureRecord) -> list[str]:
-        """Remove a picture by all of its paths; of a scene, the whole video. Files on the disk stay.
+        """Remove a picture, under all of its paths, from the gallery; for a scene, remove the whole video.
+
+        Files on the disk stay.
 
         Returns:
             The ids of the removed pictures.

@@ -43,7 +43,8 @@ from araclip.text.resources import interpreter
 
 log = logging.getLogger("araclip.server")
 T = TypeVar("T")
-TEXT_BATCH = 16  # Larger batches are not faster (docs/log/2026-11.md), and a text may have to wait for two of them.
+# Texts in a batch. Larger batches are not faster (docs/log/2026-11.md), and a text may have to wait for two batches.
+TEXT_BATCH = 16
 IMAGE_BATCH = 8
 PIECE = 1 << 20  # characters of base64 decoded at a time; a multiple of 4
 
@@ -106,7 +107,8 @@ class Service:
         if self.indexing and settings.index:
             self.indexing.start()
         await self.texts.rows(["قطة"])
-        for query in ("2otta", "قطه سودا"):  # loads the tables for both scripts now, so that no user waits 0.1 s
+        # loads the word lists for Latin and Arabic script now, so that the first user does not wait 0.1 s for them
+        for query in ("2otta", "قطه سودا"):
             await self.in_thread(partial(self.interpreter.interpret, query))
         await self.in_thread(self.gallery.overview)
         await self.in_thread(self._prepare_timeline)

@@ -29,13 +29,13 @@ class Settings(BaseSettings):
 
     gallery: Path | Address  # an address such as postgresql://USER@HOST/DATABASE
     model: str | None = None  # by default the gallery's own model, and araclip-mini for a new gallery
-    index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index while serving; a:b in the environment
+    index: Annotated[tuple[Path, ...], NoDecode] = ()  # folders to index; in the environment separated by ":"
     offer: Path | None = None  # a folder without a gallery, which the page offers to index
     watch: bool | None = None  # follow changes in the folders to index; None: only if watchfiles is installed
     ocr: bool = False  # true: after indexing, OCR reads the gallery's pictures that seem to contain text
     cache: Path | None = None  # folder of the thumbnails; by default the gallery's, if it has one
 
-    lexicon: Path | None = None  # user's words, docs/understanding.md; by default lexicon.txt in the data directory
+    lexicon: Path | None = None  # file of a user's own words; by default lexicon.txt in the data folder
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -54,11 +54,11 @@ class Settings(BaseSettings):
     show_paths: bool | None = None  # include paths in responses; None: on loopback, unless behind a proxy
 
     max_k: int = Field(default=200, ge=1)
-    max_text: int = Field(default=1000, ge=1)  # characters of a query, or of one text to embed
+    max_text: int = Field(default=1000, ge=1)  # limit: characters of a query, or of a text to embed
     max_body: int = Field(default=40 * MB, ge=1)
-    max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # bytes of all pictures in an archive
+    max_archive: int = Field(default=2_000 * MB, ge=1, le=MAX_ARCHIVE)  # limit: bytes of a ZIP archive's pictures
     max_upload: int = Field(default=25 * MB, ge=1)
-    max_pixels: int = Field(default=50 * MB, ge=1)  # pixels of an uploaded picture
+    max_pixels: int = Field(default=50 * MB, ge=1)  # limit: pixels of an uploaded picture
     max_connections: int = Field(default=512, ge=1)
     header_seconds: float = Field(default=10, gt=0)
     body_seconds: float = Field(default=60, gt=0)
@@ -71,8 +71,8 @@ class Settings(BaseSettings):
     decode_memory: int = Field(default=2_000 * MB, ge=500 * MB)
     decoders: int = Field(default=2, ge=1)
     search_threads: int = Field(default=4, ge=1)
-    max_searches: int = Field(default=128, ge=1)  # concurrent searches, waiting ones included
-    max_pictures: int = Field(default=64, ge=1)  # concurrent decoding jobs, waiting ones included
+    max_searches: int = Field(default=128, ge=1)  # limit: concurrent searches, waiting ones included
+    max_pictures: int = Field(default=64, ge=1)  # limit: concurrent decoding jobs, waiting ones included
     max_request_pictures: int = Field(default=16, ge=1)  # limit: pictures in a request to /v1/embeddings
     wait_seconds: float = Field(default=30, gt=0)  # longest wait of a picture for decoding
     thumbnails_bytes: int = Field(default=512 * MB, ge=MB)
@@ -165,7 +165,10 @@ class Settings(BaseSettings):
 
     @property
     def own_folder(self) -> Path:
-        """The folder for derived files such as thumbnails: the gallery's, or another one for a gallery on a server."""
+        """The folder for derived files such as thumbnails: the gallery's own, or one in the data folder.
+
+        The latter serves galleries that lie in PostgreSQL.
+        """
         if isinstance(self.gallery, Path):
             return self.gallery
         key = hashlib.sha256(str(self.gallery).encode()).hexdigest()[:10]

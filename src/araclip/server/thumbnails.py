@@ -110,7 +110,7 @@ class Thumbnails:
             deleted = self._bytes_where("id = ?", *key)
             self._db.execute("DELETE FROM thumbnails WHERE id = ?", key)
             self._db.execute("DELETE FROM placeholders WHERE id = ?", key)
-            self._size = max(0, self._size - deleted)  # another process may have added what is deleted
+            self._size = max(0, self._size - deleted)  # others may have added what is deleted: not below 0
 
     def close(self) -> None:
         """Close the file."""

@@ -149,7 +149,8 @@ class Arabizi:
         }
         best = sorted(weights, key=lambda candidate: -weights[candidate])[:MOST]
         total = sum(weights[candidate] for candidate in best)
-        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))  # less sure if even the nearest word costs much
+        # lowers all confidences if even the nearest word costs much
+        sure = math.exp(-2 * max(min(rated.values()) - 0.3, 0.0))
         return tuple((candidate, sure * weights[candidate] / total) for candidate in best)
 
     @cached_property
@@ -178,9 +179,10 @@ def _split_into_sounds(word: str) -> list[str]:
 
 
 def _skeletons(classes: Iterable[tuple[str, ...]]) -> list[str]:
-    """Return at most MOST_SKELETONS skeletons of a word: strings of classes of similar letters, equal neighbours once.
+    """Return at most MOST_SKELETONS skeletons of a word: strings in which each class of similar letters has one sign.
 
-    `classes` has the classes that each letter or sound of the word may have; the class "" leaves it out.
+    A class that follows itself is written once. `classes` has the classes that each letter or sound of the word may
+    have; the class "" leaves the letter out.
     """
     options = [options for options in classes if options != ("",)]
     while math.prod(len(choice) for choice in options) > MOST_SKELETONS:
@@ -242,7 +244,9 @@ def _matching_costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]
                 rows.append(row)
             at += 1
         before = word
-        if at <= last:  # after its last letter a word says nothing of longer words, in which that letter may cost less
+        # The costs grew too high at an inner letter: no word with this beginning can match. At its last letter, a word
+        # says nothing of longer words, because a last letter has other costs than an inner one.
+        if at <= last:
             dead = word[:at]
         elif row[-1] <= MAX_COST:
             found[word] = row[-1]

@@ -1,4 +1,7 @@
-"""Data: names of months, seasons, feasts and times in Arabic (of all regions) and English, folded."""
+"""Data: names of months, seasons, feasts and times in Arabic (of all regions) and English.
+
+The names are folded: their spelling variants are made equal, see `text.folding`.
+"""
 
 from araclip.text.folding import fold
 from araclip.text.word_lists import read_entries, read_numbered_forms, read_phrases, split_forms
@@ -30,7 +33,8 @@ FEASTS = {name: days for names, days in _FEASTS.items() for name in split_forms(
 GREGORIAN_FEASTS = {name: days for names, days in _GREGORIAN_FEASTS.items() for name in split_forms(names)}
 # «أول أيام» (the first day of), … → how many days after the feast's first day
 DAYS_OF_A_FEAST = {form: place for place, form in read_numbered_forms("dates: days of a feast")}
-EITHER_FEAST = read_phrases("dates: either feast")  # «العيد اللي فات», the last feast, is the later one of EITHER_OF
+# «العيد اللي فات», the last Eid, may be Eid al-Fitr or Eid al-Adha: it is the one that was celebrated later
+EITHER_FEAST = read_phrases("dates: either feast")
 EITHER_OF = ((10, 1, 3), (12, 10, 13))  # Eid al-Fitr and Eid al-Adha: (Hijri month, first day, last day)
 # Names of months that are also common words, such as "may": they count only in a longer date, such as "17 may", "last
 # may", "since may".
@@ -59,7 +63,8 @@ NUMBERS_TOO = read_phrases("dates: numbers too")  # weekdays that are also numbe
 YEAR_WORDS = read_phrases("dates: year")
 # Words that show that «العام» before them means "general", not "year": «المدير العام السابق», former general manager.
 OF_AN_OFFICE = read_phrases("dates: of an office")
-# Things named after a day or a month, which is then no date: «ميدان 25 يناير» (25 January Square), «حرب أكتوبر».
+# Things named after a day or a month, which is then no date: «ميدان 25 يناير» (25 January Square), «حرب أكتوبر» (the
+# October War).
 BEFORE_ITS_DAY = read_phrases("dates: called after a day")
 AFTER_ITS_DAY = read_phrases("dates: called after a day, English")
 MONTH_WORDS = read_phrases("dates: month")
@@ -70,7 +75,8 @@ TODAY, NOW, RECENT = read_phrases("dates: today"), read_phrases("dates: now"), r
 # «الأول» (the first), «الخامس عشر» (the fifteenth), … → the day of a month
 BY_ORDER = {form: 1 + place for place, form in read_numbered_forms("numbers: days by order")}
 PARTS_OF_A_MONTH = read_phrases("dates: parts of a month")
-THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}  # third of a month or year → 0, 1 or 2
+# words such as "early", "middle" and "end" of a month or year → 0, 1 or 2, for its first, second or last third
+THIRDS = {form: place for place, form in read_numbered_forms("dates: thirds")}
 # «أول يوم» (the first day), «أواخر» (the end), … → (first, last) day of a Hijri month
 PARTS_OF_A_HIJRI_MONTH = {form: (1 + place, 1 + place) for form, place in DAYS_OF_A_FEAST.items()}
 PARTS_OF_A_HIJRI_MONTH |= {form: (10 * third + 1, 10 * third + 10) for form, third in THIRDS.items()}

@@ -188,9 +188,10 @@ def _without_and(word: str) -> str | None:
     return word[1:] if word.startswith("و") and len(word) > 2 else None
 
 
-Rule = Callable[[int], tuple[int, DateFilter] | None]  # index of a word → words read and filter of the date there
+# function that reads a date which begins at the word with an index; returns (number of words read, filter), or None
+Rule = Callable[[int], tuple[int, DateFilter] | None]
 FIRST_YEAR = 1840  # earlier years are no dates of photographs
-GENERAL = fold("العام")  # means "general" or "the year"
+GENERAL = fold("العام")  # «العام» means "general" or "the year"
 _YEAR = re.compile(r"\d{4}")
 _DAY = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?")
 _OF = frozenset((fold("من"), "of"))  # words between day and month: «17 من مايو», "17th of May"
@@ -233,7 +234,10 @@ class DateReader:
         return self.word(at) == GENERAL and before.startswith("ال") and not before.endswith("ه")
 
     def gregorian_year(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «عام 2019», «٢٠١٩م», «سنة ألفين وعشرين» at word `at`: return (words read, year), or None."""
+        """Read a Gregorian year from word `at` on: return (number of words read, year), or None.
+
+        Examples: «2019», «عام 2019» (the year 2019), «٢٠١٩م», «سنة ألفين وعشرين» (the year twenty-twenty).
+        """
         skipped = 1 if self.name_at(at, names.YEAR_WORDS) and not self.is_general(at) else 0
         word = self.word(at + skipped)
         found = (1, int(word)) if _YEAR.fullmatch(word) else year_in_words(self.folded, at + skipped, bool(skipped))
@@ -244,7 +248,10 @@ class DateReader:
         return None
 
     def any_year(self, at: int) -> tuple[int, int] | None:
-        """Read «2019», «السنة الماضية», «هالسنة», "last year", "of 2019": return (words read, year), or None."""
+        """Read a year, or a year relative to today, from word `at` on: return (number of words read, year), or None.
+
+        Examples: «2019», "of 2019", «السنة الماضية» (last year), «هالسنة» (this year).
+        """
         if self.word(at) == "of" and (year := self.any_year(at + 1)):
             return 1 + year[0], year[1]
         if year := self.gregorian_year(at):
@@ -306,7 +313,7 @@ class DateReader:
     # ------------------------------------------------------------------ days and months
 
     def numeric(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «17/5/2019» or «2019-05» as word `at`: return (words read, date filter), or None."""
+        """Read a date in digits, «17/5/2019» or «2019-05», as word `at`: return (words read, date filter), or None."""
         match = NUMERIC.fullmatch(self.word(at))
         if not match:
             return None
@@ -322,7 +329,10 @@ class DateReader:
         return (1, single_date(f"{year}-{month:02}-{day:02}")) if known else None
 
     def day_and_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «17 مايو 2019», "june 17, 2019", «17 و18 مايو»: return (words read, date filter), or None."""
+        """Read days of a month, perhaps with a year: return (words read, date filter), or None.
+
+        Examples: «17 مايو 2019» (17 May 2019), "june 17, 2019", «17 و18 مايو» (17 and 18 May).
+        """
         if (found := self._days_of_month(at)) is None:
             return None
         width, month, days, span = found
@@ -349,7 +359,10 @@ class DateReader:
         return 1 + joint + last[0], last[1], days, not joint
 
     def day_named(self, at: int) -> tuple[int, int, int] | None:
-        """Read «17 مايو», «17 من مايو», "june 17", «سبعتاشر مايو»: return (words read, month, day), or None."""
+        """Read one day of a month, without its year: return (words read, month, day), or None.
+
+        Examples: «17 مايو» (17 May), «17 من مايو» (17th of May), "june 17", «سبعتاشر مايو» (seventeen May).
+        """
         if name := self.name_at(at, names.MONTHS):
             width, day = 1, self._day_number(at + len(name))
         else:
@@ -363,7 +376,10 @@ class DateReader:
         return (width + len(name), names.MONTHS[name], day) if name and 1 <= day <= 31 else None
 
     def _ordinal_day(self, at: int) -> tuple[int, int] | None:
-        """Read «الأول», «الخامس عشر»: return (words read, day), or None, as in «الأسبوع الأول»."""
+        """Read the number of a day, «الأول» (the first) or «الخامس عشر» (the fifteenth): return (words read, day).
+
+        Return None if there is no such number, or if it counts something else: «الأسبوع الأول», the first week.
+        """
         name = self.name_at(at, names.BY_ORDER)
         of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH
         return (len(name), names.BY_ORDER[name]) if name and not of_part else None
@@ -379,7 +395,10 @@ class DateReader:
         return (before,) in names.BEFORE_ITS_DAY or (end > first + 1 and (self.word(end),) in names.AFTER_ITS_DAY)
 
     def month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «مايو 2019», «مايو الماضي», "last may", «مارس وأبريل»: return (words read, date filter), or None."""
+        """Read one or several months, perhaps with a year: return (words read, date filter), or None.
+
+        Examples: «مايو 2019» (May 2019), «مايو الماضي» (last May), "last may", «مارس وأبريل» (March and April).
+        """
         if (lead := self.width_at(at, names.LAST)) and (name := self.name_at(at + lead, names.MONTHS)):
             return lead + len(name), self._last_such_month(names.MONTHS[name])
         if (found := self.month_named(at)) is None:
@@ -392,12 +411,17 @@ class DateReader:
         if qualified := self.width_at(at + width, names.LAST):
             return width + qualified, self._last_such_month(month)
         first = at - 1 if at and self.word(at - 1) in _OF else at
-        # a day in a name, «ميدان 25 يناير» (25 January Square), was no date: then the month after it is none, either
+        # In «ميدان 25 يناير» (25 January Square), the day was found to be part of a name. So is the month after it.
         first = first - 1 if first and self._day_number(first - 1) else at
         return (width, DateFilter(months=(month,))) if is_month and not self._is_name(first, at + width) else None
 
     def month_named(self, at: int) -> tuple[int, int, bool] | None:
-        """Read «مايو», «شهر مايو», «شهر 5»: return (words read, month, true if it needs no year), or None."""
+        """Read a month's name, «مايو» or «شهر مايو», or «شهر 5» (month 5), without its year.
+
+        Return (words read, month, is_surely_a_month), or None.
+
+        `is_surely_a_month` is false if the words may also mean something else, as "may". They need a year beside them.
+        """
         if name := self.name_at(at, names.MONTHS):
             before = self.word(at - 1) if at else ""
             # after «في» (in), مارس is March, not the verb "practised"
@@ -407,7 +431,8 @@ class DateReader:
             word = self.word(at + 1)
             number = (1, int(word)) if re.fullmatch(r"\d{1,2}", word) else number_in_words(self.folded, at + 1)
             if number and 1 <= number[1] <= 12:
-                return 1 + number[0], number[1], word.isdigit() or number[1] > 2  # «شهر واحد»: "one month"
+                # «شهر واحد» is "one month", not month 1
+                return 1 + number[0], number[1], word.isdigit() or number[1] > 2
         return None
 
     def _last_such_month(self, month: int) -> DateFilter:
@@ -417,7 +442,8 @@ class DateReader:
     def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
         """Read the months after a first one: «يناير وفبراير ومارس 2019». Return (words read, date filter), or None."""
         months, width = [first], 0
-        known = _MONTHS_OR_NUMBERS if self.word(at - 1).isdigit() else MONTHS  # «شهر 5 أو 6»
+        # after a month's number the next one may be a number, too: «شهر 5 أو 6», month 5 or 6
+        known = _MONTHS_OR_NUMBERS if self.word(at - 1).isdigit() else MONTHS
         while (
             len(months) < MOST_LISTED
             and (joint := self.width_at(at + width, names.AND))
@@ -450,7 +476,8 @@ class DateReader:
                     if not (joint := self.width_at(at + width, names.AND)):
                         break
                     after = at + width + joint
-                    other = _try_all(rules, after) if after < len(self.folded) else None  # None if "and" ends the text
+                    # the date after "and"; None if the text ends there
+                    other = _try_all(rules, after) if after < len(self.folded) else None
                     if found.first and found.last:
                         other = self._same_of_year(at, at + width, after) or other
                     if other is None:
@@ -465,19 +492,24 @@ class DateReader:
         return None
 
     def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
-        """Return `date`, in the year that the words `other` name if its own words, `part`, name no year.
+        """Give one of two joined dates the year of the other, if the date's own words name no year.
 
-        So June is that of 2019 in «مايو 2019 ويونيو».
+        In «مايو 2019 ويونيو», June becomes June 2019. The words of `date` are at `part` (first index, end), those of
+        `its_date` at `other`. Without a year to take over, `date` is returned unchanged.
         """
         named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
-        both = years and other > part and its_date == single_date(years[-1])  # «مايو و2019»: any May, and 2019
+        # the other date is a year alone, as in «مايو و2019» (May and 2019): then May is that of any year
+        both = years and other > part and its_date == single_date(years[-1])
         if not years or both or (date.first and date.last) or any(map(_YEAR.fullmatch, named)):
             return date
         found = DateReader((*named, years[-1]), self.today).find(joins=False)
         return found[2] if found and found[:2] == (0, len(named) + 1) else date
 
     def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
-        """Read a year alone at word `after` as the date from `at` to `end` in that year: «صيف 2018 و2019»."""
+        """Read a year alone at word `after` as the date before it in that year: «صيف 2018 و2019» has summer 2019.
+
+        The date before it is that of the words from `at` to `end`. Return (words read, date filter), or None.
+        """
         years = [place for place in (*range(at, end), after) if _YEAR.fullmatch(self.word(place))]
         if len(years) < 2 or years[-1] != after:
             return None
@@ -487,7 +519,7 @@ class DateReader:
 
     # ------------------------------------------------------------------ rules: index of a word → (words read, filter)
     def _third(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a third of a year or month, such as «أواخر 2023»: return (words read, date filter), or None."""
+        """Read a third of a year or month, such as «أواخر 2023» (late 2023): return (words read, filter), or None."""
         if (name := self.name_at(at, names.THIRDS)) is None:
             return None
         third, width = names.THIRDS[name], len(name)
@@ -530,7 +562,10 @@ class DateReader:
         return _try_all((self.numeric, self._feast, self._hijri_month, self.day_and_month, self._season), at)
 
     def _relative_or_year(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «أمس», «الشهر الماضي», «2019»: return (words read, date filter), or None."""
+        """Read a time relative to today or a year from word `at` on: return (words read, date filter), or None.
+
+        Examples: «أمس» (yesterday), «الشهر الماضي» (last month), «2019».
+        """
         return read_relative_time(self, at) or self._year_or_span_of_years(at)
 
     def _feast(self, at: int) -> tuple[int, DateFilter] | None:
@@ -557,7 +592,10 @@ class DateReader:
         return None
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «رمضان 1444», «نهاية رمضان 1444», «15 رمضان 1444», or a Hijri year: (words read, filter), or None."""
+        """Read a Hijri month with its year, or a Hijri year: return (words read, date filter), or None.
+
+        A part or a day of the month may stand before it: «نهاية رمضان 1444» (end of Ramadan 1444), «15 رمضان 1444».
+        """
         part = self.name_at(at, names.PARTS_OF_A_HIJRI_MONTH) or ()
         width = len(part) + (self.width_at(at + len(part), names.MONTH_WORDS) if part else 0)
         if name := self.name_at(at + width, names.HIJRI_MONTHS):
@@ -577,7 +615,10 @@ class DateReader:
         return self.hijri_year(at)
 
     def _season(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «صيف 2019», «الصيف الماضي», «هالصيف»: return (words read, date filter), or None."""
+        """Read a season with its year or a word such as "last": return (words read, date filter), or None.
+
+        Examples: «صيف 2019» (summer 2019), «الصيف الماضي» (last summer), «هالصيف» (this summer).
+        """
         here = self.this_word(at)  # as in هالصيف, "this summer", one word in the Levant and the Gulf
         name = here if here in names.SEASONS else self.name_at(at, names.SEASONS)
         lead = 0
@@ -588,7 +629,7 @@ class DateReader:
         months, after = names.SEASONS[name], at + lead + len(name)
         if year := self._season_year(after):
             width = lead + len(name) + year[0]
-            if months[0] == 12 and year[1] < year[2]:  # winter 2018-2019
+            if months[0] == 12 and year[1] < year[2]:  # a winter with two years: winter 2018-2019
                 return width, DateFilter(f"{year[1]}-12", f"{year[2]}-02")
             return width, DateFilter(str(year[1]), str(year[2]), months)
         last = self.width_at(after, names.LAST)
@@ -625,14 +666,14 @@ class DateReader:
         return None
 
     def _year_or_span_of_years(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read «2019», «2018-2019», "2023 summer": return (words read, date filter), or None."""
+        """Read a year, a span of years (2018-2019) or "2023 summer": return (words read, date filter), or None."""
         if not (year := self.gregorian_year(at)):
             return None
-        season = self.name_at(at + year[0], SEASONS)  # in English, as in "2023 summer"
+        season = self.name_at(at + year[0], SEASONS)  # a season after its year, as in "2023 summer"
         if season and season[0].isascii() and not self.gregorian_year(at + year[0] + 1):
             return year[0] + 1, DateFilter(str(year[1]), str(year[1]), SEASONS[season])
         width, last = year
-        while (further := self.gregorian_year(at + width)) and further[1] > last:  # such as 2018-2019
+        while (further := self.gregorian_year(at + width)) and further[1] > last:  # a span: 2018-2019
             width, last = width + further[0], further[1]
         return width, DateFilter(str(year[1]), str(last))
 
@@ -642,7 +683,7 @@ Ago = tuple[int, str, str]  # (number of words, first, last); first and last are
 
 
 def _folds(words: str) -> frozenset[str]:
-    """Return the words of a text in which bars separate them, folded (spelling variants made equal)."""
+    """Split a list of words at its bars; return the words folded (spelling variants made equal)."""
     return frozenset(map(fold, words.split("|")))
 
 
@@ -683,7 +724,10 @@ def read_time_ago(folded: Sequence[str], at: int, today: date) -> Ago | None:
 
 
 def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
-    """Read «السنوات الأربع الماضية», «آخر ٣ أشهر»: return (words read, date filter up to today), or None."""
+    """Read the last several years, months, weeks or days: return (words read, date filter up to today), or None.
+
+    Examples: «السنوات الأربع الماضية» (the last four years), «آخر ٣ أشهر» (the last 3 months).
+    """
     if (lead := words.width_at(at, names.RECENT)) and (recent := _read_recent(words, at + lead)):
         return lead + recent[0], day_span((_day_ago(words.today, recent[1], recent[2]), words.today))
     pair = [words.word(place).removeprefix("ال") for place in (at, at + 1)]
@@ -695,7 +739,10 @@ def read_last_several(words: DateReader, at: int) -> tuple[int, DateFilter] | No
 
 
 def _read_recent(words: DateReader, at: int) -> tuple[int, str, int] | None:
-    """Read what follows «آخر» or "past", such as «شهرين»: return (words read, unit, how many), or None."""
+    """Read a length of time after «آخر» (last) or "past", such as «شهرين» (two months).
+
+    Return (number of words read, unit of time, how many units), or None.
+    """
     word, following = words.word(at), words.word(at + 1)
     if following in _SEVERAL and 1 <= (number := _parse_number(word)) <= MOST:
         return 2, _SEVERAL[following], number
@@ -722,7 +769,8 @@ def _day_ago(today: date, unit: str, back: int) -> date:
 def _period_ago(unit: str, back: int, today: date) -> tuple[str, str]:
     """Return (first, last) of the period that lies `back` units before today, as filters write it.
 
-    A year or a month is both first and last, as ("2019", "2019"); a week is three days before and after that day.
+    A year or month is returned twice, as ("2019", "2019"). For weeks, the period is the day that lies so far back, with
+    the three days before and the three days after it; for days, it is that day alone.
     """
     day = _day_ago(today, unit, back)
     if unit in ("year", "month"):
@@ -830,7 +878,10 @@ class _SpanEnd:
 
 
 def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
-    """Read «من … إلى …», «بين … و…», «… إلى …» from word `at` on: return (words read, date filter), or None."""
+    """Read a span of dates from word `at` on: return (words read, date filter), or None.
+
+    Its forms are «من … إلى …» (from … to …), «بين … و…» (between … and …) and «… إلى …» (… to …).
+    """
     lead = words.name_at(at, names.FROM) or ()
     bare = words.name_at(at + len(lead) + 1, names.TO) and _read_bare_day(words, at + len(lead))
     first = bare or _read_end(words, at + len(lead))
@@ -848,7 +899,7 @@ def read_span(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
     """Read a limit before or after a date, from word `at` on: return (words read, date filter), or None.
 
-    Limits are «قبل 2015», «حتى مايو 2019», «بعد 17/5/2019», «قبل رمضان 1444», «منذ الصيف الماضي».
+    Limits are «قبل 2015» (before), «حتى مايو 2019» (until), «بعد 17/5/2019» (after), «منذ الصيف الماضي» (since).
     """
     if words.name_at(at, names.YESTERDAYS):  # «قبل أمس», literally "before yesterday", is a day, not a limit
         return None
@@ -976,16 +1027,19 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
     Dates with a gap between them («2018 و2020») become the span from the earlier to the later one. «بعد 2015 وقبل 2018»
     (after 2015 and before 2018) becomes the span between the two limits.
     """
-    if (one := _month_of_year(first)).months == (other := _month_of_year(second)).months:  # «مايو 2018 و2020»
+    # the same month of two years: «مايو 2018 و2020» (May 2018 and 2020)
+    if (one := _month_of_year(first)).months == (other := _month_of_year(second)).months:
         first, second = one, other
     same = first.months == second.months
-    if not (first.first or first.last or second.first or second.last):  # such as «17 مايو و20 يونيو», of any year
+    # days or months of any year: «17 مايو و20 يونيو», 17 May and 20 June
+    if not (first.first or first.last or second.first or second.last):
         both = first.days == second.days or (same and first.days and second.days)
         days = {*first.days, *second.days} if both else ()
         return DateFilter(months=tuple(dict.fromkeys((*first.months, *second.months))), days=tuple(sorted(days)))
     if not same or first.days or second.days:
         first, second = _season_as_span(first), _season_as_span(second)
-    if first.last is second.first is None or first.first is second.last is None:  # limits on both sides
+    # one limit is "after" a date, the other "before" a date: together they are a span
+    if first.last is second.first is None or first.first is second.last is None:
         begins, ends = first.first or second.first, first.last or second.last
         return DateFilter(begins, ends) if begins and ends and first_day(begins) <= last_day(ends) else None
     begins = min(first.first, second.first, key=first_day) if first.first and second.first else None
@@ -1045,7 +1099,7 @@ def split_date(text: str, today: date) -> Dated:
 
 
 def _may_be_dated(word: str) -> bool:
-    """True if a folded word may be part of a date; a text without such a word is not tried rule by rule."""
+    """True if a folded word may be part of a date. In a text without such a word, no date is looked for."""
     bare = word.removeprefix("ه").removeprefix("ال")
     return word in _DATE_WORDS or bare in _DATE_WORDS or any(map(str.isdigit, word))
 

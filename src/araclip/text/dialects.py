@@ -51,7 +51,8 @@ _MAY_ASK = read_folded("dialects: may ask")
 _PICTURES = read_folded("dialects: pictures")
 _KINDS_OF_PICTURES = read_folded("dialects: after pictures")
 _OF = read_folded("dialects: of")
-_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}  # "of" in these dialects; else "money" and "right"
+# words → the dialects in which they may mean "of"; elsewhere they mean "money" and "right"
+_MAY_BE_OF = {fold("مال"): ("gf", "iq"), fold("حق"): ("gf",)}
 _ONE = fold("واحد")
 _PRESENT = re.compile("[يتن].{3}|ب[يتن].{2}")  # a verb in the present tense, such as يلعب, in Lebanon بيلعب (plays)
 _AFTER_NOUN = frozenset(map(fold, ("ده", "دي", "دا", "دول")))
@@ -67,7 +68,7 @@ class Dialects:
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
         """Return what the longest phrase of the lexicon that begins at word `at` may stand for: لاب توب → حاسوب محمول.
 
-        Empty if none begins there. Phrases whose words captions all use very often do not count.
+        Empty if no phrase begins there. A phrase does not count if captions use each of its words very often.
         """
         for width in range(min(self.lexicon.longest, len(words) - at), 1, -1):
             if all(self.vocabulary.count(word) >= VERY_OFTEN for word in words[at : at + width]):
@@ -126,7 +127,10 @@ class Dialects:
         return []
 
     def _translate_parts(self, word: str) -> list[Change]:
-        """Return what a word may be by its beginning, or as an inflection or a present-tense verb; empty if unknown."""
+        """Take a dialect word apart, and return what it may be in standard Arabic; empty if it is unknown.
+
+        It may be a prefix and a known word, an inflected noun, or a present-tense verb.
+        """
         for typed, standard in _BEGINNINGS:
             stem = word.removeprefix(typed)
             if stem != word and len(stem) >= MIN_STEM - 1 and (found := self._translate_rest(word, stem, standard)):
@@ -154,7 +158,8 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous  # as in شجر, in Iraq also zucchini
+            # a further, ambiguous meaning behind a sure one, as zucchini (in Iraq) behind trees for شجر
+            doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous
             # if captions use the form itself, it is unlikely to stand for another word
             if own or doubtful or (count >= OFTEN and not labels):
                 confidence = UNLIKELY
@@ -171,7 +176,10 @@ class Dialects:
         )
 
     def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
-        """Return what a word may be that is a dialect's beginning, in standard Arabic `standard`, before `stem`."""
+        """Return what a word may be that consists of a dialect's prefix and `stem`; empty if the stem is unknown.
+
+        `standard` is the prefix in standard Arabic, which the changes put before the stem's standard word.
+        """
         found = self._translate_stem(word, stem, standard, self.lexicon.find(stem))
         if found and found[0].confidence > UNLIKELY:
             return found
@@ -192,7 +200,8 @@ class Dialects:
         if folded == _ONE and following.startswith("ال"):  # in Morocco, «واحد الراجل» is "a man", not "one the man"
             return Change(words[at], "", "dialect", RULE, ("ma",))
         if folded in _MAY_BE_OF and at and following and fold(following) not in ENDS:
-            possessed = following.startswith("ال") or fold(following) in self._names  # كتاب حق الولد, the boy's book
+            # a definite word or a name makes "of" likely: كتاب حق الولد, the boy's book
+            possessed = following.startswith("ال") or fold(following) in self._names
             confidence = RULE if possessed else AMBIGUOUS
             return Change(words[at], "", "dialect", confidence, _MAY_BE_OF[folded], ambiguous=True)
         if (folded in _OF and at and following) or (folded in _AFTER_NOUN and at):
@@ -261,7 +270,7 @@ class Dialects:
 
 
 def _split_article(word: str) -> Iterable[tuple[str, str]]:
-    """Yield (article, two letters) if that is what a word consists of: البر, المي; nothing for other words."""
+    """Split a word of an article and two letters, such as البر: yield (article, two letters). Else yield nothing."""
     for article in ("وال", "بال", "لل", "ال"):
         if word.startswith(article) and len(word) == len(article) + 2:
             yield article, word.removeprefix(article)

@@ -1,4 +1,4 @@
-"""Finds the folder that a query names: «في مجلد الإجازة», «صور ألبوم زفاف سارة», "beach in folder Dahab 2019". Pure."""
+"""Finds the folder that a query names: «في مجلد الإجازة» (in folder Holiday), "beach in folder Dahab 2019". Pure."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -21,8 +21,9 @@ class Placed:
     """A text without the folder (or the place) that it names.
 
     `words` are the removed words. `folders` are the folder's names in the gallery, several if they are spelled nearly
-    alike (الإجازة, الاجازة), or the one text that names the place; empty if the text names none. If the text denies a
-    place («ليست في القاهرة»), `words` are its name, which stays in the text, and `folders` are empty.
+    alike (الإجازة, الاجازة), or the one text that names the place; empty if the text names none. If the text excludes
+    a place («ليست في القاهرة», not in Cairo), `folders` is empty, and `words` is the place's name, which stays in the
+    text.
     """
 
     text: str
@@ -70,6 +71,6 @@ def _is_distinctive(key: str, width: int) -> bool:
     )
 
 
-@lru_cache(maxsize=1 << 14)  # cached, since all folders are compared with every query
+@lru_cache(maxsize=1 << 14)  # cached: each query is compared with the names of all folders
 def _folded_name(name: str) -> str:
     return " ".join(folded_words(name[:200]).folded)

@@ -25,7 +25,8 @@ from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
 MAX_WORDS = 40  # only the first MAX_WORDS words of a text are interpreted; models read about as many
-MAX_LETTERS = 60  # a word with more letters, and all after it, are not interpreted: every ending of it would be tried
+# A word with more letters than this is not interpreted, nor is any word after it: every ending of it would be tried.
+MAX_LETTERS = 60
 MAX_READINGS = 5  # limit: readings of a text (texts that it may mean), with the text as typed
 MAX_CHOICES = 3  # limit: changes of one word (to words that it may mean) from which readings are made
 LEAST_WEIGHT = 0.04  # a reading is dropped if its weight is less than this share of the likeliest reading's
@@ -139,7 +140,7 @@ class Interpreter:
         return word.casefold() in self._english()
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return the number of words in the known phrase that begins at word `at` («لقطة شاشة»); 1 without one."""
+        """Return how many words the known phrase at word `at` has, such as «لقطة شاشة» (screenshot); 1 without one."""
         for width in range(min(self.lexicon.longest, len(typed) - at), 1, -1):
             phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
             if phrase in self.lexicon.standard or self.lexicon.find(phrase):
@@ -147,16 +148,18 @@ class Interpreter:
         return self._width_of_name(typed, at) or 1
 
     def begins_with_and(self, word: str) -> bool:
-        """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة.
+        """True if the و that a word begins with means "and", as in وقطط (and cats) and unlike in واقفة (standing).
 
-        It does before an article, أ, إ, آ and standard words. If captions have the word, with or without the و, it
-        does if the word is more frequent without it. It also does before other known words, and before unknown ones of
-        more than MIN_STEM letters that do not begin with ا (so not in participles).
+        It means "and" before an article, before أ, إ and آ, and before standard words. If captions have the word, with
+        or without the و, it means "and" if the word without the و is the more frequent one. It also means "and" before
+        other known words, and before unknown words of more than MIN_STEM letters that do not begin with ا (which makes
+        participles).
         """
         rest, standard = word[1:], self.lexicon.standard
         if not word.startswith("و") or len(rest) < MIN_STEM or fold(word) in standard or self.is_name(word):
             return False
-        article = rest.startswith("ال") and not rest.startswith("الد")  # no article in والد, "father"
+        # والد (father) does not begin with و and an article
+        article = rest.startswith("ال") and not rest.startswith("الد")
         if article or rest[0] in "أإآ" or fold(rest) in standard:
             return True
         alone, whole = self.vocabulary.count(rest), self.vocabulary.count(word)

@@ -57,7 +57,7 @@ FORM_COUNT, STANDARD_COUNT = 4, 80
 # looks like an adjective (3arabeya: a car, or "Arabic"), which is less likely here, since adjectives follow a noun.
 EITHER, THING = 0.5, 0.65
 ADJECTIVE = fold("ية")  # how adjectives made of nouns end, folded: عربية (Arabic), شخصية (personal)
-_CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # such as don't, man's
+_CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # an English word with an apostrophe, such as don't
 
 
 class Latin:
@@ -71,8 +71,8 @@ class Latin:
     def read(self, typed: Sequence[str], named: Collection[int] = ()) -> dict[int, list[Change]]:
         """Return index of a word in Latin letters → its changes into the Arabic words that it may be.
 
-        An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too; a name of
-        the interpreter never is, nor are the words at the places `named`.
+        An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too. Names that
+        the interpreter knows, and the words at the indexes `named`, are never read as Arabizi.
         """
         latin = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         lower = {at: typed[at].lower().replace("\u2019", "'") for at in latin}
@@ -91,18 +91,19 @@ class Latin:
             for at in latin
             if lower[at] in self._english() and lower[at] not in PREFIXES | WORDS and len(lower[at]) > 2
         ]
-        joined = {at for at in english if lower.get(at - 1) in ARTICLES}  # "shams" after the article "el"
+        # English-looking words after an Arabic article: "sham" in "el sham" (Damascus)
+        joined = {at for at in english if lower.get(at - 1) in ARTICLES}
         evidence = certain | joined | (names - set(english) if certain else set())
         context = any(map(has_digits, lower.values())) or (len(evidence) >= 2 and len(certain) >= len(english))
         found: dict[int, list[Change]] = {}
-        for at in sorted(certain, reverse=True):  # from the last word on: a word before a verb depends on the verb
+        for at in sorted(certain, reverse=True):  # the last word first: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._changes_to_standard(typed[at], read[at], sure)
-            # an empty target is one more word for "sitting" before the verb
+            # A word for "sitting" is left out before a verb, or before another such word, whose target is empty.
             if lower[at] in SITTING and any(change.target[:1] in ("ي", "ت", "") for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
-            for at in reversed(places):  # from the last word on: a prefix depends on the word after it
+            for at in reversed(places):  # the last word first: a prefix depends on the word after it
                 if at in found:
                     continue
                 if lower[at] in WORDS:

@@ -1,4 +1,4 @@
-"""Finds what a query excludes: «ثلج بدون كلاب», «شاطئ من غير ناس», "street without cars". Pure."""
+"""Finds what a query excludes: «ثلج بدون كلاب» (snow without dogs), "street without cars". Pure."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ from araclip.text.word_lists import read_entries, read_folded, read_mapping, rea
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
 _NOT_THERE = read_entries("negation: not there")
 _THERE = read_entries("negation: there")
-_IN_IT = read_folded("negation: there") - {fold("في")}  # في is "in it", but "in" in «محدش في الشارع»
+# without في: it may mean "in it", but after "nobody" it is "in", as in «محدش في الشارع» (nobody in the street)
+_IN_IT = read_folded("negation: there") - {fold("في")}
 _WITHOUT = tuple(
     sorted(
         {
@@ -42,8 +43,8 @@ _AT_ALL = read_folded("negation: at all")  # words such as "at all", which add n
 _LONGEST = len(_WITHOUT[0])
 _BIDOUN = re.compile("b[aeiou]?d(?:o|u|ou|oo)n")  # بدون, "without", in Latin letters
 NEGATIONS = read_folded("negation: not")
-WALKING = fold("ماشي")  # means "not" in Morocco, and "walking" in the east
-_MO = fold("مو")  # means "not" in the Levant and the Gulf, but is also a name: مو صلاح (Mo Salah)
+WALKING = fold("ماشي")  # «ماشي» means "not" in Morocco, and "walking" in the east
+_MO = fold("مو")  # «مو» means "not" in the Levant and the Gulf, but is also a name: مو صلاح (Mo Salah)
 # Words between a negation and the excluded thing, as in "not a cat", «ليس أي كلب» (not any dog).
 _ARTICLES = read_folded("negation: articles")
 _ONLY = read_folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
@@ -78,11 +79,12 @@ _SOME = read_folded("negation: some")
 _NOTHING = read_folded("negation: nothing")
 _EXCEPT = read_phrases("negation: except")
 _EXCEPTING, _WHERE = {phrase[-1] for phrase in _EXCEPT} | {"but"}, read_folded("places: before")
-_OTHER_THAN = fold("غير")  # "not", but "except" after a word of _NONE_BUT: «لا أريد غير صور 2019»
+# «غير» means "not", but after a word of _NONE_BUT "except": «لا أريد غير صور 2019», I want only pictures of 2019
+_OTHER_THAN = fold("غير")
 # Words that mean "only" with "except" after them: «لا أريد إلا صور 2019», I want only pictures of 2019.
 _NONE_BUT = NEGATIONS | _NOTHING | {fold("ما")}
-# _OUTSIDE: phrases that deny a folder or a place after them; the words of _DENYING, below, deny a date, too. Words of
-# _BETWEEN, such as "in" and "pictures", may stand between the phrase and the date, folder or place.
+# _OUTSIDE: phrases that exclude a folder or a place after them; the words of _DENYING, below, exclude a date, too.
+# Words of _BETWEEN, such as "in" and "pictures", may stand between the phrase and the date, folder or place.
 _OUTSIDE, _BETWEEN = read_phrases("negation: outside"), read_folded("negation: before what it denies")
 # Before a definite word, «ما في» asks (what is in …), as in «ما في الصورة»; else it excludes: «ما في ناس», no people.
 _WHAT_IS_IN = tuple(fold("ما في").split())
@@ -98,10 +100,10 @@ class KnownWords(Protocol):
         """True if a word is the name of a person or a place."""
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return the number of words in the known phrase that begins at word `at` («لقطة شاشة»); 1 without one."""
+        """Return how many words the known phrase at word `at` has, such as «لقطة شاشة» (screenshot); 1 without one."""
 
     def begins_with_and(self, word: str) -> bool:
-        """True if the و that a word begins with means "and", as in وقطط and unlike in واقفة."""
+        """True if the و that a word begins with means "and", as in وقطط (and cats) and unlike in واقفة (standing)."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class Split:
 
 
 def _find_without(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
-    """Return the longest phrase of _WITHOUT from word `at` on, perhaps after و («ومفيش ناس»); None if there is none."""
+    """Return the longest phrase that means "without" (of _WITHOUT) at word `at`, perhaps after و (and); else None."""
     word = folded[at]
     beginning = (*_BY_FIRST.get(word, ()), *_BY_FIRST.get(word.removeprefix("و"), ()))
     found = (phrase for phrase in beginning if tuple(folded[at + 1 : at + len(phrase)]) == phrase[1:])
@@ -126,10 +128,10 @@ def _find_without(folded: Sequence[str], at: int) -> tuple[str, ...] | None:
 def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> Split:
     """Separate what a text shows from what it excludes.
 
-    «بدون» and the like exclude the words after them, up to a preposition, a verb or the next negation; «و» separates
-    two excluded things. «مش», «لا» and «غير» exclude the word or known phrase after them, if something
-    stands before them or the text says nothing else; "not a" excludes a few words. If a text only
-    excludes («صور بدون كلاب»), `text` is empty.
+    Phrases such as «بدون» (without) exclude the words after them, up to a preposition, a verb or the next negation; «و»
+    (and) separates two excluded things. «مش», «لا» and «غير» (not) exclude the word or known phrase after them, if
+    something stands before them or the text says nothing else; "not a" excludes a few words. If a text only excludes,
+    as «صور بدون كلاب» (pictures without dogs), `text` is empty.
 
     Args:
         beside: true if the query also has something else, such as a date, so that the text may begin with «لا».
@@ -159,13 +161,14 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, at + 1))
             excluded.append(nobody)
-            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)  # skips "in it", too
+            # go on behind "nobody", and behind "in it" if that follows
+            at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)
             end, left_out = spans[at - 1][1], -1
             continue
         phrase = _find_without(folded, at)
         after = at + len(phrase or ())
         gap = normal[spans[after - 1][1] : spans[after][0] if after < len(folded) else None] if phrase else ""
-        if not shows_nothing(gap):  # an emoji, which is no word: «بدون 🐶»
+        if not shows_nothing(gap):  # the excluded thing is an emoji, which is no word: «بدون 🐶»
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, after))
             excluded.append(gap.strip(" ،,.;؛"))
@@ -175,13 +178,14 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         thing = None if phrase or not may_begin else _thing_after(found, at, known, again=at == left_out)
         first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
-            # «من غير» begins within a phrase in «فاضي من غير كراسي»
+            # Go on behind the phrase. If «غير» follows, go on with the phrase's last word, with which another phrase
+            # may begin: «من غير» (without) in «فاضي من غير كراسي», empty, without chairs.
             at += max(len(phrase or ()) - (first < len(folded) and folded[first] == _OTHER_THAN), 1)
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        # `all` comes first, since it is fast: `shows_nothing` folds the whole text before each of many exclusions
+        # `all` comes first, since it is fast: `shows_nothing` folds all text before the exclusion
         alone = all(word in PICTURE_WORDS for word in folded[:at]) and shows_nothing(normal[: spans[at][0]])
         last = thing[1] if thing else _end_of_things(found, first, known, alone=alone)
         kept.append(normal[end : spans[at][0]])
@@ -197,7 +201,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
 
 
 def _begins_surely(folded: Sequence[str]) -> bool:
-    """True if the negation that a text begins with excludes a thing: «لا أحد في الشارع», "no cars in the street".
+    """True if the negation that a text begins with excludes a thing: "no cars in the street".
 
     Other texts that begin with "no" are slogans, signs, or say what one does.
     """
@@ -208,13 +212,14 @@ def _begins_surely(folded: Sequence[str]) -> bool:
 
 
 def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
-    """Return where the negation begins that denies a date, folder or place: «ليست من 2019», «ما عدا صور 2019».
+    """Return the index at which a negation begins that excludes the date, folder or place after it.
 
-    None if nothing is denied; "not outside" and "nothing except" deny nothing.
+    Examples: «ليست من 2019» (not of 2019), «ما عدا صور 2019» (except pictures of 2019). None if nothing is excluded:
+    "not outside" and "nothing except" exclude nothing.
 
     Args:
         before: the folded words before the date, folder or place.
-        outside: true if «خارج» and the like deny, too.
+        outside: true if words such as «خارج» (outside) exclude, too.
     """
     for end in range(len(before), 0, -1):
         for first in range(max(end - _LONGEST, 0), end):
@@ -274,7 +279,8 @@ def _is_list(found: FoldedWords, at: int, known: KnownWords, alone: bool) -> boo
 def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], first: int) -> bool:
     """True if a phrase excludes nothing because of the words around it.
 
-    Examples: «بلا شك», «ما في الصورة», «شيء ما في فمه», "but not on", "nothing except".
+    Examples: «بلا شك» (no doubt), «ما في الصورة» (what is in the picture), «شيء ما في فمه» (something in his mouth),
+    "but not on", "nothing except".
     """
     following, before = folded[first], folded[at - 1] if at else ""
     in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
@@ -315,7 +321,7 @@ def _thing_after(found: FoldedWords, at: int, known: KnownWords, *, again: bool)
 
 
 def _is_no_thing(word: str) -> bool:
-    """True if a word after a negation is no thing but says what one does, where or how: «مش لابس», «مش على»."""
+    """True if a word after a negation is no thing, but says what one does («مش لابس», not wearing), where or how."""
     verb = _is_verb(word) or (word not in _THINGS and _is_verb(word.removeprefix("ب")))  # as in بيلعب, "plays"
     other = word in ENDS or word in NEGATIONS or word in _WEARING or word in _ONLY or word in _ASKING
     return verb or other or _PLACE.match(word) is not None

@@ -1,6 +1,6 @@
-"""Knows which words only ask for pictures («كل الصور») or name qualities («أحمر»), and the kinds of a general word.
+"""Knows words that only ask for pictures («كل الصور», all pictures), that name qualities, and kinds of general words.
 
-It also finds words that ask for videos («فيديوهات البحر»), or for the newest or oldest pictures («أحدث الصور»). Pure.
+It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:
@@ -17,7 +17,7 @@ PICTURE_WORDS = read_folded("pictures: asking")
 
 
 def shows_nothing(text: str) -> bool:
-    """True if a text says nothing that a picture could show: «كل الصور», or neither words nor emoji at all."""
+    """True if a text says nothing that a picture could show: «كل الصور» (all pictures), or no word and no emoji."""
     if any(unicodedata.category(letter) == "So" for letter in text):
         return False
     return all(word in PICTURE_WORDS for word in folded_words(text).folded)
@@ -37,7 +37,8 @@ _AND = "و"
 def split_videos(text: str) -> tuple[str, str]:
     """Take the word for videos out of a text that asks for videos: return (rest, removed words), or (text, "").
 
-    The word stands before what the videos show («فيديوهات البحر»); in English it may also be the last ("cat videos").
+    The word stands before what the videos show («فيديوهات البحر», videos of the sea); in English it may also be the
+    last ("cat videos").
     """
     found = folded_words(text)
     folds = found.folded
@@ -54,9 +55,10 @@ def split_videos(text: str) -> tuple[str, str]:
 
 
 def split_order(text: str) -> tuple[str, str, str]:
-    """Take «أحدث» or «أقدم» out of a text in which it stands beside a word for pictures.
+    """Take a word for "newest" or "oldest" («أحدث», «أقدم») out of a text in which it stands beside one for pictures.
 
-    Return (rest, removed words, "date" or "oldest"), or (text, "", "").
+    Return (rest, removed words, order), where the order is "date" (newest first) or "oldest". Without such a word,
+    return (text, "", "").
     """
     found = folded_words(text)
     folds = found.folded
@@ -96,6 +98,9 @@ _ARTICLE = fold("ال")
 
 
 def kinds_of_thing(word: str) -> tuple[str, ...]:
-    """Return the things that a general word stands for, as texts to encode; empty for any other word."""
+    """Return the things that a general word stands for, as man and woman for people; empty for any other word.
+
+    They are texts to encode.
+    """
     folded_word = fold(word).strip()
     return _KINDS.get(folded_word, ()) or _KINDS.get(folded_word.removeprefix(_ARTICLE), ())

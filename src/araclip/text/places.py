@@ -27,7 +27,7 @@ EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 AT, NEAR = 40_000, 200_000
 _ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
-EITHER = " | "  # written between several places; a picture in any of them is meant
+EITHER = " | "  # between places: pictures in any of them are wanted
 _NAMES = re.compile(r"\s*[,،·]\s*")
 _WORDS = re.compile(r"[^\W_]+")
 _ARTICLE = "ال"
@@ -112,7 +112,7 @@ def place_at(latitude: float | None, longitude: float | None) -> str | None:
     """
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # true for NaN, too
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # this test is true for NaN, too
         return None
     return _place_near(round(latitude, _ROUNDED), round(longitude, _ROUNDED))
 
@@ -207,16 +207,18 @@ def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}
-    others = []  # (is a town, names): sorted, areas (False) come first, so their names win over towns'
+    others = []  # (True for a town, False for a region or country; its names)
     for line in _lines() if written else ():
         *numbers, arabic, english = line.split("\t")
         names = tuple(filter(None, arabic.split("|"))), tuple(filter(None, english.split("|")))
         if written.issuperset((*names[0][:1], *names[1][:1])):
             others.append((len(numbers) > 1, names))
     usual = Counter(first for pair in {(names[0][:1], names[1][:1]) for _, names in others} for first in pair)
+    # regions and countries first: if a town has the same name, the name means the region or country
     for _, names in sorted(others, key=lambda other: other[0]):
         for same in names:
-            shared = usual[same[:1]] > 1  # «عمان» is Oman and Amman, but «سلطنة عمان» only Oman
+            # two places share the usual name «عمان» (Oman, Amman): then «سلطنة عمان» is not replaced by the usual name
+            shared = usual[same[:1]] > 1
             found |= {name_key(name): name if shared else same[0] for name in same if name_key(name) not in found}
     return found
 
@@ -238,11 +240,11 @@ MOST_LETTERS = 80  # names of so many letters get no further place added: a filt
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:
     """Separate the place that a text names from the rest; `known` are the names of the gallery's places by their keys.
 
-    - After a word for a town («مدينة العين»), any known name is a place.
+    - After a word for a town («مدينة العين», the city of Al Ain), any known name is a place.
     - After a word such as "flag of", no name is a place.
-    - After a negation or «خارج», a place is only named as `words`: no filter can leave it out.
-    - A common word is no place. Some words are places only after "in" («في صور»), as is the name of a small town that a
-      dialect uses for a thing («شط», a beach).
+    - After a negation or «خارج» (outside), a place is only named as `words`: no filter can leave it out.
+    - A common word is no place. Some words are places only after "in" («في صور», in Tyre), as is the name of a small
+      town that a dialect uses for a thing («شط», a beach).
     - Any other name of several words is a place.
     - A single Arabic word is a place if it is known as a name, or if no caption uses it; after "in" or a word for
       "picture" also if captions use it less than FREQUENT times.
@@ -253,7 +255,8 @@ def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -
         return Placed(text)
     found = folded_words(text)
     folds, count = found.folded, len(found.folded)
-    denied, end = "", 0  # the last place after a negation («ليست في القاهرة»), and the index of the word after it
+    # denied: the last place that the text excludes («ليست في القاهرة», not in Cairo); end: index of the word behind it
+    denied, end = "", 0
     owner = False  # true after a word such as "flag": the next name says whose flag, not where the picture was taken
     for at in range(count):
         owner = folds[at] in _THINGS or (owner and folds[at] not in _LOCATIVE)
@@ -295,7 +298,7 @@ def _next_place(
 ) -> tuple[int, str, str] | None:
     """Read from word `at` on what follows the place `before`.
 
-    It is another place («ودبي», «، دبي»), or the area around it («طرابلس لبنان»).
+    It is another place («ودبي», and Dubai), or the area around `before` («طرابلس لبنان», Tripoli in Lebanon).
     Return (index of the word after the name, the name as typed, what to write between the two names), or None.
     """
     count = len(found.folded)

@@ -46,8 +46,8 @@ DESCRIPTION = 3  # a picture has a description if its texts have at least this m
 
 
 def describes(texts: str, *, in_arabic: bool) -> bool:
-    """True if a picture's captions and metadata have enough words to describe it, in Arabic letters.
+    """True if a picture's captions and metadata have enough words of one script to describe the picture.
 
-    If `in_arabic` is False: in letters of other scripts.
+    Only words in Arabic letters are counted or, if `in_arabic` is False, only words in other letters.
     """
     return sum(is_arabic(word) == in_arabic and word[0].isalpha() for word in texts.split()) >= DESCRIPTION

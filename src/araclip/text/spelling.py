@@ -33,7 +33,8 @@ LOOSE = frozenset("وفبلكع")  # one-letter words that people write apart, a
 _RUN_TOGETHER = read_folded("spelling: run together")
 _RUN = re.compile(r"(.)\1+")
 _MARKED = ("أإآؤئء", "آ")  # letters with hamza or madda, and those with madda
-_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")  # letters that never follow each other, as they do in شاطئئ
+# letters that correct spelling never doubles, though people type شاطئئ
+_NEVER_TWICE = re.compile("([ءئؤأإآةى])(?:\\1|ء)+")
 SWAPPED_COUNT = 300  # least count of a word of three letters to which swapped letters are corrected: كبل → كلب (dog)
 # Pairs of letters that are easily confused: neighbours in sound or on the keyboard.
 _CONFUSED = frozenset(
@@ -63,8 +64,8 @@ class Spelling:
             spelled, confidence = self.vocabulary.spelling_of_parts(once), USUAL_PART
         if spelled is None or spelled == word:
             return None
-        # A word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I). But people
-        # type آ for أ, its neighbour on the keyboard: آسد (أسد, lion).
+        # A word with fewer hamzas or maddas is another word, no correction: إناء (a vessel) is not أنا (I), except that
+        # people type آ for أ, its neighbour on the keyboard: آسد (أسد, lion).
         fewer = any(_count(spelled, each) < _count(once, each) for each in _MARKED)
         if fewer and (len(once) < MIN_STEM or spelled != once.replace("آ", "أ")):
             return None

@@ -79,7 +79,7 @@ class Vocabulary:
         return self.folded.get(fold(word), 0)
 
     def spelling(self, word: str) -> str | None:
-        """Return the usual spelling of a word; the word itself if that is usual, too; None if the word is unknown."""
+        """Return the usual spelling of a word, or `word` itself if captions spell it so often enough; else None."""
         spelled = self._spellings.get(fold(word))
         if spelled is None:
             return None

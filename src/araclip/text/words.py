@@ -82,7 +82,7 @@ def words(text: str, *, names: bool = False) -> Iterator[Word]:
 
 
 def forms(text: str, *, names: bool = False) -> Forms:
-    """Return (folded form, stem) of each word that `words` yields for these arguments, in a third of the time."""
+    """Return (folded form, stem) of each word that `words` yields, in a third of the time that `words` takes."""
     parts = _WORD.findall(text)
     if names:
         parts = [part for word in parts for part in _HUMP.split(word)]

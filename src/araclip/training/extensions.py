@@ -10,7 +10,8 @@ from typing import Any
 _MINI = "araclip.training.mini"
 CONFIGURATION = f"{_MINI}.configuration"  # registers towers' configurations; defines projection heads' settings
 TOWERS = f"{_MINI}.branches"  # registers towers with transformers
-HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")  # setting of AraCLIPConfig → module of its projections
+# setting of AraCLIPConfig → module that defines the projections of a model with this setting
+HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")
 CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on feature maps, the cached output of frozen blocks
 PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # loads pretrained towers out of Python packages
 RECIPE = f"{_MINI}.recipe"  # defines further kinds of stages for `recipe.stages.KINDS`

@@ -49,7 +49,7 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 
 BLOCK = 16_384  # number of vectors that are read at once
-PARTS = {  # how a report names a damaged row of each table
+PARTS = {  # table → how a report names one of its rows that is damaged
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
@@ -69,7 +69,7 @@ _LARGE_WRITES = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
 
 
 class Catalog(Store):
-    """One open catalogue. All changes are made inside `writing()`."""
+    """A connection to a gallery's catalogue, an SQLite file. All changes are made inside `writing()`."""
 
     folder: Path
     hidden = HIDDEN
@@ -163,7 +163,7 @@ class Catalog(Store):
             self.check()
 
     def check(self) -> None:
-        """Check the whole file; if it is sound, record its state in the seal, so that opening it again needs no check.
+        """Check the whole file; if it is sound, record its state in the seal, so that the next opening needs no check.
 
         Raises:
             GalleryCorrupt: the file is damaged.
@@ -218,7 +218,7 @@ class Catalog(Store):
         known = seal.is_known(self.path)
         with connection.translate_errors(self.path, writing=True):
             with self.connection.transaction():
-                self.connection.execute(schema.GONE)  # tables that older galleries of this schema lack
+                self.connection.execute(schema.GONE)  # creates tables that older galleries of this schema lack
                 yield
                 full_text.index_changed(self.connection)
                 generation = secrets.token_hex(8) if visible else self.meta("generation")
@@ -352,7 +352,7 @@ class Catalog(Store):
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
         )
-        self.change(  # if the file says nothing of the photograph, the row notes that it was read
+        self.change(  # even if the file says nothing of the photograph: the row shows that the file was read
             "INSERT INTO photos (content, embedded) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
             (content, facts.photo.to_json()),
@@ -387,12 +387,12 @@ class Catalog(Store):
         taken = {path for (path,) in self.rows_in("SELECT path FROM files WHERE path IN ({marks})", raw)}
         digests = [picture.digest for picture in pictures]
         known = dict(self.rows_in("SELECT hash, id FROM contents WHERE hash IN ({marks})", digests))
-        paths: dict[bytes, EmbeddedPicture] = {}  # for each new path, the first picture that has it
+        paths: dict[bytes, EmbeddedPicture] = {}  # each new path → the first picture given with this path
         for path, picture in zip(raw, pictures, strict=True):
             if path not in taken:
                 paths.setdefault(path, picture)
         last = self._first_value("SELECT seq FROM sqlite_sequence WHERE name = 'contents'") or 0
-        new: dict[int, EmbeddedPicture] = {}  # new pictures by the ids that they will have
+        new: dict[int, EmbeddedPicture] = {}  # the id that a new picture will get → the picture
         for picture in paths.values():
             if picture.digest not in known:
                 known[picture.digest] = last + 1 + len(new)
@@ -516,7 +516,7 @@ class Catalog(Store):
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         has_date = any(date_in_name(name_at(file.path, about)) for about in named)
         if has_date or photos.has_sidecar_metadata(self.connection, raw):
-            # the path's name and side-car (XMP beside it) now tell facts of `content`, and no longer of `before`
+            # the path's name and XMP side-car now tell facts of the picture `content`, and no longer of `before`
             for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 
@@ -616,7 +616,7 @@ class Catalog(Store):
         return list(map(_record_from_rows, found.values()))
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
-        """Return the picture at each path, with that path as its only copy; unknown paths are left out."""
+        """Return the picture at each path, without its other paths; paths that are not indexed are left out."""
         rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", list(map(os.fsencode, paths)))
         return {os.fsdecode(row[-3]): _record_from_rows([row]) for row in rows}
 
@@ -690,7 +690,10 @@ class Catalog(Store):
         return sorted(value for (value,) in rows)
 
     def positions(self) -> list[tuple[Any, ...]]:
-        """Return id, latitude and longitude of each picture with a position, as `Store` says; none that is damaged."""
+        """Return id, latitude and longitude of each picture with a position; leave out impossible coordinates (damage).
+
+        Of a video, only the first scene is returned.
+        """
         return self.rows(
             "SELECT content, latitude, longitude FROM photos WHERE latitude BETWEEN -90 AND 90 "
             f"AND longitude BETWEEN -180 AND 180 AND content NOT IN ({LATER_SCENES}) ORDER BY content"
@@ -806,7 +809,7 @@ class CatalogPool:
 
 
 def _record_from_rows(rows: Sequence[tuple[Any, ...]]) -> PictureRecord:
-    """Make the record of one picture from the rows of _RECORDS with its paths."""
+    """Make the record of one picture from the rows of the query _RECORDS: one row for each of its paths."""
     copies = tuple(Copy(os.fsdecode(path), size, read_metadata(about)) for *_, path, size, about in rows)
     content, digest, kind, width, height, captured_at, added, *photo = rows[0][:-3]
     camera, lens, latitude, longitude, place, hidden, by_name = photo

@@ -90,7 +90,7 @@ class Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
         self._db = open_db(path, flags)
         try:
-            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # room for checksums, in a new file only
+            self._db.reserve_bytes("main", CHECKSUM_BYTES)  # room for checksums; has an effect in a new file only
             self.execute("PRAGMA foreign_keys = ON")
             self._switch_to_log()
             self.execute("PRAGMA synchronous = FULL")  # FULL: a committed picture survives a power cut
@@ -152,7 +152,7 @@ class Connection:
                 yield
                 self.execute("COMMIT")
             except BaseException:
-                with contextlib.suppress(apsw.Error):  # on a full disk, SQLite has already rolled back, and refuses
+                with contextlib.suppress(apsw.Error):  # fails if SQLite has already rolled back, as on a full disk
                     self.execute("ROLLBACK")
                 raise
 

@@ -79,17 +79,17 @@ class Filters:
         InputError: a date, format, orientation, size or another value is invalid; the message names valid values.
     """
 
-    folder: str | os.PathLike[str] | None = None  # this folder and all below it
-    # in or below any folder with this name, or with one of these names
+    folder: str | os.PathLike[str] | None = None  # pictures in this folder or below it
+    # pictures in or below any folder with this name, or with one of these names
     folder_name: str | tuple[str, ...] | None = None
     below: str | None = None  # like `folder`, but only this exact path: links are not resolved
     captured_from: str | None = None
     captured_to: str | None = None
-    months: tuple[int, ...] = ()  # taken in one of these months (1 to 12), in any year
-    days: tuple[int, ...] = ()  # taken on one of these days (1 to 31), in any month
+    months: tuple[int, ...] = ()  # pictures taken in one of these months (1 to 12), in any year
+    days: tuple[int, ...] = ()  # pictures taken on one of these days (1 to 31), in any month
     added_from: str | None = None
     added_to: str | None = None
-    min_size: int | None = None  # bytes of the file
+    min_size: int | None = None  # least size of the file, in bytes
     max_size: int | None = None
     formats: tuple[str, ...] = ()  # formats of pictures or videos, in any case; jpg, tif, heic and jp2 work, too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
@@ -99,7 +99,7 @@ class Filters:
     name: str | None = None  # the file's name has all these words, or matches a glob such as IMG_20*
     # latitude and longitude in degrees, and the greatest distance in metres
     near: tuple[float, float, float] | None = None
-    kind: str | None = None  # picture or video
+    kind: str | None = None  # "picture" or "video"
     metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have its value: texts, numbers, booleans
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     every_scene: bool = False  # True to return every scene of a video, instead of only the best one

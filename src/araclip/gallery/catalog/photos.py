@@ -60,9 +60,9 @@ def derive_facts(database: Connection, content: int) -> None:
     database.execute("UPDATE contents SET taken = ? WHERE id = ? AND taken IS NOT ?", (taken, content, taken))
 
 
-# Facts that earlier releases did not derive. Key in the table `meta` → (its value once they are derived, SQL for ids of
-# pictures that may lack them). Increase the value of the first when `date_in_name` reads more names, and that of the
-# second when text/data/places.txt.xz has other names.
+# Facts that earlier releases did not derive: key in the table `meta` → (the key's value once the facts are derived, SQL
+# for the ids of pictures that may lack them). Increase the first key's value when `date_in_name` reads more names, and
+# the second key's value when the names in text/data/places.txt.xz change.
 DERIVED = {
     "dated_by_names": ("2", "SELECT id FROM contents WHERE taken IS NULL"),
     "placed_by_coordinates": ("1", "SELECT content FROM photos WHERE latitude IS NOT NULL"),

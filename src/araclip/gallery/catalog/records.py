@@ -55,7 +55,7 @@ class File:
 
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """A picture whose vector, facts and hashes were computed elsewhere; nothing is decoded again for it.
+    """A picture whose vector, facts (size, date …) and hashes were computed elsewhere; nothing is decoded again for it.
 
     Attributes:
         digest: the SHA-256 hash of the file's bytes.
@@ -82,7 +82,7 @@ class Copy(AtPath):
 
     @property
     def stored(self) -> bool:
-        """True if the picture has no file and the store holds its pixels."""
+        """True if the picture has no file, and the gallery itself keeps its pixels."""
         return self.path.startswith(STORED_PREFIX)
 
     @property

@@ -302,9 +302,9 @@ def _unreadable_keys(path: Path, table: str, key: str, keys: Sequence[Key]) -> I
 def _choose_meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
-    """Choose the values of `meta` for the new catalogue, with a new token for its generation.
+    """Choose the gallery's settings (the table `meta`) for the new catalogue, with a new token of the last commit.
 
-    Values on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
+    Settings on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
     longer says its model and the caller names it, all pictures become `doubtful`, to be encoded again.
 
     Raises:

@@ -165,7 +165,8 @@ def connect(path: Path, *, create: bool = False) -> Connection:
             raise GalleryCorrupt(f"{path} is missing: a repair was stopped half way. Run `araclip repair` again.")
         if not create:
             raise GalleryNotFound(f"no gallery at {path.parent}. {_advice_if_missing(path.parent)}")
-        atomic.unlink(path.parent / seal.FILE_NAME)  # a deleted catalogue's seal (record of its last commit)
+        # remove the record of the last commit (seal) that a deleted catalogue has left
+        atomic.unlink(path.parent / seal.FILE_NAME)
     with translate_errors(path):
         return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
 

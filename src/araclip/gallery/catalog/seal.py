@@ -74,9 +74,10 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(path: Path, generation: str, *, known: bool) -> None:
-    """Write the seal of the catalogue at `path`, after a commit with the token `generation`; errors leave the old seal.
+    """Write the seal (record of the last commit) of the catalogue at `path`; after an error the old seal stays.
 
     Args:
+        generation: the token of the commit.
         known: True if the catalogue file was known to be sound before the commit; then the seal records the file's
             state. Otherwise the seal records only the generation, and the next opening checks the whole file.
     """

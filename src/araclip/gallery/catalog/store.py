@@ -63,7 +63,7 @@ SUCCESSOR_WITHIN = timedelta(days=7)
 
 
 class Store(ABC):
-    """One gallery's store. All changes are made inside `writing()`.
+    """The store of one gallery: its catalogue file, or its tables on a server. All changes are made in `writing()`.
 
     Attributes:
         folder: the gallery's location, for messages.
@@ -136,7 +136,7 @@ class Store(ABC):
 
     @abstractmethod
     def add_content(self, digest: bytes, vector: Vectors) -> int:
-        """Store a picture's vector, or replace it if the store has this hash; return the picture's id."""
+        """Store the vector of the picture with this hash, or replace the stored one; return the picture's id."""
 
     @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
@@ -168,7 +168,7 @@ class Store(ABC):
 
     @abstractmethod
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """Return the given pictures' texts by field; pictures without a path are left out."""
+        """Return the given pictures' texts by field (name, caption …); pictures without a path are left out."""
 
     # Re-embedding stores a new model's vector of each picture beside the old vector, until all pictures have both.
 
@@ -314,7 +314,7 @@ class Store(ABC):
         return found
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of files, and that of the different pictures in these files; each scene is a picture."""
+        """Return the number of files, and of the different pictures in them; each scene of a video is a picture."""
         ((files, pictures),) = self.rows(
             f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), "
             "count(DISTINCT content) FROM files"

@@ -36,9 +36,10 @@ class WordIndex:
         return self._fetch_ids(sql, [(_quote(stem), most + 1) for stem in stems])
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each text (folded), return the ids of pictures with a word that contains it: at most `most` + 1 ids.
+        """For each text, return the ids of pictures with a word that contains the text: at most `most` + 1 ids.
 
-        For a text of fewer than PART letters, or with a space, no id is returned.
+        The texts are folded: letters that people often confuse are written alike. For a text of fewer than PART
+        letters, or with a space, no id is returned.
         """
         long = [text for text in folded if len(text) >= PART and " " not in text]
         sql = "SELECT rowid FROM parts WHERE parts MATCH ? AND instr(folded, ?) > 0 LIMIT ?"

@@ -22,7 +22,10 @@ NOTHING_FOUND: Found = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 
 class Exact:
-    """Searches vectors with ids exactly. A score depends only on query and vector, not on the other vectors."""
+    """Finds the vectors, each with an id, that are nearest to a query, by comparing the query with all of them.
+
+    A score depends only on the query and the vector, not on the other vectors.
+    """
 
     def __init__(self, ids: Ids, vectors: NDArray[np.float16]) -> None:
         """Make an index of vectors (n, D) with ids (n,) in ascending order."""

@@ -26,7 +26,7 @@ Encode = Callable[[StoredVectors], tuple[bytes, dict[str, Any]]]
 
 HEADER = 4096  # bytes: one memory page, so that the vectors begin at the start of a page
 MAGIC = b"araclip scan 2\n"
-CHECKED_AT_ONCE = 1 << 24  # bytes of the vectors after which the check can be interrupted
+CHECKED_AT_ONCE = 1 << 24  # bytes of vectors in one step of the checksum; Ctrl-C takes effect between two steps
 
 
 @dataclass(frozen=True)

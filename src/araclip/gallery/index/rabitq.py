@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Mask = NDArray[np.bool_]
 
 EXACT_UP_TO = 100_000  # limit: vectors that are all compared: 102 MB with 512 dimensions, a few milliseconds
-SHARDS = 4  # number of parts of the codes, which are scanned in parallel
+SHARDS = 4  # the codes are divided into this many shards, which are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
 RECALL_AT = 10  # depth and recall are measured on the ten nearest vectors of each text
@@ -49,7 +49,10 @@ EXTRA = 64  # candidates fetched beyond `depth`, to find all that tie with the l
 
 
 class CodedVectors:
-    """Searches an index file by its codes; the `depth` best are compared exactly. `recall` is recall@10 for texts."""
+    """Searches the vectors of an index file: by their short codes first; the best `depth` are then compared exactly.
+
+    `recall` is the recall@10 for text queries, as measured when the codes were made.
+    """
 
     def __init__(self, file: IndexFile) -> None:
         self.ids, self.vectors = file.ids, file.vectors
@@ -93,7 +96,7 @@ class CodedVectors:
         return best
 
     def _candidates(self, query: Vectors, passed: Mask | None) -> Ids:
-        """Return the `depth` rows with the best estimates, and all that tie with the last; in order of row number.
+        """Return the `depth` rows with the best cosines by their codes, and all that tie with the last, in row order.
 
         Args:
             passed: mask of the rows that may be returned; None if all may.
@@ -113,7 +116,7 @@ class CodedVectors:
 
 
 class _CodeScan:
-    """The codes of all rows, in shards that are searched in parallel."""
+    """The short codes (RaBitQ) of all vectors, in shards that are searched in parallel."""
 
     def __init__(self, shards: list["faiss.IndexRaBitQFastScan"], rotation: Vectors) -> None:
         self._shards = shards
@@ -123,11 +126,11 @@ class _CodeScan:
 
     @classmethod
     def of(cls, vectors: StoredVectors) -> "_CodeScan":
-        """Make the codes of vectors (n, D), in parallel."""
+        """Compute the short codes of vectors (n, D), in parallel."""
         import faiss
 
         width = vectors.shape[1]
-        # random but fixed; it spreads the variance evenly over the dimensions
+        # a random but fixed rotation, which spreads the variance evenly over the dimensions
         rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((width, width)))[0].astype(np.float32)
         training = vectors[:: len(vectors) // TRAINED_ON + 1].astype(np.float32) @ rotation
 
@@ -162,7 +165,10 @@ class _CodeScan:
         ]
 
     def search(self, query: Vectors, k: int) -> tuple[Ids, Scores, float]:
-        """Return k rows or more, best first; their estimates; and a bound: no row with a higher estimate is missing."""
+        """Return k rows or more, their cosines as the codes estimate them (best first), and a bound.
+
+        Every row whose estimated cosine is above the bound is among the returned rows.
+        """
         rotated = (query @ self._rotation)[None]
 
         def scan(shard: "faiss.IndexRaBitQFastScan") -> tuple[Scores, Ids]:

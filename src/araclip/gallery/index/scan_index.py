@@ -55,7 +55,7 @@ class ScanIndex:
     def __init__(
         self, generation: str, rest: Exact, base: Base | None = None, changed: Ids | None = None, written: str = ""
     ) -> None:
-        """Make an index from its parts.
+        """Make an index from vectors and, for a large gallery, from codes in a file.
 
         Args:
             rest: the vectors that are scanned exactly: all, or those that the base lacks.

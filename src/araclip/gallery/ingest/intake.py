@@ -47,7 +47,7 @@ WHOLE = 64_000_000  # limit: bytes of a file that is read into memory as a whole
 STORED_SIDE = 1024
 STORED_QUALITY = 90
 
-PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3) RGB
+PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # array: (H, W, 3) RGB
 T = TypeVar("T")
 
 
@@ -64,7 +64,7 @@ Source = File | PictureBytes | bytes | Image.Image
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A decoded picture: model input (S, S, 3) uint8 RGB, facts of the header, and 64-bit perceptual hash."""
+    """A decoded picture: model input (S, S, 3) uint8 RGB, facts (format, size, date …), and 64-bit perceptual hash."""
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -266,7 +266,7 @@ def decode_again(
 
 
 def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> DecodedPicture | None:
-    """Decode a scene again; return None if the file no longer holds the video in which the scene was found."""
+    """Decode a scene of a video again; return None if the file no longer holds the video that had this scene."""
     with open_file(scene.video) as stream:
         if scene_digest(file_hash(stream, scene.video), scene.time) != digest:
             return None
@@ -275,7 +275,7 @@ def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> Deco
 
 
 def scene_jpeg(scene: Scene) -> bytes:
-    """Return a scene's picture as JPEG, of at most STORED_SIDE pixels a side, even if the video was changed."""
+    """Return a video scene as JPEG, of at most STORED_SIDE pixels a side, even if the video was changed."""
     with open_file(scene.video) as stream:
         return still(stream, scene.video, scene.time, STORED_SIDE)
 
@@ -283,9 +283,9 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # limit: new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: files of known pictures cost little
+LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: pictures that the gallery has cost little
 
-Refused = Callable[[int, OSError | ImageError], None]  # called with the number of a refused source, and the error
+Refused = Callable[[int, OSError | ImageError], None]  # called with the position of an unusable source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
 
 

@@ -111,7 +111,7 @@ def read_pictures(
                     since = time.monotonic()
                 progress(done, len(waiting))
     finally:
-        commit()  # also what was read before Ctrl-C, or before the engine broke
+        commit()  # stores what was read, even if Ctrl-C or a broken engine has ended the loop
     return report
 
 

@@ -65,7 +65,7 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        # differs after the time of any side-car, a file beside the picture, has changed
+        # one number for all side-cars (files beside the picture); it changes with the time of any of them
         times = reduce(xor, (file.mtime_ns for file in files), 0)
         now = File(path, sum(file.size for file in files), times)
         if files and known.get(path) != now:

@@ -99,13 +99,13 @@ def _reconcile(
     *,
     few: bool = False,
 ) -> Update:
-    """Ingest the found files that differ from the known files, and remove known files that were not found.
+    """Ingest the `found` files that are not indexed or have changed, and remove indexed files that were not found.
 
     Args:
         known: the indexed files; a video counts as one file.
         stored: the indexed files; each scene of a video has a path.
         incomplete: paths to read again although their files did not change.
-            few: True if few files are concerned: what the gallery has is then looked up one by one.
+        few: True if few files are concerned: each of them is then looked up in the gallery by itself.
     """
     report = Update(unread=dict(walk.unread))
 

@@ -1,4 +1,4 @@
-"""Ingest videos, after the pictures: each scene becomes one picture.
+"""Ingest videos, after the pictures: a frame of each scene of a video becomes a picture.
 
 hash ─► known video: its scenes get a further path; new video: decode (in a separate process), encode, commit
 
@@ -23,7 +23,7 @@ from araclip.pictures.video.decoder import DecodedScenes, find_scenes, stop_all
 from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
-MAX_BYTES = 50_000_000_000  # the largest video file that is read
+MAX_BYTES = 50_000_000_000  # limit: bytes of a video file
 FEW = 16  # for at most this many picture files, hashes are looked up one by one; for more, all hashes are read
 AHEAD = 2  # videos decoded at a time; their scenes wait in memory (60 scenes of 224 pixels take 9 MB)
 
@@ -32,7 +32,7 @@ Done = Callable[[float], None]  # called with the number of finished videos, plu
 
 
 def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
-    """Return the paths of scenes among stored paths, by the path of their video."""
+    """Return, by the path of a video, the paths of its scenes; paths of other files are left out."""
     found: dict[str, list[str]] = {}
     for path in files:
         if (scene := scene_of(path)) is not None:
@@ -41,12 +41,12 @@ def scene_paths(files: Iterable[str]) -> dict[str, list[str]]:
 
 
 def merge_scenes(stored: Mapping[str, File]) -> dict[str, File]:
-    """Return stored files by their path, with all scenes of a video as one file."""
+    """Return indexed files by path, with the video itself in place of its scenes."""
     return {(file := file_of(path)): File(file, about.size, about.mtime_ns) for path, about in stored.items()}
 
 
 def stored_paths(catalog: Store, file: str) -> dict[str, File]:
-    """Return the stored paths of a file: its own path, or for a video the paths of its scenes."""
+    """Return what is indexed for a file, by path: the file itself or, for a video, its scenes."""
     return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
 
 
@@ -64,12 +64,12 @@ class _ReadVideo:
 
 
 class VideoIntake:
-    """Ingests the videos of one run. `committed` counts the videos; `scenes` lists the scenes' paths by video."""
+    """Ingests the videos of one run. `committed` counts the videos; `scenes` holds the scenes' paths of each video."""
 
     def __init__(
         self, catalog: Store, model: Encoder, turn: Turn, stored: Mapping[str, File], scenes: int | None = None
     ) -> None:
-        """Prepare a run.
+        """Prepare to ingest the videos of a run.
 
         Args:
             stored: the gallery's files, to recognise videos that were moved or copied.
@@ -80,9 +80,10 @@ class VideoIntake:
         self._catalog, self._model, self._turn = catalog, model, turn
         self._most = scenes_wanted(scenes)
         self._transform: ImageTransform = transform_of(model)
-        # for each size of a file, the times of the scenes of each known video of that size
+        # size of a file → for each indexed video of that size, the times of its scenes
         self._known_times: dict[int, list[Times]] = {}
-        self._known_digests = set[bytes]()  # all known hashes; held here because threads cannot share the connection
+        # hashes of all indexed pictures, read beforehand because threads cannot share the connection
+        self._known_digests = set[bytes]()
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
             self._known_times.setdefault(stored[paths[0]].size, []).append(times)
@@ -106,7 +107,7 @@ class VideoIntake:
                 if isinstance(read, _ReadVideo):
                     try:
                         self._commit(read, metadata[number] if metadata else None)
-                    except ImageError as late:  # but an OSError, such as a full disk of the store, ends the run
+                    except ImageError as late:  # refuses one video; an OSError, such as a full disk, ends the run
                         error = late
                 if error is not None:
                     refused(number, error)

@@ -21,11 +21,11 @@ from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.results import Update
 
-QUIET_MS = 200  # an update begins when nothing has changed for this time
-GATHER_MS = 1000  # changes are gathered for this time at most, so that copying a thousand files takes few updates
+QUIET_MS = 200  # an update begins when nothing has changed for so many milliseconds
+GATHER_MS = 1000  # the most ms that changes are gathered, so that copying a thousand files takes few updates
 MAX_PATHS = 5_000  # with more changed paths at once, walk everything: the system's queue may have been full
 FULL_WALK_S = 600  # seconds between two walks of all folders
-WAKE_MS = 500  # time between two checks of `stop`, and between two tries of a postponed update
+WAKE_MS = 500  # ms between two checks of `stop`, and between two tries of a postponed update
 
 
 class Updatable(Protocol):

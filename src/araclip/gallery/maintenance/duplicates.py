@@ -99,7 +99,7 @@ def find_duplicates(
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
     result: list[Group] = []
     if "exact" in kinds:
-        # the copies of each video, made from the copies of its scenes; all scenes of a video give the same copies
+        # the files of each video, from the files of its scenes; all scenes of a video give the same files
         videos = {
             tuple((file_of(path), size, pixels) for path, size, pixels in copies)
             for copies in files.values()

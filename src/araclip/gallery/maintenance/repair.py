@@ -24,8 +24,8 @@ _STORED_ALIKE = 0.98  # least cosine between a picture and the smaller JPEG that
 def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[str]:
     """Fix the repairable faults of a catalogue whose pages are sound.
 
-    Return a line for each change to metadata or vectors. A picture with a damaged vector is encoded again, or forgotten
-    if it cannot be. Index files are deleted.
+    Return a line for each change to metadata or vectors. A picture with a damaged vector is encoded again, or removed
+    if it cannot be read. Index files are deleted.
     """
     actions: list[str] = []
     with catalog.writing():

@@ -1,4 +1,4 @@
-"""The checks of `verify`: of the catalogue, its vectors and index, stored pixels, and the files on the disk."""
+"""The checks of `verify`: of the catalogue, its vectors and index, pixels that it keeps, and the files on the disk."""
 
 import io
 import os

@@ -72,7 +72,7 @@ _PLACE = "@"
 
 
 class PostgresCatalog(Store):
-    """The catalogue of one gallery. All changes are made inside `writing()`, inside `turn()`, which holds the lock."""
+    """The catalogue of one gallery. All changes are made inside `writing()`, and that inside `turn()`, the lock."""
 
     hidden = "SELECT id FROM contents WHERE hidden"
     is_hidden = "hidden"
@@ -200,7 +200,7 @@ class PostgresCatalog(Store):
     def writing(self) -> Iterator[None]:
         """Run a `with` block as a transaction: all changes inside become visible in one commit, or none."""
         with self.database.transaction():
-            # a gallery that an earlier release made lacks these tables
+            # create tables that a gallery of an earlier release lacks
             if not self.database.rows("SELECT to_regclass('metadata_gone')")[0][0]:
                 for definition in GONE:
                     self.database.rows(definition)
@@ -299,7 +299,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # copies without metadata inherit it: a renamed file keeps it
+                if metadata != "{}":  # other paths that have none inherit the metadata, as of a renamed file
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )
@@ -382,7 +382,7 @@ def _derive(row: Row) -> dict[str, Any]:
 
 
 def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:
-    """Return a picture as a row of the JSON that _CONTENTS and _VECTORS read."""
+    """Return a picture's values as a JSON object for the SQL statements _CONTENTS and _VECTORS."""
     facts = picture.facts
     return {
         "hash": picture.digest.hex(),
@@ -397,7 +397,7 @@ def _picture_values(picture: EmbeddedPicture) -> dict[str, Any]:
 
 
 def _file_values(picture: EmbeddedPicture) -> dict[str, Any]:
-    """Return a picture's file as a row of the JSON that _FILES reads."""
+    """Return the values of a picture's file as a JSON object for the SQL statement _FILES."""
     file, about = picture.file, dict(picture.metadata)
     return {
         "path": os.fsencode(file.path).hex(),

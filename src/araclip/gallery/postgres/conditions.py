@@ -14,7 +14,10 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return SQL and its values for the pictures with a path that pass all filters but a glob; with None, all pass."""
+    """Return an SQL condition, with its values, on pictures with a path that passes the filters; None: any path passes.
+
+    A filter for file names that is a glob (IMG_20*) is left out of the condition.
+    """
     if filters is None:
         return "shown", ()
     of_path, of_picture = filters.shared_conditions("position(?::bytea IN path) > 0")
@@ -35,7 +38,7 @@ def condition_of(filters: Filters | None) -> Part:
         of_picture.append(
             (f"latitude BETWEEN ? AND ? AND {_METRES} <= ?", (*between, latitude, latitude, longitude, metres))
         )
-    if filters.name is not None and not is_glob(filters.name):  # globs are compared after the query
+    if filters.name is not None and not is_glob(filters.name):  # a glob is compared in Python, after the query
         of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
     if filters.metadata:
         of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))

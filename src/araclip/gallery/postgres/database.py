@@ -205,7 +205,7 @@ class Database:
             raise Broken(_text_of_error(error)) from None
         try:
             self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            # turned off, because JIT compilation takes longer than most of our statements
+            # no JIT compilation: it takes longer than most of our statements
             self._run(connection, "SET jit = off")
         except BaseException:
             _close(connection)

@@ -73,7 +73,7 @@ class PostgresGallery(BaseGallery):
     @staticmethod
     @contextmanager
     def open_store(address: Address) -> Iterator[PostgresCatalog]:
-        """Open the store of the gallery at an address, whatever its model, for the length of a `with` block."""
+        """Open the database of the gallery at an address, whatever its model, for the length of a `with` block."""
         with closing(Database(address)) as database:
             catalog = PostgresCatalog(database, None)
             catalog.state()

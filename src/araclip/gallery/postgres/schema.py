@@ -28,8 +28,8 @@ LAYOUT = 1  # version of the tables; raise it when they change
 # A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the number of
 # a lost commit, readers would miss the change; so the number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
-EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; otherwise the graph is used
-# parameter of building the graph: twice as slow as pgvector's 64, but recall 0.99 instead of 0.965
+EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; else HNSW is used
+# HNSW: candidates while the graph is built; twice as slow as pgvector's default 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 GONE = tuple(each.format(bytes="bytea") for each in (HIDDEN_GONE_TABLE, HIDDEN_GONE_INDEX, METADATA_GONE_TABLE))
@@ -189,7 +189,10 @@ def has_graph(database: Database, vectors: str) -> bool:
 
 
 def build_graph(database: Database, vectors: str) -> None:
-    """Build the graph if it is missing and there are many pictures: minutes for a million. Later writes update it."""
+    """Build the HNSW graph of a table of vectors, if it is missing and there are more than EXACT_UP_TO pictures.
+
+    This takes minutes for a million pictures. Later writes update the graph.
+    """
     ((pictures,),) = database.rows(f"SELECT count(*) FROM {vectors}")
     if pictures > EXACT_UP_TO and not has_graph(database, vectors):
         database.rows(

@@ -29,7 +29,7 @@ from araclip.gallery.text_matches import TextMatches, TextQuery, text_matches
 from araclip.models.vectors import Ids, Vectors
 from araclip.text.script import describes
 
-EF_SEARCH = 400  # candidates that a search of the graph keeps
+EF_SEARCH = 400  # HNSW: candidates that a search of the graph keeps
 PART = 3  # letters in a trigram; parts of words with fewer letters are not found
 
 
@@ -128,7 +128,7 @@ class PostgresSearch(StoreSearch):
         return [self._matching_ids("words @> ?", [stem], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """For each text (folded), return the ids of pictures with a word that contains it: at most `most` + 1 ids.
+        """For each text, return the ids of pictures with a word that contains the text: at most `most` + 1 ids.
 
         A text of fewer than PART letters, or with other signs than letters and digits, finds no picture.
         """

@@ -18,7 +18,7 @@ CELLS = 12  # a picture has text if at least this many cells are in lines
 
 
 def text_cells(grey: NDArray[np.uint8]) -> int:
-    """Count the cells of a grey picture (H, W) that stand in lines of text."""
+    """Count the square cells of a grey picture (H, W) that seem to hold a part of a line of text."""
     height, width = (side - side % CELL for side in grey.shape)
     if not height or width < RUN * CELL:
         return 0

@@ -59,7 +59,7 @@ def recogniser() -> Path | None:
 
 
 LANGUAGES = ("ara", "eng")
-BROKEN = (126, NOT_STARTED)  # exit codes of a program that may not be run; that is not there or lacks a library
+BROKEN = (126, NOT_STARTED)  # exit codes if the program may not be run, is missing or lacks a library
 NO_LANGUAGE = "Error opening data file"  # what Tesseract writes to stderr if the data of a language are missing
 SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
 # Least confidence, in percent, at which a word with digits that is read as English is kept; `benchmarks/ocr.py` chose
@@ -88,8 +88,9 @@ class Tesseract:
     def read(self, picture: bytes, seconds: float) -> str:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
-        Tesseract's Arabic takes Arabic-Indic digits for other digits or letters, and is sure of them. So if Tesseract
-        has English, pictures with digits are read twice: a number counts as it is read as English, or not at all.
+        Tesseract's data for Arabic mistake Arabic-Indic digits for other digits or letters, with high confidence. So if
+        the data for English are installed, pictures with digits are read twice: a number counts as it is read as
+        English, or not at all.
         """
         ends = time.monotonic() + seconds
         try:
@@ -195,7 +196,7 @@ def _is_same_place(one: Word, other: Word) -> bool:
 
 @cache
 def find_tesseract() -> Tesseract:
-    """Find Tesseract on this machine; raise InputError if it, or its Arabic, is missing."""
+    """Find Tesseract on this machine; raise InputError if the program or its data for Arabic are missing."""
     program = shutil.which("tesseract")
     if program is None:
         raise InputError(MISSING)

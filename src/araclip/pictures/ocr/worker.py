@@ -73,7 +73,8 @@ def load_reader(model: Path) -> Callable[[bytes], str]:
         if found.boxes is None or not getattr(found, "txts", None):
             return ""
         lines: list[tuple[Box, str]] = []
-        for corners, text, sure in zip(found.boxes, found.txts, found.scores, strict=True):  # corners (4, 2)
+        # corners: those of the line's box, (4, 2)
+        for corners, text, sure in zip(found.boxes, found.txts, found.scores, strict=True):
             if sure >= SURE and text.strip():
                 (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
                 lines.append(((left, top, right, bottom), reading_order(text.strip())))
@@ -84,14 +85,15 @@ def load_reader(model: Path) -> Callable[[bytes], str]:
 
 SAME_LINE = 0.5  # boxes stand in one line if their middles are nearer than this share of a box's height
 _DIGITS = "0-9\u0660-\u0669"
-_LETTERS = "a-zA-Z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # with accented letters
+_LETTERS = "a-zA-Z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # Latin letters, also with accents
 _LATIN = _LETTERS + _DIGITS
 _JOINED = "|".join(
     (
-        r"[ :*./%+-]+",  # PaddleOCR's signs, which join words and numbers
-        rf"(?<=[{_LETTERS}]), ?(?=[{_LETTERS}])",  # Paris, London; but numbers of a list stand from right to left
-        rf"[,\u066b\u066c](?=[{_DIGITS}])",  # 10,000, ١٬٠٠٠, ٣٫٥
-        rf"[@_&'’](?=[{_LATIN}])",  # info@site.com, AT&T, don't
+        # signs that join words or numbers into one run from left to right, as in PaddleOCR
+        r"[ :*./%+-]+",
+        rf"(?<=[{_LETTERS}]), ?(?=[{_LETTERS}])",  # comma between words, as in Paris, London; not between numbers
+        rf"[,\u066b\u066c](?=[{_DIGITS}])",  # separators inside a number: 10,000, ١٬٠٠٠, ٣٫٥
+        rf"[@_&'’](?=[{_LATIN}])",  # signs inside a word: info@site.com, AT&T, don't
     )
 )
 _RUN = re.compile(rf"[{_LATIN}]+(?:(?:{_JOINED})[{_LATIN}]+)*|.", re.DOTALL)

@@ -30,7 +30,7 @@ CHILDREN = Pool(
     lambda: Child("araclip.pictures.video.worker", str(MEMORY), seconds=LATE_SECONDS, takes_files=True),
     keep=PROCESSES, most_jobs=MOST_JOBS,
 )  # fmt: skip
-stop_all = CHILDREN.stop  # stops all decoding: the functions below then raise ImageTooLarge in their threads
+stop_all = CHILDREN.stop  # stops all decoding: calls that wait for a process raise ImageTooLarge
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,10 @@ def find_scenes(
 
 
 def pictures_at(file: IO[bytes], name: str, times: Sequence[float], transform: ImageTransform) -> DecodedScenes:
-    """Decode the pictures of a video at times that `find_scenes` returned; other arguments and errors are as there."""
+    """Decode the pictures of a video at `times`, which `find_scenes` has returned.
+
+    The other arguments and the errors are those of `find_scenes`.
+    """
     target = {"times": list(times), "transform": asdict(transform), "format": _video_format(name)}
     return _parse_scenes(_ask_worker(file, name, "pictures", target, SECONDS), transform, name)
 

@@ -32,10 +32,12 @@ MEASURE_S = 20.0  # seconds for reading a video whose header does not tell its l
 PACKETS = 2000  # packets after which a search is given up; phones write a key frame every second, films every ten
 # how many seconds before a time to jump to, tried in this order, since a jump may land too late
 BACK = (0.0, 2.0, 10.0, 60.0)
-EARLY = {"mpeg": 1.0, "mpegts": 1.0}  # format → seconds to jump earlier: FFmpeg compares with times of decoding there
+# format → seconds to jump earlier: in these formats FFmpeg finds frames by the time of decoding, not of showing
+EARLY = {"mpeg": 1.0, "mpegts": 1.0}
 _APPLE = "com.apple.quicktime."
 DATES = (f"{_APPLE}creationdate", "creation_time", "date")
-_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")  # ISO 6709: +30.04+031.24
+# latitude and longitude in degrees as ISO 6709 writes them, such as +30.04+031.24
+_PLACE = re.compile(r"([+-]\d{1,2}(?:\.\d{1,9})?)([+-]\d{1,3}(?:\.\d{1,9})?)(?![\d.])")
 SIDE = 1024  # limit: pixels of the longer side to which FFmpeg scales a frame
 
 
@@ -75,7 +77,7 @@ class Video:
         self._start = self._stream.start_time or 0
 
     def size(self) -> tuple[int, int]:
-        """Return width and height of the upright picture in pixels, as the first key frame that decodes has them."""
+        """Return the upright picture's width and height in pixels, taken from the first key frame that decodes."""
         frame = next(self._key_frames(0.0), (0.0, None))[1]
         if frame is None:
             raise UnreadableImage("no frame of it can be decoded. Restore it from a copy, or remove it.")
@@ -97,7 +99,7 @@ class Video:
 
     @cached_property
     def seconds(self) -> float:
-        """The length in seconds; if the container does not tell it, the time of the last packet read in MEASURE_S."""
+        """The video's length in seconds; if the container lacks it, the time of the last packet, see `_last_time`."""
         own, whole = self._stream.duration, self._container.duration
         length = float(own * self._base) if own else (whole or 0) / av.time_base
         return length if length > 0 else self._last_time()
@@ -116,7 +118,7 @@ class Video:
         return last
 
     def frames(self, most: int, *, until: float = float("inf")) -> Iterator[tuple[float, VideoFrame]]:
-        """Yield up to `most` key frames with their times, at regular distances of mostly at least GAP seconds.
+        """Yield up to `most` key frames with their times, spread evenly over the video and at least about GAP s apart.
 
         Args:
             until: the `time.monotonic()` at which to end early.
@@ -134,8 +136,8 @@ class Video:
     def at(self, seconds: float) -> VideoFrame:
         """Return the key frame at a time that `frames` has yielded; raise UnreadableImage if it cannot be decoded.
 
-        In an MPEG program stream the time of a key frame depends on where the jump landed. So if no key frame has this
-        time, the nearest one that is less than GAP / 2 away is returned.
+        In an MPEG program stream, the time of a key frame depends on where FFmpeg's seek has landed. So if no key frame
+        has this time, the nearest one that is less than GAP / 2 away is returned.
         """
         nearest: VideoFrame | None = None
         least = GAP / 2
@@ -160,8 +162,8 @@ class Video:
         A jump may land early, so the key frames that are skipped do not count towards `most`.
 
         Args:
-            vain: time stamps where jumps have landed and the search was given up. It is not repeated there, because a
-                recording of a screen may have minutes without a key frame, which would be read again and again.
+            vain: a set of time stamps. If the search is given up, the time stamp where its jump landed is added. Later
+                jumps that land there end at once: a recording of a screen may have minutes without a key frame.
         """
         codec = self._stream.codec_context
         assert codec is not None

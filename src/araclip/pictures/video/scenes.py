@@ -22,7 +22,7 @@ from araclip.pictures.video.formats import is_video
 
 MARK = "#t="
 SUFFIX_BYTES = 12  # length of the end of a stored path, such as #t=00083.200
-LATEST = 99_999.0  # the latest time in seconds for which the stored form has enough digits
+LATEST = 99_999.0  # the latest time in seconds that has only five digits before the point
 _SCENE = re.compile(r"(.+)#t=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
 
 

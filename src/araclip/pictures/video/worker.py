@@ -55,8 +55,9 @@ def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_pick_different(frames, worth, low)) > most:
-        high = 256.0  # no two frames differ so much, so with this limit only the first frame is left
-        while high - low > 0.5:  # look between for the least difference that leaves no more than `most` frames
+        high = 256.0  # more than any two frames differ, so that only one would be picked
+        # halve the interval: the least required difference that picks at most `most` frames lies between low and high
+        while high - low > 0.5:
             middle = (low + high) / 2
             low, high = (middle, high) if len(_pick_different(frames, worth, middle)) > most else (low, middle)
     return _pick_different(frames, worth, high)
@@ -76,10 +77,10 @@ STILL_QUALITY = 85
 
 
 def scenes(video: Video, target: dict[str, Any], tell: Progress) -> Reply:
-    """Find the scenes of a video and decode them; return what `pictures` returns.
+    """Find the scenes of a video and decode them; return their times, hashes and squares, see `pictures`.
 
-    `target` holds the settings of the job, among them `most` (scenes) and `seconds` (until the search for scenes ends);
-    `tell` is called with the share of work done.
+    `target` holds the settings of the job, among them `most` (the greatest number of scenes) and `seconds` (after which
+    the search for scenes ends). `tell` is called with the share of work done.
     """
     until = time.monotonic() + float(target["seconds"])
     most = int(target["most"])
@@ -134,7 +135,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # the lowest free file descriptor, which the video's file will get; no other may be opened
+    lowest = os.dup(0)  # the video's file will get this lowest free descriptor; no higher one is allowed
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})

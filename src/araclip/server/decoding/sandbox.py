@@ -87,7 +87,7 @@ class Sandbox:
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """Read an uploaded picture for the catalogue: compute its hash, model input, facts, and the JPEG to store.
+        """Read an uploaded picture for the catalogue: its hash, the model's input, its facts, the JPEG to store.
 
         Raises the same errors as `thumbnail`.
         """
@@ -116,7 +116,7 @@ class Sandbox:
     def _forget_task(self, task: "asyncio.Task[Reply]") -> None:
         self._jobs.discard(task)
         if not task.cancelled():
-            task.exception()  # tells asyncio that the error was seen; it would log an error that nobody awaits
+            task.exception()  # marks the error as seen, so that asyncio does not log it
 
     async def _decode(self, about: dict[str, Any], data: Data) -> Reply:
         picture = data if isinstance(data, bytes) else await data()
@@ -141,7 +141,7 @@ class Sandbox:
             for child in children:
                 child.kill()
             await asyncio.wait([answer])
-            answer.exception()  # tells asyncio that the error was seen
+            answer.exception()  # marks the error as seen, so that asyncio does not log it
             raise
 
     async def close(self) -> None:

@@ -25,7 +25,10 @@ SERVER_ERROR, TOO_MANY = 500, 429
 
 
 class Kind(NamedTuple):
-    """A kind of problem: HTTP status, and title and detail in English and Arabic; a detail may have fields."""
+    """A kind of problem: HTTP status, and title and detail text in English and Arabic.
+
+    A detail may have placeholders in braces, which a `Problem` fills with its fields.
+    """
 
     status: int
     title: str
@@ -152,7 +155,7 @@ KINDS = {
 
 
 class Problem(HTTPException):
-    """A request that is refused or has failed: a kind of KINDS, and the fields of the kind's detail."""
+    """Raised when a request is refused or fails: names one of KINDS, and holds the values that fill its detail text."""
 
     def __init__(self, kind: str, *, headers: Mapping[str, str] | None = None, **fields: object) -> None:
         super().__init__(KINDS[kind].status, kind, headers)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from araclip.server.http.errors import Problem
 
-CLIENTS_SHARE = 3 / 4  # a client may take this share of a gate's places; the others stay free for other clients
+CLIENTS_SHARE = 3 / 4  # of all jobs that may run, one client may have this share; the rest is for others
 
 
 class Gate:

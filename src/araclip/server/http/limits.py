@@ -49,7 +49,7 @@ _SCOPE_BODY = "araclip.body"
 
 
 class GatedStream(StreamingResponse):
-    """A streamed response that takes a place of a `Gate` while it is sent, and gives it back also after an error."""
+    """A streamed response. While it is sent, it counts as one of the limited number of jobs that a `Gate` admits."""
 
     def __init__(self, content: AsyncIterator[bytes], gate: Gate, client: str, **options: Any) -> None:
         super().__init__(content, **options)
@@ -96,7 +96,7 @@ class SecurityHeaders:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        # answered here: Starlette's own handler is outside this middleware, so its response would lack the headers
+        # unexpected errors are answered here, because the answer of Starlette's own handler would lack the headers
         except Exception:
             if started:
                 raise

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 WORTH_COMPRESSING = 1000  # bytes; a shorter JSON text fits into one packet anyway
 LEVEL = 5  # gzip's level: compresses an answer of 200 hits to a seventh in 1 ms
-HEAD_ONLY = "araclip.head"  # set in the scope of a HEAD request, which is answered as GET without the body
+HEAD_ONLY = "araclip.head"  # key that marks the scope of a HEAD request, answered as GET without the body
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
@@ -67,11 +67,14 @@ class Representations:
             await send(message)
 
         await self._app(scope, receive, send_represented)
-        original_scope["route"] = scope.get("route")  # for the metrics, which see the original scope
+        original_scope["route"] = scope.get("route")  # the metrics read the route from the original scope
 
 
 def _compress_body(start: Message, message: Message) -> Message:
-    """Return the message with its body compressed, and set the headers in `start`; streamed and short bodies stay."""
+    """Return the message with its body compressed, and set the headers in `start`.
+
+    A message with a streamed or short body is returned unchanged.
+    """
     body = message.get("body", b"")
     if message.get("more_body", False) or len(body) < WORTH_COMPRESSING:
         return message

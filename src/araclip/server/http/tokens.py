@@ -63,7 +63,10 @@ class Keys:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def scopes_of(self, request: Request) -> frozenset[str]:
-        """Return the scopes of a request. Cookies count for safe methods only: browsers send them cross-site (CSRF)."""
+        """Return the scopes of a request, by its token or else by its cookie.
+
+        Cookies count for safe methods only, because browsers also send them with other sites' requests (CSRF).
+        """
         if not self.needed:
             return ALLOWS["write"]
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

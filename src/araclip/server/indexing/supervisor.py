@@ -25,7 +25,7 @@ from araclip.server.served_gallery import ServedGallery
 log = logging.getLogger("araclip.server")
 State = Literal["offered", "running", "done", "empty", "failed"]
 START_SECONDS = 120.0  # seconds for the worker to import its libraries on a busy machine
-RETRY_SECONDS = 5.0  # pause after the worker has waited in vain for another writer
+RETRY_SECONDS = 5.0  # seconds until the next try, if another program kept the writer's lock too long
 
 
 class Indexing:
@@ -44,7 +44,7 @@ class Indexing:
         self.unread: dict[str, int] = {}  # kind of file that cannot be read here → how many the last update met
         self._environment = own_environment() | ({VARIABLE: device} if device else {})
         if isinstance(gallery.location, Address) and gallery.location.password:
-            # the password is in the environment, because other users can read a process's arguments
+            # the database's password goes into the environment: other users could read it in a process's arguments
             self._environment[PASSWORD] = gallery.location.password
         self._options = ["--patience", str(writer_lock.PATIENCE_S), *(["--ocr"] if ocr else []), "--"]
         self.folders = folders
@@ -97,12 +97,16 @@ class Indexing:
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
     def _due_updates(self) -> Iterator[Due]:
-        """Yield one full update (again while it is postponed), or with `follow`, an update after each change."""
+        """Yield the updates of the gallery that are to be done.
+
+        With `follow`, that is an update after each change of the folders; otherwise one full update, which is yielded
+        again for as long as it is postponed.
+        """
         if self._follow:
             try:
                 yield from changes([checked_root(folder) for folder in self.folders], stop=self._stop, walk=self._walk)
                 return
-            except InputError:  # a folder is missing: yield the full update below, whose error says which
+            except InputError:  # a folder is missing: the full update below fails and names it
                 pass
             # the folders cannot be watched, for example because there are too many
             except (OSError, RuntimeError) as error:

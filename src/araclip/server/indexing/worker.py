@@ -93,7 +93,7 @@ def _update_gallery(
         server.tell({"skipped": line})
 
     logging.getLogger("araclip").addHandler(_ServerLogHandler(server))
-    # not created if missing: the server has created the gallery, so its drive must have been removed since
+    # A missing gallery is not created here: the server has created it, so the drive it is on must have been removed.
     with open_gallery(place, model=encoder) as gallery:
         update = update_as_far_as_possible(gallery, paths, folders, progress=progress, skip=skip)
         if ocr and isinstance(gallery, Gallery):

@@ -113,13 +113,13 @@ def _bad_query(field: str, reason: str) -> Problem:
 
 
 def _write_answer(model: Encoder, texts: Sequence[str], rows: Rows, width: int, form: str | None) -> bytes:
-    """Write the answer as JSON, vector by vector: called in a thread, so that the event loop gets its turns."""
-    count_tokens = getattr(model, "count_tokens", None)  # None for models of other projects, which cannot count tokens
+    """Return the answer as JSON. It is written vector by vector, in a thread, so that the event loop can go on."""
+    count_tokens = getattr(model, "count_tokens", None)  # only AraCLIP's own models can count tokens
     tokens = sum(count_tokens(texts)) if count_tokens else 0
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens).model_dump_json()
     entries = []
     for index, row in enumerate(rows):
-        # the first numbers of a vector, without the rest, are scaled to length 1 again
+        # a vector that is cut to its first `width` numbers is scaled to length 1 again
         vector = row if width == len(row) else row[:width] / np.linalg.norm(row[:width])
         numbers = base64.b64encode(vector.astype("<f4").tobytes()).decode() if form == "base64" else vector.tolist()
         entries.append(Embedding(index=index, embedding=numbers).model_dump_json())

@@ -157,7 +157,10 @@ def _parse_entries(entries: str) -> _Task:
 
 
 def _expected_width(model: Encoder, name: str) -> int:
-    """Return how many numbers Immich expects of the model with this name; raise a Problem if ours cannot replace it."""
+    """Return how many numbers Immich expects of the model with this name.
+
+    Raise a Problem if the server's own model cannot answer under this name.
+    """
     if name in (model.name, model.label):
         return model.width
     widths = [*getattr(model, "matryoshka", ()), model.width]
@@ -171,7 +174,7 @@ def _expected_width(model: Encoder, name: str) -> int:
 
 def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
     vector = fit_width(row, width, getattr(model, "matryoshka", ()))
-    return f"[{','.join(map(str, vector))}]"  # str() gives a float32 only as many digits as identify it
+    return f"[{','.join(map(str, vector))}]"  # str() writes no more digits than reading the same float32 needs
 
 
 def _basic_password(request: Request) -> str:

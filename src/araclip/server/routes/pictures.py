@@ -64,7 +64,7 @@ async def thumbnail(
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     side, known = int(size), is_known(request, etag)
 
-    def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: a removed picture is not shown any more
+    def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: it fails if the picture was removed
         return record_of(service, identity), None if known else service.thumbnails.get(identity, side)
 
     record, small = await service.in_thread(look_up)
@@ -269,13 +269,15 @@ async def upload(
     loaded = await while_connected(request, decoding)
     assert loaded.decoded is not None
     filename = file.filename or ""
-    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):  # browsers escape these letters (WHATWG)
+    # a browser sends these characters of a file's name escaped (WHATWG)
+    for escape, letter in (("%22", '"'), ("%0D", "\r"), ("%0A", "\n")):
         filename = filename.replace(escape, letter)
     name = shown(PureWindowsPath(filename).name)[:200]  # split at slashes and at backslashes, as Windows does
     await service.in_writer(lambda: service.gallery.add(loaded, {"name": name} if name else {}))
     service.refresher.wake()
     identity = identity_of(loaded.digest)
-    response.headers["Location"] = f"images/{identity}"  # relative, as the server may lie below a path
+    # a relative URL, because a proxy may serve this server below a path
+    response.headers["Location"] = f"images/{identity}"
     facts = loaded.decoded.facts
     return Added(id=identity, name=name, width=facts.width, height=facts.height)
 

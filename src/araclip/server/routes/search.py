@@ -153,8 +153,8 @@ async def run_search(
     filters = await service.in_thread(lambda: gallery.filters(body.where, collapse=body.collapse is not None))
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
-    )  # one more hit than k tells whether there is a next page
-    # Decode before entering the gate, so that no other request waits for the gate because of the decoding.
+    )  # k + 1: the further hit tells whether there is a next page
+    # Decode before this counts as one of the limited number of searches: decoding must not keep other searches out.
     pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
@@ -197,7 +197,9 @@ async def make_plan(
     literal: bool,
     ignore: Collection[Part],
 ) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """Return the plan of a query, and the vectors (n + m, D) of its n terms and m kinds.
+    """Return how a query is carried out (its plan), and the vectors (n + m, D) of its n terms and m kinds.
+
+    Terms are the texts and pictures that the query combines.
 
     Kinds are the things (man, woman) that an excluded general word (people) stands for, see `gallery.plan.QueryPlan`.
 
@@ -227,7 +229,7 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
 async def _sent_vectors(
     service: Service, query: ParsedQuery, sent: list[bytes], client: str
 ) -> dict[str, NDArray[np.float32]]:
-    """Return the vectors of the uploaded pictures, by the names that the query has for them."""
+    """Return the vectors of the uploaded pictures, by their names in the query, such as "sent-0"."""
     names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
     rows: dict[str, NDArray[np.float32]] = {}
     for name in names:
@@ -406,7 +408,10 @@ async def _make_suggestions(service: Service, client: str, typed: str, most: int
 
 
 def _find_candidates(service: Service, typed: str) -> list[tuple[str, int | None]]:
-    """Return queries that may complete the typed text, each with its row in EVERYDAY, or None if it is not there."""
+    """Return queries that may complete the typed text, each with a row number.
+
+    The row is that of the query, or of its Arabic original, in the list EVERYDAY; None for words of the lexicon.
+    """
     rows = {text: row for row, text in enumerate(EVERYDAY)}
     everyday = phrases_beginning_with(typed, [*EVERYDAY, *ARABIC_OF], MOST_SUGGESTED)
     entries = service.interpreter.lexicon.entries

@@ -116,6 +116,7 @@ async def set_hidden(service: ServiceOf, body: HiddenRequest) -> HiddenAnswer:
         return service.gallery.hide(contents, body.hidden)
 
     changed = await service.in_writer(work)
-    if await service.in_thread(service.gallery.refresh):  # at once: the next search must see the change
+    # refresh now, and not when the background thread does: the next search must see the change
+    if await service.in_thread(service.gallery.refresh):
         service.announce()
     return HiddenAnswer(changed=changed)

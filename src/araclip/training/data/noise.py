@@ -98,14 +98,14 @@ def persian_letters(text: str, rng: random.Random) -> str:
 
 NOISES: Mapping[str, tuple[float, Noise]] = {  # kind of noise → its chance, and its function
     "hamza": (0.5, drop_hamza),  # half of all people who type leave hamzas out
-    "ha": (0.3, partial(swap_final, swap={"ة": "ه", "ه": "ة"})),  # ta marbuta and ha
-    "ya": (0.3, partial(swap_final, swap={"ى": "ي", "ي": "ى"})),  # alef maqsura and ya
+    "ha": (0.3, partial(swap_final, swap={"ة": "ه", "ه": "ة"})),  # swaps final ta marbuta and ha
+    "ya": (0.3, partial(swap_final, swap={"ى": "ي", "ي": "ى"})),  # swaps final alef maqsura and ya
     "space": (0.1, drop_space),
     "slip": (0.15, slip),
     "split": (0.05, split_word),
     "stretch": (0.05, stretch),
     "persian": (0.05, persian_letters),
-    "tashkeel": (0.1, add_tashkeel),  # last, since the kinds above would not find words with vowel marks
+    "tashkeel": (0.1, add_tashkeel),  # done last: the others do not find words with vowel marks
 }
 
 

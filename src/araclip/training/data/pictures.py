@@ -103,14 +103,14 @@ class PictureMixture:
         groups: dict[str, list[int]] = {}
         for which, source in enumerate(sources):
             groups.setdefault(source.group, []).append(which)
-        self._members = list(groups.values())  # for each group, its sources' numbers
+        self._members = list(groups.values())  # for each group, the positions of its sources in `sources`
         shares = [[sources[which].share for which in members] for members in self._members]
         self._groups = InterleavedSampler([1] * len(groups), [sum(of_group) for of_group in shares], seed)
         self._sources = [
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        first: dict[Path, int] = {}  # file → its first row; it has several if several sets list the file
+        first: dict[Path, int] = {}  # file → its first row; a file that several sets list has several rows
         self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
         of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)
@@ -168,8 +168,8 @@ class PictureMixture:
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of one step, of `size` pictures; the same seed, step and size give the same batch.
 
-        A `size` above the number of pictures is a DataError; if picture sets form groups (`PictureSource.group`), above
-        that of the smallest group.
+        Raise a DataError if there are fewer than `size` pictures, or fewer in one of the groups that the picture sets
+        form (`PictureSource.group`).
         """
         if size > self._distinct:
             raise DataError(

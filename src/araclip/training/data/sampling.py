@@ -33,7 +33,7 @@ class InterleavedSampler:
     def __init__(self, sizes: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.sizes, self.seed = tuple(sizes), seed
         self._pattern, self._earlier = _pattern(weights)
-        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # caches two epochs' orders per source
+        self._order = lru_cache(maxsize=2 * len(self.sizes))(self._shuffled)  # caches row orders: two epochs per source
 
     @property
     def shares(self) -> list[float]:

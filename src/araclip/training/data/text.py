@@ -268,7 +268,7 @@ def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
         raise DataError(str(error)) from error
 
 
-Direction = Literal["en-ar", "en-en", "ar-ar"]  # language of the teacher, language of the student
+Direction = Literal["en-ar", "en-en", "ar-ar"]  # language of the teacher's text, then of the student's
 
 
 @dataclass(frozen=True)

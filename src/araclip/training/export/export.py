@@ -72,8 +72,8 @@ class GraphSize:
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
     """Measure the two graphs in the folder of `small`: size, speed, and how close their vectors are to PyTorch's.
 
-    `full` is the folder of the float32 graphs, and `before` their closeness. `probes` has test items and PyTorch's
-    vectors.
+    `small` is the exported model. `full` is the folder of the float32 graphs, and `before` says how close these are.
+    `probes` has the test items and PyTorch's vectors.
     """
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
@@ -137,7 +137,9 @@ class DevPictures:
         return cls(name, pictures, languages)
 
     def measure(self, model: AraCLIP, *, all_languages: bool) -> dict[str, Any]:
-        """Measure recall; return language → {"t2i": `summary`, "i2t": `summary`, "n_queries": …, "n_images": …}.
+        """Measure recall; return language → {"t2i": …, "i2t": …, "n_queries": …, "n_images": …}.
+
+        "t2i" and "i2t" have the recalls from text to picture and from picture to text, as `scores.summary` gives them.
 
         Without `all_languages` only the first language is measured.
         """
@@ -249,7 +251,7 @@ def export(
             hashed(full, replace(draft, weights="float32"))
             before = closeness(AraCLIP(full), expected)
             check_parity(before)
-            exact = AraCLIP(full)  # opened anew, which closes the graphs that were measured
+            exact = AraCLIP(full)  # the graphs are opened a second time: those that were measured are closed by now
             log("the float32 graphs give the vectors of the trained model")
             shutil.copyfile(full / "tokenizer.json", stored / "tokenizer.json")
             pictures = calibrate or [dev.pictures[0].path.parent for dev in sets[:1]]
@@ -350,12 +352,12 @@ def _config(
     )  # fmt: skip
     vision = config.vision_config
     image = replace(how, tower=about.image_tower or source_of(vision) or kind_of(vision))
-    # No shorter widths if vectors carry a query bank's correction (against hubness) or a names part (numbers for class
-    # names), see `mini.heads`: such vectors cannot be cut.
+    # Some vectors cannot be cut to a shorter width: they hold further numbers for class names (`names`), or are
+    # corrected so that no picture is near to all queries (`query_bank`), see `mini.heads`.
     prefixes = () if config.query_bank or config.names else config.matryoshka_dims
     return ModelConfig(
         name=name, version=version, width=config.projection_dim, text=text, image=image, files={},
-        # what the caller does not state is kept from the weights
+        # where `about` states no licence or training data, those of the trained model's config are kept
         license=(about.license if about.license != About().license else config.license) or about.license,
         training_data=about.training_data or tuple(config.training_data),
         matryoshka=tuple(prefix for prefix in prefixes if prefix < config.projection_dim),

@@ -76,7 +76,8 @@ def take_in(path: Path) -> None:
     del graph.initializer[:]
     graph.initializer.extend(kept)
     inside = graph.SerializeToString()
-    heads = []  # for each weight: the bytes before its numbers in the new file; where these lie now; how many bytes
+    # for each weight: the bytes to write before its numbers; position and length of the numbers in the file beside
+    heads = []
     for tensor in moved:
         where = ExternalDataInfo(tensor)
         size = int(where.length or 0)
@@ -200,7 +201,7 @@ class Product:
     """A MatMul or Gemm node whose second input is a weight; if `transposed`, the weight is (outputs, inputs)."""
 
     node: Any
-    weight: Any  # TensorProto
+    weight: Any  # an onnx.TensorProto
     transposed: bool
 
     @property

@@ -53,7 +53,9 @@ def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least scales (N,) with which two neighbours along K of a matrix (K, N) add up to LARGEST_PAIR at most.
+    """Return the least scales (N,) with which a matrix (K, N) can be rounded to int8 without overflow.
+
+    Divided by their column's scale, no two neighbours along K add up to more than LARGEST_PAIR, signs aside.
 
     Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """
@@ -68,8 +70,9 @@ def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
     """Return the scales (O,) for a convolution's weight (O, I / groups, h, w).
 
-    Its sums run over the kernel's positions and, at each position, over inputs. A depthwise convolution (one output
-    for each input) is computed in 32 bits from the start, so its weights may use all eight bits.
+    A convolution sums over the kernel's positions and, at each position, over inputs; neighbours in this order must not
+    exceed LARGEST_PAIR together. A depthwise convolution (one output for each input) is computed in 32 bits from the
+    start, so its weights may use all eight bits.
     """
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()
@@ -83,7 +86,8 @@ def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.f
     return np.maximum(*scales)
 
 
-# this part of the channels' differences in range moves to the matrix; 0.5 and 0.8 were worse (docs/log/2026-11.md)
+# Exponent of SmoothQuant: how much of the difference between channels' ranges moves from the input to the matrix (0:
+# nothing, 1: all of it). 0.5 and 0.8 were worse (docs/log/2026-11.md).
 SMOOTHING = 0.65
 _LEAST = 1e-5  # takes the place of 0 as the range of a channel that is always zero
 _CONSTANTS = {
@@ -92,7 +96,8 @@ _CONSTANTS = {
 }  # fmt: skip
 
 Array = NDArray[np.float32]
-Largest = Mapping[str, Array]  # input of a product → (K,) each channel's largest |value| relative to its row's largest
+# input of a product → (K,): for each channel the largest size of a number, relative to the largest in its row
+Largest = Mapping[str, Array]
 
 
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
@@ -241,7 +246,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
 
 
 def outputs_of(model: Any, graph: Path, names: list[str], feeds: Sequence[Feed]) -> list[dict[str, NDArray[Any]]]:
-    """Run `model`, which is `graph` plus measuring nodes, on each feed; return each feed's outputs `names`."""
+    """Run `model`, which is `graph` plus measuring nodes, on each feed (inputs by name); return the outputs `names`."""
     if not names:
         return [{} for _ in feeds]
     del model.graph.output[:]

@@ -90,7 +90,7 @@ def _write_own(
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # attention as MatMul and Softmax, which ONNX Runtime optimises best
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
-    write_origin(path, graph.model)  # also moves the file of weights beside the graph into it
+    write_origin(path, graph.model)  # this also moves the weights from the file beside the graph into the graph
 
 
 def write_tower(

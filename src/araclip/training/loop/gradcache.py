@@ -112,7 +112,7 @@ def _backpropagate(chunks: Chunks, encode: Encode, gradients: Sequence[Tensor | 
     start = 0
     for i, chunk in enumerate(chunks):
         with seeded(seed, tower, i):
-            tensors = _tensors(encode(chunk))  # (b, …) each
+            tensors = _tensors(encode(chunk))  # each of shape (b, …), for the chunk's b rows
         stop = start + len(tensors[0])
         learning = [
             (tensor, gradient[start:stop].to(tensor.dtype))

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from araclip.core import atomic
 from araclip.errors import DataError
 
-RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # "R@5", "dev_R@5", "en_R@5": names as in `scores.summary`
+RECALL = re.compile(r"(?P<of>.*?)_?R@(?P<k>\d+)")  # matches names of recalls: "R@5", "dev_R@5", "en_R@5"
 # the colours of Okabe and Ito (2008), which colour-blind readers can tell apart, too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 LINES = ("-", "--", ":", "-.")

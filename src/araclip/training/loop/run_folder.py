@@ -199,7 +199,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 def delete_run(folder: Path) -> None:
     """Delete checkpoints, metrics.jsonl, result.json and config.json of a run; its model stays."""
-    checkpoint.remove_all(folder)  # first: if this is killed in between, another recipe must not resume from them
+    # checkpoints first: if this process is killed before it is done, no other recipe may resume from a checkpoint
+    checkpoint.remove_all(folder)
     for name in ("metrics.jsonl", "result.json", "config.json"):
         (folder / name).unlink(missing_ok=True)
 
@@ -320,7 +321,7 @@ class Run:
             if is_main:
                 stack.enter_context(writing(folder))
                 for name in sinks:
-                    import_sink(name)  # before `fresh` deletes anything
+                    import_sink(name)  # raises RecipeError now, before `fresh` deletes anything
                 config = begin(folder, recipe, data, fresh=fresh, log=log, upgraded=upgraded)
                 for name in sinks:
                     opened.append(SINKS[name](folder, config))

@@ -177,7 +177,8 @@ class BestWeights:
         self.parameters, self.patience = parameters, patience
         self.recall: dict[str, float] = {}
         self.waited = 0
-        self.path = self.folder / "best.pt"  # as earlier releases call it; replaced by that of the best step
+        # the file of the best weights: earlier releases use this name; `update` sets a name with the step
+        self.path = self.folder / "best.pt"
         self._of_checkpoints: list[Path] = []  # the files to which the kept checkpoints refer
 
     @property
@@ -304,7 +305,7 @@ class TrainingState:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
         found = run.resume()
         if found is None:
-            self.best.delete_all()  # those of an earlier run
+            self.best.delete_all()  # an earlier run may have left files of its best weights
         else:
             self.step, state = found
             what = f"the checkpoint of step {self.step} in {run.folder}"

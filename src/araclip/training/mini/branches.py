@@ -67,7 +67,7 @@ def differing_weight(first: nn.Module, other: nn.Module) -> str | None:
 
 
 class SharedBlocks(nn.Module):
-    """The stem and first `blocks` blocks of a timm EfficientNet or MobileNet: normalised pixels → maps (B, C, h, w).
+    """The stem and first `blocks` blocks of a timm EfficientNet or MobileNet: pixels → feature maps (B, C, h, w).
 
     Its layers are the network's own layers, not copies.
     """
@@ -89,7 +89,9 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The part of a network above the first blocks, which several share: maps (B, C, h, w) → pooled features (B, W).
+    """The blocks of a network above its first blocks: feature maps (B, C, h, w) → pooled features (B, W).
+
+    Several branches of one image tower share the first blocks.
 
     Its layers are the network's own layers, not copies. `gated`: the features are multiplied by a number from 0 to 1,
     computed from them. `routed_by`: the number of branches before this one; a router reads their features and decides
@@ -132,7 +134,7 @@ class Branches(nn.ModuleList):
                 # also if it usually computes only for those that its router chooses
                 found.append(torch.where(passes, branch(maps), 0.0))
             else:
-                own = torch.nonzero(passes[:, 0])[:, 0]  # rows of the pictures that the branch computes, by its router
+                own = torch.nonzero(passes[:, 0])[:, 0]  # numbers of the rows (pictures) that the router lets pass
                 # The exporter cannot trace batch_norm with 0 rows, so it is told that there is a row; the written graph
                 # accepts 0 rows, too.
                 if torch.compiler.is_exporting():
@@ -246,7 +248,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """Make one tower of several: their first blocks once, and what follows in each of them as a branch.
+    """Make one tower of several: it has their first blocks once, and the later blocks of each tower as a branch.
 
     Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their `shared_blocks`
     first blocks must be equal, except for the rounding of an exported model, or a RecipeError is raised; those of the
@@ -326,7 +328,7 @@ def with_map_scale(tower: Any, shared_blocks: int, scale: float) -> BranchesMode
 
 @torch.no_grad()
 def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
-    """Return a tower without its last branches (networks above shared blocks): those of the last `dropped` features."""
+    """Return a tower without the branches (networks above shared blocks) that make its last `dropped` features."""
     each = tower.config.hidden_size // tower.config.branches
     kept = tower.config.branches - dropped // each
     gated, routed = ([n for n in numbers if n < kept] for numbers in (tower.config.gated, tower.config.routed))
@@ -345,7 +347,10 @@ def branches_of(tower: Any) -> int:
 
 
 def set_map_scales(branches: nn.Module, scales: Sequence[float]) -> None:
-    """Let each branch in a module (one, or several in order) resize the maps that it reads by its scale, in place."""
+    """Set the factor by which a branch resizes the feature maps that it reads, in place.
+
+    `branches` is a single branch or a module of several; `scales` has one factor for each, in order.
+    """
     found = [branch for branch in branches.modules() if isinstance(branch, Branch)]
     for branch, scale in zip(found, scales, strict=True):
         branch.map_scale = scale

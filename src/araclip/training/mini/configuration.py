@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "name_classes": 0,  # how many classes queries can name; a classifier finds them in pictures
     "name_exclusive": 0,  # how many of the nameable classes, the first ones, exclude each other (softmax)
     "name_features": 0,  # how many of a picture's features, the last ones, the names' classifier reads; 0: all
-    "name_features_shared": False,  # true: the names part's features serve the numbers for captions, too
+    "name_features_shared": False,  # true: numbers for captions are made from the classifier's features, too
     "name_hidden": 256,  # width of the layer before a text's numbers for class names, see `heads.NameTextHead`
     "name_weight": 1.0,
     "name_length": 1.0,  # exponent for the length of a picture's numbers for class names, `heads.NameImageHead`
@@ -96,7 +96,8 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         self.branches, self.shared_blocks = branches, shared_blocks
         self.hidden_size, self.gated, self.routed = hidden_size, sorted(gated), sorted(routed)
         self.map_scales = list(map_scales) or [1.0] * self.branches
-        self.num_attention_heads = 1  # no meaning here, but CLIPModel divides by it before it refuses a saved folder
+        # this tower has no attention, but CLIPModel divides by this number before it refuses a saved folder
+        self.num_attention_heads = 1
 
 
 AutoConfig.register("araclip_branches", BranchesConfig, exist_ok=True)

@@ -34,7 +34,9 @@ MEASURED = 256  # pictures on which the spread of the learned features, and the 
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run a stage without teacher: regression of features (FitNets, Romero et al. 2015), each divided by its spread.
+    """Run a stage without teacher: a tower learns to give the features of another tower, or its own earlier ones.
+
+    The loss is that of a regression of features (FitNets, Romero et al. 2015), each divided by its standard deviation.
 
     The tower whose features are learned reads the same parts of the cached feature maps as the tower that learns, which
     reads them reduced.

@@ -138,7 +138,7 @@ def _compute_maps(
     decoded = map_ahead(decode, pictures, 1)
     with path.open("wb") as file:  # a plain file: on a full disk, writing to a memory-mapped file kills the process
         for start in range(0, len(pictures), BATCH):
-            pixels = [squares for _, squares in islice(decoded, BATCH)]  # B arrays, (V, S, S, 3) each
+            pixels = [squares for _, squares in islice(decoded, BATCH)]  # for each picture its views, (V, S, S, 3)
             maps = session.run(None, {"pixels": np.concatenate(pixels)})[0].transpose(0, 2, 3, 1)  # (B·V, h, w, C)
             if not start:
                 shape = (len(pictures), views_each, *maps.shape[1:])
@@ -239,7 +239,7 @@ def fuse_batchnorm(modules: Iterable[nn.Module]) -> list[Fused]:
             setattr(parent, convolution, fused)
             activation = getattr(batch_norm, "act", nn.Identity())
             if hasattr(activation, "inplace"):
-                activation.inplace = False  # in place, it would make autograd store a copy of its input
+                activation.inplace = False  # an activation in place makes autograd store a copy of the input
             setattr(parent, norm, activation)
             replaced.append(Fused(parent, convolution, norm, plain, batch_norm))
     return replaced
@@ -254,7 +254,8 @@ def restore_batchnorm(fused: list[Fused]) -> None:
     for layer in fused:
         convolution, norm = getattr(layer.parent, layer.convolution), layer.batch_norm
         layer.plain.weight.copy_(convolution.weight)
-        if layer.plain.bias is not None:  # the bias is now part of the fused bias, which the BatchNorm gets
+        # the whole bias of the fused convolution goes to the BatchNorm, so the convolution's own bias becomes 0
+        if layer.plain.bias is not None:
             layer.plain.bias.zero_()
         only_add(norm, convolution.bias)
         setattr(layer.parent, layer.convolution, layer.plain)
@@ -364,8 +365,8 @@ class BranchImages:
     ) -> None:  # fmt: skip
         scales_before = map_scales(model.vision_model)
         if side.map_scale is not None:
-            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)  # a copy on the CPU
-            model.vision_model = scaled.to(model.logit_scale.device)
+            scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
+            model.vision_model = scaled.to(model.logit_scale.device)  # `with_map_scale` makes its copy on the CPU
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
         self._fused = fuse_batchnorm(upper_modules(tower, side.frozen_blocks))
@@ -374,7 +375,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # for `vectors` of the training pictures: in these maps, the first views are the whole picture and its mirror
+        # `vectors` can read these maps for the training pictures, if they include the views that it needs
         self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(model.config.vision_mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
@@ -404,7 +405,8 @@ class BranchImages:
             return encoded(self.model, features)
         head: nn.Linear = self.model.visual_projection
         parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
-        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]  # K times (B, D)
+        # for each of the K branches its vectors (B, D)
+        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:

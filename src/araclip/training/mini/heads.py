@@ -92,7 +92,7 @@ class QueryBankImageHead(nn.Module):
         self.register_buffer("centre", torch.zeros(()))
 
     def popularity(self, vectors: Tensor) -> Tensor:
-        """Return how near unit vectors (M, D − 2) are to the bank's texts, less an average picture's nearness: (M,)."""
+        """Return how near unit vectors (M, D − 2) are to the bank's texts, minus the nearness of an average picture."""
         similar = self.sharpness * (vectors @ self.bank.float().T)  # (M, N)
         return (torch.logsumexp(similar, dim=1) - math.log(len(self.bank))) / self.sharpness - self.centre.float()
 

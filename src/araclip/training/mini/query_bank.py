@@ -13,7 +13,7 @@ from araclip.training.stages.stage_run import save_untrained
 from araclip.training.stages.starting_model import StageContext
 from araclip.training.stages.texts import LearningTexts
 
-SAMPLE = 256  # number of pictures whose mean popularity (see `heads`) is subtracted: the mean correction is 0
+SAMPLE = 256  # pictures to measure the mean popularity on (see `heads`), which is then subtracted
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:

@@ -89,7 +89,8 @@ class QueryBank(StartingStage):
     weight: Positive = 0.6  # every score of a picture is lowered by this times its nearness to the bank, see `heads`
 
     def mixtures(self) -> tuple[PictureMixture]:
-        ungrouped = [replace(source, group="") for source in self.pictures]  # the one batch has pictures of all groups
+        # without groups: the stage draws a single batch, which is to have pictures of all sets
+        ungrouped = [replace(source, group="") for source in self.pictures]
         return (PictureMixture(ungrouped, self.seed, languages=self.languages),)
 
 

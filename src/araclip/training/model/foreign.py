@@ -126,7 +126,7 @@ def code_refused(location: object) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as error:  # transformers raises it if the settings ask for code
+    except ValueError as error:  # the error by which transformers refuses to run code
         if "trust_remote_code" not in str(error):
             raise
         raise ModelMismatch(
@@ -189,7 +189,7 @@ def _check_modules(content: Any, path: Path) -> None:
             raise refused_setting(
                 str(path), f"{number}.type", kind, why if own else f"{why}: it asks to run code of its own"
             )
-        # `check_folder` reads the settings in the model's folder and one level below
+        # Folders deeper than one level are refused: `check_folder` has checked the settings only down to that level.
         folders = Path(below).parts if isinstance(below, str) else ("..",)
         if len(folders) > 1 or Path(*folders).anchor or folders == ("..",):
             raise refused_setting(str(path), f"{number}.path", below, "expected a folder directly in the model's own")
@@ -315,7 +315,10 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """Call `check_fits` if the location is a folder with a config.json; do nothing for another folder or a hub id."""
+    """Raise ModelMismatch if a folder's config.json describes many more numbers than the folder's weights have.
+
+    `check_fits` does this. Nothing is checked for a hub id or a folder without config.json.
+    """
     if (folder := existing_folder(location)) is not None and (folder / "config.json").is_file():
         check_fits(build, folder)
 
@@ -340,7 +343,7 @@ def model_settings(location: str) -> Mapping[str, Any]:
 
     if location.startswith(_DIRECTORY):
         folder = user_path(location.removeprefix(_DIRECTORY))
-        # refused, since open_clip would draw weights at random
+        # a folder without weights is refused, since open_clip would draw weights at random
         if not any(next(folder.glob(end), None) for end in _ENDS):
             raise ModelNotFound(
                 f"{folder} cannot be loaded (no weights, {', '.join(_ENDS)}). Remedy: copy the model's folder again."

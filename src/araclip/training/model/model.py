@@ -126,7 +126,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         super().__init__(config)
         for given in (text_model, vision_model):
             for module in () if given is None else given.modules():
-                module._is_hf_initialized = True  # or transformers would initialise the module's weights again
+                module._is_hf_initialized = True  # keeps transformers from initialising the module's weights again
         self.text_model = text_model or towers.text_tower(config.text_config)
         self.text_projection = towers.text_projection(config)
         self.vision_model = self.visual_projection = None
@@ -363,7 +363,10 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         return objective(self)(text, image, same=same, owner=owner)
 
     def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
-        """Switch gradient checkpointing, also timm's own switch. Called by transformers' methods."""
+        """Turn gradient checkpointing on or off, also in a tower of timm, which has a switch of its own.
+
+        Called by transformers' methods.
+        """
         super()._set_gradient_checkpointing(enable, *args, **kwargs)
         tower = self.vision_model
         if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:

@@ -26,7 +26,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
     if mode not in ("squash", "shortest"):
         raise _cannot_express(name, f"resize_mode '{mode:.40}', which fills pictures up")
     if interpolation not in ("bicubic", "bilinear"):
-        interpolation = "bicubic"  # as open_clip does if the filter's name is "random" or unknown
+        interpolation = "bicubic"  # open_clip's own choice if the filter's name is "random" or unknown
     scaling = _three_numbers(config["mean"]), _three_numbers(config["std"])
     return ImageConfig("", int(sides[0]), mode, interpolation, *scaling, "exact")
 
@@ -57,7 +57,8 @@ def of_transformers(name: str, processor: Any) -> ImageConfig:
         scaled = getattr(processor, "do_normalize", True)
         mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
         std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-        offset = "floor" if resize == "shortest" else "half-even"  # squashing cuts nothing off: the field's default
+        # where a crop begins; squashing has no crop, so it keeps the default "half-even"
+        offset = "floor" if resize == "shortest" else "half-even"
         return ImageConfig(
             "", side, resize, _NAMES[resample], _three_numbers(mean), _three_numbers(std), "exact", offset
         )

@@ -258,7 +258,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         for entry in texts:
             if not isinstance(entry, str):
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
-        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # AraCLIPTokenizer normalises by itself
+        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # an AraCLIPTokenizer would normalise by itself
             texts = [normalize(entry) for entry in texts]
         # sentence-transformers may set the tokenizer's own limit lower
         longest = min(self.max_tokens, self.tokenizer.model_max_length)

@@ -185,7 +185,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """Pool a vision tower's output to (B, W); raise ModelMismatch if `pooling` is "pooler" and it has none."""
+    """Pool a vision tower's output to (B, W); raise ModelMismatch for "pooler" if the tower has no pooler."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected
@@ -232,7 +232,7 @@ def parameters_by_layer(module: nn.Module | nn.Parameter) -> Iterator[tuple[str,
         yield "", module, 0
         return
     prefixes, count = _find_layers(module)
-    reached = False  # true from the first parameter of a layer on; parameters before it are the layers' input
+    reached = False  # becomes true at the first parameter that belongs to a layer
     for name, parameter in module.named_parameters():
         if of := [prefix for prefix in prefixes if name.startswith(prefix)]:
             reached = True

@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # of static-int8: a convolution's weight (O, I, h, w) or bias (O,), or a constant array
+            # in static-int8, a value with this name is a convolution's weight (O, I, h, w), its bias (O,) or a constant
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
@@ -100,9 +100,9 @@ _PICTURES = ("black", "white", "red", "gradient", "checkers", *(f"shapes {i}" fo
 class Probes:
     """Synthetic texts and pictures, and the vectors that the PyTorch model gives them.
 
-    texts: 72 Arabic, English and mixed texts (all numbers here are for `every` = 1), of one word to more than
-    `max_tokens`. squares: pictures (n, S, S, 3) uint8, n = 20, or 7 if they are large. pictures: the pictures' names.
-    text_vectors, image_vectors: (72, D) and (n, D), rows of unit length.
+    texts: 72 Arabic, English and mixed texts, of one word to more than `max_tokens`. squares: pictures (n, S, S, 3)
+    uint8, n = 20, or 7 if they are large. pictures: the pictures' names. text_vectors, image_vectors: (72, D) and
+    (n, D), rows of unit length. There are fewer of all if only every `every`th item is used, see `probes`.
     """
 
     texts: list[str]
@@ -248,7 +248,7 @@ def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors
     except Exception as error:  # any, since ONNX Runtime's errors have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
-    worse: NDArray[np.float32] = each.min(axis=0)  # NaN if one of them is NaN
+    worse: NDArray[np.float32] = each.min(axis=0)  # `min` gives NaN if any of an item's cosines is NaN
     return worse
 
 

@@ -135,7 +135,7 @@ def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
 
 
 def _stored_stamps(folder: Path) -> dict[str, Any]:
-    """Return what STAMPS holds; empty if there is none, as in a run of an earlier release."""
+    """Return what the file STAMPS in a run's folder holds; empty if it is missing, as in an earlier release's run."""
     stored = folder / STAMPS
     return bounded_json.read(stored, kind=dict, error=RunMismatch) if stored.exists() else {}
 

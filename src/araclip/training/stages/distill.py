@@ -46,7 +46,7 @@ def distill(stage: Distill, context: StageContext) -> dict[str, float]:
         same = same_pairs([row.english for row in rows]).to(accelerator.device)
 
         def loss(vectors: Tensor) -> Tensor:
-            return distance(gather(vectors[inverse].float()), targets, same=same)  # (B, D) each
+            return distance(gather(vectors[inverse].float()), targets, same=same)  # vectors of all processes, (B, D)
 
         return {"loss": backward(stage, accelerator, step, loss, (tokens, texts.features, stage.precision))}
 

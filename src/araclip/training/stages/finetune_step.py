@@ -154,7 +154,7 @@ class FinetuneStep:
         pixels = self.images.inputs(batch.rows[own], step).to(self.accelerator.device)
         # of the batch, every n-th picture takes part in the loss against forgetting
         anchors = slice(None, None, math.ceil(stage.batch / stage.anchor_pictures))
-        before = pixels.new_empty(0)  # (a, W) with `forgetting`
+        before = pixels.new_empty(0)  # with `forgetting`, the features (a, W) of `anchors` before the stage
         if self.forgetting and isinstance(self.images, RememberingImages):
             before = self.images.initial_features(pixels[anchors])
 

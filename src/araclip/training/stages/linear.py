@@ -51,7 +51,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add n further rows to the sums: their features (n, H) and their targets (n, D)."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, which are changed below
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, as -= changes them
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
@@ -80,7 +80,7 @@ class Solver:
 
     values: Doubles  # (H,)
     vectors: Doubles  # (H, H)
-    rotated: Doubles  # (H, D), V'X'Y
+    rotated: Doubles  # (H, D), V'X'Y: features times targets, along the axes `vectors`
     mean_x: Doubles  # (H,)
     mean_y: Doubles  # (D,)
 

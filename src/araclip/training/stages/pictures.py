@@ -96,7 +96,8 @@ MANY = 1000
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
     """Return the tower's output before the projection: (B, 3, S, S) → (B, W).
 
-    A model with `vision_mirror` averages over mirror images in eval mode only; in training, augmentation mirrors.
+    A model with `vision_mirror` averages over each picture and its mirror image, but in eval mode only: in training,
+    augmentation mirrors half of the pictures anyway.
     """
     pixels, mirror = pixel_values.to(model.logit_scale.device), model.config.vision_mirror and not model.training
     return towers.image_features(model.vision_model, pixels, model.config, mirror)[1]
@@ -173,7 +174,7 @@ class LockedImages:
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self._degradation = side.degradation
-        self.features = self._features(pictures, side.views)  # (N, W) float16
+        self.features = self._features(pictures, side.views)  # the tower's outputs, (N, W) float16
         self._cached = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:

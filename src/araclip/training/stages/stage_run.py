@@ -26,7 +26,8 @@ def checkpoint_activations(stage: LearningStage, model: AraCLIPModel) -> None:
     The backward pass then computes activations again, which would otherwise be stored.
     """
     if stage.gradient_checkpointing:
-        enable = getattr(model, "activation_checkpointing_enable", None)  # the method's name from transformers 5.24 on
+        # transformers 5.24 renamed the method
+        enable = getattr(model, "activation_checkpointing_enable", None)
         (enable or model.gradient_checkpointing_enable)()
 
 
@@ -62,8 +63,8 @@ def backward(
 
         return encoded
 
-    # With GradCache each chunk is a group of its own. Without it all chunks form one group; the tower encodes them one
-    # by one all the same.
+    # `cached_backward` treats each group of chunks as one. With GradCache a group has a single chunk; without it there
+    # is one group of all chunks, which the tower still encodes one by one.
     groups = [[[chunk] for chunk in chunks] if stage.grad_cache else [chunks] for chunks, _, _ in towers]
     seed = (stage.seed * 1_000_003 + step) * accelerator.num_processes + accelerator.process_index
     encode = [of_group(encode, precision) for _, encode, precision in towers]

@@ -128,7 +128,7 @@ def is_model(recipe: Recipe, named: str) -> bool:
 
 def _unpack_once(exported: str, cache: Path) -> Path:
     label = model_folder.read_config(model_folder.find(exported)).label
-    folder = cache / re.sub(r"[/\\]", "_", label)  # config.json may put any characters into the label
+    folder = cache / re.sub(r"[/\\]", "_", label)  # a label, which a config.json states, may hold slashes
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):
@@ -214,7 +214,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     else:
         vision, image_processor = _load_vision(spec)
         model = AraCLIPModel.from_towers(text, vision, spec.projection_dim, **options)
-    if text_from:  # take the text tower's projection, too, with which its vectors stay as they were trained
+    if text_from:  # take the projection of the text tower's model, too, so that text vectors stay as they were trained
         ours, theirs = model.config.projection_dim, text_from[0].config.projection_dim
         if ours != theirs:
             raise RecipeError(

@@ -174,6 +174,6 @@ class LockedTexts:
             stored = added if stored is None else np.concatenate([stored, added])
             self.cache.mkdir(parents=True, exist_ok=True)
             atomic.write_array(path, stored)
-        assert stored is not None  # not None, since every text has a stored row by now
+        assert stored is not None  # by now, every text has a stored row
         features: NDArray[np.float16] = stored["features"][[rows[key] for key in keys]]
         return features

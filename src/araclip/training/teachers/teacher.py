@@ -229,9 +229,11 @@ def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
 def _encode_shard(
     cache: TeacherCache, teacher: Teacher, shard: int, batch: int, progress: TeacherProgress | None
 ) -> None:
-    for left in cache.folder.glob(".*.tmp"):  # files of killed runs, as this run alone holds the lock
+    # temporary files here were left by killed runs, since only this process holds the folder's lock
+    for left in cache.folder.glob(".*.tmp"):
         left.unlink()
-    state = _read_shards(cache, lambda line: None)  # once more: another process may have written shards meanwhile
+    # read the folder again: before this process got the lock, another one may have written shards
+    state = _read_shards(cache, lambda line: None)
     _write_json(cache, state)
     texts = list(cache.rows)
     todo = np.flatnonzero(state.missing)

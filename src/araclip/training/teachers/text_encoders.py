@@ -194,7 +194,7 @@ def token_inputs(
 
     Texts are truncated to `longest` tokens and padded as `padding` says, by default to the longest of them.
     """
-    tokenizer.padding_side = "right"  # left padding would move the positions of shorter texts
+    tokenizer.padding_side = "right"  # padding on the left would move the positions of shorter texts
 
     def tokens(texts: list[str]) -> Inputs:
         encoded = tokenizer(texts, padding=padding, truncation=True, max_length=longest, return_tensors="pt")
