@@ -636,7 +636,7 @@ class DateReader:
         of_now = self.width_at(after, names.THIS_YEAR) or int(self.this_word(after) in names.YEAR_WORDS)
         current = self.width_at(after, names.THIS) or bool(lead and (self.folded[at],) in names.THIS)
         current = current or of_now or here == name
-        if last or current or (lead and not current):
+        if last or current or lead:
             year_of = self.today.year + 1
             while _season_end(year_of, months) >= self.today and not (
                 current and _season_start(year_of, months) <= self.today
