@@ -9,7 +9,7 @@
 ...     hits = gallery.search("غروب الشمس فوق البحر", k=5)
 
 - AraCLIP: a model that encodes texts and pictures; `AraCLIP.load` also loads models of other projects.
-- Gallery: a searchable index of pictures in a folder. open_gallery opens a gallery in a folder or on a server.
+- Gallery: a searchable index of pictures in a folder. open_gallery opens a gallery in a folder or in PostgreSQL.
 - Hit: a picture that a search found. Filters: conditions that the found pictures must fulfil.
 - Client: searches over HTTP in a gallery that `araclip serve` serves.
 - AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer, AraCLIPConfig: the PyTorch model for training, with the interface of

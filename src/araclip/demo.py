@@ -52,8 +52,8 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# benchmarks/demo_queries.py tries 48 queries, and finds a right first hit for 26 of them. These are ten of the 26;
-# queries that a photograph answers come first.
+# benchmarks/demo_queries.py tries 48 queries, and finds a right first hit for 26 of them. These are ten of the 26:
+# first those whose right hit is a photograph, then those whose right hit is a drawing.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",
     "فنجان قهوة",
@@ -131,7 +131,7 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 def available(folder: Path) -> list[Sample]:
     """Return the samples that the installed packages can provide, photographs before drawings.
 
-    Each has its path under `folder`, whether its file exists there or not.
+    Each sample has the path of its file under `folder`, even if that file does not exist yet.
     """
     return _photographs(folder / "photographs") + _drawings(folder / "openmoji")
 

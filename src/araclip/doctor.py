@@ -157,7 +157,7 @@ def _trial(device: str) -> Finding:
             begun = time.perf_counter()
             model.encode_image(list(pictures))
             rates.append(TRIED / (time.perf_counter() - begun))
-    except AraCLIPError as error:  # such as AraCLIP.load raises if the device computes other vectors than the CPU
+    except AraCLIPError as error:  # for example: the device computes other vectors than the CPU
         remedy = f"Install CUDA's libraries beside it: {FOR_CUDA}; nvidia-smi must answer too."
         # The messages of other errors may contain the name of a folder, so only the type of such an error is shown.
         fact = shown(str(error)) if isinstance(error, InputError) else type(error).__name__

@@ -19,7 +19,7 @@ OnShard = Callable[[ShardReport, int], None]
 
 @dataclass
 class BulkReport:
-    """The result of `embed`: its plan, a report on each shard, and notes about files of the source that it left out."""
+    """The result of `embed`: the plan of the shards, a report on each shard, and notes on files that were left out."""
 
     plan: Plan
     shards: list[ShardReport] = field(default_factory=list)

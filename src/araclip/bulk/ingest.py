@@ -117,7 +117,7 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
 
 
 def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
-    flat = column.flatten()  # not by `to_numpy`, which takes a second to import pandas if pandas is installed
+    flat = column.flatten()  # `to_numpy` would import pandas if installed, which takes a second
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():

@@ -124,7 +124,7 @@ class ShardWriter:
         self.abandon()
 
     def abandon(self) -> None:
-        """Close the file without completing it."""
+        """Close the file without adding the header; a file without header is no valid shard."""
         self._writer.close()
         self._file.close()
 
@@ -201,7 +201,8 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
 def _unpack_texts(batch: Any, place: str) -> Any:
     """Return the batch with each text written out in its row; raise InputError if a text is too long.
 
-    Lengths are checked first, because a short dictionary can unpack to gigabytes.
+    The texts are dictionary-encoded. Their lengths are checked first, because a few texts, each used in many rows, can
+    unpack to gigabytes.
     """
     import pyarrow as pa
     from pyarrow import compute

@@ -43,7 +43,7 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-# Decoding and encoding a picture takes as long as reading this many bytes, which are added to the picture's own bytes.
+# Decoding and encoding a picture takes as long as reading this many bytes; estimates of work add them to its own bytes.
 PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
 SHARD_WEIGHT = 1_000_000_000  # `Part.weight` of a shard by default: about 7,000 pictures of 100 kB, minutes of work
@@ -495,7 +495,7 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """Yield the parts (pictures, tars, row groups) of files, whose kind their suffixes tell; leave out other kinds.
+    """Yield the parts (pictures, tars, row groups) of files; the suffix tells a file's kind, other kinds are left out.
 
     Args:
         files: path or URL, size in bytes and version (see `Part`) of each file.
@@ -506,7 +506,7 @@ def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, list
     for place, listed_size, version in files:
         lower, size, changed = place.lower(), listed_size, 0
         if not is_url(place):
-            with suppress(OSError):  # a file that is missing is reported when its picture is read
+            with suppress(OSError):  # no error if the file is missing: reading its picture later reports it
                 about = os.stat(place)  # noqa: PTH116  (names that are not UTF-8 stay text)
                 size, changed = about.st_size, about.st_mtime_ns
         # Raise an error instead of leaving this file out: a shard made without it would look finished.

@@ -84,10 +84,11 @@ class _CommandGroup(TyperGroup):
         except BrokenPipeError:
             raise PipeClosed from None
         except (KeyboardInterrupt, typer.Abort) as stopped:
-            # a question of typer's raises Abort at the end of the input, and in place of KeyboardInterrupt
+            # While typer waits for an answer, it raises Abort if the input ends, and also if Ctrl-C is pressed.
             if isinstance(stopped, typer.Abort) and not isinstance(stopped.__context__, KeyboardInterrupt):
                 raise
-            print_stopped("")  # typer would print no line, and use one exit code for all signals
+            # Do not leave this to typer, which would print nothing and give all signals the same exit code.
+            print_stopped("")
             raise typer.Exit(exit_code()) from None
 
 
@@ -148,7 +149,7 @@ def print_stopped(how_to_resume: str) -> None:
 
 @contextmanager
 def print_warnings() -> Iterator[None]:
-    """Print the package's warnings during a `with` block, one line each."""
+    """Print the warnings that araclip logs during a `with` block, one line each."""
     handler = _WarningPrinter(logging.WARNING)
     log = logging.getLogger("araclip")
     log.addHandler(handler)

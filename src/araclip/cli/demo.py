@@ -1,4 +1,4 @@
-"""The command `araclip demo`: builds a sample gallery, answers queries and serves the page."""
+"""The command `araclip demo`: builds a sample gallery, answers queries and serves the gallery's web page."""
 
 import time
 from functools import partial
@@ -51,7 +51,7 @@ def demo() -> None:
 def _build_demo(
     folder: Path, pictures: Path, samples: "list[Sample]", wanted: "list[Sample]", *, quiet: bool = False
 ) -> bool:
-    """Make the missing pictures of `wanted`, index the folder `pictures`, and unless `quiet`, answer queries.
+    """Make the missing pictures of `wanted`, index the folder `pictures`, and answer example queries, unless `quiet`.
 
     Return True if the files of all `samples` exist after that.
     """
@@ -136,6 +136,6 @@ def _index_missing_samples(missing: "list[Sample]", address: str, stopped: Event
 
 
 def _describe_hit(hit: "Hit", samples: "dict[str, Sample]") -> str:
-    sample = samples.get(hit.path)  # None if the user has added the picture to the sample gallery
+    sample = samples.get(hit.path)  # None for a picture that the user has added to the sample gallery
     name = f"{sample.emoji or '📷'}  {escape(sample.arabic)}  " if sample else ""
     return f"{hit.score:.2f}  {name}[dim]{escape(shown(Path(hit.path).name))}[/]"

@@ -414,7 +414,7 @@ def _score_cell(scores: "Scores", name: str) -> str:
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"
 
 
-CLAIMED_MEASURES = ("R@1", "R@5", "MRR")  # the measures that AraCLIP's description states
+CLAIMED_MEASURES = ("R@1", "R@5", "MRR")  # the measures that the AraCLIP paper reports
 
 
 def run_paper_suite(

@@ -94,7 +94,7 @@ def _print_how_to_search(gallery: str | None) -> None:
 
 
 def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
-    """Open the gallery. If its vectors are of another model, the error says how long encoding them again takes."""
+    """Open the gallery. If its vectors are of another model, the error says how long re-encoding its pictures takes."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
 
@@ -162,7 +162,7 @@ def how_to_resume(location: "Location") -> str:
 
     indexed = "What was committed is"
     try:
-        if isinstance(location, Path):  # do not count a gallery on a server, because that may take long
+        if isinstance(location, Path):  # do not count a gallery in PostgreSQL, because that may take long
             with closing(Catalog.open(location, None)) as catalog:
                 make_default(location)
                 indexed = counted(catalog.counts()[1], "picture is", "pictures are")

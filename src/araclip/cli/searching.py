@@ -96,7 +96,7 @@ class WordsCommand(TyperCommand):
         try:
             left = super().parse_args(ctx, [*marked, *args[end:]])
         except Exception as error:
-            unknown = getattr(error, "option_name", "--")  # the unknown option; "--" for any other error
+            unknown = getattr(error, "option_name", "--")  # the option that is unknown to click, if any
             word = next((each[1:] for each in args if each.startswith(unknown) and not each.startswith("--")), "")
             if word:
                 error.message += f". To leave out what shows “{word}”, write: - {word}"  # type: ignore[attr-defined]
@@ -194,7 +194,10 @@ def _check_form(as_json: bool, paths: bool, thumbnails: bool) -> None:
 
 
 def _should_collapse(option: bool | None, as_json: bool, paths: bool) -> bool:
-    """True to show only the best of near-duplicates: as --collapse says, else unless --json or --paths is given."""
+    """True to show only the best picture of each group of near-duplicates.
+
+    `option`, the value of --collapse, decides; if it is None, only --json and --paths show all pictures.
+    """
     return not (as_json or paths) if option is None else option
 
 
@@ -272,7 +275,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    rated = any(hit.relevance is not None for hit in hits)  # True: relevance is known, so show it and not the score
+    rated = any(hit.relevance is not None for hit in hits)  # then relevance is shown, else the score
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:

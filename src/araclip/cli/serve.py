@@ -89,12 +89,14 @@ def serve(
 
 
 def _choose_folders(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
-    """Choose folders if no gallery is named; return those to index now, and one that the page offers to index, or None.
+    """Choose folders if no gallery is named: return those to index now, and one that the web page offers to index.
+
+    Either is None if there is none.
 
     If the working folder is already indexed, it is updated and followed, unless `watch` is False, watchfiles is missing
     or this user may not write the gallery. If the working folder is not indexed but may have pictures, a user on a
     terminal is asked whether to index it. Without a terminal, nothing is indexed, as services expect: the gallery
-    indexed last is served or, if there is none, the page offers the working folder.
+    indexed last is served or, if there is none, the web page offers the working folder.
 
     Raises:
         GalleryNotFound: on a terminal, if there are neither pictures nor a gallery indexed last.

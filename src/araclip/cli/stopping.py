@@ -62,7 +62,8 @@ def raise_on_signals() -> Iterator[None]:
 def _ignore_signals_at_exit(owner: int) -> None:
     """Let no signal but Ctrl-C interrupt any more; called when the interpreter exits, before other exit functions.
 
-    The command is done. Ctrl-C still ends the process, in case it hangs.
+    The command is done. Ctrl-C still ends the process, in case it hangs. `owner` is the id of the command's process; in
+    a process forked from it, signals stay as they are.
     """
     gc.freeze()  # skips the last garbage collection, which takes a fifth of a second
     if os.getpid() != owner:

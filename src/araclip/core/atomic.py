@@ -48,10 +48,10 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
-    # only the beginning of a long name, because file systems limit the length of the temporary name, too
+    # The temporary name has only the beginning of a long file name, because file systems limit its length, too.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     step("open")
-    temporary.touch(exist_ok=False)  # with the usual permissions; a file of mkstemp is closed to other users
+    temporary.touch(exist_ok=False)  # gets the usual permissions; mkstemp's files are closed to other users
     try:
         step("fill")
         fill(temporary)
@@ -191,7 +191,7 @@ def _checksum_trailer(content: bytes) -> bytes:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files in a folder that were last written LEFT_OVER_S ago: their processes were killed."""
+    """Remove the temporary files in a folder last written LEFT_OVER_S ago or earlier: their processes were killed."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if _is_abandoned(left_over):

@@ -17,7 +17,7 @@ MAX_BYTES = 64_000_000  # limit: bytes of a JSON text; multilingual E5's tokeniz
 MAX_DEPTH = 64  # levels of nesting; configurations have fewer than 10
 MAX_NODES = 4_000_000  # limit: values and keys; E5's tokenizer.json has 750,000, each about 100 bytes when parsed
 
-# A string without a closing quote extends to the end of the text.
+# Matches a JSON string. A string without a closing quote is matched to the end of the text.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _KINDS: dict[type, str] = {dict: "an object {…}", list: "a list […]", str: "a text"}

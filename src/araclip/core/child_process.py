@@ -25,7 +25,7 @@ from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # limit: bytes of a message's JSON object
 MOST_BYTES = 500_000_000  # limit: bytes of all blobs of an answer
-END_SECONDS = 1.0  # a child that has closed its output may take this long to end, so that its exit code tells why
+END_SECONDS = 1.0  # time for a child that has closed its output to end, so that its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",
@@ -292,7 +292,7 @@ class Pool:
     def _idle_child(self) -> Child | None:
         with suppress(IndexError):
             while not (child := self.idle.pop()).alive:
-                child.end()  # the child died while it was idle
+                child.end()  # it died while it was idle: drop it, and take the next one
             return child
         return None
 

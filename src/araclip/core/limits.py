@@ -116,7 +116,7 @@ TICKS = 10_000_000  # units of 100 ns in a second
 
 
 class _BasicLimits(ctypes.Structure):
-    """Windows' JOBOBJECT_BASIC_LIMIT_INFORMATION; its `long` fields have 32 bits on every platform."""
+    """Windows' C structure JOBOBJECT_BASIC_LIMIT_INFORMATION; its `long` fields have 32 bits on every platform."""
 
     _fields_ = (
         ("process_time", ctypes.c_int64),
@@ -132,7 +132,7 @@ class _BasicLimits(ctypes.Structure):
 
 
 class Limits(ctypes.Structure):
-    """Windows' JOBOBJECT_EXTENDED_LIMIT_INFORMATION."""
+    """Windows' C structure JOBOBJECT_EXTENDED_LIMIT_INFORMATION, which holds all limits of a job."""
 
     _fields_ = (
         ("basic", _BasicLimits),

@@ -48,7 +48,7 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     def show(title: str, done: float, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # not before the first call: a request that is refused draws no bar
+        drawn.start()  # only now, so that a refused request, which never calls `show`, draws no bar
         drawn.update(tasks[title], completed=done, total=total)
 
     try:

@@ -14,7 +14,7 @@ from araclip.evaluation.sets import LISTING, MAX_LINE, PictureFiles
 from araclip.pictures.formats import SUFFIXES
 
 NO_DATASETS = "The package 'datasets' is not installed. Run pip install 'araclip[hub]'."
-# for each sample of a set: the picture's bytes (None: there is none), its file name, and further fields of its line
+# for each sample: the picture's bytes (None: no picture), its file name, and further fields for captions.jsonl
 Rows = Iterable[tuple[bytes | None, str, Mapping[str, Any]]]
 
 
@@ -67,7 +67,7 @@ def _unpack_once(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
 
     def fill(part: Path) -> None:
         (part / "images").mkdir()
-        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # ? for lone surrogates
+        with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # writes ? for a lone surrogate
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
                 # the name in the archive is not used as a path
@@ -139,7 +139,7 @@ def _load_hub_rows(hub: Hub) -> Any:
             rows = datasets.load_dataset(hub.id, hub.config, split=hub.split, revision=hub.revision)
     except InputError:
         raise
-    except Exception as error:  # a damaged set makes `datasets` and pyarrow raise nearly anything
+    except Exception as error:  # any exception: for a damaged set, `datasets` and pyarrow raise nearly anything
         raise InputError(
             f"{hub.id} (split {hub.split}) cannot be loaded: {first_line(error):.200}. Check id, split and network, "
             "or fetch it elsewhere and pass its path."
@@ -196,7 +196,7 @@ def _iterate_rows(rows: Any, hub: Hub) -> Iterator[dict[str, Any]]:
         yield from rows
     except InputError:
         raise
-    except Exception as error:  # a damaged file makes pyarrow raise nearly anything
+    except Exception as error:  # any exception: for a damaged file, pyarrow raises nearly anything
         raise InputError(f"{hub.id} cannot be read ({first_line(error):.200}). Fetch it again.") from None
 
 

@@ -13,15 +13,15 @@ from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import Hashes, hashes, nearest_hashes
 from araclip.text.normalization import normalize
 
-# Most bits, of 64, in which the hashes of two copies differ. docs/evaluation.md says how often copies, and how often
-# different pictures, are this close.
+# Most bits, of 64, in which two copies' perceptual hashes differ. docs/evaluation.md says how often copies, and how
+# often different pictures, are this close.
 NEAR = 6
 EXAMPLES = 10  # limit: examples of pictures, and of captions, in the printed report
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A test picture and its nearest training picture; their hashes differ in `distance` of 64 bits."""
+    """A test picture and its nearest training picture; their perceptual hashes differ in `distance` of 64 bits."""
 
     test: Path
     training: Path
@@ -112,7 +112,7 @@ def pictures_and_captions(sets: Sequence[PictureSet]) -> tuple[list[Path], list[
 
 
 def _hash_pictures(pictures: Iterable[Path]) -> tuple[list[Path], Hashes, int]:
-    """Return paths and hashes of the pictures that can be opened, and how many cannot."""
+    """Return the paths and perceptual hashes of the pictures that can be opened, and how many cannot."""
     hashed = list(hashes(pictures, usable_cores()))
     read = [(path, value) for path, value in hashed if not isinstance(value, ImageError)]
     return [path for path, _ in read], np.array([value for _, value in read], np.uint64), len(hashed) - len(read)

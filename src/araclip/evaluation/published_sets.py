@@ -42,7 +42,7 @@ class SetFiles:
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 
     def captions(self, *patterns: str) -> Path:
-        """Return the caption file: `folder` if it is a file, or else `file(*patterns)`."""
+        """Return the caption file: `folder` itself if it is a file, or else the file in it that `patterns` match."""
         return self.folder if self.folder.is_file() else self.file(*patterns)
 
     def file(self, *patterns: str) -> Path:

@@ -156,7 +156,7 @@ def write_report(
     robustness: Sequence[Robustness] = (),
     leaks: Leaks | None = None,
 ) -> None:
-    """Write the report of one or several models; each of the others is compared with the first.
+    """Write the report of one or several models; each model but the first is compared with the first.
 
     Args:
         dialects: the dialect of each query, if the data set states dialects (see `breakdown.group_by_dialect`).

@@ -40,7 +40,7 @@ class Entry:
     """A word of Modern Standard Arabic in the lexicon: its forms in dialects and in Arabizi.
 
     `forms` maps a dialect to the word there, if it differs from the standard word, and ARABIZI to its Latin letters.
-    `held_out`: see the function of this name.
+    `held_out`: True if figures on this word are reported separately, see the function of this name.
     """
 
     forms: Mapping[str, str]
@@ -170,7 +170,7 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
 
 
 def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
-    """Write `text` in Arabizi: words of the lexicon as people write them, others by letter with guessed vowels.
+    """Write `text` in Arabizi: words of the lexicon as people write them, other words letter by letter, vowels guessed.
 
     `only_held_out`: write only the words in Arabizi that are kept apart for a separate figure (`held_out`).
     """
@@ -395,7 +395,10 @@ KINDS = (
 
 
 def kinds_by_name(names: Sequence[str]) -> tuple[Kind, ...]:
-    """Return the kinds of rewriting with these names or in these groups, all without names; InputError if unknown."""
+    """Return the kinds of rewriting with these names or in these groups; all kinds if no name is given.
+
+    An unknown name raises InputError.
+    """
     known = {kind.name for kind in KINDS} | {kind.group for kind in KINDS}
     for name in names:
         if name not in known:

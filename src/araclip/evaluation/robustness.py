@@ -187,8 +187,8 @@ class UnderstoodEncoder:
     """Encodes texts as a search does: as the weighted sum of vectors of all texts (readings) that the text may mean.
 
     Unlike in a search, dates, folders and operators in a text are ordinary words and characters here, because the texts
-    are captions. An interpreter finds the readings. `texts` counts the texts encoded so far, `readings` their readings,
-    equal ones of a call once.
+    are captions. An interpreter finds the readings. `texts` counts the texts encoded so far, `readings` the readings
+    encoded for them; a reading that occurs several times in one call is encoded and counted once.
     """
 
     def __init__(self, model: Encoder, interpreter: Interpreter) -> None:

@@ -49,7 +49,7 @@ class Direction:
     found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
     scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine; infinite without one
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine; infinite if there is none
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -147,7 +147,10 @@ def _check_arguments(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequ
 
 
 def _relevant_pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """Return the relevant pairs, sorted, each once: queries (F,), candidates (F,), and counts by query (Q,)."""
+    """Return the pairs of a query and a relevant candidate, sorted, each once: queries (F,) and candidates (F,).
+
+    The third array (Q,) has the number of each query's pairs.
+    """
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():
         query = int(np.argmin(lengths))

@@ -34,7 +34,7 @@ class Comparison:
     b: float  #: mean of the metric for model b
     difference: float  #: the mean for a minus the mean for b
     low: float  #: lower end of the 95 % bootstrap interval of the difference
-    high: float  #: upper end of this interval
+    high: float  #: upper end of the 95 % bootstrap interval of the difference
     p_bootstrap: float  #: two-sided p-value by `paired_bootstrap`
     p_permutation: float  #: two-sided p-value by `paired_permutation`
 

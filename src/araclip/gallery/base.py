@@ -1,4 +1,4 @@
-"""The base class of galleries in folders and on servers: ingestion, removal, search."""
+"""The base class of galleries in folders and in PostgreSQL: ingestion, removal, search."""
 
 import math
 import os
@@ -58,7 +58,7 @@ StrPath = str | os.PathLike[str]
 
 
 class BaseGallery(ABC):
-    """The base class of galleries in folders (`Gallery`) and on servers.
+    """The base class of galleries in folders (`Gallery`) and in PostgreSQL databases.
 
     Methods that write raise GalleryLocked if another process keeps writing for a minute, and OSError if the disk is
     full or read-only.
@@ -68,7 +68,7 @@ class BaseGallery(ABC):
     """
 
     scenes: int | None = None
-    folder: Path | str  # the gallery's path, or its address on a server
+    folder: Path | str  # the gallery's path, or its address in PostgreSQL
     model: Encoder
     _catalog: Store
     _reader: GalleryReader
@@ -160,7 +160,7 @@ class BaseGallery(ABC):
     def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
         """Return those of a picture's files that `duplicates` compares; `copies` lists all: (path, bytes, pixels).
 
-        On a server all files are compared, because they may be on other machines.
+        In PostgreSQL, which several machines may share, all files are compared: they may be on another machine.
         """
         return copies
 
@@ -238,7 +238,7 @@ class BaseGallery(ABC):
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
 
     def update_at(self, paths: Iterable[str], folders: Iterable[StrPath], *, skip: Skip | None = None) -> Update:
-        """Synchronise the gallery with `folders` like `update`, but read only `paths` (absolute), and what is below.
+        """Synchronise the gallery with `folders` as `update` does, but read only `paths` (absolute) and all below them.
 
         All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
@@ -292,10 +292,10 @@ class BaseGallery(ABC):
     def add_embedded(
         self, groups: Iterable[Sequence[EmbeddedPicture]], *, progress: Callable[[int], None] | None = None
     ) -> Filled:
-        """Add pictures whose vectors (by this gallery's model), facts (date …) and hashes were computed elsewhere.
+        """Add pictures whose vectors, facts (date …) and hashes were computed elsewhere.
 
-        Each group of `groups` is stored in one commit. If the gallery already has a picture, only the picture's new
-        path is added.
+        The vectors must be by this gallery's model; the hashes are SHA-256 and perceptual hashes. Each group of
+        `groups` is stored in one commit. If the gallery already has a picture, only the picture's new path is added.
 
         Args:
             progress: called after each commit with the number of pictures read so far.
@@ -577,7 +577,10 @@ class BaseGallery(ABC):
         return self._make_hits(self._reader.latest().search(vector, page, relevance=False, exclude=content))
 
     def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Encode the n terms and the m `kinds` of an interpreted query in one batch; return the vectors (n + m, D)."""
+        """Encode a query's n terms and m `kinds` in one batch; return the vectors (n + m, D).
+
+        `kinds` are the things (man, woman) that an excluded general word (people) stands for.
+        """
         return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:

@@ -58,7 +58,7 @@ class Gallery(BaseGallery):
         Raises:
             GalleryNotFound, GalleryCorrupt, NewerGallery, GalleryError: the gallery does not exist, or cannot be used.
             WidthMismatch: the gallery was made with another model than `model`.
-            InputError: `path` is not a path, or is the address of a gallery on a server.
+            InputError: `path` is not a path, or is the address of a gallery in PostgreSQL.
             ModelNotFound: the gallery's own model is not on this machine; the message says which, and how to get it.
             ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
         """
@@ -205,7 +205,7 @@ class Gallery(BaseGallery):
 
 
 def _require_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a gallery's folder as a path; raise InputError if `path` is the address of a gallery on a server."""
+    """Return a gallery's folder as a path; raise InputError if `path` is the address of a gallery in PostgreSQL."""
     location = location_of(path)
     if not isinstance(location, Path):
         raise InputError(

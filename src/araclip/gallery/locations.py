@@ -1,4 +1,4 @@
-"""Find galleries: parse folders and addresses of servers, and tell where the gallery of a picture folder is kept."""
+"""Find galleries: parse folders and PostgreSQL addresses, and tell where the gallery of a picture folder is kept."""
 
 import hashlib
 import os
@@ -139,7 +139,10 @@ def location_of(location: str | os.PathLike[str] | Address) -> Location:
 
 
 def reference_home() -> Path:
-    """Return the folder that caches the reference queries' vectors for galleries on servers; create it if missing."""
+    """Return the folder that caches vectors for galleries in PostgreSQL; create it if missing.
+
+    These are the vectors of the reference queries, with which relevance is calibrated.
+    """
     home = data_home() / "background"
     home.mkdir(parents=True, exist_ok=True)
     return home
@@ -202,7 +205,7 @@ def is_unindexed(folder: Path) -> bool:
 
     A gallery that cannot be opened counts as a gallery with pictures; opening it later tells the user what is wrong.
     """
-    # Imported late, because it imports numpy, and a server sets environment variables before that.
+    # Imported late, because it imports numpy, and `araclip serve` sets environment variables before that.
     from araclip.gallery.catalog.catalog import Catalog
 
     gallery = gallery_above(folder)

@@ -23,7 +23,7 @@ Hashes = NDArray[np.uint64]
 
 
 def mask_near(hashes: Hashes, phash: int | np.uint64) -> NDArray[np.bool_]:
-    """Return a mask (n,) of the hashes (n,) that differ from one hash, which is not 0, in at most NEAR bits.
+    """Return a mask (n,) of the perceptual hashes (n,) that differ from `phash`, which is not 0, in at most NEAR bits.
 
     Hash 0, that of a picture of one colour, is near to no hash.
     """
@@ -39,7 +39,7 @@ class SeenHashes:
         self._count = 0
 
     def add_unless_near(self, phash: int) -> bool:
-        """Add a hash and return True; return False if it is near to a hash that was added before."""
+        """Add a perceptual hash and return True; return False if it is near to one that was added before."""
         if not phash:
             return True
         if mask_near(self._hashes[: self._count], phash).any():
@@ -59,7 +59,7 @@ class HashTable:
     hashes: Hashes
 
     def hash_of(self, content: int) -> int:
-        """Return the hash of a picture; 0, which is near to no hash, if it is not known."""
+        """Return the perceptual hash of a picture; 0, which is near to no hash, if it is not known."""
         row = int(np.searchsorted(self.ids, content))
         return int(self.hashes[row]) if row < len(self.ids) and self.ids[row] == content else 0
 
@@ -77,7 +77,7 @@ class HashTable:
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows (first < second) that connect all rows with near hashes; not every near pair is yielded.
+    """Yield pairs of rows (first < second) that connect all rows with near perceptual hashes, but not every near pair.
 
     Of the rows with the same hash, only the first is paired with rows of near hashes; the others are paired with the
     first. Otherwise a thousand copies would make half a million pairs.
@@ -92,7 +92,7 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
 
 
 def _pairs_of_different_hashes(hashes: Hashes) -> set[tuple[int, int]]:
-    """Return the pairs (lower row, higher row) of near hashes; no hash may occur twice in `hashes`."""
+    """Return the pairs (lower row, higher row) of near perceptual hashes; no hash may occur twice in `hashes`."""
     near: set[tuple[int, int]] = set()
     for part in range(PARTS):
         keys = ((hashes >> np.uint64(BITS * part)) & np.uint64((1 << BITS) - 1)).astype(np.int64)
@@ -102,9 +102,9 @@ def _pairs_of_different_hashes(hashes: Hashes) -> set[tuple[int, int]]:
         for flip in (0, *(1 << bit for bit in range(BITS))):
             begins, ends = starts[keys ^ flip], starts[(keys ^ flip) + 1]
             if flip:
-                ends = np.where(keys ^ flip > keys, ends, begins)  # compare each pair of buckets only once
+                ends = np.where(keys ^ flip > keys, ends, begins)  # pair rows with two different parts only once
             else:
-                begins = np.arange(1, len(keys) + 1)  # in the same bucket, pair a row only with the rows after it
+                begins = np.arange(1, len(keys) + 1)  # of equal parts, pair a row only with the rows after it
             for one, other in _expand_ranges(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""Open a gallery by its location: a folder, or an address on a server (which needs the extra `postgres`)."""
+"""Open a gallery by its location: a folder, or an address in PostgreSQL (which needs the extra `postgres`)."""
 
 import os
 from contextlib import closing
@@ -28,7 +28,7 @@ LocationLike = str | os.PathLike[str] | Address
 
 
 def _postgres() -> "type[PostgresGallery]":
-    """Import and return the class of galleries on servers, which needs the extra `postgres`.
+    """Import and return the class of galleries in PostgreSQL, which needs the extra `postgres`.
 
     Raises:
         InputError: the extra `postgres` is not installed.
@@ -46,7 +46,7 @@ def open_gallery(
     """Open the gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
 
     Args:
-        model, create, checked: as for `Gallery.open`; `checked` has no effect on a server.
+        model, create, checked: as for `Gallery.open`; `checked` has no effect in PostgreSQL.
 
     Raises:
         InputError: the location is invalid, or is an address and the extra `postgres` is not installed.
@@ -108,12 +108,12 @@ def repair_gallery(
 ) -> list[str]:
     """Repair a gallery; return one line for each action.
 
-    A gallery in a folder is repaired even if it cannot be opened. A gallery on a server must be one that can be opened.
+    A gallery in a folder is repaired even if it cannot be opened; a gallery in PostgreSQL only if it can be opened.
     """
     target = location_of(location)
     if not isinstance(target, Address):
         return Gallery.rescue(target, model=model, progress=progress)
-    with open_gallery(target, model=model) as gallery:  # no rescue on a server: there is no file to recover rows from
+    with open_gallery(target, model=model) as gallery:  # no rescue in PostgreSQL, where no file holds rows to recover
         return gallery.repair()
 
 
@@ -123,7 +123,7 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
     Needs no model.
 
     Raises:
-        InputError: the gallery is on a server; and the errors of `Gallery.backup`.
+        InputError: the gallery is in PostgreSQL; and the errors of `Gallery.backup`.
     """
     target = location_of(location)
     if isinstance(target, Address):
@@ -139,7 +139,7 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
         The folder to which the earlier gallery was moved; None if there was none.
 
     Raises:
-        InputError: the location is on a server, or holds files that are not a gallery's.
+        InputError: the location is in PostgreSQL, or holds files that are not a gallery's.
         GalleryError, OSError: as for `restore_backup`.
     """
     target = location_of(location)

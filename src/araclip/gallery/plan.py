@@ -143,7 +143,10 @@ class QueryPlan:
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the vectors (n, D) of the n terms: the first rows of `vectors` (n + m, D) of n terms and m `kinds`."""
+        """Return the vectors (n, D) of the n terms: the first rows of `vectors` (n + m, D).
+
+        The other m rows belong to `kinds`, the things (man, woman) that an excluded general word (people) stands for.
+        """
         return vectors[: len(self.query.terms)]
 
     def term_vectors(
@@ -215,7 +218,7 @@ class QueryPlan:
         found = TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
         if found is None:
             return None
-        latin: list[tuple[str, Word]] = []  # for each Latin word read as one Arabic word: the Arabic stem, and the word
+        latin: list[tuple[str, Word]] = []  # for Latin words read as one Arabic word: its stem, and the Latin word
         for change in (change for readings in self.readings for reading in readings[:1] for change in reading.changes):
             typed, meant = asked_words(change.source), asked_words(change.target)
             if change.kind == "arabizi" and len(typed) == len(meant) == 1:
@@ -236,7 +239,10 @@ class QueryPlan:
 
 
 def _with_neutral_text(query: Query) -> tuple[Query, bool]:
-    """Add the term NEUTRAL to a query without a positive term; return the query, and whether the term was added."""
+    """Add the term NEUTRAL («صورة», picture) to a query without a positive term.
+
+    Return the query, and whether the term was added.
+    """
     if any(term.weight > 0 for term in query.terms):
         return query, False
     return Query((Term("text", NEUTRAL), *query.terms)), True
@@ -420,7 +426,10 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
 
     def _take_folder(self) -> Placed:
-        """Return the folders that the text names, perhaps none; not one that is excluded or follows a "not"."""
+        """Take the name of a folder out of the text; return the folders that have it, perhaps none.
+
+        A name that is excluded stays in the text. After a "not", it is taken out, but no folder is returned.
+        """
         placed = Placed(self.text) if "folder" in self.taken else split_folder(self.text, self.folders)
         # a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
         if ("date" not in self.taken and split_date(placed.words, self.today).only_date) or self._excludes(
@@ -435,7 +444,10 @@ class _TermSplitter:
         return placed
 
     def _take_date(self) -> Dated:
-        """Return the date that the text names, perhaps none; not one that is excluded or follows a "not"."""
+        """Take a date out of the text, and return it as a filter, perhaps none.
+
+        A date that is excluded stays in the text. After a "not", it is taken out, but no filter is returned.
+        """
         dated = Dated(self.text) if "date" in self.taken else split_date(self.text, self.today)
         leading = _text_before(dated.words, self.text)
         if dated.words[:1].isdigit() and _NUMBERED.search(leading):
@@ -463,7 +475,7 @@ class _TermSplitter:
         return found.negations
 
     def _take_excluded_videos(self, negations: Sequence[str]) -> None:
-        """Turn videos among the excluded things into a filter for pictures."""
+        """If the text excludes videos («بدون فيديو», without videos), replace that by a filter for pictures."""
         videos = next((thing for thing in self.excluded if split_videos(thing) == ("", thing)), None)
         if videos and "kind" not in {*self.taken, *(each.part for each in self.filters)}:
             self.excluded.remove(videos)
@@ -486,17 +498,19 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("place", place.words, (f"place={name}",), Filters(place=name)))
 
     def _place_of_excluded(self, with_exclusions: str) -> Placed | None:
-        """Take a place out of the excluded things, and return it: «شارع بدون سيارات القاهرة». None if there is none.
+        """Take a place out of the excluded things, and return it; None if there is none.
 
-        An excluded thing that is the name of a folder keeps all its words. A thing that is only a place is taken out if
-        it follows another thing and a comma («بدون ناس، القاهرة»); else it stays among the excluded things.
+        In «شارع بدون سيارات القاهرة» (street without cars, Cairo), Cairo is not excluded, but is the place. An excluded
+        thing that is the name of a folder keeps all its words. A thing that is only a place is taken out if it follows
+        another thing and a comma: «بدون ناس، القاهرة» (without people, Cairo); else it stays among the excluded things.
         """
         for at, thing in enumerate(self.excluded):
             place = split_place(thing, self.places(), self.interpreter)
             if place.folders and thing != self.excluded_folder:
                 only_place = shows_nothing(place.text)
                 if only_place and not (at and _text_before(thing, with_exclusions)[-1:] in STOPS):
-                    return None  # this place and the later ones stay among the excluded things: «ما عدا القاهرة، دبي»
+                    # this place and the later ones stay excluded: «ما عدا القاهرة، دبي» (except Cairo, Dubai)
+                    return None
                 self.excluded[at : at + 1] = [] if only_place else [place.text]
                 return place
         return None
@@ -504,7 +518,7 @@ class _TermSplitter:
     def _excludes(self, words: str) -> bool:
         """True if the phrase `words` is, or is part of, something that the text excludes.
 
-        An example is «رحلة دهب» in «صور بدون رحلة دهب».
+        An example is «رحلة دهب» (trip to Dahab) in «صور بدون رحلة دهب» (pictures without the trip to Dahab).
         """
         excluded = split_exclusions(self.text, self.interpreter).excluded if self.negates and words else ()
         return any(words in thing for thing in excluded)
@@ -527,7 +541,7 @@ def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
 
 
 def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
-    """True if a text asks for pictures without saying what they show: «صور», «عايز صور»."""
+    """True if a text asks for pictures without saying what they show: «صور», «عايز صور» (pictures, I want pictures)."""
     return shows_nothing(text) or (
         "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
     )

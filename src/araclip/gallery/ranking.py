@@ -4,7 +4,7 @@ Hits are ordered by their relevance: how surely the picture shows what the query
 texts of any picture, relevance falls for each picture with a description, and rises for each picture whose texts have
 the words; so a description without the words lowers a picture. If relevance is unknown, hits are ordered by their
 value: their cosine on the scale of the gallery, raised and lowered in the same way.
-If the page asks for it, the hits that fit the query are ordered by date instead.
+If the requested page of hits asks for it, the hits that fit the query are ordered by date instead.
 
 Last, pictures that show an excluded thing are left out. A picture is judged by its cosine with the excluded text. Two
 limits are computed, and the lower one counts: the cosine at which relevance is strong (`gallery.relevance`), and one
@@ -77,9 +77,11 @@ class Hybrid:
         return DOUBT * min(self.query.weight, 1.0)
 
     def lower_cosine(self, score: float, best: float) -> float:
-        """Return a picture's cosine, lowered since it has a description, which may lack the query's words (see DOUBT).
+        """Lower the cosine (`score`) of a picture that has a description, that is, a caption or metadata.
 
-        `best` is the best picture's cosine.
+        The description may lack the query's words; if it has them, `raise_relevance` makes up for this. The cosine is
+        lowered by a part (`doubt`) of the difference between the cosine of the best picture (`best`) and that of an
+        average picture.
         """
         return score - self.doubt * max(best - self.average, 0.0)
 
@@ -157,8 +159,8 @@ def lower_described(
 # Whether a picture shows an excluded thing is judged by its cosine with the excluded term, compared with the same
 # cosine of this many first hits of the query (see `Exclusion.adapt_to_first_hits`).
 FIRST_HITS = 30
-# The limit of an excluded term is at most this many standard deviations above the average of the first hits. Tuned on
-# judged pairs.
+# The cosine with an excluded term from which a picture is left out is at most this many standard deviations above the
+# average of the first hits. Tuned on judged pairs.
 ABOVE = 1.0
 # limit: candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
 LARGEST_CHUNK = 4096
@@ -236,7 +238,7 @@ SORTS = ("relevance", "date", "oldest")
 SORTED_IF_UNRATED = 200  # if relevance is unknown, this many of the best pictures are sorted by date
 WHOLE = (int, np.integer)
 REAL = (*WHOLE, float, np.floating)
-_EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into servers' integers
+_EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it still fit into PostgreSQL's integers
 
 
 @dataclass(frozen=True)
@@ -319,7 +321,7 @@ class StoreSearch(ABC):
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
         """Yield the candidates that have an existing file, each with its paths; paths that pass the filters come first.
 
-        A store on a server yields all candidates, because files may be on other machines.
+        A store in PostgreSQL yields all candidates, because files may be on other machines.
         """
 
     @abstractmethod
@@ -339,7 +341,7 @@ class StoreSearch(ABC):
         """Return the hits with their `picture` filled in; hits whose picture was removed meanwhile are left out."""
 
     def near_count(self, content: int) -> int:
-        """Return how many near-duplicates a picture has; 0 if they are not counted, as in a gallery on a server."""
+        """Return how many near-duplicates a picture has; a gallery in PostgreSQL does not count them and returns 0."""
         return 0
 
 
@@ -379,7 +381,7 @@ def rank_page(
         for content, score in search.nearest()
         if content not in known
     )
-    # `merge` needs sorted inputs: both are, and no picture is in both
+    # `merge` needs sorted inputs: `others` and `by_text` are sorted, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:
         asked = hybrid
@@ -426,7 +428,8 @@ def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[C
 def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
     """Yield the candidates that fit the query, in the order of `dated`; if nothing fits, yield all in their own order.
 
-    A candidate fits unless its relevance is weak (below WEAK). If relevance is unknown, the SORTED_IF_UNRATED best fit.
+    A candidate fits unless its relevance is weak (below WEAK). If relevance is unknown, the SORTED_IF_UNRATED best
+    candidates fit.
     """
     first = list(islice(candidates, SORTED_IF_UNRATED))
     fitting = {each.content: each for each in first}

@@ -31,7 +31,8 @@ MIN_PICTURES = 10  # with fewer pictures, the statistics of scores say nothing
 # score is EXCLUDED_DEVIATION standard deviations above the term's average (most pictures may show the excluded thing).
 EXCLUDED = 0.2
 EXCLUDED_DEVIATION = 1.0
-MIDPOINT = 0.3  # relative spread of a query's scores with `meaning` 0.5; 0: nonsense, 1: queries with fitting pictures
+# `meaning` is 0.5 for a query whose scores have this relative spread; nonsense has 0, queries with fitting pictures 1.
+MIDPOINT = 0.3
 SLOPE = np.log(19) / MIDPOINT  # chosen so that `meaning` returns 0.05 for nonsense, whose relative spread is 0
 # The value of a measure (`spread`, `_lead_over_nonsense`) that this percentile of the everyday queries reaches is taken
 # for that of a "strong" query, one for which the gallery has pictures.

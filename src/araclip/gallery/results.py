@@ -54,7 +54,7 @@ class Hit(AtPath):
     `matched` lists the picture's texts that contain words of the query; such a hit may precede hits of a higher score.
     `relevance` is the probability that the picture shows what the query says (see `gallery.relevance`); None if the
     query contains a picture or a vector or says nothing that pictures show, or the gallery has too few pictures.
-    `near` counts the picture's near-duplicates, if only the best of these is shown; 0 in a gallery on a server.
+    `near` counts the picture's near-duplicates, if only the best of these is shown; 0 in a gallery in PostgreSQL.
     `path` begins with `picture:` if the gallery stores the pixels itself (`Gallery.picture` returns their bytes). The
     path of a scene in a video ends with its time, `clip.mp4#t=00083.200`: `file` and `time` are the parts of the path.
     `picture` is what the gallery knows about the picture; `captured_at`, `width`, `height`, `bytes` and `folder` are

@@ -77,8 +77,8 @@ def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapsh
     """If no picture passes the filters that words of a query became, interpret the query again without these filters.
 
     In the new plan, the words are ordinary words. Returns None if a picture passes these filters and the caller's, or
-    if no words of the query became filters. `terms`: the vectors (n + m, D) of the n terms of `plan`, and of the m
-    things that excluded words stand for (`kinds`).
+    if no words of the query became filters. `terms` (n + m, D): the vectors of the n terms of `plan`, then those of
+    `plan.kinds`: the m things (man, woman) that an excluded general word (people) stands for.
     """
     if plan.has_filters:
         first = Page(1, 0, plan.add_filters(planner.page.filters))
@@ -97,12 +97,12 @@ def search(
 ) -> list[Hit]:
     """Return one page of hits for an interpreted query (`plan`).
 
-    `terms` (n + m, D) are the vectors of the query's n terms, and of the m things (`kinds`) that excluded words stand
-    for.
+    `terms` (n + m, D) are the vectors of the query's n terms, then those of `plan.kinds`: the m things (man, woman)
+    that an excluded general word (people) stands for.
 
     If the query is only a date, an order or exclusions, the hits are ordered by date, with two exceptions: a minus term
-    only pushes away (`QueryPlan.pushes_away`), or the gallery has too few pictures to decide which of them show an
-    excluded thing. Then the hits that are least similar to the minus terms come first.
+    is a picture or has a weight below 1, so that it excludes no picture; or the gallery has too few pictures to decide
+    which of them show an excluded thing. Then the hits that are least similar to the minus terms come first.
 
     Args:
         text_weight: how much words in the pictures' texts count, 0 (not at all) to 10.

@@ -25,11 +25,11 @@ PART = 0.5  # a word found inside a longer word counts as half a word
 # Relevance by texts alone is SURELY * strength, at most the coverage. With 1.9, finding half of a query's words, or its
 # only word inside a longer one («فيل», elephant, in «الفيلم», the film), is not enough for a strong hit.
 SURELY = 1.9
-FEW = 10  # a word is looked for inside longer words only if fewer pictures have it as a whole word
+FEW = 10  # a word is looked for inside longer words only if fewer pictures than this have it as a whole word
 COMMON = 0.1  # a word tells nothing and is ignored if more than this share of the pictures, and more than MANY, have it
 MANY = 10_000
 MOST = 2_000  # limit: pictures whose rank is raised because of their texts
-AT_ONCE = 10_000  # limit: ids (some 100 kB) in one request that asks a server which pictures pass the filters
+AT_ONCE = 10_000  # limit: ids (some 100 kB) in one request that asks PostgreSQL which pictures pass the filters
 MAX_WORDS = 64  # limit: words of a query that are looked for, in up to two index look-ups each
 BEFORE, AFTER = 40, 80  # letters that a snippet shows before and after the first word found
 FIELDS = {"names": "name", "metadata": "metadata", "captions": "caption", "ocr": "ocr"}
@@ -42,7 +42,10 @@ class TextIndex(Protocol):
         """For each stem, return the ids of at most `most` + 1 pictures whose texts have a word with that stem."""
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
-        """Return for each text at most `most` + 1 ids of pictures with a word that contains it; none if it is short."""
+        """For each text, return the ids of at most `most` + 1 pictures with a word that contains the text.
+
+        For a short text, no id is returned.
+        """
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class TextMatches:
                 strongest matches first, until MOST pictures have passed.
         """
         if len(self.ids) <= MOST:
-            return self  # asking the server would gain nothing: the caller leaves out pictures that do not pass
+            return self  # no need to ask which pictures pass: the caller leaves out the others
         strongest = self.ids[np.lexsort((self.ids, -self.strength))]
         allowed: list[int] = []
         for start in range(0, len(strongest), AT_ONCE):

@@ -343,7 +343,8 @@ def _open_session(path: Path) -> Any:
 
 
 def _compare(kind: str, expected: Vectors, found: Vectors) -> None:
-    # If `found` is wider, its first numbers are compared; since its length is 1, the other numbers are nearly 0 then.
+    # The layout's vectors (`found`) may be wider than the model's (`expected`); then their first numbers are compared.
+    # If these agree, the other numbers are nearly 0, because the length of a vector is 1.
     same = (expected * found[:, : expected.shape[1]]).sum(axis=1)
     lengths = np.linalg.norm(found, axis=1)
     if same.min() < LEAST_COSINE or np.abs(lengths - 1).max() > 1e-3:
@@ -406,8 +407,8 @@ def write_transformers_js(model: AraCLIP, out: Path) -> None:
     image.name_output("image_embeds")
     for graph, name in ((text, "text_model"), (image, "vision_model")):
         plain = graph.save(out / "onnx" / f"{name}.onnx", f"{name}.onnx_data")
-        # Write no second graph if the weights have a file of their own: transformers.js derives its name from the
-        # graph's name.
+        # Write no second graph if the weights have a file of their own: transformers.js derives the name of that file
+        # from the graph's name.
         if suffix and not model.config.data_files:
             link_or_copy(plain, plain.with_name(f"{name}{suffix}.onnx"))
 

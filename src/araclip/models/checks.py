@@ -52,7 +52,7 @@ def checked_models() -> Path:
     named = os.environ.get("ARACLIP_CHECKED_MODELS")
     if named:
         return user_path(named).absolute()
-    import platformdirs  # not imported for a bundled model, whose check needs no record
+    import platformdirs  # imported only here: a bundled model needs no record, so no import
 
     return platformdirs.user_cache_path("araclip") / "checked-models"
 
@@ -62,8 +62,8 @@ def _record_path(content: Sequence[object]) -> Path:
 
 
 LEAST_COSINE = 0.999  # least cosine of a device's vector to the CPU's (ONNX Runtime); rounding alone stays above .9999
-# The same limit for graphs that compute in int8. With OpenVINO, araclip-mini's cosines are .997 and .999 on average,
-# and .991 at least.
+# Least cosine of a device's vector to the CPU's for graphs that compute in int8. With OpenVINO, the cosines of
+# araclip-mini's two towers are .997 and .999 on average, and .991 at least.
 LEAST_COSINE_INT8 = 0.98
 
 

@@ -101,7 +101,7 @@ def _download_rest(url: str, part: Path, done: int, size: int, token: str | None
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # not sent on to the file server to which the hub redirects
+    if token:  # must not reach the file server to which the hub redirects
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
@@ -294,7 +294,11 @@ def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[N
 
 
 def _is_unreachable(error: BaseException) -> bool:
-    """True if the network failed or is switched off. Class names tell: huggingface_hub changed its HTTP library."""
+    """True if the network failed or is switched off.
+
+    Errors are recognised by the names of their classes, because the HTTP library differs between releases of
+    huggingface_hub.
+    """
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):

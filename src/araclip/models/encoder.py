@@ -97,7 +97,7 @@ class AraCLIP(EncoderBase):
         device: str | None = None,
     ) -> None:
         self.device = devices.graph_device(device)
-        self.folder = model_folder.find(name_or_path).absolute()  # stays valid in another working folder
+        self.folder = model_folder.find(name_or_path).absolute()  # absolute: valid in any working folder
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.requested_threads(threads)

@@ -147,7 +147,7 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _check_batch_size(batch_size) * 16  # so many texts are sorted by length before they are cut into batches
+        many = _check_batch_size(batch_size) * 16  # texts that are sorted by length, then cut into batches
         groups = batches(checked_texts(texts), many)
         vectors = self._concatenate(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups

@@ -253,7 +253,7 @@ class ModelConfig:
 def _is_hashes(value: object) -> bool:
     return (
         isinstance(value, dict)
-        and not value.keys() - {*HASHED, *DATA_FILES}  # refuses other names, such as ../../file
+        and not value.keys() - {*HASHED, *DATA_FILES}  # accepts only known file names, not ../../file
         and all(isinstance(digest, str) and len(digest) == 64 for digest in value.values())
     )
 

@@ -105,7 +105,7 @@ class OpenVinoSession:
         if which == "CPU":
             settings |= {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         self._compiled = openvino.Core().compile_model(model, which, settings)
-        self._free: deque[Any] = deque()  # free inference requests, which no thread is using
+        self._free: deque[Any] = deque()  # inference requests that no thread is using now
         self.inputs = {port.any_name: _port_shape(port) for port in self._compiled.inputs}
         shape = _port_shape(self._compiled.outputs[0])
         self.width = shape[-1] if shape else 0
@@ -159,8 +159,8 @@ def _constant_value(node: Any) -> NDArray[Any] | None:
 
 MAX_REASON = 300  # characters of a library's message that an error of ours quotes
 SMALL_GRAPH = 64_000_000  # bytes in the files of a small tower; a tower with more is large
-SMALL_SIDE = 224  # pixels on a side of a small picture
-SMALL_ROWS, LARGE_ROWS = 16, 4  # pictures of SMALL_SIDE in one run of a small or a large graph
+SMALL_SIDE = 224  # a model input with at most so many pixels on a side is small; of larger ones, fewer go into one run
+SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: small ones by a small graph; in all other cases
 LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
 
 

@@ -115,7 +115,7 @@ def galleries_of(name: str) -> list[Path]:
     Empty if another model on this machine has the same fingerprint. Only galleries in the user's data directory are
     found.
     """
-    fingerprint = read_fingerprint(_find_pulled(name))  # None if the model is damaged; then its name is compared
+    fingerprint = read_fingerprint(_find_pulled(name))  # None if the model is damaged; then names are compared
     others = [read_fingerprint(folder) for other, folder in installed().items() if other != name]
     if fingerprint and fingerprint in others:
         return []

@@ -57,7 +57,7 @@ class PullSource:
     Attributes:
         given: the text that the user typed.
         name: the name of the new model folder, unless the user wants another.
-        folder: a finished model folder on this machine, if it is one.
+        folder: the finished model folder, if the source is one on this machine.
         repository, revision: the repository of the hub to download first, if any.
         request: the published model to convert; None for a finished folder, or while only the files of `repository`
             can tell what it holds.
@@ -279,8 +279,9 @@ def download_source(
 ) -> PullSource:
     """Download the repository of a source, if the source has one, and return the source with what was found in it.
 
-    The result has `folder` if the repository holds a finished model folder, or `request` if it holds a published model.
-    Any other content raises ModelNotFound.
+    The result has `folder` if the repository holds a finished model folder, which araclip can use as it is. It has
+    `request` if the repository holds a published model in another library's form, which must still be converted. Any
+    other content raises ModelNotFound.
     """
     if source.repository is None:
         return source
@@ -352,7 +353,7 @@ def pull_trainable(
     progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> "Trainable":
-    """Download the published AraCLIP, in either of its layouts, and save it as an AraCLIPModel in `out`.
+    """Download AraCLIP as published (the whole model or an older text encoder), and save it as an AraCLIPModel.
 
     Args:
         text, log, progress, converting: as in `pull`.

@@ -24,7 +24,7 @@ MAX_PATTERN = 2000  # limit: characters of a regular expression; that of GPT-4o'
 _ONE_CLASS = re.compile(  # a pattern of one class, letter, digit or space, perhaps repeated; never matches empty text
     r"(?:\[(?:[^\[\]\\&]|\\[^pP])+\]|[^\W_]| )(?:\+|\{[1-9]\d*,?\d*\})?"
 )
-_SPACED = re.compile(r"\(\?(?:#|[a-zA-Z-]*x)")  # a comment (?#…), or the option x
+_SPACED = re.compile(r"\(\?(?:#|[a-zA-Z-]*x)")  # the beginning of a comment (?#…), or the option x
 MANY_REPEATS = 100  # a part of a pattern that may be repeated more often than this counts as repeated endlessly
 
 

@@ -31,7 +31,7 @@ SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # limit of CPU time: 5 s, and 1 s for 
 WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
-# each of these is repeated, up to MAX_LETTERS letters, to make a long test text
+# each of these texts is repeated, up to MAX_LETTERS letters, to make a long test text
 LETTERS = ("ق", " ", "a ", "كلب ", "!", "\u0663", "👩", "\u200d", "\n")
 SHORT = ("قطة على طاولة", "a dog on the grass, 2024", "")
 

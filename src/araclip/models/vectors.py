@@ -14,11 +14,11 @@ Ints = NDArray[np.int64]
 Ids = Ints  # ids of pictures in a gallery
 StoredVectors = NDArray[np.float16]  # vectors (n, D) in the type in which galleries store them
 
-UNIT_TOLERANCE = 0.01  # how far a vector's length may be from 1; that of a vector in bfloat16 is off by .004
+UNIT_TOLERANCE = 0.01  # largest difference of a vector's length from 1; rounding to bfloat16 causes .004
 
 
 class HasLabelAndWidth(Protocol):
-    """The members of a model that `checked_vectors` needs."""
+    """What `checked_vectors` must know of a model: its label, for messages, and the width of its vectors."""
 
     @property
     def label(self) -> str:
@@ -44,7 +44,7 @@ def checked_vectors(vectors: object, rows: int, model: HasLabelAndWidth) -> Vect
         )
     checked: Vectors = vectors.astype(np.float32, copy=False)
     lengths = np.sqrt(np.einsum("ij,ij->i", checked, checked))
-    right = np.abs(lengths - 1) <= UNIT_TOLERANCE  # the comparison is false for NaN
+    right = np.abs(lengths - 1) <= UNIT_TOLERANCE  # false for a length of NaN, too, which is therefore refused
     if not right.all():
         first = float(lengths[~right][0])
         wrong = f"have the length {first:.3g} in place of 1" if np.isfinite(first) else "are not finite"

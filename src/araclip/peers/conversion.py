@@ -40,7 +40,8 @@ TEXTS = (
     "…—«نعم»؛ “yes”", "café naïve", "  two  spaces\tand\na line ", "", "كلب " * 1000, "word " * 1000,
 )  # fmt: skip
 GRAPH_TEXTS = TEXTS[:9]  # the texts whose vectors are compared, besides one text that is long enough to be cut
-_TEST_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))  # width, height of test pictures / side of the model's input
+# (width, height) of each test picture, as multiples of the side of the model's input
+_TEST_SHAPES = ((1.5, 0.95), (0.6, 1.37), (2.9, 2.1))
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def encode_probes(source: Source) -> ExpectedVectors:
         noise = rng.integers(-20, 20, smooth.shape, dtype=np.int16)
         pictures.append(Image.fromarray(np.clip(smooth + noise, 0, 255).astype(np.uint8)))
     texts, encoder = (*GRAPH_TEXTS, TEXTS[-1]), source.reference
-    # Pillow resizes if the settings are a dict (open_clip's), or a processor of transformers whose class ends in "Pil".
+    # The model's library resizes with Pillow if its picture settings are a dict (open_clip's), or an image processor of
+    # transformers whose class name ends in "Pil".
     resizes = encoder.image.settings
     on_pillow = isinstance(resizes, dict) or type(resizes).__name__.endswith("Pil")
     return ExpectedVectors(
@@ -118,7 +120,7 @@ def _show_ids(ids: Any) -> str:
     return f"{[int(id_) for id_ in ids[:8]]}{' …' if len(ids) > 8 else ''} ({len(ids)})"
 
 
-LANGUAGES = ("ar", "en")  # by default, the vocabulary is cut to pieces in the scripts of these languages
+LANGUAGES = ("ar", "en")  # by default, the vocabulary keeps only tokens in the scripts of these languages
 REMEDY = "AraCLIP.load takes the model as it is, with PyTorch"  # advice in an error if a tower cannot be written
 
 

@@ -172,5 +172,5 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
         if hasattr(part.processor, "image_processor"):
             part.processor.image_processor = on_pillow(part.processor.image_processor)
         else:
-            part.processor = on_pillow(part.processor)  # `on_pillow` returns a tokenizer unchanged
+            part.processor = on_pillow(part.processor)  # perhaps a tokenizer, which stays unchanged
     return model

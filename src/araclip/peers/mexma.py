@@ -79,7 +79,8 @@ def read_model(folder: Path) -> MexmaSigLIP:
     """Make the model from a folder's weights, in float32."""
     state = _rename_tensors(read_state(folder), folder)
     with failures(folder, "copy the folder again", ModelMismatch, cannot="be built"):
-        words, patches = state[f"text_model.{WORDS}"], state[f"vision_model.{PATCHES}"]  # (vocabulary, H), (W, 3, P, P)
+        # shapes: (vocabulary size, text width) and (picture width, 3, patch side, patch side)
+        words, patches = state[f"text_model.{WORDS}"], state[f"vision_model.{PATCHES}"]
         text = XLMRobertaConfig(
             vocab_size=words.shape[0], hidden_size=words.shape[1], num_attention_heads=HEADS,
             num_hidden_layers=_count_layers(state, "text_model.encoder.layer."),

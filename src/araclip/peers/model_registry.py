@@ -260,7 +260,7 @@ def forbids_commerce(license: str | None) -> bool:
 
 
 def image_tower_of(kind: str, location: str) -> str | None:
-    """Return the image tower that belongs to a text tower; None if unknown.
+    """Return the location of the image tower that belongs to a text tower; None if unknown.
 
     `location` is the hub id of the text tower, or a folder with the same name as the repository on the hub.
     """

@@ -24,9 +24,10 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the paper's table. The paper does not say which checkpoint it is, so `models` lists the candidates.
+    """A row of the paper's table: a model whose checkpoint the paper does not name; `models` lists the candidates.
 
-    The first candidate that is a finished model folder is measured; if none is, the first one is loaded with PyTorch.
+    The first candidate that is an AraCLIP model folder (ONNX graphs) on this machine is measured; if none is, the first
+    candidate is loaded with PyTorch.
     """
 
     name: str  # the model's name in the paper's table

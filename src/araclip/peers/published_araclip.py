@@ -51,7 +51,7 @@ from araclip.training.teachers.text_encoders import (
 
 IMAGE_MODEL = "ViT-B-16-SigLIP-512"
 TOKENIZER = "Arabic-Clip/bert-base-arabertv2-ViT-B-16-SigLIP-512-epoch-155-trained-2M"
-HALF = [0.5, 0.5, 0.5]  # mean and deviation of the pixels
+HALF = [0.5, 0.5, 0.5]  # mean, and also standard deviation, by which each channel's pixels are normalised
 _TEXT, _HEAD, _IMAGE = "text_model.transformer.", "text_model.clip_head.", "clip_model."
 _NAMES = (  # beginning of our name of a weight → beginning of the published name
     ("text_model.", _TEXT),

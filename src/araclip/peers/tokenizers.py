@@ -22,7 +22,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # characters that ftfy removes
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only these: `models.tokenizer_file` limits how much longer texts may get
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # no others: a replacement may not lengthen texts much, see `models.tokenizer_file`
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer
@@ -99,11 +99,11 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
             "folder cannot express. AraCLIP.load takes the model as it is, with PyTorch."
         )
     if hasattr(tokenizer.tokenizer, "src_lang"):
-        # for texts that are not Arabic, `towers.LanguageToken` sets the token of English
+        # each text begins with the token of Arabic; if it has no Arabic, `towers.LanguageToken` puts English's there
         tokenizer.tokenizer.src_lang = "arb_Arab"
     made = convert_transformers(name, tokenizer.tokenizer)
     if tokenizer.strip_sep_token:
-        # open_clip writes the id 0 in place of the separator token
+        # put the id 0 in place of the separator token, as open_clip does
         end, content = tokenizer.tokenizer.sep_token_id, json.loads(made.to_str())
         renumber_template(content.get("post_processor"), lambda found: 0 if found == end else found)
         made = Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
@@ -136,7 +136,7 @@ def _convert_sentence_pieces(name: str, tokenizer: Any) -> Tokenizer:
     """Make a Unigram tokenizer from the SentencePiece model in `tokenizer`, with the end token behind each text."""
     from sentencepiece import sentencepiece_model_pb2 as messages
 
-    parsed: Any = messages  # typed Any: the module makes its classes when it is imported, so mypy does not see them
+    parsed: Any = messages  # typed Any: mypy cannot see the classes of this protobuf module, made at import
     proto = parsed.ModelProto.FromString(tokenizer.sp_model.serialized_model_proto())
     if proto.trainer_spec.model_type != 1:
         raise ModelMismatch(f"{name}: its SentencePiece model is no Unigram model. Put a tokenizer.json beside it.")

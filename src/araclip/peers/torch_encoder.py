@@ -74,7 +74,10 @@ def make_image_tower(
     model: Any, prepare: Callable[[Image.Image], Inputs], features: Callable[[Inputs], Tensor], device: str,
     settings: Any = None,
 ) -> ImageTower:  # fmt: skip
-    """Make an ImageTower from `prepare` (picture → batch of one), `features` (batch → (n, D)) and its `settings`."""
+    """Make an ImageTower from `prepare` (picture → batch of one) and `features` (batch → (n, D)).
+
+    `settings` are the library's settings that `prepare` follows.
+    """
 
     def encode(prepared: Sequence[Inputs]) -> Tensor:
         return features({name: torch.cat([inputs[name] for inputs in prepared]).to(device) for name in prepared[0]})
@@ -116,7 +119,7 @@ class TorchEncoder(EncoderBase):
     def fingerprint(self) -> str:
         """Twelve hex digits: a hash of the weights, the token ids of sample texts, and the way pictures are resized.
 
-        Settings of layers that change no shape of a weight are not in the hash.
+        A layer's setting that does not show in its weights, such as the activation function, is not in the hash.
         """
         parts = {"": self.text.model}
         if self.image.model not in list(self.text.model.modules()):
@@ -125,7 +128,8 @@ class TorchEncoder(EncoderBase):
         with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
             digest = fingerprint(self.text.kind, state, self.text.tokens)[:12]
         ours = self.image.transform is not None and self.image.transform.reducing_gap is None
-        # if a library squashes pictures, the transform is not hashed: stored fingerprints of such models stay valid
+        # The way of resizing is not hashed if the model's own library squashes pictures to a square, so that the
+        # fingerprints that galleries have stored for such models stay valid.
         if self.image_transform.distorts and not ours:
             return digest
         offset = "" if self.image_transform.crop_offset == "half-even" else f" {self.image_transform.crop_offset}"

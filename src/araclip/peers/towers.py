@@ -93,7 +93,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token table of which only the rows of the ids `rows` (n,) are kept. `forward` still takes the old ids."""
+    """A token embedding table cut to the rows of the ids `rows` (n,). `forward` still takes the full table's ids."""
 
     positions: Tensor
 
@@ -112,7 +112,7 @@ class CutTable(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The rows of the token table that were kept, (n, H)."""
+        """The kept rows of the token embedding table, (n, H)."""
         return self.table.weight
 
 

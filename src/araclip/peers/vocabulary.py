@@ -33,7 +33,7 @@ _COMMON: Ranges = (  # letters and marks that belong to no script
     (0xFE00, 0xFE0F), (0xFE20, 0xFE2F), (0xE0100, 0xE01EF),
 )  # fmt: skip
 _MATHEMATICAL: Ranges = ((0x1D400, 0x1D7FF),)  # letters for formulas, which people use as fonts: 𝓗𝓮𝓵𝓵𝓸
-_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # listed here, because an older Python's Unicode tables lack new emoji
+_EMOJI: Ranges = ((0x1F000, 0x1FAFF),)  # code points of emoji; older Pythons do not know the newer ones
 _SCRIPTS: dict[str, Ranges] = {
     "Arabic": (
         (0x0600, 0x06FF), (0x0750, 0x077F), (0x0870, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC), (0x1EE00, 0x1EEFF),
@@ -75,7 +75,7 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # code of a language → the scripts 
     "ml": ("Malayalam",), "th": ("Thai",), "ka": ("Georgian",), "hy": ("Armenian",), "am": ("Ethiopic",),
     "zgh": ("Tifinagh",), "ko": ("Hangul",), "ja": ("kana", "Han"), "zh": ("Han",),
 }  # fmt: skip
-_END_OF_LETTERS = 0x323B0  # all letters have lower code points; above are marks without glyphs, and private use
+_END_OF_LETTERS = 0x323B0  # no code point from here on is a letter: only invisible marks and private use follow
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocab
     always |= {id_ for id_ in (model.get("unk_id"), pieces.get(model.get("unk_token"))) if id_ is not None}
     if model["type"] == "Unigram" and model["vocab"]:
         scores = [score for _, score in model["vocab"]]
-        always.add(int(np.argmin(scores)))  # its score sets the cost of unknown characters
+        always.add(int(np.argmin(scores)))  # keep the piece of lowest score: it sets the cost of unknown characters
     kept = sorted(always | {id_ for piece, id_ in pieces.items() if keeps(piece)})
     new = {old: position for position, old in enumerate(kept)}
     _renumber_ids(content, new)

@@ -123,6 +123,6 @@ def _read_xmp(image: Image.Image) -> PhotoMetadata:
 def _read_iptc(image: Image.Image) -> PhotoMetadata:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
     values = {key: value[0] if isinstance(value, list) else value for key, value in (about or {}).items()}
-    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # they look like 20240131 and 175959+0300
+    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # day 20240131, time 175959+0300
     captured_at = iso_time(f"{day}T{time[:6]}") or iso_time(day)
     return PhotoMetadata(captured_at, place=join_place(*map(values.get, _IPTC_PLACE)))

@@ -37,7 +37,7 @@ class ImageTransform:
     resize: str = "squash"
     interpolation: str = "bicubic"
     reducing_gap: float | None = 2.0
-    crop_offset: str = field(default="half-even", repr=False)  # left out of the repr, which fingerprints hash
+    crop_offset: str = field(default="half-even", repr=False)  # not in the repr, which fingerprints of models hash
 
     @property
     def distorts(self) -> bool:

@@ -161,13 +161,13 @@ def _translate_errors(name: str) -> Iterator[None]:
             raise UnreadableImage(f"{name}: no permission to read it. Change its permissions or skip it.") from None
         except ImageError:
             raise
-        except Image.DecompressionBombError as error:  # while opening, Pillow checks a limit of its own
+        except Image.DecompressionBombError as error:  # raised by a limit of Pillow's own
             claimed = re.search(r"\((\d+) pixels\)", str(error))
             size = f"{int(claimed[1]) / 1e6:.0f}" if claimed else "too many"
             raise ImageTooLarge(message("picture bomb", name=name, megapixels=size, most=MAX_PIXELS / 1e6)) from None
         except MemoryError:
             raise ImageTooLarge(message("picture no memory", name=name)) from None
-        except Exception as error:  # any: Pillow's decoders raise OSError, ValueError, SyntaxError, struct.error …
+        except Exception as error:  # Pillow's decoders raise errors of any type: OSError, SyntaxError, struct.error …
             reason = "; ".join(" ".join(text.split())[:200] for text in (str(error) or type(error).__name__, *said))
             raise UnreadableImage(message("picture damaged", name=name, reason=reason)) from error.with_traceback(
                 None

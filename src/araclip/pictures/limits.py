@@ -35,8 +35,8 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "AVIF": 65_000_000,
     "JXL": 45_000_000,
     "JPEG2000": 40_000_000,
-    "RAW, developed": 16_000_000,  # pixels at half width and height, in which RAW is developed: 64 MP of sensor
-    "BMP, run-length encoded": 25_000_000,  # decoded in Python by Pillow: 3 seconds for a file made to be slow
+    "RAW, developed": 16_000_000,  # RAW is developed at half width and height: a sensor of 64 MP gives 16 MP
+    "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in slow Python: at most 3 seconds for so many pixels
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
 # limit: pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
@@ -47,8 +47,8 @@ FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey);
 # tests/fuzz/peaks.py, the others by hand.
 BYTES_OF_FORMAT = {
     "JXL": 25,
-    "JPEG2000": 28,  # 25 bytes were measured for RGBA: the decoder holds 32 bits for each channel
-    "RAW, developed": 40,  # for each pixel at half width and height, made of four of the sensor's pixels
+    "JPEG2000": 28,  # with a margin: 25 were measured for RGBA, as the decoder holds 32 bits per channel
+    "RAW, developed": 40,  # for each pixel of the developed picture, which has half the sensor's width and height
 }
 COEFFICIENTS = 6  # bytes for each pixel: libjpeg holds all coefficients of a progressive JPEG, even to decode it scaled
 ROW_BYTES = 8  # bytes of Pillow's pointer to each row of pixels, which add up for a very high and narrow picture
@@ -66,7 +66,7 @@ def check_header(image: Image.Image, name: str) -> int:
     Return how many bytes the decoder needs besides the decoded picture.
     """
     pixels, kind = image.width * image.height, _limited_kind(image)
-    stored = max(pixels, _pixels_of_tile(getattr(image, "tag_v2", {})))  # a tile may be larger than the picture
+    stored = max(pixels, _pixels_of_tile(getattr(image, "tag_v2", {})))  # a TIFF's tile may be larger than the picture
     most = min(MAX_PIXELS, MAX_OF_FORMAT.get(kind, MAX_PIXELS))
     if stored > most:
         raise ImageTooLarge(
@@ -134,7 +134,7 @@ def _size(image: Image.Image) -> str:
 
 
 def _limited_kind(image: Image.Image) -> str:
-    """Return a picture's key in MAX_OF_FORMAT and BYTES_OF_FORMAT: its format, or a slower kind of the format."""
+    """Return a picture's key in MAX_OF_FORMAT and BYTES_OF_FORMAT: its format, or the slow RAW or BMP variant of it."""
     if image.format == "RAW" and image.info.get("developed"):
         return "RAW, developed"
     rle = image.format == "BMP" and image.info.get("compression") in _RLE
@@ -289,10 +289,10 @@ NUMBER_BYTES = 40  # bytes that a number takes in a Python list
 INFLATED = 1_100_000  # limit: bytes to which one compressed text is unpacked; Pillow itself stops at a megabyte
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # a JPEG marker that is followed by a length
-_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # a marker followed by a length, or the picture's end (D9)
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # finds a JPEG marker that a length follows
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # finds such a marker, or the picture's end (D9)
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes per number
-_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # the tags of EXIF, GPS and interoperability
+_SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # TIFF tags that point to the EXIF, GPS and interoperability data
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 
@@ -318,8 +318,8 @@ def unpacked_bytes(stream: IO[bytes], name: str) -> int:
 
 
 def _jpeg_header_bytes(stream: IO[bytes], name: str) -> int:
-    """Return how many bytes a JPEG has before its pixels; UnreadableImage if the header exceeds a limit."""
-    for limit in (_HEAD, MAX_METADATA):  # the first _HEAD bytes are nearly always enough
+    """Return how many bytes the segments before a JPEG's pixels hold; UnreadableImage if they exceed a limit."""
+    for limit in (_HEAD, MAX_METADATA):  # the header nearly always ends in the first _HEAD bytes
         stream.seek(0)
         head = stream.read(limit)
         segments = exif = size = 0
@@ -369,13 +369,13 @@ def _png_header_bytes(stream: IO[bytes], name: str) -> int:
 def _inflated_bytes(kind: bytes, content: bytes) -> int:
     """Return how many bytes a compressed text or profile of a PNG unpacks to, at most INFLATED."""
     _, _, rest = content.partition(b"\0")  # zTXt and iCCP consist of keyword, NUL, method, data
-    if kind == b"iTXt":  # keyword, NUL, compressed or not, method, language, NUL, translated keyword, NUL, data
+    if kind == b"iTXt":  # iTXt: keyword, NUL, compressed or not, method, language, NUL, translated keyword, NUL, data
         if rest[:1] != b"\1":
             return 0
         rest = b"\0" + rest[2:].split(b"\0", 2)[-1]
     try:
         return len(zlib.decompressobj().decompress(memoryview(rest)[1:], INFLATED))
-    except zlib.error:  # counts as 0 bytes, since Pillow ignores such a text
+    except zlib.error:  # damaged data counts as 0 bytes, since Pillow ignores it
         return 0
 
 

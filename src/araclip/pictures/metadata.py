@@ -100,7 +100,7 @@ def coordinates(latitude: float | None, longitude: float | None) -> tuple[float,
     """Round degrees to about a centimetre; None if one is missing or out of range, or for 0° 0° (no GPS fix)."""
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # this test is true for NaN, too
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # NaN is refused, too
         return None
     return round(latitude, 7) + 0.0, round(longitude, 7) + 0.0
 

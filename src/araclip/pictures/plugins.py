@@ -73,7 +73,7 @@ class JxlImageFile(ImageFile.ImageFile):
         head = self.fp.read(_PROBED)
         try:
             about = pylibjxl.probe(head)
-        except Exception:  # perhaps the size is not in the first bytes, which gives any error: try the whole file
+        except Exception:  # any error may mean that the size is not in the first bytes: try the whole file
             self.fp.seek(0)
             try:
                 about = pylibjxl.probe(self.fp.read())

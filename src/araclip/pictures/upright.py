@@ -83,7 +83,7 @@ def _turn_to_upright(image: Image.Image) -> Image.Transpose | None:
 
 def _to_averageable_mode(image: Image.Image) -> Image.Image:
     """Convert an image to a mode whose values can be averaged: no palette, not bilevel, not packed 16 bits."""
-    if image.mode.startswith("I;16"):  # before the test below: 16 bits converted to RGBA become all white
+    if image.mode.startswith("I;16"):  # first: the conversion to RGBA below would make 16-bit pixels white
         return image.convert("I")
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
@@ -141,7 +141,8 @@ SAME = 3  # most levels, of 255, by which sRGB profiles of different makers diff
 _CACHED_TRANSFORMS = 8  # cached transforms; one for CMYK holds its profile and a table, 5 MB in the worst case
 _HEADER = 128  # number of bytes in an ICC profile's header
 _CLASSES = (b"scnr", b"mntr", b"prtr", b"spac")  # ICC profiles for pictures: scanner, monitor, printer, colour space
-_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}  # mode → colour space of the profile
+# Pillow's mode → colour space that a profile for such pictures names
+_SPACES = {"RGB": b"RGB ", "RGBA": b"RGB ", "CMYK": b"CMYK", "L": b"GRAY"}
 _PROGRAMS = b"mpet"  # ICC tag that may list any number of computations, so it is refused; no picture needs it
 
 
@@ -169,7 +170,7 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform 
     space, kind = profile[16:20], profile[12:16]
     if space != _SPACES[mode] or kind not in _CLASSES or _PROGRAMS in profile:
         return None
-    if not features.check("littlecms2"):  # Pillow was built without LittleCMS
+    if not features.check("littlecms2"):  # this Pillow, built without LittleCMS, cannot convert colours
         return None
     try:
         theirs, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")

@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description="Type Arabic, find pictures.",
         lifespan=lifespan,
-        docs_url=None,  # turned off: FastAPI's pages of documentation load scripts from another host
+        docs_url=None,  # no pages of documentation: FastAPI's load scripts from another host
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(AraCLIPError, _answer_own_error)
-    app.add_exception_handler(OSError, _answer_own_error)  # an error of the system, such as a full disk
+    app.add_exception_handler(OSError, _answer_own_error)  # the system's errors, such as a full disk
     app.add_exception_handler(ClientDisconnect, _answer_client_left)
     # A request passes the middleware in reverse order: the one added last handles it first.
     app.add_middleware(
@@ -119,7 +119,7 @@ async def _answer_own_error(request: Request, error: Exception) -> Response:
         return answer(Problem("bad-picture", reason=message_of(error)), request.scope)
     if isinstance(error, InputError):
         return answer(Problem("bad-query", reason=message_of(error)), request.scope)
-    log.error("%s", shown(str(error)))  # not sent: the error may name paths, which clients must not see
+    log.error("%s", shown(str(error)))  # only logged, as it may name paths, which clients must not see
     return answer(Problem("gallery", headers={"Retry-After": "5"}), request.scope)
 
 

@@ -100,7 +100,7 @@ async def stream_zip(
             continue
         record, original = found
         with original:
-            # a scene's original is its whole video, which is in the archive already because of another scene
+            # skip a scene whose original, the whole video, is in the archive already because of another scene
             if original.time is not None and original.path in videos:
                 continue
             is_too_large = buffer.tell() + original.size > most_bytes

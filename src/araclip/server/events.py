@@ -22,7 +22,7 @@ class Events:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Attach to the running event loop."""
+        """Remember the running event loop, to which `publish` hands events from any thread."""
         self._loop = asyncio.get_running_loop()
 
     def publish(self, kind: str, data: dict[str, Any]) -> None:

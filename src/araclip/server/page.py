@@ -21,7 +21,7 @@ from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
 
 _ASSETS, _VERSION = "assets/", re.compile("^[0-9a-f]{12}/")
-_FOR_A_YEAR = "max-age=31536000,immutable"  # browsers then use their copy without asking the server
+_FOR_A_YEAR = "max-age=31536000,immutable"  # Cache-Control for versioned files: browsers keep them and do not ask again
 _TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2"}
 
 

@@ -46,7 +46,7 @@ class Serving(uvicorn.Server):
                 port=settings.port,
                 http=type("Protocol", (_TimedProtocol,), limits),
                 ws="none",
-                access_log=False,  # the log would contain users' queries
+                access_log=False,  # no log of requests, which would contain users' queries
                 log_config=None,
                 server_header=False,
                 proxy_headers=settings.behind_proxy,

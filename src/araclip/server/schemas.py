@@ -32,7 +32,7 @@ class _Request(BaseModel):
 
 
 class ReadText(BaseModel):
-    """One meaning of a part of the query, written as a text that was not typed; `weight`: its share, 0 to 1."""
+    """A text that was searched as a likely meaning of a part of the query; `weight`: share of this meaning, 0 to 1."""
 
     text: str
     weight: float
@@ -63,14 +63,14 @@ class Interpretation(BaseModel):
 
 
 class Like(_Request):
-    """A picture of the gallery as a term of a query."""
+    """A picture of the gallery that a query combines with its texts and other pictures, by `weight`."""
 
     id: Identity
     weight: Weight = 1.0
 
 
 class SentPicture(_Request):
-    """An uploaded picture as a term of a query: a base64 data URI."""
+    """An uploaded picture (base64 data URI) that a query combines with its texts and other pictures, by `weight`."""
 
     data: Annotated[str, StringConstraints(pattern=r"^data:image/[a-z+.-]+;base64,")]
     weight: Weight = 1.0

@@ -192,7 +192,7 @@ class Service:
         self.model = model
         self.texts.forget()
         log.warning("the gallery's vectors are those of %s now, and so are the queries'", model.label)
-        if self.indexing and self.indexing.cause == "model":  # indexing failed because of the old model
+        if self.indexing and self.indexing.cause == "model":  # index again what failed because of the old model
             self.indexing.start()
         self._on_change()
 
@@ -201,7 +201,7 @@ class Service:
         self._prepare_timeline()
 
     def _prepare_timeline(self) -> None:
-        """Compute the timeline of a gallery in a folder now, so that the page's next visitor does not wait for it."""
+        """Compute the timeline now, so that the page's next visitor does not wait; not for a gallery in PostgreSQL."""
         if isinstance(self.settings.gallery, Path):
             self.gallery.timeline(Filters())
 

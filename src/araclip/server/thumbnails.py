@@ -15,7 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger("araclip.server")
 
-VERSION = 3  # increase it when thumbnails change; stored thumbnails are then dropped
+VERSION = 3  # raise it when thumbnails are made differently: then stored ones are dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in so many seconds, to save writes
 IN_MEMORY_PAGES = 2_000  # limit: pages (4 kB) of a cache in memory, which is used if the file cannot be written
@@ -110,7 +110,8 @@ class Thumbnails:
             deleted = self._bytes_where("id = ?", *key)
             self._db.execute("DELETE FROM thumbnails WHERE id = ?", key)
             self._db.execute("DELETE FROM placeholders WHERE id = ?", key)
-            self._size = max(0, self._size - deleted)  # others may have added what is deleted: not below 0
+            # not below 0: another process may have added the deleted rows, which this process has not counted
+            self._size = max(0, self._size - deleted)
 
     def close(self) -> None:
         """Close the file."""

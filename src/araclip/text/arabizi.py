@@ -38,7 +38,7 @@ COSTS: dict[str, dict[str, float]] = {
 }  # fmt: skip
 SOUNDS = tuple(COSTS)
 
-OTHER_SKIP = 1.4  # cost of a sound or letter that only one of the two words has, unless a table below has its cost
+OTHER_SKIP = 1.4  # cost of a typed sound or Arabic letter without a counterpart, if no table below has its cost
 SOUND_SKIPS = {
     "a": 0.08, "e": 0.1, "i": 0.12, "o": 0.12, "u": 0.12, "aa": 0.5, "ee": 0.5, "oo": 0.5, "ou": 0.3, "ei": 0.3,
     "ai": 0.3,
@@ -155,7 +155,7 @@ class Arabizi:
 
     @cached_property
     def _by_skeleton(self) -> dict[str, list[str]]:
-        """Skeleton (a word's consonants) → the words that have it, commonest first: everyday ones and BUCKET others."""
+        """Skeleton (consonants) → its words, commonest first: all everyday words, and others up to BUCKET words."""
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):
             everyday = word in self._known

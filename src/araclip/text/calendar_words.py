@@ -10,14 +10,14 @@ _MONTHS = read_entries("dates: months")
 _HIJRI = read_entries("dates: Hijri months")
 _SEASONS = {"شتاء|الشتاء|شتا|winter": (12, 1, 2), "ربيع|الربيع|spring": (3, 4, 5), "صيف|الصيف|summer": (6, 7, 8),
             "خريف|الخريف|autumn|fall": (9, 10, 11)}  # fmt: skip
-_FEASTS = {  # name → (Hijri month, first day, last day)
+_FEASTS = {  # name of a feast → (Hijri month, first day, last day)
     "رأس السنة الهجرية": (1, 1, 1),
     "عيد الفطر|العيد الصغير|eid al fitr": (10, 1, 3),
     "عيد الأضحى|العيد الكبير|عيد الاضحي|eid al adha": (12, 10, 13),
 }
 
 
-_GREGORIAN_FEASTS = {  # name → first and last day, each as (years before the named year, month, day)
+_GREGORIAN_FEASTS = {  # name of a feast → first and last day, each (years before the feast's year, month, day)
     "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
     "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),

@@ -100,7 +100,7 @@ def tokens(normal: str) -> list[Token]:
     """Return the words of a normalised text as tokens."""
     found: list[Token] = []
     for token in _split(normal):
-        name = re.sub("^لل", "لال", token.folded)[1:]  # «للآن» is ل before الآن
+        name = re.sub("^لل", "لال", token.folded)[1:]  # «للآن» (until now) is split into ل and الآن
         if (joined := _ATTACHED.match(token.folded)) and found and _continues(found[-1].folded, name):
             middle = token.start + joined.end()
             found += [Token(joined.group(), token.start, middle), Token(name, middle, token.end)]
@@ -486,7 +486,7 @@ class DateReader:
                     further = self._in_year_of((after, after + other[0]), other[1], (at, at + width), found)
                     opposite = bool(found.first or further.last) != bool(found.last or further.first)
                     if (opposite and self.word(at + width) in _OR) or (both := join_dates(found, further)) is None:
-                        return None  # a filter for one of the two dates would hide the pictures of the other
+                        return None  # reads no date: a filter for one of the two would hide the pictures of the other
                     width, found = width + joint + other[0], both
                 return at, width, found
         return None
@@ -506,9 +506,10 @@ class DateReader:
         return found[2] if found and found[:2] == (0, len(named) + 1) else date
 
     def _same_of_year(self, at: int, end: int, after: int) -> tuple[int, DateFilter] | None:
-        """Read a year alone at word `after` as the date before it in that year: «صيف 2018 و2019» has summer 2019.
+        """Read a bare year at word `after` as a repetition, in that year, of the date named before it.
 
-        The date before it is that of the words from `at` to `end`. Return (words read, date filter), or None.
+        In «صيف 2018 و2019» (summer 2018 and 2019), «2019» means summer 2019. The date before is named by the words from
+        `at` to `end`. Return (words read, date filter), or None.
         """
         years = [place for place in (*range(at, end), after) if _YEAR.fullmatch(self.word(place))]
         if len(years) < 2 or years[-1] != after:
@@ -534,7 +535,8 @@ class DateReader:
     def _third_as_end(self, at: int) -> tuple[int, DateFilter] | None:
         """Read a third of a year or month that begins or ends a span: return (words read, date filter), or None.
 
-        In a year, the filter is January, June and July, or December; in a month, it is the first, second or last third.
+        Early, middle and late in a year mean January, June to July, and December; in a month they mean its first,
+        second and last third.
         """
         if (name := self.name_at(at, names.THIRDS)) is None:
             return None
@@ -1048,7 +1050,7 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
 
 
 def _month_of_year(found: DateFilter) -> DateFilter:
-    """Return the filter for one month of a year as a month and a year; any other date unchanged."""
+    """Return a filter whose span is one month, such as May 2019, as month 5 of 2019; any other filter unchanged."""
     year, _, month = (found.first or "").partition("-")
     is_month = found.first == found.last and len(month) == 2
     return replace(found, first=year, last=year, months=(int(month),)) if is_month else found
@@ -1068,7 +1070,7 @@ def last_day(text: str) -> date:
 
 @dataclass(frozen=True)
 class Dated:
-    """A text without its date; `words` are the words that named the date, `filter` is the date; None: no date found."""
+    """A text without its date. `words` are the words that named it, `filter` is the date (None: no date was found)."""
 
     text: str
     words: str = ""

@@ -62,7 +62,7 @@ class Dialects:
     """Finds the standard words that dialect words stand for."""
 
     def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, names: Collection[str] = ()) -> None:
-        """names: folded names, which are never split: لبنان is not ل and the Moroccan word for bananas."""
+        """`names` are folded names, never split: لبنان (Lebanon) is not ل and the Moroccan word for bananas."""
         self.lexicon, self.vocabulary, self._names = lexicon, vocabulary, names
 
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
@@ -158,7 +158,7 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            # a further, ambiguous meaning behind a sure one, as zucchini (in Iraq) behind trees for شجر
+            # an ambiguous meaning after a sure one is unlikely, as zucchini (in Iraq) after trees for شجر
             doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous
             # if captions use the form itself, it is unlikely to stand for another word
             if own or doubtful or (count >= OFTEN and not labels):

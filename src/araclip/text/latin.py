@@ -49,19 +49,19 @@ class Change:
 
 
 LATIN = 0.75  # confidence that a word in Latin letters that is not English is Arabizi; it may also be a name
-IN_CONTEXT = 0.93  # the same if a word has a digit for a letter, as in 7elwa, or several words look like Arabizi
+IN_CONTEXT = 0.93  # confidence of Arabizi if a word has a digit for a letter (7elwa) or several words look like Arabizi
 # Least counts of the lexicon's words when Arabizi is read; words with a higher count are likelier. A standard word has
 # STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.
 FORM_COUNT, STANDARD_COUNT = 4, 80
-# If an Arabizi word has a standard and a dialect meaning, the dialect's gets the share EITHER; or THING if the word
-# looks like an adjective (3arabeya: a car, or "Arabic"), which is less likely here, since adjectives follow a noun.
+# Share of the confidence for the dialect meaning of an Arabizi word that also has a standard meaning: usually EITHER.
+# THING if the standard meaning is an adjective in «ية», as in 3arabeya (a car, or "Arabic"); adjectives follow a noun.
 EITHER, THING = 0.5, 0.65
 ADJECTIVE = fold("ية")  # how adjectives made of nouns end, folded: عربية (Arabic), شخصية (personal)
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # an English word with an apostrophe, such as don't
 
 
 class Latin:
-    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; the arguments are `Interpreter`'s."""
+    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; arguments as for `Interpreter`."""
 
     def __init__(
         self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]], names: Collection[str]
@@ -99,7 +99,8 @@ class Latin:
         for at in sorted(certain, reverse=True):  # the last word first: a word before a verb depends on the verb
             sure = IN_CONTEXT if context else LATIN * (0.6 if typed[at][0].isupper() else 1.0)
             found[at] = self._changes_to_standard(typed[at], read[at], sure)
-            # A word for "sitting" is left out before a verb, or before another such word, whose target is empty.
+            # A word for "sitting" is left out before a verb (which begins with ي or ت), or before another word for
+            # "sitting" that was left out (whose target is empty).
             if lower[at] in SITTING and any(change.target[:1] in ("ي", "ت", "") for change in found.get(at + 1, ())):
                 found[at] = [Change(typed[at], "", "arabizi", IN_CONTEXT)]
         if context:
@@ -115,7 +116,7 @@ class Latin:
         return {at: changes for at, changes in found.items() if changes}
 
     def _is_name(self, lower: str) -> bool:
-        """True if a word is a name, and neither an English word nor one that Arabizi has, as "al" in "eid al fitr"."""
+        """True if a word is a name, and neither English nor an Arabizi word or prefix, as "al" in "eid al fitr"."""
         return lower in self._names and not any(lower in each for each in (self._english(), PREFIXES, WORDS, USUAL))
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:

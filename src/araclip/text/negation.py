@@ -12,7 +12,8 @@ from araclip.text.word_lists import read_entries, read_folded, read_mapping, rea
 # First words of phrases that say that something is not there: «ليس معه كلب», no dog is with him.
 _NOT_THERE = read_entries("negation: not there")
 _THERE = read_entries("negation: there")
-# without في: it may mean "in it", but after "nobody" it is "in", as in «محدش في الشارع» (nobody in the street)
+# Words for "there" or "in it" after "nobody". في is left out, because after "nobody" it means "in", as in
+# «محدش في الشارع» (nobody in the street).
 _IN_IT = read_folded("negation: there") - {fold("في")}
 _WITHOUT = tuple(
     sorted(
@@ -48,8 +49,9 @@ _MO = fold("مو")  # «مو» means "not" in the Levant and the Gulf, but is al
 # Words between a negation and the excluded thing, as in "not a cat", «ليس أي كلب» (not any dog).
 _ARTICLES = read_folded("negation: articles")
 _ONLY = read_folded("negation: only")  # words that make a "not" in front of them exclude nothing: "not only cats"
+# Words that say how one walks, such as بسرعة (fast) and لوحده (alone): before them, «ماشي» means "walking", not "not".
 _HOW_ONE_WALKS = read_folded("negation: walking")
-_MANNER = re.compile("[بل]...")  # words that say how one walks: بسرعة (fast), لوحده (alone)
+_MANNER = re.compile("[بل]...")
 # Words that end an excluded thing: «بدون سيارات في الشارع», without cars in the street, does not exclude the street.
 _BUT = read_folded("negation: but")
 ENDS = read_folded("negation: ends") | _BUT
@@ -108,7 +110,7 @@ class KnownWords(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """A text without the parts that exclude something, the excluded texts, and the negations as typed."""
+    """What is left of a text without its exclusions (`text`), the excluded texts, and the negations as typed."""
 
     text: str
     excluded: tuple[str, ...]
@@ -161,7 +163,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
             kept.append(normal[end : spans[at][0]])
             negations.append(found.part(at, at + 1))
             excluded.append(nobody)
-            # go on behind "nobody", and behind "in it" if that follows
+            # go on after the word for "nobody" and, if it follows, a word for "there" or "in it"
             at += 1 + (at + 1 < len(folded) and folded[at + 1] in _IN_IT)
             end, left_out = spans[at - 1][1], -1
             continue
@@ -185,7 +187,7 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         if phrase and folded[first].removeprefix("ال") in _WORN:
             at = first + 1
             continue
-        # `all` comes first, since it is fast: `shows_nothing` folds all text before the exclusion
+        # the fast test with `all` comes first, since `shows_nothing` must fold the whole text before the exclusion
         alone = all(word in PICTURE_WORDS for word in folded[:at]) and shows_nothing(normal[: spans[at][0]])
         last = thing[1] if thing else _end_of_things(found, first, known, alone=alone)
         kept.append(normal[end : spans[at][0]])
@@ -234,7 +236,10 @@ def begin_of_denial(before: Sequence[str], *, outside: bool) -> int | None:
 
 
 def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> int:
-    """Return where the thing after the phrase ("without") at word `at` begins, after an article, or "in" («إلا في»)."""
+    """Return the index of the excluded thing's first word, for a phrase such as "without" at word `at`.
+
+    A word for "in" («إلا في», except in) and an article after the phrase are skipped.
+    """
     at += len(phrase)
     at += at + 1 < len(folded) and phrase[-1] in _EXCEPTING and folded[at] in _WHERE
     return at + (at + 1 < len(folded) and folded[at] in _ARTICLES)

@@ -27,7 +27,7 @@ EARTH_M = 6_371_008.8  # mean radius of the Earth in metres
 AT, NEAR = 40_000, 200_000
 _ROUNDED = 2  # decimals to which degrees are rounded, about a km, so that pictures side by side share one look-up
 BETWEEN = " · "  # written between the Arabic and the English name of a place
-EITHER = " | "  # between places: pictures in any of them are wanted
+EITHER = " | "  # written between two places in a filter: pictures in either are wanted
 _NAMES = re.compile(r"\s*[,،·]\s*")
 _WORDS = re.compile(r"[^\W_]+")
 _ARTICLE = "ال"
@@ -112,7 +112,7 @@ def place_at(latitude: float | None, longitude: float | None) -> str | None:
     """
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
-    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # this test is true for NaN, too
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):  # NaN is refused, too
         return None
     return _place_near(round(latitude, _ROUNDED), round(longitude, _ROUNDED))
 
@@ -234,7 +234,7 @@ _AND, _AND_ATTACHED = read_folded("negation: and") - {"w", "wala", "nor"}, "و"
 LARGE = 3000  # radius in metres of a town of 430,000 people; the name of a larger town always means the town
 FREQUENT = 3  # a word that captions use this often means a thing, not a place, unless it is known as a name
 MOST_WORDS = 5  # limit: words of a place's name
-MOST_LETTERS = 80  # names of so many letters get no further place added: a filter has at most 200
+MOST_LETTERS = 80  # no further place is added to a filter with so many letters: the limit is 200
 
 
 def split_place(text: str, known: Mapping[str, str], interpreter: Interpreter) -> Placed:

@@ -14,7 +14,8 @@ from araclip.text.latin import Change
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import read_folded
 
-USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85  # confidences (0…1) of everyday corrections
+# confidences (0…1): usual spelling of a word, of its stem; repeated letters; two words without a space
+USUAL, USUAL_PART, REPEATED, RUN_TOGETHER = 0.97, 0.9, 0.92, 0.85
 SLIP = 0.6  # confidence of all corrections of a typo together
 LONG_ENOUGH = 4  # typos are corrected in words of at least this many letters; shorter words have too many neighbours
 MAX_SLIPS = 2  # limit: corrections of one word

@@ -79,7 +79,10 @@ class Vocabulary:
         return self.folded.get(fold(word), 0)
 
     def spelling(self, word: str) -> str | None:
-        """Return the usual spelling of a word, or `word` itself if captions spell it so often enough; else None."""
+        """Return the commonest spelling of a word in captions; None if captions lack the word in any spelling.
+
+        `word` is returned unchanged if at least a share KEPT of its occurrences is spelled like it.
+        """
         spelled = self._spellings.get(fold(word))
         if spelled is None:
             return None

@@ -51,7 +51,7 @@ _arabic, _english = _stemmer("arabic"), _stemmer("english")
 FUNCTION_WORDS = frozenset(fold(
     "في من على إلى عن مع و أو ثم هو هي هذا هذه ذلك تلك التي الذي الذين ما لا لم لن أن كان كانت قد كل بين عند إلا "
     "a an and are at by for from in is it of on or the this that to was with"
-).split())  # folded; function words count in a query only if it has no other words  # fmt: skip
+).split())  # folded function words; they count only in a query without other words  # fmt: skip
 
 
 Forms = list[tuple[str, str]]  # for each word, the word with spelling variants made equal (folded), and its stem
@@ -90,7 +90,7 @@ def forms(text: str, *, names: bool = False) -> Forms:
 
 
 def has_humps(text: str) -> bool:
-    """True if a text has CamelCase, so that its words differ if it is a file name."""
+    """True if a text has CamelCase, which `words` splits into two words in a file name, but not in other texts."""
     return _HUMP.search(text) is not None
 
 

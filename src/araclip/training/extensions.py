@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import Any
 
 _MINI = "araclip.training.mini"
-CONFIGURATION = f"{_MINI}.configuration"  # registers towers' configurations; defines projection heads' settings
-TOWERS = f"{_MINI}.branches"  # registers towers with transformers
+CONFIGURATION = f"{_MINI}.configuration"  # module with the configurations of towers and projection heads
+TOWERS = f"{_MINI}.branches"  # module that registers the family's image towers with transformers
 # setting of AraCLIPConfig → module that defines the projections of a model with this setting
 HEADS = dict.fromkeys(("query_bank", "names"), f"{_MINI}.heads")
-CACHED_MAPS = f"{_MINI}.frozen_features"  # trains on feature maps, the cached output of frozen blocks
-PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # loads pretrained towers out of Python packages
-RECIPE = f"{_MINI}.recipe"  # defines further kinds of stages for `recipe.stages.KINDS`
+CACHED_MAPS = f"{_MINI}.frozen_features"  # module that trains on the cached output of frozen blocks
+PACKAGED_TOWERS = f"{_MINI}.packaged_towers"  # module that loads pretrained towers from Python packages
+RECIPE = f"{_MINI}.recipe"  # module that adds kinds of stages to `recipe.stages.KINDS`
 STAGES = {  # kind of a stage → module and function that run it
     "ensemble": (f"{_MINI}.joining", "ensemble"),
     "average": (f"{_MINI}.joining", "average"),

@@ -186,7 +186,7 @@ class Catalog(Store):
         return connection.translate_errors(self.path)
 
     def close(self) -> None:
-        """Close the connection. When the last one is closed, SQLite copies the write-ahead log into the file."""
+        """Close the connection. After the file's last connection, SQLite copies the write-ahead log into the file."""
         self.connection.close()
 
     # ------------------------------------------------------------------ transactions
@@ -232,7 +232,7 @@ class Catalog(Store):
     def large_writes(self) -> Iterator[None]:
         """Make SQLite faster for many writes, in a `with` block: keep more pages in memory, and make fewer checkpoints.
 
-        New hashes change random pages of an index, and each checkpoint copies all changed pages.
+        The SHA-256 hashes of new pictures change random pages of an index; a checkpoint copies all changed pages.
         """
         usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE_WRITES}
         for name, value in _LARGE_WRITES.items():
@@ -783,7 +783,7 @@ class CatalogPool:
     def __init__(self, folder: Path, model: Encoder) -> None:
         self._folder, self._model = folder.absolute(), model
         self._local = threading.local()
-        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # weak, so that an ended thread's connection closes
+        self._opened: weakref.WeakSet[Catalog] = weakref.WeakSet()  # weak, so that ended threads' connections close
         self._lock = threading.Lock()
 
     def catalog(self) -> Catalog:

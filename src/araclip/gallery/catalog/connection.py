@@ -246,7 +246,10 @@ class FollowingConnection(Connection):
         return self._state() == self._opened_at
 
     def _state(self) -> tuple[int, ...]:
-        """Return device and inode of the file; if opened as immutable, also its size and time, and the log's size."""
+        """Return numbers that change when the file is replaced: its device and inode.
+
+        For a file that was opened as immutable, also its size and time and the log's size, which change at each write.
+        """
         file = self._path.stat()
         if not self._immutable:
             return file.st_dev, file.st_ino

@@ -100,7 +100,7 @@ class Filters:
     # latitude and longitude in degrees, and the greatest distance in metres
     near: tuple[float, float, float] | None = None
     kind: str | None = None  # "picture" or "video"
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have its value: texts, numbers, booleans
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # every key must have this value (text, number, boolean)
     hidden: bool | None = False  # False: only pictures that are not hidden; True: only hidden ones; None: both
     every_scene: bool = False  # True to return every scene of a video, instead of only the best one
     collapse: bool = False  # True to return only the best picture of each group of near-duplicates

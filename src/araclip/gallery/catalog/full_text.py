@@ -121,6 +121,6 @@ def _stems_and_words(text: str, *, humps: bool = False) -> tuple[str, dict[str, 
     return " ".join([stem for _, stem in stems]), dict.fromkeys([word for word, _ in read])
 
 
-@lru_cache(maxsize=4096)  # many pictures have the same folders, so the same names come again
+@lru_cache(maxsize=4096)  # cached, because many pictures lie in the same folders
 def _stems_and_words_of_name(name: str) -> tuple[str, dict[str, None]]:
     return _stems_and_words(name, humps=has_humps(name))

@@ -55,7 +55,7 @@ class File:
 
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """A picture whose vector, facts (size, date …) and hashes were computed elsewhere; nothing is decoded again for it.
+    """A picture whose vector, facts (size, date …) and hashes were computed elsewhere; it is not decoded again.
 
     Attributes:
         digest: the SHA-256 hash of the file's bytes.
@@ -210,7 +210,10 @@ class RecordedModel:
         return identity | self.whereabouts()
 
     def whereabouts(self) -> dict[str, str]:
-        """Return `origin` and `source` as a mapping from the keys under which a gallery stores them."""
+        """Return where the model was found and how to get it again, by the keys under which a gallery stores this.
+
+        These are the arguments of `AraCLIP.load` (`origin`) and of `araclip pull` (`source`); "" if not known.
+        """
         return {ORIGIN: self.origin, SOURCE: self.source}
 
 

@@ -39,8 +39,8 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # limit: rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-# The greatest number of reads while ranges of keys are halved; they take about a second. Ranges of paths could be
-# halved without end.
+# Readable rows between damaged ones are found by halving ranges of keys. This limits the number of reads for that, to
+# about a second: ranges of paths could be halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
@@ -433,7 +433,7 @@ def _move_damaged_file(path: Path) -> None:
             second.unlink(missing_ok=True)
             try:
                 second.hardlink_to(log)
-            except OSError:  # the file system has no hard links
+            except OSError:  # the file system has no hard links: rename the log instead
                 log.replace(second)
         atomic.step("set aside")
         file.replace(aside)

@@ -177,7 +177,7 @@ def replaced_name(folder: Path, number: int) -> Path:
 
 
 def _advice_if_missing(folder: Path) -> str:
-    """Say what to do if a folder has no gallery: make one, or finish a restore that was stopped half way."""
+    """Return advice if a folder has no gallery: make one, or finish a restore that was stopped half way."""
     found = [place for number in range(1, 100) if is_gallery(place := replaced_name(folder.resolve(), number))]
     if not found or folder.exists():
         return "Make one with `araclip index FOLDER`."

@@ -1,4 +1,4 @@
-"""A gallery's store: what a catalogue in a folder and a schema on a server have in common.
+"""A gallery's store: what a catalogue in a folder and a schema in PostgreSQL have in common.
 
 Tables and columns that the SQL here names are the same in both; the SQL runs in SQLite and in PostgreSQL. A video
 counts as one file, however many scenes it has, although each scene has a row in `files`.
@@ -63,7 +63,7 @@ SUCCESSOR_WITHIN = timedelta(days=7)
 
 
 class Store(ABC):
-    """The store of one gallery: its catalogue file, or its tables on a server. All changes are made in `writing()`.
+    """The store of one gallery: its catalogue file or PostgreSQL tables. All changes are made in `writing()`.
 
     Attributes:
         folder: the gallery's location, for messages.
@@ -112,7 +112,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def stored_bytes(self) -> int:
-        """The bytes that the store takes: its catalogue file or, on a server, its tables with their indexes."""
+        """The bytes that the store takes: its catalogue file or, in PostgreSQL, its tables with their indexes."""
 
     def damage_error(self, what: str) -> GalleryCorrupt:
         """Return the error to raise when a read has found damage; `what` says what is damaged."""
@@ -136,7 +136,7 @@ class Store(ABC):
 
     @abstractmethod
     def add_content(self, digest: bytes, vector: Vectors) -> int:
-        """Store the vector of the picture with this hash, or replace the stored one; return the picture's id."""
+        """Store the vector of the picture with this SHA-256, or replace the stored one; return the picture's id."""
 
     @abstractmethod
     def put_facts(self, content: int, facts: Facts, phash: int) -> None:
@@ -196,12 +196,12 @@ class Store(ABC):
         """
 
     def content(self, digest: bytes) -> int | None:
-        """Return the id of the picture with this hash; None if there is none."""
+        """Return the id of the picture with this SHA-256 hash; None if there is none."""
         content: int | None = self._first_value("SELECT id FROM contents WHERE hash = ?", digest)
         return content
 
     def digests(self) -> set[bytes]:
-        """Return the hashes of all pictures whose facts (format, size, date …) are stored."""
+        """Return the SHA-256 hashes of all pictures whose facts (format, size, date …) are stored."""
         return {digest for (digest,) in self.rows(f"SELECT hash FROM contents WHERE NOT ({self.unread})")}
 
     def paths_lacking_facts(self) -> set[str]:

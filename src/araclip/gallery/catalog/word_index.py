@@ -94,7 +94,7 @@ class WordIndex:
                     for word in words(text, names=field == "names"):
                         if word.stem in written and (left_out := before(word)) is not None:
                             written[word.stem][normalize(text[word.start : word.end])[left_out:]] += 1
-        # of several spellings that are as frequent, the one with the most hamzas and dots, which people often omit
+        # of equally frequent spellings, return the one with the most hamzas and dots, which people often omit
         return {
             stem: max(spelled, key=lambda form: (spelled[form], sum(letter in "أإآؤئةى" for letter in form)))
             for stem, spelled in written.items()

@@ -66,14 +66,14 @@ class Exact:
             return NOTHING_FOUND
         only = None if rows is None else _restrict_to(rows, len(self.ids))
         count = min(k, most)
-        while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages agree
+        while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages of hits agree
             with one_thread():
                 scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
             last = count + (count < most) - 1
             if count == most or scores[0, last] < scores[0, k - 1]:
                 break
             count = min(2 * count, most)
-        valid = best[0] >= 0  # FAISS fills up with -1 if there are fewer vectors
+        valid = best[0] >= 0  # FAISS gives row -1 for each missing vector, if there are too few
         row, score = best[0][valid], scores[0][valid]
         order = np.lexsort((row, -score))[:k]
         return self.ids[row[order]], score[order]

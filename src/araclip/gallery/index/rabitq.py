@@ -33,11 +33,11 @@ EXACT_UP_TO = 100_000  # limit: vectors that are all compared: 102 MB with 512 d
 SHARDS = 4  # the codes are divided into this many shards, which are scanned in parallel
 BLOCK = 16_384  # vectors decoded at once: 25 MB
 TRAINED_ON = 65_536  # vectors in the sample from which the mean is computed
-RECALL_AT = 10  # depth and recall are measured on the ten nearest vectors of each text
+RECALL_AT = 10  # to measure depth and recall, the ten vectors nearest to each test text are looked for
 # A depth (how many candidates are compared exactly) suffices if, over the texts that choose it, this percentage of the
 # truly nearest vectors are among the candidates.
 DEPTH_PERCENTILE = 99.5
-DEPTH_FACTOR = 2  # the depth that is used is the least sufficient depth times this
+DEPTH_FACTOR = 2  # the depth (candidates that are compared exactly) is the least sufficient one times this
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
 # are wanted, all vectors are compared.
@@ -62,9 +62,9 @@ class CodedVectors:
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
         """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
-        The best `depth` vectors by their codes are compared exactly. The first hits do not depend on k, so pages are
-        consistent. If k is more than an eighth of `depth`, or few ids are allowed, all allowed vectors are compared
-        exactly.
+        The best `depth` vectors by their codes are compared exactly. The first hits do not depend on k, so pages of
+        hits are consistent. If k is more than an eighth of `depth`, or few ids are allowed, all allowed vectors are
+        compared exactly.
 
         Args:
             allowed: the only ids that may be found, in ascending order.

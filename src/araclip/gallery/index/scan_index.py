@@ -32,7 +32,7 @@ from araclip.models.vectors import Ids, Vectors
 REBUILD_AFTER = 32_768  # new codes are made after so many changed vectors; until then, these are scanned exactly
 REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
 CACHED_FILTERS = 8  # number of filters whose passing ids are cached, for the next page of the same search
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio; its multiples are spread evenly (Knuth, 6.4)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: ids times this are spread evenly (Knuth, 6.4)
 
 Texts = Callable[[], Vectors]
 
@@ -72,7 +72,7 @@ class ScanIndex:
             self._base_mask = np.ones(len(base.codes.ids), bool)
             self._base_mask[hidden] = False
         self._selected: dict[Condition, Ids] = {}
-        self._cache_lock = threading.Lock()  # a lock, because a server searches one index from many threads
+        self._cache_lock = threading.Lock()  # because `araclip serve` searches an index from many threads
 
     @classmethod
     def of(
@@ -184,7 +184,7 @@ class ScanIndex:
         first, cosines = self.base.codes.search(query, k, allowed, self._base_mask)
         # After the first `depth / TRUSTED_PART` hits (see `rabitq`), all vectors are compared, and a hit may score
         # higher than an earlier one. Merging by the running minimum of the scores keeps the order of earlier hits, so
-        # that pages agree.
+        # that pages of hits agree.
         falling = np.minimum.accumulate(cosines)
         merged = heapq.merge(
             zip((-falling).tolist(), first.tolist(), cosines.tolist(), strict=True),

@@ -47,7 +47,7 @@ WHOLE = 64_000_000  # limit: bytes of a file that is read into memory as a whole
 STORED_SIDE = 1024
 STORED_QUALITY = 90
 
-PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # array: (H, W, 3) RGB
+PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3), RGB
 T = TypeVar("T")
 
 
@@ -73,7 +73,7 @@ class DecodedPicture:
 
 @dataclass(frozen=True)
 class LoadedPicture:
-    """A picture that was read: its file and the hash of its bytes.
+    """A picture that was read: its file and the SHA-256 hash of its bytes.
 
     `decoded` is None if the gallery knows the hash already; `stored_pixels` is the JPEG to store for a picture without
     a file.
@@ -86,7 +86,7 @@ class LoadedPicture:
 
 
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Read one picture; decode it unless its hash is in `known`. Plain bytes and PIL pictures are always decoded."""
+    """Read a picture; decode it unless its SHA-256 is in `known`. Plain bytes and PIL pictures are always decoded."""
     if isinstance(source, Image.Image):
         with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
@@ -102,7 +102,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
     if isinstance(source, PictureBytes):
         return _load_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
-        # size and time as they are now, because the file may have changed since the walk
+        # size and time as they are now, because the file may have changed since its folder was listed
         file = File.of(source.path, os.fstat(stream.fileno()))
         if file.size > MAX_BYTES:
             raise ImageTooLarge(
@@ -283,7 +283,8 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # limit: new pictures in a commit: a killed run loses their encoding, about two seconds of work
-LINK_EVERY = 8  # a commit has at most this many times COMMIT_EVERY files: pictures that the gallery has cost little
+# limit: all pictures in a commit, in multiples of COMMIT_EVERY: those that the gallery has already cost little
+LINK_EVERY = 8
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the position of an unusable source, and the error
 Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit

@@ -54,7 +54,7 @@ def pictures_beside(path: str) -> Iterable[str]:
 def synchronise(
     catalog: Store, found: Mapping[str, tuple[File, ...]], at: Collection[str], turn: Turn, skip: Log, *, few: bool
 ) -> None:
-    """Store captions and metadata of new and changed side-cars (files beside pictures); remove those of side-cars gone.
+    """Store what new and changed side-cars (caption and metadata files) say; remove what deleted side-cars said.
 
     Args:
         found: the side-cars that exist now, by the path of their picture.

@@ -133,7 +133,7 @@ def _reconcile(
 
     def handle_refusal(number: int, error: OSError | ImageError) -> None:
         path = changed[number].path
-        if isinstance(error, FileNotFoundError):  # a file that has vanished since the walk counts as gone
+        if isinstance(error, FileNotFoundError):  # vanished since the folders were listed: counts as gone
             gone.append(path)
         elif isinstance(error, ImageError) and path in known and _changed_since_walk(changed[number]):
             report_skipped(f"{error} It is still being written; what was indexed there is kept.")
@@ -169,7 +169,7 @@ def _reconcile(
             catalog.give_metadata_back()
             damaged = found.keys() & set(gone)
             catalog.hold_metadata(path for file in damaged for path in of_videos.get(file, [file]))
-            # Do not remove a file that another process has indexed since the walk: it exists again.
+            # Do not remove a file that another process has indexed since the folders were listed: it exists again.
             indexed = {path: stored_paths(catalog, path) for path in gone if path in known}
             catalog.remove_files(
                 [p for path, here in indexed.items() if merge_scenes(here).get(path) == known[path] for p in here]
@@ -208,7 +208,7 @@ def _move_metadata(
 
 
 def _changed_since_walk(file: File) -> bool:
-    """True if a file has changed since the walk: it is still being written, and looks damaged only for now."""
+    """True if a file has changed since its folder was listed: it is still being written, and only looks damaged."""
     try:
         return File.of(file.path, os.stat(openable(file.path))) != file  # noqa: PTH116  (names that are not UTF-8)
     except OSError:

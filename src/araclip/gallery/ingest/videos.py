@@ -24,7 +24,7 @@ from araclip.pictures.video.formats import is_video, scenes_wanted
 from araclip.pictures.video.scenes import Scene, file_hash, file_of, scene_digest, scene_of, scene_path
 
 MAX_BYTES = 50_000_000_000  # limit: bytes of a video file
-FEW = 16  # for at most this many picture files, hashes are looked up one by one; for more, all hashes are read
+FEW = 16  # the hashes of at most this many picture files are looked up one by one; for more, all are read
 AHEAD = 2  # videos decoded at a time; their scenes wait in memory (60 scenes of 224 pixels take 9 MB)
 
 Times = tuple[float, ...]
@@ -82,7 +82,7 @@ class VideoIntake:
         self._transform: ImageTransform = transform_of(model)
         # size of a file → for each indexed video of that size, the times of its scenes
         self._known_times: dict[int, list[Times]] = {}
-        # hashes of all indexed pictures, read beforehand because threads cannot share the connection
+        # SHA-256 hashes of all indexed pictures, read beforehand because threads cannot share the connection
         self._known_digests = set[bytes]()
         for paths in scene_paths(stored).values():
             times = tuple(cast(Scene, scene_of(path)).time for path in sorted(paths))
@@ -119,7 +119,7 @@ class VideoIntake:
         """Hash a video, and decode its scenes unless the gallery has them; return the error if that fails."""
         try:
             with open_file(file.path) as stream:
-                # size and time as they are now, because the file may have changed since the walk
+                # size and time as they are now, because the file may have changed since its folder was listed
                 file = File.of(file.path, os.fstat(stream.fileno()))
                 if file.size > MAX_BYTES:
                     most = f"the limit is {MAX_BYTES / 1e9:.0f} GB"

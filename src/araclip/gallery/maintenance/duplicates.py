@@ -31,7 +31,9 @@ COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike hashes (n,).
+    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike `hashes` (n,).
+
+    These are perceptual hashes.
 
     Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
     """
@@ -99,7 +101,7 @@ def find_duplicates(
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
     result: list[Group] = []
     if "exact" in kinds:
-        # the files of each video, from the files of its scenes; all scenes of a video give the same files
+        # the files of each video, from those of its scenes; a set, since all scenes of one video give the same files
         videos = {
             tuple((file_of(path), size, pixels) for path, size, pixels in copies)
             for copies in files.values()

@@ -18,7 +18,7 @@ from araclip.pictures.image_transform import transform_of
 from araclip.pictures.images import open_file
 from araclip.pictures.video.scenes import digest_at, file_of
 
-_STORED_ALIKE = 0.98  # least cosine between a picture and the smaller JPEG that was stored for it
+_STORED_ALIKE = 0.98  # least cosine between the vectors of a picture and of the smaller JPEG stored for it
 
 
 def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[str]:
@@ -69,7 +69,10 @@ def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True
 
 
 def _recompute_hash(catalog: Catalog, content: int) -> None:
-    """Compute the hash of a picture again, from an unchanged file that holds the picture, if there is one."""
+    """Compute and store the SHA-256 hash of a picture again, from a file that is unchanged since it was indexed.
+
+    Nothing changes if the picture has no such file, or if another picture has this hash.
+    """
     for raw, size, changed in catalog.rows("SELECT path, size, mtime_ns FROM files WHERE content = ?", (content,)):
         path = os.fsdecode(raw)
         try:

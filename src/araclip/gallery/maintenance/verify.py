@@ -96,12 +96,12 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
 
 
 def doubtful(catalog: Catalog) -> list[int]:
-    """Return the ids of pictures that a repair has read from damaged pages, and has not encoded again yet."""
+    """Return the ids of pictures that a repair has read from damaged pages of the file, and not yet encoded again."""
     return [content for (content,) in catalog.rows("SELECT content FROM doubtful ORDER BY content")]
 
 
 def _name_of_row(catalog: Catalog, key: object) -> str:
-    """Name the picture or file to which a damaged row belongs, by a path; by the catalogue's path if there is none."""
+    """Return a path of the picture or file to which a damaged row belongs; else the catalogue's path and the key."""
     if isinstance(key, bytes):
         return os.fsdecode(key)
     try:

@@ -299,7 +299,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # other paths that have none inherit the metadata, as of a renamed file
+                if metadata != "{}":  # inherited by the picture's paths that have none: a file may be renamed
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )
@@ -316,7 +316,7 @@ class PostgresCatalog(Store):
         )
 
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
-        """Return the given pictures' texts by field; a gallery on a server has no OCR texts."""
+        """Return the given pictures' texts by field; a gallery in PostgreSQL has no OCR texts."""
         return {row.id: texts_by_field(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
 
     def without_next_vector(self, model: Encoder) -> list[int]:

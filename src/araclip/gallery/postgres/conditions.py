@@ -8,7 +8,7 @@ from araclip.gallery.ingest.update import is_below
 from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
 from araclip.text.places import EARTH_M, wanted_tokens
 
-# a picture's distance from a point, on a sphere
+# SQL: the distance in metres between a picture's position and a point, on a sphere
 _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) ^ 2
     + cos(radians(latitude)) * cos(radians(?)) * sin(radians(longitude - ?) / 2) ^ 2)))"""
 

@@ -1,8 +1,8 @@
 """Read a gallery in PostgreSQL, which holds both index and catalogue; each search is one read transaction.
 
-A search reads the current generation. The snapshot holds values derived from one generation (scale, number of
-pictures), which may be slightly older. After the gallery was re-embedded with another model, searches are refused,
-because the old vectors may be deleted.
+A search reads the current generation (state after a commit). The snapshot holds values derived from one generation (the
+scale of relevance, the number of pictures), which may be slightly older. After the gallery was re-embedded with another
+model, searches are refused, because the old vectors may be deleted.
 """
 
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ class PostgresSnapshot(Snapshot):
 
     @cached_property
     def sample(self) -> Vectors:
-        with self._catalog.database.reading():  # ordering by hash draws a random sample
+        with self._catalog.database.reading():  # ordering by SHA-256 draws a random sample
             return self._catalog.vectors_where("shown ORDER BY hash LIMIT ?", (SAMPLE,))[1]
 
 

@@ -111,7 +111,7 @@ class PostgresSearch(StoreSearch):
         return self._fetch_row(content).phash
 
     def near(self, content: int) -> list[int]:
-        """Return the near-duplicates of a picture, by comparing all hashes."""
+        """Return the near-duplicates of a picture, by comparing the perceptual hashes of all pictures."""
         row = self._fetch_row(content)
         if not row.phash:
             return []

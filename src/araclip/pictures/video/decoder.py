@@ -85,7 +85,7 @@ def _video_format(name: str) -> str:
 
 
 def _parse_scenes(answer: Reply, transform: ImageTransform, name: str) -> DecodedScenes:
-    """Convert a worker's answer; UnreadableImage if it is malformed or has no scene."""
+    """Convert a worker process's answer to DecodedScenes; UnreadableImage if it is malformed or has no scene."""
     about, blobs = answer
     try:
         times = tuple(float(each) for each in about["times"])

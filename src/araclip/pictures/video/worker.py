@@ -55,7 +55,7 @@ def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_pick_different(frames, worth, low)) > most:
-        high = 256.0  # more than any two frames differ, so that only one would be picked
+        high = 256.0  # above every difference of two frames: with it only one frame would be picked
         # halve the interval: the least required difference that picks at most `most` frames lies between low and high
         while high - low > 0.5:
             middle = (low + high) / 2

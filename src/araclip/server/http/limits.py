@@ -24,7 +24,7 @@ HEADERS = {
         "font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",  # for browsers that do not know frame-ancestors, which says the same
+    "x-frame-options": "DENY",  # forbids framing in old browsers, which do not know frame-ancestors (above)
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -131,7 +131,7 @@ class HeaderChecks:
         if line + sum(len(name) + len(value) + 4 for name, value in scope["headers"]) > MAX_HEADERS:
             return Problem("long-headers", headers={"Connection": "close"}, limit=MAX_HEADERS)
         headers = Headers(scope=scope)
-        # refused, because it would be ambiguous where the body ends
+        # refuse a request with two lengths, because it would be ambiguous where its body ends
         if "transfer-encoding" in headers and "content-length" in headers:
             return Problem("bad-request", headers={"Connection": "close"}, reason=message("two lengths"))
         hosts = headers.getlist("host")

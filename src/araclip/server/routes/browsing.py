@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 async def _run_in_thread(service: Service, request: Request, client: str, work: Callable[[], T]) -> T:
-    """Run `work` in a thread and return its result. Meanwhile it counts as a search: their number is limited."""
+    """Run `work` in a thread and return its result. It counts as one of the limited number of concurrent searches."""
     with service.searches.entered(client):
         return await while_connected(request, service.in_thread(work))
 

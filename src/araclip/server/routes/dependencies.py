@@ -86,7 +86,7 @@ class _BoundedRequest(Request):
     async def _get_form(self, **_: Any) -> FormData:
         return await super()._get_form(
             max_files=2, max_fields=FORM_FIELDS, max_part_size=FORM_FIELD_BYTES
-        )  # two files, because the field `file` may come twice: the last counts
+        )  # two files may be sent, because the field `file` may come twice; then its last value counts
 
 
 def _check_media_type(request: Request) -> None:

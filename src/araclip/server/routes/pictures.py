@@ -64,7 +64,7 @@ async def thumbnail(
     headers = {"ETag": etag, "Cache-Control": IMMUTABLE, **ISOLATED}
     side, known = int(size), is_known(request, etag)
 
-    def look_up() -> tuple[PictureRecord, bytes | None]:  # the record first: it fails if the picture was removed
+    def look_up() -> tuple[PictureRecord, bytes | None]:  # asks for the record first: that fails if the picture is gone
         return record_of(service, identity), None if known else service.thumbnails.get(identity, side)
 
     record, small = await service.in_thread(look_up)

@@ -67,7 +67,8 @@ class Concepts:
 
     features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
-    classifier: tuple[Floats, Floats] | None  # weight (all classes, W) and bias (all classes,); None if not known
+    # weight (all classes, W) and bias (all classes,) of the classifier; None: not known
+    classifier: tuple[Floats, Floats] | None
 
     @property
     def fingerprint(self) -> str:

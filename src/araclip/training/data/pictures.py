@@ -110,7 +110,7 @@ class PictureMixture:
             InterleavedSampler([sizes[which] for which in members], of_group, seed)
             for members, of_group in zip(self._members, shares, strict=True)
         ]
-        first: dict[Path, int] = {}  # file → its first row; a file that several sets list has several rows
+        first: dict[Path, int] = {}  # file → its first row in `pictures`, which has a row for each set with the file
         self._first_row = [first.setdefault(picture.path, row) for row, picture in enumerate(self.pictures)]
         of_sources = [self._first_row[start : start + size] for start, size in zip(self._offsets, sizes, strict=True)]
         self._distinct = min(len({row for which in members for row in of_sources[which]}) for members in self._members)

@@ -303,7 +303,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a batch: the student reads `text`, the teacher `english` (which is Arabic in direction "ar-ar")."""
+    """One row of a batch: the student reads `text`, the teacher `english` (Arabic, if the teacher reads Arabic)."""
 
     text: str
     english: str
@@ -360,7 +360,7 @@ class Mixture:
         return hashlib.sha256(repr(self._templates).encode()).hexdigest()[:12]
 
     def teacher_texts(self, rows: int | None = None) -> list[str]:
-        """Return every distinct text that the teacher encodes: English, or Arabic in direction "ar-ar".
+        """Return every distinct text that the teacher encodes: English, or Arabic from sources with direction "ar-ar".
 
         `rows`: only the texts of the stream's first `rows` rows; None: the texts of all pairs.
         """

@@ -82,12 +82,13 @@ def take_in(path: Path) -> None:
         where = ExternalDataInfo(tensor)
         size = int(where.length or 0)
         head = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims).SerializeToString()
-        head += _field_header(9, size)  # 9: field TensorProto.raw_data
-        heads.append((_field_header(5, len(head) + size) + head, where.offset or 0, size))  # 5: GraphProto.initializer
+        # 9 and 5 are protobuf's numbers of the fields TensorProto.raw_data and GraphProto.initializer
+        head += _field_header(9, size)
+        heads.append((_field_header(5, len(head) + size) + head, where.offset or 0, size))
     length = len(inside) + sum(len(head) + size for head, _, size in heads)
     temporary = path.with_name(f"{path.name}.tmp")
     with temporary.open("wb") as file:
-        file.write(model.SerializeToString() + _field_header(7, length) + inside)  # 7: ModelProto.graph
+        file.write(model.SerializeToString() + _field_header(7, length) + inside)  # 7: field ModelProto.graph
         for head, offset, size in heads:
             file.write(head)
             if size:

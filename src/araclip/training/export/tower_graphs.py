@@ -90,7 +90,7 @@ def _write_own(
     if kind not in ("timm_wrapper", "araclip_branches"):
         tower.set_attn_implementation("eager")  # attention as MatMul and Softmax, which ONNX Runtime optimises best
     write_tower(graph, kind, inputs, path, axes, "otherwise take another tower")
-    write_origin(path, graph.model)  # this also moves the weights from the file beside the graph into the graph
+    write_origin(path, graph.model)  # adds metadata, and moves the weights into the graph's file
 
 
 def write_tower(
@@ -102,7 +102,7 @@ def write_tower(
     """
     try:
         trace_graph(graph, inputs, path, axes, OUTPUT, outside=True)
-    except Exception as error:  # any: errors of the exporter and of the tower have no common base class
+    except Exception as error:  # any error: those of exporter and tower have no common base class
         raise ExportRejected(
             f"{path.name}: PyTorch {torch.__version__} cannot write the tower '{tower}' as ONNX ({first_line(error)}). "
             f"A newer torch or transformers may; {remedy}."

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 Chunks = Sequence[Any]  # the inputs of one tower, cut into chunks that fit into memory
 Encoded = Tensor | tuple[Tensor, ...]  # output for a chunk of b rows: a tensor (b, …), or a tuple of such tensors
-Encode = Callable[[Any], Encoded]  # encodes a chunk, each row alone: no BatchNorm in training mode
+Encode = Callable[[Any], Encoded]  # encodes a chunk; rows may not affect each other, as in BatchNorm's training mode
 
 
 def cached_backward(

@@ -59,7 +59,7 @@ def parameter_groups(parts: Sequence[Part], weight_decay: float) -> list[dict[st
         # (learning rate, weight decay) → group of parameters with both
         by_rate: dict[tuple[float, float], dict[str, Any]] = {}
         layers: Iterator[tuple[str, nn.Parameter, int]]
-        if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):  # all layers have the same rate
+        if part.layer_decay == 1.0 and isinstance(part.module, nn.Module):  # one rate for all layers
             layers = ((name, parameter, 0) for name, parameter in part.module.named_parameters())
         else:
             layers = parameters_by_layer(part.module)
@@ -177,7 +177,7 @@ class BestWeights:
         self.parameters, self.patience = parameters, patience
         self.recall: dict[str, float] = {}
         self.waited = 0
-        # the file of the best weights: earlier releases use this name; `update` sets a name with the step
+        # the file of the best weights: `update` replaces this name, which earlier releases used, by one with the step
         self.path = self.folder / "best.pt"
         self._of_checkpoints: list[Path] = []  # the files to which the kept checkpoints refer
 
@@ -205,7 +205,7 @@ class BestWeights:
 
     def restore(self) -> dict[str, float]:
         """Copy the best weights into the model and return their recall."""
-        if self.is_main:  # the stage is over: only the main process's weights are saved and measured
+        if self.is_main:  # after the last step, other processes' weights are not used
             with failures(self.path, "begin the stage anew with --fresh", RunMismatch, cannot="be used"):
                 stored = torch.load(self.path, map_location="cpu", weights_only=True)
                 _copy(stored, self.parameters)
@@ -305,7 +305,7 @@ class TrainingState:
         """Load the state of the run's newest undamaged checkpoint; without a checkpoint, stay at step 0."""
         found = run.resume()
         if found is None:
-            self.best.delete_all()  # an earlier run may have left files of its best weights
+            self.best.delete_all()  # files that an earlier run may have left
         else:
             self.step, state = found
             what = f"the checkpoint of step {self.step} in {run.folder}"
@@ -354,7 +354,7 @@ class TrainingState:
 def _optimize(job: TrainingJob, run: Run, state: TrainingState) -> dict[str, float]:
     """Run one step: gradients, then the optimizer. Return the step's values."""
     stage, step = job.stage, state.step
-    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # at least one step is no warm-up step
+    warmup = min(round(stage.warmup * stage.steps), stage.steps - 1)  # the last step is never a warm-up step
     set_lr(state.optimizer, cosine_schedule(step, stage.steps, warmup))
     job.model.train()
     freeze_batchnorm(job.model)

@@ -157,7 +157,7 @@ PENALTY = 1e-3  # factor of the squared weights in the loss of `logistic`, for f
 STEPS = 100  # limit of the steps of L-BFGS in `logistic`
 MISSED = 1e-3  # share of an expert's own pictures that its router, which lets the expert compute, may leave out
 PASSED = 1e-2  # share of other pictures that the router may let pass; more if they are too like the expert's own
-LOGIT_ROUNDING = 1e-3  # a logit changes at most by this if it is rounded in an ONNX graph or in another batch
+LOGIT_ROUNDING = 1e-3  # most by which a logit differs in an ONNX graph or in another batch, by rounding
 
 
 @torch.enable_grad()
@@ -292,7 +292,7 @@ def _assemble(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.M
 
 
 def _logit_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Make the layer weight (W,) · features + bias."""
+    """Make a linear layer that computes one logit: weight (W,) · features + bias."""
     layer = nn.Linear(len(weight), 1)
     layer.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
     return layer
@@ -357,7 +357,7 @@ def set_map_scales(branches: nn.Module, scales: Sequence[float]) -> None:
 
 
 def is_splittable(tower: Any) -> bool:
-    """True if `split` can cut this tower."""
+    """True if `split` can cut this tower into its first blocks and the rest."""
     return isinstance(tower, BranchesModel) or can_split(getattr(tower, "timm_model", None))
 
 

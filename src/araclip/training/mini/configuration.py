@@ -23,7 +23,7 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "names": 0,  # how many numbers of a vector serve class names (its names part, see `heads`); 0: none
     "name_classes": 0,  # how many classes queries can name; a classifier finds them in pictures
     "name_exclusive": 0,  # how many of the nameable classes, the first ones, exclude each other (softmax)
-    "name_features": 0,  # how many of a picture's features, the last ones, the names' classifier reads; 0: all
+    "name_features": 0,  # how many image features, the last ones, the classifier of class names reads; 0: all
     "name_features_shared": False,  # true: numbers for captions are made from the classifier's features, too
     "name_hidden": 256,  # width of the layer before a text's numbers for class names, see `heads.NameTextHead`
     "name_weight": 1.0,
@@ -32,12 +32,15 @@ SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
 
 
 def own_width(config: Any) -> int:
-    """Return how many numbers of a vector serve captions: all without the names part, which serves class names."""
+    """Return how many numbers of a vector serve captions: all but the names part, which serves class names."""
     return int(config.projection_dim - (config.names + NAME_AXES if config.names else 0))
 
 
 def names_alone(config: Any) -> int:
-    """Return how many of a picture's last features serve only queries by the name of a class."""
+    """Return how many of the image tower's output numbers, the last ones, only the classifier of class names reads.
+
+    0 if the projection for captions reads all numbers, too.
+    """
     return 0 if config.name_features_shared else int(config.name_features)
 
 

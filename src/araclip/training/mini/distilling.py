@@ -34,12 +34,11 @@ MEASURED = 256  # pictures on which the spread of the learned features, and the 
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run a stage without teacher: a tower learns to give the features of another tower, or its own earlier ones.
+    """Run a stage without teacher: a tower learns the features of another tower, or its own from before the stage.
 
     The loss is that of a regression of features (FitNets, Romero et al. 2015), each divided by its standard deviation.
 
-    The tower whose features are learned reads the same parts of the cached feature maps as the tower that learns, which
-    reads them reduced.
+    Both read the same parts of the cached feature maps, the learning tower at a smaller scale (`image.map_scale`).
 
     Returns:
         {}: there is no dev recall, because no text tower is involved. The share of the features' variance that the new
@@ -61,7 +60,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
             model, Pixels.of(processor), mixture.files, stage.image, stage.seed, context.cache, context.reporter.log,
             pointwise=stage.image_precision == "pointwise",
         )  # fmt: skip
-    # The stage demands `map_scale`, with which `training_images` returns a BranchImages.
+    # For mypy: with `map_scale`, which was checked above, `training_images` always returns this class.
     assert isinstance(images, BranchImages)
     data = {"start": fingerprint(model), "pictures": mixture.fingerprint, "features": stage.features_of}
     if stage.features_of:

@@ -57,7 +57,7 @@ from araclip.training.model.unpack import only_add
 from araclip.training.recipe.stages import ImageSide
 from araclip.training.stages.pictures import EncodedImages, Pixels, check_readable, encoded, eval_batches, projected
 
-BATCH = 16  # pictures in one call of the graph
+BATCH = 16  # pictures that pass the ONNX graph at once
 
 
 class FrozenFeatures(Scaled):
@@ -84,7 +84,7 @@ class FrozenFeaturesGraph:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Twelve hex digits: a hash of the weights."""
+        """Twelve hex digits: a hash of the frozen blocks' weights."""
         return towers.fingerprint(self._frozen)
 
     @cached_property
@@ -114,7 +114,7 @@ def cached_maps(
     atomic.remove_abandoned(folder)  # deletes gigabytes that a killed run may have left
     # only crops are degraded (made worse), and the first two views (variants of a picture) are no crops
     degradation = degradation if views_each > 2 else 0.0
-    names = [picture.name for picture in pictures]  # the seed of a picture's views is its name
+    names = [picture.name for picture in pictures]  # a picture's name seeds its random views
     about = f"{frozen.fingerprint} {frozen.size} {views_each} {names} {contents_hash(pictures)}"
     about += f" {degradation}" if degradation else ""
     path = folder / f"maps-{hashlib.sha256(about.encode()).hexdigest()[:16]}.npy"
@@ -168,7 +168,7 @@ class FeatureMaps:
 
     @property
     def side(self) -> int:
-        """The height of a map, which is also its width."""
+        """The height of a picture's feature map, which is also its width."""
         return int(self._rows[0][0].shape[2])
 
     def __getitem__(self, row: int) -> NDArray[np.float16]:
@@ -217,7 +217,7 @@ class Fused:
     parent: nn.Module
     convolution: str
     norm: str
-    plain: nn.Conv2d  # the convolution before it was fused
+    plain: nn.Conv2d  # the original convolution, without the BatchNorm
     batch_norm: Any  # nn.BatchNorm2d, or timm's with an activation behind it
 
 
@@ -319,7 +319,7 @@ def _forward_depthwise(layer: nn.Conv2d, maps: Tensor) -> Tensor:
 
 
 class _Depthwise(torch.autograd.Function):
-    """A depthwise convolution with a faster gradient: (B, C, h, w), (C, 1, k, l) → (B, C, h', w')."""
+    """A depthwise convolution with a faster gradient: maps (B, C, h, w), weight (C, 1, k, l) → (B, C, h', w')."""
 
     @staticmethod
     def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, int]) -> Tensor:
@@ -366,7 +366,8 @@ class BranchImages:
         scales_before = map_scales(model.vision_model)
         if side.map_scale is not None:
             scaled = with_map_scale(model.vision_model, side.frozen_blocks, side.map_scale)
-            model.vision_model = scaled.to(model.logit_scale.device)  # `with_map_scale` makes its copy on the CPU
+            # `with_map_scale` made the copy on the CPU: move it to the model's device
+            model.vision_model = scaled.to(model.logit_scale.device)
             model.config.vision_config = model.vision_model.config
         tower = model.vision_model.requires_grad_(False)
         self._fused = fuse_batchnorm(upper_modules(tower, side.frozen_blocks))
@@ -375,7 +376,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # `vectors` can read these maps for the training pictures, if they include the views that it needs
+        # `vectors` reads the training pictures' maps from here, if the maps of all views that it needs are cached
         self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(model.config.vision_mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
@@ -444,9 +445,8 @@ class BranchImages:
     def initial_features(self, inputs: Tensor) -> Tensor:
         """Return the features (B, W) that the upper blocks, as they were before the stage, make of `inputs`.
 
-        Each branch resizes the maps by its map scale of that time.
-
-        After `learn_from`, these are the features that the tower given to `learn_from` makes.
+        Each branch resizes the maps by the factor (map scale) that it had before the stage. After `learn_from`, the
+        features are those of the tower given to `learn_from`.
         """
         with torch.no_grad():
             features: Tensor = self._initial_branch(inputs.contiguous(memory_format=torch.channels_last))
@@ -479,7 +479,11 @@ class BranchImages:
         return torch.cat([projected(self.model, features) for features in found])
 
     def close(self) -> None:
-        """Restore the tower's convolutions and BatchNorms."""
+        """Undo the changes that made training faster.
+
+        BatchNorms are separated from the convolutions into which they were fused, and convolutions compute in float32
+        by PyTorch's own code again.
+        """
         restore_convolutions(self._branch)
         restore_batchnorm(self._fused)
         self._fused = []

@@ -133,7 +133,8 @@ class NameTextHead(nn.Module):
         return l2_normalize(torch.cat([captions, weight * names, torch.zeros_like(weight)], dim=1), dim=-1)
 
 
-# If the mean of the classes' directions, weighted by a picture's probabilities, is shorter, the class is unknown.
+# Least length that is assumed for the mean of a picture's class directions when the mean is made longer: so a shorter
+# mean, of a picture of no known class, stays short.
 SHORTEST = 1e-3
 
 
@@ -264,7 +265,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
     tower = tower or model.vision_model
     settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
     other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
-    for scalar in ("logit_scale", "logit_bias"):  # a model without the sigmoid loss has no bias
+    for scalar in ("logit_scale", "logit_bias"):  # copied if the model has them: only the sigmoid loss has a bias
         if hasattr(model, scalar):
             getattr(other, scalar).copy_(getattr(model, scalar))
     return other

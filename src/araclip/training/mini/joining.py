@@ -91,7 +91,7 @@ def _join_towers(members: Sequence[AraCLIPModel], shared_blocks: int, scales: Se
         )
         model.visual_projection.weight.copy_(torch.cat(weights, dim=1))
         model.visual_projection.bias.copy_(torch.stack(biases).sum(dim=0))
-        for learned in ("logit_scale", "logit_bias"):  # models without the sigmoid loss have no bias
+        for learned in ("logit_scale", "logit_bias"):  # only models with the sigmoid loss have a bias
             if hasattr(model, learned):
                 found = [getattr(member, learned) for member in members if hasattr(member, learned)]
                 getattr(model, learned).copy_(torch.stack(found).mean())

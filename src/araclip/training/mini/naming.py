@@ -83,7 +83,7 @@ def read_named_classes(path: Path) -> NamedClasses:
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between the vectors of words and of classes
-ALWAYS = 20.0  # a bias with which a sigmoid is always about 1
+ALWAYS = 20.0  # bias of the logit for "familiar" until it is fitted: its sigmoid is always about 1
 GATE = 1.0  # weight, in the sum of losses, of the loss of the gate: does a text name a class?
 # Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
 # the head would learn the words by heart.

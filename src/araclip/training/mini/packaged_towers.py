@@ -33,7 +33,7 @@ from transformers import (
 from araclip.errors import ModelMismatch, RecipeError
 
 BLOCK = 32  # weights in a q4_0 block
-BLOCK_BYTES = 2 + BLOCK // 2  # one fp16 scale, then two weights in each byte
+BLOCK_BYTES = 2 + BLOCK // 2  # bytes of a q4_0 block: an fp16 scale, then two weights in each byte
 # Ranges of characters (first code, code after the last) that `prune_vocabulary` always keeps: Latin, Arabic, Arabic
 # supplement, punctuation and symbols, pictographs.
 _CHARACTER_BLOCKS = (

@@ -49,7 +49,8 @@ def _normalized(text: Any) -> Any:
 AutoTokenizer.register(AraCLIPConfig, fast_tokenizer_class=AraCLIPTokenizer, exist_ok=True)
 
 
-_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}  # type ids are for pairs of texts
+# how texts are tokenised by default; without token type ids, which tell apart the two texts of a pair
+_TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
@@ -258,7 +259,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         for entry in texts:
             if not isinstance(entry, str):
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
-        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # an AraCLIPTokenizer would normalise by itself
+        if not isinstance(self.tokenizer, AraCLIPTokenizer):  # an AraCLIPTokenizer normalises by itself
             texts = [normalize(entry) for entry in texts]
         # sentence-transformers may set the tokenizer's own limit lower
         longest = min(self.max_tokens, self.tokenizer.model_max_length)

@@ -36,7 +36,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 BLOCK = 32  # numbers of a row that share one scale, in a table stored in four bits
 # Keys of a graph's metadata, which say what was done to its weights.
 PRODUCTS_KEY = "araclip.int8_products"  # products computed in int8 → their matrices
-ORIGIN_KEY = "araclip"  # key for the model of which a graph was made, see `tower_graphs.write_origin`
+ORIGIN_KEY = "araclip"  # configuration and weights' places of the PyTorch model, see `tower_graphs.write_origin`
 # names of the first convolution's weight and bias, and the shift of its input in `static.take_bytes`
 SHIFT_KEY = "araclip.first_shift"
 
@@ -122,12 +122,12 @@ class Closeness:
 
     @property
     def least(self) -> float:
-        """The least cosine; NaN if any cosine is NaN."""
+        """The least cosine between the graph's vectors and PyTorch's; NaN if any cosine is NaN."""
         return float(self.cosines.min())
 
     @property
     def mean(self) -> float:
-        """The mean cosine."""
+        """The mean cosine between the graph's vectors and PyTorch's."""
         return float(self.cosines.mean())
 
     @property
@@ -245,14 +245,14 @@ def _pixels(processor: AraCLIPProcessor, squares: NDArray[np.uint8]) -> torch.Te
 def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors]) -> NDArray[np.float32]:
     try:
         found = [way() for way in ways]
-    except Exception as error:  # any, since ONNX Runtime's errors have no common base class
+    except Exception as error:  # any error: ONNX Runtime's have no common base class
         raise ExportRejected(f"{graph} cannot be run on the probes ({first_line(error)}). Report the tower.") from error
     each = np.stack([(vectors * expected).sum(axis=1) for vectors in found])  # (ways, n)
     worse: NDArray[np.float32] = each.min(axis=0)  # `min` gives NaN if any of an item's cosines is NaN
     return worse
 
 
-CHECKS = 1  # increase it when unpacking changes, so that folders that passed before are compared again
+CHECKS = 1  # version of the unpacking: raise it, and folders that were compared before are compared again
 EVERY = 4  # a rebuilt model is compared on every fourth test item; an export, which must check tracing too, on all
 
 

@@ -15,7 +15,8 @@ def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
     A pattern of files is yielded itself if no file matches it.
     """
     if is_dataclass(section):
-        for name in [field.name for field in fields(section) if field.name != "cache"]:  # a cache is no input
+        # leave out caches, which are no input
+        for name in [field.name for field in fields(section) if field.name != "cache"]:
             yield from files_of(getattr(section, name), f"{key}.{name}" if key else name)
     elif isinstance(section, tuple):
         for number, item in enumerate(section):

@@ -72,7 +72,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class _TopLevelKeys:
-    """The keys at the top of the file, above all sections."""
+    """The keys at the top of a recipe file, above all sections."""
 
     name: str
     data: Path = field(default_factory=Path.cwd)

@@ -44,7 +44,8 @@ class TomlFile:
         """Read a file. If that fails, the RecipeError ends with `expected`, such as «Give a recipe, a TOML file.»"""
         self.path = path
         self.files: dict[str | int, Path] = {}  # key of the table → another file that the key was inherited from
-        self._mistakes: dict[str, str] = {}  # message without its section → whole message
+        # message without the section's name → message with it: a mistake that several sections inherit is kept once
+        self._mistakes: dict[str, str] = {}
         try:
             self.table = tomllib.loads(path.read_text("utf-8-sig"))
         except (OSError, ValueError, RecursionError) as error:

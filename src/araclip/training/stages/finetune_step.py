@@ -28,11 +28,11 @@ from araclip.training.teachers.teacher import TeacherCache
 
 
 class AllCaptionsLoss:
-    """The loss of pictures against the captions of all training pictures, encoded once by the locked text tower."""
+    """InfoNCE from pictures to the captions of all training pictures, which the locked text tower encoded once."""
 
     def __init__(self, model: AraCLIPModel, texts: LockedTexts, mixture: PictureMixture) -> None:
         self.model = model
-        rows = {text: row for row, text in enumerate(dict.fromkeys(mixture.texts))}  # captions only, no class names
+        rows = {text: row for row, text in enumerate(dict.fromkeys(mixture.texts))}  # text → row in `features`
         (features,), _ = texts.inputs(list(rows), len(rows))
         self.features = features.to(model.logit_scale.device)  # (N, H)
         captions: dict[Path, list[int]] = {}  # picture file → rows of all its captions; several sets may list a file
@@ -74,7 +74,7 @@ class ContrastLoss:
 
 @dataclass(frozen=True)
 class TeacherLoss:
-    """The loss between captions and the teacher's vectors of English captions of the same pictures."""
+    """The cosine distance from captions to English captions of the same pictures, as the teacher encodes these."""
 
     teacher: TeacherCache
 
@@ -93,9 +93,10 @@ class TeacherLoss:
 
 
 class ConceptLoss:
-    """The loss between class names and the classes' features, which lie in the image tower's feature space.
+    """The contrastive loss (InfoNCE) between the names of an image classifier's classes and the classes' features.
 
-    The features pass the model's image projection first.
+    `concepts` has a feature vector for each class in the space of the image tower's output. These vectors pass the
+    model's image projection, as the features of a picture do.
     """
 
     def __init__(self, model: AraCLIPModel, concepts: Concepts) -> None:
@@ -103,7 +104,7 @@ class ConceptLoss:
         self.features = torch.from_numpy(concepts.features).to(model.logit_scale.device)  # (C, W)
 
     def __call__(self, classes: Sequence[int], names: Tensor) -> Tensor:
-        """Return the loss, a scalar; `names` (K, D) has the vector of one name for each of these `classes`."""
+        """Return the contrastive loss, a scalar; `names` (K, D) has the vector of one name for each of `classes`."""
         prototypes = l2_normalize(self.model.visual_projection(self.features), dim=-1)  # (C, D)
         targets = torch.tensor(classes, device=names.device)
         return concept_loss(names, prototypes, targets, self.model.logit_scale)
@@ -119,7 +120,7 @@ class ForgettingLoss:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
 
     def __call__(self, features: Tensor, before: Tensor) -> Tensor:
-        """Return the loss, a scalar, of the same pictures' features (B, W) now and `before` the stage."""
+        """Return the KL divergence of class probabilities, a scalar: from features (B, W) `before` the stage to now."""
         return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 
 

@@ -51,7 +51,7 @@ class Moments:
 
     def add(self, features: Array, targets: Array) -> None:
         """Add n further rows to the sums: their features (n, H) and their targets (n, D)."""
-        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, as -= changes them
+        x, y = features.astype(np.float64), targets.astype(np.float64)  # copies, since -= below changes them
         if not self.rows:
             self._x0, self._y0 = x.mean(axis=0), y.mean(axis=0)
             self._x, self._y = np.zeros_like(self._x0), np.zeros_like(self._y0)
@@ -86,7 +86,7 @@ class Solver:
 
     @property
     def scale(self) -> float:
-        """The mean of X'X's diagonal; 1 if all rows are equal."""
+        """The mean of the diagonal of X'X (X: centred features), for relative penalties; 1 if all rows are equal."""
         return float(self.values.mean()) or 1.0
 
     def solve(self, penalty: float) -> tuple[Doubles, Doubles]:

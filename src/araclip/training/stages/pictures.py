@@ -186,14 +186,14 @@ class LockedImages:
         return encoded(self.model, inputs)
 
     def vectors(self, pictures: Sequence[Path]) -> Tensor:
-        """Return vectors (N, D) of any pictures; they pass the tower at the first call only."""
+        """Return vectors (N, D) of any pictures; their tower outputs are computed at the first call."""
         key = tuple(pictures)
         if key not in self._cached:
             self._cached[key] = self._features(pictures)
         return projected(self.model, torch.from_numpy(self._cached[key].astype(np.float32)))
 
     def close(self) -> None:
-        """Do nothing, as there is nothing to restore."""
+        """Do nothing: a locked tower was not changed for the training, so nothing must be restored."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
         """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once.
@@ -240,7 +240,7 @@ class TrainingImages(Protocol):
         """Return vectors (N, D) of any pictures, without augmentation, with the current weights."""
 
     def close(self) -> None:
-        """Restore the tower's modules and precision from before training."""
+        """Undo the changes of the tower's modules and precision that made training faster, if any were made."""
 
 
 @runtime_checkable
@@ -288,7 +288,7 @@ def training_images(
         own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
         return own
     stamps = repr([(str(path), stamp(path)) for path in pictures]).encode()
-    # an empty file that is written when all pictures could be opened
+    # this empty file says that all these pictures could be opened before, so they are not checked again
     readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"
     if not readable.exists():
         check_readable(pictures, pixels.size)
@@ -337,4 +337,4 @@ class PixelImages:
         return torch.cat([projected(self.model, pooled(self.model, values)) for values in batches])
 
     def close(self) -> None:
-        """Do nothing, as there is nothing to restore."""
+        """Do nothing: training from pixels needs no changes of the tower that must be undone at the end."""

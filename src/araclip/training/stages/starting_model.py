@@ -128,7 +128,7 @@ def is_model(recipe: Recipe, named: str) -> bool:
 
 def _unpack_once(exported: str, cache: Path) -> Path:
     label = model_folder.read_config(model_folder.find(exported)).label
-    folder = cache / re.sub(r"[/\\]", "_", label)  # a label, which a config.json states, may hold slashes
+    folder = cache / re.sub(r"[/\\]", "_", label)  # a label in a config.json may hold slashes: replace them
     if not (folder / "config.json").is_file():
         cache.mkdir(parents=True, exist_ok=True)
         with atomic.single_writer(cache / f".{folder.name}.lock", patience=UNPACKING_S):

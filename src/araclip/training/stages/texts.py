@@ -142,7 +142,7 @@ class LockedTexts:
         return _project(self.model, features)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
-        """Return vectors (n, D) of any texts; they pass the tower at the first call only."""
+        """Return vectors (n, D) of any texts; their tower outputs are computed at the first call."""
         key = tuple(texts)
         if key not in self._others:
             self._others[key] = self._features(texts)

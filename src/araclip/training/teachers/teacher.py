@@ -50,7 +50,7 @@ class Teacher(Protocol):
 
     @property
     def name(self) -> str:
-        """The spec by which the teacher was loaded, for messages."""
+        """The text that names the teacher, such as open_clip:MODEL/TAG, for messages."""
 
     @property
     def width(self) -> int:

@@ -75,7 +75,7 @@ def open_clip_text(name: str, location: str) -> TextEncoder:
         own, _ = _open_clip_names(location)
         tokenizer = open_clip.get_tokenizer(own, **tokenizer_arguments(model_settings(own)))
         check_tokens(getattr(tokenizer, "tokenizer", None), location)
-    language_lock = threading.Lock()  # threads share the tokenizer, which holds the language as state
+    language_lock = threading.Lock()  # for threads that share the tokenizer: it holds the language as state
 
     def tokens(texts: list[str]) -> Inputs:
         inner: Any = getattr(tokenizer, "tokenizer", None)
@@ -212,7 +212,7 @@ def pooled(output: Any) -> Tensor:
 
 
 def positions(config: Any) -> int:
-    """Return how many tokens a transformers text tower takes."""
+    """Return the largest number of tokens that a text tower of transformers can read."""
     most = int(config.max_position_embeddings)
     return most - (config.pad_token_id or 0) - 1 if config.model_type in _OFFSET else most
 
