@@ -224,6 +224,8 @@ def _count_true(mask: NDArray[np.bool_]) -> Ints:
 def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
     """Find the best candidates of each row, and the score at rank DEPTH.
 
+    `mask` is memory for a comparison's result, (b, C) like `scores`; its contents are overwritten.
+
     Returns:
         (b, K) columns of the best, ties in order of position; (b, K) their scores; (b,) the score at rank DEPTH, or the
         lowest score if there are fewer candidates; (b,) how many candidates of the row have this score.

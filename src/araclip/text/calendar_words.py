@@ -91,7 +91,7 @@ UNTIL = read_phrases("dates: until")  # unlike "before 2015", «حتى 2015» (u
 AND = read_phrases("dates: and")
 BETWEEN = read_phrases("dates: between")
 FROM, TO = BETWEEN | AFTER | frozenset(split_forms("من|from")), AND | UNTIL | read_phrases("dates: to")
-OF_AN_END = read_phrases("dates: before an end")  # such as شهر (month) in «من شهر مايو إلى شهر يوليو», from May to July
+OF_AN_END = read_phrases("dates: before an end")  # words before an end of a span, skipped: شهر (month) in «من شهر مايو»
 # Words that are removed from a query together with the date after them.
 LEADING = read_phrases("dates: leading")
 DECADES = {

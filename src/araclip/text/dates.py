@@ -1050,7 +1050,10 @@ def join_dates(first: DateFilter, second: DateFilter) -> DateFilter | None:
 
 
 def _month_of_year(found: DateFilter) -> DateFilter:
-    """Return a filter whose span is one month, such as May 2019, as month 5 of 2019; any other filter unchanged."""
+    """Rewrite a span of one month ("2019-05" to "2019-05") as the year 2019 with `months` = (5,).
+
+    Any other filter is returned unchanged.
+    """
     year, _, month = (found.first or "").partition("-")
     is_month = found.first == found.last and len(month) == 2
     return replace(found, first=year, last=year, months=(int(month),)) if is_month else found

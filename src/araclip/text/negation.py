@@ -249,8 +249,8 @@ def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: 
     """Return where the excluded things that begin at `first` end.
 
     The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma in a list of
-    single words («بدون ناس، سيارات، كلاب») does not end them. Two words are a list only if they end the text and are
-    `alone`: the text before them names nothing to show.
+    single words («بدون ناس، سيارات، كلاب») does not end them. A list of two words (one comma)
+    has to end the text, and nothing before it may name a thing to show (`alone`).
     """
     folded, width = found.folded, 0
     for at in range(first, len(folded)):

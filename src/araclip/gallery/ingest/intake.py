@@ -275,7 +275,10 @@ def decode_scene(scene: Scene, digest: bytes, transform: ImageTransform) -> Deco
 
 
 def scene_jpeg(scene: Scene) -> bytes:
-    """Return a video scene as JPEG, of at most STORED_SIDE pixels a side, even if the video was changed."""
+    """Decode a video scene now, and return it as JPEG of at most STORED_SIDE pixels a side.
+
+    Nothing checks whether the video file was changed since the scene was indexed.
+    """
     with open_file(scene.video) as stream:
         return still(stream, scene.video, scene.time, STORED_SIDE)
 

@@ -64,7 +64,7 @@ def update_at(
     for path in sorted(changed):
         root = next((str(root) for root in roots if is_below(path, str(root))), None)
         if root is None or Path(path).parent.resolve() != Path(path).parent or Path(path).is_symlink():
-            # walk all: `path` is a root, or is reached through a link, so that a file may have several paths
+            # all roots must be walked: `path` is a root, or a link leads to it, so that one file may have several paths
             return None
         if any(part.startswith(".") for part in Path(path).relative_to(root).parts):
             continue
@@ -73,7 +73,7 @@ def update_at(
     known = merge_scenes(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
-        return None  # walk all: the gallery would become empty, perhaps because a drive is unplugged
+        return None  # all roots must be walked: the gallery would become empty, perhaps because a drive is unplugged
     if any(not lexists(str(root)) for root in roots) or walk.drives or walk.links:
         return None
     # a video that was found may be one that was moved, so load the paths of all scenes to recognise it

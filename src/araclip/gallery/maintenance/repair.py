@@ -50,7 +50,11 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 
 
 def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True) -> list[str]:
-    """Encode again a picture whose vector is `bad` or was on a damaged page; return a line if this changed anything."""
+    """Encode a picture again; return a line for the user if this changed anything.
+
+    With `bad`, the vector is known to be wrong, and a picture that cannot be encoded now is forgotten. Without it, the
+    vector was only read from a damaged page of the file and is kept in that case.
+    """
     paths = store.known_paths(content)
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
     decoded = decode_again(paths, digest, partial(store.stored_pixels, content), transform_of(model))

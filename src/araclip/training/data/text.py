@@ -170,7 +170,7 @@ def _text_lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _most_text_bytes(path: Path) -> int:
-    """Return how many bytes of text a file may hold when unpacked; a missing file is a DataError."""
+    """Return the limit of bytes that may be unpacked from a file, by its size; raise DataError if there is no file."""
     if not path.is_file():
         raise DataError(f"{path} cannot be read (no such file). Check the path, or fetch the file again.")
     return MAX_EXPANSION * path.stat().st_size + 100 * MAX_LINE

@@ -68,11 +68,11 @@ def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def convolution_scales(weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:
-    """Return the scales (O,) for a convolution's weight (O, I / groups, h, w).
+    """Return the scales (O,) by which a convolution's weight (O, I / groups, h, w) becomes int8.
 
-    A convolution sums over the kernel's positions and, at each position, over inputs; neighbours in this order must not
-    exceed LARGEST_PAIR together. A depthwise convolution (one output for each input) is computed in 32 bits from the
-    start, so its weights may use all eight bits.
+    A convolution sums over the kernel's positions and, at each position, over inputs. Some processors add the products
+    of two neighbours in this order in 16 bits, so the two weights must not exceed LARGEST_PAIR together. A depthwise
+    convolution (one output for each input) is computed in 32 bits from the start; its weights may use all eight bits.
     """
     if weight.shape[1] == 1 and groups == len(weight) > 1:
         return quantized(weight, (1, 2, 3))[1].ravel()

@@ -306,7 +306,7 @@ class Run:
             recipe: the stage with every default filled in; values are of JSON's types, paths or tuples.
             data: a fingerprint for each source of data.
             log: called with lines of text to show.
-            upgraded: as for `begin`.
+            upgraded: turns the recipe that an earlier version of araclip recorded into today's form.
             fresh: first delete the run that is there.
             sinks: where metrics also go: names from SINKS, such as "tensorboard".
             is_main: true in the one process that writes; the others wait here until the folder is ready.
@@ -314,7 +314,7 @@ class Run:
         Raises:
             TrainingError: another process has the folder open.
             RecipeError: a sink is unknown or not installed.
-            RunMismatch: see `begin`.
+            RunMismatch: the folder's run has another recipe or other data, and `fresh` is false.
         """
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []

@@ -383,9 +383,10 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 
 
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
-    """Yield the modules above the first `blocks` blocks: those of the branches, or of the network's upper blocks.
+    """Yield the modules above the first `blocks` blocks of an image tower.
 
-    A network without branches is itself yielded first, since it holds the last convolution and BatchNorm.
+    If several branches share the first blocks, these are the branches' modules. A network without branches is itself
+    yielded first, since it holds the last convolution and BatchNorm, then the modules of its blocks from `blocks` on.
     """
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()

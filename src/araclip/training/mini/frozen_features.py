@@ -420,7 +420,11 @@ class BranchImages:
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Let `initial_features` return `tower`'s features; raise RecipeError if its first blocks or width differ."""
+        """Learn another tower's features: `initial_features` returns those of `tower` instead of its own first ones.
+
+        Raises:
+            RecipeError: the first blocks or the width of `tower` differ from those of the tower that learns.
+        """
         shared, branch = split(tower, self._frozen_blocks)
         theirs, ours = towers.image_width(tower), towers.image_width(self.model.vision_model)
         if theirs != ours:

@@ -43,7 +43,7 @@ class NamedClasses:
 
     @property
     def fingerprint(self) -> str:
-        """Twelve hex digits: a hash of all numbers and texts."""
+        """Twelve hex digits of a hash of the classifier's numbers and of all class names and other texts."""
         digest = hashlib.sha256(repr((self.exclusive, self.words, self.others)).encode())
         for array in (self.weight, self.bias):
             digest.update(np.ascontiguousarray(array).tobytes())

@@ -317,7 +317,8 @@ def on_pillow(processor: Any) -> Any:
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
     """Raise ModelMismatch if a folder's config.json describes many more numbers than the folder's weights have.
 
-    `check_fits` does this. Nothing is checked for a hub id or a folder without config.json.
+    `build` makes the model that config.json describes, without memory for its numbers. Nothing is checked for a hub id
+    or a folder without config.json.
     """
     if (folder := existing_folder(location)) is not None and (folder / "config.json").is_file():
         check_fits(build, folder)
