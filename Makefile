@@ -180,7 +180,7 @@ wheel: .venv/.test
 mini: .venv/.test
 	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
-	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 11 --weights 'smooth-compact + static-int8' --about recipes/mini-about.toml --dev $(DATA)/flickr8k \
+	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 12 --weights 'smooth-compact + static-int8' --about recipes/mini-about.toml --dev $(DATA)/flickr8k \
 	  --calibrate $(WORK)/data/noto --calibrate $(DATA)/more/flickr30k_subset --calibrate $(DATA)/more/coco_subset
 
 # Each precision that the recipe names, as float32.

@@ -45,12 +45,12 @@ AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.
 FEATURES: dict[str, tuple[float, float, float]] = {
-    "deviation": (0.885, -np.inf, np.inf),
-    "above nonsense": (4.64, 0.168, 1.54),
-    "best": (-0.974, -1.79, 2.87),
-    "familiar": (0.174, -1.83, 5.96),
+    "deviation": (0.822, -np.inf, np.inf),
+    "above nonsense": (4.87, 0.219, 1.76),
+    "best": (-1.03, -1.47, 3.25),
+    "familiar": (0.144, -1.74, 6.39),
 }
-INTERCEPT = -7.16
+INTERCEPT = -7.09
 
 
 @dataclass(frozen=True)
