@@ -4,7 +4,8 @@
     python benchmarks/ablation.py --runs RUNS --choice WORK/data teacher one finetune words names
 
 Text → picture, every caption a query (any-hit); intervals by bootstrap over pictures. --dev measures the dev split of
-that folder. --choice measures the choice split, on which choices are made, of the folder that recipes/mini_data.py wrote.
+that folder. --choice takes the folder that recipes/mini_data.py wrote, and measures the choice split, on which choices
+are made.
 """
 
 import argparse
