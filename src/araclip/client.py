@@ -202,7 +202,10 @@ class Client:
         return [_to_result(each) for each in answer["results"]]
 
     def picture(self, identity: str) -> bytes:
-        """Return the original bytes of a picture."""
+        """Return a picture's bytes as the server shows them: the file's, or WebP if browsers cannot show its format.
+
+        For a scene of a video these are the video's bytes.
+        """
         return self._request("GET", _image_path(identity))
 
     def thumbnail(self, identity: str, size: int = 256) -> bytes:

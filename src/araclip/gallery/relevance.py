@@ -212,7 +212,10 @@ class RelevanceScale:
 
     @cached_property
     def _spread_range(self) -> tuple[float, float]:
-        """The mean spread of nonsense queries' scores, and that of everyday queries which have fitting pictures."""
+        """Return the mean spread of nonsense queries' scores, and a high percentile of everyday queries' spreads.
+
+        The percentile stands for queries that have fitting pictures.
+        """
         return (
             float(self.spread(self.reference.nonsense).mean()),
             _strong_percentile(self.spread(self.reference.everyday).tolist()),

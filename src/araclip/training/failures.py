@@ -44,7 +44,7 @@ def not_loaded(
 
 
 def reason(found: BaseException) -> str:
-    """Return the message of a library's error as one line of at most 300 characters."""
+    """Return the message of a library's error, after its type where needed, as a line of at most 300 characters."""
     line = first_line(found)
     if not isinstance(found, _SPEAKING) or isinstance(found, RecursionError | NotImplementedError):
         line = f"{type(found).__name__}: {line}" if line != type(found).__name__ else line

@@ -102,10 +102,10 @@ class WordIndex:
         }
 
     def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
-        """Return the names, without suffix, of at most `most` files.
+        """Return the names, without suffix, of at most `most` pictures that are not hidden: of each its first file's.
 
-        Each of these files has, in its name or in the name of a folder just above the file, a word whose stem is one of
-        `stems` or begins with one of `beginnings`.
+        Each of these pictures has, in a file's name or in the names of the folders just above it, a word whose stem is
+        one of `stems` or begins with one of `beginnings`.
         """
         asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
         ids = self._visible_matches(f"names : ({' OR '.join(asked)})", most)

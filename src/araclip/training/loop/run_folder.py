@@ -314,7 +314,7 @@ class Run:
         Raises:
             TrainingError: another process has the folder open.
             RecipeError: a sink is unknown or not installed.
-            RunMismatch: the folder's run has another recipe or other data, and `fresh` is false.
+            RunMismatch: `fresh` is false, and the folder's run has another recipe, other data or a bad config.json.
         """
         with contextlib.ExitStack() as stack:
             opened: list[Sink] = []

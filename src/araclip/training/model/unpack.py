@@ -35,7 +35,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 
 BLOCK = 32  # numbers of a row that share one scale, in a table stored in four bits
 # Keys of a graph's metadata, which say what was done to its weights.
-PRODUCTS_KEY = "araclip.int8_products"  # metadata: names of nodes computed in int8 → names of their matrices
+PRODUCTS_KEY = "araclip.int8_products"  # metadata: nodes computed in int8 → [source, matrix, whether it is transposed]
 ORIGIN_KEY = "araclip"  # configuration and weights' places of the PyTorch model, see `tower_graphs.write_origin`
 # names of the first convolution's weight and bias, and the shift of its input in `static.take_bytes`
 SHIFT_KEY = "araclip.first_shift"
