@@ -52,7 +52,7 @@ _HOME = {
     "normalize": "araclip.text.normalization",
     "open_gallery": "araclip.gallery.open",
 }
-# names that this module no longer has: old name → (new name, first release without the old name)
+# deprecated names, which still work with a warning: old name → (new name, first release without the old name)
 _RENAMED = {"AraclipError": ("AraCLIPError", "0.3")}
 __all__ = [
     "AraCLIP",

@@ -233,7 +233,7 @@ def print_json(value: object) -> None:
 
 
 def say(line: str, style: str | None = None) -> None:
-    """Print one line to stderr for people, without control characters; on a terminal it is wrapped."""
+    """Print one line to stderr for people, control characters escaped; only the terminal itself may wrap it."""
     err.print(shown(line), soft_wrap=True, markup=False, style=style)
 
 

@@ -80,7 +80,8 @@ def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
     """Yield pairs of rows (first < second) that connect all rows with near perceptual hashes, but not every near pair.
 
     A row with hash 0 (a picture of one colour) is near to no other row. Of the rows with the same hash, only the first
-    is paired with rows of near hashes; the others are paired with the first. Otherwise a thousand copies would make half a million pairs.
+    is paired with rows of near hashes; the others are paired with the first. Otherwise a thousand copies would make
+    half a million pairs.
     """
     known, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     for row in np.flatnonzero((first[which] != np.arange(len(hashes))) & (hashes != 0)).tolist():

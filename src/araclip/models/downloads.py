@@ -261,7 +261,7 @@ def _find_in_cache(repository: str, revision: str | None, why: Exception, log: L
 def hub_errors(repository: str, *, doing: str = "the download of") -> Iterator[None]:
     """Turn errors of huggingface_hub and of the network in a `with` block into ModelNotFound; let all others pass.
 
-    `doing`, such as "the download of", precedes the repository's name in the message.
+    `doing`, such as "the download of", precedes the repository's name where a message says what failed.
     """
     from huggingface_hub import errors
 

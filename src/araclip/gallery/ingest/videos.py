@@ -165,7 +165,7 @@ class VideoIntake:
             self._record_scenes(read, ids, metadata)
 
     def _record_scenes(self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
-        """Record that a video file has these scenes; remove scenes that it had before."""
+        """Record that a video file has these scenes; remove those of its earlier scenes that are none of these."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)

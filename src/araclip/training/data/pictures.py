@@ -63,7 +63,9 @@ class Batch:
 
 
 class PictureMixture:
-    """An endless stream of batches of pictures with captions; a batch depends on seed, step and size alone.
+    """An endless stream of batches of pictures with captions.
+
+    A batch depends on seed, step and size alone, and on the neighbours that `use_hard_negatives` was given, if any.
 
     Args:
         sources: picture sets with their shares.

@@ -315,7 +315,7 @@ def on_pillow(processor: Any) -> Any:
 
 
 def check_size(location: str | Path, build: Callable[[], Any]) -> None:
-    """Raise ModelMismatch if a folder's config.json describes many more numbers than the folder's weights have.
+    """Raise ModelMismatch if a folder's config.json describes many more numbers than the folder's weights have bytes.
 
     `build` makes the model that config.json describes, without memory for its numbers. Nothing is checked for a hub id
     or a folder without config.json.
