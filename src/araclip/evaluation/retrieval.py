@@ -57,7 +57,7 @@ def evaluate(
         megabytes: size of the model's files; by default measured for an AraCLIP, unknown for other encoders.
         image_vectors: the vectors (N, D) of `dataset.pictures`, if they are known already.
         cache: folder of stored results by protocol id; a stored result is not computed again.
-        log: called with a line for each cache file that is damaged or cannot be written; by default a `logging` warning.
+        log: called with a line for each cache file that is damaged or cannot be written; by default a warning.
         progress: called as `progress("pictures" or "texts", read, total)` during encoding.
 
     Raises:
