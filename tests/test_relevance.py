@@ -148,6 +148,7 @@ def test_at_a_threshold_letters_in_a_row_find_nothing_and_a_real_query_its_pictu
         gallery.update([tmp_path / "p"])
         assert len(gallery.search("ضصثقفغ عهخح")) == 10  # unless asked, everything is shown
         assert gallery.search("ضصثقفغ عهخح", threshold=0.5) == []
+        assert [Path(hit.path).name for hit in gallery.search("a cup of coffee", threshold=0.5)] == ["coffee.png"]
         # among twelve photographs the second best may have a relevance a little above one half
         assert [Path(hit.path).name for hit in gallery.search("فنجان قهوة", threshold=0.6)] == ["coffee.png"]
 

@@ -81,6 +81,8 @@ def test_fields_that_openai_knows_and_we_do_not_are_ignored(client: TestClient) 
         ({"input": "x", "dimensions": 3}, "bad-query", "dimensions", "vectors of 2, 4, 8 numbers"),
         ({"input": ["x", "data:image/png;base64,%%%"]}, "bad-query", "input.1", "not valid base64"),
         ({"input": "data:text/html,<b>"}, "bad-query", "input.0", "data:image"),
+        ({"input": "data:image/png; base64,AAAA"}, "bad-query", "input.0", "data:image"),
+        ({"input": "data:image/png;base64"}, "bad-query", "input.0", "data:image"),
         ({"input": data_uri(b"not a picture")}, "bad-picture", "input.0", "not a"),
         ({"input": [data_uri(b"x")] * 17}, "bad-query", "input", "17 pictures, the most is 16"),
     ],

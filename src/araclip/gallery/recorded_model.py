@@ -84,9 +84,7 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), origin):
         if folder is not None and read_fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if (
-        record.name in here
-    ):  # another release's model of this name: opening the gallery with it raises an error for users
+    if record.name in here:  # another release's model of this name: opening the gallery with it raises an error
         return AraCLIP(record.name, threads=threads, device=device)
     # A record with a source tells of a pulled model. Its vectors differ from the published model's, so the published
     # model is not loaded in its place.

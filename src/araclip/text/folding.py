@@ -92,5 +92,5 @@ def folded_words(text: str) -> FoldedWords:
 
 
 def cut_out(text: str, begin: int, end: int) -> str:
-    """Return a text without text[begin:end], its white space made single, and no space, comma or stop at its ends."""
+    """Return a text without text[begin:end], with single spaces, and without a space, comma or stop at its ends."""
     return " ".join((text[:begin] + " " + text[end:]).split()).strip(" ،,.;؛")

@@ -20,7 +20,8 @@ from araclip.server.schemas import Embedding, EmbeddingsAnswer, EmbeddingsReques
 from araclip.server.service import Service, decode_data_uri
 
 router = APIRouter(route_class=GuardedRoute, tags=["embeddings"], dependencies=READ)
-DATA_URI = re.compile(r"data:[^\s,]*,")  # matches a data URI, unlike the text "data: a chart of sales, 2025"
+# matches a data URI, also one of a picture that is written wrongly, but not the text "data: a chart of sales, 2025"
+DATA_URI = re.compile(r"data:(image/|[^\s,]*,)")
 CHUNK = 16  # limit: texts of one request that are queued at once, so that searches need not wait
 Rows = Sequence[NDArray[np.float32]]
 
