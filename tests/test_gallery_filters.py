@@ -92,6 +92,27 @@ def test_a_folder_is_that_folder_and_below_not_its_namesakes(
     assert found(gallery, folder="2024") == found(gallery, folder="2023/../2024") == below
 
 
+def test_pictures_outside_of_folders_are_found_by_the_paths_or_names_of_these(gallery: Gallery) -> None:
+    root = gallery.folder.parent / "صور"
+    outside = ALL - {"scan.webp", "no clock.jpg", "turned.jpg"}
+    assert found(gallery, outside=root / "2024") == found(gallery, outside=("2024",)) == outside
+    assert found(gallery, outside=("2024", f"{root}/2024b/")) == outside - {"plain.png"}
+    assert found(gallery, outside=("2024",), formats=("PNG",)) == {"plain.png"}
+    assert found(gallery, outside=("صور",)) == found(gallery, outside=(root,)) == set()
+    texts = ["folder!=2024", "folder!=2024b"]
+    assert {Path(hit.path).name for hit in gallery.search("صورة", 50, where=texts)} == outside - {"plain.png"}
+    with pytest.raises(InputError, match=r"no picture has the folder '2025'\. There are: 2023, 2024, 2024b"):
+        found(gallery, outside=("2025",))
+
+
+def test_a_folder_after_a_negation_in_a_query_is_left_out(gallery: Gallery) -> None:
+    hits = gallery.search("صور ما عدا مجلد 2024", 50)
+    assert {Path(hit.path).name for hit in hits} == ALL - {"scan.webp", "no clock.jpg", "turned.jpg"}
+    assert hits.interpretation.filters[0].where == ("folder!=2024",)
+    nothing_left = gallery.search("صور ما عدا مجلد 2024", 50, where="name=scan")
+    assert not nothing_left.interpretation.filters[0].applied
+
+
 @pytest.mark.parametrize(
     ("filters", "message"),
     [
@@ -235,6 +256,7 @@ def test_facts_survive_a_damaged_exif_block(tmp_path: Path) -> None:
         (["size=100kB..1.5MB"], Filters(min_size=100_000, max_size=1_500_000)),
         (["size=..2g"], Filters(max_size=2_000_000_000)),
         (["format=jpg, png", "orientation=portrait"], Filters(formats=("JPEG", "PNG"), orientation="portrait")),
+        (["folder!=/صور/رحلة", "folder!=a"], Filters(outside=("/صور/رحلة", "a"))),
         (["meta.album=رحلة = بحر", "folder=a=b"], Filters(metadata={"album": "رحلة = بحر"}, folder="a=b")),
     ],
 )
@@ -284,6 +306,7 @@ def test_a_filter_of_a_wrong_type_is_refused_with_what_would_do(gallery: Gallery
     st.builds(
         Filters,
         folder=st.none() | st.just("/صور = a"),
+        outside=st.lists(st.sampled_from(["/صور = a", "رحلة"]), unique=True).map(tuple),
         captured_from=st.sampled_from([None, "2023", "2023-05-17T18:30"]),
         added_to=st.sampled_from([None, "2024-01"]),
         min_size=st.none() | st.integers(0, 10**12),

@@ -92,6 +92,7 @@ def one_filter(draw: random.Random, root: str) -> str:
     latitude, longitude = draw.choice(PLACES)
     choices: tuple[Callable[[], str], ...] = (
         lambda: f"folder={draw.choice([root, f'{root}/{draw.choice(FOLDERS)}', root[:-1], '/'])}",
+        lambda: f"folder!={draw.choice([f'{root}/{draw.choice(FOLDERS)}', *FOLDERS[:4], 'ties'])}",
         lambda: f"captured={draw.choice([f'{year}', f'{year}-{month:02}', f'{year}..', f'..{year}-{month:02}-15'])}",
         lambda: f"month={month}",
         lambda: f"day={draw.randint(1, 31)}",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FILTERS = {
     "folder=": "this folder and all below it",
+    "folder!=": "outside of this folder",
     "captured=": "2023, 2023-05..2023-07, 2023..",
     "added=": "when it was indexed, like captured",
     "size=": "100kB..2MB",

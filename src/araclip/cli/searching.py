@@ -401,7 +401,8 @@ def interpretation_lines(found: "Interpretation") -> list[str]:
     lines = [_translate(key, language, words=comma.join(words)) for key, words in listed.items() if words]
     failed = "none" if sum(not each.applied for each in found.filters) == 1 else "together"
     for each in found.filters:
-        key = f"search {each.part}" if each.applied else f"search {each.part} {failed}"
+        part = "outside" if each.applied and each.where[0].startswith("folder!") else each.part
+        key = f"search {part}" if each.applied else f"search {part} {failed}"
         lines.append(_translate(key, language, words=each.words, where=" ".join(each.where)))
     if lines:
         lines[-1] += "  " + _translate("search literal", language)

@@ -15,7 +15,7 @@ from araclip.core.display import shown
 from araclip.core.files import exists
 from araclip.core.messages import message
 from araclip.errors import InputError
-from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.filters import Filters, folder_names
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.models.vectors import Floats, Ids
@@ -263,6 +263,11 @@ def check_values(store: Store, filters: Filters) -> Filters:
     Raises:
         InputError: no picture has the given value, but pictures have other values; the message lists these.
     """
+    outside: list[str | os.PathLike[str]] = []
+    for folder in filters.outside:  # as a folder to search in would be found: by its path, or else by its name
+        found = check_values(store, Filters.inside(folder))
+        outside += [found.folder] if found.folder is not None else folder_names(found.folder_name)
+    filters = replace(filters, outside=tuple(outside))
     for name in ("folder", "folder_name", "camera", "lens", "place"):
         given = getattr(filters, name)
         if given is None or isinstance(given, tuple) or store.any_passes(Filters(**{name: given, "hidden": None})):

@@ -38,7 +38,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
 FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filters → the fields of `Filters`
     "date": ("captured_from", "captured_to", "months", "days"),
-    "folder": ("folder", "folder_name"),
+    "folder": ("folder", "folder_name", "outside"),
     "place": ("place",),
     "kind": ("kind",),
 }
@@ -56,7 +56,8 @@ _NUMBERED = re.compile(r"\w no[.:]?$", re.IGNORECASE)
 class DerivedFilter:
     """A filter read from words of the query («صيف 2019»), or the order that they ask for («أحدث الصور»).
 
-    `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them". An order is
+    `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them" (outside of all of
+    them, if written folder!=NAME). An order is
     written as sort=date or sort=oldest, and its `filters` are empty.
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
@@ -368,7 +369,8 @@ class _TermSplitter:
     """Takes filters, exclusions and denials out of the text of one term, step by step; `text` is the rest of the text.
 
     A filter is a date, folder, place, order or kind of file that the text asks for. An exclusion is a thing that no hit
-    may show. A denial is a date, folder or place after a negation; it leaves out no picture.
+    may show. A denial is a date or place after a negation; it leaves out no picture. A folder after a negation becomes
+    a filter: pictures outside of this folder.
 
     Parts in `taken` are not looked for: an earlier term has them (each part, date, folder …, is taken from one term
     only), or they are to be taken literally.
@@ -381,7 +383,7 @@ class _TermSplitter:
     places: Callable[[], Mapping[str, str]]
     taken: set[Part]
     excluded: list[str] = field(default_factory=list)
-    denied: list[str] = field(default_factory=list)  # dates, folders and places that the text denies: «ليست من 2019»
+    denied: list[str] = field(default_factory=list)  # dates and places that the text denies: «ليست من 2019»
     filters: list[DerivedFilter] = field(default_factory=list)
     excluded_folder: str = ""  # words that name a folder, but are part of an excluded thing or are only a date
 
@@ -398,9 +400,9 @@ class _TermSplitter:
         folder = self._take_folder()
         # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
         dated = self._take_date()
-        with_exclusions, beside = self.text, bool(folder.folders or self.denied) or dated.filter is not None
+        with_exclusions, beside = self.text, bool(folder.folders or self.denied or self.filters) or bool(dated.filter)
         negations = self._take_exclusions(beside)
-        if "folder" not in self.taken and not folder.folders:
+        if "folder" not in {*self.taken, *(each.part for each in self.filters)} and not folder.folders:
             folder = split_folder(self.text, self.folders)
             self.text = folder.text
         if dated.filter is not None:
@@ -428,18 +430,20 @@ class _TermSplitter:
     def _take_folder(self) -> Placed:
         """Take the name of a folder out of the text; return the folders that have it, perhaps none.
 
-        A name that is excluded stays in the text. After a "not", it is taken out, but no folder is returned.
+        After a negation, the name is taken out with it, and becomes a filter for pictures outside of the folder; no
+        folder is returned. A name that is excluded beside other things («بدون ناس ورحلة دهب») stays in the text.
         """
         placed = Placed(self.text) if "folder" in self.taken else split_folder(self.text, self.folders)
         # a date alone, «صيف 2019» (summer 2019), is a date even if a folder has this name
-        if ("date" not in self.taken and split_date(placed.words, self.today).only_date) or self._excludes(
-            placed.words
-        ):
+        only_date = "date" not in self.taken and split_date(placed.words, self.today).only_date
+        left = _without_denied(self.text, placed.words, outside=True) if self.negates and not only_date else None
+        if left is not None:
+            where = tuple(f"folder!={name}" for name in placed.folders)
+            self.filters.append(DerivedFilter("folder", placed.words, where, Filters(outside=placed.folders)))
+            placed = Placed(left)
+        elif only_date or self._excludes(placed.words):
             self.excluded_folder = placed.words
             return Placed(self.text)
-        if self.negates and (left := _without_denied(self.text, placed.words, outside=True)) is not None:
-            self.denied.append(placed.words)
-            placed = Placed(left)
         self.text = placed.text
         return placed
 

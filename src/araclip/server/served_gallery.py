@@ -120,6 +120,7 @@ class ServedGallery:
         parsed = Filters.read([text for text in given if not text.startswith(ALBUM)], collapse=collapse)
         if parsed.folder is not None:
             parsed = replace(parsed, folder=None, folder_name=Path(parsed.folder).name)
+        parsed = replace(parsed, outside=tuple(Path(folder).name for folder in parsed.outside))
         if len(keys) > 1:
             raise InputError("'album' is given twice. Name one album.")
         if keys:

@@ -36,8 +36,8 @@ _METRES = {"km": 1000, "m": 1, "كم": 1000, "م": 1}
 _MOST_METRES = 20_040_000  # greatest distance of `near` in metres: half of the Earth's circumference
 _MOST_LETTERS = 200
 FILTER_NAMES = (
-    "folder, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, scenes, "
-    "hidden and meta.KEY"
+    "folder, folder!, captured, month, day, added, size, format, orientation, camera, lens, place, name, near, kind, "
+    "scenes, hidden and meta.KEY"
 )
 # name of a filter with few values → (the field of Filters that it sets, text of the value → value of the field)
 _CHOICES: dict[str, tuple[str, dict[str, bool | None]]] = {
@@ -82,6 +82,8 @@ class Filters:
     folder: str | os.PathLike[str] | None = None  # pictures in this folder or below it
     # pictures in or below any folder with this name, or with one of these names
     folder_name: str | tuple[str, ...] | None = None
+    # only pictures outside of these folders, given by paths or by names as for `folder_name`
+    outside: tuple[str | os.PathLike[str], ...] = ()
     below: str | None = None  # like `folder`, but only this exact path: links are not resolved
     captured_from: str | None = None
     captured_to: str | None = None
@@ -106,6 +108,8 @@ class Filters:
     collapse: bool = False  # True to return only the best picture of each group of near-duplicates
 
     def __post_init__(self) -> None:
+        if isinstance(self.outside, str | os.PathLike):
+            object.__setattr__(self, "outside", (self.outside,))
         self._check_types()
         for name in ("captured_from", "captured_to", "added_from", "added_to"):
             if (given := getattr(self, name)) is not None:
@@ -134,7 +138,7 @@ class Filters:
             raise InputError(message("size range", first=self.min_size, last=self.max_size))
 
     def _check_types(self) -> None:
-        for path in (self.folder, self.below, self.folder_name):
+        for path in (self.folder, self.below, self.folder_name, self.outside):
             for each in path if isinstance(path, tuple) else (path,):
                 if each is not None:
                     text_path(each)
@@ -165,21 +169,29 @@ class Filters:
         return cls.read(texts, collapse=collapse)
 
     @classmethod
+    def inside(cls, folder: str | os.PathLike[str]) -> "Filters":
+        """Make the filter for pictures in a folder, given by a path (/data/trip, ~/trip, trip/2023) or by its name."""
+        if isinstance(folder, str) and os.sep not in folder and not folder.startswith("~"):
+            return cls(folder_name=folder)
+        return cls(folder=folder)
+
+    @classmethod
     def read(cls, texts: Iterable[str], *, collapse: bool = False) -> "Filters":
         """Parse filters, each written as KEY=VALUE; `collapse`: keep only the best of near-duplicates.
 
-        folder=PATH, captured=2023 or captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
+        folder=PATH, folder!=PATH (outside of it; may be given several times), captured=2023 or
+        captured=2023-05..2023-07 (an open end is fine: 2023..), month=6,7,8, day=17,
         added=…, size=100kB..2MB, format=JPEG,PNG, orientation=portrait, camera=WORDS, lens=WORDS,
         place=NAME, name=WORDS (or a glob: IMG_20*), near=24.7,46.7,10km (or 500m), kind=video (or picture),
         scenes=all (of a video, not only the best), hidden=yes (or no, any), meta.KEY=VALUE.
         """
-        fields: dict[str, Any] = {"collapse": collapse, "metadata": {}}
+        fields: dict[str, Any] = {"collapse": collapse, "metadata": {}, "outside": ()}
         seen: set[str] = set()
         for text in texts:
             key, separator, value = (part.strip() for part in text.partition("="))
             if not separator or not value:
                 raise InputError(message("filter form", given=text))
-            if key in seen:
+            if key in seen and key != "folder!":
                 raise InputError(message("filter twice", key=key))
             seen.add(key)
             if value == "..":
@@ -188,6 +200,8 @@ class Filters:
                 fields[f"{key}_from"], fields[f"{key}_to"] = split_range(value)
             elif key == "size":
                 fields["min_size"], fields["max_size"] = (end and parse_size(end) for end in split_range(value))
+            elif key == "folder!":
+                fields["outside"] += (value,)
             elif key in ("month", "day"):
                 fields[f"{key}s"] = tuple(part.strip() for part in normalize(value[:120]).split(","))
             elif key == "format":
@@ -239,7 +253,8 @@ class Filters:
             values["near"] = "{},{},{}m".format(*(f"{part:.7f}".rstrip("0").rstrip(".") for part in self.near))
         values |= {"scenes": "all"} if self.every_scene else {}
         values |= {"hidden": "any" if self.hidden is None else "yes"} if self.hidden is not False else {}
-        return [f"{key}={value}" for key, value in values.items()]
+        outside = [f"folder!={os.fspath(folder)}" for folder in self.outside]
+        return [*(f"{key}={value}" for key, value in values.items()), *outside]
 
     def shared_conditions(self, contains: str) -> tuple[list[Part], list[Part]]:
         """Return the SQL conditions that SQLite and PostgreSQL share: a list on `files`, and a list on `contents`.
@@ -255,6 +270,9 @@ class Filters:
         if self.folder_name is not None:
             names = (os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(self.folder_name))
             of_file.append(any_of([(contains, (name,)) for name in names]))
+        for folder in self.outside:
+            sql, values = all_of(Filters.inside(folder).shared_conditions(contains)[0])
+            of_file.append((f"NOT ({sql})", values))
         if self.below is not None:
             of_file.append(_path_is_below(self.below))
         for sign, size in ((">=", self.min_size), ("<=", self.max_size)):

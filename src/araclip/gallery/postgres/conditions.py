@@ -67,6 +67,8 @@ def path_passes(filters: Filters, entry: FileEntry) -> bool:
         return False
     if filters.folder_name is not None and not {*folder_names(filters.folder_name)} & {*PurePath(path).parent.parts}:
         return False
+    if any(path_passes(Filters.inside(folder), entry) for folder in filters.outside):
+        return False
     if size < (filters.min_size or 0) or (filters.max_size is not None and size > filters.max_size):
         return False
     marks = set(marks_of(entry.metadata))

@@ -112,7 +112,7 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'place', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'folder!', 'place', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);

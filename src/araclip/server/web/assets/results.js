@@ -43,11 +43,11 @@ export class Results {
     return first < 0 ? this.items.length : first;
   }
 
-  /** The filters that results pass, as for the server: the state's, and those read from the query's words. A key that the words give twice is left out. */
+  /** The filters that results pass, as for the server: the state's, and those read from the query's words. A key that the words give twice is left out, but for folders to leave out. */
   get filters() {
     const read = (this.interpretation?.filters ?? []).filter(({ part, applied }) => applied && part !== 'order').flatMap(({ where }) => where);
     const keys = read.map((filter) => filter.split('=')[0]);
-    return [...filterTexts(this.state), ...read.filter((_, i) => keys.indexOf(keys[i]) === keys.lastIndexOf(keys[i]))];
+    return [...filterTexts(this.state), ...read.filter((_, i) => keys[i] === 'folder!' || keys.indexOf(keys[i]) === keys.lastIndexOf(keys[i]))];
   }
 
   /** Whether the query excludes something. */
