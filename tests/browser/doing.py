@@ -1,5 +1,6 @@
 """Helpers of the page's tests: serving, searching, reading results."""
 
+import json
 import os
 import queue
 import socket
@@ -90,3 +91,16 @@ def focused(page: Page) -> str:
     """The accessible name of what has the focus, without marks of direction, or its id."""
     name = page.evaluate("(({ id, ariaLabel, innerText }) => ariaLabel || innerText || id)(document.activeElement)")
     return name.translate(dict.fromkeys(range(0x2066, 0x206A)))
+
+
+def changed(page: Page, generation: str = "another") -> None:
+    """The server says that the gallery has changed, until the page has asked what it holds now."""
+    body = f"event: generation\ndata: {json.dumps({'generation': generation, 'pictures': 96})}\n\n"
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    with page.expect_response("**/stats"):
+        for hidden in ("true", "false"):  # a page that is seen again connects anew
+            page.evaluate(
+                f"""Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
+                    document.dispatchEvent(new Event('visibilitychange'))"""
+            )
+    page.wait_for_timeout(100)

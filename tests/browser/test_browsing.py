@@ -182,6 +182,18 @@ def test_names_on_the_map_of_a_phone_lie_neither_on_each_other_nor_on_pictures(v
     expect(names.nth(1)).to_be_visible()
 
 
+def test_the_button_that_opens_a_menu_does_not_take_hold_of_the_map(visit: Visit) -> None:
+    page = visit("?show=map")
+    page.wait_for_selector("#map [role=status]:not(:empty)")
+    page.get_by_role("button", name="تكبير").click()
+    seen = "document.querySelector('.world > svg').getAttribute('viewBox')"
+    before = page.evaluate(seen)
+    page.mouse.move(600, 500)
+    page.mouse.down(button="right")  # and of its end a page hears nothing where a menu takes it
+    page.mouse.move(640, 560, steps=3)
+    assert page.evaluate(seen) == before
+
+
 @pytest.mark.parametrize(("locale", "place"), [("ar-EG", "٢٤٫٧، ٤٦٫٧"), ("ar-MA", "24,7، 46,7")])
 def test_a_place_is_said_in_the_readers_digits(visit: Visit, locale: str, place: str) -> None:
     page = visit("?where=near%3D24.7,46.7,1km", locale=locale)

@@ -310,3 +310,52 @@ def test_pictures_that_are_gone_leave_the_results_when_asked_for(
         until(page, "document.querySelector('#count').textContent.includes('٤٨')")
         expect(page.get_by_role("button", name="تحديث النتائج")).to_have_count(0)
         page.close()  # before the server, whose end would be an error on the console
+
+
+def test_pictures_by_month_that_fail_to_come_again_stay_and_can_be_chosen(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.wait_for_selector("#timeline .tile")
+    page.route("**/hidden", lambda route: route.fulfill(json={"changed": 1}))
+    page.route("**/timeline?*", lambda route: route.fulfill(**problem(503, "لا يعمل", "لاحقًا")))
+    marks = page.locator("#timeline .check")
+    marks.nth(1).dispatch_event("click")
+    page.get_by_role("button", name="إخفاء", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("لا يعمل")
+    marks.nth(2).dispatch_event("click")
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+    page.locator("#timeline .open").nth(2).focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#timeline .open").nth(3)).to_be_focused()
+    page.unroute("**/timeline?*")
+    with page.expect_response("**/timeline?*"):
+        page.get_by_role("button", name="إعادة المحاولة").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+
+
+def test_a_failure_far_down_is_said_in_sight_and_what_was_looked_at_stays(visit: Visit) -> None:
+    page = visit(height=400, expecting=FAILED)
+    page.wait_for_selector("#timeline .tile")
+    counts = {"months": [{"month": None, "pictures": 600}], "pictures": 600}
+    page.route("**/timeline?*", lambda route: route.fulfill(json=counts))
+    page.reload()
+    page.wait_for_selector("#timeline .tile")
+    page.locator("#timeline .check").first.dispatch_event("click")
+    page.context.set_offline(True)
+    page.evaluate("scrollTo(0, 8000)")
+    expect(page.locator("#toast")).to_contain_text("لا اتصال بالشبكة")
+    page.context.set_offline(False)
+    expect(page.locator(".notice")).to_have_count(0)
+    expect(page.locator("#toast")).to_be_empty()
+    until(page, "Math.abs(scrollY - 8000) < 5")
+    expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+
+
+def test_statistics_that_fail_while_a_search_succeeds_are_asked_for_again(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.route("**/stats", lambda route: route.fulfill(**problem(429, "مشغول", "طلبات كثيرة")))
+    page.goto(page.url + "?q=أحمر")
+    shown(page)
+    expect(page.locator("#filters legend")).to_have_count(0)
+    page.unroute("**/stats")
+    until(page, "document.querySelector('#filters').children.length")

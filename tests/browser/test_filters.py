@@ -1,9 +1,11 @@
 """Filters: their results, their chips, and removing them."""
 
+import json
 import re
+from urllib.parse import quote
 
 import pytest
-from doing import Visit, shown, until
+from doing import FAILED, Visit, shown, until
 from playwright.sync_api import Page, expect
 
 
@@ -190,3 +192,39 @@ def test_a_list_by_filters_alone_says_how_many_there_are(visit: Visit) -> None:
     number = page.locator("#count").inner_text()
     page.mouse.wheel(0, 4000)
     expect(page.locator("#count")).to_have_text(number)
+
+
+@pytest.mark.parametrize(
+    ("filter_", "chip"),
+    [
+        ("place=Dubai, United Arab Emirates", "Place: \u2068Dubai, United Arab Emirates\u2069"),
+        ("folder=a, b", "Folder: \u2068a, b\u2069"),
+        ("format=JPEG,PNG", "Format: \u2068JPEG · PNG\u2069"),
+        ("camera=canon", "Camera: \u2068canon\u2069"),
+    ],
+)
+def test_only_where_a_comma_stands_between_values_a_chip_shows_several(visit: Visit, filter_: str, chip: str) -> None:
+    page = visit(f"?q=red&where={quote(filter_)}", language="en", expecting=FAILED)
+    expect(page.locator(".chip.filter > span")).to_have_text(chip)
+
+
+def test_that_nothing_passes_the_filters_is_still_said_while_folders_are_indexed(visit: Visit) -> None:
+    page = visit()
+    news = {"state": "running", "done": 1, "found": 9, "folders": ["صور"], "newest": []}
+    body = f"event: indexing\ndata: {json.dumps(news)}\n\n"
+    page.route("**/index", lambda route: route.fulfill(json=news))
+    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
+    page.goto(page.url + "?where=captured%3D1999")
+    page.wait_for_selector("#progress:not([hidden])")
+    page.wait_for_timeout(500)
+    expect(page.locator(".notice")).to_contain_text("لم نجد ما يطابق")
+
+
+def test_a_link_to_an_album_names_it(visit: Visit) -> None:
+    page = visit("?show=albums")
+    page.locator("#albums .card").filter(has_text="رحلة").click()
+    chip = "الألبوم: \u2068رحلة\u2069"
+    expect(page.locator(".chip.filter > span")).to_have_text(chip)
+    address = page.url.partition("?")[2]
+    for query in (f"?{address}", f"?q=أحمر&{address}"):  # in another tab, which has seen no album
+        expect(visit(query).locator(".chip.filter > span")).to_have_text(chip)

@@ -1,7 +1,9 @@
 """Layout, directions, languages, themes, page size, and the content security policy."""
 
+import re
+
 import pytest
-from doing import Visit, boxes, search, shown
+from doing import Visit, boxes, search, shown, until
 from playwright.sync_api import Page, expect
 
 WIDTHS = (320, 390, 768, 1280, 1920)
@@ -155,6 +157,18 @@ def test_what_stays_on_the_page_follows_the_language(visit: Visit) -> None:
     expect(page.locator("#chosen p")).to_have_text("1 selected")
     page.click("#language")
     expect(page.locator("#chosen p")).to_have_text("صورة محددة")
+
+
+def test_the_language_switch_leaves_a_list_where_it_was_scrolled_to(visit: Visit) -> None:
+    page = visit("?where=size%3D..1MB", height=400)
+    until(page, "document.querySelectorAll('#timeline .tile').length > 9")
+    page.evaluate("scrollTo(0, 600)")
+    label = page.locator("#timeline .open").last
+    expect(label).to_have_attribute("aria-label", re.compile("يوليو|يناير|مايو|مارس|سبتمبر|[٠-٩]"))
+    page.click("#language")
+    expect(page.locator("#count")).to_have_text("96 pictures")
+    expect(page.locator("#timeline .month").first).to_contain_text(re.compile("[a-z]"))
+    assert page.evaluate("scrollY") == 600
 
 
 def test_a_query_has_the_direction_of_its_own_letters(visit: Visit) -> None:

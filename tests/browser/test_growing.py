@@ -1,13 +1,12 @@
 """A gallery that grows while its pictures are looked at: what is looked at stays where it is."""
 
-import json
 from pathlib import Path
 
 import pytest
 from colours import write_pictures
-from doing import FAILED, Visit, serving, shown, until
+from doing import FAILED, Visit, changed, serving, shown, until
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from araclip import AraCLIP, Gallery
 
@@ -88,14 +87,35 @@ def test_nothing_found_is_said_once_until_something_is(visit: Visit) -> None:
     expect(page.locator(".notice")).to_have_count(0)
 
 
-def changed(page: Page) -> None:
-    """The server says that the gallery has changed, until the page has asked what it holds now."""
-    body = f"event: generation\ndata: {json.dumps({'generation': 'another', 'pictures': 96})}\n\n"
-    page.route("**/events", lambda route: route.fulfill(body=body, content_type="text/event-stream"))
-    with page.expect_response("**/stats"):
-        for hidden in ("true", "false"):  # a page that is seen again connects anew
-            page.evaluate(
-                f"""Object.defineProperty(document, 'hidden', {{ value: {hidden}, configurable: true }});
-                    document.dispatchEvent(new Event('visibilitychange'))"""
-            )
-    page.wait_for_timeout(100)
+def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visit: Visit) -> None:
+    page = visit("?show=map", expecting=FAILED)
+    until(page, "document.querySelector('#filters').children.length")
+    page.wait_for_selector("#map [role=status]:not(:empty)")
+    larger = page.get_by_role("button", name="تكبير")
+    larger.click()
+    larger.click()
+    seen = "document.querySelector('.world > svg').getAttribute('viewBox')"
+    before = page.evaluate(seen)
+    place = {"latitude": 25.2, "longitude": 55.3, "pictures": 3, "box": [25, 55, 26, 56], "cover": None, "name": None}
+    page.route("**/places?*", lambda route: route.fulfill(json={"pictures": 3, "places": [place]}))
+    changed(page)
+    expect(page.locator("#map [role=status]")).to_contain_text("٣ صور")
+    assert page.evaluate(seen) != before  # the first places there are have come: they are shown
+    larger.click()
+    before = page.evaluate(seen)
+    changed(page, "a third")
+    page.wait_for_timeout(300)
+    assert page.evaluate(seen) == before
+    expect(larger).to_be_focused()
+    page.evaluate("document.querySelector('#language').click()")
+    expect(page.locator("#map [role=status]")).to_contain_text("3 pictures")
+    assert page.evaluate(seen) == before
+
+
+def test_the_keyboard_stays_on_an_album_while_the_gallery_changes(visit: Visit) -> None:
+    page = visit("?show=albums", expecting=FAILED)
+    until(page, "document.querySelector('#filters').children.length")
+    page.locator("#albums .card").nth(1).focus()
+    with page.expect_response("**/folders?*"):
+        changed(page)
+    expect(page.locator("#albums .card").nth(1)).to_be_focused()

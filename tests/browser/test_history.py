@@ -67,3 +67,11 @@ def test_going_back_closes_the_suggestions(visit: Visit) -> None:
     page.go_back()
     expect(page.locator("#query")).to_have_value("أحمر")
     expect(page.locator("#suggestions li")).to_have_count(0)
+
+
+def test_links_of_the_home_page_do_not_open_the_picture_that_its_own_address_opens(visit: Visit) -> None:
+    page = visit()
+    page.wait_for_selector("#timeline .open")
+    page.goto(page.url + page.locator("#timeline .open").first.get_attribute("href"))
+    page.wait_for_selector("#viewer dl")
+    assert "view=" not in page.locator(".tries a").first.get_attribute("href")

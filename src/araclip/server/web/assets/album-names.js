@@ -1,5 +1,6 @@
 /** Names of albums by their keys, as far as this tab has seen them: an address holds the key alone. */
 
+import { folders } from './browsing-api.js';
 import { ofTab } from './storage.js';
 
 const PLACE = 'araclip.albums';
@@ -10,6 +11,12 @@ export function named(key, name) {
   if (names[key] === name) return;
   names[key] = name;
   ofTab.set(PLACE, JSON.stringify(names));
+}
+
+/** Ask the server for the name of an album that came with an address. Throws a Problem. */
+export async function learn(key) {
+  const { trail } = await folders(key);
+  named(key, trail.at(-1).name);
 }
 
 /** The name of an album; empty where it is not known. */

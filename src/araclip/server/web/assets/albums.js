@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
-import { button, el, icon, plainly } from './dom.js';
+import { button, el, icon, plainly, renew } from './dom.js';
 import { t } from './i18n.js';
 import { named } from './album-names.js';
 import { placed } from './placed.js';
@@ -65,7 +65,7 @@ export async function show(root, state, go) {
     list.children[there]?.firstChild.focus();
   }, t('more'));
   const places = towns.places.length && [el('h2', {}, t('places')), el('ul', { role: 'list' }, towns.places.map(town))];
-  root.replaceChildren(...[trail, found.albums.length && list, more, ...places || [], !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
+  renew(root, [trail, found.albums.length && list, more, ...places || [], !found.albums.length && !inside && el('p.soft', {}, t('noAlbums'))].filter(Boolean));
 }
 
 /** Let the next `show` ask the server again. */

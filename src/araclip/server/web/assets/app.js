@@ -1,5 +1,6 @@
 /** The page: maps actions to URLs, and shows the state that the URL holds. */
 
+import { learn, nameOf } from './album-names.js';
 import * as api from './api.js';
 import { filterCount, isSearch, onlyHidden, read, searchOf, UNFILTERED, write } from './address.js';
 import { Browse } from './browse.js';
@@ -29,9 +30,11 @@ import { Viewing } from './viewing.js';
 import { waited, waiting } from './waiting.js';
 
 const AS_READ = { literal: false, ignore: [] }; // for a new query: the server may interpret all its words
-let state = read(location.search);
+const STATS_AGAIN_MS = 3000;
+let state = read('');
 let shownSearch = null; // the search whose results the page shows
-let [results, stats] = [null, null];
+let [results, stats, missing] = [null, null, 0]; // `missing`: the timer that asks for statistics once more
+let taken = 0; // pictures that were given to search by, and searches that were shown: the latest of them counts
 let [firstRun, firstRuns] = [null, 0]; // firstrun.js, once a gallery without pictures was shown; how often that was shown or left
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item), unfold: toggleCopies });
@@ -45,12 +48,16 @@ const viewer = new Viewing({
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
-const browse = new Browse({ go, failed: (problem) => { if (stats) failed(problem, again); } });
+const browse = new Browse({ go, failed: (problem) => {
+  if (!stats) return;
+  const close = scrollY > innerHeight && complain(problem); // the notice, which tries again, is out of sight
+  failed(problem, () => { if (close) close(); return again(); });
+} });
 const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) keepUp().then((each) => each.now()).catch(again); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' || kind === 'place' ? { ...AS_READ, q: '', where: { [kind]: text } } : { ...AS_READ, q: kind === 'file' ? quoted(text) : text }));
 let freshness = null; // the Freshness of the page, once the gallery has changed
 const keepUp = async () => (freshness = (await import('./freshness.js')).freshnessOf({ results: () => results, grid, show, bar: $('bar') }));
-const progress = new Progress(galleryChanged, () => { if (stats && !isSearch(state)) showFirstRun(); });
+const progress = new Progress(galleryChanged, () => { if (isFirstRun()) showFirstRun(); });
 const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
@@ -76,8 +83,9 @@ const closeViewer = () => leaveViewer() || go({ view: '' }, { replace: true });
 
 /** Show the picture that is `step` places from the current one. */
 async function turn(step) {
-  const item = await sequence.from(state.view, step);
-  if (!item || item.id === state.view || !state.view) return;
+  const { view } = state;
+  const item = await sequence.from(view, step);
+  if (!item || item.id === view || view !== state.view) return; // or another picture was opened meanwhile
   history.replaceState(history.state, '', write({ ...state, view: item.id }));
   arrive();
 }
@@ -90,8 +98,9 @@ function play(items = null) {
 }
 
 async function searchByPicture(file, change = {}, q = $('query').value.trim()) {
+  const turn = taken += 1;
   const id = await storePicture(file, stats?.reads).catch((problem) => { complain(problem); });
-  if (id && !go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // the URL is the same, but the lost picture is here again
+  if (id && turn === taken && !go({ ...change, q, pictures: [{ id, weight: 1 }], like: [] })) again(); // the URL is the same, but the lost picture is here again
 }
 
 // ------------------------------------------------------------------ from the URL to the page
@@ -104,9 +113,12 @@ async function arrive({ scroll } = {}) {
   if (search !== shownSearch) {
     shownSearch = search;
     leavePlace();
-    for (const each of [chosen, viewer]) each.hide();
-    suggest.close();
-    $('query').value = state.q;
+    if (search !== searchOf(before)) { // otherwise it is only asked again, and what was chosen, opened or typed meanwhile stays
+      taken += 1;
+      for (const each of [chosen, viewer]) each.hide();
+      suggest.close();
+      $('query').value = state.q;
+    }
     showFrame();
     if (isSearch(state)) await run();
     else clearResults();
@@ -115,7 +127,7 @@ async function arrive({ scroll } = {}) {
     goTo(scroll);
   } else if (results && write({ ...state, view: '' }) !== write({ ...before, view: '' })) {
     await results.unfold(state.open).catch(complain);
-    show();
+    if (results) show();
   }
   if (state.view) showPicture(state);
   else if (before.view) {
@@ -136,7 +148,12 @@ function showFrame() {
   filters.sync(state);
   if (start) showHome(state, stats, (q) => go({ ...AS_READ, q }));
   browse.show(state, stats);
+  const { album } = state.where;
+  if (album && !nameOf(album)) learn(album).then(() => nameOf(album) && showFrame(), () => {}); // unnamed, it is shown as well
 }
+
+/** Whether the page may tell of a first run: the gallery has no pictures, or had none when the page was opened. */
+const isFirstRun = () => stats && !isSearch(state) && (!stats.pictures || firstRun);
 
 async function showFirstRun() {
   const now = firstRuns += 1;
@@ -153,12 +170,13 @@ function leaveFirstRun() {
 /** Clear the results. */
 function clearResults() {
   results = null;
+  freshness?.forget();
   waited();
   $('results').hidden = false;
   understood.show(state, null);
   grid.clear();
   paging.show(false);
-  if (stats && !isSearch(state) && (!stats.pictures || progress.running)) showFirstRun(); else leaveFirstRun();
+  if (isFirstRun() && (!stats.pictures || progress.running)) showFirstRun(); else leaveFirstRun();
   browse.count();
 }
 
@@ -193,7 +211,7 @@ function again() {
   Results.forget();
   shownSearch = null;
   leaveFirstRun();
-  return arrive();
+  return arrive({ scroll: scrollY });
 }
 
 function show() {
@@ -260,26 +278,27 @@ async function loadStats() {
 
 /** Load the statistics, then listen for changes of the gallery. */
 async function begin() {
+  clearTimeout(missing);
   try {
     await loadStats();
     progress.start();
   } catch (problem) {
-    if (!isSearch(state) || problem.status === 401) failed(problem, begin); // a failed search reports its own problem
+    if (!isSearch(state) || problem.status === 401) failed(problem, begin);
+    else missing = setTimeout(begin, STATS_AGAIN_MS); // a failed search reports its own problem
   }
 }
 
 function listen() {
   listenToSearchBox((q) => {
     suggest.close();
-    if (q && q === state.q) again();
-    else go({ ...AS_READ, q });
+    if (q && q === state.q) { scrollTo(0, 0); again(); } else go({ ...AS_READ, q });
   });
   $('play').addEventListener('click', () => play());
   $('filter-switch').addEventListener('click', () => fetched(import('./sheet.js').then(({ toggleSheet }) => toggleSheet())));
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
   document.querySelector('.brand').addEventListener('click', plainly(() => go(read(''))));
   addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
-  addEventListener('online', () => { if ($('notice').querySelector('.offline')) again(); });
+  addEventListener('online', () => $('notice').querySelector('.offline button')?.click());
 }
 
 onLanguage(() => {

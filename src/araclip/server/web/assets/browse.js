@@ -15,7 +15,7 @@ export class Browse {
   constructor({ go, failed }) {
     Object.assign(this, { go, failed, parts: {}, showing: false });
     this.timeline = new Timeline($('timeline'), { open: ({ id }) => go({ view: id }), failed, counted: () => this.count() });
-    onLanguage(() => { this.timeline.key = null; }); // `show`, which the page calls then, draws the timeline anew
+    onLanguage(() => { this.timeline.clear(); this.count(); }); // `show`, which the page calls then, draws the timeline anew
   }
 
   /** Show what a state without a query asks for. */
@@ -40,8 +40,9 @@ export class Browse {
 
   /** Say how many pictures pass the filters. */
   count() {
-    const n = this.timeline.list?.count;
-    const counted = this.showing && filterCount(this.state) && n !== undefined;
+    if (!this.showing) return; // an answer that comes late: a search says its own number
+    const n = $('timeline').hidden ? undefined : this.timeline.list?.count;
+    const counted = filterCount(this.state) && n !== undefined;
     $('count').textContent = counted ? t('pictures', { n }) : '';
     const said = this.state.where.hidden ? [t('noneHidden'), ''] : [t('nothing'), t('noneFiltered')];
     if (counted && !n) nothingNotice(() => this.go(UNFILTERED), null, said);

@@ -136,6 +136,7 @@ export class Crop {
     };
     if (Math.min(share.width * image.naturalWidth, share.height * image.naturalHeight) < SHARP) await this.photo.original();
     await image.decode().catch(() => {});
+    if (!this.active) return; // closed meanwhile
     const { naturalWidth, naturalHeight } = image;
     const canvas = el('canvas');
     canvas.width = Math.max(1, Math.round(share.width * naturalWidth));

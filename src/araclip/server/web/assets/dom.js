@@ -17,6 +17,13 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** Put other children into a node; the focus stays on a link if one to the same place is among them. */
+export function renew(node, children) {
+  const { href } = node.contains(document.activeElement) ? document.activeElement : {};
+  node.replaceChildren(...children);
+  if (href) [...node.querySelectorAll('a')].find((link) => link.href === href)?.focus({ preventScroll: true });
+}
+
 /** A listener for clicks on a link that calls `act` instead; with Ctrl, Shift or the like a new tab or window opens as everywhere. */
 export const plainly = (act) => (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey || event.defaultPrevented) return;

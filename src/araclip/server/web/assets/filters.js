@@ -112,7 +112,7 @@ export function filterChips(state) {
   return out;
 }
 
-const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'folder!', 'place', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
+const keyLabel = (key) => (key === 'near' ? t('whereTaken') : ['album', 'folder', 'folder!', 'place', 'camera', 'lens', 'captured', 'month', 'day', 'added', 'format', 'orientation', 'size'].includes(key) ? t(key) : isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
@@ -120,7 +120,7 @@ function valueLabel(key, value) {
   if (key === 'album') return isolated(nameOf(value) || '…');
   if (key === 'near') return t('nearby', { place: listed(value.split(',').slice(0, 2).map((degrees) => number(Number(degrees), { maximumFractionDigits: 2 }))) });
   if (key === 'month') return value.split(',').map(monthName).join(' · ');
-  if (key !== 'captured' && key !== 'added') return isolated(value.replaceAll(',', ' · '));
+  if (key !== 'captured' && key !== 'added') return isolated(['format', 'day'].includes(key) ? value.replaceAll(',', ' · ') : value);
   const [first, last] = value.includes('..') ? value.split('..') : [value, value];
   if (!last) return t('since', { date: date(first) });
   if (!first) return t('until', { date: date(last) });

@@ -14,7 +14,7 @@ export function showHome(state, stats, go) {
     $('query').focus();
   };
   const link = (text) => el('a.try', {
-    href: write({ ...state, q: text }),
+    href: write({ ...state, view: '', q: text }),
     onclick: plainly(() => go(text)),
   }, el('bdi', {}, text));
   const earlier = recent();

@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { filterTexts, write } from './address.js';
 import * as api from './browsing-api.js';
-import { button, el, plainly, setStyle, styled } from './dom.js';
+import { button, el, plainly, renew, setStyle, styled } from './dom.js';
 import { language, number, t } from './i18n.js';
 import { placed } from './placed.js';
 import { fetched } from './toast.js';
@@ -23,7 +23,7 @@ export async function show(root, state, go) {
 }
 
 /** Let the next `show` ask the server again. */
-export const forget = () => { if (map) map.key = null; };
+export const forget = () => { if (map) map.stale = true; };
 
 class PlacesMap {
   constructor(root) {
@@ -37,7 +37,7 @@ class PlacesMap {
     this.notice = el('p.soft', { role: 'status' });
     this.zoom = el('div.zoom');
     this.frame = el('div.world', { dir: 'ltr' }, coasts, this.groups, this.zoom);
-    Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, key: null, fingers: new Map() });
+    Object.assign(this, { root, coasts, scale: 1, x: 1800, y: 800, where: null, fingers: new Map() });
     this.frame.addEventListener('wheel', (event) => { event.preventDefault(); this.#zoom(event.deltaY < 0 ? 1.5 : 1 / 1.5, event); }, { passive: false });
     this.frame.addEventListener('pointerdown', (event) => this.#touch(event));
     new ResizeObserver(() => this.#draw()).observe(this.frame);
@@ -45,12 +45,15 @@ class PlacesMap {
 
   async show(state, go) {
     Object.assign(this, { state, go });
-    this.root.replaceChildren(this.frame, this.notice, el('p.soft', {}, t('mapSource')));
-    const key = [language(), ...filterTexts(state)].join('\n');
-    if (key === this.key) return;
-    this.zoom.replaceChildren(button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5)));
-    Object.assign(this, { key, cell: 0 });
-    this.first = true;
+    if (this.language !== language()) {
+      Object.assign(this, { language: language(), stale: true });
+      this.root.replaceChildren(this.frame, this.notice, el('p.soft', {}, t('mapSource')));
+      this.zoom.replaceChildren(button('bare', 'plus', t('zoomIn'), () => this.#zoom(2)), button('bare', 'minus', t('zoomOut'), () => this.#zoom(0.5)));
+    }
+    const where = filterTexts(state).join('\n');
+    if (where === this.where && !this.stale) return;
+    this.first ||= where !== this.where; // new pictures or another language leave the part of the world that is looked at
+    Object.assign(this, { where, stale: false, cell: 0 });
     this.#draw();
   }
 
@@ -103,13 +106,15 @@ class PlacesMap {
     try {
       found = await api.places(filterTexts(this.state), cell, this.request.signal);
     } catch (problem) {
-      if (problem.name !== 'AbortError') { this.key = null; this.notice.textContent = problem.detail || problem.title; }
+      if (problem.name !== 'AbortError') { this.stale = true; this.notice.textContent = problem.detail || problem.title; }
       return;
     }
     this.notice.textContent = found.places.length ? t('pictures', { n: found.pictures }) : t('noPlaces');
-    this.groups.replaceChildren(...found.places.map((place) => this.#group(place)));
-    if (this.first && found.places.length) this.#fit(found.places);
-    this.first = false;
+    renew(this.groups, found.places.map((place) => this.#group(place)));
+    if (this.first && found.places.length) {
+      this.first = false;
+      this.#fit(found.places);
+    }
     this.#place();
   }
 
@@ -134,7 +139,7 @@ class PlacesMap {
     const degrees = [place.latitude, place.longitude].map((each) => number(each, { maximumFractionDigits: 2 })).join(t('comma'));
     const name = place.name && placed(place.name);
     const item = el('li', {}, el('a', {
-      href: write({ ...this.state, ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${name || degrees}`, title: name,
+      href: write({ ...this.state, view: '', ...to }), 'aria-label': `${t('pictures', { n: place.pictures })}${t('comma')}${name || degrees}`, title: name,
       draggable: 'false',
       onclick: plainly(() => { if (!this.moved) this.go(to); }),
     }, place.cover && el('img', { alt: '', src: thumbnail(place.cover, 256), decoding: 'async', draggable: 'false' }), el('b', {}, number(place.pictures)), name && el('small', {}, el('bdi', {}, name.split(/[،,]/)[0]))));
@@ -156,6 +161,7 @@ class PlacesMap {
   /** The mouse or a finger moves the map, two fingers zoom it. */
   #touch(event) {
     const { fingers } = this;
+    if (event.button) return; // of a click that opens a menu, no end may be heard
     if (!fingers.size) this.moved = false;
     fingers.set(event.pointerId, event);
     if (fingers.size > 1) return;

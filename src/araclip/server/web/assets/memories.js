@@ -3,7 +3,7 @@
 import { thumbnail } from './api.js';
 import { write } from './address.js';
 import * as api from './browsing-api.js';
-import { el, plainly } from './dom.js';
+import { el, plainly, renew } from './dom.js';
 import { date, t } from './i18n.js';
 
 const MOST = 200;
@@ -23,13 +23,13 @@ export async function show(root, state, go) {
     const year = Number(item.captured_at.slice(0, 4));
     years.set(year, [...(years.get(year) ?? []), item]);
   }
-  root.replaceChildren(...(years.size ? [el('h2', {}, t('onThisDay')), el('ul', { role: 'list' }, [...years].map(([year, items]) => el('li', {}, card(year, items))))] : []));
+  renew(root, years.size ? [el('h2', {}, t('onThisDay')), el('ul', { role: 'list' }, [...years].map(([year, items]) => el('li', {}, card(year, items))))] : []);
 
   function card(year, items) {
     const captured = items[0].captured_at.slice(0, 10);
     const to = { where: { captured } };
     return el('a.card', {
-      href: write({ ...state, ...to }), 'aria-label': `${date(captured)}${t('comma')}${t('pictures', { n: items.length })}`,
+      href: write({ ...state, view: '', ...to }), 'aria-label': `${date(captured)}${t('comma')}${t('pictures', { n: items.length })}`,
       onclick: plainly(() => go(to)),
     }, el('img', { alt: '', src: thumbnail(items[0].id, 512), decoding: 'async' }), el('span', {}, t('yearsAgo', { n: today.getFullYear() - year })));
   }

@@ -22,6 +22,7 @@ export class Photo {
     image.removeAttribute('width');
     image.removeAttribute('height');
     if (item.placeholder) setStyle(image, { '--placeholder': `url("${item.placeholder}")` });
+    image.removeAttribute('src'); // or the last picture would be seen, under this one's name, until this one has come
     image.src = api.thumbnail(item.id, THUMBNAIL);
     fit(image, item);
   }

@@ -13,7 +13,7 @@ export class PictureList {
 
   /** Fetch the months with their counts, and at the same time the first page. */
   async open() {
-    this.need(0, 1);
+    this.#fetch(0, true);
     const { months, pictures, generation } = await api.timeline(this.filters);
     Object.assign(this, { months, count: pictures, generation });
   }
@@ -32,7 +32,11 @@ export class PictureList {
   need(first, last) {
     const wanted = new Set();
     for (let page = Math.floor(first / PAGE); page * PAGE < last; page += 1) wanted.add(page);
-    for (const [page, { abort, held }] of this.loading) if (!wanted.has(page) && !held) abort.abort();
+    for (const [page, { abort, held }] of this.loading) {
+      if (wanted.has(page) || held) continue;
+      abort.abort();
+      this.loading.delete(page); // at once, for what is wanted now: no other call may come that asks for it
+    }
     for (const page of wanted) if (!this.pages.has(page) && this.loading.size < AT_ONCE) this.#fetch(page);
   }
 

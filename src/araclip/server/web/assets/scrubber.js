@@ -54,6 +54,7 @@ export class Scrubber {
   }
 
   #grab(event) {
+    if (event.button) return;
     this.held = true;
     this.track.dataset.held = '';
     this.track.setPointerCapture(event.pointerId);

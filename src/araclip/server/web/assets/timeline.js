@@ -33,12 +33,10 @@ export class Timeline {
 
   /** Show the pictures of a state, or go on showing them. */
   async show(state, filters) {
-    const key = filters.join('\n');
     this.state = state;
     this.root.hidden = false;
-    if ((this.list || this.coming) && this.key === key) this.#draw();
+    if ((this.list || this.coming) && this.key === filters.join('\n')) this.#draw();
     else {
-      this.key = key;
       this.#drop();
       this.opened = this.#open(filters);
     }
@@ -48,21 +46,17 @@ export class Timeline {
   /** Hide the timeline; its list stays for the way back. */
   hide() {
     this.root.hidden = true;
-    this.#clear();
+    this.clear();
     this.scrubber.hide();
   }
 
   /** Read the gallery again, after a change; the month in sight stays in sight. */
   async refresh() {
-    if (!this.list) return;
-    const seen = this.box && sectionAt(this.box, Math.max(0, scrollY - this.#above()));
-    const beyond = seen && scrollY - this.#above() - seen.top;
-    await this.#open(this.list.filters);
-    const again = seen && this.box?.sections.find(({ month }) => month === seen.month);
-    if (again && beyond > 0) scrollTo(0, this.#above() + again.top + Math.min(beyond, again.height));
+    if (this.list) await this.#open(this.list.filters);
   }
 
   async #open(filters) {
+    this.key = filters.join('\n');
     const list = new PictureList(filters, {
       arrived: () => { if (this.list === list) this.#draw(); },
       failed: (problem) => { if (this.list === list) this.failed(problem); },
@@ -73,25 +67,30 @@ export class Timeline {
       if (this.tiles.size) await list.range(...this.#inSight(list.count)); // drawn at once in place of what is shown
     } catch (problem) {
       if (this.coming === list) {
-        [this.list, this.coming] = [null, null];
+        [this.key, this.coming] = [null, null]; // the list that is shown, if there is one, stays until the next attempt
         this.failed(problem);
       }
       return;
     }
     if (this.coming !== list) return;
+    const top = scrollY - this.#above(); // as late as this: the page may have been scrolled since the list was asked for
+    const seen = this.list && this.box && sectionAt(this.box, Math.max(0, top));
     [this.list, this.coming] = [list, null];
     this.counted(list.count);
     this.#place();
+    const again = seen && this.box.sections.find(({ month }) => month === seen.month);
+    if (again && top > seen.top && !this.root.hidden) scrollTo(0, this.#above() + again.top + Math.min(top - seen.top, again.height));
   }
 
   #drop() {
     this.list = null;
     this.current = 0;
-    this.#clear();
+    this.clear();
     setStyle(this.root, { height: '0' });
   }
 
-  #clear() {
+  /** Remove all that is drawn. */
+  clear() {
     this.tiles.forEach(removed);
     this.heads.forEach((head) => head.remove());
     this.tiles.clear();
@@ -111,7 +110,7 @@ export class Timeline {
     this.box = layout(this.list.months, this.width);
     this.kept = new Map([...this.tiles.values()].map((tile) => [tile.picture, tile]));
     this.tiles.clear();
-    this.#clear();
+    this.clear();
     setStyle(this.root, { height: `${this.box.height}px` });
     this.#draw();
     this.kept.forEach(removed);
