@@ -201,6 +201,7 @@ def test_a_list_by_filters_alone_says_how_many_there_are(visit: Visit) -> None:
         ("folder=a, b", "Folder: \u2068a, b\u2069"),
         ("format=JPEG,PNG", "Format: \u2068JPEG · PNG\u2069"),
         ("camera=canon", "Camera: \u2068canon\u2069"),
+        ("folder!=a, b", "Outside of folder: \u2068a, b\u2069"),
     ],
 )
 def test_only_where_a_comma_stands_between_values_a_chip_shows_several(visit: Visit, filter_: str, chip: str) -> None:

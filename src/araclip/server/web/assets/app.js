@@ -7,12 +7,13 @@ import { Browse } from './browse.js';
 import { Chips } from './chips.js';
 import { chosenPictures } from './chosen.js';
 import { $, loadIcons, plainly } from './dom.js';
+import { leaveFirstRun, showFirstRun, wasEmpty } from './empty-gallery.js';
 import { Filters, filterChips } from './filters.js';
 import { Grid } from './grid.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
-import { clearNotice, nothingNotice, problemNotice } from './notice.js';
+import { failed, failedBelow, nothingNotice } from './notice.js';
 import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
 import { enter, goTo, leavePlace, leaveViewer } from './place.js';
@@ -35,7 +36,6 @@ let state = read('');
 let shownSearch = null; // the search whose results the page shows
 let [results, stats, missing] = [null, null, 0]; // `missing`: the timer that asks for statistics once more
 let taken = 0; // pictures that were given to search by, and searches that were shown: the latest of them counts
-let [firstRun, firstRuns] = [null, 0]; // firstrun.js, once a gallery without pictures was shown; how often that was shown or left
 
 const grid = new Grid($('results'), { open: (item) => go({ view: item.id }), similar: (item) => moreLike(item), unfold: toggleCopies });
 const sequence = new Sequence({
@@ -48,16 +48,12 @@ const viewer = new Viewing({
 const chips = new Chips(go);
 const understood = new Understood(go);
 const filters = new Filters(go);
-const browse = new Browse({ go, failed: (problem) => {
-  if (!stats) return;
-  const close = scrollY > innerHeight && complain(problem); // the notice, which tries again, is out of sight
-  failed(problem, () => { if (close) close(); return again(); });
-} });
+const browse = new Browse({ go, failed: (problem) => { if (stats) failedBelow(problem, again); } });
 const chosen = chosenPictures({ grid, browse, play, rights: () => stats?.can ?? [], state: () => state, changed: () => { browse.refresh(); if (results) keepUp().then((each) => each.now()).catch(again); } });
 const suggest = new Suggest(({ text, kind }) => go(kind === 'folder' || kind === 'place' ? { ...AS_READ, q: '', where: { [kind]: text } } : { ...AS_READ, q: kind === 'file' ? quoted(text) : text }));
 let freshness = null; // the Freshness of the page, once the gallery has changed
 const keepUp = async () => (freshness = (await import('./freshness.js')).freshnessOf({ results: () => results, grid, show, bar: $('bar') }));
-const progress = new Progress(galleryChanged, () => { if (isFirstRun()) showFirstRun(); });
+const progress = new Progress(galleryChanged, () => { if (isFirstRun()) showFirstRun(stats); });
 const paging = new Paging({ results: () => results, grid, show, isFree: () => !state.view });
 
 // ------------------------------------------------------------------ from actions to the URL
@@ -153,19 +149,7 @@ function showFrame() {
 }
 
 /** Whether the page may tell of a first run: the gallery has no pictures, or had none when the page was opened. */
-const isFirstRun = () => stats && !isSearch(state) && (!stats.pictures || firstRun);
-
-async function showFirstRun() {
-  const now = firstRuns += 1;
-  firstRun ??= await import('./firstrun.js');
-  if (now === firstRuns) firstRun.showFirstRun(stats);
-}
-
-function leaveFirstRun() {
-  firstRuns += 1;
-  firstRun?.leaveFirstRun();
-  clearNotice();
-}
+const isFirstRun = () => stats && !isSearch(state) && (!stats.pictures || wasEmpty());
 
 /** Clear the results. */
 function clearResults() {
@@ -176,7 +160,7 @@ function clearResults() {
   understood.show(state, null);
   grid.clear();
   paging.show(false);
-  if (isFirstRun() && (!stats.pictures || progress.running)) showFirstRun(); else leaveFirstRun();
+  if (isFirstRun() && (!stats.pictures || progress.running)) showFirstRun(stats); else leaveFirstRun();
   browse.count();
 }
 
@@ -229,7 +213,7 @@ function show() {
   if (shown.length) leaveFirstRun();
   else {
     $('count').textContent = '';
-    if (stats?.pictures === 0) showFirstRun();
+    if (stats?.pictures === 0) showFirstRun(stats);
     else if (results.away) nothingNotice(null, null, [t('away'), t('awayDetail')]);
     else nothingNotice(filterCount(state) ? () => go(UNFILTERED) : null, folded ? reveal : null);
   }
@@ -248,13 +232,6 @@ async function showPicture({ view }) {
   if (browse.showing && !browse.position(view)) await browse.locate(view);
   if (view !== state.view) return;
   viewer.show(sequence.item(view), sequence.position(view), state.like.length || state.pictures.length ? null : state);
-}
-
-/** Show a problem, or ask for a missing token and retry. */
-async function failed(problem, retry) {
-  if (problem.status !== 401) return problemNotice(problem, retry);
-  await api.askForToken();
-  return retry();
 }
 
 function galleryChanged({ generation, pictures }) {

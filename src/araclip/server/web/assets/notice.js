@@ -1,7 +1,9 @@
 /** Messages instead of results: nothing found, an empty gallery, an error with a remedy. */
 
+import { askForToken } from './api.js';
 import { $, button, el, icon } from './dom.js';
 import { language, t } from './i18n.js';
+import { complain } from './toast.js';
 
 let timer;
 
@@ -39,6 +41,19 @@ export function problemNotice(problem, retry) {
   if (wait) countdown(title, wait, action);
   else if (status === 0 && !navigator.onLine) notice({ name: 'offline', title, detail, action, alert: true });
   else notice({ name: 'broken', title, detail, action: status >= 400 && status < 500 ? null : action, alert: true });
+}
+
+/** Show a problem, or ask for a missing token and try again. */
+export async function failed(problem, retry) {
+  if (problem.status !== 401) return problemNotice(problem, retry);
+  await askForToken();
+  return retry();
+}
+
+/** Show a problem of pictures that come while the page is scrolled: a toast says it where the notice is out of sight. */
+export function failedBelow(problem, retry) {
+  const close = scrollY > innerHeight && complain(problem);
+  failed(problem, () => { if (close) close(); return retry(); });
 }
 
 export function clearNotice() {
