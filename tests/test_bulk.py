@@ -331,6 +331,16 @@ def test_parquet_rows_are_read_by_row_group_from_structs_and_from_bytes(tmp_path
         embed(home, tmp_path / "other", model=model)
 
 
+def test_captions_of_a_parquet_file_are_read_in_every_type_of_text(tmp_path: Path, model: AraCLIP) -> None:
+    data = (pictures.solid(tmp_path / "a.png")).read_bytes()
+    types = {"caption": pa.large_string(), "text": pa.string_view(), "title": pa.dictionary(pa.int32(), pa.string())}
+    texts = {name: pa.array([f"{name} قطة"]).cast(kind) for name, kind in types.items()}
+    parquet.write_table(pa.table({"image": [data], **texts}), tmp_path / "a.parquet")
+    embed(tmp_path / "a.parquet", tmp_path / "out", model=model)
+    (row,) = rows(tmp_path / "out")
+    assert row["caption"].splitlines() == ["caption قطة", "text قطة", "title قطة"]
+
+
 def test_captions_of_a_sample_that_never_ends_are_not_gathered_for_ever(tmp_path: Path, model: AraCLIP) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for number in range(30):
@@ -598,6 +608,16 @@ def test_pictures_whose_files_are_elsewhere_are_found_and_named_and_cannot_be_sh
         assert list(gallery.verify()) == []
         assert gallery.update([folder]).added == 8  # a file of the same picture: it can be shown
         assert "4.png" in {Path(path).name for hit in gallery.search("أحمر", 1) for path in (hit.path, *hit.copies)}
+
+
+def test_a_member_of_a_tar_whose_name_is_not_unicode_is_found_under_its_name(tmp_path: Path, model: AraCLIP) -> None:
+    name = os.fsdecode("صور/كلب trip ÿþý.png".encode("windows-1256", "ignore"))  # packed on an old system
+    tar_of(tmp_path / "old.tar", {name: pictures.solid(tmp_path / "a.png").read_bytes()})
+    embed(tmp_path / "old.tar", tmp_path / "out", model=model)
+    with open_gallery(tmp_path / "gallery", model=model, create=True) as gallery:
+        fill(gallery, shards_in(tmp_path / "out"))
+        (hit,) = gallery.search("trip", where="name=trip")
+        assert gallery.metadata(hit.path)["name"].endswith(" trip .png")
 
 
 def test_the_model_of_the_shards_need_not_be_here_to_fill_a_gallery(folder: Path, tmp_path: Path, run: Run) -> None:

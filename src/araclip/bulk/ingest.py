@@ -106,7 +106,9 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
         if path.startswith(named):
             path = real + path[len(named) :]
         if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
-            path, about = STORED_PREFIX + identity_of(digest), {"name": raw.rpartition("/")[2] or raw, "source": raw}
+            # `raw` of a path that is not UTF-8 is base64, in which the name cannot be read
+            name = os.fsencode(path).decode("utf-8", "replace").rpartition("/")[2]
+            path, about = STORED_PREFIX + identity_of(digest), {"name": name or raw, "source": raw}
         file = File(path, rows["size"][row], rows["mtime_ns"][row])
         facts = Facts(
             rows["format"][row], rows["width"][row], rows["height"][row], caption=rows["caption"][row][:MAX_LETTERS],
