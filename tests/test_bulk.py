@@ -296,6 +296,22 @@ def test_captions_stand_before_or_after_their_picture_in_a_tar(tmp_path: Path, m
     assert [row["caption"] for row in rows(tmp_path / "out")] == ["zero\nmore", "one"]
 
 
+def test_a_picture_whose_path_no_gallery_takes_is_refused_and_its_shard_fills_one(
+    tmp_path: Path, model: AraCLIP
+) -> None:
+    data = pictures.solid(tmp_path / "a.png").read_bytes()
+    urls = [f"memory://signed/a.png?{'x' * 5000}", "memory://signed/clip.mp4#t=00083.200"]
+    for url in urls:
+        fsspec.filesystem("memory").pipe(url.removeprefix("memory:/"), data)
+    (tmp_path / "list.txt").write_text("\n".join(["a.png", *urls]))
+    assert embed(tmp_path / "list.txt", tmp_path / "out", model=model).pictures == 1
+    assert [(line["path"], line["reason"][:20]) for line in refused(tmp_path / "out")] == [
+        (url, "its path is too long") for url in urls
+    ]
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        assert fill(gallery, shards_in(tmp_path / "out")).added == 1
+
+
 def test_a_list_with_a_file_that_was_replaced_is_another_source(tmp_path: Path, model: AraCLIP) -> None:
     pictures.solid(tmp_path / "a.png", COLOURS[4])
     (tmp_path / "list.txt").write_text("a.png\n", "utf-8")

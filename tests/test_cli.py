@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_one_line_and_exit_2_and_nothing_is_lost(
     assert len(run("search", "أحمر", "--gallery", str(tmp_path / "gallery"), "--paths").out.splitlines()) == 3
 
 
-def test_what_is_printed_into_a_closed_pipe_ends_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_output_into_a_closed_pipe_ends_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     run("index", str(folder), "--gallery", str(tmp_path / "gallery"))
     command = [sys.executable, "-m", "araclip", "search", "أحمر", "--gallery", str(tmp_path / "gallery")]
     read, write = os.pipe()
