@@ -426,6 +426,23 @@ def test_an_object_store_is_read_and_written_like_a_folder(
     assert {row["sha256"]: row["vector"] for row in rows("memory://out")} == local
 
 
+def test_a_store_is_asked_once_for_each_shard_that_is_not_there(
+    model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    asked, opened = list[str](), MemoryFileSystem._open
+
+    def counted(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
+        if path.endswith(".parquet") and mode == "rb":
+            asked.append(path)
+        return opened(self, path, mode, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", counted)
+    embed(bucket, "memory://out", model=model, shards=6)
+    assert len(asked) == len(set(asked)) == 6  # by the process that makes it, since another may have been faster
+
+
 def test_a_store_that_fails_leaves_the_shard_undone_instead_of_calling_pictures_bad(
     tmp_path: Path, model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
