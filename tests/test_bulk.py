@@ -479,7 +479,7 @@ def test_a_file_without_bytes_of_which_a_store_refuses_the_first_one_is_no_pictu
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
-    """The address of a web server whose pictures never end, and the bytes that it has sent of each."""
+    """The address of a web server whose pictures never end, or are an error, and the bytes that it has sent of each."""
     pytest.importorskip("aiohttp")
     monkeypatch.setitem(places.PROTOCOLS, "http", "https")
     sent: list[int] = []
@@ -488,6 +488,8 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if (name := Path(self.path).stem).isdigit():
+                return self.send_error(int(name))
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
@@ -497,6 +499,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
                     self.wfile.write(b"186a0\r\n" + bytes(100_000) + b"\r\n")
                     sent[-1] += 100_000
                 self.wfile.write(b"0\r\n\r\n")
+            return None
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -516,6 +519,17 @@ def test_of_an_answer_that_never_ends_no_more_is_read_than_a_picture_may_have(
     assert "the limit is 1 MB" in refused(tmp_path / "out")[0]["reason"]
     assert len(sent) == 1
     assert sent[0] < 50_000_000  # what both sides had on the way is lost
+
+
+def test_a_picture_that_the_web_has_lost_for_good_is_refused_and_one_that_may_come_back_is_waited_for(
+    tmp_path: Path, model: AraCLIP, endless: tuple[str, list[int]]
+) -> None:
+    source = tmp_path / "list.txt"
+    source.write_text("".join(f"{endless[0]}/{status}.png\n" for status in (404, 410, 451)), "utf-8")
+    assert embed(source, tmp_path / "out", model=model).refused == 3
+    source.write_text(f"{endless[0]}/503.png\n", "utf-8")
+    with pytest.raises(ShardFailed, match="503"):
+        embed(source, tmp_path / "other", model=model)
 
 
 def test_a_picture_that_may_not_be_read_leaves_the_shard_undone(
