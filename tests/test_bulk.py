@@ -277,7 +277,7 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     home.mkdir()
     red, green = png(COLOURS[4], tmp_path), png(COLOURS[2], tmp_path)
     tar_of(home / "a.tar", {"0.png": red, "0.txt": "قطة".encode(), "0.json": b'{"caption": "a cat"}', "1.png": b"bad"})
-    tar_of(home / "b.tar", {"../../etc/2.png": green, "/3.png": green, "3.cls": b"7"})
+    tar_of(home / "b.tar", {"../../etc/2.png": green, "/3.png": green, "3.cls": b"7", "4.psd": b"8BPS", "5.mp4": b""})
     damaged = tar_of(home / "c.tar", {"4.png": red, "5.png": green}).read_bytes()
     (home / "c.tar").write_bytes(damaged[: len(damaged) // 20])
     embed(home, tmp_path / "out", model=model, shards=2)
@@ -285,7 +285,9 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     assert set(found) == {"a.tar/0.png", "b.tar/etc/2.png", "b.tar/3.png"}
     assert found["a.tar/0.png"]["caption"] == "قطة\na cat"
     assert not found["a.tar/0.png"]["has_file"]
-    assert {Path(each["path"]).name for each in refused(tmp_path / "out")} == {"1.png", "c.tar"}
+    reasons = {Path(each["path"]).name: each["reason"] for each in refused(tmp_path / "out")}
+    assert set(reasons) == {"1.png", "4.psd", "c.tar"}
+    assert reasons["4.psd"] == "1 file in formats that are not read: 1 Photoshop."
     assert sorted(path.name for path in home.iterdir()) == ["a.tar", "b.tar", "c.tar"]
 
 

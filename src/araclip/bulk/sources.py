@@ -36,7 +36,7 @@ from araclip.errors import (
 )
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source
-from araclip.gallery.ingest.scan import Walk
+from araclip.gallery.ingest.scan import Walk, unread_kind, unread_line
 from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.limits import ByteBudget
@@ -328,6 +328,8 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
+                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # a HEIC without its extra, say
+                    on_refused(path, unread_line({kind: 1}))
             yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
         yield from take_sample()
