@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -101,7 +102,8 @@ def read_state(database: Database) -> State:
             raise
         if not exists(database):
             raise GalleryNotFound(
-                f"no gallery at {database.name}. Make one with `araclip index FOLDER --gallery {database.name}`."
+                f"no gallery at {database.name}. Make one with `araclip index FOLDER --gallery "
+                f"{shlex.quote(database.name)}`."  # an & in an address would end the command in a shell
             ) from None
         rows = []
     if not rows:
