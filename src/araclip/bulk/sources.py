@@ -124,7 +124,7 @@ MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
 ROWS = 1
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-TEXT_TYPES = ("string", "large_string", "string_view")  # pyarrow's types of text; pandas and Polars write the last two
+TEXT_TYPES = ("string", "large_string", "string_view")  # pyarrow's types of text: it depends on the writer
 # a picture in a parquet file: (name, bytes or None if unusable, caption, why there are no bytes)
 Row = tuple[str, bytes | None, str, str]
 
