@@ -1,5 +1,6 @@
 """AraCLIP inside LangChain and LlamaIndex, with their own stores."""
 
+import base64
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 import pictures
+from araclip.client import Client
 from araclip.models.encoder import AraCLIP
+from serving import listening, make_gallery, settings_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of theirs
 
@@ -37,6 +40,7 @@ def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tm
     red = pictures.solid(tmp_path / "red.png", pictures.RED)
     (row,) = embeddings.embed_images([red])
     assert store.similarity_search_by_vector(row, k=1)[0].page_content == "red"
+    assert embeddings.embed_image(uris=[str(red)]) == [row]  # as Chroma's, LanceDB's and VDMS's stores call it
 
 
 def test_adapters_read_the_words_of_queries_where_they_are_given_a_reader(model: AraCLIP) -> None:
@@ -63,3 +67,19 @@ def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: A
     query, other = embedding.get_query_embedding("أحمر"), embedding.get_query_embedding("أزرق")
     assert embedding.similarity(query, red) > embedding.similarity(other, red) + 0.3
     assert np.allclose(embedding.get_text_embedding_batch(["أحمر", "أزرق"]), [query, other])
+
+
+def test_a_llama_index_embedding_of_a_server_takes_the_pictures_of_its_nodes(tiny_model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_index.core")
+    from llama_index.core.schema import ImageNode
+
+    from araclip.adapters.llama_index import AraCLIPEmbedding
+
+    red = pictures.solid(tmp_path / "album" / "red.png", pictures.RED)
+    node = ImageNode(image=base64.b64encode(red.read_bytes()).decode())
+    with (
+        listening(settings_for(make_gallery(tmp_path / "gallery", red.parent, tiny_model), tiny_model)) as address,
+        Client(address) as client,
+    ):
+        (row,) = AraCLIPEmbedding(client).get_image_embedding_batch([node.resolve_image()])
+        assert row == client.encode_image(red)

@@ -277,7 +277,7 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     home.mkdir()
     red, green = png(COLOURS[4], tmp_path), png(COLOURS[2], tmp_path)
     tar_of(home / "a.tar", {"0.png": red, "0.txt": "قطة".encode(), "0.json": b'{"caption": "a cat"}', "1.png": b"bad"})
-    tar_of(home / "b.tar", {"../../etc/2.png": green, "/3.png": green, "3.cls": b"7"})
+    tar_of(home / "b.tar", {"../../etc/2.png": green, "/3.png": green, "3.cls": b"7", "4.psd": b"8BPS", "5.mp4": b""})
     damaged = tar_of(home / "c.tar", {"4.png": red, "5.png": green}).read_bytes()
     (home / "c.tar").write_bytes(damaged[: len(damaged) // 20])
     embed(home, tmp_path / "out", model=model, shards=2)
@@ -285,7 +285,9 @@ def test_tars_give_their_pictures_with_captions_and_nothing_leaves_them(tmp_path
     assert set(found) == {"a.tar/0.png", "b.tar/etc/2.png", "b.tar/3.png"}
     assert found["a.tar/0.png"]["caption"] == "قطة\na cat"
     assert not found["a.tar/0.png"]["has_file"]
-    assert {Path(each["path"]).name for each in refused(tmp_path / "out")} == {"1.png", "c.tar"}
+    reasons = {Path(each["path"]).name: each["reason"] for each in refused(tmp_path / "out")}
+    assert set(reasons) == {"1.png", "4.psd", "c.tar"}
+    assert reasons["4.psd"] == "1 file in formats that are not read: 1 Photoshop."
     assert sorted(path.name for path in home.iterdir()) == ["a.tar", "b.tar", "c.tar"]
 
 
@@ -294,6 +296,22 @@ def test_captions_stand_before_or_after_their_picture_in_a_tar(tmp_path: Path, m
     members = {"0.caption": b"zero", "0.png": red, "0.txt": b"more", "1.json": b'{"caption": "one"}', "1.png": green}
     embed(tar_of(tmp_path / "a.tar", members), tmp_path / "out", model=model)
     assert [row["caption"] for row in rows(tmp_path / "out")] == ["zero\nmore", "one"]
+
+
+def test_a_picture_whose_path_no_gallery_takes_is_refused_and_its_shard_fills_one(
+    tmp_path: Path, model: AraCLIP
+) -> None:
+    data = pictures.solid(tmp_path / "a.png").read_bytes()
+    urls = [f"memory://signed/a.png?{'x' * 5000}", "memory://signed/clip.mp4#t=00083.200"]
+    for url in urls:
+        fsspec.filesystem("memory").pipe(url.removeprefix("memory:/"), data)
+    (tmp_path / "list.txt").write_text("\n".join(["a.png", *urls]))
+    assert embed(tmp_path / "list.txt", tmp_path / "out", model=model).pictures == 1
+    assert [(line["path"], line["reason"][:20]) for line in refused(tmp_path / "out")] == [
+        (url, "its path is too long") for url in urls
+    ]
+    with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
+        assert fill(gallery, shards_in(tmp_path / "out")).added == 1
 
 
 def test_a_list_with_a_file_that_was_replaced_is_another_source(tmp_path: Path, model: AraCLIP) -> None:
@@ -329,6 +347,16 @@ def test_parquet_rows_are_read_by_row_group_from_structs_and_from_bytes(tmp_path
     parquet.write_table(pa.table({"text": ["no picture"]}), home / "c.parquet")
     with pytest.raises(InputError, match=r"c\.parquet has no column of bytes"):
         embed(home, tmp_path / "other", model=model)
+
+
+def test_captions_of_a_parquet_file_are_read_in_every_type_of_text(tmp_path: Path, model: AraCLIP) -> None:
+    data = (pictures.solid(tmp_path / "a.png")).read_bytes()
+    types = {"caption": pa.large_string(), "text": pa.string_view(), "title": pa.dictionary(pa.int32(), pa.string())}
+    texts = {name: pa.array([f"{name} قطة"]).cast(kind) for name, kind in types.items()}
+    parquet.write_table(pa.table({"image": [data], **texts}), tmp_path / "a.parquet")
+    embed(tmp_path / "a.parquet", tmp_path / "out", model=model)
+    (row,) = rows(tmp_path / "out")
+    assert row["caption"].splitlines() == ["caption قطة", "text قطة", "title قطة"]
 
 
 def test_captions_of_a_sample_that_never_ends_are_not_gathered_for_ever(tmp_path: Path, model: AraCLIP) -> None:
@@ -400,6 +428,23 @@ def test_an_object_store_is_read_and_written_like_a_folder(
     assert {row["sha256"]: row["vector"] for row in rows("memory://out")} == local
 
 
+def test_a_store_is_asked_once_for_each_shard_that_is_not_there(
+    model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    asked, opened = list[str](), MemoryFileSystem._open
+
+    def counted(self: Any, path: str, mode: str = "rb", **options: Any) -> Any:
+        if path.endswith(".parquet") and mode == "rb":
+            asked.append(path)
+        return opened(self, path, mode, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", counted)
+    embed(bucket, "memory://out", model=model, shards=6)
+    assert len(asked) == len(set(asked)) == 6  # by the process that makes it, since another may have been faster
+
+
 def test_a_store_that_fails_leaves_the_shard_undone_instead_of_calling_pictures_bad(
     tmp_path: Path, model: AraCLIP, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -436,7 +481,7 @@ def test_a_file_without_bytes_of_which_a_store_refuses_the_first_one_is_no_pictu
 
 @pytest.fixture
 def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
-    """The address of a web server whose pictures never end, and the bytes that it has sent of each."""
+    """The address of a web server whose pictures never end, or are an error, and the bytes that it has sent of each."""
     pytest.importorskip("aiohttp")
     monkeypatch.setitem(places.PROTOCOLS, "http", "https")
     sent: list[int] = []
@@ -445,6 +490,8 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            if (name := Path(self.path).stem).isdigit():
+                return self.send_error(int(name))
             self.send_response(200)
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
@@ -454,6 +501,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[int]]]:
                     self.wfile.write(b"186a0\r\n" + bytes(100_000) + b"\r\n")
                     sent[-1] += 100_000
                 self.wfile.write(b"0\r\n\r\n")
+            return None
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -473,6 +521,17 @@ def test_of_an_answer_that_never_ends_no_more_is_read_than_a_picture_may_have(
     assert "the limit is 1 MB" in refused(tmp_path / "out")[0]["reason"]
     assert len(sent) == 1
     assert sent[0] < 50_000_000  # what both sides had on the way is lost
+
+
+def test_a_picture_that_the_web_has_lost_for_good_is_refused_and_one_that_may_come_back_is_waited_for(
+    tmp_path: Path, model: AraCLIP, endless: tuple[str, list[int]]
+) -> None:
+    source = tmp_path / "list.txt"
+    source.write_text("".join(f"{endless[0]}/{status}.png\n" for status in (404, 410, 451)), "utf-8")
+    assert embed(source, tmp_path / "out", model=model).refused == 3
+    source.write_text(f"{endless[0]}/503.png\n", "utf-8")
+    with pytest.raises(ShardFailed, match="503"):
+        embed(source, tmp_path / "other", model=model)
 
 
 def test_a_picture_that_may_not_be_read_leaves_the_shard_undone(
@@ -598,6 +657,16 @@ def test_pictures_whose_files_are_elsewhere_are_found_and_named_and_cannot_be_sh
         assert list(gallery.verify()) == []
         assert gallery.update([folder]).added == 8  # a file of the same picture: it can be shown
         assert "4.png" in {Path(path).name for hit in gallery.search("أحمر", 1) for path in (hit.path, *hit.copies)}
+
+
+def test_a_member_of_a_tar_whose_name_is_not_unicode_is_found_under_its_name(tmp_path: Path, model: AraCLIP) -> None:
+    name = os.fsdecode("صور/كلب trip ÿþý.png".encode("windows-1256", "ignore"))  # packed on an old system
+    tar_of(tmp_path / "old.tar", {name: pictures.solid(tmp_path / "a.png").read_bytes()})
+    embed(tmp_path / "old.tar", tmp_path / "out", model=model)
+    with open_gallery(tmp_path / "gallery", model=model, create=True) as gallery:
+        fill(gallery, shards_in(tmp_path / "out"))
+        (hit,) = gallery.search("trip", where="name=trip")
+        assert gallery.metadata(hit.path)["name"].endswith(" trip .png")
 
 
 def test_the_model_of_the_shards_need_not_be_here_to_fill_a_gallery(folder: Path, tmp_path: Path, run: Run) -> None:

@@ -166,13 +166,16 @@ def test_what_cannot_be_done_is_one_line_and_exit_2_and_nothing_is_lost(
     assert len(run("search", "أحمر", "--gallery", str(tmp_path / "gallery"), "--paths").out.splitlines()) == 3
 
 
-def test_paths_into_a_closed_pipe_end_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_output_into_a_closed_pipe_ends_quietly(run: Run, folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     run("index", str(folder), "--gallery", str(tmp_path / "gallery"))
     command = [sys.executable, "-m", "araclip", "search", "أحمر", "--gallery", str(tmp_path / "gallery")]
     read, write = os.pipe()
     os.close(read)  # as `araclip search … | head -0` would have it
     for form in (["--paths"], ["--json"], []):
         whole = [*command, *form, "--model", str(tiny_model)]
+        ran = subprocess.run(whole, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+        assert (ran.returncode, ran.stderr) == (0, "")
+    for whole in ([*command[:3], "--help"], [*command[:4], "--help"]):
         ran = subprocess.run(whole, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
         assert (ran.returncode, ran.stderr) == (0, "")
     os.close(write)

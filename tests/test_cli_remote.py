@@ -44,11 +44,20 @@ def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, ad
 
 @needs_server
 def test_an_address_without_a_gallery_or_a_server_is_one_line_and_exit_2(
-    run: Run, address: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run("search", "أحمر", "--gallery", address)
     assert (ran.code, ran.out) == (2, "")
-    assert f"araclip index FOLDER --gallery {address}" in " ".join(ran.err.split())
+    make = f"araclip index FOLDER --gallery {shlex.quote(address)}"
+    assert make in " ".join(ran.err.split())
+    ran = run("restore", "backup", "--yes", "--gallery", address, model=False)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Restore its dump with psql" in " ".join(ran.err.split())
+    empty = tmp_path / "empty"
+    pictures.solid(empty / "a.png")
+    run("index", str(empty), "--gallery", address)
+    run("remove", str(empty), "--gallery", address)
+    assert f"Fill it with `{make}`" in " ".join(run("search", "أحمر", "--gallery", address).err.split())
     from araclip.gallery.postgres import database
 
     monkeypatch.setattr(database, "PAUSE", 0.001)

@@ -91,6 +91,17 @@ def test_a_port_that_is_none_is_refused(address: str) -> None:
         Client(address)
 
 
+@pytest.mark.parametrize("address", ["http://[::1", "http://a b:1", "http://127.0.0.1:1\n", f"http://{'a' * 70}.com"])
+def test_an_address_that_cannot_be_asked_is_refused_before_any_request(address: str) -> None:
+    with pytest.raises(InputError, match=r"address of a server|valid port or host"):
+        Client(address)
+
+
+def test_an_address_in_arabic_letters_is_asked(address: str) -> None:
+    with Client(f"{address}/صور", token=READ) as client, pytest.raises(ServerError, match="nothing at this address"):
+        client.stats()
+
+
 @pytest.mark.parametrize("token", ["supersecret\n", "سر", "two words"])
 def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
     with pytest.raises(InputError, match="the token has") as caught:
@@ -162,6 +173,12 @@ def test_vectors_are_those_of_the_model(client: Client, album: Path, tiny_model:
     assert np.allclose(client.encode_text(texts[0]), model.encode_text(texts[0]), atol=1e-6)
     for picture in (paths[0], str(paths[0]), Path(paths[0]).read_bytes()):
         assert np.allclose(client.encode_image(picture), model.encode_image(picture), atol=1e-6)
+
+
+def test_photographs_go_in_requests_of_a_size_that_a_server_takes(client: Client, album: Path) -> None:
+    photograph = (album / "turned.jpg").read_bytes().ljust(6_000_000, b"\0")
+    vectors = client.encode_image(photograph for _ in range(8))
+    assert vectors == [client.encode_image(photograph)] * 8
 
 
 def test_threads_share_a_client(client: Client) -> None:

@@ -209,6 +209,22 @@ def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: P
     assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
 
 
+def test_the_word_null_and_texts_of_any_length_are_stored_and_filtered_like_others(
+    gallery: BaseGallery, folder: Path
+) -> None:
+    letters = np.random.default_rng(5).choice(list("ابتثجحخدذرزسشصضطظعغفقكلمنهوي"), 5000)  # nothing that compresses
+    long = "".join(letters)
+    pictures.solid(folder / "null.png", (1, 2, 3))
+    gallery.update([folder])
+    about = ({"name": f"{long}.jpg"}, {"text": long}, {"text": f"{long}!"}, {"text": "null"})
+    paths = gallery.add([Image.new("RGB", (9, 9), (60 * i, 7, 7)) for i in range(4)], metadata=about).paths
+    assert names(gallery, name="NULL") == ["null.png"]
+    for number, text in ((1, long), (2, f"{long}!"), (3, "null")):
+        assert [hit.path for hit in gallery.search("صورة", where=Filters(metadata={"text": text}))] == [paths[number]]
+    assert gallery.metadata(str(paths[0])) == about[0]
+    assert gallery.search("null", 1, literal=True)[0].matched
+
+
 def test_scans_with_the_date_of_their_taking_are_found_by_day_and_month(gallery: BaseGallery, tmp_path: Path) -> None:
     for year in (1868, 1969, 1970, 2026):
         exif = Image.Exif()

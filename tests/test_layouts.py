@@ -122,6 +122,10 @@ def test_sentence_transformers_encodes_texts_and_pictures_and_fastembed_finds_it
     picture.save(tmp_path / "a.png")
     seen = client.encode([picture, str(tmp_path / "a.png"), {"image": picture}])
     np.testing.assert_allclose(seen, model.encode_image([picture] * 3), atol=1e-6)
+    others = [tmp_path / name for name in ("scan.tif", "photo.AVIF", "photo.jfif")]  # pictures to us alone
+    for path in others:
+        picture.save(path, path.suffix[1:].lower().replace("jfif", "jpeg").replace("tif", "tiff"))
+    np.testing.assert_allclose(client.encode([*map(str, others)]), model.encode_image(others), atol=1e-6)
     np.testing.assert_allclose(client.encode(TEXTS), model.encode_text(TEXTS), atol=1e-6)
     assert client.get_embedding_dimension() == model.width
     with pytest.raises(ValueError, match="trust_remote_code"):

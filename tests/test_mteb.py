@@ -198,21 +198,27 @@ def test_the_command_prints_scores_or_json(
     assert made["results"][0]["values"]["R@1"] == 1.0
 
 
+@pytest.mark.filterwarnings("ignore:An input array is constant")  # of scipy
 def test_a_task_that_is_no_retrieval_has_its_main_score(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Alike(AbsTaskSTS):
         metadata = TaskMetadata(name="AlikeSTS", category="t2t", **_ABOUT_STS)
+        scores = (5, 0, 0)
 
         def load_data(self, num_proc: int | None = None, **_: Any) -> None:
-            pairs = {"sentence1": WORDS, "sentence2": [WORDS[0], WORDS[0], WORDS[0]], "score": [5, 0, 0]}
+            pairs = {"sentence1": WORDS, "sentence2": [WORDS[0], WORDS[0], WORDS[0]], "score": list(self.scores)}
             self.dataset = {"default": {"test": Dataset.from_dict(pairs)}}
             self.data_loaded = True
 
-    monkeypatch.setattr(mteb, "get_tasks", lambda **_: [Alike(), task(texts, images, "t2i")])
+    class Equal(Alike):  # there is no correlation with equal scores
+        metadata = TaskMetadata(name="EqualSTS", category="t2t", **_ABOUT_STS)
+        scores = (5, 5, 5)
+
+    monkeypatch.setattr(mteb, "get_tasks", lambda **_: [Alike(), task(texts, images, "t2i"), Equal()])
     arguments = ["araclip", "mteb", "Alike", "--model", str(tiny_model), "--out", str(tmp_path)]
     printed = [printed_by([*arguments, *options], monkeypatch, capsys) for options in ([], ["--json"])]
-    alike, colours = json.loads(printed[1])["results"]
+    alike, colours, equal = json.loads(printed[1])["results"]
     assert 0 < alike["values"]["main score"] <= 1
-    assert colours["values"]["R@1"] == 1.0
+    assert (colours["values"]["R@1"], equal["values"]) == (1.0, {})
     assert "AlikeSTS" in printed[0]

@@ -24,6 +24,7 @@ from araclip.errors import (
     GalleryCorrupt,
     GalleryError,
     GalleryLocked,
+    GalleryNotFound,
     GalleryUnreachable,
     InputError,
     NewerGallery,
@@ -331,6 +332,50 @@ def test_refusals_say_what_to_do(
     database.rows("CREATE DATABASE poor OWNER poor")
     with pytest.raises(GalleryError, match=r"needs the extension vector.*superuser run CREATE EXTENSION vector"):
         open_gallery(f"postgresql://poor@:{server.port}/poor?host={server.folder}", model=model, create=True)
+
+
+@needs_private
+def test_a_database_that_other_programs_share_and_an_administrator_has_set_up_takes_a_gallery(
+    address: str, model: AraCLIP, root: Path
+) -> None:
+    server, admin = postgres_server.private(), Database(Address.read(address))
+
+    def at(schema: str, user: str = "araclip") -> str:
+        return f"postgresql://{user}@:{server.port}/shared?host={server.folder}&schema={schema}"
+
+    admin.rows("CREATE DATABASE shared")
+    for setting in (
+        "search_path = extensions", "bytea_output = escape", "client_encoding = LATIN1", "statement_timeout = '1s'",
+    ):  # fmt: skip
+        admin.rows(f"ALTER DATABASE shared SET {setting}")
+    admin.rows("CREATE ROLE guest LOGIN")
+    shared = Database(Address.read(at("public")))
+    for statement in (
+        "CREATE SCHEMA extensions", "GRANT USAGE ON SCHEMA extensions TO guest", "CREATE SCHEMA things",
+        "CREATE EXTENSION vector SCHEMA extensions", "CREATE EXTENSION pg_trgm SCHEMA extensions",
+        "CREATE SCHEMA guests AUTHORIZATION guest", "CREATE TABLE things.thing (number int)",
+    ):  # fmt: skip
+        shared.rows(statement)
+    for place in (at("public"), at("guests", "guest")):
+        with open_gallery(place, model=model, create=True) as gallery:
+            assert isinstance(gallery, PostgresGallery)
+            assert (gallery.update([root]).added, gallery.hide([root / "odd"])) == (24, 12)
+            assert len(gallery.search("أحمر", 50)) == 12
+            with gallery._catalog.turn():  # as long as building a graph
+                gallery._catalog.database.rows("SELECT pg_sleep(1.2)")
+    with pytest.raises(GalleryNotFound):  # and not the gallery in `public`
+        open_gallery(at("mistyped"), model=model)
+    for create in (False, True):
+        with pytest.raises(GalleryCorrupt, match="other tables than a gallery's"):
+            open_gallery(at("things"), model=model, create=create)
+    shared.rows("REVOKE ALL ON SCHEMA guests FROM guest")
+    with pytest.raises(GalleryError, match="permission denied for schema guests"):
+        open_gallery(at("guests", "guest"), model=model)
+    admin.rows("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with pytest.raises(GalleryError, match=r"the encoding SQL_ASCII, a gallery needs UTF8\. Create another"):
+        open_gallery(at("public").replace("/shared?", "/bytes?"), model=model, create=True)
+    for database in (admin, shared):
+        database.close()
 
 
 @needs_server

@@ -79,6 +79,12 @@ def test_the_same_day_of_other_years_is_a_filter(client: TestClient) -> None:
     assert names(client, where=["month=11", "day=27"]) == ["d.jpg", "e.jpg"]
 
 
+def test_a_pattern_of_names_filters_what_is_browsed(client: TestClient) -> None:
+    assert names(client, where="name=[be].*") == ["b.jpg", "e.jpg"]
+    assert client.get("/timeline", params={"where": "name=[be].*"}).json()["pictures"] == 2
+    assert names(client, where="name=x*") == []
+
+
 def test_folders_are_albums_that_filter_pictures_and_searches(client: TestClient) -> None:
     top = client.get("/folders").json()
     assert [(each["name"], each["pictures"], each["albums"]) for each in top["albums"]] == [

@@ -27,6 +27,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
+LETTERS = 6_000_000  # in a request, which may have 40 MB by default: JSON writes an Arabic letter in 6 bytes
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
@@ -95,15 +96,16 @@ class Client:
     def __init__(
         self, address: str = "http://127.0.0.1:8000", *, token: str | None = None, timeout: float = 30
     ) -> None:
-        parts = urlsplit(address)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{address} is not the address of a server. Pass one such as http://127.0.0.1:8000.")
         try:
-            _ = parts.port
+            parts = urlsplit(address)
+            # the name of a host may be Arabic; http.client would raise only at a request what it cannot encode
+            _ = parts.port, (parts.hostname or "").encode("idna")
         except ValueError as error:
-            raise InputError(f"{address} has no valid port ({error}). Pass one from 1 to 65535.") from None
+            raise InputError(f"{address} has no valid port or host ({error}). A port is from 1 to 65535.") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", address):
+            raise InputError(f"{address} is not the address of a server. Pass one such as http://127.0.0.1:8000.")
         self.address = address.rstrip("/")
-        self._parts, self._timeout = parts, timeout
+        self._parts, self._timeout = parts._replace(path=quote(parts.path, safe="/%:@!$&'()*+,;=")), timeout
         token = token if token is not None else os.environ.get("ARACLIP_TOKEN")
         if token and not re.fullmatch(r"[!-~]+", token):
             raise InputError(
@@ -334,13 +336,24 @@ class Client:
         """Return the unit vector of a picture (a path or bytes), or those of several pictures, in the order given."""
         if isinstance(pictures, bytes | str | os.PathLike):
             return self._request_vectors([_data_uri(pictures)])[0]
-        return self._request_vectors([_data_uri(picture) for picture in pictures], at_once=8)
+        return self._request_vectors(map(_data_uri, pictures), at_once=8)
 
-    def _request_vectors(self, inputs: list[str], *, at_once: int = 128) -> list[list[float]]:
+    def _request_vectors(self, inputs: Iterable[str], *, at_once: int = 128) -> list[list[float]]:
+        """Return the vectors of texts or data URIs, asked for in groups of `at_once`, or fewer if they are long."""
         vectors: list[list[float]] = []
-        for start in range(0, len(inputs), at_once):
-            answer = self._json("POST", "/v1/embeddings", {"input": inputs[start : start + at_once]})
-            vectors += [entry["embedding"] for entry in answer["data"]]
+        group: list[str] = []
+
+        def send() -> None:
+            answer = self._json("POST", "/v1/embeddings", {"input": group})
+            vectors.extend(entry["embedding"] for entry in answer["data"])
+            group.clear()
+
+        for each in inputs:
+            if group and (len(group) == at_once or sum(map(len, group)) + len(each) > LETTERS):
+                send()
+            group.append(each)
+        if group:
+            send()
         return vectors
 
     # ------------------------------------------------------------------ requests

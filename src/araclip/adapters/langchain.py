@@ -34,10 +34,12 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture: a path, or whatever the encoder takes. Stores like Chroma call this."""
+        """Return a vector for each picture: a path, or whatever the encoder takes."""
         return _to_lists(self.encoder.encode_image(pictures))
 
-    embed_image = embed_images
+    def embed_image(self, uris: Sequence[Any]) -> list[list[float]]:
+        """Return a vector for each picture; stores such as Chroma call this, and name the argument."""
+        return self.embed_images(uris)
 
 
 def _to_lists(rows: Iterable[Iterable[float]]) -> list[list[float]]:

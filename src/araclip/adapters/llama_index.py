@@ -5,6 +5,7 @@
 >>> embedding = AraCLIPEmbedding(AraCLIP.load())            # or a server: araclip.client.Client("http://…")
 """
 
+from io import BytesIO
 from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -41,7 +42,9 @@ class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
         return self._get_query_embedding(query)
 
     def _get_image_embeddings(self, img_file_paths: list[Any]) -> list[list[float]]:
-        return [[float(value) for value in row] for row in self._encoder.encode_image(img_file_paths)]
+        # LlamaIndex passes the picture of an ImageNode as BytesIO, and the client of a server takes bytes
+        given = [each.getvalue() if isinstance(each, BytesIO) else each for each in img_file_paths]
+        return [[float(value) for value in row] for row in self._encoder.encode_image(given)]
 
     def _get_image_embedding(self, img_file_path: Any) -> list[float]:
         return self._get_image_embeddings([img_file_path])[0]

@@ -85,12 +85,14 @@ def embed(
     encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
     schema_of(encoder.width)  # raises InputError now, before the source is listed, if pyarrow is missing
     folder, listed = ShardFolder(out), list_source(source)
-    plan = make_plan(listed, encoder, folder.names(), folder.place, count)
+    names = set(folder.names())
+    plan = make_plan(listed, encoder, names, folder.place, count)
     folder.make()
     report = BulkReport(plan, notes=listed.notes)
     tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
     for task in tasks:
-        if done := report_if_finished(task, folder):
+        # a shard that is not listed is not asked for: in an object store that would take minutes for thousands of them
+        if plan.file_name(task.shard) in names and (done := report_if_finished(task, folder)):
             report.shards.append(done)
             on_shard(done, len(tasks))
         else:

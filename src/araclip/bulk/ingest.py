@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.bulk.places import ShardFolder
-from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, read_header, read_path, read_rows
+from araclip.bulk.shard_file import FACTS, ROW_GROUP, ShardHeader, can_be_stored, read_header, read_path, read_rows
 from araclip.errors import InputError, ModelNotFound, ShardMismatch, first_line
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of
@@ -30,13 +30,11 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.formats import FORMATS
 from araclip.pictures.images import map_ahead
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, coordinates, iso_time
-from araclip.pictures.video.scenes import file_of
 
 GROUP = ROW_GROUP  # pictures stored in one commit: half a second of work, 16 MB with vectors of 512 numbers
 # Bytes of vectors in a commit, for models with long vectors; a commit never has more than twice this number.
 MAX_BYTES = 64_000_000
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
-MAX_PATH = 4096  # limit: characters of a picture's path
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
 
 
@@ -100,13 +98,15 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
 
     for row, (raw, own, digest) in enumerate(zip(rows["path"], rows["has_file"], rows["sha256"], strict=True)):
         path = read_path(raw)
-        if "\0" in path or not path or len(path) > MAX_PATH or file_of(path) != path or path.startswith(STORED_PREFIX):
+        if not can_be_stored(path):
             raise _damaged_error(place, f"the path {path[:80]!r}")
         about = {}
         if path.startswith(named):
             path = real + path[len(named) :]
         if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
-            path, about = STORED_PREFIX + identity_of(digest), {"name": raw.rpartition("/")[2] or raw, "source": raw}
+            # `raw` of a path that is not UTF-8 is base64, in which the name cannot be read
+            name = os.fsencode(path).decode("utf-8", "replace").rpartition("/")[2]
+            path, about = STORED_PREFIX + identity_of(digest), {"name": name or raw, "source": raw}
         file = File(path, rows["size"][row], rows["mtime_ns"][row])
         facts = Facts(
             rows["format"][row], rows["width"][row], rows["height"][row], caption=rows["caption"][row][:MAX_LETTERS],

@@ -14,10 +14,10 @@ import numpy as np
 
 from araclip.bulk.places import ShardFolder
 from araclip.bulk.plan import ShardTask
-from araclip.bulk.shard_file import ShardRow, ShardWriter, read_header
+from araclip.bulk.shard_file import ShardRow, ShardWriter, can_be_stored, read_header
 from araclip.bulk.sources import WaitingPicture, pictures_of
 from araclip.core import atomic
-from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError
+from araclip.errors import AraCLIPError, ImageError, InputError, ShardMismatch, SourceError, UnreadableImage
 from araclip.gallery.ingest.intake import ENCODE_BATCH, LoadedPicture, read_source
 from araclip.models.encoder_base import Encoder, pixel_vectors
 from araclip.pictures.captions import join_captions
@@ -128,6 +128,8 @@ def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]
 
     def load(waiting: WaitingPicture) -> LoadedPicture | OSError | ImageError:
         try:
+            if not can_be_stored(waiting.file.path):
+                return UnreadableImage("its path is too long, or that of a scene in a video: a gallery cannot hold it")
             return read_source(waiting.fetch(), set(), transform)
         except (OSError, ImageError) as error:
             return error.with_traceback(None)  # drops the traceback: its frames would keep the file's bytes in memory

@@ -30,7 +30,8 @@ from araclip.bulk.plan import Plan
 from araclip.bulk.sources import parquet_file
 from araclip.core import bounded_json
 from araclip.errors import InputError
-from araclip.gallery.catalog.records import EmbeddedPicture, RecordedModel, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, RecordedModel, identity_of
+from araclip.pictures.video.scenes import file_of
 from araclip.text.normalization import SURROGATES
 
 _BYTES_PREFIX = "bytes:"
@@ -40,6 +41,7 @@ ROW_GROUP = 16_384  # pictures in a row group
 MAX_HEADER = 100_000  # limit: bytes of the header
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
+MAX_PATH = 4096  # limit: characters of a picture's path
 MAX_TEXT = 16_384  # limit: bytes of one text: captions have at most 4,000 letters, paths 4,096
 MAX_TEXTS = 600_000_000  # limit: bytes of all texts in a row group; 16,384 longest captions take 270 MB, paths 70 MB
 OTHER_BYTES = 300  # most bytes in a row besides texts and vector
@@ -258,6 +260,17 @@ def _read_field(about: dict[str, Any], name: str, kind: type) -> Any:
     if type(value) is not kind or (name != "source" and SURROGATES.search(str(value))):
         raise _NotAShard(f"its {name} is {value!r:.40}")
     return value
+
+
+def can_be_stored(path: str) -> bool:
+    """True if a gallery can hold a picture under this path: it is not too long, and not the path of something else."""
+    return (
+        bool(path)
+        and len(path) <= MAX_PATH
+        and "\0" not in path
+        and file_of(path) == path
+        and not path.startswith(STORED_PREFIX)
+    )
 
 
 def stored_path(path: str) -> str:

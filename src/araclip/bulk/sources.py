@@ -36,7 +36,7 @@ from araclip.errors import (
 )
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, Source
-from araclip.gallery.ingest.scan import Walk
+from araclip.gallery.ingest.scan import Walk, unread_kind, unread_line
 from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.limits import ByteBudget
@@ -124,6 +124,7 @@ MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
 ROWS = 1
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
+TEXT_TYPES = ("string", "large_string", "string_view")  # pyarrow's types of text: it depends on the writer
 # a picture in a parquet file: (name, bytes or None if unusable, caption, why there are no bytes)
 Row = tuple[str, bytes | None, str, str]
 
@@ -139,8 +140,9 @@ def read_row_group(place: str, group: int) -> Iterator[Row]:
                 f"{place}: row group {group} unpacks to {size:,} bytes, at most {MAX_GROUP:,} are read. Write it with "
                 "smaller row groups."
             )
-        is_text, column = pyarrow.types.is_string, picture_column(file.schema_arrow, place)
-        captions = [each.name for each in file.schema_arrow if each.name.lower() in CAPTIONS and is_text(each.type)]
+        column, is_category = picture_column(file.schema_arrow, place), pyarrow.types.is_dictionary
+        kinds = {each.name: each.type.value_type if is_category(each.type) else each.type for each in file.schema_arrow}
+        captions = [name for name, kind in kinds.items() if name.lower() in CAPTIONS and str(kind) in TEXT_TYPES]
         for batch in file.iter_batches(ROWS, row_groups=[group], columns=[column, *captions], use_threads=False):
             for row in batch.to_pylist():
                 yield _parse_row(row, column, captions)
@@ -326,6 +328,8 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
+                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # a HEIC without its extra, say
+                    on_refused(path, unread_line({kind: 1}))
             yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
         yield from take_sample()

@@ -80,7 +80,9 @@ def run() -> None:
                 app()
         finally:
             sys.stdout.flush()  # Flush here, because nobody can catch an error of the flush at the interpreter's exit.
-    except (BrokenPipeError, PipeClosed):  # the reader has closed the pipe, as in `araclip search … | head`
+    except (BrokenPipeError, PipeClosed, SystemExit) as end:  # the reader closed the pipe, as in `araclip … | head`
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise  # while --help is printed, rich turns a closed pipe into exit code 1
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # further output goes nowhere
         raise SystemExit(0) from None
     except KeyboardInterrupt:

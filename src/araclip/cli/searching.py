@@ -1,5 +1,6 @@
 """The commands that search a gallery: search, similar, explain."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -208,7 +209,8 @@ def _print_results(
     total = len(gallery)
     if not total:
         raise GalleryNotFound(
-            f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER`."
+            f"the gallery {gallery.folder} holds no pictures yet. Fill it with `araclip index FOLDER --gallery "
+            f"{shlex.quote(str(gallery.folder))}`."
         )
     interpretation = hits.interpretation
     language = _message_language(interpretation)

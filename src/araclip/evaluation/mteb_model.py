@@ -6,6 +6,7 @@
 """
 
 import logging
+import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ class TaskScores:
     """Scores of one task, split and subset (language): nDCG@10, R@1, R@5 and R@10.
 
     R@k is the share of queries with any relevant item among the first k (mteb's hit rate). A task that is not retrieval
-    has only `MAIN_SCORE`, mteb's main score.
+    has only `MAIN_SCORE`, mteb's main score. A score that mteb cannot compute is left out.
     """
 
     task: str
@@ -162,5 +163,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
             if len(values) < len(SCORES):
                 values = {MAIN_SCORE: float(row["main_score"])}
+            # a correlation with equal scores is not a number, which JSON cannot hold
+            values = {name: value for name, value in values.items() if not math.isnan(value)}
             scores.append(TaskScores(result.task_name, split, row["hf_subset"], values))
     return scores

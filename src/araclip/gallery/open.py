@@ -144,7 +144,7 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
     """
     target = location_of(location)
     if isinstance(target, Address):
-        raise InputError(f"{target} is on a PostgreSQL server. Restore it with pg_restore (docs/remote.md).")
+        raise InputError(f"{target} is on a PostgreSQL server. Restore its dump with psql (docs/remote.md).")
     return restore_backup(user_path(backup), target)
 
 

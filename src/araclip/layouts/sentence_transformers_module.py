@@ -22,6 +22,7 @@ from araclip.errors import InputError
 from araclip.layouts.layout import copy_model_folder
 from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP, ModelLike, as_encoder
+from araclip.pictures.formats import SUFFIXES
 
 TEXTS, PICTURES = "texts", "pictures"
 
@@ -59,6 +60,9 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         pictures: dict[int, Any] = {}
         for row, given in enumerate(inputs):
             kind = infer_modality(given)
+            # sentence-transformers knows fewer suffixes: it would let scan.tif or photo.avif be encoded as a text
+            if isinstance(given, str) and Path(given).suffix.lower() in SUFFIXES and Path(given).is_file():
+                kind = "image"
             value = given[kind] if isinstance(given, dict) and isinstance(kind, str) else given
             if kind == "text" and isinstance(value, str):
                 texts[row] = f"{prompt or ''}{value}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.catalog.matching import name_at, name_tokens, tokens
+from araclip.gallery.catalog.matching import is_glob, name_at, name_tokens, tokens
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
     EmbeddedPicture,
@@ -23,7 +23,7 @@ from araclip.gallery.catalog.records import (
     to_signed,
 )
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
-from araclip.gallery.postgres.conditions import condition_of
+from araclip.gallery.postgres.conditions import condition_of, path_passes
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
     GONE,
@@ -35,6 +35,7 @@ from araclip.gallery.postgres.schema import (
     create_vectors,
     drop_vectors_but,
     marks_of,
+    pg_entry,
     pg_text,
     pg_vector,
     read_state,
@@ -161,7 +162,11 @@ class PostgresCatalog(Store):
         condition, values = condition_of(filters)
         if not filters.every_scene:
             condition += f" AND id NOT IN ({LATER_SCENES})"
-        rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
+        if filters.name is not None and is_glob(filters.name):  # a glob is compared in Python, after the query
+            found = (row for row in self.pictures(condition, values) if any(path_passes(filters, e) for e in row.files))
+            rows: list[list[Any]] = [[row.id, row.photo.captured_at or ""] for row in found]
+        else:
+            rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)
         return np.array([number for number, _ in rows], np.int64), [date for _, date in rows]
 
     def any_passes(self, filters: Filters) -> bool:
@@ -201,7 +206,7 @@ class PostgresCatalog(Store):
         """Run a `with` block as a transaction: all changes inside become visible in one commit, or none."""
         with self.database.transaction():
             # create tables that a gallery of an earlier release lacks
-            if not self.database.rows("SELECT to_regclass('metadata_gone')")[0][0]:
+            if not self.database.rows("SELECT to_regclass(?)", (f"{self.database.schema}.metadata_gone",))[0][0]:
                 for definition in GONE:
                     self.database.rows(definition)
             self._changed = {}
@@ -272,8 +277,8 @@ class PostgresCatalog(Store):
             "INSERT INTO files (path, content, size, mtime_ns, metadata, marks, name_words) "
             "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET content = excluded.content, "
             f"size = excluded.size, mtime_ns = excluded.mtime_ns{kept}",
-            (raw, content, file.size, file.mtime_ns, json.dumps(about), list(map(pg_text, marks_of(about))),
-             list(map(pg_text, name_tokens(name_at(file.path, about))))),
+            (raw, content, file.size, file.mtime_ns, json.dumps(about), list(map(pg_entry, marks_of(about))),
+             list(map(pg_entry, name_tokens(name_at(file.path, about))))),
         )  # fmt: skip
         self._changed |= dict.fromkeys(each for each in (before, content) if each is not None)
 
@@ -306,7 +311,7 @@ class PostgresCatalog(Store):
                     for (raw,) in self.database.rows(sql, (metadata, marks, content)):
                         name = name_tokens(name_at(os.fsdecode(raw), json.loads(metadata)))
                         sql = "UPDATE files SET name_words = ? WHERE path = ?"
-                        self.database.rows(sql, ([pg_text(word) for word in name], raw))
+                        self.database.rows(sql, (list(map(pg_entry, name)), raw))
                 if path.startswith(STORED_PREFIX):
                     self.database.rows("UPDATE contents SET pixels = NULL WHERE id = ?", (content,))
         self.database.rows(
@@ -372,7 +377,7 @@ def _derive(row: Row) -> dict[str, Any]:
         "longitude": photo.longitude,
         **{f"{name}_words": sorted(map(pg_text, tokens(getattr(photo, name) or ""))) for name in ("camera", "lens")},
         "place_words": [pg_text(each) for each in (_PLACE + place, *sorted(place_tokens(place)))],
-        "words": sorted({pg_text(word.stem) for word in found}),
+        "words": sorted({pg_entry(word.stem) for word in found}),
         "letters": " ".join(sorted({pg_text(word.folded) for word in found})),
         "shown": bool(row.files),
     }
@@ -405,6 +410,6 @@ def _file_values(picture: EmbeddedPicture) -> dict[str, Any]:
         "size": file.size,
         "mtime_ns": file.mtime_ns,
         "metadata": json.dumps(about),
-        "marks": [pg_text(mark) for mark in marks_of(about)],
-        "name_words": [pg_text(word) for word in name_tokens(name_at(file.path, about))],
+        "marks": list(map(pg_entry, marks_of(about))),
+        "name_words": list(map(pg_entry, name_tokens(name_at(file.path, about)))),
     }

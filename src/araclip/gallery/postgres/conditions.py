@@ -5,7 +5,7 @@ from pathlib import PurePath
 from araclip.gallery.catalog.filters import Filters, Part, all_of, any_of, folder_names, latitudes_near, possible_roots
 from araclip.gallery.catalog.matching import is_glob, name_at, name_matches, tokens
 from araclip.gallery.ingest.update import is_below
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of
+from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, pg_entry
 from araclip.text.places import EARTH_M, wanted_tokens
 
 # SQL: the distance in metres between a picture's position and a point, on a sphere
@@ -41,7 +41,7 @@ def condition_of(filters: Filters | None) -> Part:
     if filters.name is not None and not is_glob(filters.name):  # a glob is compared in Python, after the query
         of_path.append(("name_words @> ?", (sorted(tokens(filters.name)),)))
     if filters.metadata:
-        of_path.append(("marks @> ?", ([mark(key, value) for key, value in filters.metadata.items()],)))
+        of_path.append(("marks @> ?", ([pg_entry(mark(key, value)) for key, value in filters.metadata.items()],)))
     if of_path:
         sql, values = all_of(of_path)
         of_picture.append((f"contents.id IN (SELECT content FROM files WHERE {sql})", values))

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import socket
 import ssl
 import struct
@@ -31,6 +32,13 @@ _BUSY = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01")
 _FULL = "53100"  # SQLSTATE: the disk is full
 _SERVER_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
+# What every connection sets, whatever a database or a user has set for other programs: pg8000 reads bytea in hex only,
+# and JIT compilation takes longer than most of our statements. Extensions may be in any schema.
+_SETTINGS = """SELECT
+    set_config('search_path', concat_ws(', ', ?::text, string_agg(quote_ident(nspname), ', ')), false),
+    set_config('client_encoding', 'UTF8', false), set_config('bytea_output', 'hex', false),
+    set_config('jit', 'off', false)
+    FROM pg_extension JOIN pg_namespace ON extnamespace = pg_namespace.oid WHERE extname IN ('vector', 'pg_trgm')"""
 _jitter = random.Random()  # a generator of our own, since a caller may have seeded the module `random`
 
 
@@ -91,6 +99,7 @@ class Database:
             OSError: the server is a replica, or read-only (although it would grant the lock).
         """
         connection, ((reads_only,),) = self._run_on_free_connection(
+            ("SET statement_timeout = 0", ()),  # a server may limit statements to seconds, and a graph takes minutes
             (f"SET lock_timeout = {int(patience * 1000)}", ()),
             ("SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema)),
             ("SET lock_timeout = 0", ()),
@@ -204,9 +213,8 @@ class Database:
         except (InterfaceError, OSError, struct.error) as error:
             raise Broken(_text_of_error(error)) from None
         try:
-            self._run(connection, "SELECT set_config('search_path', ?, false)", (f'"{self.schema}", public',))
-            # no JIT compilation: it takes longer than most of our statements
-            self._run(connection, "SET jit = off")
+            connection.register_out_adapter(list, _array_text)
+            self._run(connection, _SETTINGS, (f'"{self.schema}", public',))
         except BaseException:
             _close(connection)
             raise
@@ -256,6 +264,11 @@ class Database:
             f"{self.name}: the PostgreSQL server does not answer ({error}). Check that it runs, the address and the "
             "network, then run the command again: what was committed is kept, and the rest is done anew."
         )
+
+
+def _array_text(values: list[Any]) -> str:
+    """Write an array as PostgreSQL reads it, every member in quotes: pg8000 leaves them out for the word "null"."""
+    return "{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"' for value in values) + "}"
 
 
 def _ssl_context(address: Address) -> Any:

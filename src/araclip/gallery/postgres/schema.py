@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -31,6 +32,7 @@ NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigi
 EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; else HNSW is used
 # HNSW: candidates while the graph is built; twice as slow as pgvector's default 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
+MAX_ENTRY = 2600  # bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 GONE = tuple(each.format(bytes="bytea") for each in (HIDDEN_GONE_TABLE, HIDDEN_GONE_INDEX, METADATA_GONE_TABLE))
 TABLES = (
@@ -91,15 +93,17 @@ def read_state(database: Database) -> State:
     Raises:
         GalleryNotFound, GalleryCorrupt, NewerGallery: there is no gallery, or it cannot be used.
     """
-    sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation FROM gallery"
+    sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation"
     try:
-        rows = database.rows(sql)
+        # named with its schema: without it, the gallery of another schema on the search path would answer
+        rows = database.rows(f'{sql} FROM "{database.schema}".gallery')
     except GalleryError as error:
         if "(42P01)" not in str(error) and "(42703)" not in str(error):
             raise
         if not exists(database):
             raise GalleryNotFound(
-                f"no gallery at {database.name}. Make one with `araclip index FOLDER --gallery {database.name}`."
+                f"no gallery at {database.name}. Make one with `araclip index FOLDER --gallery "
+                f"{shlex.quote(database.name)}`."  # an & in an address would end the command in a shell
             ) from None
         rows = []
     if not rows:
@@ -128,6 +132,12 @@ def create(database: Database, model: Encoder) -> None:
         database.rows("SELECT pg_advisory_xact_lock(?, 0)", (LOCK,))
         if exists(database):
             return
+        ((encoding,),) = database.rows("SHOW server_encoding")
+        if encoding != "UTF8":
+            raise GalleryError(
+                f"{database.name} has the encoding {encoding}, a gallery needs UTF8. Create another database with "
+                "CREATE DATABASE pictures ENCODING 'UTF8' TEMPLATE template0, and name it in the address."
+            )
         for extension in ("vector", "pg_trgm"):
             if not database.rows("SELECT 1 FROM pg_extension WHERE extname = ?", (extension,)):
                 _add_extension(database, extension)
@@ -137,7 +147,9 @@ def create(database: Database, model: Encoder) -> None:
                 f"{database.name} has pgvector {version}, a gallery needs 0.8 or later. Install it on the "
                 "server, and run ALTER EXTENSION vector UPDATE in this database."
             )
-        database.rows(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"')
+        # IF NOT EXISTS would be refused to a user who may not create schemas, even if an administrator made this one
+        if not database.rows("SELECT 1 FROM pg_namespace WHERE nspname = ?", (database.schema,)):
+            database.rows(f'CREATE SCHEMA "{database.schema}"')
         for table in TABLES:
             database.rows(table)
         create_vectors(database, model)
@@ -301,3 +313,10 @@ def pg_vector(vector: NDArray[np.floating[Any]]) -> str:
 def pg_text(text: str) -> str:
     """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def pg_entry(text: str) -> str:
+    """Return what an index of whole words and metadata holds of a text: `pg_text`, or the hash of a longer text."""
+    entry = pg_text(text)
+    raw = entry.encode()
+    return entry if len(raw) <= MAX_ENTRY else hashlib.sha256(raw).hexdigest()

@@ -17,6 +17,7 @@ from araclip.gallery.postgres.conditions import condition_of, path_passes, paths
 from araclip.gallery.postgres.schema import (
     PICTURE,
     Row,
+    pg_entry,
     pg_vector,
     record_from_row,
     row_from_values,
@@ -125,7 +126,7 @@ class PostgresSearch(StoreSearch):
         return [replace(hit, picture=record_from_row(self._fetch_row(content))) for content, hit in hits]
 
     def with_stems(self, stems: Sequence[str], most: int) -> list[Ids]:
-        return [self._matching_ids("words @> ?", [stem], most) for stem in stems]
+        return [self._matching_ids("words @> ?", [pg_entry(stem)], most) for stem in stems]
 
     def with_parts(self, folded: Sequence[str], most: int) -> list[Ids]:
         """For each text, return the ids of pictures with a word that contains the text: at most `most` + 1 ids.
