@@ -487,8 +487,9 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("kind", without, ("kind=picture",), Filters(kind="picture")))
 
     def _take_place(self, with_exclusions: str) -> None:
-        """Take a place (town, country …) that the text names out of it, as a filter; or out of the excluded things.
+        """Remove the place (town, country …) that the text names, and make it a filter for pictures taken there.
 
+        If the text itself names no place, a place among the excluded things is looked for (`_place_of_excluded`).
         `with_exclusions` is the text before the excluded things were taken out.
         """
         if "place" in self.taken or not (self.text.strip() or self.excluded):

@@ -312,7 +312,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata of a few words.
+        """Return which of the given pictures have captions or metadata of at least a few words.
 
         Only words in Arabic letters count or, if `in_arabic` is False, only words in other letters.
         """

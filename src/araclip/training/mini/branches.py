@@ -385,8 +385,9 @@ def same_first_blocks(tower: Any, other: Any, blocks: int) -> bool:
 def upper_modules(tower: Any, blocks: int) -> Iterator[nn.Module]:
     """Yield the modules above the first `blocks` blocks of an image tower.
 
-    If several branches share the first blocks, these are the branches' modules. A network without branches is itself
-    yielded first, since it holds the last convolution and BatchNorm, then the modules of its blocks from `blocks` on.
+    If several branches share the first blocks, the modules of all branches are yielded. For a network without branches,
+    the network itself is yielded first, because the last convolution and BatchNorm are its own layers, and then the
+    modules of its blocks from number `blocks` on.
     """
     if isinstance(tower, BranchesModel):
         yield from tower.branches.modules()

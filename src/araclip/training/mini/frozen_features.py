@@ -458,9 +458,10 @@ class BranchImages:
 
     @torch.inference_mode()
     def explained(self, pictures: Sequence[Path]) -> float:
-        """Return which share of the variance of the features before the stage the present features explain.
+        """Return how well the tower's features now agree with those that it had when the stage began.
 
-        Both are computed for whole `pictures`.
+        That is the share of the initial features' variance which the present features explain (1: they are equal). Both
+        are computed from whole `pictures`, not from crops.
         """
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()

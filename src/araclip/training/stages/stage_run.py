@@ -49,6 +49,7 @@ def backward(
     """Leave the gradients of a step's loss in `.grad`; chunk by chunk (`cached_backward`) if the stage wants GradCache.
 
     Args:
+        step: the number of the step, from which random numbers (dropout) are drawn anew.
         loss: takes the output of each tower for all its chunks, and returns a scalar.
         towers: for each tower its chunks, the function that encodes one chunk, and the precision of that function.
 

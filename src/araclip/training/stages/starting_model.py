@@ -95,8 +95,9 @@ def members_of(
 ) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
     """Load the models that a stage puts together; return them by name.
 
-    Query banks (against hubness) and names parts (for class names) are left out, see `mini.heads`. The processor
-    returned with the models is the first one's, set to squash pictures.
+    A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
+    left out, see `mini.heads`. The processor that is returned, too, is that of the first model, set to squash pictures
+    to squares.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
