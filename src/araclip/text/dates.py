@@ -97,7 +97,7 @@ class Token:
 
 
 def tokens(normal: str) -> list[Token]:
-    """Return the words of a normalised text; a preposition that is written with a date's name is a word of its own."""
+    """Return a normalised text's words; و or ل before a date's name (ويوليو, and July) is a token of its own."""
     found: list[Token] = []
     for token in _split(normal):
         name = re.sub("^لل", "لال", token.folded)[1:]  # «للآن» (until now) is split into ل and الآن
