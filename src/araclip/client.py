@@ -64,7 +64,7 @@ class FiltersLike(Protocol):
         """The path of a folder in the gallery; only pictures below this folder pass. None: folders do not matter."""
 
     def texts(self) -> list[str]:
-        """Return the filters as texts KEY=VALUE, without `folder_name` and `below`."""
+        """Return the filters as texts KEY=VALUE, without `folder_name`, `below` and `collapse`."""
 
 
 Where = FiltersLike | str | Sequence[str] | None

@@ -70,7 +70,7 @@ def filesystem_of(place: str) -> tuple[Any, str]:
     protocol = place.partition("://")[0] if is_url(place) else "file"
     try:
         with source_errors(place):
-            if not is_url(place):  # fsspec would take "::" in a path for a chained URL
+            if not is_url(place):  # `url_to_fs` would take "::" in a path for a chained URL
                 return fsspec.filesystem(protocol), place
             system, path = fsspec.core.url_to_fs(place)
     except ImportError as error:

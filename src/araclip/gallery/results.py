@@ -12,7 +12,7 @@ from araclip.pictures.video.scenes import AtPath
 STRONG, WEAK = 0.5, 0.2  # Relevance at least STRONG: a strong hit, more likely right than not. Below WEAK: a weak hit.
 # If the mean relevance of the first FIRST_ROW hits is below FITTING, no hit fits the query; chosen on judged pairs.
 FIRST_ROW, FITTING = 5, 0.22
-TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the picture itself; see docs/log/2026-11.md
+TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the picture itself; 0: not at all
 
 
 def strength(relevance: float | None) -> str | None:

@@ -1,6 +1,7 @@
 """Suggest completions while a query is typed, from what the gallery holds, and corrected queries if little is found.
 
-Letters are compared folded: a hamza, a final ة or the article may be missing in the query or in the gallery's text."""
+Letters are compared folded, so that أ and ا, ة and ه are equal; the article may be missing in the query or in the
+gallery's text."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -12,7 +12,10 @@ MAX_QUEUED = 32  # events queued for a slow client; the oldest are dropped, beca
 
 
 class Events:
-    """Sends each event to all listeners; a new listener gets the latest event of each kind first."""
+    """Sends each event to all listeners; a new listener gets the latest event of each kind first.
+
+    A listener that reads slowly loses the oldest of its events.
+    """
 
     def __init__(self, *, most_listeners: int = 128) -> None:
         self.gate = Gate(most_listeners)
