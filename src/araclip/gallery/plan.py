@@ -489,7 +489,8 @@ class _TermSplitter:
     def _take_place(self, with_exclusions: str) -> None:
         """Remove the place (town, country …) that the text names, and make it a filter for pictures taken there.
 
-        If the text itself names no place, a place among the excluded things is looked for (`_place_of_excluded`).
+        If the text itself names none, look among the excluded things, into which a place that is not excluded may have
+        been read (`_place_of_excluded`).
         `with_exclusions` is the text before the excluded things were taken out.
         """
         if "place" in self.taken or not (self.text.strip() or self.excluded):

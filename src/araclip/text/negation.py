@@ -133,7 +133,7 @@ def split_exclusions(text: str, known: KnownWords, *, beside: bool = False) -> S
     Phrases such as «بدون» (without) exclude the words after them, up to a preposition, a verb or the next negation; «و»
     (and) separates two excluded things. «مش», «لا» and «غير» (not) exclude the word or known phrase after them, if
     something stands before them or the text says nothing else; "not a" excludes a few words. If a text only excludes,
-    as «صور بدون كلاب» (pictures without dogs), `text` is empty.
+    as «صور بدون كلاب» (pictures without dogs), `text` is empty; with `beside`, words for pictures may be left in it.
 
     Args:
         beside: true if the query also has something else, such as a date, so that the text may begin with «لا».

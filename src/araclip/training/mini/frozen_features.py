@@ -458,10 +458,9 @@ class BranchImages:
 
     @torch.inference_mode()
     def explained(self, pictures: Sequence[Path]) -> float:
-        """Return how well the tower's features now agree with those that it had when the stage began.
+        """Return the share (at most 1) of the variance of `initial_features` that the present features explain.
 
-        That is the share of the initial features' variance which the present features explain (1: they are equal). Both
-        are computed from whole `pictures`, not from crops.
+        Both are computed for whole `pictures`, not for windows cut out of them.
         """
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()

@@ -57,7 +57,10 @@ IMAGE_SCALE = 0.95
 
 
 class QueryBankTextHead(nn.Module):
-    """The text projection with a query bank, which corrects scores for hubness: (N, H) → (N, D) of unit length."""
+    """The text projection beside a `QueryBankImageHead`: (N, H) → (N, D) of unit length.
+
+    It appends the constant by which a picture's correction for hubness is multiplied.
+    """
 
     def __init__(self, width: int, projection_dim: int) -> None:
         super().__init__()
