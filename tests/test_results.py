@@ -39,6 +39,10 @@ def test_documents_hold_the_tables_of_the_results():
     assert (done.returncode, done.stdout) == (0, ""), f"{done.stdout}{done.stderr}Run python benchmarks/tables.py."
 
 
+def test_figures_that_are_read_from_right_to_left_do_not_begin_with_a_point():
+    assert re.findall(r"\| *\.\d+", (ROOT / "README.ar.md").read_text(encoding="utf-8")) == []
+
+
 def test_a_document_that_differs_is_named(tmp_path, monkeypatch, capsys):
     (tmp_path / "docs").mkdir()
     name = kinds("table")[0]["table"]
