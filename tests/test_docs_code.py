@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("USERPROFILE", str(home))
         patch.setenv("ARACLIP_DATA", str(home / "data"))
         patch.setattr(inference, "open_session", functools.cache(inference.open_session))
-        for name in ("cat.jpg", "2023/beach.jpg", "صور رحلة/sea.png"):
+        for name in ("cat.jpg", "2023/beach.jpg", "صور رحلة/sea.png", "WhatsApp Images/card.jpg"):
             pictures.photograph(home / "Pictures" / name, (96, 64))
         ran(["index", str(home / "Pictures")])
         yield home
