@@ -53,9 +53,9 @@ def tables_of(records: Sequence[Record]) -> dict[str, str]:
         columns, names = tables[view["of"]]["columns"], view.get("names", {})
         chosen = [columns.index(column) for column in view["columns"]]
         by_name = {row[0]: row for row in rows[view["of"]]}
-        # from right to left, the point of .242 would stand behind the number
-        nought = "0" if view["document"].endswith(".ar.md") else ""
-        cut = [[re.sub(r"^\.", f"{nought}.", by_name[row][place]) for place in chosen] for row in view["rows"]]
+        # in a document that is read from right to left, the point of .242 would stand behind the number
+        point = "0." if view["document"].endswith(".ar.md") else "."
+        cut = [[re.sub(r"^\.", point, by_name[row][place]) for place in chosen] for row in view["rows"]]
         head = [names.get(column, column) for column in view["columns"]]
         written[view["view"]] = markdown(
             {**tables[view["of"]], **view}, head, [[names.get(row[0], row[0]), *row[1:]] for row in cut]

@@ -27,7 +27,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
-LETTERS = 6_000_000  # in a request, which may have 40 MB by default: JSON writes an Arabic letter in 6 bytes
+LETTERS = 6_000_000  # limit: letters in a request of at most 40 MB (by default); JSON takes 6 bytes for an Arabic one
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
@@ -98,7 +98,7 @@ class Client:
     ) -> None:
         try:
             parts = urlsplit(address)
-            # the name of a host may be Arabic; http.client would raise only at a request what it cannot encode
+            # A host's name may be Arabic. Encode it now: http.client would refuse a bad name only at the first request.
             _ = parts.port, (parts.hostname or "").encode("idna")
         except ValueError as error:
             raise InputError(f"{address} has no valid port or host ({error}). A port is from 1 to 65535.") from None

@@ -38,7 +38,7 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return _to_lists(self.encoder.encode_image(pictures))
 
     def embed_image(self, uris: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture; stores such as Chroma call this, and name the argument."""
+        """Return a vector for each picture. Stores such as Chroma call this with the keyword `uris`."""
         return self.embed_images(uris)
 
 

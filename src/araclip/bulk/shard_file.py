@@ -263,7 +263,10 @@ def _read_field(about: dict[str, Any], name: str, kind: type) -> Any:
 
 
 def can_be_stored(path: str) -> bool:
-    """True if a gallery can hold a picture under this path: it is not too long, and not the path of something else."""
+    """True if a gallery can hold a picture under this path.
+
+    The path must not be too long, nor look like that of a scene of a video, or of a picture without a file.
+    """
     return (
         bool(path)
         and len(path) <= MAX_PATH

@@ -163,7 +163,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
             if len(values) < len(SCORES):
                 values = {MAIN_SCORE: float(row["main_score"])}
-            # a correlation with equal scores is not a number, which JSON cannot hold
+            # the correlation of equal scores is NaN, which JSON cannot express
             values = {name: value for name, value in values.items() if not math.isnan(value)}
             scores.append(TaskScores(result.task_name, split, row["hf_subset"], values))
     return scores

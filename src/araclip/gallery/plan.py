@@ -398,11 +398,12 @@ class _TermSplitter:
         self._take_videos()
         # folders before dates: in «مجلد دهب 2019» (folder Dahab 2019), the year is part of the folder's name
         folder = self._take_folder()
+        outside = any(each.part == "folder" for each in self.filters)  # a folder was negated, and is a filter by now
         # dates before exclusions: «بدون كلاب صيف 2019» (without dogs, summer 2019) excludes dogs, not a summer
         dated = self._take_date()
-        with_exclusions, beside = self.text, bool(folder.folders or self.denied or self.filters) or bool(dated.filter)
+        with_exclusions, beside = self.text, bool(folder.folders or outside or self.denied or dated.filter)
         negations = self._take_exclusions(beside)
-        if "folder" not in {*self.taken, *(each.part for each in self.filters)} and not folder.folders:
+        if "folder" not in self.taken and not (folder.folders or outside):
             folder = split_folder(self.text, self.folders)
             self.text = folder.text
         if dated.filter is not None:

@@ -32,7 +32,7 @@ NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigi
 EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; else HNSW is used
 # HNSW: candidates while the graph is built; twice as slow as pgvector's default 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
-MAX_ENTRY = 2600  # bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
+MAX_ENTRY = 2600  # limit: bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 GONE = tuple(each.format(bytes="bytea") for each in (HIDDEN_GONE_TABLE, HIDDEN_GONE_INDEX, METADATA_GONE_TABLE))
 TABLES = (
@@ -316,7 +316,10 @@ def pg_text(text: str) -> str:
 
 
 def pg_entry(text: str) -> str:
-    """Return what an index of whole words and metadata holds of a text: `pg_text`, or the hash of a longer text."""
+    """Return the form in which a GIN index holds a word or an entry of metadata.
+
+    That is `pg_text`, or its hash if the text is too long for the index.
+    """
     entry = pg_text(text)
     raw = entry.encode()
     return entry if len(raw) <= MAX_ENTRY else hashlib.sha256(raw).hexdigest()

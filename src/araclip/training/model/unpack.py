@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # static-int8 names so a convolution's weight (O, I, h, w), its bias (O,) or a constant
+            # static-int8 gives such names to a convolution's weight (O, I, h, w), to its bias (O,) and to constants
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)

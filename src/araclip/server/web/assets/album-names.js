@@ -13,11 +13,12 @@ export function named(key, name) {
   ofTab.set(PLACE, JSON.stringify(names));
 }
 
+const asked = {}; // the requests for names that are under way, by the albums' keys
+
 /** Ask the server for the name of an album that came with an address. Throws a Problem. */
-export async function learn(key) {
-  const { trail } = await folders(key);
-  named(key, trail.at(-1).name);
-}
+export const learn = (key) => (asked[key] ??= folders(key)
+  .then(({ trail }) => named(key, trail.at(-1).name))
+  .finally(() => delete asked[key]));
 
 /** The name of an album; empty where it is not known. */
 export const nameOf = (key) => names[key] ?? '';
