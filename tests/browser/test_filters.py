@@ -181,7 +181,7 @@ def test_a_browser_that_speaks_english_gets_the_page_in_english_until_another_la
 
 def test_the_hidden_pictures_have_the_tabs_of_the_other_lists(visit: Visit) -> None:
     page = visit("?show=albums")
-    page.locator("#views a").last.click()
+    page.locator("#views").get_by_role("link", name="المخفية").click()
     expect(page.locator("#views [aria-current=page]")).to_have_text("المخفية")
     expect(page.locator("#views")).to_be_visible()
 
