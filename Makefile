@@ -61,11 +61,13 @@ test-ocr: .venv/.ocr tesseract
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
 	@touch $@
 
-# Which changes of the metrics and the store does no test notice? SAMPLE of each, for a night. Installs what is missing.
+# Which changes of the metrics and the store does no test notice? SAMPLE of each, drawn by SEED, for a night. Installs what
+# is missing.
 SAMPLE ?= 100
+SEED ?= 0
 mutation: .venv/.test
 	@$(PIP) install --quiet 'cosmic-ray>=8.7'
-	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE)
+	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE) --seed $(SEED)
 
 # Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
 test-ray: .venv/.ray
