@@ -20,6 +20,7 @@ from araclip.evaluation.scores import (
     per_query,
     ranks,
     recall_at,
+    resampled_means,
     score,
     summary,
 )
@@ -225,6 +226,12 @@ def test_sentence_transformers_measures_the_same() -> None:
     assert ours["nDCG@10"] == pytest.approx(theirs["ndcg@k"][10], abs=1e-9)
 
 
+def test_a_summary_has_the_recalls_the_mrr_and_the_median_rank() -> None:
+    found = summary(np.array([1.0, 4.0, 10.0, 40.0]))
+    assert found.pop("MRR") == pytest.approx((1 + 1 / 4 + 1 / 10 + 1 / 40) / 4)
+    assert found == {"R@1": 0.25, "R@5": 0.5, "R@10": 0.75, "median rank": 7.0}
+
+
 # ------------------------------------------------------------------ intervals
 
 
@@ -280,6 +287,7 @@ def test_many_resamples_are_drawn_in_parts_and_come_out_the_same(monkeypatch: py
     at_once = interval(values, range(50))
     monkeypatch.setattr("araclip.evaluation.scores.CELLS", 333)
     assert interval(values, range(50)) == at_once
+    assert resampled_means(values[:, None], range(50), 11, seed=0).shape == (11, 1)  # the last part is smaller
 
 
 @pytest.mark.parametrize(("values", "clusters"), [([], []), ([1.0, 0.0], [1])])
