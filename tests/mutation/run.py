@@ -21,11 +21,20 @@ PARTS = {
     "store": (
         ("gallery/catalog/catalog.py", "gallery/catalog/store.py", "gallery/catalog/connection.py"),
         (  # those that notice most come first
-            "test_gallery.py", "test_gallery_incremental.py", "test_gallery_upkeep.py", "test_gallery_contract.py",
-            "test_gallery_pictures.py", "test_gallery_filters.py", "test_gallery_schema.py", "test_photo_metadata.py",
-            "test_videos.py", "test_reembed.py", "test_gallery_checksums.py", "test_gallery_repair.py",
+            "test_gallery.py",
+            "test_gallery_incremental.py",
+            "test_gallery_upkeep.py",
+            "test_gallery_contract.py",
+            "test_gallery_pictures.py",
+            "test_gallery_filters.py",
+            "test_gallery_schema.py",
+            "test_photo_metadata.py",
+            "test_videos.py",
+            "test_reembed.py",
+            "test_gallery_checksums.py",
+            "test_gallery_repair.py",
             "test_gallery_damage.py",
-        ),  # fmt: skip
+        ),
     ),
 }
 TIMEOUT = 400.0  # seconds of the tests, after which a change counts as noticed
