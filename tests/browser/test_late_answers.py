@@ -204,3 +204,26 @@ def test_what_is_typed_stays_when_a_busy_server_is_asked_again(visit: Visit) -> 
     page.fill("#query", "أخضر و")
     page.wait_for_selector("#results .tile")
     expect(page.locator("#query")).to_have_value("أخضر و")
+
+
+def test_a_map_waits_for_its_styles_without_which_it_would_grow_each_time_it_is_drawn(visit: Visit) -> None:
+    place = {"latitude": 30.0, "longitude": 31.2, "pictures": 9, "cover": None, "box": [30.0, 31.2, 30.0, 31.2]}
+    answer = {"known": True, "pictures": 9, "places": [place], "generation": "x"}
+    page = visit(expecting=FAILED)
+    page.route("**/places*", lambda route: route.fulfill(json=answer))
+    styles = hold(page, "**/map.css")
+    shown = page.get_by_role("link", name="الخريطة")
+    shown.click()
+    patiently(page, lambda: len(styles) == 1)
+    changed(page)  # the page asks for the same map once more
+    expect(page.locator(".world")).to_have_count(0)
+    styles.pop().abort()
+    expect(page.locator("#toast")).to_be_visible()
+    expect(page.locator(".world")).to_have_count(0)
+    changed(page, "a third")
+    patiently(page, lambda: len(styles) == 1)
+    changed(page, "a fourth")
+    release(page, styles)
+    expect(page.locator(".world li")).to_have_count(1)
+    expect(page.locator(".world li")).to_be_visible()
+    assert page.locator(".world").evaluate("(world) => world.clientHeight") == 560  # 70 % of the window's height

@@ -48,18 +48,17 @@ export function setStyle(node, styles) {
   for (const [name, value] of Object.entries(styles)) node.style.setProperty(name, value);
 }
 
-/** Apply a further style sheet of the page's own, which is fetched now. */
-export async function styled(name) {
-  if (document.querySelector(`link[href$="${name}"]`)) return;
-  const link = el('link', { rel: 'stylesheet', href: new URL(name, import.meta.url) });
+const sheets = {};
+
+/** Apply a further style sheet of the page's own. Whoever asks for it waits until it has come; after an error it is fetched again. */
+export const styled = (name) => sheets[name] ??= new Promise((come, failed) => {
+  const link = el('link', { rel: 'stylesheet', href: new URL(name, import.meta.url), onload: () => come(link), onerror: failed });
   document.head.append(link);
-  try {
-    await new Promise((onload, onerror) => { Object.assign(link, { onload, onerror }); });
-  } catch (error) {
-    link.remove();
-    throw error;
-  }
-}
+}).catch((error) => {
+  document.querySelector(`link[href$="${name}"]`).remove();
+  sheets[name] = null;
+  throw error;
+});
 
 const SVG = 'http://www.w3.org/2000/svg';
 

@@ -17,7 +17,7 @@ let map;
 
 /** Show the map of a state's pictures; a click on a group shows its pictures. */
 export async function show(root, state, go) {
-  await fetched(styled('map.css'));
+  if (!await fetched(styled('map.css'))) return; // without its styles the map would grow without end
   map ??= new PlacesMap(root);
   await map.show(state, go);
 }
