@@ -27,7 +27,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
-LETTERS = 6_000_000  # limit: letters in a request of at most 40 MB (by default); JSON takes 6 bytes for an Arabic one
+LETTERS = 6_000_000  # limit: letters in a request; at 6 bytes a letter, as in JSON for Arabic, 36 of 40 MB
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
@@ -57,11 +57,11 @@ class FiltersLike(Protocol):
 
     @property
     def folder_name(self) -> str | Sequence[str] | None:
-        """The name of a folder, at any depth, or several names; None: folders do not matter."""
+        """Only pictures in folders of this name, or of one of these names, at any depth, pass. None: all folders."""
 
     @property
     def below(self) -> object:
-        """The path of a folder in the gallery; only pictures below this folder pass. None: folders do not matter."""
+        """The path of a folder in the gallery; only pictures below this folder pass. None: all folders."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE, without `folder_name`, `below` and `collapse`."""

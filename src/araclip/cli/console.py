@@ -131,9 +131,9 @@ out, err = _PlainConsole(), _PlainConsole(stderr=True)
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """In a `with` block, end the command on Ctrl-C, SIGTERM …: print "Stopped.", and `how_to_resume` or its result.
+    """In a `with` block, end the command on Ctrl-C, SIGTERM …: print "Stopped." and how to resume.
 
-    `stopping.exit_code` gives the exit code.
+    `how_to_resume` is a text or a function that returns the text. `stopping.exit_code` gives the exit code.
     """
     try:
         yield
@@ -198,12 +198,12 @@ _REMEDIES = {
 
 
 def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
-    """Show a progress bar in a `with` block, which gets `show(done, total)`; the bar appears at the first call."""
+    """Give a `with` block a function `show(done, total)` that draws a progress bar; the first call makes the bar."""
     return drawing.progress(title, err)
 
 
 def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
-    """Show a progress bar for each title in a `with` block, which gets `show(title, done, total)`."""
+    """Give a `with` block a function `show(title, done, total)` that draws a progress bar for each title."""
     return drawing.bars(err)
 
 

@@ -103,7 +103,7 @@ def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery"
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # encoding cannot be timed: report the WidthMismatch without its time
+        except (AraCLIPError, OSError):  # encoding cannot be timed: raise the error without an estimate
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(

@@ -73,7 +73,7 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     """Read one message: its object and its blobs; None at the end of the input, even within the length's four bytes.
 
     Args:
-        most: the most bytes of all blobs; then the object has a limit, too. None: no limits, for a trusted process.
+        most: the most bytes of all blobs together; None for no limit, also on the object, for a trusted process.
 
     Raises:
         ValueError: the message is incomplete or malformed, or its object or blobs are too large.
@@ -292,7 +292,7 @@ class Pool:
     def _idle_child(self) -> Child | None:
         with suppress(IndexError):
             while not (child := self.idle.pop()).alive:
-                child.end()  # it died while it was idle: drop it, and take the next one
+                child.end()  # the child died while it was idle: drop it, and take the next idle child
             return child
         return None
 

@@ -33,7 +33,7 @@ class MTEBModel:
     """A dual encoder with mteb's `EncoderProtocol`: for text, pictures, or both in one input.
 
     Args:
-        model: a name or path, as for `AraCLIP.load`, or an encoder.
+        model: a name, a path or an encoder, as `AraCLIP.load` takes.
         revision, device: passed by mteb and ignored: a model has one revision, and `AraCLIP.load` chooses its device.
     """
 

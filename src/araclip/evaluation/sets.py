@@ -115,8 +115,8 @@ class PictureSet:
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
         """Return the queries (Q,) and, for each, the row of the picture that it describes (Q,).
 
-        `captions`: "all" captions of a picture are queries, or only the "first". A set without captions is an
-        InputError.
+        `captions`: which captions of a picture are queries: "all", or only the "first". A set without captions is
+        an InputError.
         """
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")

@@ -53,7 +53,7 @@ class Timeline:
         if not len(self):
             return ()
         months = self.dates.astype(f"S{MONTH_LETTERS}")
-        starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])  # (m,)
+        starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])  # where each month begins
         counts = np.diff(np.r_[starts, len(months)])
         return tuple(
             Month(months[start].decode("ascii", "replace"), int(count))
@@ -264,7 +264,7 @@ def check_values(store: Store, filters: Filters) -> Filters:
         InputError: no picture has the given value, but pictures have other values; the message lists these.
     """
     outside: list[str | os.PathLike[str]] = []
-    for folder in filters.outside:  # as a folder to search in would be found: by its path, or else by its name
+    for folder in filters.outside:  # an excluded folder, too, is given by its path or its name
         found = check_values(store, Filters.inside(folder))
         outside += [found.folder] if found.folder is not None else folder_names(found.folder_name)
     filters = replace(filters, outside=tuple(outside))

@@ -74,7 +74,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    # of each term after a plus, the texts that were searched for it and differ from the typed text
+    # the texts searched for the terms after a plus, if they differ from the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     # colours, materials, sizes, dates, folders and places after "not": no picture is left out because of these, for
@@ -140,7 +140,7 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode, in the order that `term_vectors` needs: what each term may mean, then `kinds`."""
+        """List the texts to encode, in the order that `term_vectors` needs: all readings of each term, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -54,10 +54,10 @@ def encoder_for(
     """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default.
 
     Args:
-        model: as `as_encoder` takes it; None if the user named no model.
+        model: a name, a path or an encoder; None if the user named no model.
         record: reads the gallery's record; it returns None if there is no gallery yet.
         gallery: the gallery's location, for messages.
-        threads, device: as for `as_encoder`.
+        threads, device: the number of threads and the device that run the model; None for the defaults.
     """
     if model is not None:
         return as_encoder(model, threads=threads, device=device)

@@ -195,10 +195,10 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
             if name == IDS:
                 ids_inside = inside
     pad, end = (graph.constant(np.array(value, np.int64)) for value in (text.pad_id, end_id))
-    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,)
+    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,): only the last is True
     length = graph.compute("Shape", [cut[IDS]], start=1, end=2)
-    here = graph.compute("Slice", [is_last, starts, length])  # (T,)
-    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (B, T)
+    here = graph.compute("Slice", [is_last, starts, length])  # (tokens,)
+    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (texts, tokens)
     graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
 
 
@@ -314,7 +314,7 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
         session = _open_session(image)
         (name,) = (node.name for node in session.get_inputs())
-        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, S, S)
+        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, side, side)
         rows = [session.run(None, {name: floats[[row]]})[0][0] for row in range(PICTURES)]
         _compare("picture", model.encode_pixels(pixels), np.stack(rows))
 

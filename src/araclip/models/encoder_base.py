@@ -169,7 +169,7 @@ class EncoderBase(ABC):
             InputError: `pictures` is, or holds, something that is no picture, or an array of another shape or type.
             ImageError: a picture cannot be used; the message names it.
             ModelMismatch: the two towers of a published model make vectors of different widths.
-            InvalidVectors: as for `encode_text`.
+            InvalidVectors: the model did not return one vector of unit length for each picture.
         """
         decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))
         vectors = self._concatenate(

@@ -159,8 +159,8 @@ def _constant_value(node: Any) -> NDArray[Any] | None:
 
 MAX_REASON = 300  # characters of a library's message that an error of ours quotes
 SMALL_GRAPH = 64_000_000  # bytes in the files of a small tower; a tower with more is large
-SMALL_SIDE = 224  # a model input with at most so many pixels on a side is small; of larger ones, fewer go into one run
-SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: small ones by a small graph; in all other cases
+SMALL_SIDE = 224  # limit: pixels on a side of a small picture
+SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: small pictures by a small graph; else
 LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
 
 

@@ -356,9 +356,10 @@ def pull_trainable(
     """Download AraCLIP as published (the whole model or an older text encoder), and save it as an AraCLIPModel.
 
     Args:
-        text, log, progress, converting: as in `pull`.
+        text: a name in the table of models, a hub id or a folder.
         out: a folder that does not exist yet or is empty.
         head, image: the head and the image tower for an older text encoder, see `make_trainable`.
+        log, progress, converting: called as by `pull`: with a line, with bytes done, before the model is loaded.
     """
     source = pull_source(text)
     if source.folder is None:

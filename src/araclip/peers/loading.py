@@ -81,7 +81,7 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
 
 
 def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Encoder:
-    """Load the published model that a request (kind and location) names; raises as `load_peer` does."""
+    """Load the published model that a request (kind and location) names; InputError if a package is not installed."""
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:

@@ -49,7 +49,7 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 
 BLOCK = 16_384  # number of vectors that are read at once
-PARTS = {  # table → how a report names one of its rows that is damaged
+PARTS = {  # table → what a report calls a damaged row of this table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
@@ -118,7 +118,8 @@ class Catalog(Store):
 
         Raises:
             GalleryNotFound: there is no catalogue.
-            GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`. GalleryError: it cannot be migrated now.
+            GalleryCorrupt, NewerGallery: the file cannot be used. GalleryError: the file cannot be migrated now.
+            WidthMismatch: the catalogue holds another model's vectors.
         """
         path = folder / FILE_NAME
         catalog = cls._connect(folder)
@@ -347,12 +348,12 @@ class Catalog(Store):
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
             (facts.format, facts.width, facts.height, to_signed(phash), content),
         )
-        self.change(  # an empty caption is stored as well: it says that the file was searched for one
+        self.change(  # An empty caption is stored as well: its row says that the file was searched for a caption.
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
         )
-        self.change(  # even if the file says nothing of the photograph: the row shows that the file was read
+        self.change(  # Add a row even if the file says nothing of the photograph: the row shows that the file was read.
             "INSERT INTO photos (content, embedded) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
             (content, facts.photo.to_json()),
@@ -527,7 +528,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # Other paths of the picture that have no metadata get the removed path's: a renamed file keeps them.
+                # The picture's paths without metadata get those of the removed path: a renamed file keeps its metadata.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -544,7 +545,7 @@ class Catalog(Store):
         self.change("DELETE FROM loose")
 
     def paths_of(self, contents: Sequence[int], condition: Condition) -> dict[int, tuple[list[str], list[str]]]:
-        """Return the paths of each picture: those that pass the condition, and the others, both sorted by bytes.
+        """Return two lists for each picture, sorted by bytes: its paths that pass the condition, and its other paths.
 
         `contents` may hold a few hundred ids.
         """
@@ -669,7 +670,7 @@ class Catalog(Store):
         if not filters.every_scene:
             later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
-        # Fetching all values as two long texts is three times as fast as by rows; the index on dates has both columns.
+        # Fetching all values as two long texts is three times as fast as by rows. The index on dates has both.
         ((numbers, dates),) = self.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
         )

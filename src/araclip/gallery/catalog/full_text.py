@@ -98,7 +98,7 @@ def index_changed(database: Connection) -> None:
 
 
 def indexed_forms(about: Document) -> tuple[list[str], str]:
-    """Return the stems of a picture's texts, one string a field, and one string of all words (folded), each once."""
+    """Return the stems in a picture's texts, one string for each of FIELDS, and one string of all folded words."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

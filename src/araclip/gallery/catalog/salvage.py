@@ -340,8 +340,8 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        # The path of a picture without a file, whose pixels are stored here, contains the picture's hash, so either of
-        # path and picture can be restored from the other.
+        # The path of a picture without a file (`picture:…`) contains the picture's hash. So a damaged path can be
+        # restored from the picture, and a damaged reference to the picture from the path.
         if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:

@@ -247,7 +247,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
-        """Store the caption and the metadata from the side-car, the file beside the picture, of the picture at a path.
+        """Store the caption and the metadata that the side-car of the picture at `path`, a file beside it, holds.
 
         `caption` is None if there is no side-car any more; then `photo` is empty.
         """

@@ -59,7 +59,7 @@ def read_pictures(
     catalog: Catalog, engine: Engine, threads: int, turn: Turn, progress: FilesProgress, skip: Skip,
     seconds: float = SECONDS,
 ) -> Reading:  # fmt: skip
-    """Read the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
+    """Read and store the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
     waiting = catalog.without_ocr()
     report, done, group, since = Reading(), 0, list[tuple[int, _OcrResult]](), time.monotonic()
 

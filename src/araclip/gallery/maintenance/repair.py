@@ -95,7 +95,8 @@ def _recompute_hash(catalog: Catalog, content: int) -> None:
 def _store_new(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
     """Store a picture's new vector and facts; return False if the stored vector is sound (not `bad`) and is kept.
 
-    If the pixels come from the gallery's smaller JPEG, the new vector differs slightly; a nearly equal old one is kept.
+    If the pixels come from the gallery's smaller JPEG, the new vector differs slightly: a nearly equal stored vector is
+    kept.
     """
     vector = pixel_vectors(model, decoded.pixels[None])[0]
     if not bad:

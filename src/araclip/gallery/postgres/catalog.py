@@ -73,7 +73,7 @@ _PLACE = "@"
 
 
 class PostgresCatalog(Store):
-    """The catalogue of one gallery. All changes are made inside `writing()`, and that inside `turn()`, the lock."""
+    """The catalogue of one gallery. All changes are made inside `writing()`, called inside `turn()` (the lock)."""
 
     hidden = "SELECT id FROM contents WHERE hidden"
     is_hidden = "hidden"
@@ -304,7 +304,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # inherited by the picture's paths that have none: a file may be renamed
+                if metadata != "{}":  # give it to the picture's paths without metadata: a file may be renamed
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )

@@ -95,7 +95,7 @@ def read_state(database: Database) -> State:
     """
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation"
     try:
-        # named with its schema: without it, the gallery of another schema on the search path would answer
+        # The table's schema is named: without it, a gallery in another schema on the search path would answer.
         rows = database.rows(f'{sql} FROM "{database.schema}".gallery')
     except GalleryError as error:
         if "(42P01)" not in str(error) and "(42703)" not in str(error):
