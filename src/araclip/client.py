@@ -27,7 +27,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
-LETTERS = 6_000_000  # limit: letters in a request; at 6 bytes a letter, as in JSON for Arabic, 36 of 40 MB
+LETTERS = 6_000_000  # limit: letters in a request; a letter takes up to 6 bytes in JSON, and a server reads 40 MB
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 

@@ -116,8 +116,8 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     return found
 
 
-MAX_FOOTER = 64_000_000  # limit: bytes of a footer; with 10,000 row groups it has about 20 MB
-MAX_GROUP = 4_000_000_000  # limit: bytes that a row group may unpack to; in data sets it is some hundred MB
+MAX_FOOTER = 64_000_000  # limit: bytes of a parquet file's footer; a footer of 10,000 row groups has about 20 MB
+MAX_GROUP = 4_000_000_000  # limit: bytes of an unpacked row group; those of data sets have some hundred MB
 MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
 # Rows are read one at a time: in a dictionary-encoded column, many rows may share one picture of hundreds of MB, and
 # each row that is read gets a copy of it.
@@ -328,7 +328,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
-                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # not read here
+                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # such as SVG
                     on_refused(path, unread_line({kind: 1}))
             yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost

@@ -87,7 +87,7 @@ class _CommandGroup(TyperGroup):
             # While typer waits for an answer, it raises Abort if the input ends, and also if Ctrl-C is pressed.
             if isinstance(stopped, typer.Abort) and not isinstance(stopped.__context__, KeyboardInterrupt):
                 raise
-            # Do not leave this to typer, which would print nothing and give all signals the same exit code.
+            # End the command here: typer would print nothing and give all signals the same exit code.
             print_stopped("")
             raise typer.Exit(exit_code()) from None
 

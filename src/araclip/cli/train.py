@@ -53,7 +53,7 @@ def train(
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     check_training_extra()
-    # Let PyTorch put tensors into huge pages (Linux). It reads this variable once, so set it before the import.
+    # Let PyTorch put tensors into huge pages (Linux). PyTorch reads the variable once, so set it before the import.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import is_main_process, leave_group
     from araclip.training.recipe.recipe import read_recipe

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 LEFT_OVER_S = 3600  # a temporary file that was last written this long ago belongs to a dead process
-NOTICE_S = 2.0  # seconds; the user is told of a longer wait for a lock (a commit takes less)
+NOTICE_S = 2.0  # seconds of waiting for a lock after which the user is told; a commit takes less
 _WAIT = "Wait for it to end, then try again."
 
 

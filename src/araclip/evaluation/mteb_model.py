@@ -93,7 +93,7 @@ class MTEBModel:
             )
         if len(parts) == 1:
             return parts[0]
-        summed = parts[0] + parts[1]  # (b, D)
+        summed = parts[0] + parts[1]  # (inputs in the batch, D)
         normalized: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
         return normalized
 

@@ -49,7 +49,7 @@ class Direction:
     found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
     scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine; infinite if there is none
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` minus the best irrelevant cosine; infinite without
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"

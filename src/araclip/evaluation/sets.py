@@ -89,7 +89,7 @@ class CaptionedPicture:
 class PictureSet:
     """The pictures of one split, which an evaluation searches, and the captions of one field, its queries."""
 
-    name: str  # the name of its folder, or its name in the registry `KNOWN`
+    name: str  # the name of the set's folder, or the set's name in `KNOWN`
     split: str | None  # the split that these pictures belong to; None: all pictures
     caption_field: str  # the field that the captions come from
     pictures: tuple[Path, ...]  # (N,) existing files, each once

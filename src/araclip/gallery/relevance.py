@@ -40,7 +40,7 @@ STRONG_PERCENTILE = 90
 # Most features use only the scores of the TOP or BEST best pictures of a query. In a small gallery they use fewer: at
 # most one in BEST_SHARE of its pictures.
 TOP, BEST, BEST_SHARE = 20, 5, 40
-# The log-odds of an average picture are limited to this value, so that it is weak for every query.
+# The log-odds of an average picture are at most this value, so that such a picture is weak for every query.
 AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.

@@ -277,4 +277,4 @@ def _as_message(value: Value) -> memoryview:
 def _as_text(value: Value) -> str:
     if len(text := _as_message(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # names with other bytes become other texts
+    return bytes(text).decode(errors="surrogateescape")  # different bytes give different texts

@@ -158,9 +158,9 @@ def _constant_value(node: Any) -> NDArray[Any] | None:
 
 
 MAX_REASON = 300  # characters of a library's message that an error of ours quotes
-SMALL_GRAPH = 64_000_000  # bytes in the files of a small tower; a tower with more is large
-SMALL_SIDE = 224  # limit: pixels on a side of a small picture
-SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: small pictures by a small graph; else
+SMALL_GRAPH = 64_000_000  # a tower whose files have at most this many bytes is small
+SMALL_SIDE = 224  # a picture with at most this many pixels a side is small
+SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: 16 if graph and pictures are small, else 4
 LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
 
 

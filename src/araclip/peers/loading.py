@@ -183,7 +183,7 @@ def kind_of_folder(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or find_heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # AraCLIP's own model folder; it is damaged, since callers try that first
+    if "format" in config:  # a damaged folder of AraCLIP: callers try a sound one first
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or find_heads(folder):

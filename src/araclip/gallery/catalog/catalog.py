@@ -670,7 +670,7 @@ class Catalog(Store):
         if not filters.every_scene:
             later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
-        # Fetching all values as two long texts is three times as fast as by rows. The index on dates has both.
+        # Fetching all values as two long texts is three times as fast as by rows. One index has ids and dates.
         ((numbers, dates),) = self.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
         )

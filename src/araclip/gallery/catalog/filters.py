@@ -354,7 +354,7 @@ def _path_is_below(folder: str) -> Part:
 
 def latitudes_near(latitude: float, metres: float) -> tuple[float, float]:
     """Return a range of latitudes that holds all places at most `metres` from a latitude."""
-    # slightly larger, because of rounding errors
+    # make the range slightly larger, because of rounding errors
     degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
     return latitude - degrees, latitude + degrees
 

@@ -39,8 +39,8 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # limit: rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-# Readable rows between damaged ones are found by halving ranges of keys. This limits the number of reads for that, to
-# about a second: ranges of paths could be halved without end.
+# Readable rows between damaged rows are found by halving ranges of keys. At most this number of ranges is read, about a
+# second of work: ranges of paths could be halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}

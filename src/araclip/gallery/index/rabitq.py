@@ -42,8 +42,8 @@ MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
 # are wanted, all vectors are compared.
 TRUSTED_PART = 8
-# Estimates that differ by less count as equal, because FAISS rounds the estimates of equal codes differently, depending
-# on their place in a block.
+# Estimated cosines that differ by less than this count as equal, because FAISS rounds the estimates of equal codes
+# differently, depending on their place in a block.
 TIE = 1e-5
 EXTRA = 64  # candidates fetched beyond `depth`, to find all that tie with the last of the `depth` best
 

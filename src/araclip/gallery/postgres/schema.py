@@ -292,7 +292,7 @@ def row_from_values(values: Sequence[Any]) -> Row:
             File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns), json.loads(metadata), beside,
             PhotoMetadata.from_json(about),
         )
-        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path; hex digits sort as bytes
+        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path: hex sorts like bytes
     )  # fmt: skip
     return Row(content, digest, added, facts, phash % 2**64, entries, hidden)
 
