@@ -54,7 +54,7 @@ def embed(
     a file beside their shard.
 
     Args:
-        source: the pictures: a folder, a tar, a parquet file, a picture, a pattern with *, or a list; a path or URL.
+        source: path or URL of the pictures: a folder, tar, parquet file, picture, pattern with *, or list of these.
         out: a folder or a URL; created if it does not exist.
         model: a name, a path or an encoder, as `AraCLIP.load` takes; araclip-mini by default.
         shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.

@@ -391,12 +391,12 @@ class BulkSource:
 
 
 def list_source(source: str | os.PathLike[str]) -> BulkSource:
-    """List a source, without reading any picture.
+    """List the parts of a source (pictures, tars, row groups), without reading any picture.
 
     Args:
-        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one such
-            file; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are relative
-            to the list.
+        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one of
+            these files; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are
+            relative to the list.
 
     Raises:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.
@@ -499,7 +499,7 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """Yield the parts (pictures, tars, row groups) of files; the suffix tells a file's kind, other kinds are left out.
+    """Yield the parts of files: pictures, tars and row groups of parquet files, told by suffix; leave out other files.
 
     Args:
         files: path or URL, size in bytes and version (see `Part`) of each file.

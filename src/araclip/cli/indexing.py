@@ -156,7 +156,7 @@ def watch(
 
 
 def how_to_resume(location: "Location") -> str:
-    """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
+    """Return the text to print when a command that fills a gallery is stopped: how much is indexed, how to resume."""
     from araclip.errors import AraCLIPError, GalleryNotFound
     from araclip.gallery.catalog.catalog import Catalog
 

@@ -156,7 +156,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
     """Overwrite a small file of constant length in place, or make it; its content must carry its own checksum.
 
     Args:
-        durable: flush it to the disk; otherwise a power cut may undo the write.
+        durable: True to flush the file to the disk; otherwise a power cut may undo the write.
     """
     step("overwrite")
     made = not path.exists()

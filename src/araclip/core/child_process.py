@@ -121,7 +121,7 @@ class Child:
             takes_files: True if questions may come with an open file; not on Windows (`system.hands_over_files`).
             environment: the child's environment variables, by default `safe_environment()`.
             stderr: where the child writes errors: nowhere, a file, or (None) this process's stderr.
-            apart: True to keep a terminal's Ctrl-C from the child; this process must then end it.
+            apart: True to keep a terminal's Ctrl-C from the child; this process must then end the child.
 
         Raises:
             OSError: the child cannot be started.

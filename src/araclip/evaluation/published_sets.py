@@ -249,7 +249,7 @@ def load_dataset(
     Args:
         dataset: a name in KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, a
             folder saved by `datasets`, a WebDataset tar, or a folder of tars (whose names begin with the split).
-        path: the folder of a KNOWN set, or its caption file; by default the set's copy on the hub is loaded.
+        path: the folder of a KNOWN set, or its caption file; by default the set's copy on the hub.
         images: the folder of the pictures, if they do not lie with the captions; only for a KNOWN set or a folder with
             captions.jsonl.
         split: only the pictures of this split; by default all pictures, but "test" for "hub:<id>".

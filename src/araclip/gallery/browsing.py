@@ -186,7 +186,7 @@ CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the size
 
 @dataclass(frozen=True)
 class Cluster:
-    """The pictures in a map cell, or in a town: mean position, number, newest picture (`cover`), box around them."""
+    """The pictures in a map cell, or in a town: mean position, number of pictures, newest picture (`cover`), bounds."""
 
     latitude: float
     longitude: float

@@ -57,8 +57,7 @@ class DerivedFilter:
     """A filter read from words of the query («صيف 2019»), or the order that they ask for («أحدث الصور»).
 
     `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them" (outside of all of
-    them, if written folder!=NAME). An order is
-    written as sort=date or sort=oldest, and its `filters` are empty.
+    them, if written folder!=NAME). An order is written as sort=date or sort=oldest, and its `filters` are empty.
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
@@ -328,9 +327,10 @@ class Planner:
     """Interprets one query as a `QueryPlan`, in the same way for Python and HTTP. The caller encodes the texts of the
     plan, alone or in a batch with the texts of other queries.
 
-    `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, words of the query that ask
-    for a filter or an order of the same kind have no effect, and the plan does not name them.
+    `folders` and `places` return the gallery's names of folders and places (see `plan`). `literal`: True to take all
+    words as typed. `ignore`: parts of the query that are taken as typed. If the caller's `page` sets a filter or an
+    order, words of the query that ask for a filter or an order of the same kind have no effect, and the plan does not
+    name them.
     """
 
     query: Query

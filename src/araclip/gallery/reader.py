@@ -126,7 +126,7 @@ class Snapshot(ABC):
         Args:
             vector: the query's vector, (D,).
             score: the picture's cosine with the query.
-            relevance: turns a cosine with the query into the probability that it is right; None if that is unknown.
+            relevance: turns a cosine with the query into the probability that a hit is right; None if unknown.
 
         Returns:
             The texts in which words of the query occur, and the relevance that a search gives this picture (None:

@@ -183,7 +183,7 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
 def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
     """Let the graph cut texts at `max_tokens` tokens, and end a text of that length with the end token.
 
-    transformers.js cuts a long text together with its end token, and some towers read their vector from that token.
+    transformers.js cuts off the end token of a long text, but some text towers take the text's vector at that token.
     """
     graph.begin()
     starts, ends, axes = (graph.constant(np.array([value], np.int64)) for value in (0, text.max_tokens, 1))
@@ -212,7 +212,7 @@ def take_floats(graph: AdaptedGraph, size: int) -> None:
 
 
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
-    """Write the three files with which AutoTokenizer gives texts the same token ids as the model."""
+    """Write tokenizer.json and the two files beside it, so that AutoTokenizer gives texts the same ids as the model."""
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)

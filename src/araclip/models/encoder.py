@@ -62,10 +62,10 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load the model that `text` names when a stored file names it, not a person.
+    """True if `text`, read from a file and not typed by a person, names a published model that `as_encoder` may load.
 
-    That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
-    is run; their weights may be downloaded.
+    The model must be one that this release knows, or lie in a folder on this machine. None of its code is run; its
+    weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known_request(text)
     return known

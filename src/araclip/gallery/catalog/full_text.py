@@ -30,7 +30,7 @@ Document = dict[str, list[str]]  # field name → different texts of one picture
 
 
 def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -> Document:
-    """Collect a picture's texts, from each path: (path, metadata, caption beside it, embedded caption, OCR text)."""
+    """Collect a picture's texts. Each of `paths`: path, metadata, side-car caption, embedded caption, OCR text."""
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):

@@ -230,7 +230,7 @@ class Store(ABC):
     def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Remove the pictures that have no path any more.
 
-        They lost it when another picture was recorded at their path, by `add` or by a run that was stopped.
+        A picture loses its path when another picture is recorded there, by `add` or by a run that was stopped.
         `turn` returns a context manager that holds the writer's lock.
         """
         if self.rows(self.loose):

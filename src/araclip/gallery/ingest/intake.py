@@ -353,7 +353,7 @@ class Intake:
         A picture that the gallery has gets a further path and is not encoded again.
 
         Args:
-            sources: a `LoadedPicture` among them was read by another process already.
+            sources: pictures, not read yet; a `LoadedPicture` among them was read by another process already.
             refused: called with the index in `sources`, and the error, of each picture that cannot be used.
             done: called after each source with the number of sources read so far.
             metadata: one mapping for each source.

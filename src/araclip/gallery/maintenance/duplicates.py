@@ -33,9 +33,8 @@ COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
     """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike `hashes` (n,).
 
-    These are perceptual hashes.
-
-    Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
+    `hashes` are perceptual hashes. Not every such pair is yielded: of a thousand pictures of one scene, each is paired
+    with the first only.
     """
     labels = np.arange(len(vectors))  # rows with equal labels are connected by earlier pairs, and need no pair
     size = max(1, COMPARED // max(len(vectors), 1))

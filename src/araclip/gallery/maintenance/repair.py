@@ -52,8 +52,8 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True) -> list[str]:
     """Encode a picture again; return a line for the user if this changed anything.
 
-    With `bad`, the vector is known to be wrong, and a picture that cannot be encoded now is forgotten. Without it, the
-    vector was only read from a damaged page of the file and is kept in that case.
+    With `bad`, the vector is known to be wrong, and a picture that cannot be encoded now is forgotten. Without `bad`,
+    the vector was only read from a damaged page of the file, and is kept if the picture cannot be encoded now.
     """
     paths = store.known_paths(content)
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))

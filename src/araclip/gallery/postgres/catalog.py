@@ -132,7 +132,7 @@ class PostgresCatalog(Store):
         return self.vectors_where("shown ORDER BY id")
 
     def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> tuple[Ids, Vectors]:
-        """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (with ORDER BY or not)."""
+        """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (ORDER BY may follow)."""
         join = f"{self.table} JOIN contents ON id = content"
         found = self.database.rows(f"SELECT id, halfvec_send(vector) FROM {join} WHERE {condition}", values)
         vectors = [vector_from_bytes(raw) for _, raw in found]
