@@ -97,7 +97,7 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
 
 
 def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]) -> None:
-    """Create the pictures that are missing of the given samples; `progress` and errors: see `sample_pictures`."""
+    """Create the missing pictures of the given samples; `progress` and errors: see `sample_pictures`."""
     missing = [sample for sample in samples if not sample.path.is_file()]
     done = len(samples) - len(missing)
     progress(done, len(samples))

@@ -130,7 +130,7 @@ Row = tuple[str, bytes | None, str, str]
 
 
 def read_row_group(place: str, group: int) -> Iterator[Row]:
-    """Yield the pictures of a row group as `Row`; raise InputError if the row group is too large to unpack."""
+    """Yield (name, bytes or None, caption, why None) for each row of a row group; InputError if it is too large."""
     with parquet_file(place) as file:
         import pyarrow
 

@@ -49,7 +49,7 @@ class Direction:
     found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
     scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` minus the best irrelevant cosine; infinite without
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` minus the best irrelevant cosine; infinite if all are relevant
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -357,7 +357,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
     rng = np.random.default_rng(seed)
     means = []
     for start in range(0, resamples, step := max(1, CELLS // len(counts))):
-        size = min(step, resamples - start)  # r, resamples that are drawn together, of C clusters
+        size = min(step, resamples - start)  # r resamples of C clusters are drawn together
         drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
         means.append((drawn @ sums) / (drawn @ counts)[:, None])
     return np.concatenate(means)

@@ -571,8 +571,9 @@ class BaseGallery(ABC):
     ) -> Hits:
         """Return the k pictures that look most like one picture: a path, bytes, a PIL picture or an array (H, W, 3).
 
-        If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
-        calibrated for texts only. See `search` for the other arguments and the errors.
+        A path may be `picture:…`, that of a picture without a file. If the gallery has the picture itself, it is left
+        out. The hits' relevance is None, because relevance is calibrated for texts only. See `search` for the other
+        arguments and the errors.
         """
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)

@@ -429,7 +429,7 @@ def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Itera
     """Yield the candidates that fit the query by date; if nothing fits, yield all candidates in their own order.
 
     A candidate fits unless its relevance is weak (below WEAK). If relevance is unknown, the SORTED_IF_UNRATED best
-    candidates fit. `dated`: the ids of all pictures in the wanted order of their dates.
+    candidates fit. `dated`: the ids of the pictures, in the wanted order of their dates.
     """
     first = list(islice(candidates, SORTED_IF_UNRATED))
     fitting = {each.content: each for each in first}

@@ -138,7 +138,10 @@ def _is_telling(name: str) -> bool:
 
 
 class Suggestions:
-    """Corrects queries («هل تقصد»: "did you mean") by words of the interpreter and of a folder gallery's texts."""
+    """Corrects queries («هل تقصد»: "did you mean").
+
+    Words are corrected to words of the interpreter and, for a gallery in a folder, of the gallery's texts.
+    """
 
     def __init__(self) -> None:
         # a cache: the interpreter, the token of the gallery's commit, and the extended interpreter made from these two

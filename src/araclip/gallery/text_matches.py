@@ -187,7 +187,7 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
-    """For each field, return the text with the most words of the query, cut short, and where these words are."""
+    """For each field with words of the query, return the text with most of them, cut short, and where they are."""
     stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
     found: list[Match] = []

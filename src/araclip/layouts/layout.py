@@ -203,7 +203,7 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
 
 
 def take_floats(graph: AdaptedGraph, size: int) -> None:
-    """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (B, 3, size, size): bytes / 255."""
+    """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (n, 3, size, size): bytes / 255."""
     graph.begin()
     outer, inside = graph.put_before(PIXELS, "pixel_values", TensorProto.FLOAT, [BATCH, 3, size, size])
     scaled = graph.compute("Mul", [outer, graph.constant(np.array(255, np.float32))])

@@ -359,7 +359,8 @@ def pull_trainable(
         text: a name in the table of models, a hub id or a folder.
         out: a folder that does not exist yet or is empty.
         head, image: the head and the image tower for an older text encoder, see `make_trainable`.
-        log, progress, converting: called as by `pull`: with a line, with bytes done, before the model is loaded.
+        log: called with a line for each step. converting: called before the model is loaded by its library.
+        progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     source = pull_source(text)
     if source.folder is None:

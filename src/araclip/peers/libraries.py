@@ -18,7 +18,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """Load a model with open_clip: from a folder, by a hub id, or by a name in open_clip's list and a tag or file."""
+    """Load a model with open_clip: by folder, by hub id, or by a name in open_clip's list and a tag or weights file."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 

@@ -37,7 +37,7 @@ RECALL_AT = 10  # to measure depth and recall, the ten vectors nearest to each t
 # A depth (how many candidates are compared exactly) suffices if, over the texts that choose it, this percentage of the
 # truly nearest vectors are among the candidates.
 DEPTH_PERCENTILE = 99.5
-DEPTH_FACTOR = 2  # factor: this times the least sufficient depth is used
+DEPTH_FACTOR = 2  # the depth that is used, as a multiple of the least sufficient depth
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
 # are wanted, all vectors are compared.

@@ -5,7 +5,7 @@ since that file was written; the file is written again when one vector in REWRIT
 
 In larger galleries there is a base: a file with short codes (`gallery.index.rabitq`) of all pictures of one generation.
 Pictures that were added or changed since then (the catalogue's change log tells which) are compared exactly, beside the
-base; pictures that were changed or removed are masked in the base. It is rebuilt after REBUILD_AFTER changes.
+base; pictures that were changed or removed are masked in the base. The base is rebuilt after REBUILD_AFTER changes.
 
 A file's name contains its generation, so a file of another history (after a backup was restored) is never read. A
 missing or damaged file is made again.

@@ -1,4 +1,4 @@
-"""The checks of `verify`: of the catalogue, its vectors and index, pixels that it keeps, and the files on the disk."""
+"""The checks of `verify`: they examine the catalogue, its vectors, index and stored pixels, and files on the disk."""
 
 import io
 import os
