@@ -100,7 +100,7 @@ def measure(
     encode_texts = encode or model.encode_text
 
     def rank_pictures(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Return the rank, from 1, of each text's own picture among all pictures (the expected rank if pictures tie).
+        """Return the ranks (n,), from 1, of each text's picture among all pictures (the expected rank if pictures tie).
 
         `owner` has the row of each text's picture. Equal texts are encoded once. `name`, the kind of rewriting, is
         passed to `progress`.

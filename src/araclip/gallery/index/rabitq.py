@@ -60,7 +60,7 @@ class CodedVectors:
         self._scan = _CodeScan.read(file)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
-        """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
+        """Return ids and cosines, (k,) each, of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
         The best `depth` vectors by their codes are compared exactly. The first hits do not depend on k, so pages of
         hits are consistent. If k is more than an eighth of `depth`, or few ids are allowed, all allowed vectors are

@@ -116,7 +116,7 @@ def read_pictures(
 
 
 def _for_text_detector(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Return a picture as the text detector takes it: grey, at most SIDE pixels a side."""
+    """Return a picture as the text detector takes it: grey (height, width), at most SIDE pixels a side."""
     picture = open_image(source, SIDE // 2)
     if max(picture.size) > SIDE:
         picture = picture.resize(
