@@ -91,7 +91,7 @@ def embed(
     report = BulkReport(plan, notes=listed.notes)
     tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
     for task in tasks:
-        # do not ask for shards that the folder does not list: for thousands of them, an object store takes minutes
+        # read only shards that the folder lists: an object store takes minutes to say that thousands are missing
         if plan.file_name(task.shard) in names and (done := report_if_finished(task, folder)):
             report.shards.append(done)
             on_shard(done, len(tasks))

@@ -163,7 +163,7 @@ def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 def picture_column(schema: Any, place: str) -> str:
     """Return the name of the column with pictures.
 
-    It is the first name in PICTURES whose column holds bytes, or else the only column that holds bytes.
+    The column is the first of those in PICTURES that holds bytes, or else the only column that holds bytes.
 
     Raises:
         InputError: no column holds bytes, or several columns do and PICTURES lists none of their names.

@@ -34,7 +34,7 @@ def _cpu_quota() -> float:
 def one_blas_thread() -> None:
     """Let NumPy's BLAS compute in the thread that calls it, in this process and in processes started from it.
 
-    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, a
+    This is for a server with a thread for each request: if products of several requests share BLAS's helper threads, a
     product of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS
     in the environment take precedence, OMP_NUM_THREADS does not.
     """

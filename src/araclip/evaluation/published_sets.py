@@ -37,7 +37,7 @@ class SetFiles:
 
     @cached_property
     def pictures(self) -> PictureFiles:
-        """Finds pictures by the names in the set's list: looks in FOLDERS below `images` and the set's folder."""
+        """Turns names in the set's list into paths: looks in FOLDERS below `images` and below the set's folder."""
         roots = tuple(root for root in (self.images, self._root) if root is not None)
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 

@@ -182,7 +182,7 @@ class QueryPlan:
 
     @property
     def words_only_exclude(self) -> bool:
-        """True if no word of the query says what a picture shows, alone («بدون ناس») or beside a picture."""
+        """True if no word says what a picture shows: there are only filters, exclusions and example pictures."""
         return self.only_filters or _asks_by_pictures_alone(self.query)
 
     @property

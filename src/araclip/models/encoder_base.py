@@ -191,7 +191,7 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """True if the argument is a single picture, or was meant as one, rather than several pictures."""
+    """True if the argument is a single picture, or an invalid single picture, and not several pictures."""
     if isinstance(pictures, np.ndarray):
         # an array of texts (dtype U) or of objects (O) holds several paths
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"

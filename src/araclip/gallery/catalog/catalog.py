@@ -425,7 +425,7 @@ class Catalog(Store):
                 for path, each in paths.items()
             ),
         )
-        for each in paths.values():  # the name of a further path may tell the date of a picture that has none
+        for each in paths.values():  # the name of a further path may tell the date of a picture without a date
             if new.get(known[each.digest]) is not each and date_in_names([(each.file.path, each.metadata)]):
                 photos.derive_facts(self.connection, known[each.digest])
         self.change(  # pictures that were hidden when they were removed are hidden again
