@@ -27,7 +27,7 @@ from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, R
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
-LETTERS = 6_000_000  # limit: letters in a request of at most 40 MB (by default); JSON takes 6 bytes for an Arabic one
+LETTERS = 6_000_000  # limit: letters in a request; a letter takes up to 6 bytes in JSON, and a server reads 40 MB
 Answer = TypeVar("Answer")
 Picture = bytes | str | os.PathLike[str]  # the bytes of a picture's file, or its path
 
@@ -57,11 +57,11 @@ class FiltersLike(Protocol):
 
     @property
     def folder_name(self) -> str | Sequence[str] | None:
-        """The name of a folder, at any depth, or several names; None: folders do not matter."""
+        """Only pictures in folders of this name, or of one of these names, at any depth, pass. None: all folders."""
 
     @property
     def below(self) -> object:
-        """The path of a folder in the gallery; only pictures below this folder pass. None: folders do not matter."""
+        """The path of a folder in the gallery; only pictures below this folder pass. None: all folders."""
 
     def texts(self) -> list[str]:
         """Return the filters as texts KEY=VALUE, without `folder_name`, `below` and `collapse`."""
@@ -71,7 +71,7 @@ Where = FiltersLike | str | Sequence[str] | None
 
 
 def where_texts(where: Where) -> list[str]:
-    """Return filters as texts KEY=VALUE, from any form of `Where`; raise InputError if a server cannot apply them."""
+    """Return filters, in any form of `Where`, as texts KEY=VALUE; raise InputError if a server cannot apply them."""
     if where is None or isinstance(where, str):
         return [where] if where else []
     if not isinstance(where, Sequence) and not hasattr(where, "texts"):
@@ -191,7 +191,7 @@ class Client:
     ) -> list[WordShare]:
         """Return for each word of a query what a picture's score loses when the query is asked without that word.
 
-        `literal` and `ignore` are as for `search`.
+        `literal`: True to take all words as typed. `ignore`: parts of the query that are taken as typed, see `search`.
         """
         parameters = urlencode({"q": query, "literal": literal, "ignore": list(ignore)}, doseq=True)
         answer = self._json("GET", f"{_image_path(identity)}/explain?{parameters}")
@@ -280,7 +280,7 @@ class Client:
             parameters["cursor"] = answer["next"]
 
     def folders(self, inside: str | None = None) -> list[Album]:
-        """Return the top albums (folders with pictures), or those in the album with the key `inside`, by name."""
+        """Return the top albums (folders with pictures) by name, or the albums in the album with the key `inside`."""
         found: list[Album] = []
         while True:
             parameters = {"k": PAGE, "offset": len(found)} | ({"in": inside} if inside else {})
@@ -380,7 +380,7 @@ class Client:
         return self._parse_answer(self._request(method, path, body, {"Content-Type": "application/json"}))
 
     def _parse_answer(self, data: bytes) -> dict[str, Any]:
-        """Parse the JSON object in a response's body; raise ForeignServer if it is none."""
+        """Parse the JSON object in a response's body; raise ForeignServer if the body is no JSON object."""
         what = f"{self.address}: its answer"
         return ServerAnswer(
             bounded_json.parse(data, what, max_bytes=len(data), kind=dict, lone_surrogates=True, error=ForeignServer)

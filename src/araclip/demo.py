@@ -17,7 +17,7 @@ from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.text.folding import fold
 
-SIZE = 256  # pixels a side, about 7 kB; larger than the model's input, so that nothing is enlarged
+SIZE = 256  # side of a drawing in pixels; larger than the model's input, so that no drawing is enlarged
 FIRST = 240  # pictures that are indexed before the first answer: an eighth of all
 THREADS = 8  # threads that make pictures; more than cores, because each waits half of the time for the disk
 
@@ -97,7 +97,7 @@ def sample_pictures(folder: Path, progress: Callable[[int, int], None], *, limit
 
 
 def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]) -> None:
-    """Create those of the given samples that do not exist; `progress` and errors are as for `sample_pictures`."""
+    """Create the missing pictures of the given samples; `progress` and errors: see `sample_pictures`."""
     missing = [sample for sample in samples if not sample.path.is_file()]
     done = len(samples) - len(missing)
     progress(done, len(samples))

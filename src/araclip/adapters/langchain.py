@@ -34,11 +34,11 @@ class AraCLIPEmbeddings(Embeddings):  # type: ignore[misc,unused-ignore]
         return query_vector(self.embed_documents, text, self.interpreter)
 
     def embed_images(self, pictures: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture: a path, or whatever the encoder takes."""
+        """Return a vector for each picture; a picture is a path, or another form that the encoder takes."""
         return _to_lists(self.encoder.encode_image(pictures))
 
     def embed_image(self, uris: Sequence[Any]) -> list[list[float]]:
-        """Return a vector for each picture. Stores such as Chroma call this with the keyword `uris`."""
+        """Return a vector for each picture, given by its path. Stores such as Chroma use the keyword `uris`."""
         return self.embed_images(uris)
 
 

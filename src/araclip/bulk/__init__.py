@@ -1,1 +1,1 @@
-"""Embed millions of pictures: the source (where they lie) is cut into shards; each shard becomes one parquet file."""
+"""Embed millions of pictures: their source (a folder, a bucket …) is cut into shards; each becomes one parquet file."""

@@ -54,16 +54,16 @@ def embed(
     a file beside their shard.
 
     Args:
-        source: as for `bulk.sources.list_source`.
+        source: path or URL of the pictures: a folder, tar, parquet file, picture, pattern with *, or list of these.
         out: a folder or a URL; created if it does not exist.
-        model: as for `AraCLIP.load`; araclip-mini by default.
+        model: a name, a path or an encoder, as `AraCLIP.load` takes; araclip-mini by default.
         shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
         shards: the number of shards, if `shard` is not given; by default as many as the folder has already, or else as
             the size of the source suggests.
         jobs: the number of processes on this machine. With Ray, the greatest number of workers; 0 means one worker for
             each core of the cluster.
         engine: "processes" or "ray" (extra `ray`).
-        device: as for `AraCLIP.load`.
+        device: the device that encodes, such as "cpu" or "cuda"; by default $ARACLIP_DEVICE or the CPU.
         on_shard: called for each finished shard, also for those of earlier runs, with the shard's report and the number
             of all shards to make.
 
@@ -72,7 +72,7 @@ def embed(
             missing.
         ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
         ShardFailed: some shards were not finished; the others are.
-        SourceError, ModelError: as for `list_source` and `AraCLIP.load`.
+        SourceError: the source cannot be read now. ModelError: the model cannot be found or used.
         OSError: the folder `out` cannot be made or listed.
     """
     if engine not in ENGINES:
@@ -91,7 +91,7 @@ def embed(
     report = BulkReport(plan, notes=listed.notes)
     tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
     for task in tasks:
-        # do not ask for shards that the folder does not list: for thousands of them, an object store takes minutes
+        # read only shards that the folder lists: an object store takes minutes to say that thousands are missing
         if plan.file_name(task.shard) in names and (done := report_if_finished(task, folder)):
             report.shards.append(done)
             on_shard(done, len(tasks))

@@ -104,7 +104,7 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
         if path.startswith(named):
             path = real + path[len(named) :]
         if not (own and is_here(os.path.dirname(path))):  # noqa: PTH120
-            # `raw` of a path that is not UTF-8 is base64, in which the name cannot be read
+            # the file's name is cut from `path`, because `raw` holds base64 if the path is not UTF-8
             name = os.fsencode(path).decode("utf-8", "replace").rpartition("/")[2]
             path, about = STORED_PREFIX + identity_of(digest), {"name": name or raw, "source": raw}
         file = File(path, rows["size"][row], rows["mtime_ns"][row])
@@ -218,7 +218,7 @@ def fill(gallery: BaseGallery, shards: ShardSet, *, progress: Callable[[int], No
     Raises:
         ShardMismatch: the gallery was made with another model than the shards.
         InputError: a shard is damaged; everything read before it is committed.
-        GalleryError, OSError: as for `BaseGallery.update`.
+        GalleryError: the gallery cannot be written. OSError: the disk is full or read-only.
     """
     record = shards.headers[0].model
     if (gallery.model.fingerprint, gallery.model.width) != (record.fingerprint, record.width):

@@ -24,7 +24,7 @@ PROTOCOLS = {  # protocol of a URL → the extra that must be installed to read 
 }  # fmt: skip
 MISSING = "Bulk embedding needs the packages pyarrow and fsspec. Run: pip install 'araclip[bulk]'"
 BLOCK = 8_000_000  # bytes fetched at once when a file is read as a stream
-_GONE = (410, 451)  # with these answers a web server says, as with 404, that asking again is of no use
+_GONE = (410, 451)  # HTTP statuses that mean, like 404, that the file is not to be had: do not ask again
 # A valid host of a URL: an S3 access point, or a host or bucket with or without port.
 _HOST = re.compile(r"arn:.*|(\[[^]]*\]|[^:]*)(:\d*)?")
 

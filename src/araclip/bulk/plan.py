@@ -47,8 +47,8 @@ def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folde
     """Decide into how many shards a source is cut, and return the plan that all of these shards share.
 
     Args:
-        existing: the names of the files in the folder for the shards.
-        folder: that folder, for messages.
+        existing: the names of the files that are already in the shards' folder.
+        folder: the path or URL of the shards' folder, for messages.
         shards: the number of shards; None for as many as the folder has already, or as the source's size suggests.
 
     Raises:

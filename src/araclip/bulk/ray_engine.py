@@ -1,7 +1,7 @@
 """Embed shards on a Ray cluster through Ray Data (extra `ray`): each row of the data set is a shard to embed.
 
-A shard is a Ray task, not an actor: when a machine dies, Ray gives its tasks to other machines with a free core. These
-skip the shards that the dead machine had finished, so the output is the same. A worker process loads the model once.
+A shard is a Ray task, not an actor: when a machine dies, Ray gives its tasks to other machines with a free core. The
+tasks skip shards that are finished already, so the output is the same. A worker process loads the model once.
 """
 
 import os

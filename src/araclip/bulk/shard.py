@@ -158,7 +158,7 @@ def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]
 
 def _make_rows(batch: list[tuple[WaitingPicture, LoadedPicture]], model: Encoder) -> list[ShardRow]:
     decoded = [loaded.decoded for _, loaded in batch if loaded.decoded]
-    vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # (B, D)
+    vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # (n, D) for n pictures
     rows = []
     for (waiting, loaded), each, vector in zip(batch, decoded, vectors, strict=True):
         facts = each.facts

@@ -177,7 +177,7 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         wanted = pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in fields])
         if not file.schema_arrow.remove_metadata().equals(wanted):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
-        # the row groups that hold the wanted rows, and how many rows precede these in the first row group
+        # `touched`: the row groups that hold the wanted rows; `before`: the rows before these in the first row group
         ends = list(itertools.accumulate(header.row_groups))
         first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
         touched, before = list(range(first, last + 1)), start - (ends[first] - header.row_groups[first])
@@ -265,7 +265,7 @@ def _read_field(about: dict[str, Any], name: str, kind: type) -> Any:
 def can_be_stored(path: str) -> bool:
     """True if a gallery can hold a picture under this path.
 
-    The path must not be too long, nor look like that of a scene of a video, or of a picture without a file.
+    The path must not be too long, nor have the form of a video scene's path or of a `picture:…` path (no file).
     """
     return (
         bool(path)

@@ -43,7 +43,7 @@ from araclip.pictures.limits import ByteBudget
 from araclip.pictures.video.formats import is_video
 
 PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
-# Decoding and encoding a picture takes as long as reading this many bytes; estimates of work add them to its own bytes.
+# Decoding and encoding a picture takes as long as reading this many bytes; `Part.weight` adds them for each picture.
 PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
 SHARD_WEIGHT = 1_000_000_000  # `Part.weight` of a shard by default: about 7,000 pictures of 100 kB, minutes of work
@@ -116,21 +116,21 @@ def cut_into_shards(parts: Sequence[Part], shards: int) -> list[list[Part]]:
     return found
 
 
-MAX_FOOTER = 64_000_000  # limit: bytes of a footer; with 10,000 row groups it has about 20 MB
-MAX_GROUP = 4_000_000_000  # limit: bytes that a row group may unpack to; in data sets it is some hundred MB
+MAX_FOOTER = 64_000_000  # limit: bytes of a parquet file's footer; a footer of 10,000 row groups has about 20 MB
+MAX_GROUP = 4_000_000_000  # limit: bytes of an unpacked row group; those of data sets have some hundred MB
 MAX_PICTURE = 200_000_000  # limit: bytes of a picture in a row
 # Rows are read one at a time: in a dictionary-encoded column, many rows may share one picture of hundreds of MB, and
 # each row that is read gets a copy of it.
 ROWS = 1
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-TEXT_TYPES = ("string", "large_string", "string_view")  # pyarrow's types of text: it depends on the writer
-# a picture in a parquet file: (name, bytes or None if unusable, caption, why there are no bytes)
+TEXT_TYPES = ("string", "large_string", "string_view")  # types of text columns; programs write different ones
+# a picture in a parquet file: (name, bytes or None if unusable, caption, the reason if there are no bytes)
 Row = tuple[str, bytes | None, str, str]
 
 
 def read_row_group(place: str, group: int) -> Iterator[Row]:
-    """Yield the rows of a row group as (name, picture or None, caption, fault); raise InputError if it is too large."""
+    """Yield (name, bytes or None, caption, why None) for each row of a row group; InputError if it is too large."""
     with parquet_file(place) as file:
         import pyarrow
 
@@ -163,7 +163,7 @@ def _parse_row(row: dict[str, Any], column: str, captions: list[str]) -> Row:
 def picture_column(schema: Any, place: str) -> str:
     """Return the name of the column with pictures.
 
-    It is the first name in PICTURES whose column holds bytes, or else the only column that holds bytes.
+    The column is the first of those in PICTURES that holds bytes, or else the only column that holds bytes.
 
     Raises:
         InputError: no column holds bytes, or several columns do and PICTURES lists none of their names.
@@ -233,7 +233,7 @@ AHEAD_BYTES = 150_000_000  # limit: bytes of pictures from tars and parquet file
 MAX_NAME = 1000  # limit: characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usually one or two, but names may be repeated without end
 
-OnRefused = Callable[[str, str], None]  # called with a path, and why it is left out
+OnRefused = Callable[[str, str], None]  # called with the path of what is left out, and the reason
 
 
 @dataclass
@@ -241,7 +241,7 @@ class WaitingPicture:
     """A picture that waits to be decoded.
 
     Attributes:
-        source: the picture as `read_source` takes it; None if the file is elsewhere and must be fetched.
+        source: the file on this machine, or the bytes (`PictureBytes`); None if the file must be fetched by its URL.
         caption: the caption beside the picture.
         has_file: True if `file.path` is a picture file that a gallery on the same machine can open.
         reservation: the memory that is reserved for the picture's bytes, if any; `release` gives it back.
@@ -254,7 +254,7 @@ class WaitingPicture:
     reservation: ExitStack = field(default_factory=ExitStack)
 
     def fetch(self) -> Source:
-        """Return the picture as `read_source` takes it; read its bytes first if the file is not on this machine.
+        """Return the picture's source (`File` or `PictureBytes`); read the bytes now if the file is on another machine.
 
         Raises:
             SourceError: the picture cannot be read now.
@@ -320,7 +320,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     key = mine
                 path = path_inside(part.place, member.name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    # yield the previous picture first: its caller then frees memory, which this picture may need
+                    # Yield the previous picture first: the caller then frees that picture's memory for this one.
                     yield from take_sample()
                     reservation = _reserve(budget, member.size)
                     data = member.read()
@@ -328,7 +328,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
-                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # a HEIC without its extra, say
+                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # such as SVG
                     on_refused(path, unread_line({kind: 1}))
             yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost
@@ -391,12 +391,12 @@ class BulkSource:
 
 
 def list_source(source: str | os.PathLike[str]) -> BulkSource:
-    """List a source, without reading any picture.
+    """List the parts of a source (pictures, tars, row groups), without reading any picture.
 
     Args:
-        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one such
-            file; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are relative
-            to the list.
+        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one of
+            these files; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are
+            relative to the list.
 
     Raises:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.
@@ -499,7 +499,7 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """Yield the parts (pictures, tars, row groups) of files; the suffix tells a file's kind, other kinds are left out.
+    """Yield the parts of files: pictures, tars and row groups of parquet files, told by suffix; leave out other files.
 
     Args:
         files: path or URL, size in bytes and version (see `Part`) of each file.

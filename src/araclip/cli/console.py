@@ -87,7 +87,7 @@ class _CommandGroup(TyperGroup):
             # While typer waits for an answer, it raises Abort if the input ends, and also if Ctrl-C is pressed.
             if isinstance(stopped, typer.Abort) and not isinstance(stopped.__context__, KeyboardInterrupt):
                 raise
-            # Do not leave this to typer, which would print nothing and give all signals the same exit code.
+            # End the command here: typer would print nothing and give all signals the same exit code.
             print_stopped("")
             raise typer.Exit(exit_code()) from None
 
@@ -113,7 +113,7 @@ app = typer.Typer(
 
 
 class PipeClosed(Exception):
-    """The reader of the output is gone. It is no BrokenPipeError, for which typer would end with code 1."""
+    """The reader of the output is gone. This class is no BrokenPipeError, because for that typer exits with code 1."""
 
 
 class _PlainConsole(Console):
@@ -131,9 +131,9 @@ out, err = _PlainConsole(), _PlainConsole(stderr=True)
 
 @contextmanager
 def stoppable(how_to_resume: "str | Callable[[], str]") -> "Iterator[None]":
-    """In a `with` block, end the command on Ctrl-C, SIGTERM …: print "Stopped.", and `how_to_resume` or its result.
+    """In a `with` block, end the command on Ctrl-C, SIGTERM …: print "Stopped." and how to resume.
 
-    `stopping.exit_code` gives the exit code.
+    `how_to_resume` is a text or a function that returns the text. `stopping.exit_code` gives the exit code.
     """
     try:
         yield
@@ -198,12 +198,12 @@ _REMEDIES = {
 
 
 def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
-    """Show a progress bar in a `with` block, which gets `show(done, total)`; the bar appears at the first call."""
+    """Give a `with` block a function `show(done, total)` that draws a progress bar; the first call makes the bar."""
     return drawing.progress(title, err)
 
 
 def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
-    """Show a progress bar for each title in a `with` block, which gets `show(title, done, total)`."""
+    """Give a `with` block a function `show(title, done, total)` that draws a progress bar for each title."""
     return drawing.bars(err)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from araclip.gallery.results import Hit
 
 
-DRAWN_AT_ONCE = 64  # pictures of samples that are made at a time: Ctrl-C waits until these are done
+DRAWN_AT_ONCE = 64  # sample pictures that are made in one step; Ctrl-C waits for the end of a step
 
 
 @app.command()
@@ -62,7 +62,7 @@ def _build_demo(
     known = {str(each.path): each for each in samples}
     with _open_demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
-        # counts files, because the gallery counts equal drawings once
+        # count the missing files, because the gallery counts equal drawings once
         left = sum(not each.path.is_file() for each in samples)
         if quiet:
             return left <= 0

@@ -426,8 +426,8 @@ def run_paper_suite(
     Args:
         sets: NAME=FOLDER, or NAME=FOLDER,PICTURES if the pictures lie in another folder than the captions.
         models: ROW=MODEL, the model to measure for a row of the table, as in AraCLIP=MODEL.
-        split, caption_field: as for `load_dataset`.
-        captions: "all" captions of a picture are queries, or only the "first".
+        split, caption_field: the split of each set, and the field with its captions; None: as `paper_table` chooses.
+        captions: which captions of a picture are queries: "all", or only the "first".
         cache: folder of stored results; it is made if it is missing.
         as_json: print JSON instead of a table.
     """

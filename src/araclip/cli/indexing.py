@@ -103,7 +103,7 @@ def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery"
     except WidthMismatch as error:
         try:
             pictures, seconds = reembedding_time(location, model)
-        except (AraCLIPError, OSError):  # encoding cannot be timed: report the WidthMismatch without its time
+        except (AraCLIPError, OSError):  # encoding cannot be timed: raise the error without an estimate
             raise error from None
         rate = f"{pictures / seconds:,.1f} pictures a second, measured now" if pictures else "it holds no picture"
         raise WidthMismatch(
@@ -156,7 +156,7 @@ def watch(
 
 
 def how_to_resume(location: "Location") -> str:
-    """Return what a stopped command that fills the gallery prints: how much is indexed, and how to resume."""
+    """Return the text to print when a command that fills a gallery is stopped: how much is indexed, how to resume."""
     from araclip.errors import AraCLIPError, GalleryNotFound
     from araclip.gallery.catalog.catalog import Catalog
 

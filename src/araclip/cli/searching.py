@@ -149,7 +149,7 @@ def search(
         from araclip.models.encoder import AraCLIP
 
         if isinstance(found.model, AraCLIP):
-            # opens the model, a quarter of the whole time, in the background, while the query is read
+            # Open the model in the background while the query is read: opening takes a quarter of the command's time.
             found.model.open_text_tower()
         if lexicon:
             from araclip.text.resources import interpreter
@@ -236,7 +236,7 @@ def _print_results(
 
 
 def _message_language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """Return "ar" for a query with Arabic words or Arabizi, and "en" for others; None is a query without words."""
+    """Return "ar" for a query with Arabic words or Arabizi, else "en"; `interpretation` is None without any words."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 
@@ -277,7 +277,7 @@ def _print_hits(query: str, hits: "list[Hit]", caption: str) -> None:
     )
     dated = _is_dated(hits)
     table.add_column("", justify="right", style="dim")
-    rated = any(hit.relevance is not None for hit in hits)  # then relevance is shown, else the score
+    rated = any(hit.relevance is not None for hit in hits)  # True: the table shows relevance; False: the cosine
     table.add_column("taken" if dated else "relevance" if rated else "score", justify="left" if dated else "right")
     table.add_column("picture", overflow="fold")
     for hit in hits:
@@ -382,7 +382,7 @@ def _print_explanation(query: str, found: "Explanation") -> None:
     table.add_column("share", justify="right")
     for each in found.words:
         table.add_row(escape(shown(each.word)), f"{each.share:+.3f}", style="dim" if each.share <= 0 else None)
-    # the table's columns are too narrow to say what a word's "share" is, so the line printed below it says it
+    # the table's columns are too narrow to explain a "share", so the line below the table explains it
     out.print(table)
     what = f"score {found.score:.3f}, relevance {relevance}; share: what the score loses without the word"
     out.print(what, markup=False, style="dim")

@@ -91,9 +91,9 @@ def serve(
 def _choose_folders(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
     """Choose folders if no gallery is named: return those to index now, and one that the web page offers to index.
 
-    Either is None if there is none.
+    The former is None if no folder is to be indexed now, the latter if no folder is to be offered.
 
-    If the working folder is already indexed, it is updated and followed, unless `watch` is False, watchfiles is missing
+    If the working folder is already indexed, it is updated and watched, unless `watch` is False, watchfiles is missing
     or this user may not write the gallery. If the working folder is not indexed but may have pictures, a user on a
     terminal is asked whether to index it. Without a terminal, nothing is indexed, as services expect: the gallery
     indexed last is served or, if there is none, the web page offers the working folder.

@@ -14,8 +14,8 @@ from types import FrameType
 
 from araclip.core.processes import stop_signals
 
-# The handlers that are replaced. A signal that is ignored (SIG_IGN, set by nohup and by a shell's background jobs)
-# stays ignored.
+# Only these handlers of signals are replaced by ours. A signal that is ignored (SIG_IGN, set by nohup and by a shell's
+# background jobs) stays ignored.
 _DEFAULT_HANDLERS = (signal.SIG_DFL, signal.default_int_handler)
 _IMPORT_MACHINERY = "<frozen importlib._bootstrap>"
 _last_signal = signal.SIGINT
@@ -27,7 +27,7 @@ def raise_on_signals() -> Iterator[None]:
 
     During an import, the process ends at once instead, because a C library might replace or lose the exception. No data
     is lost, since writes are transactions. While the interpreter exits, which takes a third of a second, only Ctrl-C
-    still has an effect: the command is done.
+    still has an effect, because the work of the command is done.
     """
     before = {}
     if threading.current_thread() is threading.main_thread():

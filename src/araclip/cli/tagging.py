@@ -117,8 +117,8 @@ def tag(
 def _read_vectors(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
     """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
 
-    Without a name, they come from the gallery of the folder or of its nearest ancestor. If there is none, or it cannot
-    be read or has another model, no vectors are returned; for a named gallery, these are errors.
+    Without a name, the vectors come from the gallery of the folder or of its nearest ancestor. If there is no gallery,
+    or it cannot be read or has another model, an empty mapping is returned; for a named gallery, an error is raised.
     """
     from araclip.gallery.locations import gallery_above
     from araclip.gallery.open import open_gallery

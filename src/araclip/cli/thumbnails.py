@@ -91,7 +91,7 @@ def iterm(picture: Image.Image) -> str:
 def sixel(picture: Image.Image) -> str:
     """Return the picture as sixels (DEC): bands of six rows, and for each colour of a band one run of bit columns."""
     indexed = picture.convert("RGB").quantize(COLOURS)
-    pixels = np.asarray(indexed)  # (H, W), indices into the palette
+    pixels = np.asarray(indexed)  # (height, width), indices into the palette
     palette = np.array(indexed.getpalette() or [], dtype=np.int64).reshape(-1, 3) * 100 // 255
     used = np.unique(pixels)
     out = [f'\x1bPq"1;1;{picture.width};{picture.height}']
@@ -100,7 +100,7 @@ def sixel(picture: Image.Image) -> str:
         band = pixels[top : top + 6]
         weights = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band):
-            columns = ((band == number) * weights).sum(axis=0)  # (W,), one bit for each of the six rows
+            columns = ((band == number) * weights).sum(axis=0)  # (width,), one bit for each of the six rows
             out.append(f"#{number}{_encode_runs(columns + 63)}$")
         out.append("-")
     return "".join([*out, "\x1b\\"])

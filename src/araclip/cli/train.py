@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from araclip.training.export.export import Report
 
 VERSION, WEIGHTS = "1", "int8"  # defaults of `araclip export`
-RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # a stage's results; plot.png is missing if it had no steps
+RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # results of a stage; without steps there is no plot.png
 
 
 @app.command()
@@ -53,7 +53,7 @@ def train(
     numbers. Several processes: accelerate launch -m araclip.cli train STAGE RECIPE.
     """
     check_training_extra()
-    # Let PyTorch put tensors into huge pages (Linux). It reads this variable once, so set it before the import.
+    # Let PyTorch put tensors into huge pages (Linux). PyTorch reads the variable once, so set it before the import.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from araclip.training.loop.processes import is_main_process, leave_group
     from araclip.training.recipe.recipe import read_recipe
@@ -81,7 +81,7 @@ def train(
     if not is_main_process():
         return
     table = Table(title=f"Dev recall, text → picture · {escape(shown(parsed.name))}", title_justify="left")
-    protocols: dict[str, list[str]] = {}  # description of how recall was measured → stages measured so
+    protocols: dict[str, list[str]] = {}  # how recall was measured, in words → the stages measured in this way
     table.add_column("stage")
     for name in ("R@1", "R@5", "R@10", "MRR"):
         table.add_column(name, justify="right")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 LEFT_OVER_S = 3600  # a temporary file that was last written this long ago belongs to a dead process
-NOTICE_S = 2.0  # seconds; the user is told of a longer wait for a lock (a commit takes less)
+NOTICE_S = 2.0  # seconds of waiting for a lock after which the user is told; a commit takes less
 _WAIT = "Wait for it to end, then try again."
 
 
@@ -156,7 +156,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
     """Overwrite a small file of constant length in place, or make it; its content must carry its own checksum.
 
     Args:
-        durable: flush it to the disk; otherwise a power cut may undo the write.
+        durable: True to flush the file to the disk; otherwise a power cut may undo the write.
     """
     step("overwrite")
     made = not path.exists()
@@ -226,8 +226,8 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
 
     The operating system releases the lock when its owner dies, so a killed run never blocks the next one; the process
     id and host in the file are for error messages only. Waiting processes queue fairly: the first in the queue holds a
-    second lock beside the first one, and every other process must wait for that. So a process that releases the lock
-    and wants it again at once comes after the process that has waited.
+    second lock (`.queue`), for which all others wait. So a process that releases the lock and wants it again at once
+    comes after the process that has waited.
 
     Args:
         patience: seconds to wait while another process holds the lock.
@@ -255,7 +255,7 @@ def single_writer(lock: Path, *, patience: float = 0.0, waiting: Log = lambda li
 
 
 def _wait_in_queue(lock: Path, file: IO[bytes], patience: float, waiting: Log) -> None:
-    """Lock the open `file`, after the processes that wait already; arguments and errors as for `single_writer`."""
+    """Lock the open file of the lock at `lock`, after the processes that wait already; see `single_writer`."""
     ends, notice, pause = time.monotonic() + patience, time.monotonic() + NOTICE_S, 0.005
     with _open_lock(lock.with_name(f"{lock.name}.queue")) as queue:
         first = False

@@ -73,7 +73,7 @@ def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
     """Read one message: its object and its blobs; None at the end of the input, even within the length's four bytes.
 
     Args:
-        most: the most bytes of all blobs; then the object has a limit, too. None: no limits, for a trusted process.
+        most: the most bytes of all blobs together; None for no limit, also on the object, for a trusted process.
 
     Raises:
         ValueError: the message is incomplete or malformed, or its object or blobs are too large.
@@ -121,7 +121,7 @@ class Child:
             takes_files: True if questions may come with an open file; not on Windows (`system.hands_over_files`).
             environment: the child's environment variables, by default `safe_environment()`.
             stderr: where the child writes errors: nowhere, a file, or (None) this process's stderr.
-            apart: True to keep a terminal's Ctrl-C from the child; this process must then end it.
+            apart: True to keep a terminal's Ctrl-C from the child; this process must then end the child.
 
         Raises:
             OSError: the child cannot be started.
@@ -292,7 +292,7 @@ class Pool:
     def _idle_child(self) -> Child | None:
         with suppress(IndexError):
             while not (child := self.idle.pop()).alive:
-                child.end()  # it died while it was idle: drop it, and take the next one
+                child.end()  # the child died while it was idle: drop it, and take the next idle child
             return child
         return None
 

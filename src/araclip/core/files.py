@@ -96,8 +96,8 @@ def as_stored(path: Path) -> Path:
     """Return an absolute path spelled as its folders list it, so that each picture has one path only.
 
     On macOS and Windows «Photos» and «photos» are one folder. On macOS, a stored name may have «أ» composed (U+0623) or
-    decomposed (U+0627 U+0654), and both spellings open it; a keyboard types the first. On other systems, an existing
-    path is returned as it is; for a missing one, entries that differ only in composition are tried.
+    decomposed (U+0627 U+0654), and both spellings open the file; a keyboard types the composed form. On other systems,
+    an existing path is returned as it is; for a missing path, entries that differ only in composition are tried.
     """
     if not system.similar_names_are_one() and lexists(str(path)):
         return path
@@ -113,8 +113,8 @@ def as_stored(path: Path) -> Path:
 def _entry_named(folder: Path, name: str) -> str | None:
     """Return the folder's entry that is called `name`, spelled as the folder lists it; None if there is none.
 
-    That is the entry with exactly this name, or else the only one that has the same letters once they are composed
-    (NFC), on macOS and Windows in upper or lower case. None, too, if there are several such entries.
+    That is the entry with exactly this name, or else the only entry whose composed letters (NFC) are the same; on macOS
+    and Windows, upper and lower case count as the same. None, too, if several entries have the same letters.
     """
     names: list[str] = []
     with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ def _entry_named(folder: Path, name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-LOCK_AT = 1 << 30  # The byte to lock on Windows, far behind the text: other processes cannot read a locked byte.
+LOCK_AT = 1 << 30  # Windows: the byte to lock, far behind the file's text, because others cannot read a locked byte
 
 
 def try_lock(file: IO[bytes]) -> bool:

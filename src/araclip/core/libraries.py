@@ -14,7 +14,7 @@ _GROWTH = 256 * 2**20  # bytes by which the heap grows at a time
 
 
 def _glibc() -> Any:
-    """Return the C library of this process if it is glibc, else None: other libraries have no such settings."""
+    """Return the C library of this process if it is glibc, else None: only glibc has the settings used here."""
     library = ctypes.CDLL(None) if system.linux() else None
     return library if hasattr(library, "gnu_get_libc_version") and hasattr(library, "mallopt") else None
 

@@ -31,7 +31,7 @@ def user_path(named: str | os.PathLike[str], what: str = "path") -> Path:
     """Return a path with ~ and ~user replaced by the home folder.
 
     Raises:
-        InputError: as for `text_path`; also, the path is empty, or there is no such user.
+        InputError: `named` is no path or is empty, or there is no such user.
     """
     text = text_path(named, what)
     if not text:  # Refuse an empty path, perhaps of an unset shell variable: Path("") would be the working folder.

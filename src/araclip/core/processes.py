@@ -23,7 +23,7 @@ def usable_cores() -> int:
 
 def _cpu_quota() -> float:
     """Return how many seconds of CPU time the container gets in a second; infinity without a limit."""
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # files of cgroup 2 and 1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroups v2, v1
         with suppress(OSError, ValueError, ArithmeticError):  # ValueError: the quota is "max", which means no limit
             quota, period = " ".join((CGROUP / name).read_text() for name in names).split()
             if int(quota) > 0:
@@ -34,7 +34,7 @@ def _cpu_quota() -> float:
 def one_blas_thread() -> None:
     """Let NumPy's BLAS compute in the thread that calls it, in this process and in processes started from it.
 
-    For a server that handles each request in a thread: if products of several requests share BLAS's helper threads, a
+    This is for a server with a thread for each request: if products of several requests share BLAS's helper threads, a
     product of 0.12 ms takes 10 ms. Call this before NumPy is imported. OPENBLAS_NUM_THREADS and VECLIB_MAXIMUM_THREADS
     in the environment take precedence, OMP_NUM_THREADS does not.
     """

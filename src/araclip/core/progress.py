@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress(title: str, console: "Console | None" = None) -> "Iterator[Callable[[float, int], None]]":
-    """Draw a progress bar in a `with` block, which gets `show(done, total)`; the bar appears at the first call."""
+    """Give a `with` block a function `show(done, total)` that draws a progress bar; the first call makes the bar."""
     with bars(console) as show:
         yield partial(show, title)
 
@@ -32,7 +32,7 @@ def progress_if_watched(title: str) -> "Iterator[Callable[[float, int], None]]":
 
 @contextmanager
 def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, int], None]]":
-    """Draw a progress bar for each title, in a `with` block that gets `show(title, done, total)`.
+    """Give a `with` block a function `show(title, done, total)` that draws a progress bar for each title.
 
     A title's bar appears at the first call with that title.
     """
@@ -48,7 +48,7 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     def show(title: str, done: float, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # only now, so that a refused request, which never calls `show`, draws no bar
+        drawn.start()  # start drawing only at the first call of `show`: a request that is refused before draws no bar
         drawn.update(tasks[title], completed=done, total=total)
 
     try:

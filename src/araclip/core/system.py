@@ -52,7 +52,7 @@ def notice_end(line: socket.socket, *, idle: int, between: int, times: int) -> N
     """Let a socket notice that the other machine is gone (TCP keep-alive).
 
     After `idle` seconds of silence, probes are sent every `between` seconds; the connection is dropped after `times`
-    probes without an answer. A system without these settings uses its own, and often begins after two hours.
+    probes without an answer. A system that lacks these settings uses its own, and often sends no probe for two hours.
     """
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", idle), ("TCP_KEEPINTVL", between), ("TCP_KEEPCNT", times)):

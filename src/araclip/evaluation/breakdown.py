@@ -106,9 +106,9 @@ def recall_by_group(
     """Return Recall@k with its interval, for each group and each k of `cutoffs`."""
     out = []
     for group in groups:
-        hits = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (G, K)
+        hits = direction.ranks[group.rows, None] <= np.asarray(cutoffs)  # (queries, cutoffs)
         means = resampled_means(hits.astype(np.float64), direction.clusters[group.rows], RESAMPLES, 0)
-        ends = np.quantile(means, [0.025, 0.975], axis=0).T  # (K, 2)
+        ends = np.quantile(means, [0.025, 0.975], axis=0).T  # (cutoffs, 2)
         recalls = zip(cutoffs, hits.mean(axis=0).tolist(), ends.tolist(), strict=True)
         out.append(tuple(GroupRecall(group.name, k, len(hits), share, low, high) for k, share, (low, high) in recalls))
     return out
@@ -125,7 +125,7 @@ def worst_queries(direction: Direction, count: int) -> list[int]:
 def best_queries(direction: Direction, count: int) -> list[int]:
     """Return the positions of the `count` best queries, best first; at most one for a picture.
 
-    The better the right picture ranks, the better the query; then, the more it leads over the best wrong picture.
+    Queries are ordered by the rank of the right picture; equal ranks by its lead in cosine over the best wrong picture.
     """
     return _first_of_each_picture(np.lexsort((-direction.margin, direction.ranks)), direction.clusters, count)
 
@@ -151,7 +151,8 @@ def recall_curve(ranks: Floats, n: int) -> tuple[Ints, Floats]:
 def pareto(costs: Sequence[tuple[float, ...]], quality: Sequence[float]) -> list[bool]:
     """Return for each model whether it is Pareto-optimal.
 
-    It is not if another model is at least as good in quality and in every cost, and better in one of these.
+    A model is not Pareto-optimal if another model is at least as good in quality and in every cost, and better in one
+    of them. `costs` has one tuple for each model: less is better.
     """
     points = [(*cost, -good) for cost, good in zip(costs, quality, strict=True)]  # costs and −quality: less is better
 

@@ -209,7 +209,7 @@ def _new_figure(height: float) -> tuple[Figure, Axes]:
 def _write_svg(figure: Figure, salt: str) -> str:
     """Return the figure as an `<svg>` element for an HTML page: without fixed size and in the page's colours.
 
-    Its ids begin with `salt`, so that several drawings on a page have no id in common.
+    The ids in the element begin with `salt`, so that several drawings on a page have no id in common.
     """
     written = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}):

@@ -14,7 +14,7 @@ from araclip.pictures.phash import Hashes, hashes, nearest_hashes
 from araclip.text.normalization import normalize
 
 # Most bits, of 64, in which two copies' perceptual hashes differ. docs/evaluation.md says how often copies, and how
-# often different pictures, are this close.
+# often different pictures, differ in so few bits.
 NEAR = 6
 EXAMPLES = 10  # limit: examples of pictures, and of captions, in the printed report
 

@@ -33,7 +33,7 @@ class MTEBModel:
     """A dual encoder with mteb's `EncoderProtocol`: for text, pictures, or both in one input.
 
     Args:
-        model: a name or path, as for `AraCLIP.load`, or an encoder.
+        model: a name, a path or an encoder, as `AraCLIP.load` takes.
         revision, device: passed by mteb and ignored: a model has one revision, and `AraCLIP.load` chooses its device.
     """
 
@@ -93,7 +93,7 @@ class MTEBModel:
             )
         if len(parts) == 1:
             return parts[0]
-        summed = parts[0] + parts[1]  # (b, D)
+        summed = parts[0] + parts[1]  # (inputs in the batch, D)
         normalized: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
         return normalized
 

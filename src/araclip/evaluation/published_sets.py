@@ -37,7 +37,7 @@ class SetFiles:
 
     @cached_property
     def pictures(self) -> PictureFiles:
-        """Finds pictures by the names in the set's list: looks in FOLDERS below `images` and the set's folder."""
+        """Turns names in the set's list into paths: looks in FOLDERS below `images` and below the set's folder."""
         roots = tuple(root for root in (self.images, self._root) if root is not None)
         return PictureFiles(*(root / part for root in roots for part in FOLDERS), roots=roots)
 
@@ -48,7 +48,7 @@ class SetFiles:
     def file(self, *patterns: str) -> Path:
         """Return the file that matches the first pattern with a match, in the folder or else one level below.
 
-        If no pattern has a match, or this pattern has several, an InputError is raised.
+        InputError is raised if no pattern has a match, or if the first pattern with a match has several.
         """
         for pattern in patterns:
             matches = sorted(self._root.glob(pattern)) or sorted(self._root.glob(f"*/{pattern}"))
@@ -247,9 +247,9 @@ def load_dataset(
     """Load a picture set by name or path.
 
     Args:
-        dataset: one of KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, a
+        dataset: a name in KNOWN; "hub:<id>" for any Hugging Face dataset; or a path: a folder with captions.jsonl, a
             folder saved by `datasets`, a WebDataset tar, or a folder of tars (whose names begin with the split).
-        path: the folder of a KNOWN set, or its caption file; without it the set comes from the hub, if it is there.
+        path: the folder of a KNOWN set, or its caption file; by default the set's copy on the hub.
         images: the folder of the pictures, if they do not lie with the captions; only for a KNOWN set or a folder with
             captions.jsonl.
         split: only the pictures of this split; by default all pictures, but "test" for "hub:<id>".

@@ -212,7 +212,7 @@ def render(
         group_tables=tables,
         cutoffs=CUTOFFS,
         robustness=list(zip([model.evaluated.name for model in models], robustness, strict=False)),
-        # None if no kind of rewriting changed any text: the chart would have no row.
+        # no chart (None) if no kind of rewriting changed any text, since the chart would have no row
         losses=_loss_chart(models, robustness) if any(loss.changed for r in robustness for loss in r.losses) else None,
         leaks=leaks,
         examples=examples([model.evaluated for model in models]),

@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 UNIT_TOLERANCE = 1e-2  # limit: difference of a vector's length from 1; half precision changes it by about 0.001
 
 
-# the results that are cached, as they take long: of text→image and of image→text, and the costs
+# the results that are cached, because computing them takes long: text→image, image→text, and the costs
 Measured = tuple[Direction, Direction, Cost]
 
 
@@ -51,7 +51,7 @@ def evaluate(
     `width`, `encode_text` and `encode_image`.
 
     Args:
-        captions: "all" captions of a picture are queries, or only the "first".
+        captions: which captions of a picture are queries: "all", or only the "first".
         label: name and fingerprint of the model, "name@fingerprint"; by default the encoder's own `label`.
         license: licence of the weights; by default the encoder's own `license`.
         megabytes: size of the model's files; by default measured for an AraCLIP, unknown for other encoders.
@@ -130,7 +130,7 @@ def _measure_model(
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = encode_timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
-    text_vectors = text_vectors[[row_of[text] for text in queries]]  # (Q, D)
+    text_vectors = text_vectors[[row_of[text] for text in queries]]  # (queries, D)
     captioned = np.unique(owner)
     own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
     return (

@@ -40,7 +40,7 @@ class Entry:
     """A word of Modern Standard Arabic in the lexicon: its forms in dialects and in Arabizi.
 
     `forms` maps a dialect to the word there, if it differs from the standard word, and ARABIZI to its Latin letters.
-    `held_out`: True if figures on this word are reported separately, see the function of this name.
+    `held_out`: True if figures on this word are reported separately, see the function `held_out`.
     """
 
     forms: Mapping[str, str]
@@ -87,7 +87,7 @@ def _word_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return each present form of a verb in dialects and in Arabizi: بيلعب, عم يلعب, قاعد يلعب, ديلعب.
 
-    The keys are the standard form, then the dialect or ARABIZI.
+    Each standard form is mapped to its forms by dialect or ARABIZI. `words`: the form for "he" by dialect or ARABIZI.
     """
     forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
@@ -104,7 +104,7 @@ def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Return each present form of a verb that dialects express by an active participle (لابس, لابسة, لابسين).
 
-    The keys are the standard form, then the dialect or ARABIZI.
+    Each standard form is mapped to its forms by dialect or ARABIZI. `words`: the form for "he" by dialect or ARABIZI.
     """
     forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:
@@ -237,7 +237,7 @@ def _split_article(word: str) -> tuple[str, None, str]:
 def _transliterate(word: str, habit: int, draw: random.Random) -> str:
     """Write an Arabic word in Latin letters (Arabizi). `habit` is the row of _HABITS that spells its letters.
 
-    The spelling of a long vowel is drawn. A short vowel, which Arabic does not write, is guessed between two
+    The spelling of a long vowel is drawn at random. A short vowel, which Arabic does not write, is guessed between two
     consonants.
     """
     out, after_consonant = "", False

@@ -80,7 +80,7 @@ def measure(
     """Rewrite every caption by each of `kinds`, search its picture among all pictures of the set, return the losses.
 
     Args:
-        captions: "all" captions of a picture are queries, or only the "first".
+        captions: which captions of a picture are queries: "all", or only the "first".
         encode: takes texts and returns (n, D) unit vectors; by default the model's `encode_text`, which takes texts
             literally.
         way: the name of `encode` in tables.
@@ -91,7 +91,8 @@ def measure(
         progress: called as `progress(kind, texts done, texts in all)`.
 
     Raises:
-        InputError: no picture has a caption. ModelMismatch, ImageError: as for `retrieval.evaluate`.
+        InputError: no picture has a caption. ModelMismatch: the model's vectors are wrong. ImageError: a picture cannot
+            be opened.
     """
     queries, owner = dataset.queries(captions)
     label = label_of(model, label)
@@ -99,7 +100,7 @@ def measure(
     encode_texts = encode or model.encode_text
 
     def rank_pictures(name: str, texts: Sequence[str], owner: Ints) -> Floats:
-        """Return the rank, from 1, of each text's own picture among all pictures (the expected rank if pictures tie).
+        """Return the ranks (n,), from 1, of each text's picture among all pictures (the expected rank if pictures tie).
 
         `owner` has the row of each text's picture. Equal texts are encoded once. `name`, the kind of rewriting, is
         passed to `progress`.
@@ -133,7 +134,7 @@ def measure(
 
 def _measure_loss(kind: str, group: str, clean: Floats, ranks: Floats, changed: np.ndarray, owner: Ints) -> Loss:
     names = [f"R@{k}" for k in CUTOFFS]
-    before, after = ((of[:, None] <= np.array(CUTOFFS)).astype(np.float64) for of in (clean, ranks))  # (Q, K)
+    before, after = ((of[:, None] <= np.array(CUTOFFS)).astype(np.float64) for of in (clean, ranks))  # (queries, k)
     loss, rows = before - after, np.flatnonzero(changed)
 
     def by_cutoff(values: Floats) -> dict[str, float]:

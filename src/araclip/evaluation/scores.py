@@ -49,7 +49,7 @@ class Direction:
     found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
     scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
     relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` less the best irrelevant cosine; infinite if there is none
+    margin: NDArray[np.float32]  #: (Q,) `relevant_score` minus the best irrelevant cosine; infinite if all are relevant
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -182,7 +182,7 @@ def _score_blocks(queries: Vectors, gallery: Vectors) -> Iterator[tuple[int, Vec
     spread, mask = np.empty((step, width), np.float32), np.empty((step, width), np.bool_)
     for first in range(0, len(queries), at_once):
         block = queries[first : first + at_once]
-        product = np.matmul(block, distinct.T, out=work[: len(block)])  # (B, N')
+        product = np.matmul(block, distinct.T, out=work[: len(block)])  # (queries in the block, distinct vectors)
         for at in range(0, len(block), step):
             scores = product[at : at + step]
             if len(distinct) < width:
@@ -199,14 +199,14 @@ def _measure_queries(
     candidates, ordered by row. counts: (b,) how many relevant candidates a row has.
     """
     rows, starts = own[0], np.cumsum(counts) - counts
-    values = scores[own]  # (f,)
-    best = np.maximum.reduceat(values, starts)  # (b,)
+    values = scores[own]  # (f,): one for each relevant candidate
+    best = np.maximum.reduceat(values, starts)  # (b,): one for each query
     scores[own] = -np.inf
     above = _count_true(np.greater(scores, best[:, None], out=mask))
     level = _count_true(np.equal(scores, best[:, None], out=mask))
     margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
-    # (b,) how many relevant candidates tie with the best relevant one, itself included
+    # (b,) for each query, how many relevant candidates have the score of the best relevant candidate, which counts too
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     # expected rank of the best relevant candidate if all that tie with it, relevant or not, are in random order
     ranks = 1 + above + level / (1 + level_too)
@@ -224,15 +224,15 @@ def _count_true(mask: NDArray[np.bool_]) -> Ints:
 def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints, Vectors, Vectors, Ints]:
     """Find the best candidates of each row, and the score at rank DEPTH.
 
-    `mask` is memory for a comparison's result, (b, C) like `scores`; its contents are overwritten.
+    `mask` is working memory of the shape of `scores`, (b, N); its contents are overwritten.
 
     Returns:
-        (b, K) columns of the best, ties in order of position; (b, K) their scores; (b,) the score at rank DEPTH, or the
-        lowest score if there are fewer candidates; (b,) how many candidates of the row have this score.
+        (b, K) columns of the best K = `keep` candidates, ties in order of position; (b, K) their scores; (b,) the score
+        at rank DEPTH, or the lowest score if there are fewer candidates; (b,) how many candidates have this score.
     """
     width = scores.shape[1]
     keep = min(keep, width)
-    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,)
+    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,): one for each row
     # flat indexes of the candidates that reach rank `keep`, sorted by row, then by column
     flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))
     rows, columns = np.divmod(flat, width)
@@ -240,9 +240,9 @@ def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    # numbers the candidates of each row that tie for rank `keep`, the last that is kept: 1, 2, …
+    # Of the candidates of a row that tie for rank `keep`, number each: 1, 2, …; only the first of them are kept.
     tie_number -= (tie_number[first] - at_end[first])[rows]
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # drops ties beyond rank `keep`; there may be thousands
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # without ties beyond rank `keep`: there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]
@@ -259,7 +259,7 @@ def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors
     """
     near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
-    ten = top[rows, :DEPTH]  # (f, 10)
+    ten = top[rows, :DEPTH]  # (f, 10): the best scores for the same query
     above = (ten > values[:, None]).sum(axis=1)
     level = np.where(values == last[rows], tied[rows], (ten == values[:, None]).sum(axis=1))
     gain = (_IDEAL_DCG[np.minimum(above + level, DEPTH)] - _IDEAL_DCG[above]) / level
@@ -274,7 +274,7 @@ CELLS = 1 << 22  # how many (resample, cluster) pairs are drawn at once: 32 MB
 def ranks(
     queries: NDArray[np.float32], gallery: NDArray[np.float32], relevant: Sequence[Sequence[int]]
 ) -> NDArray[np.float64]:
-    """Return the rank, from 1, of each query's best relevant item; the expected rank if items tie. See `score`."""
+    """Return (Q,) ranks, from 1, of each query's best relevant item; the expected rank if items tie. See `score`."""
     return score(queries, gallery, relevant).ranks
 
 
@@ -342,7 +342,7 @@ def intervals(
     direction: Direction, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """Return the `interval` of each of METRICS by name; all use the same draws of pictures."""
-    values = np.stack([per_query(direction, metric) for metric in METRICS], axis=1)  # (Q, M)
+    values = np.stack([per_query(direction, metric) for metric in METRICS], axis=1)  # (queries, metrics)
     means = resampled_means(values, direction.clusters, resamples, seed)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return {metric: (float(low[i]), float(high[i])) for i, metric in enumerate(METRICS)}
@@ -357,7 +357,7 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
     rng = np.random.default_rng(seed)
     means = []
     for start in range(0, resamples, step := max(1, CELLS // len(counts))):
-        size = min(step, resamples - start)
+        size = min(step, resamples - start)  # r resamples of C clusters are drawn together
         drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
         means.append((drawn @ sums) / (drawn @ counts)[:, None])
     return np.concatenate(means)

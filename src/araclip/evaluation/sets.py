@@ -89,7 +89,7 @@ class CaptionedPicture:
 class PictureSet:
     """The pictures of one split, which an evaluation searches, and the captions of one field, its queries."""
 
-    name: str  # the name of its folder, or its name in the registry `KNOWN`
+    name: str  # the name of the set's folder, or the set's name in `KNOWN`
     split: str | None  # the split that these pictures belong to; None: all pictures
     caption_field: str  # the field that the captions come from
     pictures: tuple[Path, ...]  # (N,) existing files, each once
@@ -115,8 +115,8 @@ class PictureSet:
     def queries(self, captions: str = "all") -> tuple[list[str], Ints]:
         """Return the queries (Q,) and, for each, the row of the picture that it describes (Q,).
 
-        `captions`: "all" captions of a picture are queries, or only the "first". A set without captions is an
-        InputError.
+        `captions`: which captions of a picture are queries: "all", or only the "first". A set without captions is
+        an InputError.
         """
         if captions not in ("all", "first"):
             raise InputError(f"captions is '{captions}', expected 'all' or 'first'.")

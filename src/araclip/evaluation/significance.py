@@ -87,9 +87,10 @@ def paired_permutation(
     """Return the two-sided p-value of mean(a − b) if a's and b's values are swapped at random, picture by picture.
 
     This is Fisher's randomisation test; Smucker, Allan and Carterette 2007 find it the most trustworthy in retrieval.
-    Arguments and errors are as for `paired_bootstrap`.
+    a, b: (Q,) the values of two models for the same queries. clusters: (Q,) the picture of each query. ValueError is
+    raised if their lengths differ or are 0.
     """
-    sums, _ = cluster_sums(_differences(a, b)[:, None], clusters)  # (C, 1)
+    sums, _ = cluster_sums(_differences(a, b)[:, None], clusters)  # (pictures, 1)
     rng = np.random.default_rng(seed)
     swapped = []
     for start in range(0, permutations, step := max(1, CELLS // len(sums))):

@@ -58,8 +58,8 @@ def tag(
     With `write`, these keywords are first added to the side-car. A picture whose side-car lacks no keyword is left out.
 
     Args:
-        least: a label is chosen from this probability on, or from the label's own least probability if that is higher.
-            None: from the label's own, or LEAST if it has none. 0: from the label's own, and always if it has none.
+        least: a label is chosen if its probability reaches this value and the label's own least probability, if it has
+            one. None: only the label's own least probability counts, or LEAST for a label that has none.
         language: the names that are written: ar, en or both.
         short_names: name new side-cars IMG.xmp, as Lightroom does, instead of IMG.jpg.xmp.
         vectors: the model's vectors (D,) by path, such as `BaseGallery.vectors` returns; pictures that have one are not
@@ -69,7 +69,7 @@ def tag(
         label_progress: called with the numbers of the labels' prompts encoded and of all prompts.
 
     Raises:
-        InputError, ModelMismatch: as for `label_probabilities`.
+        InputError: there are fewer than two labels. ModelMismatch: the model's vectors are wrong.
     """
     readable, found = readable_vectors(model, pictures, skip, progress, vectors)
     names = [each.arabic for each in labels]
@@ -152,7 +152,7 @@ def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
 def _make_keywords(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:
     """Return keywords for an XMP side-car: under SUBJECT the labels' names, under HIERARCHY the paths GROUP|NAME.
 
-    `arabic` and `english` say in which languages.
+    `arabic`: True to write the Arabic names. `english`: True to write the English names.
     """
     flat, paths = [], []
     for label in labels:
@@ -166,7 +166,7 @@ def _read_sidecar(sidecar: Path) -> bytes | None:
     """Return the bytes of a side-car (XMP file beside a picture); None if there is none.
 
     Raises:
-        InputError: it is a link or read-only. OSError: it cannot be read.
+        InputError: the side-car is a link or read-only. OSError: the side-car cannot be read.
     """
     try:
         mode = sidecar.lstat().st_mode

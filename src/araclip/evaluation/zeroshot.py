@@ -53,7 +53,7 @@ def from_folder(folder: Path, field: str, split: str | None = None, images: Path
         images: another folder in which the pictures may lie.
 
     Raises:
-        InputError: as for `sets.read_set`; or a picture has several classes.
+        InputError: the split or the field does not exist, a row is malformed, or a picture has several classes.
     """
     pictures = read_set(folder, field, split, images)
     pairs = [(path, texts) for path, texts in zip(pictures.pictures, pictures.captions, strict=True) if texts]
@@ -117,11 +117,12 @@ def labelled_set(
     """Read a labelled set: a folder with `captions.jsonl`, or with a folder for each class.
 
     Args:
-        labels: the classes' names, between commas in the order of the folders, or a JSON file as for `imagenet`.
-        field, split, images: as for `from_folder`; a set without `captions.jsonl` has no such fields.
+        labels: for folders of classes, the classes' names in the order of the folders, between commas; or a JSON file,
+            see `imagenet`. None for a set with captions.jsonl.
+        field, split, images: for captions.jsonl, the field with the class, the split, and another folder of pictures.
 
     Raises:
-        InputError: as for `from_folder` and `imagenet`; or labels are missing, or given although captions.jsonl has
+        InputError: the set or the names are malformed; labels are missing, or given although captions.jsonl has
             them; or a split or a folder of images is given for a set without captions.jsonl.
     """
     if (folder / LISTING).is_file():
@@ -136,7 +137,9 @@ def labelled_set(
 
 
 def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
-    """Read prompt templates, with {} or {c} for the name, from JSON: a list, or language → list (Babel-ImageNet's).
+    """Read prompt templates, with {} for the name, from a JSON file: a list, or language → list (Babel-ImageNet).
+
+    A {c} in a template, as Babel-ImageNet has it, is returned as {}.
 
     Raises:
         InputError: the file has another form.
@@ -148,7 +151,9 @@ def read_templates(path: Path, language: str = "ar") -> tuple[str, ...]:
 
 
 def read_names(path: Path, language: str = "ar") -> list[str] | dict[int, str]:
-    """Read names from a JSON file as for `imagenet`: a list for all classes, or `language`'s index → name for some.
+    """Read the names of classes from JSON: a list of all names, or language → [indexes, names] (Babel-ImageNet).
+
+    Return the list; or, for `language`, the mapping from index to name, which may lack some classes.
 
     Raises:
         InputError: the file has another form.
@@ -235,13 +240,14 @@ def classify(
 
     Args:
         templates: texts with {} in place of the class's name.
-        label, image_vectors: as for `retrieval.evaluate`.
+        label: name and fingerprint of the model, "name@fingerprint"; by default the model's own `label`.
+        image_vectors: the vectors (N, D) of `dataset.pictures`, if they are known already.
 
     Raises:
         InputError: there is no template, one has no {}, or the model has no label and none was given.
-        ModelMismatch, ImageError: as for `retrieval.evaluate`.
+        ModelMismatch: the model's vectors are wrong. ImageError: a picture cannot be opened.
     """
-    classes = class_vectors(model, dataset.names, templates)  # (C, D)
+    classes = class_vectors(model, dataset.names, templates)  # (classes, D)
     pictures = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)  # (N, D)
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(dataset.names):
@@ -272,14 +278,14 @@ def class_vectors(
     `progress` is called with the numbers of prompts that were encoded and of all prompts.
 
     Raises:
-        InputError: there is no template, or one has no {}. ModelMismatch: as for `retrieval.evaluate`.
+        InputError: there is no template, or one has no {}. ModelMismatch: the model's vectors are wrong.
     """
     if not templates or any("{}" not in template for template in templates):
         raise InputError(f"the templates are {list(templates)!r:.200}, expected texts with {{}} where the name goes.")
     prompts = [template.replace("{}", name) for name in names for template in templates]
 
     encode = model.encode_text
-    vectors = vectors_of("text", lambda texts: encode(counting(texts, progress)), prompts, model.width)  # (C · T, D)
+    vectors = vectors_of("text", lambda texts: encode(counting(texts, progress)), prompts, model.width)  # (prompts, D)
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
     normalized: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return normalized
@@ -302,25 +308,25 @@ def label_probabilities(
     Args:
         other: add a last column, (N, C + 1): the probability that none of the labels is right, see `none_of`.
         image_vectors: the vectors (N, D) of the pictures, if they are known already.
-        progress: as for `class_vectors`.
+        progress: called with the numbers of prompts that were encoded and of all prompts.
 
     Raises:
-        InputError: fewer than two labels, a picture that is a folder, or templates that `class_vectors` refuses.
-        ModelMismatch, ImageError: as for `retrieval.evaluate`.
+        InputError: fewer than two labels, a picture that is a folder, or templates without {}.
+        ModelMismatch: the model's vectors are wrong. ImageError: a picture cannot be opened.
     """
     if len(labels) < 2:
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
-    classes = class_vectors(model, labels, templates, progress)  # (C, D)
+    classes = class_vectors(model, labels, templates, progress)  # (labels, D)
     vectors = vectors_of("picture", model.encode_image, pictures, model.width, known=image_vectors)  # (N, D)
-    cosines = vectors @ classes.T  # (N, C)
+    cosines = vectors @ classes.T  # (pictures, labels)
     exponentials: Vectors = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)), dtype=np.float32)
     probabilities: Vectors = np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), dtype=np.float32)
     if not other:
         return probabilities
     everyday = vectors_of("text", model.encode_text, list(EVERYDAY), model.width)
-    none = none_of(cosines, vectors @ everyday.T)[:, None]  # (N, 1)
+    none = none_of(cosines, vectors @ everyday.T)[:, None]  # (pictures, 1)
     with_other: Vectors = np.concatenate([probabilities * (1 - none), none], axis=1).astype(np.float32)
     return with_other
 
@@ -373,7 +379,7 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 def read_labels(text: str) -> tuple[str, ...]:
     """Read labels between commas (، too), or from the file of this name; return them normalised, each once.
 
-    The file has one label in each line, or is JSON as for `imagenet`.
+    The file has one label in each line, or is JSON: a list of names, or language → [indexes, names].
 
     Raises:
         InputError: the file cannot be read, or there are no labels.

@@ -307,9 +307,10 @@ class BaseGallery(ABC):
         return report
 
     def remove(self, paths: Iterable[StrPath]) -> int:
-        """Remove pictures by path (`picture:…` too), or all below a folder; return the number of paths removed.
+        """Remove pictures by their paths, or all below a folder; return the number of paths removed.
 
-        Files on the disk stay, and the next `update` of their folder ingests them again.
+        A picture without a file has the path `picture:…`. Files on the disk stay, and the next `update` of their folder
+        ingests them again.
 
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
@@ -351,7 +352,7 @@ class BaseGallery(ABC):
         """Return the indexed file that a path names, or all indexed files below a folder, by their paths.
 
         Raises:
-            InputError: the gallery has neither. `then` ends the message: what happens to the other paths.
+            InputError: the gallery has no such file or folder. `then` ends the message: what happens to other paths.
         """
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
@@ -487,11 +488,12 @@ class BaseGallery(ABC):
         """Explain why a query finds a picture: what each word adds, which texts match, and how the query was read.
 
         Args:
-            picture: the path of a hit (`picture:…` too), or any picture file.
-            literal, files: as for `search`.
+            picture: the path of a hit (also `picture:…`, of a picture without a file), or any picture file.
+            literal: True to take the words of the query as typed.
+            files: True to let a term of the query name a picture file; leave it off for untrusted queries.
 
         Raises:
-            InputError: as for `search`; or `picture` is neither in the gallery nor a file.
+            InputError: the query is empty or malformed; or `picture` is neither in the gallery nor a file.
             ImageError, OSError: the picture is not in the gallery, and its file cannot be read.
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
@@ -567,10 +569,11 @@ class BaseGallery(ABC):
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
     ) -> Hits:
-        """Return the k pictures that look most like one picture: a path, `picture:…`, or a picture as for `search`.
+        """Return the k pictures that look most like one picture: a path, bytes, a PIL picture or an array (H, W, 3).
 
-        If the gallery has the picture itself, it is left out. The hits' relevance is None, because relevance is
-        calibrated for texts only. The other arguments and the errors are those of `search`.
+        A path may be `picture:…`, that of a picture without a file. If the gallery has the picture itself, it is left
+        out. The hits' relevance is None, because relevance is calibrated for texts only. See `search` for the other
+        arguments and the errors.
         """
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)

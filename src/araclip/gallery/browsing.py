@@ -53,7 +53,7 @@ class Timeline:
         if not len(self):
             return ()
         months = self.dates.astype(f"S{MONTH_LETTERS}")
-        starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])  # (m,)
+        starts = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])  # where each month begins
         counts = np.diff(np.r_[starts, len(months)])
         return tuple(
             Month(months[start].decode("ascii", "replace"), int(count))
@@ -186,7 +186,7 @@ CELLS = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # the size
 
 @dataclass(frozen=True)
 class Cluster:
-    """The pictures in a map cell, or in a town: mean position, number, newest picture (`cover`), box around them."""
+    """The pictures in a map cell, or in a town: mean position, number of pictures, newest picture (`cover`), bounds."""
 
     latitude: float
     longitude: float
@@ -264,7 +264,7 @@ def check_values(store: Store, filters: Filters) -> Filters:
         InputError: no picture has the given value, but pictures have other values; the message lists these.
     """
     outside: list[str | os.PathLike[str]] = []
-    for folder in filters.outside:  # as a folder to search in would be found: by its path, or else by its name
+    for folder in filters.outside:  # an excluded folder, too, is given by its path or its name
         found = check_values(store, Filters.inside(folder))
         outside += [found.folder] if found.folder is not None else folder_names(found.folder_name)
     filters = replace(filters, outside=tuple(outside))

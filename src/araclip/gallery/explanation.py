@@ -70,7 +70,7 @@ def word_shares(
 
 
 def _scored_terms(plan: QueryPlan) -> list[tuple[int, list[str]]]:
-    """Return (number among the query's terms, words) for each text term that takes part in the score."""
+    """Return (position among the query's terms, words of the term) for each text term that takes part in the score."""
     if plan.only_filters:
         return []
     out = excluding_terms(plan.query)
@@ -78,7 +78,7 @@ def _scored_terms(plan: QueryPlan) -> list[tuple[int, list[str]]]:
 
 
 def _words_left_out(plan: QueryPlan) -> Iterator[tuple[int, str, str]]:
-    """Yield, for each word, the number of its term in the query, the word, and the term's text without the word.
+    """Yield, for each word, the position of its term in the query, the word, and the term's text without the word.
 
     Only words that take part in the score are yielded, at most MAX_WORDS.
     """

@@ -69,7 +69,7 @@ class FolderSearch(StoreSearch):
 
     def cosines(self, ids: Sequence[int], terms: NDArray[np.float32]) -> NDArray[np.float32]:
         row_of = {content: row for row, content in enumerate(ids)}
-        # the cosines; they begin at -1, which stays for pictures that the index does not have
+        # cosines; pictures that the index does not have keep the value -1
         found = np.full((len(ids), len(terms)), -1, np.float32)
         for column, term in enumerate(terms):
             known, scores = self._index.search(term, len(ids), np.sort(np.array(ids, np.int64)))

@@ -59,8 +59,8 @@ class Gallery(BaseGallery):
             GalleryNotFound, GalleryCorrupt, NewerGallery, GalleryError: the gallery does not exist, or cannot be used.
             WidthMismatch: the gallery was made with another model than `model`.
             InputError: `path` is not a path, or is the address of a gallery in PostgreSQL.
-            ModelNotFound: the gallery's own model is not on this machine; the message says which, and how to get it.
-            ModelNotFound, ModelMismatch, InputError: as for `AraCLIP.load`.
+            ModelNotFound: the model is not on this machine; the message says which, and how to get it.
+            ModelMismatch: the files of the model contradict each other.
         """
         folder = _require_folder(path)
         encoder = encoder_for(model, lambda: read_record(folder), folder)
@@ -81,8 +81,8 @@ class Gallery(BaseGallery):
             progress: called with (pictures done, pictures in all).
 
         Raises:
-            GalleryError, ModelNotFound, InputError, OSError: as for `open` and `update`.
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
+            GalleryError, ModelNotFound, InputError, OSError: the gallery cannot be opened or written.
         """
         encoder, actions = None if model is None else as_encoder(model), list[str]()
         try:

@@ -160,7 +160,7 @@ def gallery_of(folder: Path) -> Path:
 
 
 def make_default(gallery: Location) -> None:
-    """Make `gallery` the gallery that is searched by default, if it is in the default place; else do nothing."""
+    """Let searches use `gallery` by default; do nothing if it lies outside of `galleries` in AraCLIP's data folder."""
     home = data_home() / "galleries"
     if isinstance(gallery, Path) and gallery.parent == home:
         atomic.write_text(home / _LATEST_FILE, gallery.name)
@@ -187,7 +187,7 @@ def latest_gallery() -> Path | None:
 
 
 def gallery_here(folder: Path) -> Path:
-    """Return the gallery to search from `folder`: its own, that of the nearest folder above, or the one indexed last.
+    """Return the gallery of `folder`, else of the nearest folder above that has one, else the gallery indexed last.
 
     Raises:
         GalleryNotFound: nothing was indexed yet.

@@ -46,11 +46,13 @@ def open_gallery(
     """Open the gallery in a folder, or at an address: postgresql://USER@HOST/DATABASE.
 
     Args:
-        model, create, checked: as for `Gallery.open`; `checked` has no effect in PostgreSQL.
+        model: a name, a path or an encoder; by default the gallery's own model, and araclip-mini for a new gallery.
+        create: create the gallery if it does not exist.
+        checked: False to open a gallery in a folder for `verify` or `repair` although rows are damaged.
 
     Raises:
         InputError: the location is invalid, or is an address and the extra `postgres` is not installed.
-        GalleryError: as for `Gallery.open` and `PostgresGallery.open`.
+        GalleryError: the gallery does not exist, cannot be used, or was made with another model.
     """
     target = location_of(location)
     if not isinstance(target, Address):
@@ -69,7 +71,7 @@ def encoder_of(
     """Return the encoder for a gallery: `model`, by default the gallery's own, or araclip-mini for a new gallery.
 
     Args:
-        threads, device: as for `AraCLIP.load`.
+        threads, device: the number of threads and the device that run the model; None for the defaults.
         encodes: False if nothing will be encoded; then the gallery's own model need not be on this machine.
     """
     target = location_of(location)
@@ -140,7 +142,7 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
 
     Raises:
         InputError: the location is in PostgreSQL, or holds files that are not a gallery's.
-        GalleryError, OSError: as for `restore_backup`.
+        GalleryError: the backup cannot be used, or a process is writing the gallery. OSError: the disk is full.
     """
     target = location_of(location)
     if isinstance(target, Address):

@@ -57,8 +57,7 @@ class DerivedFilter:
     """A filter read from words of the query («صيف 2019»), or the order that they ask for («أحدث الصور»).
 
     `where` holds the filter as texts for `Filters.read`; several folder names mean "in any of them" (outside of all of
-    them, if written folder!=NAME). An order is
-    written as sort=date or sort=oldest, and its `filters` are empty.
+    them, if written folder!=NAME). An order is written as sort=date or sort=oldest, and its `filters` are empty.
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
@@ -74,7 +73,7 @@ class Interpretation:
     """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
 
     language: str = "other"
-    # of each term after a plus, the texts that were searched for it and differ from the typed text
+    # the texts searched for the terms after a plus, if they differ from the typed text
     readings: tuple[Reading, ...] = ()
     excluded: tuple[str, ...] = ()
     # colours, materials, sizes, dates, folders and places after "not": no picture is left out because of these, for
@@ -140,7 +139,7 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode, in the order that `term_vectors` needs: what each term may mean, then `kinds`."""
+        """List the texts to encode, in the order that `term_vectors` needs: all readings of each term, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
     def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -183,7 +182,7 @@ class QueryPlan:
 
     @property
     def words_only_exclude(self) -> bool:
-        """True if no word of the query says what a picture shows, alone («بدون ناس») or beside a picture."""
+        """True if no word says what a picture shows: there are only filters, exclusions and example pictures."""
         return self.only_filters or _asks_by_pictures_alone(self.query)
 
     @property
@@ -328,9 +327,10 @@ class Planner:
     """Interprets one query as a `QueryPlan`, in the same way for Python and HTTP. The caller encodes the texts of the
     plan, alone or in a batch with the texts of other queries.
 
-    `folders` and `places` return the names that the gallery has, as for `plan`. `literal` takes all words as typed,
-    `ignore` only some parts of the query. If the caller's `page` sets a filter or an order, words of the query that ask
-    for a filter or an order of the same kind have no effect, and the plan does not name them.
+    `folders` and `places` return the gallery's names of folders and places (see `plan`). `literal`: True to take all
+    words as typed. `ignore`: parts of the query that are taken as typed. If the caller's `page` sets a filter or an
+    order, words of the query that ask for a filter or an order of the same kind have no effect, and the plan does not
+    name them.
     """
 
     query: Query

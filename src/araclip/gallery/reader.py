@@ -74,7 +74,7 @@ class Snapshot(ABC):
         _ = self.pictures, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
-        """Return what a search for a unit vector (D,) needs to look for `text` in the pictures' texts as well.
+        """Return the `Hybrid` with which a search for a unit vector (D,) also looks for `text` in the pictures' texts.
 
         None if there is no text to look for, or the gallery is empty.
         """
@@ -126,7 +126,7 @@ class Snapshot(ABC):
         Args:
             vector: the query's vector, (D,).
             score: the picture's cosine with the query.
-            relevance: turns a cosine with the query into the probability that it is right; None if that is unknown.
+            relevance: turns a cosine with the query into the probability that a hit is right; None if unknown.
 
         Returns:
             The texts in which words of the query occur, and the relevance that a search gives this picture (None:
@@ -277,7 +277,7 @@ class FolderReader(GalleryReader):
     """Reads a gallery in a folder through its catalogue and scan index."""
 
     def __init__(self, catalog: Catalogs, model: Encoder, close: Callable[[], None] = lambda: None) -> None:
-        """Make a reader. `catalog` returns the calling thread's catalogue, `close` closes those of all threads."""
+        """Make a reader. `catalog` returns the calling thread's catalogue, `close` closes every thread's catalogue."""
         super().__init__(model)
         self._catalog, self._close = catalog, close
 

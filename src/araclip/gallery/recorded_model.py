@@ -54,10 +54,10 @@ def encoder_for(
     """Return the encoder to open a gallery with: `model` if given, else the gallery's own, or the default.
 
     Args:
-        model: as `as_encoder` takes it; None if the user named no model.
+        model: a name, a path or an encoder; None if the user named no model.
         record: reads the gallery's record; it returns None if there is no gallery yet.
         gallery: the gallery's location, for messages.
-        threads, device: as for `as_encoder`.
+        threads, device: the number of threads and the device that run the model; None for the defaults.
     """
     if model is not None:
         return as_encoder(model, threads=threads, device=device)
@@ -97,8 +97,8 @@ def recorded_encoder(
 def _model_not_found(record: RecordedModel, gallery: object) -> ModelNotFound:
     """Return the error to raise if the recorded model of a gallery is not on this machine, with its remedy."""
     was = f" It was {shown(record.origin)}." if record.origin and record.origin != record.name else ""
-    # True if the origin can be passed to --model: it is KIND:LOCATION of a published model, and no path, for nothing is
-    # there any more
+    # True if the user can pass the origin to --model: it is KIND:LOCATION of a published model, and holds no path (the
+    # model is no longer there)
     places = record.origin, record.origin.partition(":")[2]
     by_hand = ":" in record.origin and not any(Path(place).is_absolute() for place in places)
     if record.source:

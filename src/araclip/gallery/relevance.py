@@ -40,7 +40,7 @@ STRONG_PERCENTILE = 90
 # Most features use only the scores of the TOP or BEST best pictures of a query. In a small gallery they use fewer: at
 # most one in BEST_SHARE of its pictures.
 TOP, BEST, BEST_SHARE = 20, 5, 40
-# The log-odds of an average picture are limited to this value, so that it is weak for every query.
+# The log-odds of an average picture are at most this value, so that such a picture is weak for every query.
 AVERAGE = np.log(WEAK / (1 - WEAK))
 
 # (weight, least value, greatest value) of each feature. The first feature, the score's deviation, is not bounded.
@@ -144,7 +144,7 @@ class RelevanceScale:
         return min(odds, AVERAGE) - slope * float(self._mean_picture @ query), slope
 
     def _number_of_best(self, most: int) -> int:
-        """Return how many of a query's best pictures to look at: `most`, or in a small gallery one in BEST_SHARE."""
+        """Return how many best pictures of a query to look at: `most`, or in a small gallery one in BEST_SHARE."""
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
     def _lead_over_nonsense(self, scores: Vectors) -> float:

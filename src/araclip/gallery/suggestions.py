@@ -25,12 +25,12 @@ CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-# Letters that must remain if this article is cut off (1 for others). In a shorter word, و is rarely "and".
+# article → the least number of letters that must remain without it, if not 1. In a shorter word, و is rarely "and".
 LEFT = {"و": 4}
 
 
 def letters_before(typed: str, word: Word) -> int | None:
-    """Return how many letters of a word precede the typed ones: 0, or the length of its article. Both are folded.
+    """Return how many letters of a word precede the typed letters (folded): 0, or the length of the word's article.
 
     None if the word does not begin with the typed letters.
     """
@@ -96,7 +96,7 @@ def completions(
         last = asked[-1]
         names = dict.fromkeys(source.names((_without_article(last.folded), last.stem), _shorter_stems(last), 8 * FILES))
         found += [Suggestion(name, "file") for name in phrases_beginning_with(typed, filter(_is_telling, names), FILES)]
-    # if a text was found as several kinds, keep the first
+    # a text that was found as a folder and as a word, say, is suggested once, as the first kind
     once = {each.text: each for each in reversed(found) if each.text.casefold() != typed.casefold()}
     return sorted(once.values(), key=found.index)[:most]
 
@@ -106,7 +106,7 @@ def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) ->
     last = asked[-1]
     if not last.folded[0].isalpha():
         return []
-    # how the stem of the complete word may begin: as the typed letters without an article, with it, or as their stem
+    # the stem of the complete word may begin with the typed letters, with or without their article, or with their stem
     beginnings = dict.fromkeys((_without_article(last.folded), last.folded, last.stem))
     stems = [stem for stem, _ in source.stems(beginnings, 4 * WORDS)]
     stems += [stem for stem in _shorter_stems(last) if stem not in stems]
@@ -138,7 +138,10 @@ def _is_telling(name: str) -> bool:
 
 
 class Suggestions:
-    """Corrects queries («هل تقصد»: "did you mean") by the interpreter's words and, in a folder's gallery, its texts."""
+    """Corrects queries («هل تقصد»: "did you mean").
+
+    Words are corrected to words of the interpreter and, for a gallery in a folder, of the gallery's texts.
+    """
 
     def __init__(self) -> None:
         # a cache: the interpreter, the token of the gallery's commit, and the extended interpreter made from these two
@@ -168,10 +171,10 @@ class Suggestions:
 
 
 def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
-    """Write the query as one would type it.
+    """Write the query as one would type it; `texts` has the typed or corrected texts of terms by their positions.
 
-    Some terms get new `texts`. Words that were taken out are put back: those of filters, and colours, dates … after a
-    "not" (`Interpretation.qualities`).
+    Words that were taken out are put back: those of filters, and colours, dates … after a "not"
+    (`Interpretation.qualities`).
     """
     before, after = list[str](), list[str]()
     for each in read.interpretation.filters:

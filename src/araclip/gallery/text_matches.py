@@ -1,6 +1,6 @@
 """Find the pictures whose texts (names, metadata, captions, OCR) match a query, rate the matches, and mark them. Pure.
 
-Each word of a query counts by its rarity in the gallery: 1 if a single picture has the word, 0 if all have it.
+Each word of a query counts by its rarity in the gallery: 1 if a single picture has the word, nearly 0 if all have it.
 Coverage is the share of the query's words that a picture's texts contain, weighted by rarity. Strength is coverage
 times (the sum of squared rarities of the words found / the sum of rarities of all words): near 1 if every word is found
 and rare, near 0 if only one of several words is found. A word found only as a part of a longer word counts half.
@@ -182,12 +182,12 @@ def text_matches(index: TextIndex, query: TextQuery, pictures: int) -> TextMatch
 
 
 def rarity(pictures_with: int, pictures: int) -> float:
-    """Return the rarity of a word: 1 if one picture of many (or none) has it, falling to 0 if all pictures have it."""
+    """Return the rarity of a word: 1 if one picture or none has the word, falling to nearly 0 if all have it."""
     return float(np.clip(np.log((pictures + 1) / max(pictures_with, 1)) / np.log(pictures + 1), 0, 1))
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
-    """For each field with words of the query, return the text that has the most, cut short, and where the words are."""
+    """For each field with words of the query, return the text with most of them, cut short, and where they are."""
     stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
     found: list[Match] = []

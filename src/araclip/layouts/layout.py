@@ -183,7 +183,7 @@ def pad_ids(graph: AdaptedGraph, text: TextConfig) -> None:
 def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
     """Let the graph cut texts at `max_tokens` tokens, and end a text of that length with the end token.
 
-    transformers.js cuts a long text together with its end token, and some towers read their vector from that token.
+    transformers.js cuts off the end token of a long text, but some text towers take the text's vector at that token.
     """
     graph.begin()
     starts, ends, axes = (graph.constant(np.array([value], np.int64)) for value in (0, text.max_tokens, 1))
@@ -195,15 +195,15 @@ def end_texts(graph: AdaptedGraph, text: TextConfig, end_id: int) -> None:
             if name == IDS:
                 ids_inside = inside
     pad, end = (graph.constant(np.array(value, np.int64)) for value in (text.pad_id, end_id))
-    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,)
+    is_last = graph.constant(np.arange(text.max_tokens) == text.max_tokens - 1)  # (max_tokens,): only the last is True
     length = graph.compute("Shape", [cut[IDS]], start=1, end=2)
-    here = graph.compute("Slice", [is_last, starts, length])  # (T,)
-    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (B, T)
+    here = graph.compute("Slice", [is_last, starts, length])  # (tokens,)
+    is_token = graph.compute("Not", [graph.compute("Equal", [cut[IDS], pad])])  # (texts, tokens)
     graph.compute("Where", [graph.compute("And", [is_token, here]), end, cut[IDS]], ids_inside)
 
 
 def take_floats(graph: AdaptedGraph, size: int) -> None:
-    """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (B, 3, size, size): bytes / 255."""
+    """Replace the input `pixels` (bytes) by `pixel_values`, floats from 0 to 1, (n, 3, size, size): bytes / 255."""
     graph.begin()
     outer, inside = graph.put_before(PIXELS, "pixel_values", TensorProto.FLOAT, [BATCH, 3, size, size])
     scaled = graph.compute("Mul", [outer, graph.constant(np.array(255, np.float32))])
@@ -212,7 +212,7 @@ def take_floats(graph: AdaptedGraph, size: int) -> None:
 
 
 def write_tokenizer(model: AraCLIP, out: Path) -> None:
-    """Write the three files with which AutoTokenizer gives texts the same token ids as the model."""
+    """Write tokenizer.json and the two files beside it, so that AutoTokenizer gives texts the same ids as the model."""
     out.mkdir(parents=True, exist_ok=True)
     text = (model.folder / "tokenizer.json").read_text(encoding="utf-8")
     written = text if model.config.text.normalizer == NO_NORMALIZER else prepend_normalizer(text)
@@ -314,7 +314,7 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
         session = _open_session(image)
         (name,) = (node.name for node in session.get_inputs())
-        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, S, S)
+        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, side, side)
         rows = [session.run(None, {name: floats[[row]]})[0][0] for row in range(PICTURES)]
         _compare("picture", model.encode_pixels(pixels), np.stack(rows))
 

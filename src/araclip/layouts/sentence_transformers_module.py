@@ -31,7 +31,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
     """Encodes texts and pictures as vectors of unit length in one space; it cannot be trained.
 
     Args:
-        model: a model's name, path or encoder, as for `AraCLIP.load`.
+        model: a name, a path or an encoder, as `AraCLIP.load` takes.
     """
 
     def __init__(self, model: ModelLike = model_folder.DEFAULT_MODEL) -> None:

@@ -119,8 +119,8 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
     Raises:
         ModelNotFound: there is no such model or folder.
         ModelMismatch: a file is missing, damaged, too large, a link out of the folder, or has another hash than
-            config.json says; a field, an operator or a tokenizer's rule is not allowed; or opening and running it took
-            too much memory or time (`try_tower`).
+            config.json says; a field, an operator or a tokenizer's rule is not allowed; or opening and running the
+            model took too much memory or time (`try_tower`).
         InvalidVectors: the model's vectors are not finite or not of unit length.
         InputError: `path` is neither a name nor a path.
     """
@@ -132,7 +132,7 @@ def check_model_folder(path: str | os.PathLike[str]) -> ModelConfig:
 
 
 def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
-    """Check the files that one tower ("text" or "image") reads; raise errors as `check_model_folder` does.
+    """Check the files that one tower ("text" or "image") reads; raise ModelMismatch or InvalidVectors for a fault.
 
     Nothing is checked for a bundled model, and for files that passed before.
     """

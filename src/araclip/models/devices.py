@@ -28,7 +28,7 @@ def requested_device(device: str | None) -> str:
 
 
 def requested_threads(threads: int | None) -> int:
-    """Return the number of threads that a call asks for; None or 0 asks for one for each core this process may use."""
+    """Return the number of threads that a call asks for; None or 0 asks for one thread for each usable core."""
     if threads is None or (isinstance(threads, int) and 0 <= threads <= MAX_THREADS):
         return threads or usable_cores()
     raise InputError(f"threads is {threads!r:.40}, expected a whole number up to {MAX_THREADS}, or None for all cores.")

@@ -101,7 +101,7 @@ def _download_rest(url: str, part: Path, done: int, size: int, token: str | None
     request = urllib.request.Request(url, headers={"User-Agent": "araclip", "Accept-Encoding": "identity"})
     if done:
         request.add_header("Range", f"bytes={done}-")
-    if token:  # must not reach the file server to which the hub redirects
+    if token:  # the hub redirects to a file server, which must not get the token
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
@@ -157,9 +157,10 @@ def files_to_load(files: Files) -> list[str]:
 
 
 def _choose_weights(names: list[str]) -> list[str]:
-    """Return one folder's files with weights: safetensors, or else .bin and .pt; and all heads in .pickle and .pkl.
+    """Return the weights among the files of one folder: all safetensors, or else all .bin and .pt; and all pickles.
 
-    If open_clip wrote some of the safetensors (or of the .bin and .pt), only these are returned.
+    If open_clip wrote some of the safetensors (or of the .bin and .pt), only these are returned. A pickle (.pickle,
+    .pkl) holds the head, a linear layer, of an older text encoder.
     """
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]

@@ -38,9 +38,9 @@ PEERS = "araclip.peers.loading"
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
-    """Return the encoder for a name or path; return an encoder unchanged. Functions pass their argument `model` here.
+    """Return the encoder for a model's name or path; return an encoder unchanged. `AraCLIP.load` does the same.
 
-    Arguments and errors are those of `AraCLIP.load`.
+    Functions that take an argument `model` pass it to this function.
     """
     if not isinstance(model, str | PathLike):
         if absent := missing_members(model):
@@ -62,10 +62,10 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
 
 
 def is_known_peer(text: str) -> bool:
-    """True if `as_encoder` may load the model that `text` names when a stored file names it, not a person.
+    """True if `text`, read from a file and not typed by a person, names a published model that `as_encoder` may load.
 
-    That holds for published models that this release knows, or that lie in a folder on this machine. None of their code
-    is run; their weights may be downloaded.
+    The model must be one that this release knows, or lie in a folder on this machine. None of its code is run; its
+    weights may be downloaded.
     """
     known: bool = import_module(PEERS).is_known_request(text)
     return known
@@ -97,7 +97,7 @@ class AraCLIP(EncoderBase):
         device: str | None = None,
     ) -> None:
         self.device = devices.graph_device(device)
-        self.folder = model_folder.find(name_or_path).absolute()  # absolute: valid in any working folder
+        self.folder = model_folder.find(name_or_path).absolute()  # valid in any working folder
         self.config = model_folder.read_config(self.folder)
         self.name, self.license, self.image_size = self.config.name, self.config.license, self.config.image.size
         self.threads = devices.requested_threads(threads)
@@ -175,7 +175,7 @@ class AraCLIP(EncoderBase):
         return self._text.encode(texts, batch_size)
 
     def _prepare(self, picture: Openable) -> NDArray[np.uint8]:
-        return self.image_transform.pixels(open_image(picture, self.image_size))  # (S, S, 3)
+        return self.image_transform.pixels(open_image(picture, self.image_size))  # (side, side, 3)
 
     def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))

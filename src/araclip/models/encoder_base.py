@@ -169,7 +169,7 @@ class EncoderBase(ABC):
             InputError: `pictures` is, or holds, something that is no picture, or an array of another shape or type.
             ImageError: a picture cannot be used; the message names it.
             ModelMismatch: the two towers of a published model make vectors of different widths.
-            InvalidVectors: as for `encode_text`.
+            InvalidVectors: the model did not return one vector of unit length for each picture.
         """
         decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))
         vectors = self._concatenate(
@@ -191,7 +191,7 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """True if the argument is a single picture, or was meant as one, rather than several pictures."""
+    """True if the argument is a single picture, or an invalid single picture, and not several pictures."""
     if isinstance(pictures, np.ndarray):
         # an array of texts (dtype U) or of objects (O) holds several paths
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"

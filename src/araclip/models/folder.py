@@ -7,7 +7,8 @@
     text.onnx.data, image.onnx.data     weights of graphs above 2 GB, where there are any
     README.md        the model card
 
-Pooling, projection, pixel scaling and L2 normalisation are inside the graphs, so no caller can get them wrong.
+B is the size of a batch, T the number of tokens, S the side of a picture in pixels, D the width of a vector. Pooling,
+projection, pixel scaling and L2 normalisation are inside the graphs, so no caller can get them wrong.
 """
 
 import hashlib

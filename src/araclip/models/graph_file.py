@@ -164,7 +164,7 @@ class _GraphChecker:
             raise _Fault(f"the operator {PRODUCT} has other inputs than a matrix, its scales and one scale and zero")
 
     def _check_tensor(self, data: memoryview, *, may_be_external: bool = False) -> None:
-        """Check type, shape and stored bytes of a weight. `may_be_external`: it may lie in the data file."""
+        """Check type, shape and stored bytes of a weight. `may_be_external`: the values may lie in the data file."""
         shape: list[int] = []
         stored, external, name = 0, False, ""
         place: dict[str, str] = {}
@@ -277,4 +277,4 @@ def _as_message(value: Value) -> memoryview:
 def _as_text(value: Value) -> str:
     if len(text := _as_message(value)) > MAX_TEXT:
         raise _Fault(f"a name in it has {len(text)} bytes")
-    return bytes(text).decode(errors="surrogateescape")  # keeps different names different
+    return bytes(text).decode(errors="surrogateescape")  # different bytes give different texts

@@ -158,9 +158,9 @@ def _constant_value(node: Any) -> NDArray[Any] | None:
 
 
 MAX_REASON = 300  # characters of a library's message that an error of ours quotes
-SMALL_GRAPH = 64_000_000  # bytes in the files of a small tower; a tower with more is large
-SMALL_SIDE = 224  # a model input with at most so many pixels on a side is small; of larger ones, fewer go into one run
-SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: small ones by a small graph; in all other cases
+SMALL_GRAPH = 64_000_000  # a tower whose files have at most this many bytes is small
+SMALL_SIDE = 224  # a model input with at most this many pixels a side is small
+SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: 16 if graph and pictures are small, else 4
 LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
 
 
@@ -195,7 +195,7 @@ class TextTower:
 
 
 def pad_encodings(encodings: "list[Encoding]", text: TextConfig) -> dict[str, NDArray[np.int64]]:
-    """Return the text graph's inputs, (B, T) int64, for B tokenized texts.
+    """Return the text graph's inputs by name, (B, T) int64, for B tokenized texts.
 
     T is the number of tokens of the longest text, or `max_tokens` if the model pads every text to that length.
     """

@@ -356,9 +356,11 @@ def pull_trainable(
     """Download AraCLIP as published (the whole model or an older text encoder), and save it as an AraCLIPModel.
 
     Args:
-        text, log, progress, converting: as in `pull`.
+        text: a name in the table of models, a hub id or a folder.
         out: a folder that does not exist yet or is empty.
         head, image: the head and the image tower for an older text encoder, see `make_trainable`.
+        log: called with a line for each step. converting: called before the model is loaded by its library.
+        progress: called with file name, bytes done and total bytes while large files are downloaded.
     """
     source = pull_source(text)
     if source.folder is None:

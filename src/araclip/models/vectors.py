@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from araclip.errors import InvalidVectors
 
-Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # (D,)
-Vectors = NDArray[np.float32]  # (n, D)
+Vector = np.ndarray[tuple[int], np.dtype[np.float32]]  # one vector of D numbers, (D,)
+Vectors = NDArray[np.float32]  # n vectors of D numbers, (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ids = Ints  # ids of pictures in a gallery

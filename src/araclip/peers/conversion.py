@@ -178,7 +178,7 @@ def _no_model_error(source: object) -> InputError:
 def _write_exact_model(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """Write and check a model's float32 graphs and tokenizer; return its config. Free each tower once written."""
+    """Write and check a model's float32 graphs and tokenizer; return its config. Free the memory of a written tower."""
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
         raise _no_model_error(request.name)
@@ -245,7 +245,7 @@ def _cut_vocabulary(text: TextPart, languages: tuple[str, ...]) -> int:
 
 
 def write_text_graph(text: TextPart, path: Path) -> None:
-    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (B, T) int64 → `embedding` (B, D)."""
+    """Write text.onnx in float32: `input_ids` (and `attention_mask`) (texts, tokens) int64 → `embedding` (texts, D)."""
     length = text.max_tokens if text.fixed else min(7, max(2, text.max_tokens))
     probe = encode_padded(text.tokenizer, "a b c d e f g h", length, text.pad_id)
     ids = torch.from_numpy(probe).repeat(3, 1)  # an axis of length 1 would be exported as a constant
@@ -256,7 +256,7 @@ def write_text_graph(text: TextPart, path: Path) -> None:
 
 
 def write_image_graph(image: ImagePart, path: Path) -> None:
-    """Write image.onnx in float32: `pixels` (B, S, S, 3) uint8 → `embedding` (B, D)."""
+    """Write image.onnx in float32: `pixels` (n, side, side, 3) uint8 → `embedding` (n, D)."""
     side = image.preprocessing.size
     pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     write_tower(image.graph.requires_grad_(False), image.tower, (pixels,), path, {"pixels": {0: BATCH}}, REMEDY)

@@ -18,7 +18,7 @@ from araclip.training.teachers.text_encoders import Inputs, TextEncoder, open_cl
 
 
 def load_open_clip(request: Request) -> TorchEncoder:
-    """Load a model with open_clip: from a folder, by a hub id, or by a name in its list and a tag or weights file."""
+    """Load a model with open_clip: by folder, by hub id, or by a name in open_clip's list and a tag or weights file."""
     text = open_clip_text(request.name, request.location)
     return TorchEncoder(request, text, open_clip_pictures(text.model, request.device))
 
@@ -153,7 +153,7 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
             folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
             revision = folder.name
         foreign.check_folder(folder)
-        # each module's folder is a folder of transformers; without modules.json the whole folder is one
+        # each module has a folder of transformers; without modules.json, the whole folder is such a folder
         listing = folder / "modules.json"
         modules = foreign.read_settings(listing, list) if listing.is_file() else [{"path": ""}]
         places = [folder / module.get("path", "") for module in modules]

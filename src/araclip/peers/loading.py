@@ -81,7 +81,7 @@ def load_peer(name_or_path: str | PathLike[str], threads: int, device: str) -> E
 
 
 def load_request(request: Request, threads: int = 1, device: str = "cpu") -> Encoder:
-    """Load the published model that a request (kind and location) names; raises as `load_peer` does."""
+    """Load the published model that a request (kind and location) names; InputError if a package is not installed."""
     kind = KINDS[request.kind]
     absent = [name for name in ("torch", "transformers", *kind.needs) if find_spec(name) is None]
     if absent:
@@ -183,7 +183,7 @@ def kind_of_folder(folder: Path) -> str | None:
             if (folder / "modules.json").is_file() or find_heads(folder):
                 raise ModelMismatch(f"{error} Copy the model's folder again.") from None
             config = {}
-    if "format" in config:  # AraCLIP's own model folder; it is damaged, since callers try that first
+    if "format" in config:  # a damaged folder of AraCLIP: callers try a sound one first
         return None
     model_type = config.get("model_type")
     if "transformer_cfg" in config or model_type == "araclip" or find_heads(folder):

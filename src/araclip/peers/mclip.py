@@ -23,7 +23,7 @@ FIELDS = ("modelBase", "transformerDimensions", "numDims")
 
 
 class MultilingualCLIP(nn.Module):
-    """M-CLIP's text tower: ids and mask (B, T) → (B, D). Its layers are named as in the published weights."""
+    """M-CLIP's text tower: ids and mask (texts, tokens) → vectors (texts, D). Layers have their published names."""
 
     def __init__(self, transformer: Any, width: int, projection_dim: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class MultilingualCLIP(nn.Module):
         self.LinearTransformation = nn.Linear(width, projection_dim)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
+        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, width)
         projected: Tensor = self.LinearTransformation(towers.pooled_text(tokens, attention_mask, "mean"))
         return projected
 

@@ -30,7 +30,7 @@ _UNUSED_TENSORS = ("logit_", ".position_ids", f"{_PROJECTION}bias")
 
 
 class MexmaSigLIP(nn.Module):
-    """MEXMA-SigLIP 2: ids and mask (B, T) → (B, D); pixels (B, 3, S, S) → (B, D)."""
+    """MEXMA-SigLIP 2: token ids and mask (B, tokens) → vectors (B, D); pixels (B, 3, side, side) → vectors (B, D)."""
 
     def __init__(self, text: XLMRobertaConfig, vision: SiglipVisionConfig, bias: bool) -> None:
         super().__init__()
@@ -40,13 +40,13 @@ class MexmaSigLIP(nn.Module):
         self.vision_model = SiglipVisionModel(vision)
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encode texts: (B, T) → (B, D), not of unit length."""
-        tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, H)
+        """Encode B texts of T token ids, (B, T), as vectors (B, D), not of unit length."""
+        tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, width)
         projected: Tensor = self.text_projector(tokens[:, 0])
         return projected
 
     def get_image_features(self, pixel_values: Tensor) -> Tensor:
-        """Encode pictures: (B, 3, S, S) → (B, D), not of unit length."""
+        """Encode B pictures, (B, 3, side, side), as vectors (B, D), not of unit length."""
         pooled: Tensor = self.vision_model(pixel_values=pixel_values).pooler_output
         return pooled
 

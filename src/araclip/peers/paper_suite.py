@@ -95,12 +95,14 @@ def paper_table(
     """Measure each of ROWS (the paper's table) on each set. Models and sets that cannot be used are listed as missing.
 
     Args:
-        places: name of a set → (its folder, the folder of its pictures or None if they lie in the first). A name in
-            `KNOWN` is read as it was published; any other name is for a folder that `load_dataset` takes.
-        models: name of a row → the model to measure for it, as for `AraCLIP.load`; by default one of `Row.models`.
-        split, caption_field: as for `load_dataset`; the test split of published sets by default.
-        captions, cache, log: as for `retrieval.evaluate`.
-        progress: called with the row's name, "pictures" or "texts", and the numbers of those encoded and of all.
+        places: name of a set → (folder of the set, folder of its pictures; None: the pictures lie in the set's folder).
+            A name in `KNOWN` is read as it was published; any other name is for a folder that `load_dataset` takes.
+        models: name of a row → name or path of the model to measure for the row; by default one of `Row.models`.
+        split, caption_field: the split to measure on, and the field with the captions; by default the test split of
+            published sets, and the set's first caption field.
+        captions: which captions of a picture are queries: "all", or only the "first".
+        cache: folder of stored results. log: called with a line for each unusable file in it.
+        progress: called with the row's name, "pictures" or "texts", the number encoded, and the number of all.
 
     Raises:
         InputError: `models` has an unknown row, or there is no set or no model to measure.

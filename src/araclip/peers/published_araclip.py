@@ -192,7 +192,7 @@ def _make_image_tower(published: PublishedAraCLIP, device: str) -> ImageTower | 
         return None
 
     def prepare(picture: Image.Image) -> Inputs:
-        square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (S, S, 3)
+        square = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC), np.float32)  # (side, side, 3)
         return {"pixel_values": torch.from_numpy((square / 255 - 0.5) / 0.5).permute(2, 0, 1)[None]}
 
     return _wrap_image_tower(model, prepare, device, published.processor().image_processor)

@@ -103,7 +103,7 @@ class TorchEncoder(EncoderBase):
         for model in (text.model, image.model):
             model.eval().requires_grad_(False).to(request.device)
 
-    def __repr__(self) -> str:  # leaves out width and fingerprint, which need a forward pass and a hash of all weights
+    def __repr__(self) -> str:  # without width and fingerprint, which take long to compute
         return f"<TorchEncoder {self.name}: {self.request.kind}:{self.request.location} on {self.request.device}>"
 
     @property
@@ -207,7 +207,7 @@ class TorchEncoder(EncoderBase):
     @torch.inference_mode()
     def _unit_vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
         with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
-            vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (n, D)
+            vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (inputs, D)
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ModelMismatch(
                 f"{self.name} makes vectors of shape {vectors.shape} that are not all numbers: its weights are "

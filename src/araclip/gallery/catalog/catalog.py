@@ -49,7 +49,7 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
 
 BLOCK = 16_384  # number of vectors that are read at once
-PARTS = {  # table → how a report names one of its rows that is damaged
+PARTS = {  # table → what a report calls a damaged row of this table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
@@ -118,7 +118,8 @@ class Catalog(Store):
 
         Raises:
             GalleryNotFound: there is no catalogue.
-            GalleryCorrupt, NewerGallery, WidthMismatch: as for `create`. GalleryError: it cannot be migrated now.
+            GalleryCorrupt, NewerGallery: the file cannot be used. GalleryError: the file cannot be migrated now.
+            WidthMismatch: the catalogue holds another model's vectors.
         """
         path = folder / FILE_NAME
         catalog = cls._connect(folder)
@@ -347,12 +348,12 @@ class Catalog(Store):
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
             (facts.format, facts.width, facts.height, to_signed(phash), content),
         )
-        self.change(  # an empty caption is stored as well: it says that the file was searched for one
+        self.change(  # An empty caption is stored as well: its row says that the file was searched for a caption.
             "INSERT INTO texts (content, caption) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET caption = excluded.caption WHERE caption <> excluded.caption",
             (content, facts.caption),
         )
-        self.change(  # even if the file says nothing of the photograph: the row shows that the file was read
+        self.change(  # Add a row even if the file says nothing of the photograph: the row shows that the file was read.
             "INSERT INTO photos (content, embedded) VALUES (?, ?) "
             "ON CONFLICT (content) DO UPDATE SET embedded = excluded.embedded",
             (content, facts.photo.to_json()),
@@ -424,7 +425,7 @@ class Catalog(Store):
                 for path, each in paths.items()
             ),
         )
-        for each in paths.values():  # the name of a further path may tell the date of a picture that has none
+        for each in paths.values():  # the name of a further path may tell the date of a picture without a date
             if new.get(known[each.digest]) is not each and date_in_names([(each.file.path, each.metadata)]):
                 photos.derive_facts(self.connection, known[each.digest])
         self.change(  # pictures that were hidden when they were removed are hidden again
@@ -447,7 +448,7 @@ class Catalog(Store):
         return self._as_vectors(list(self.rows_in(sql, ids.tolist())))
 
     def vector_blocks(self) -> Iterator[tuple[Ids, StoredVectors]]:
-        """Yield the ids and vectors of all pictures, also those without a path, in blocks, in order of the ids."""
+        """Yield ids (n,) and vectors (n, D) of all pictures, also of those without a path, in blocks, by id."""
         last, sql = -1, f"SELECT id, vector FROM contents WHERE id > ? ORDER BY id LIMIT {BLOCK}"
         while rows := self.rows(sql, (last,)):
             yield self._as_vectors(rows)
@@ -527,7 +528,7 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # Other paths of the picture that have no metadata get the removed path's: a renamed file keeps them.
+                # The picture's paths without metadata get those of the removed path: a renamed file keeps its metadata.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -544,7 +545,7 @@ class Catalog(Store):
         self.change("DELETE FROM loose")
 
     def paths_of(self, contents: Sequence[int], condition: Condition) -> dict[int, tuple[list[str], list[str]]]:
-        """Return the paths of each picture: those that pass the condition, and the others, both sorted by bytes.
+        """Return two lists for each picture, sorted by bytes: its paths that pass the condition, and its other paths.
 
         `contents` may hold a few hundred ids.
         """
@@ -629,7 +630,7 @@ class Catalog(Store):
     # ------------------------------------------------------------------ pictures that pass a filter
 
     def select(self, condition: Condition) -> Ids:
-        """Return the ids of the pictures that pass a condition, ascending; some may have no path any more."""
+        """Return the ids (n,) of the pictures that pass a condition, ascending; some may have no path any more."""
         passed: Ids | None = None
         for table, column, sql, values in (
             ("files", "content", condition.of_file, condition.file_values),
@@ -664,12 +665,12 @@ class Catalog(Store):
     # ------------------------------------------------------------------ browsing
 
     def ids_and_dates(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
-        """Return ids and dates of pictures that pass (see `Store.ids_and_dates`); takes 0.1 s for 100,000 pictures."""
+        """Return ids (n,) and dates of pictures that pass (see `Store.ids_and_dates`); 0.1 s for 100,000 pictures."""
         passed = self.select(self.condition(filters))
         if not filters.every_scene:
             later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
-        # Fetching all values as two long texts is three times as fast as by rows; the index on dates has both columns.
+        # Fetching all values as two long texts is three times as fast as by rows. One index has ids and dates.
         ((numbers, dates),) = self.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
         )
@@ -735,7 +736,7 @@ class Catalog(Store):
         return rows[0][0] if rows else None
 
     def changed_since(self, generation: str) -> Ids | None:
-        """Return the ids of pictures whose vector was added, changed or removed after a commit (`generation`), sorted.
+        """Return the sorted ids (n,) of pictures whose vector was added, changed or removed after commit `generation`.
 
         None if the log of changes does not reach back to that commit.
         """

@@ -101,7 +101,7 @@ class Connection:
     def _switch_to_log(self) -> None:
         """Switch the file to a write-ahead log.
 
-        While other processes create the same file, SQLite reports at once that it is busy, so this is tried again.
+        While other processes create the same file, SQLite reports at once that it is busy, so switching is tried again.
         """
         end = time.monotonic() + BUSY_MS / 1000
         while True:

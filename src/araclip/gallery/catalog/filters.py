@@ -316,7 +316,7 @@ class Filters:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
             latitude, longitude, metres = self.near
-            of_content.append((  # an index finds the pictures between two latitudes; only their distances are computed
+            of_content.append((  # an index finds the pictures between two latitudes, whose distances are computed
                 "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
                 "AND metres_between(latitude, longitude, ?, ?) <= ?)",
                 (*latitudes_near(latitude, metres), latitude, longitude, metres),
@@ -354,7 +354,7 @@ def _path_is_below(folder: str) -> Part:
 
 def latitudes_near(latitude: float, metres: float) -> tuple[float, float]:
     """Return a range of latitudes that holds all places at most `metres` from a latitude."""
-    # slightly larger, because of rounding errors
+    # make the range slightly larger, because of rounding errors
     degrees = math.degrees(metres / EARTH_M) * 1.000001 + 1e-9
     return latitude - degrees, latitude + degrees
 
@@ -408,7 +408,7 @@ def parse_near(given: object) -> tuple[float, float, float]:
 
 
 def check_words(name: str, value: object) -> str:
-    """Check and normalise a text whose words are looked for; raise InputError if it has none, or is too long."""
+    """Check and normalise a text whose words are looked for; raise InputError if it has no words or is too long."""
     check_text(name, value)
     text = normalize(str(value)[: _MOST_LETTERS + 1])
     if len(str(value)) > _MOST_LETTERS:

@@ -30,7 +30,7 @@ Document = dict[str, list[str]]  # field name → different texts of one picture
 
 
 def document(paths: Sequence[tuple[str, Mapping[str, object], str, str, str]]) -> Document:
-    """Collect a picture's texts, from each path: (path, metadata, caption beside it, embedded caption, OCR text)."""
+    """Collect a picture's texts. Each of `paths`: path, metadata, side-car caption, embedded caption, OCR text."""
     found: Document = {field: [] for field in FIELDS}
     for path, about, sidecar, embedded, seen in paths:
         if not path.startswith(STORED_PREFIX):
@@ -98,7 +98,7 @@ def index_changed(database: Connection) -> None:
 
 
 def indexed_forms(about: Document) -> tuple[list[str], str]:
-    """Return the stems of a picture's texts, one string a field, and one string of all words (folded), each once."""
+    """Return the stems in a picture's texts, one string for each of FIELDS, and one string of all folded words."""
     stems, folded = [], dict[str, None]()
     for field in FIELDS:
         of_field = []

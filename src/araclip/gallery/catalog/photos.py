@@ -33,7 +33,8 @@ def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
 def derive_facts(database: Connection, content: int) -> None:
     """Store a picture's date, camera, lens and place, from its file or else from its side-cars (XMP files beside it).
 
-    A date that none of these tells is taken from the name of a file. The place gets the names at the coordinates.
+    A date that none of these tells is taken from the name of a file. The names of the town, region and country at
+    the coordinates are added to the place.
     """
     rows = database.execute("SELECT embedded FROM photos WHERE content = ?", (content,))
     if not rows or rows[0][0] is None:

@@ -237,5 +237,5 @@ def to_signed(phash: int) -> int:
 
 
 def prefix_range(start: bytes) -> tuple[bytes, bytes]:
-    """Return two bounds for a range query: the byte strings between them, without the bounds, begin with `start`."""
+    """Return two bounds for a range query: all byte strings strictly between them begin with `start`."""
     return start, start[:-1] + bytes([start[-1] + 1])

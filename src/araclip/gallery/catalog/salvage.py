@@ -39,8 +39,8 @@ Rows = dict[Key, dict[str, Any]]  # the rows of a table by their keys
 _NEEDED = ("model", "fingerprint", "width")  # values of `meta` without which a gallery cannot be opened
 _MOST_DEFINITIONS = 500  # limit: rows of the schema (tables, indexes, triggers) that are read
 _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, followed by the schema's first page
-# Readable rows between damaged ones are found by halving ranges of keys. This limits the number of reads for that, to
-# about a second: ranges of paths could be halved without end.
+# Readable rows between damaged rows are found by halving ranges of keys. At most this number of ranges is read, about a
+# second of work: ranges of paths could be halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
 _KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
@@ -340,8 +340,8 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     identities = {content: identity for identity, content in by_id.items()}
     for path, row in list(files.items()):
         text = os.fsdecode(path)  # type: ignore[arg-type]
-        # The path of a picture without a file, whose pixels are stored here, contains the picture's hash, so either of
-        # path and picture can be restored from the other.
+        # The path of a picture without a file (`picture:…`) contains the picture's hash. So a damaged path can be
+        # restored from the picture, and a damaged reference to the picture from the path.
         if text.startswith(STORED_PREFIX):
             row["content"] = by_id.get(text.removeprefix(STORED_PREFIX), row["content"])
             if row["content"] in identities:

@@ -230,7 +230,7 @@ class Store(ABC):
     def remove_loose(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Remove the pictures that have no path any more.
 
-        They lost it when another picture was recorded at their path, by `add` or by a run that was stopped.
+        A picture loses its path when another picture is recorded there, by `add` or by a run that was stopped.
         `turn` returns a context manager that holds the writer's lock.
         """
         if self.rows(self.loose):
@@ -247,7 +247,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
-        """Store the caption and the metadata from the side-car, the file beside the picture, of the picture at a path.
+        """Store the caption and the metadata that the side-car of the picture at `path`, a file beside it, holds.
 
         `caption` is None if there is no side-car any more; then `photo` is empty.
         """

@@ -102,7 +102,7 @@ class WordIndex:
         }
 
     def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
-        """Return the names, without suffix, of at most `most` pictures that are not hidden: of each its first file's.
+        """Return the name of the first file, without suffix, of each of at most `most` pictures that are not hidden.
 
         Each of these pictures has, in a file's name or in the names of the folders just above it, a word whose stem is
         one of `stems` or begins with one of `beginnings`.

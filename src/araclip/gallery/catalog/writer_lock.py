@@ -23,7 +23,7 @@ def writer_lock(folder: Path, *, patience: float | None = None) -> AbstractConte
         patience: seconds to wait for other processes, PATIENCE_S by default; a warning is logged after two seconds.
 
     Raises:
-        GalleryLocked: another process holds the lock for longer than that.
+        GalleryLocked: another process holds the lock for longer than `patience`.
         OSError: the folder cannot be written.
     """
     patience = PATIENCE_S if patience is None else patience

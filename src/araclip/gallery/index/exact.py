@@ -55,7 +55,7 @@ class Exact:
         return np.frombuffer(codes, "<f2").reshape(len(self.ids), self._scan.d)
 
     def search(self, query: Scores, k: int, allowed: Ids | None = None) -> Found:
-        """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
+        """Return ids and cosines, (k,) each, of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
         Args:
             allowed: the only ids that may be found, in ascending order; unknown ids are ignored.

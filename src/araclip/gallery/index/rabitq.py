@@ -37,13 +37,13 @@ RECALL_AT = 10  # to measure depth and recall, the ten vectors nearest to each t
 # A depth (how many candidates are compared exactly) suffices if, over the texts that choose it, this percentage of the
 # truly nearest vectors are among the candidates.
 DEPTH_PERCENTILE = 99.5
-DEPTH_FACTOR = 2  # the depth (candidates that are compared exactly) is the least sufficient one times this
+DEPTH_FACTOR = 2  # the depth that is used, as a multiple of the least sufficient depth
 MIN_DEPTH, MAX_DEPTH = 1024, 32_768
 # Of the `depth` candidates that are compared exactly, only the best eighth is trusted to be the nearest. If more hits
 # are wanted, all vectors are compared.
 TRUSTED_PART = 8
-# Estimates that differ by less count as equal, because FAISS rounds the estimates of equal codes differently, depending
-# on their place in a block.
+# Estimated cosines that differ by less than this count as equal, because FAISS rounds the estimates of equal codes
+# differently, depending on their place in a block.
 TIE = 1e-5
 EXTRA = 64  # candidates fetched beyond `depth`, to find all that tie with the last of the `depth` best
 
@@ -60,7 +60,7 @@ class CodedVectors:
         self._scan = _CodeScan.read(file)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None, shown: Mask | None) -> Found:
-        """Return ids and cosines of the k vectors nearest to a unit vector (D,), best first, ties by id.
+        """Return ids and cosines, (k,) each, of the k vectors nearest to a unit vector (D,), best first, ties by id.
 
         The best `depth` vectors by their codes are compared exactly. The first hits do not depend on k, so pages of
         hits are consistent. If k is more than an eighth of `depth`, or few ids are allowed, all allowed vectors are

@@ -5,7 +5,7 @@ since that file was written; the file is written again when one vector in REWRIT
 
 In larger galleries there is a base: a file with short codes (`gallery.index.rabitq`) of all pictures of one generation.
 Pictures that were added or changed since then (the catalogue's change log tells which) are compared exactly, beside the
-base; pictures that were changed or removed are masked in the base. It is rebuilt after REBUILD_AFTER changes.
+base; pictures that were changed or removed are masked in the base. The base is rebuilt after REBUILD_AFTER changes.
 
 A file's name contains its generation, so a file of another history (after a backup was restored) is never read. A
 missing or damaged file is made again.
@@ -173,7 +173,7 @@ class ScanIndex:
         return shown + len(self._exact_part)
 
     def search(self, query: Vectors, k: int, allowed: Ids | None = None) -> tuple[list[int], list[float]]:
-        """Return ids and cosines of the k pictures nearest to a unit vector (D,), best first, ties by id.
+        """Return ids and cosines, (k,) each, of the k pictures nearest to a unit vector (D,), best first, ties by id.
 
         Args:
             allowed: the only ids that may be found, in ascending order.
@@ -245,7 +245,7 @@ def damaged_files(catalog: Catalog) -> Iterator[Path]:
 
 
 def _sample_mask(ids: Ids, step: int) -> NDArray[np.bool_]:
-    """Return a mask of about one in `step` of the ids; whether an id is selected depends on that id alone."""
+    """Return a mask (n,) of about one in `step` of the n ids; whether an id is selected depends on that id alone."""
     hashes: NDArray[np.uint64] = ids.astype(np.uint64) * _GOLDEN
     return hashes <= np.uint64((2**64 - 1) // step)
 

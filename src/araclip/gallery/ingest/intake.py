@@ -64,7 +64,7 @@ Source = File | PictureBytes | bytes | Image.Image
 
 @dataclass(frozen=True)
 class DecodedPicture:
-    """A decoded picture: model input (S, S, 3) uint8 RGB, facts (format, size, date …), and 64-bit perceptual hash."""
+    """A decoded picture: the model's square input (S, S, 3) uint8 RGB, facts (format, size …), perceptual hash."""
 
     pixels: NDArray[np.uint8]
     facts: Facts
@@ -86,7 +86,7 @@ class LoadedPicture:
 
 
 def read_source(source: Source, known: set[bytes], transform: ImageTransform) -> LoadedPicture:
-    """Read a picture; decode it unless its SHA-256 is in `known`. Plain bytes and PIL pictures are always decoded."""
+    """Read and hash a picture; decode it unless `known` has its SHA-256. Bytes and PIL pictures are always decoded."""
     if isinstance(source, Image.Image):
         with open_with_facts(source) as (image, facts):
             digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode() + image.tobytes()).digest()
@@ -286,7 +286,7 @@ def scene_jpeg(scene: Scene) -> bytes:
 ENCODE_BATCH = 16
 FIRST_COMMIT = 16  # pictures in a run's first commit, so that users see them soon; each later commit may double it
 COMMIT_EVERY = 128  # limit: new pictures in a commit: a killed run loses their encoding, about two seconds of work
-# limit: all pictures in a commit, in multiples of COMMIT_EVERY: those that the gallery has already cost little
+# limit: all pictures in a commit, in multiples of COMMIT_EVERY: pictures that the gallery has already take little time
 LINK_EVERY = 8
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the position of an unusable source, and the error
@@ -353,7 +353,7 @@ class Intake:
         A picture that the gallery has gets a further path and is not encoded again.
 
         Args:
-            sources: a `LoadedPicture` among them was read by another process already.
+            sources: pictures, not read yet; a `LoadedPicture` among them was read by another process already.
             refused: called with the index in `sources`, and the error, of each picture that cannot be used.
             done: called after each source with the number of sources read so far.
             metadata: one mapping for each source.

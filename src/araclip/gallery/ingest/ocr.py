@@ -59,7 +59,7 @@ def read_pictures(
     catalog: Catalog, engine: Engine, threads: int, turn: Turn, progress: FilesProgress, skip: Skip,
     seconds: float = SECONDS,
 ) -> Reading:  # fmt: skip
-    """Read the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
+    """Read and store the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
     waiting = catalog.without_ocr()
     report, done, group, since = Reading(), 0, list[tuple[int, _OcrResult]](), time.monotonic()
 
@@ -116,7 +116,7 @@ def read_pictures(
 
 
 def _for_text_detector(source: str | io.BytesIO) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Return a picture as the text detector takes it: grey, at most SIDE pixels a side."""
+    """Return a picture as the text detector takes it: grey (height, width), at most SIDE pixels a side."""
     picture = open_image(source, SIDE // 2)
     if max(picture.size) > SIDE:
         picture = picture.resize(

@@ -108,7 +108,7 @@ def reembed_store(
 
 
 def decode_known_picture(store: Store, content: int, *, model: Encoder) -> DecodedPicture | str:
-    """Decode a picture again, from a file that still holds it or the gallery's JPEG of it; or return why that fails."""
+    """Decode a picture again, from an unchanged file or from the gallery's JPEG; or return why that fails."""
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
     paths = store.known_paths(content)
     decoded = decode_again(paths, digest, lambda: store.stored_pixels(content), transform_of(model))

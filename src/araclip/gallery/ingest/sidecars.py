@@ -82,8 +82,8 @@ def synchronise(
 def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
     """Read a picture's side-cars (files beside it); return their joined captions, and what XMP says of the photograph.
 
-    A damaged side-car is left out. None if one cannot be opened now; then the stored caption stays, and the next update
-    tries again.
+    A damaged side-car is left out. None if a side-car cannot be opened now; then the stored caption stays, and the next
+    update tries again.
     """
     captions, photo, whole = [], NOTHING_KNOWN, True
     for file in files:

@@ -73,7 +73,7 @@ class VideoIntake:
 
         Args:
             stored: the gallery's files, to recognise videos that were moved or copied.
-            scenes: how many scenes a video may have; as for `scenes_wanted`.
+            scenes: how many scenes a video may have, 1 to 500; None means $ARACLIP_SCENES, or 60 if that is not set.
         """
         self.committed = 0
         self.scenes: dict[str, list[str]] = {}
@@ -165,7 +165,7 @@ class VideoIntake:
             self._record_scenes(read, ids, metadata)
 
     def _record_scenes(self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
-        """Record that a video file has these scenes; remove those of its earlier scenes that are none of these."""
+        """Record that a video file has these scenes; remove the earlier scenes of the file that are not among them."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
             self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)

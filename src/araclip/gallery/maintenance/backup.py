@@ -25,8 +25,8 @@ from araclip.gallery.catalog.writer_lock import writer_lock
 class Replaced:
     """The gallery that a restored backup would replace.
 
-    `pictures` is the number of its pictures; None if it cannot be read. `missing` counts its paths that the backup
-    lacks. `last` is the time in UTC at which its newest picture was added; "" if there is none.
+    `pictures` is the number of its pictures; None if the gallery cannot be read. `missing` counts its paths that the
+    backup lacks. `last` is the time in UTC at which its newest picture was added; "" if there is none.
     """
 
     pictures: int | None = None

@@ -33,14 +33,13 @@ COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
     """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike `hashes` (n,).
 
-    These are perceptual hashes.
-
-    Not every such pair is yielded: of a thousand pictures of one scene, each is paired with the first only.
+    `hashes` are perceptual hashes. Not every such pair is yielded: of a thousand pictures of one scene, each is paired
+    with the first only.
     """
     labels = np.arange(len(vectors))  # rows with equal labels are connected by earlier pairs, and need no pair
     size = max(1, COMPARED // max(len(vectors), 1))
     for start in range(0, len(vectors), size):
-        cosines = vectors[start : start + size] @ vectors.T  # (B, n)
+        cosines = vectors[start : start + size] @ vectors.T  # (rows in the block, n)
         for row in range(start, min(start + size, len(vectors))):
             others = np.flatnonzero(cosines[row - start, row + 1 :] >= ALIKE) + row + 1
             if not len(others):
@@ -101,7 +100,7 @@ def find_duplicates(
     pictures = {content: copies for content, copies in files.items() if scene_of(copies[0][0]) is None}
     result: list[Group] = []
     if "exact" in kinds:
-        # the files of each video, from those of its scenes; a set, since all scenes of one video give the same files
+        # the files of each video; a set, because every scene of a video gives the same files
         videos = {
             tuple((file_of(path), size, pixels) for path, size, pixels in copies)
             for copies in files.values()

@@ -52,8 +52,8 @@ def repair(catalog: Catalog, model: Encoder, progress: FilesProgress) -> list[st
 def encode_again(store: Store, model: Encoder, content: int, *, bad: bool = True) -> list[str]:
     """Encode a picture again; return a line for the user if this changed anything.
 
-    With `bad`, the vector is known to be wrong, and a picture that cannot be encoded now is forgotten. Without it, the
-    vector was only read from a damaged page of the file and is kept in that case.
+    With `bad`, the vector is known to be wrong, and a picture that cannot be encoded now is forgotten. Without `bad`,
+    the vector was only read from a damaged page of the file, and is kept if the picture cannot be encoded now.
     """
     paths = store.known_paths(content)
     ((digest,),) = store.rows("SELECT hash FROM contents WHERE id = ?", (content,))
@@ -95,7 +95,8 @@ def _recompute_hash(catalog: Catalog, content: int) -> None:
 def _store_new(store: Store, content: int, digest: bytes, decoded: DecodedPicture, model: Encoder, bad: bool) -> bool:
     """Store a picture's new vector and facts; return False if the stored vector is sound (not `bad`) and is kept.
 
-    If the pixels come from the gallery's smaller JPEG, the new vector differs slightly; a nearly equal old one is kept.
+    If the pixels come from the gallery's smaller JPEG, the new vector differs slightly: a nearly equal stored vector is
+    kept.
     """
     vector = pixel_vectors(model, decoded.pixels[None])[0]
     if not bad:

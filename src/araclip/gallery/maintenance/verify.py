@@ -1,4 +1,4 @@
-"""The checks of `verify`: of the catalogue, its vectors and index, pixels that it keeps, and the files on the disk."""
+"""The checks of `verify`: they examine the catalogue, its vectors, index and stored pixels, and files on the disk."""
 
 import io
 import os
@@ -24,7 +24,7 @@ from araclip.pictures.video.scenes import digest_at, file_of
 
 
 def are_unit(vectors: NDArray[np.floating[Any]]) -> NDArray[np.bool_]:
-    """Return for each vector (n, D) that was stored in float16 whether it has length 1 (n,); False for NaN."""
+    """Return a mask (n,): True for each of the vectors (n, D), stored in float16, whose length is 1; False for NaN."""
     exact = vectors.astype(np.float32)
     right: NDArray[np.bool_] = np.abs(np.sqrt(np.einsum("nd,nd->n", exact, exact)) - 1) <= 2 * UNIT_TOLERANCE
     return right

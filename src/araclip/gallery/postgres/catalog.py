@@ -73,7 +73,7 @@ _PLACE = "@"
 
 
 class PostgresCatalog(Store):
-    """The catalogue of one gallery. All changes are made inside `writing()`, and that inside `turn()`, the lock."""
+    """The catalogue of one gallery. All changes are made inside `writing()`, called inside `turn()` (the lock)."""
 
     hidden = "SELECT id FROM contents WHERE hidden"
     is_hidden = "hidden"
@@ -132,7 +132,7 @@ class PostgresCatalog(Store):
         return self.vectors_where("shown ORDER BY id")
 
     def vectors_where(self, condition: str, values: Sequence[Any] = ()) -> tuple[Ids, Vectors]:
-        """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (with ORDER BY or not)."""
+        """Return the ids (n,) and vectors (n, D) of pictures that pass an SQL condition (ORDER BY may follow)."""
         join = f"{self.table} JOIN contents ON id = content"
         found = self.database.rows(f"SELECT id, halfvec_send(vector) FROM {join} WHERE {condition}", values)
         vectors = [vector_from_bytes(raw) for _, raw in found]
@@ -304,7 +304,7 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # inherited by the picture's paths that have none: a file may be renamed
+                if metadata != "{}":  # give it to the picture's paths without metadata: a file may be renamed
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )

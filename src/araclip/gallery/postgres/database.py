@@ -33,8 +33,8 @@ _FULL = "53100"  # SQLSTATE: the disk is full
 _SERVER_READS_ONLY = "25006"  # SQLSTATE: the server is a replica, or set to read only
 _LOGIN = ("28000", "28P01")
 # What every connection sets, whatever a database or a user has set for other programs: pg8000 reads bytea in hex only,
-# and JIT compilation takes longer than most of our statements. The
-# extensions may be in any schema, so these schemas join the search path.
+# and JIT compilation takes longer than most of our statements. The extensions may be in any schema, so the schemas that
+# hold them are added to the search path.
 _SETTINGS = """SELECT
     set_config('search_path', concat_ws(', ', ?::text, string_agg(quote_ident(nspname), ', ')), false),
     set_config('client_encoding', 'UTF8', false), set_config('bytea_output', 'hex', false),
@@ -100,7 +100,7 @@ class Database:
             OSError: the server is a replica, or read-only (although it would grant the lock).
         """
         connection, ((reads_only,),) = self._run_on_free_connection(
-            ("SET statement_timeout = 0", ()),  # a server may limit statements to seconds, and a graph takes minutes
+            ("SET statement_timeout = 0", ()),  # no limit of seconds: building a graph takes minutes
             (f"SET lock_timeout = {int(patience * 1000)}", ()),
             ("SELECT pg_advisory_lock(?, hashtext(?))", (LOCK, self.schema)),
             ("SET lock_timeout = 0", ()),

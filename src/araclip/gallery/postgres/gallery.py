@@ -41,7 +41,7 @@ class PostgresGallery(BaseGallery):
         """Open the gallery at `address`, postgresql://USER@HOST/DATABASE?schema=NAME (password: see `Address`).
 
         Args:
-            model: as for `Gallery.open`.
+            model: a name, a path or an encoder; by default the gallery's own model, and araclip-mini for a new gallery.
             create: create the gallery if it does not exist.
             exact: True to compare all pictures that pass the filters, however many there are.
 

@@ -95,7 +95,7 @@ def read_state(database: Database) -> State:
     """
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation"
     try:
-        # named with its schema: without it, the gallery of another schema on the search path would answer
+        # The table's schema is named: without it, a gallery in another schema on the search path would answer.
         rows = database.rows(f'{sql} FROM "{database.schema}".gallery')
     except GalleryError as error:
         if "(42P01)" not in str(error) and "(42703)" not in str(error):
@@ -292,7 +292,7 @@ def row_from_values(values: Sequence[Any]) -> Row:
             File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns), json.loads(metadata), beside,
             PhotoMetadata.from_json(about),
         )
-        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path; hex digits sort as bytes
+        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path: hex sorts like bytes
     )  # fmt: skip
     return Row(content, digest, added, facts, phash % 2**64, entries, hidden)
 

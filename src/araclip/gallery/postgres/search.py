@@ -165,10 +165,10 @@ class PostgresSearch(StoreSearch):
     def _nearest(
         self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None
     ) -> list[tuple[int, float]]:
-        """Return ids and cosines of the `limit` nearest pictures that pass `filters` (all if None), best first.
+        """Return ids and cosines of the `limit` nearest pictures that pass `filters` (None: no filters), best first.
 
         Args:
-            exact: True to compare all of them, without the graph.
+            exact: True to compare all pictures that pass, without the graph.
             among: the only ids that may be found.
         """
         condition, values = condition_of(filters)
