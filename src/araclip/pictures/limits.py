@@ -142,7 +142,7 @@ def _limited_kind(image: Image.Image) -> str:
 
 
 def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
-    """Return the bytes of a TIFF that are in memory while it is decoded: file, and strip or tile; 0 if uncompressed."""
+    """Return how many bytes the decoder of a TIFF holds: the file, and a strip or tile; 0 for an uncompressed TIFF."""
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})

@@ -158,7 +158,7 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            # an ambiguous meaning after a sure one is unlikely, as zucchini (in Iraq) after trees for شجر
+            # an ambiguous meaning is unlikely if a sure one came before: شجر means trees, and only in Iraq zucchini
             doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous
             # if captions use the form itself, it is unlikely to stand for another word
             if own or doubtful or (count >= OFTEN and not labels):

@@ -86,7 +86,7 @@ class Interpreter:
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what their order decides.
+        The meanings in a further lexicon take precedence over those in the present one.
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.join(lexicon) if lexicon else self.lexicon
@@ -288,7 +288,8 @@ def _without_punctuation(text: str) -> str:
     return bare or text
 
 
-# "\0" joins an Arabizi prefix such as «bel» ("in the") to the next word; this finds one before a word in Latin letters.
+# "\0" after an Arabizi prefix such as «bel» ("in the") joins the prefix to the next word; this finds a "\0" that stands
+# before a word in Latin letters.
 _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 
