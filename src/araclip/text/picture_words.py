@@ -55,7 +55,7 @@ def split_videos(text: str) -> tuple[str, str]:
 
 
 def split_order(text: str) -> tuple[str, str, str]:
-    """Take a word for "newest" or "oldest" («أحدث», «أقدم») out of a text in which it stands beside one for pictures.
+    """Take a word for "newest" or "oldest" («أحدث», «أقدم») out of a text, if it stands beside a word for pictures.
 
     Return (rest, removed words, order), where the order is "date" (newest first) or "oldest". Without such a word,
     return (text, "", "").

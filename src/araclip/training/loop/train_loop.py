@@ -319,7 +319,7 @@ class TrainingState:
         self._summed += 1
 
     def pop_means(self) -> dict[str, float]:
-        """Return the means of the steps' values since the last logged row, and begin new ones."""
+        """Return the means of the steps' values since the last logged row, and start the sums anew from 0."""
         means = {name: total / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
         return means

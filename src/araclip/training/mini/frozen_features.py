@@ -178,7 +178,7 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return the whole maps (B, C, h, w) of the pictures `rows`, as they are (0) or mirrored and recoloured (1)."""
+        """Return the whole maps (B, C, h, w) of the pictures `rows`; `view` 1: of their mirrored, recoloured form."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
@@ -199,8 +199,8 @@ def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)
 
 
-# timm's names of each convolution and the BatchNorm after it, by class of block in EfficientNets and MobileNets; _HEAD:
-# at the end of a network or branch.
+# Class of a block in EfficientNets and MobileNets → timm's names of its convolutions, each with the BatchNorm after it.
+# _HEAD has the two names at the end of a network or branch.
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
@@ -420,7 +420,7 @@ class BranchImages:
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Learn another tower's features: `initial_features` returns those of `tower` instead of its own first ones.
+        """Let `initial_features` return the features of `tower` from now on, for a stage that learns these features.
 
         Raises:
             RecipeError: the first blocks or the width of `tower` differ from those of the tower that learns.

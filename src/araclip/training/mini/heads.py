@@ -25,7 +25,7 @@ computed from the text tower's output, says how much the part counts:
     text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(output)),   |n_t| = 1
     picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
 
-n_p has at most length 1. With a `length` below 1 it is longer for pictures of which the classifier is unsure.
+n_p has at most length 1. A `length` below 1 makes n_p longer for pictures of which the classifier is unsure.
 
 s, from 0 to 1, says whether the picture is of a kind that the classifier knows; of other kinds, such as drawings, the
 classifier would be sure and wrong.

@@ -83,10 +83,10 @@ def read_named_classes(path: Path) -> NamedClasses:
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between the vectors of words and of classes
-ALWAYS = 20.0  # bias of the logit for "familiar" until it is fitted: its sigmoid is always about 1
+ALWAYS = 20.0  # bias of the logit for "familiar" before that logit is fitted: every picture counts as familiar
 GATE = 1.0  # weight, in the sum of losses, of the loss of the gate: does a text name a class?
-# Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
-# the head would learn the words by heart.
+# Noise that is added to each input number, in units of the number's standard deviation: words are few and weights many,
+# so without noise the head would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
@@ -131,7 +131,7 @@ def fit_names(
 
     Each class has a unit vector in `directions` (C, names). `head` learns to give this vector to a word that names the
     class, and to tell by its gate whether a text names a class at all. Directions are learned together with the words,
-    so classes of one kind («كلب») get similar ones.
+    so classes of one kind («كلب», dog) get similar directions.
 
     Args:
         words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.

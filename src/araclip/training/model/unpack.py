@@ -85,7 +85,7 @@ LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's;
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # test texts of each kind (Arabic, English, mixed), from one word to more than the model takes
 CHUNK = 8  # test texts that pass the PyTorch model at once
-# pixels a side: of pictures this large or larger only a third of the test pictures is used, as each takes seconds
+# pixels a side: if test pictures are this large or larger, only a third of them is used, as each takes seconds
 LARGE = 384
 TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 

@@ -88,7 +88,7 @@ class ImageSide:
     """Which part of the image tower learns.
 
     `locked`: no part. The vectors are computed once (LiT, Zhai et al. 2022). With `frozen_blocks` they are computed
-    from cached feature maps, those of an earlier `partial` stage if it had the same `views`.
+    from cached feature maps; an earlier `partial` stage with the same `views` has cached these already.
     `partial`: all but the first `frozen_blocks` blocks. The output of these blocks is computed once, for `views` views
     of each picture, if the tower allows it.
     `full`: the whole tower, on freshly augmented pictures.
@@ -101,7 +101,7 @@ class ImageSide:
     window: Window = 0.86  # side of the window that a step cuts out of a cached map, as a part of the map's side
     map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
-    cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
+    cache: Folder | None = None  # folder of computed feature maps; None: the folder that all stages of the run share
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -159,9 +159,9 @@ class LockedImages:
     """Images for a tower that never learns: its outputs are computed once and kept on disk (LiT, Zhai et al. 2022).
 
     Args:
-        side: if `frozen_blocks` is set, a convolutional tower's outputs are computed from the cached feature maps of
-            these blocks. A model that averages over mirror images also reads each picture's second map, that of the
-            mirrored and recoloured picture.
+        side: the recipe's settings of the image tower. If they set `frozen_blocks`, a convolutional tower's outputs
+            are computed from cached feature maps of these blocks: each picture's first map, and for a model with
+            `vision_mirror` also its second, that of the mirrored picture (recoloured, as this map is made for training).
     """
 
     def __init__(

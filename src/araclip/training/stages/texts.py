@@ -73,7 +73,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                # This sets the rate of attention, too: some attention layers read it from a dropout layer in them.
+                # This sets attention's dropout rate, too: some attention layers read it from a dropout layer they hold.
                 if isinstance(module, nn.Dropout):
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
@@ -116,7 +116,7 @@ def _project(model: AraCLIPModel, features: Tensor) -> Tensor:
 
 
 class LockedTexts:
-    """A text tower that never learns, below a projection that does. Each text passes the tower once.
+    """A text tower that never learns, below a projection that learns. Each text passes the tower once.
 
     `texts` are all texts that a batch may draw. The tower's outputs are stored in `cache`, for this and later runs.
     """

@@ -232,7 +232,7 @@ def _encode_shard(
     # temporary files here were left by killed runs, since only this process holds the folder's lock
     for left in cache.folder.glob(".*.tmp"):
         left.unlink()
-    # read the folder again: before this process got the lock, another one may have written shards
+    # read the folder again: before this process got the lock, another process may have written shards
     state = _read_shards(cache, lambda line: None)
     _write_json(cache, state)
     texts = list(cache.rows)
