@@ -202,8 +202,8 @@ def _areas_by_key() -> dict[str, list[Area]]:
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return key (`name_key`) → name for each name in `places`, texts such as «القاهرة، مصر · Cairo, Egypt».
 
-    Other names of a town, region or country have keys, too, which lead to the usual name. But if two of the places share
-    the usual name, each key leads to the other name itself.
+    Other names of a town, region or country have keys, too, which lead to the usual name. But if two places share the
+    usual name, each of these keys leads to the other name itself.
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}

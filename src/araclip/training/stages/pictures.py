@@ -161,7 +161,7 @@ class LockedImages:
     Args:
         side: the recipe's settings of the image tower. If they set `frozen_blocks`, a convolutional tower's outputs
             are computed from cached feature maps of these blocks: each picture's first map, and for a model with
-            `vision_mirror` also its second, that of the mirrored picture (recoloured, as this map is made for training).
+            `vision_mirror` also the second, that of the mirrored picture (recoloured, as the map is also for training).
     """
 
     def __init__(
