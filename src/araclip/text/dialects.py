@@ -12,8 +12,8 @@ from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import read_folded
 
-# Confidences that a dialect form stands for its standard word, if it means nothing else (SURE), is also in captions,
-# has another common meaning, or is itself a common standard word (UNLIKELY).
+# Confidences that a dialect form stands for its standard word: if the form means nothing else (SURE), is in captions as
+# well (ALSO_KNOWN), has another common meaning (AMBIGUOUS), or is itself a common standard word (UNLIKELY).
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence that عال is "on the" before an unknown word of LEAST_STEM letters: عالكورنيش
 LEAST_STEM = 4

@@ -26,7 +26,7 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
 
-LEAST_CONFIDENCE = 0.2  # a change of a word to one that it may mean is dropped if its confidence is less
+LEAST_CONFIDENCE = 0.2  # a change of a word (to another word that it may mean) is dropped if its confidence is less
 
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 

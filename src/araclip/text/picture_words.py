@@ -3,8 +3,8 @@
 It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
-only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:
-«حيوانات» already finds them, and their kinds exclude too much.
+excludes such a word and says nothing of what to show, the word's kinds (man, woman, child …) are excluded as well.
+Animals were tried and left out: «حيوانات» already finds them, and their kinds exclude too much.
 """
 
 import unicodedata

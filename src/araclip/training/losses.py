@@ -100,8 +100,8 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     """Return a loss that averages `loss` over prefixes: both vectors cut to d numbers and scaled to unit length again.
 
     Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if `dims`
-    has it. To distil with it, the teacher's prefixes must be useful, too: trained with this loss, or rotated to
-    principal components. With other teachers, use it for contrastive losses only.
+    has it. To distil with this loss, the teacher's prefixes must be useful, too: trained with the loss, or rotated to
+    principal components. With other teachers, average contrastive losses only.
 
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.

@@ -170,7 +170,7 @@ def lines_of_sure_words(words: list[Word]) -> str:
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
     """Return `words`, with each word that has a digit replaced by the number that was read as English in its place.
 
-    The number counts if its confidence is high enough (SURE_NUMBER). If there is none, the word is left out.
+    The number counts if its confidence is high enough (SURE_NUMBER). A word without such a number is left out.
     """
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []

@@ -1,7 +1,7 @@
 """The worker process that decodes videos: with little memory, no network, and no file but the one that it is handed.
 
-For each job it gets an open file through its socket (`core.child_process`). It may have just as many files open as that
-needs, so that nothing in a video can make FFmpeg open another file.
+For each job it gets an open file through its socket (`core.child_process`). The system lets it open no further files,
+so that nothing in a video can make FFmpeg open another file.
 
 A key frame begins a scene if it differs enough from the key frame chosen before. Frames that show one colour only
 (black, white, a fade) are left out, unless there are no others. If too many frames differ enough, the required

@@ -274,7 +274,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """Return the folder of a saved AraCLIPModel: `run`/model, or `run` itself; raise InputError if neither is one."""
+    """Return the folder of a saved AraCLIPModel: `run`/model, or else `run`; raise InputError if neither holds one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)

@@ -103,7 +103,7 @@ Largest = Mapping[str, Array]
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
     """Make a float32 graph's products with matrices compute in int8, in place, except those whose output `keep` names.
 
-    `largest` is the result of `largest_by_channel`; channels of an input that it lacks are not smoothed.
+    `largest` is the result of `largest_by_channel`; channels of an input that `largest` lacks are not smoothed.
     """
     graph = model.graph
     order = {product.name: i for i, product in enumerate(products(graph))}

@@ -248,7 +248,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """Make one tower of several: it has their first blocks once, and the later blocks of each tower as a branch.
+    """Make one tower of several towers: it has the first blocks once, and each tower's later blocks as a branch.
 
     Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their `shared_blocks`
     first blocks must be equal, except for the rounding of an exported model, or a RecipeError is raised; those of the

@@ -104,9 +104,9 @@ def cached_maps(
     frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
     degradation: float = 0.0,
 ) -> NDArray[np.float16]:  # fmt: skip
-    """Return the frozen blocks' maps of pictures, (N, V, h, w, C) float16, from a file in `folder`; make it if missing.
+    """Return the frozen blocks' maps of N pictures, (N, V, h, w, C) float16, from a file in `folder`, made if missing.
 
-    `views_each` is the number of variants of a picture, and `degradation` the chance that a crop among them is made
+    `views_each` is V, the number of variants of a picture, and `degradation` the chance that a crop among them is made
     worse (see `views`). The file's name is a hash of these two, the frozen weights, the size, and the pictures' names
     and contents, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
@@ -460,7 +460,7 @@ class BranchImages:
     def explained(self, pictures: Sequence[Path]) -> float:
         """Return the share (at most 1) of the variance of `initial_features` that the present features explain.
 
-        Both are computed for whole `pictures`, not for windows cut out of them.
+        Both kinds of features are computed for whole `pictures`, not for windows cut out of them.
         """
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()

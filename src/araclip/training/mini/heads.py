@@ -14,7 +14,7 @@ Two numbers of each vector carry the correction, so that any index of cosines ra
 
 with constants a, b and c, a² + c² = 1.
 
-The cosine of the two is a b (t·v − weight · popularity(v)).
+The cosine of these two vectors is a b (t·v − weight · popularity(v)).
 
 The names part of a vector stands beside the captions' part and serves queries by a class's name. A classifier's
 knowledge is lost when its network learns captions, so the class probabilities go into the vector: a picture's names
@@ -51,8 +51,8 @@ from araclip.training.model.model import AraCLIPModel
 CONSTANT = (
     0.3  # the number in every text's vector by which a picture's correction is multiplied: c in the docstring above
 )
-TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a of the module's docstring; a text's vector gets length 1 by it
-# b of the module's docstring; y is then at most ±.31, about five standard deviations of y over pictures
+TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # the module docstring's a, which gives a text's vector length 1
+# the module docstring's b; with it, y is at most ±.31, about five standard deviations of y over pictures
 IMAGE_SCALE = 0.95
 
 
@@ -150,7 +150,7 @@ class NameImageHead(nn.Module):
         alone: how many of the classifier's features `captions` does not read: all of them, or 0.
         classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
         length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
-            names part. With 0 all have one length, and a picture of doubtful class is found by its likeliest class.
+            names part. With 0 all names parts are equally long, and its likeliest class finds a doubtful picture.
     """
 
     directions: Tensor

@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # static-int8 gives such names to a convolution's weight (O, I, h, w), to its bias (O,) and to constants
+            # static-int8 gives names in _quantized to a convolution's weight (O, I, h, w), to its bias, to constants
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
@@ -76,7 +76,7 @@ def wide_weights(model: Any) -> Arrays:
 
 
 def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return (V, H) float32 from the four-bit values and scales that `narrowing.packed` made."""
+    """Return a float32 table (V, H) of V rows from the four-bit values and scales that `narrowing.packed` made."""
     steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)
 
@@ -252,7 +252,7 @@ def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors
     return worse
 
 
-CHECKS = 1  # version of the unpacking: raise it, and folders that were compared before are compared again
+CHECKS = 1  # version of the unpacking: if it is raised, folders that were compared before are compared again
 EVERY = 4  # a rebuilt model is compared on every fourth test item; an export, which must check tracing too, on all
 
 

@@ -123,7 +123,7 @@ STAMPS = "files.json"
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
     """Return "stage NAME" or model → the SHA-256 of its weights, for each model that a stage uses.
 
-    "" for a model that is neither a stage nor a folder with weights here, such as one of the hub.
+    "" for a model that is neither a stage nor a folder with weights here, such as a model of the hub.
     """
     hashes: dict[str, str] = {}
     for model in {model for _, model in models_of(recipe, name)}:
