@@ -44,7 +44,7 @@ _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its s
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round a matrix (K, N), used in sums along K, to int8 (K, N) and a scale for each output (N,).
+    """Round a matrix (K inputs, N outputs), used in sums over inputs, to int8 (K, N) and a scale per output (N,).
 
     matrix ≈ int8 · scale.
     """
@@ -53,11 +53,10 @@ def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least scales (N,) with which a matrix (K, N) can be rounded to int8 without overflow.
+    """Return the least scales (N,) with which a matrix (K inputs, N outputs) can be rounded to int8 without overflow.
 
-    Divided by their column's scale, no two neighbours along K add up to more than LARGEST_PAIR, signs aside.
-
-    Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
+    After division by the scale of their column, no two neighbours in a column add up to more than LARGEST_PAIR, signs
+    aside. Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """
     size = np.abs(matrix)
     if len(size) % 2:

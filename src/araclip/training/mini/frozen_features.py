@@ -411,10 +411,10 @@ class BranchImages:
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return the pooled features (B, W) of all branches side by side, as they enter the projection.
+        """Return the pooled features (B, width) of all branches side by side, as they enter the projection.
 
         Args:
-            inputs: (B, C, w, w), square parts (windows) of the frozen blocks' feature maps.
+            inputs: (B, channels, side, side), square parts (windows) of the frozen blocks' feature maps.
         """
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
@@ -447,7 +447,7 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the upper blocks, as they were before the stage, make of `inputs`.
+        """Return the features (B, width) that the upper blocks, as they were before the stage, make of `inputs`.
 
         Each branch resizes the maps by the factor (map scale) that it had before the stage. After `learn_from`, the
         features are those of the tower given to `learn_from`.
@@ -498,7 +498,7 @@ def whole_features(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, degradation: float,
     cache: Path, log: Log,
 ) -> Tensor:  # fmt: skip
-    """Return the tower's features (N, W) of N whole pictures, computed from cached maps of the first `blocks` blocks.
+    """Return the tower's features (N, width) of N whole pictures, from cached maps of the first `blocks` blocks.
 
     Maps, the output of these blocks, are read from the folder `cache` if an earlier stage stored them with the same
     `views` (variants of each picture: crops …) and `degradation` (chance that a crop is made worse); else computed.
@@ -521,7 +521,7 @@ def _features_of_whole(
     upper: Callable[[Tensor], Tensor], maps: FeatureMaps, count: int, device: torch.device, mirror: bool,
     log: Log | None = None,
 ) -> Iterator[Tensor]:  # fmt: skip
-    """Yield, batch by batch, the features (B, W) that the upper blocks compute from the maps of `count` whole pictures.
+    """Yield by batches the features (B, width) that the upper blocks compute from the maps of `count` whole pictures.
 
     With `mirror` they are the mean over a picture and its recoloured mirror image.
     """

@@ -57,7 +57,7 @@ IMAGE_SCALE = 0.95
 
 
 class QueryBankTextHead(nn.Module):
-    """The text projection beside a `QueryBankImageHead`: (N, H) → (N, D) of unit length.
+    """The text projection beside a `QueryBankImageHead`: pooled outputs (N, width) → vectors (N, D) of unit length.
 
     It appends the constant by which a picture's correction for hubness is multiplied.
     """
@@ -75,7 +75,7 @@ class QueryBankTextHead(nn.Module):
 class QueryBankImageHead(nn.Module):
     """The image projection with a query bank, texts by which scores are corrected for hubness.
 
-    Turns pooled outputs (M, W) into vectors (M, D) of unit length.
+    Turns pooled outputs (M, width) into vectors (M, D) of unit length.
 
     Args:
         texts: number of texts in the bank.
@@ -108,7 +108,7 @@ class QueryBankImageHead(nn.Module):
 
 
 class NameTextHead(nn.Module):
-    """The text projection with a names part, numbers for class names: pooled (N, H) → (N, D) of unit length.
+    """The text projection with a names part, numbers for class names: pooled outputs (N, H) → unit vectors (N, D).
 
     Args:
         captions: the projection that makes the part for captions, (N, H) → (N, D − names − 1).
@@ -142,7 +142,7 @@ SHORTEST = 1e-3
 
 
 class NameImageHead(nn.Module):
-    """The image projection with a names part, numbers for class names: pooled (M, W) → (M, D) of unit length.
+    """The image projection with a names part, numbers for class names: pooled outputs (M, W) → unit vectors (M, D).
 
     Args:
         captions: the projection that makes the part for captions; it reads the first W − alone features.

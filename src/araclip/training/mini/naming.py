@@ -134,8 +134,8 @@ def fit_names(
     so classes of one kind («كلب», dog) get similar directions.
 
     Args:
-        words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.
-        others: the text tower's outputs (M, H) for texts that name no class, for which the gate learns to be 0.
+        words, classes: the text tower's outputs (N, width) for N words that name classes, and each word's classes.
+        others: the text tower's outputs (M, width) for M texts that name no class: the gate learns to be 0 for them.
 
     Returns:
         The mean loss of the last tenth of the steps.

@@ -356,7 +356,7 @@ def _weights_of_graph(
 
 @torch.no_grad()
 def only_add(norm: Any, bias: torch.Tensor) -> None:
-    """Make a BatchNorm scale by one and add `bias` (C,): its scale is already part of the convolution before it."""
+    """Make a BatchNorm add `bias` (channels,) and scale by one, as the convolution before it contains its scale."""
     norm.weight.fill_(1.0)
     norm.bias.copy_(bias)
     norm.running_mean.zero_()

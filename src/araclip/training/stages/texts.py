@@ -44,7 +44,7 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
 def text_features(
     model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
 ) -> Tensor:
-    """Return the text tower's pooled output (n, H) before the projection, without gradients.
+    """Return the text tower's pooled output (n, width) for n texts, before the projection, without gradients.
 
     Leaves the model in eval mode. `bfloat16`: the tower computes in bfloat16.
     """
@@ -133,12 +133,12 @@ class LockedTexts:
         self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
-        """Return the stored outputs (n, H) of these texts as a single chunk, and their unchanged order, 0 … n − 1."""
+        """Return the stored outputs (n, width) of n texts as a single chunk, and their unchanged order, 0 … n − 1."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
     def encode(self, features: Tensor) -> Tensor:
-        """Project the tower's outputs: (n, H) → (n, D), rows of unit length, in float32 even under autocast."""
+        """Project the tower's outputs (n, width) to vectors (n, D) of unit length, in float32 even under autocast."""
         return _project(self.model, features)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
@@ -149,7 +149,7 @@ class LockedTexts:
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
+        """Return the tower's outputs (n, width); compute only outputs that no stage with this tower has stored yet."""
         # The file is named by a hash of all that decides the outputs: settings, tower, and what the tokenizer does.
         settings = repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16))
 
