@@ -290,7 +290,7 @@ INFLATED = 1_100_000  # limit: bytes to which one compressed text is unpacked; P
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # finds a JPEG marker that a length follows
-_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # within a scan, finds such a marker or the picture's end
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # within a scan: a marker with a length, or the picture's end
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes per number
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # TIFF tags that point to the EXIF, GPS and interoperability data
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")

@@ -140,7 +140,7 @@ class Interpreter:
         return word.casefold() in self._english()
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); 1 if none is."""
+        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); else 1."""
         for width in range(min(self.lexicon.longest, len(typed) - at), 1, -1):
             phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
             if phrase in self.lexicon.standard or self.lexicon.find(phrase):

@@ -102,7 +102,7 @@ class KnownWords(Protocol):
         """True if a word is the name of a person or a place."""
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); 1 if none is."""
+        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); else 1."""
 
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط (and cats) and unlike in واقفة (standing)."""

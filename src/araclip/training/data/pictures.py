@@ -198,7 +198,7 @@ class PictureMixture:
         # the group of picture sets that this batch draws from, and how many earlier batches drew from it
         group, _, earlier = self._groups.draw(step)
         own = range(earlier * seeds, (earlier + 1) * seeds)
-        rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
+        rows: dict[int, int] = {}  # first row of a file, which stands for all its rows → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
             source_index, row, _ = self._sources[group].draw(slot)
             row += self._offsets[self._members[group][source_index]]
