@@ -180,7 +180,7 @@ def fit_names(
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add numbers to vectors by which a query that names a class finds the class's pictures; train only what makes them.
+    """Add numbers to vectors by which a query that names a class finds its pictures; train only what makes them.
 
     The numbers are the names part, see `mini.heads`. Return the dev recall."""
     accelerator = accelerator_for()
