@@ -35,7 +35,7 @@ stop_all = CHILDREN.stop  # stops all decoding: calls that wait for a process ra
 
 @dataclass(frozen=True)
 class DecodedScenes:
-    """n pictures of one video: times in seconds, squares (n, side, side, 3) uint8, perceptual hashes; its facts."""
+    """n pictures of a video: times in seconds, squares (n, side, side, 3) uint8, hashes (pHash); the video's facts."""
 
     times: tuple[float, ...]
     pixels: NDArray[np.uint8]

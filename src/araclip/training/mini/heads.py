@@ -150,7 +150,7 @@ class NameImageHead(nn.Module):
         alone: how many of the classifier's features `captions` does not read: all of them, or 0.
         classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
         length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
-            names part. With 0 all names parts are equally long, and its likeliest class finds a doubtful picture.
+            names part. With 0 all names parts are equally long: a doubtful picture is found by its likeliest class.
     """
 
     directions: Tensor

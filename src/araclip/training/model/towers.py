@@ -185,7 +185,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """Pool a vision tower's output to features (B, width); raise ModelMismatch for "pooler" if it has no pooler."""
+    """Pool a vision tower's output to features (B, width); raise ModelMismatch for "pooler" without a pooler."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected

@@ -41,7 +41,7 @@ class LinearMap:
 
 
 class Moments:
-    """Sums over rows: features of width H and targets of width D, in float64, from which ridge regression is solved.
+    """Sums over rows (features of width H, targets of width D), in float64, from which ridge regression is solved.
 
     The first block's mean is subtracted from every row before summing, so that features far from zero lose no digits.
     """

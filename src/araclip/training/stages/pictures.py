@@ -104,7 +104,7 @@ def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
 
 
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], log: Log | None = None) -> Tensor:
-    """Return the tower's outputs (N, width) for N unaugmented pictures, without gradients; leave it in eval mode.
+    """Return the tower's outputs (N, width) for N unaugmented pictures, no gradients; leave the model in eval mode.
 
     Many pictures (from `MANY`) pass a convolutional tower on ONNX Runtime, several times as fast.
     """
