@@ -41,7 +41,7 @@ class Vocabulary:
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
         """Return a vocabulary with the words of further texts, such as a gallery's captions and names, too.
 
-        Each occurrence of a word there counts as OWN occurrences in captions, because the word is known to be in the
+        Each occurrence in these texts counts as OWN occurrences in captions, because the word is known to be in the
         gallery. At most `most` new words are added; numbers, single letters and words of more than 30 letters are not.
         """
         counts = dict(self.counts)

@@ -37,8 +37,8 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-# Most that two neighbouring weights may add up to: processors add the products of two weights with bytes in 16 bits.
-# Rounding adds at most ½ to each, and 255 · 128 fits 16 bits.
+# Most that two neighbouring weights may add up to: processors multiply each with a byte and add the two products in 16
+# bits. Rounding adds at most ½ to each weight, and 255 · 128 fits 16 bits.
 LARGEST_PAIR = 127
 _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its scale is not 0
 

@@ -158,7 +158,7 @@ class LockedTexts:
             return encoded
 
         path = self.cache / f"texts-{fingerprint(settings, self.model.text_model.state_dict(), tokens)[:16]}.npy"
-        # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (H,).
+        # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (width,).
         stored: NDArray[np.void] | None = None
         if path.exists():
             with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):

@@ -202,7 +202,7 @@ class _ShardHashes:
 
 
 def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
-    """Copy the vectors of undamaged shards into `cache.vectors`; return which texts they lack, and their hashes."""
+    """Copy the vectors of undamaged shards into `cache.vectors`; return the missing texts and the shards' hashes."""
     owner = cache.folder / "cache.json"
     try:
         _check_cache_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
