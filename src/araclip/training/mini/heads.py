@@ -275,7 +275,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
-    """Add a tower to a model's image tower as a branch above shared blocks; return the new tower and the branch's width.
+    """Add a tower to a model's image tower as a branch above shared blocks; return the joint tower, the branch's width.
 
     The tower is None if the other tower is already the model's last branch, which need not be computed twice.
     """

@@ -155,7 +155,7 @@ def image_width(tower: PreTrainedModel) -> int:
 
 
 def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Pool tokens (B, T, H) to (B, H); `mask` (B, T) is 0 for padding, which does not change the result."""
+    """Pool the tokens of texts (B, T, width) to (B, width); `mask` (B, T) is 0 for padding, which does not count."""
     if pooling == "cls":
         return tokens[:, 0]
     real = mask.unsqueeze(-1)  # (B, T, 1)

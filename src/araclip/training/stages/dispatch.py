@@ -141,7 +141,7 @@ def _stored_stamps(folder: Path) -> dict[str, Any]:
 
 
 def _changed_files(stage: Stage, folder: Path, fingerprints: str) -> str:
-    """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
+    """Name the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
 
     The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """
