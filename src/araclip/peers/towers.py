@@ -25,7 +25,7 @@ from araclip.training.teachers.text_encoders import has_arabic_letters, pooled, 
 
 
 class TextGraph(nn.Module):
-    """The graph of a text tower: ids (B, T), and the mask if the tower takes one → vectors (B, D) of unit length.
+    """The graph of a text tower: token ids (texts, tokens), and perhaps a mask → vectors (texts, D) of unit length.
 
     `encode` is a function that runs `model`. `language`, if it is given, chooses the first token of each text by the
     text's script.
@@ -51,8 +51,8 @@ class TextGraph(nn.Module):
         """Keep only some rows of the token embeddings. From now on, the graph takes the ids of the cut tokenizer.
 
         Args:
-            rows: (n,), the old ids of the rows to keep; their places are the new ids.
-            ids: (1, T), the old ids of any text, with which the table is found in the model.
+            rows: (n,), the old ids of the rows to keep; the place of an old id in `rows` is its new id.
+            ids: (1, tokens), the old ids of any text: the model runs on them to find its table of token embeddings.
         """
         parent, name, table = self._find_token_table(ids)
         if int(rows.max()) >= table.num_embeddings:
@@ -64,7 +64,7 @@ class TextGraph(nn.Module):
         self.rows = torch.from_numpy(rows)
 
     def _find_token_table(self, ids: Tensor) -> tuple[nn.Module, str, nn.Embedding]:
-        """Find the embedding layer that receives token ids unchanged: return its parent, its name there, and itself."""
+        """Find the layer of token embeddings by running the model on `ids`: return its parent, its name, the layer."""
         receivers: list[nn.Module] = []
         found = [module for module in self.model.modules() if isinstance(module, nn.Embedding)]
 
@@ -93,7 +93,7 @@ class TextGraph(nn.Module):
 
 
 class CutTable(nn.Module):
-    """A token embedding table cut to the rows of the ids `rows` (n,). `forward` still takes the full table's ids."""
+    """A token embedding table that keeps only the rows `rows` (n,). `forward` still takes the ids of the full table."""
 
     positions: Tensor
 
@@ -112,15 +112,15 @@ class CutTable(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """The kept rows of the token embedding table, (n, H)."""
+        """The kept rows of the token embedding table, (rows, width)."""
         return self.table.weight
 
 
 class LanguageToken(nn.Module):
     """Sets the first token of each text by script: `arabic` if any other token has Arabic letters, else `other`.
 
-    The tokenizer writes `arabic` before every text, and NLLB's encoder gives its output at this token. `pieces` (V,) is
-    true for the ids of pieces with Arabic letters.
+    The tokenizer writes `arabic` before every text, and NLLB's encoder gives its output at this token. `pieces` is an
+    array over all token ids: true for a piece with Arabic letters.
     """
 
     pieces: Tensor
@@ -137,7 +137,7 @@ class LanguageToken(nn.Module):
 
 
 class ImageGraph(Scaled):
-    """The graph of an image tower: uint8 (B, S, S, 3) → (B, D) of unit length.
+    """The graph of an image tower: uint8 squares (pictures, side, side, 3) → vectors (pictures, D) of unit length.
 
     Pixels are scaled by each channel's mean and std; then `encode`, a function that runs `model`, is called.
     """
@@ -163,8 +163,8 @@ class ImageGraph(Scaled):
 class TextPart:
     """The text tower of a model folder: the module for its graph, its tokenizer, and how ids are padded and cut.
 
-    fixed: texts are padded to `max_tokens` tokens, since the tower attends to the padding as well.
-    mask: the graph takes an attention mask.
+    fixed: True if texts must be padded to `max_tokens` tokens, since the tower attends to the padding as well.
+    mask: True if the graph takes an attention mask.
     """
 
     graph: TextGraph
@@ -314,7 +314,7 @@ def _make_text_part(
         attending: the module whose attention is replaced by plain attention.
         encode: turns ids, and the mask if the graph takes one, into vectors.
         tower, pooling: names of tower and pooling, as config.json states them.
-        siglip: texts become lower case, and the tower also attends to the padding.
+        siglip: True for SigLIP, whose texts become lower case, and whose tower also attends to the padding.
     """
     _use_plain_attention(attending)
     tokenizer, graph = encoder.text.tokenizer, TextGraph(encoder.text.model, encode)

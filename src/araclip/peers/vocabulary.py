@@ -101,9 +101,9 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
-    """True for a character that is no letter or mark, and whose normal form (NFKC) has no letter that is not in `own`.
+    """True for a character that is no letter or mark, if its normal form (NFKC) has no letters but those in `own`.
 
-    ㈱ is a symbol, but its normal form (株) has a Chinese letter.
+    `own` has the letters of the kept languages. ㈱ is a symbol, but its normal form (株) has a Chinese letter.
     """
     if not _is_no_letter(char):
         return False
@@ -171,7 +171,7 @@ def pieces_by_id(tokenizer: Tokenizer) -> dict[int, str]:
 
 
 def _make_filter(tokenizer: Tokenizer, content: Mapping[str, Any], characters: Iterable[str]) -> Callable[[str], bool]:
-    """Return a function that is true for the pieces of a tokenizer which a text of these characters can use."""
+    """Return a function that tells whether a text made of `characters` can use a piece; `content`: tokenizer.json."""
     own = set(characters)
     if (normalizer := tokenizer.normalizer) is not None:  # a normaliser may turn a character into several
         own = {found for char in characters for found in normalizer.normalize_str(f"a{char}a")}
@@ -221,8 +221,8 @@ def _decode_bytes(piece: str) -> str:
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
     """True if a piece's bytes can stand in a text of given characters; `suffix`, the mark of a word's end, is ignored.
 
-    `whole` has the UTF-8 bytes of each character, `starts` and `ends` have their beginnings and ends. The piece may be
-    the end of one character, then whole characters, then the start of one. A single byte always can.
+    `whole` has the UTF-8 bytes of each character, `starts` and `ends` have the beginnings and ends of these bytes. A
+    piece may be the end of one character, then whole characters, then the start of another. True for a single byte.
     """
     bare = piece.removesuffix(suffix) if suffix else piece
     if len(bare) == 1 or any(char not in _BYTE_OF_CHARACTER for char in bare):

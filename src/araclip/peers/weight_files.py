@@ -30,7 +30,10 @@ _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.pickle", "*.pkl"]
 
 
 def local_folder(name: str, location: str) -> Path:
-    """Return a local folder as it is, or the snapshot of a hub id, which is downloaded if it is not on this machine."""
+    """Return the folder of a model: `location` if that is a folder, else the snapshot of the hub id `location`.
+
+    The snapshot is downloaded if it is not on this machine. `name` is the model's name for messages.
+    """
     if folder := existing_folder(location):
         return folder
     from huggingface_hub import snapshot_download
@@ -108,8 +111,8 @@ def check_fit(
 ) -> None:
     """Raise ModelMismatch if a checkpoint's tensors have other names or shapes than those of the model (`expected`).
 
-    `optional`: beginnings and ends of names that the checkpoint may have beyond the model's. `source` is for the
-    message.
+    `optional`: the checkpoint may have further tensors whose names begin or end with one of these texts. `source`: the
+    checkpoint's path, for the message.
     """
     ends = tuple(optional)
     missing = sorted(set(expected) - set(tensors))

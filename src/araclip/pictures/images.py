@@ -178,7 +178,7 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     """Open a regular file to read.
 
     Raises:
-        UnreadableImage: a pipe, socket, device or folder is in its place; a pipe is not waited for.
+        UnreadableImage: the path leads to a pipe, socket, device or folder; a pipe is not waited for.
         OSError: the file cannot be opened.
     """
     try:

@@ -20,7 +20,7 @@ SUBJECT, HIERARCHY = (
     "http://ns.adobe.com/lightroom/1.0/ hierarchicalSubject",
 )
 RECORD = "urn:araclip:keywords:"
-# property of keywords → property that records which of its values AraCLIP added
+# property that holds keywords → AraCLIP's own property, which lists those of the keywords that AraCLIP added
 RECORDS = {SUBJECT: f"{RECORD} subject", HIERARCHY: f"{RECORD} hierarchicalSubject"}
 _PREFIXES = {"http://purl.org/dc/elements/1.1/": "dc", "http://ns.adobe.com/lightroom/1.0/": "lr", RECORD: "araclip"}
 _EMPTY = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -52,8 +52,8 @@ class _Element:
 def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
     """Return the keywords in a side-car (an XMP file beside a picture), as a mapping from property to values.
 
-    The properties are SUBJECT (flat keywords), HIERARCHY (paths), and for each of them the one in RECORDS that says
-    which of its values AraCLIP added.
+    The properties are SUBJECT (flat keywords), HIERARCHY (paths), and AraCLIP's two properties in RECORDS, which list
+    the keywords and the paths that AraCLIP added.
 
     Raises:
         InputError: the side-car is no XMP, is too large, or has keywords in a form that is not a list; the message

@@ -39,7 +39,7 @@ MAX_OF_FORMAT = {  # lower limits for formats whose decoders take more memory or
     "BMP, run-length encoded": 25_000_000,  # Pillow decodes it in slow Python: at most 3 seconds for so many pixels
 }
 LARGE = 400_000_000  # if a picture takes more bytes than this, the free memory is checked
-# limit: pixels times passes of a JPEG: a hostile one takes at most 6 s; 150 MP in 20 passes are allowed
+# limit: pixels times passes of a JPEG: a hostile JPEG takes at most 6 s; 150 MP in 20 passes are allowed
 MAX_SCANNED = 3_000_000_000
 USABLE = 0.5  # the share of the free memory that one picture may take
 FULL_BYTES = 17  # most bytes for each pixel at the peak (WebP, or 16-bit grey); measured by tests/fuzz/peaks.py
@@ -142,7 +142,7 @@ def _limited_kind(image: Image.Image) -> str:
 
 
 def _tiff_buffers(image: Image.Image, stream: IO[bytes]) -> int:
-    """Return the bytes of a TIFF that are in memory while it is decoded: file, and strip or tile; 0 if uncompressed."""
+    """Return how many bytes the decoder of a TIFF holds: the file, and a strip or tile; 0 for an uncompressed TIFF."""
     if image.info.get("compression") == "raw":
         return 0
     tags = getattr(image, "tag_v2", {})
@@ -290,7 +290,7 @@ INFLATED = 1_100_000  # limit: bytes to which one compressed text is unpacked; P
 
 _HEAD, _SCAN, _END = 1 << 18, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd9\xff]")  # finds a JPEG marker that a length follows
-_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # finds such a marker within a scan, or the picture's end
+_IN_SCAN = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # within a scan: a marker with a length, or the picture's end
 _UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}  # TIFF type → bytes per number
 _SUBDIRECTORIES = (0x8769, 0x8825, 0xA005)  # TIFF tags that point to the EXIF, GPS and interoperability data
 _COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")

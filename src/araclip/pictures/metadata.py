@@ -300,7 +300,7 @@ class _XmpReader:
             self._letters += len(text)
 
     def _root_position(self) -> int:
-        """Return at which level the RDF element is open; a negative number if it is not."""
+        """Return the depth of the RDF element among the open elements; a negative number if no RDF element is open."""
         return self._open.index(f"{RDF}RDF") if f"{RDF}RDF" in self._open[:3] else -MAX_DEPTH
 
     def _level(self) -> int:

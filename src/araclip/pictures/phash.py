@@ -43,7 +43,10 @@ def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, i
 
 
 def nearest_hashes(queries: Hashes, among: Hashes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each query (Q,), return the row of the nearest hash in `among` (N,; not empty), and its Hamming distance."""
+    """Return, for each of the hashes `queries`, the row of the nearest hash in `among` and its Hamming distance.
+
+    Both results have one number for each query; `among` may not be empty.
+    """
     if not len(among):
         raise ValueError("no hashes to compare with.")
     rows, apart = np.empty(len(queries), np.int64), np.empty(len(queries), np.int64)

@@ -16,9 +16,9 @@ MOST, MANY = 200, 3  # limits: characters of a message; messages that are kept f
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines in threads that are inside `collect`; leaves other packages' alone.
+    """Collects Pillow's warnings and log lines in threads that are inside `collect`, and no other package's.
 
-    Each thread using `catch_warnings` would not do: overlapping threads would restore each other's filters, and leave
+    `catch_warnings` in each thread would not do: overlapping threads would restore each other's filters, and leave
     the filters changed for good.
     """
 

@@ -47,7 +47,7 @@ def readable_formats() -> tuple[str, ...]:
 def most_decoder_threads() -> int:
     """Return how many threads decoders must be allowed to start: 0 if no optional format is read.
 
-    Without threads, libde265 and libjxl end the process.
+    If libde265 or libjxl cannot start a thread, they end the process.
     """
     return THREADS if {"HEIF", "JXL", "RAW"} & set(readable_formats()) else 0
 

@@ -215,7 +215,7 @@ def _shorten(stem: str, ending: str) -> str:
 
 
 def _compute_checksum(original: Original) -> bool:
-    """Compute an original's checksum, which may read a whole video; False if its file has changed or cannot be read."""
+    """Compute an original's CRC-32, perhaps of a whole video; return False if the file has changed or is unreadable."""
     try:
         _ = original.crc
     except (OSError, Aborted):

@@ -34,7 +34,7 @@ class _File:
 
 
 def _read_files(folder: Traversable, prefix: str = "") -> dict[str, bytes]:
-    """Return the contents of the files below a folder, by their paths in the folder."""
+    """Return the contents of all files below a folder, by `prefix` + the file's path in the folder."""
     found: dict[str, bytes] = {}
     for entry in folder.iterdir() if folder.is_dir() else ():
         if entry.is_dir():
@@ -62,7 +62,7 @@ def _read_page() -> tuple[dict[str, _File], str]:
 def router() -> APIRouter:
     """Make the routes of the page, its assets, its manifest and its service worker.
 
-    The manifest and the worker are at the top, because their scope is the folder of their address.
+    The manifest and the worker have addresses at the top, because each applies only to addresses below its own folder.
     """
     page_files, version = _read_page()
     routes = APIRouter(include_in_schema=False)

@@ -46,7 +46,7 @@ class ServedGallery:
             create: create the gallery if it does not exist.
         """
         self.location = location
-        # readers of the time before a change of the model: requests that began then still use them
+        # readers with an earlier model: requests that began before the model was changed still use them
         self._earlier_readers: list[GalleryReader] = []
         self._reader = open_reader(location, model, create=create)
         self._queries_with_hits: tuple[str, dict[str, bool]] = "", {}
@@ -229,13 +229,13 @@ def example_queries(everyday: NDArray[np.float32], pictures: NDArray[np.float32]
     """Return the everyday queries, short enough for a button, that fit some picture best; without pictures, none.
 
     Args:
-        everyday: vectors of EVERYDAY, (E, D).
-        pictures: vectors of (a sample of) the gallery, (n, D).
+        everyday: vectors of the queries in the list EVERYDAY, (queries, D).
+        pictures: vectors of the gallery's pictures, or of a sample of them, (n, D).
     """
     if not len(pictures):
         return ()
-    scores = everyday @ pictures.T  # (E, n)
-    # (E,); each picture's mean score is subtracted, because some pictures fit every query
+    scores = everyday @ pictures.T  # (queries, n)
+    # each query's best score, after each picture's mean score is subtracted, because some pictures fit every query
     best = (scores - scores.mean(axis=0)).max(axis=1)
     short = [int(row) for row in np.argsort(-best) if len(EVERYDAY[row]) <= SHORT]
     return tuple(EVERYDAY[row] for row in short[:EXAMPLES])

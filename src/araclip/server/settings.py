@@ -165,9 +165,9 @@ class Settings(BaseSettings):
 
     @property
     def own_folder(self) -> Path:
-        """The folder for derived files such as thumbnails: the gallery's own, or one in the data folder.
+        """The folder for derived files such as thumbnails.
 
-        The latter serves galleries that lie in PostgreSQL.
+        It is the gallery's folder; for a gallery in PostgreSQL, a folder in the data folder.
         """
         if isinstance(self.gallery, Path):
             return self.gallery

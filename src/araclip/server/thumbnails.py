@@ -15,7 +15,7 @@ from pathlib import Path
 
 log = logging.getLogger("araclip.server")
 
-VERSION = 3  # raise it when thumbnails are made differently: then stored ones are dropped
+VERSION = 3  # raise this number when thumbnails are made differently: then all stored thumbnails are dropped
 FILE_NAME = "thumbnails.sqlite"
 TOUCH_SECONDS = 3600  # the time of last use is updated at most once in so many seconds, to save writes
 IN_MEMORY_PAGES = 2_000  # limit: pages (4 kB) of a cache in memory, which is used if the file cannot be written

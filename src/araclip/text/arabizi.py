@@ -74,7 +74,7 @@ SOUND_CLASSES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-# Arabizi words written before a noun or a verb → the prefix that they are in Arabic.
+# Arabizi words before a noun or a verb, such as "el" (the) → the Arabic prefix that stands for them, such as ال.
 PREFIXES = read_mapping("arabizi: prefixes")
 ARTICLES = frozenset(typed for typed, prefix in PREFIXES.items() if prefix.endswith(("ال", "لل")) and len(typed) > 1)
 VERB_PREFIXES = ("b", "bi", "k", "ka")
@@ -155,7 +155,7 @@ class Arabizi:
 
     @cached_property
     def _by_skeleton(self) -> dict[str, list[str]]:
-        """Skeleton (consonants) → its words, commonest first: all everyday words, and others up to BUCKET words."""
+        """Skeleton (consonants) → the words that have it, commonest first: BUCKET words, and all everyday words."""
         buckets: dict[str, list[str]] = {}
         for word in sorted(self._counts, key=lambda word: -self._counts[word]):
             everyday = word in self._known
@@ -244,8 +244,8 @@ def _matching_costs(sounds: list[str], words: Iterable[str]) -> dict[str, float]
                 rows.append(row)
             at += 1
         before = word
-        # The costs grew too high at an inner letter: no word with this beginning can match. At its last letter, a word
-        # says nothing of longer words, because a last letter has other costs than an inner one.
+        # If the costs are too high at an inner letter of the word, no word with the same beginning can match. If only
+        # the last letter makes them too high, longer words may match, as inner letters have other costs.
         if at <= last:
             dead = word[:at]
         elif row[-1] <= MAX_COST:

@@ -17,7 +17,9 @@ _FEASTS = {  # name of a feast → (Hijri month, first day, last day)
 }
 
 
-_GREGORIAN_FEASTS = {  # name of a feast → first and last day, each (years before the feast's year, month, day)
+# Name of a feast → its first and its last day, each as (years before, month, day); (1, 12, 31) is the 31st of December
+# of the year before the feast's year.
+_GREGORIAN_FEASTS = {
     "رأس السنة|ليلة رأس السنة|رأس السنة الميلادية|new year|new years": ((1, 12, 31), (0, 1, 1)),
     "الكريسماس|كريسماس|عيد الميلاد المجيد|christmas": ((0, 12, 24), (0, 12, 25)),
     "عيد الحب|الفالنتاين|valentines|valentine": ((0, 2, 14), (0, 2, 14)),

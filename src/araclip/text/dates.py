@@ -462,7 +462,7 @@ class DateReader:
     def find(self, *, joins: bool = True) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none.
 
-        `joins`: true to read further dates after "and" or "or" with the first.
+        `joins`: true to read the dates after "and" or "or", too, as one filter with the first; None if none fits.
         """
         rules: tuple[Rule, ...] = (
             partial(read_limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
@@ -486,13 +486,13 @@ class DateReader:
                     further = self._in_year_of((after, after + other[0]), other[1], (at, at + width), found)
                     opposite = bool(found.first or further.last) != bool(found.last or further.first)
                     if (opposite and self.word(at + width) in _OR) or (both := join_dates(found, further)) is None:
-                        return None  # reads no date: a filter for one of the two would hide the pictures of the other
+                        return None  # no filter fits both dates, and a filter for one would hide the other's pictures
                     width, found = width + joint + other[0], both
                 return at, width, found
         return None
 
     def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
-        """Give one of two joined dates the year of the other, if the date's own words name no year.
+        """Return `date` in the year of `its_date`, the date it is joined with, if `date` has no year of its own.
 
         In «مايو 2019 ويونيو», June becomes June 2019. The words of `date` are at `part` (first index, end), those of
         `its_date` at `other`. Without a year to take over, `date` is returned unchanged.
@@ -680,12 +680,12 @@ class DateReader:
         return width, DateFilter(str(year[1]), str(last))
 
 
-MOST = 99  # limit: years, months, weeks or days that a date lies back
+MOST = 99  # limit: how many years, months, weeks or days back a relative date may lie
 Ago = tuple[int, str, str]  # (number of words, first, last); first and last are days, months or years
 
 
 def _folds(words: str) -> frozenset[str]:
-    """Split a list of words at its bars; return the words folded (spelling variants made equal)."""
+    """Split a list of words at its bars (|); return the words folded (spelling variants made equal)."""
     return frozenset(map(fold, words.split("|")))
 
 
@@ -1129,7 +1129,7 @@ def _try_all(rules: Sequence[Rule], at: int) -> tuple[int, DateFilter] | None:
 
 
 def _feast_day(year: int, day: tuple[int, int, int]) -> date:
-    """Return the date of a feast's day (years before, month, day) in a year."""
+    """Return the date in `year` of a feast's day, which `calendar_words` gives as (years before, month, day)."""
     return date(year - day[0], *day[1:])
 
 

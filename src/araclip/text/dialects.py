@@ -12,8 +12,8 @@ from araclip.text.picture_words import is_quality
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
 from araclip.text.word_lists import read_folded
 
-# Confidences that a dialect form stands for its standard word, if it means nothing else (SURE), is also in captions,
-# has another common meaning, or is itself a common standard word (UNLIKELY).
+# Confidences that a dialect form stands for its standard word: if the form means nothing else (SURE), is in captions as
+# well (ALSO_KNOWN), has another common meaning (AMBIGUOUS), or is itself a common standard word (UNLIKELY).
 SURE, ALSO_KNOWN, AMBIGUOUS, UNLIKELY = 0.92, 0.7, 0.5, 0.12
 ARTICLE_SURE = 0.7  # confidence that عال is "on the" before an unknown word of LEAST_STEM letters: عالكورنيش
 LEAST_STEM = 4
@@ -158,7 +158,7 @@ class Dialects:
                 continue
             labels = tuple(label for label in form.labels if label in DIALECTS)
             ambiguous = own or (form.ambiguous and not telling)
-            # an ambiguous meaning after a sure one is unlikely, as zucchini (in Iraq) after trees for شجر
+            # an ambiguous meaning is unlikely if a sure one came before: شجر means trees, and only in Iraq zucchini
             doubtful = form.ambiguous and bool(changes) and not changes[0].ambiguous
             # if captions use the form itself, it is unlikely to stand for another word
             if own or doubtful or (count >= OFTEN and not labels):

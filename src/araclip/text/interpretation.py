@@ -86,7 +86,7 @@ class Interpreter:
     def extended(self, texts: Iterable[str] = (), lexicon: Lexicon | None = None) -> "Interpreter":
         """Return an interpreter that also has the words of these texts (a gallery's captions and names).
 
-        The entries of a further lexicon come before the present ones; `Lexicon.forms` says what their order decides.
+        The meanings in a further lexicon take precedence over those in the present one.
         """
         vocabulary = self.vocabulary.extended(texts)
         joined = self.lexicon.join(lexicon) if lexicon else self.lexicon
@@ -140,7 +140,7 @@ class Interpreter:
         return word.casefold() in self._english()
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words the known phrase at word `at` has, such as «لقطة شاشة» (screenshot); 1 without one."""
+        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); else 1."""
         for width in range(min(self.lexicon.longest, len(typed) - at), 1, -1):
             phrase = fold(" ".join(typed[at : at + width])).removeprefix("ال")
             if phrase in self.lexicon.standard or self.lexicon.find(phrase):
@@ -288,7 +288,8 @@ def _without_punctuation(text: str) -> str:
     return bare or text
 
 
-# "\0" joins an Arabizi prefix such as «bel» ("in the") to the next word; this finds one before a word in Latin letters.
+# "\0" after an Arabizi prefix such as «bel» ("in the") joins the prefix to the next word; this finds a "\0" that stands
+# before a word in Latin letters.
 _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 

@@ -26,7 +26,7 @@ from araclip.text.lexicon import Lexicon
 from araclip.text.script import is_latin
 from araclip.text.vocabulary import Vocabulary
 
-LEAST_CONFIDENCE = 0.2  # a change of a word to one that it may mean is dropped if its confidence is less
+LEAST_CONFIDENCE = 0.2  # a change of a word (to another word that it may mean) is dropped if its confidence is less
 
 Kind = Literal["spelling", "dialect", "arabizi", "typo"]
 
@@ -53,8 +53,8 @@ IN_CONTEXT = 0.93  # confidence of Arabizi if a word has a digit for a letter (7
 # Least counts of the lexicon's words when Arabizi is read; words with a higher count are likelier. A standard word has
 # STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.
 FORM_COUNT, STANDARD_COUNT = 4, 80
-# Share of the confidence for the dialect meaning of an Arabizi word that also has a standard meaning: usually EITHER.
-# THING if the standard meaning is an adjective in «ية», as in 3arabeya (a car, or "Arabic"); adjectives follow a noun.
+# How probable the dialect meaning of an Arabizi word is, if the word also has a standard meaning: EITHER; or THING if
+# that is an adjective in «ية», which would follow a noun: 3arabeya is "a car" (dialect) or "Arabic" (standard).
 EITHER, THING = 0.5, 0.65
 ADJECTIVE = fold("ية")  # how adjectives made of nouns end, folded: عربية (Arabic), شخصية (personal)
 _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # an English word with an apostrophe, such as don't
@@ -128,7 +128,7 @@ class Latin:
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read_word(self, word: str) -> list[tuple[str, float]]:
-        """Return (Arabic word, confidence) for what a Latin word may be, with an article or preposition in it."""
+        """Return (Arabic word, confidence) for what a Latin word, perhaps with an article or preposition, may be."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
         if word in SITTING:
@@ -146,9 +146,10 @@ class Latin:
         return sorted(options, key=lambda option: -option[1])[:MOST]
 
     def _changes_to_standard(self, typed: str, options: Sequence[tuple[str, float]], sure: float) -> list[Change]:
-        """Return the changes of a Latin word into the standard words for its Arabic `options` (word, confidence).
+        """Return the changes of a Latin word into standard words.
 
-        `sure` is the confidence that the word is Arabizi at all.
+        `options` are the Arabic words, with confidences, that the Latin word may be; those of a dialect are replaced by
+        their standard words. `sure` is the confidence that the word is Arabizi at all.
         """
         merged: dict[str, float] = {}
         for target, share in options:

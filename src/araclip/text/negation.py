@@ -102,7 +102,7 @@ class KnownWords(Protocol):
         """True if a word is the name of a person or a place."""
 
     def phrase_width(self, typed: Sequence[str], at: int) -> int:
-        """Return how many words the known phrase at word `at` has, such as «لقطة شاشة» (screenshot); 1 without one."""
+        """Return how many words the known phrase at word `at` has: 2 for «لقطة شاشة» (screenshot); else 1."""
 
     def begins_with_and(self, word: str) -> bool:
         """True if the و that a word begins with means "and", as in وقطط (and cats) and unlike in واقفة (standing)."""
@@ -246,11 +246,11 @@ def _skip_article(folded: Sequence[str], at: int, phrase: tuple[str, ...]) -> in
 
 
 def _end_of_things(found: FoldedWords, first: int, known: KnownWords, *, alone: bool = False) -> int:
-    """Return where the excluded things that begin at `first` end.
+    """Return the index of the word at which the excluded things end; they begin at word `first`.
 
     The things end before a preposition, a verb or a negation, after a few words, or at a comma. A comma in a list of
-    single words («بدون ناس، سيارات، كلاب») does not end them. A list of two words (one comma)
-    has to end the text, and nothing before it may name a thing to show (`alone`).
+    single words («بدون ناس، سيارات، كلاب») does not end them. A list of two words (one comma) counts only if it ends
+    the text, and if nothing before it names a thing to show (`alone`).
     """
     folded, width = found.folded, 0
     for at in range(first, len(folded)):

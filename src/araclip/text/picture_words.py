@@ -3,8 +3,8 @@
 It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
-only excludes such a word, its kinds (man, woman, child …) are excluded as well. Animals were tried and left out:
-«حيوانات» already finds them, and their kinds exclude too much.
+excludes such a word and says nothing of what to show, the word's kinds (man, woman, child …) are excluded as well.
+Animals were tried and left out: «حيوانات» already finds them, and their kinds exclude too much.
 """
 
 import unicodedata
@@ -55,7 +55,7 @@ def split_videos(text: str) -> tuple[str, str]:
 
 
 def split_order(text: str) -> tuple[str, str, str]:
-    """Take a word for "newest" or "oldest" («أحدث», «أقدم») out of a text in which it stands beside one for pictures.
+    """Take a word for "newest" or "oldest" («أحدث», «أقدم») out of a text, if it stands beside a word for pictures.
 
     Return (rest, removed words, order), where the order is "date" (newest first) or "oldest". Without such a word,
     return (text, "", "").

@@ -108,7 +108,7 @@ def place_at(latitude: float | None, longitude: float | None) -> str | None:
 
     Inside of several towns, the place is the town whose middle is nearest, relative to the town's size. At more than
     AT metres from a town's edge, the place is the town's region and country only. None is returned at more than NEAR
-    metres from any town, without coordinates, and for those that no GPS gives (0° 0°, 91°, NaN).
+    metres from any town, without coordinates, and for coordinates that no GPS gives (0° 0°, 91°, NaN).
     """
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None
@@ -202,8 +202,8 @@ def _areas_by_key() -> dict[str, list[Area]]:
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return key (`name_key`) → name for each name in `places`, texts such as «القاهرة، مصر · Cairo, Egypt».
 
-    The key of another name of a town, region or country leads to the usual name, unless two of these
-    places share the usual name.
+    Other names of a town, region or country have keys, too, which lead to the usual name. But if two places share the
+    usual name, each of these keys leads to the other name itself.
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}

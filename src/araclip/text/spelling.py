@@ -21,9 +21,9 @@ LONG_ENOUGH = 4  # typos are corrected in words of at least this many letters; s
 MAX_SLIPS = 2  # limit: corrections of one word
 MIN_SLIP_COUNT = 10  # least count of the word to which a typo is corrected; a rarer word is no likelier than the typo
 MIN_COUNT = 3  # least count of each of two words that were typed without a space
-# How much rarer a space inside a word is than two words side by side: the halves of a torn word are joined if the whole
-# word is likelier by more than that. Chosen on the captions of 600 training pictures; of 1,998 captions that the
-# vocabulary has not seen, none is joined wrongly (docs/log/2026-11.md).
+# How often a space is typed inside a word, relative to a space between two words: two words are joined only if the word
+# that they make is so common that this rare mistake is likelier. Chosen on the captions of 600 training pictures; in
+# 1,998 captions that the vocabulary has not seen, no words are joined wrongly (docs/log/2026-11.md).
 RARELY_TORN = 1e-3
 TORN_LEAST, TORN_SURE = 0.5, 0.95  # least and most confidence of a joined word
 UNSEEN = 0.5  # a torn word's half that is in no caption counts as if it had been seen this often
@@ -56,8 +56,8 @@ class Spelling:
     def usual(self, word: str) -> Change | None:
         """Return the usual spelling of a word; None if there is nothing to correct.
 
-        That is so if the word is unknown, if it has its usual spelling already, or if the usual spelling has fewer
-        hamzas or maddas than the word. But آ may become أ.
+        Nothing is corrected if the word is unknown, if it has its usual spelling already, or if the usual spelling has
+        fewer hamzas or maddas than the word. But آ may become أ.
         """
         once = _NEVER_TWICE.sub(r"\1", word)
         spelled, confidence = self.vocabulary.spelling(once), USUAL

@@ -62,10 +62,10 @@ def _presentation_forms() -> list[Normalizer]:
 
 
 def _limit_marks() -> tuple[list[Normalizer], list[Normalizer]]:
-    """Return steps that remove all marks of a letter after the first MAX_MARKS, and steps that must come before them.
+    """Return first steps, which split characters made of several marks, then steps that limit the marks of a letter.
 
-    Marks that are part of a letter count, too. The steps that come before split characters that consist of several
-    marks; NFC never composes such characters.
+    All marks of a letter after the first MAX_MARKS are removed; marks that are part of the letter count, too. NFC never
+    composes the split characters again.
     """
     own: dict[int, list[str]] = {}  # number of marks → the letters that contain so many
     marks, several = [], []

@@ -17,7 +17,7 @@ MIN_STEM = 3  # a stem has at least this many letters
 
 
 class Vocabulary:
-    """Words as captions spell them, with their counts; spelling variants of a word find it, too.
+    """Words as captions spell them, with their counts; a word is also found by its spelling variants.
 
     Args:
         counts: word → how often captions use it.
@@ -41,7 +41,7 @@ class Vocabulary:
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
         """Return a vocabulary with the words of further texts, such as a gallery's captions and names, too.
 
-        Each occurrence of a word there counts as OWN occurrences in captions, because the word is known to be in the
+        Each occurrence in these texts counts as OWN occurrences in captions, because the word is known to be in the
         gallery. At most `most` new words are added; numbers, single letters and words of more than 30 letters are not.
         """
         counts = dict(self.counts)
@@ -54,7 +54,7 @@ class Vocabulary:
         return Vocabulary(counts)
 
     def with_everyday_words(self, everyday: Iterable[str]) -> "Vocabulary":
-        """Return a vocabulary in which everyday words count at least like one that captions use OWN times."""
+        """Return a vocabulary in which every everyday word counts at least OWN, as if captions used it so often."""
         rare = {word: OWN for word in everyday if " " not in word and self.counts.get(word, 0) < OWN}
         known = Vocabulary({})
         known.counts = self.counts | rare
@@ -81,7 +81,7 @@ class Vocabulary:
     def spelling(self, word: str) -> str | None:
         """Return the commonest spelling of a word in captions; None if captions lack the word in any spelling.
 
-        `word` is returned unchanged if at least a share KEPT of its occurrences is spelled like it.
+        `word` is returned unchanged if captions spell it so at least in the share KEPT of its occurrences.
         """
         spelled = self._spellings.get(fold(word))
         if spelled is None:

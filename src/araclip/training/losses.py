@@ -84,9 +84,9 @@ def sigmoid_loss(
 
 
 def same_pairs(rows: Sequence[Hashable], columns: Sequence[Hashable] | None = None) -> Tensor:
-    """Make a loss's mask `same` of pairs that are no negatives: (R, C) bool, true if a row's key equals a column's.
+    """Make a loss's mask `same`, (rows, columns) bool: true where a row and a column have equal keys.
 
-    `columns` defaults to `rows`.
+    Such pairs are no negatives. `columns` defaults to `rows`.
     """
     numbers: dict[Hashable, int] = {}
     left, right = (
@@ -100,8 +100,8 @@ def matryoshka(loss: Loss, dims: Sequence[int]) -> Loss:
     """Return a loss that averages `loss` over prefixes: both vectors cut to d numbers and scaled to unit length again.
 
     Matryoshka representation learning, Kusupati et al. 2022, with equal weights. The full width counts only if `dims`
-    has it. To distil with it, the teacher's prefixes must be useful, too: trained with this loss, or rotated to
-    principal components. With other teachers, use it for contrastive losses only.
+    has it. To distil with this loss, the teacher's prefixes must be useful, too: trained with the loss, or rotated to
+    principal components. With other teachers, average contrastive losses only.
 
     Args:
         loss: takes two (·, D) matrices first; further arguments are passed on.
@@ -136,7 +136,7 @@ def _picture_of_text(text: Tensor, image: Tensor, owner: Tensor | None) -> Tenso
 
 
 def mask_pairs(logits: Tensor, same: Tensor | None, own: Tensor) -> Tensor:
-    """Return the logits (R, C) with −∞ for pairs marked in `same`, except column own[r] of row r."""
+    """Return the logits with −∞ for pairs (row, column) marked in `same`, except column own[r] of each row r."""
     if same is None:
         return logits
     keep = own[:, None] == torch.arange(logits.shape[1], device=logits.device)
@@ -256,7 +256,7 @@ def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: 
 def forgetting_loss(logits: Tensor, before: Tensor) -> Tensor:
     """Return the KL divergence from the class probabilities before training to the present ones, a scalar.
 
-    `logits` are the present logits (B, C), `before` those before training.
+    `logits` are the present logits (pictures, classes), `before` those before training.
 
     Learning without forgetting, Li and Hoiem 2016, at temperature 1. `before` needs no gradient.
     """

@@ -62,8 +62,8 @@ LANGUAGES = ("ara", "eng")
 BROKEN = (126, NOT_STARTED)  # exit codes if the program may not be run, is missing or lacks a library
 NO_LANGUAGE = "Error opening data file"  # what Tesseract writes to stderr if the data of a language are missing
 SURE = 40.0  # percent; words with a lower confidence are mostly noise, above all in photographs
-# Least confidence, in percent, at which a word with digits that is read as English is kept; `benchmarks/ocr.py` chose
-# the limit.
+# percent; a number that Tesseract reads with its data for English is kept from this confidence on, which was chosen by
+# `benchmarks/ocr.py`
 SURE_NUMBER = 70.0
 MAX_LETTERS = 20_000  # limit: letters kept of a picture's text; a dense page has 5,000
 TESSERACT_KB = 2_000_000
@@ -89,8 +89,8 @@ class Tesseract:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
         Tesseract's data for Arabic mistake Arabic-Indic digits for other digits or letters, with high confidence. So if
-        the data for English are installed, pictures with digits are read twice: a number counts as it is read as
-        English, or not at all.
+        the data for English are installed, pictures with digits are read again with these: a number is kept as it was
+        read the second time, or else is left out.
         """
         ends = time.monotonic() + seconds
         try:
@@ -170,7 +170,7 @@ def lines_of_sure_words(words: list[Word]) -> str:
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
     """Return `words`, with each word that has a digit replaced by the number that was read as English in its place.
 
-    The number counts if its confidence is high enough (SURE_NUMBER). If there is none, the word is left out.
+    The number counts if its confidence is high enough (SURE_NUMBER). A word without such a number is left out.
     """
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []

@@ -19,7 +19,7 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.video.formats import REMEDY, SCENES, SUFFIXES, can_read, suffix_of
 
-SECONDS = 90.0  # limit: seconds to search a video for scenes (later ones are not found), or to decode known scenes
+SECONDS = 90.0  # limit: seconds to search a video for scenes (the rest is not searched), or to decode known scenes
 LATE_SECONDS = 60.0  # limit: seconds for a process to start, and to answer after the search; then it is ended
 STILL_SECONDS = 20.0  # limit: seconds to decode one picture
 MEMORY = 2_000_000_000  # bytes of address space: enough for eight 8K frames with 10 bits, and the libraries
@@ -35,7 +35,7 @@ stop_all = CHILDREN.stop  # stops all decoding: calls that wait for a process ra
 
 @dataclass(frozen=True)
 class DecodedScenes:
-    """Pictures of one video: times in seconds (n), squares (n, S, S, 3) uint8, perceptual hashes, the video's facts."""
+    """n pictures of a video: times in seconds, squares (n, side, side, 3) uint8, hashes (pHash); the video's facts."""
 
     times: tuple[float, ...]
     pixels: NDArray[np.uint8]

@@ -91,7 +91,7 @@ def scene_digest(video: bytes, time: float) -> bytes:
 
 
 def digest_at(path: str, file: BinaryIO) -> bytes:
-    """Return the hash of the picture that a path names. `file` is its open file; for a scene, that of the video."""
+    """Return the hash of the picture or scene that a path names; `file` is the open file of the picture or video."""
     scene = scene_of(path)
     if scene:
         return scene_digest(file_hash(file, scene.video), scene.time)

@@ -1,7 +1,7 @@
 """The worker process that decodes videos: with little memory, no network, and no file but the one that it is handed.
 
-For each job it gets an open file through its socket (`core.child_process`). It may have just as many files open as that
-needs, so that nothing in a video can make FFmpeg open another file.
+For each job it gets an open file through its socket (`core.child_process`). The system lets it open no further files,
+so that nothing in a video can make FFmpeg open another file.
 
 A key frame begins a scene if it differs enough from the key frame chosen before. Frames that show one colour only
 (black, white, a fade) are left out, unless there are no others. If too many frames differ enough, the required
@@ -35,7 +35,7 @@ from araclip.pictures.video.scenes import LATEST
 
 SIDE = 32  # side in pixels of the scaled-down frames that are compared
 DIFFERENT = 24.0  # least mean difference of two scenes over pixels and colours, of 255; see docs/log/2026-11.md
-PLAIN = 6.0  # a frame shows one colour only if its pixels' standard deviation is less (in grey levels)
+PLAIN = 6.0  # a frame counts as one plain colour if its pixels' standard deviation, in grey levels, is less
 
 Small = NDArray[np.uint8]  # (SIDE, SIDE, 3)
 

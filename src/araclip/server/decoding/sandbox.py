@@ -1,8 +1,7 @@
 """Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
 
-Of one client's pictures, only as many as there are processes compete with other clients' pictures at a time, see
-`http.gates`. When a request is cancelled, its pictures in the queue are not decoded, and the decoding of its current
-picture is stopped after a short while.
+A client with many pictures does not keep out the others, see `Slots` in `http.gates`. When a request is cancelled, its
+pictures in the queue are not decoded, and the decoding of its current picture is stopped after a short while.
 """
 
 import asyncio

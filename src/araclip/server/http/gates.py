@@ -49,8 +49,8 @@ class Gate:
 class Slots:
     """Lets a limited number of jobs run at a time; other jobs wait, first come, first served.
 
-    Of one client, at most as many jobs as there are slots compete for the slots at a time, and its further jobs wait
-    behind them. So a new client waits for only a few jobs of each other client, however many jobs they have.
+    At most `slots` jobs of a client stand in the queue or run at a time; the client's further jobs wait until one of
+    these has ended. So a new client waits for only a few jobs of each other client, however many jobs they have.
 
     Args:
         slots: jobs that may run at a time.

@@ -67,7 +67,7 @@ class Representations:
             await send(message)
 
         await self._app(scope, receive, send_represented)
-        original_scope["route"] = scope.get("route")  # for the metrics, which have the original scope
+        original_scope["route"] = scope.get("route")  # the metrics read the route from the original scope
 
 
 def _compress_body(start: Message, message: Message) -> Message:

@@ -176,7 +176,7 @@ class Indexing:
             # a signal ended the worker, mostly because the system was out of memory
             cause = "killed" if error.how.startswith("SIG") else "other"
             return {"error": f"the indexing process ended with {error.how or error}", "cause": cause}
-        except OSError as error:  # or its TimeoutError: memory is short, or the machine is busy
+        except OSError as error:  # memory is short; or, if the error is a TimeoutError, the machine is busy
             due.postponed = self._follow
             return {"error": f"the indexing process could not be started ({error})", "cause": "other"}
         finally:

@@ -1,4 +1,4 @@
-"""Routes: the checks before a request's body is read, the service of a request, the problems a route may return."""
+"""What routes share: checks before a request's body is read, access to the `Service`, problems for OpenAPI."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -34,7 +34,7 @@ CLIENT_CLOSED = 499  # nginx's status for a client that closed the connection
 
 
 def service_of(request: Request) -> Service:
-    """Return the service that the request's app holds."""
+    """Return the `Service` (gallery, encoder, threads …) of the application that received a request."""
     service: Service = request.app.state.service
     return service
 

@@ -174,7 +174,7 @@ def _expected_width(model: Encoder, name: str) -> int:
 
 def _to_json(model: Encoder, row: NDArray[np.float32], width: int) -> str:
     vector = fit_width(row, width, getattr(model, "matryoshka", ()))
-    return f"[{','.join(map(str, vector))}]"  # str() writes no more digits than reading the same float32 needs
+    return f"[{','.join(map(str, vector))}]"  # str() writes as few digits as give the same float32 when read
 
 
 def _basic_password(request: Request) -> str:

@@ -154,7 +154,7 @@ async def run_search(
     page = Page(
         body.k + 1, body.offset, filters, body.threshold, body.sort
     )  # k + 1: the further hit tells whether there is a next page
-    # Decode before this counts as one of the limited number of searches: decoding must not keep other searches out.
+    # Decode the pictures before the request takes one of the limited places for searches: decoding shall occupy none.
     pictures = await _sent_vectors(service, query, sent, client)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot

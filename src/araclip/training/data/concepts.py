@@ -65,7 +65,7 @@ def normalized_texts(listed: Any) -> list[str]:
 class Concepts:
     """Those classes of an image classifier that have a name in a language that the training stage asks for."""
 
-    features: Floats  # (C, W), each class's vector in the space of the image tower's pooled output
+    features: Floats  # (classes, W): each class's vector in the space of the image tower's pooled output, of width W
     names: list[tuple[str, ...]]  # for each class its names, normalised, at least one
     # weight (all classes, W) and bias (all classes,) of the classifier; None: not known
     classifier: tuple[Floats, Floats] | None

@@ -105,14 +105,14 @@ NOISES: Mapping[str, tuple[float, Noise]] = {  # kind of noise → its chance, a
     "split": (0.05, split_word),
     "stretch": (0.05, stretch),
     "persian": (0.05, persian_letters),
-    "tashkeel": (0.1, add_tashkeel),  # done last: the others do not find words with vowel marks
+    "tashkeel": (0.1, add_tashkeel),  # done last: the other kinds of noise do not find words with vowel marks
 }
 
 
 def noisy(text: str, rng: random.Random) -> str:
     """Make the mistakes that people make when they type: apply each kind in `NOISES` (typo, dropped hamza …) by chance.
 
-    About one text in seven gets none. The result is empty only if `text` is.
+    About one text in seven gets no mistake. The result is empty only if `text` is.
     """
     for chance, noise in NOISES.values():
         if rng.random() < chance:

@@ -53,11 +53,11 @@ class PictureSource:
 
 @dataclass(frozen=True)
 class Batch:
-    """The pictures and texts of one step."""
+    """The I pictures and T texts of one step."""
 
-    rows: list[int]  # (I,) rows of `PictureMixture.pictures`, no picture twice
+    rows: list[int]  # (I,) the pictures, as rows of `PictureMixture.pictures`, no picture twice
     texts: list[str]  # (T,) captions that the student reads
-    english: list[str | None]  # (T,) an English caption of each text's picture; None if it has none
+    english: list[str | None]  # (T,) an English caption of each text's picture; None if the picture has none
     owner: list[int]  # (T,) position in `rows` of each text's picture
     same: NDArray[np.bool_]  # (T, I) true if the text is also a caption of the picture, so that the pair is no negative
 
@@ -163,7 +163,7 @@ class PictureMixture:
         one group of sets (`PictureSource.group`).
 
         Args:
-            neighbours: (N, K), the row numbers of each picture's neighbours, see `mined`.
+            neighbours: (N, K), for each of the N pictures the rows of its K neighbours, as `mined` returns them.
         """
         self._neighbours, self._hard = neighbours, min(hard, neighbours.shape[1])
 
@@ -198,7 +198,7 @@ class PictureMixture:
         # the group of picture sets that this batch draws from, and how many earlier batches drew from it
         group, _, earlier = self._groups.draw(step)
         own = range(earlier * seeds, (earlier + 1) * seeds)
-        rows: dict[int, int] = {}  # first row of a picture's file → the row that was drawn
+        rows: dict[int, int] = {}  # first row of a file, which stands for all its rows → the row that was drawn
         for slot in chain(own, count(SPARE + earlier * size)):
             source_index, row, _ = self._sources[group].draw(slot)
             row += self._offsets[self._members[group][source_index]]
@@ -329,7 +329,7 @@ BLOCK = 1024  # number of pictures whose cosines with all others are computed at
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """Return hard negatives (N, K): for each picture the rows of the K = min(count, N − 1) most similar other pictures.
+    """Return hard negatives (N, K): for each of N pictures the rows of the K = min(count, N − 1) most similar others.
 
     Similarity is the inner product. A picture that has a text or its file in common with the given picture is no
     negative: it is taken only if fewer than K of the 2·K most similar pictures have nothing in common with it.

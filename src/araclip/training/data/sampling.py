@@ -53,7 +53,7 @@ class InterleavedSampler:
 
 
 def _pattern(weights: Sequence[float]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return each slot's source (CYCLE,), and how many slots before it each source has (CYCLE + 1, sources)."""
+    """Return each slot's source (CYCLE,), and how many earlier slots each source has (CYCLE + 1 slots, sources)."""
     if not weights:
         raise RecipeError("the mixture has no source. Name at least one.")
     wrong = [weight for weight in weights if not 0 < weight < float("inf")]

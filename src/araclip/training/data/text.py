@@ -126,7 +126,7 @@ def _raise_malformed(where: str, what: str) -> NoReturn:
 
 
 def _find_columns(names: Sequence[str]) -> dict[str, str]:
-    """Return our name of a column → the file's name of it, for the columns that the file has.
+    """Return a mapping from our name of a column, such as "english", to the file's name, for columns that the file has.
 
     If several of the file's columns have names for English, the name that comes first in `_ENGLISH` is taken; likewise
     for Arabic with `_ARABIC`.
@@ -205,7 +205,7 @@ def _tsv_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
 
 
 def _split_cells(line: str, columns: int) -> list[str]:
-    """Split a line of a .tsv into cells, and take the quotation marks off those that a spreadsheet has quoted.
+    """Split a line of a .tsv into cells; take the quotation marks off the cells that a spreadsheet has quoted.
 
     A spreadsheet writes "…" around a cell that holds a tab or a quotation mark, and doubles the marks inside. Other
     texts may also begin or end with a mark, so a tab belongs to a quoted cell only if the line has too many cells.

@@ -54,8 +54,8 @@ TEXT = "قطة سوداء تنام على طاولة قرب النافذة"  # a
 class GraphSize:
     """Size, speed and accuracy of one graph of an exported folder.
 
-    Megabytes are 10⁶ bytes. Milliseconds are for one item, alone or in a batch of `batch`. Cosines are to the vectors
-    of the PyTorch model: the least with the float32 graph, the least and the mean with the stored graph.
+    Megabytes are 10⁶ bytes. Milliseconds are for one item, alone or in a batch of `batch`. Cosines compare a graph's
+    vectors with those of PyTorch: the least for the float32 graph, the least and the mean for the stored graph.
     """
 
     name: str
@@ -72,8 +72,8 @@ class GraphSize:
 def graph_sizes(full: Path, small: AraCLIP, probes: Probes, before: Sequence[Closeness]) -> tuple[GraphSize, ...]:
     """Measure the two graphs in the folder of `small`: size, speed, and how close their vectors are to PyTorch's.
 
-    `small` is the exported model. `full` is the folder of the float32 graphs, and `before` says how close these are.
-    `probes` has the test items and PyTorch's vectors.
+    `small` is the exported model. `full` is the folder of the float32 graphs, `before` their closeness to PyTorch, for
+    text and image. `probes` has the test items and PyTorch's vectors.
     """
     pictures = min(IMAGE_BATCH, pictures_at_once(probes.squares.shape[1]))
     squares = np.resize(probes.squares, (pictures, *probes.squares.shape[1:]))
@@ -274,7 +274,7 @@ def export(
 
 
 def model_of(run: Path) -> Path:
-    """Return the folder of a saved AraCLIPModel: `run`/model, or `run` itself; raise InputError if neither is one."""
+    """Return the folder of a saved AraCLIPModel: `run`/model, or else `run`; raise InputError if neither holds one."""
     for folder in (run / "model", run):
         try:
             config = bounded_json.read(folder / "config.json", kind=dict)

@@ -193,13 +193,13 @@ def megabytes(path: Path) -> float:
     return (path.stat().st_size + (beside.stat().st_size if beside.is_file() else 0)) / 1e6
 
 
-Uses = list[tuple[Any, int]]  # (node, number of its input) for each node that reads a value
+Uses = list[tuple[Any, int]]  # the nodes that read a value, each with the number of the input that the value is
 MIN_ELEMENTS = 1024  # a matrix with fewer elements is not converted
 
 
 @dataclass(frozen=True)
 class Product:
-    """A MatMul or Gemm node whose second input is a weight; if `transposed`, the weight is (outputs, inputs)."""
+    """A matrix product: a MatMul or Gemm node whose second input is a weight, (outputs, inputs) if `transposed`."""
 
     node: Any
     weight: Any  # an onnx.TensorProto
@@ -231,7 +231,7 @@ def uses_of(graph: Any) -> dict[str, Uses]:
 
 
 def products(graph: Any) -> Iterator[Product]:
-    """Yield the products with float32 matrices of at least MIN_ELEMENTS numbers, in the order of the graph."""
+    """Yield a graph's matrix products, in its order: nodes whose float32 weight has at least MIN_ELEMENTS numbers."""
     weights = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == 1 and len(tensor.dims) == 2}
     for node in graph.node:
         if node.domain in ("", "ai.onnx") and node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:

@@ -27,7 +27,7 @@ _SMALL_CONVOLUTION = 32_768
 # Least rows of a table that is stored in four bits: tables of tokens have more, tables of positions fewer.
 _MANY_ROWS = 4096
 # Factors by which a block's range may be narrowed, because clipping outliers can lower the error; the factor with the
-# least error is used. 7/8 is among them, so that numbers read from a table of four bits are stored again without loss.
+# least error is used. With 7/8, a table that was read from four-bit numbers is stored in four bits again without loss.
 _SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)
 _AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0
@@ -37,8 +37,8 @@ _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its s
 def narrow(graph: Any, *, compact: bool = False, half: bool = False, folder: Path | None = None) -> None:
     """Replace a graph's large float32 weights, in place, by small weights and nodes that convert them to float32.
 
-    `compact`: store tables of many rows in four bits. `half`: store as float16 whatever fits its range. `folder`: the
-    folder of weights that lie outside the graph.
+    `compact`: store tables of many rows in four bits. `half`: store in float16 every weight that fits float16's range.
+    `folder`: the folder of weights that lie outside the graph.
     """
     uses = uses_of(graph)
     weights: list[Any] = []
@@ -83,7 +83,7 @@ def _fits_half(values: NDArray[np.float32]) -> bool:
 
 
 def packed(values: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-    """Pack (V, H) into four bits: return bytes (V, H / 2) and scales (V, H / 32).
+    """Pack a table of V rows (V, H) into four bits a number: return bytes (V, H / 2) and scales (V, H / 32).
 
     The low four bits of a row's bytes hold the first half of the row, the high four bits the second half.
     values ≈ (four bits − 8) · scale of the block of 32.

@@ -37,14 +37,14 @@ from araclip.training.export.graphs import (
 from araclip.training.export.narrowing import quantized
 from araclip.training.model.unpack import PRODUCTS_KEY
 
-# Most that two neighbouring weights may add up to: processors add the products of two weights with bytes in 16 bits.
-# Rounding adds at most ½ to each, and 255 · 128 fits 16 bits.
+# Most that two neighbouring weights may add up to: processors multiply each with a byte and add the two products in 16
+# bits. Rounding adds at most ½ to each weight, and 255 · 128 fits 16 bits.
 LARGEST_PAIR = 127
 _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its scale is not 0
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round a matrix (K, N), used in sums along K, to int8 (K, N) and a scale for each output (N,).
+    """Round a matrix (K inputs, N outputs), used in sums over inputs, to int8 (K, N) and a scale per output (N,).
 
     matrix ≈ int8 · scale.
     """
@@ -53,11 +53,10 @@ def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 
 def safe_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the least scales (N,) with which a matrix (K, N) can be rounded to int8 without overflow.
+    """Return the least scales (N,) with which a matrix (K inputs, N outputs) can be rounded to int8 without overflow.
 
-    Divided by their column's scale, no two neighbours along K add up to more than LARGEST_PAIR, signs aside.
-
-    Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
+    After division by the scale of their column, no two neighbours in a column add up to more than LARGEST_PAIR, signs
+    aside. Rows 0 and 1 are neighbours, rows 2 and 3, and so on.
     """
     size = np.abs(matrix)
     if len(size) % 2:
@@ -103,7 +102,7 @@ Largest = Mapping[str, Array]
 def compute_in_int8(model: Any, folder: Path | None, largest: Largest, keep: Collection[str] = ()) -> None:
     """Make a float32 graph's products with matrices compute in int8, in place, except those whose output `keep` names.
 
-    `largest` is the result of `largest_by_channel`; channels of an input that it lacks are not smoothed.
+    `largest` is the result of `largest_by_channel`; channels of an input that `largest` lacks are not smoothed.
     """
     graph = model.graph
     order = {product.name: i for i, product in enumerate(products(graph))}

@@ -7,7 +7,7 @@ float32, because they take no time.
 
 Reading bytes directly saves the scaling, which costs an int8 graph a seventh of its time. The scaling, (pixel / 255 −
 mean) / std, is an affine function of a byte, and so is the meaning of an int8 number: scale · (byte − zero). The
-difference between the two, less than one level of a pixel, is added to the first bias.
+difference between these functions, less than one level of a pixel, is added to the first bias.
 """
 
 import json
@@ -77,7 +77,7 @@ def separate_biases(graph: Any) -> None:
     """Give each convolution of an ONNX graph a bias that only this convolution uses, so that it can be corrected.
 
     PyTorch's exporter leaves out a bias of zeros, and stores equal biases once. A missing bias becomes zeros, a shared
-    one is copied.
+    bias is copied.
     """
     uses = uses_of(graph)
     for each in convolutions(graph):

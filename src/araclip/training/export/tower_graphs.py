@@ -22,7 +22,7 @@ BATCH, TOKENS = "batch", "tokens"  # names of the axes whose length is free
 
 
 class TextGraph(nn.Module):
-    """The text tower with pooling and projection: (B, T) ids and mask → (B, D) of unit length."""
+    """The text tower with pooling and projection: ids and mask (texts, tokens) → vectors (texts, D) of unit length."""
 
     def __init__(self, model: AraCLIPModel) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class TextGraph(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Scales pixels by each channel's mean and std: uint8 (B, S, S, 3) → float32 (B, 3, S, S)."""
+    """Scales pixels by each channel's mean and std: uint8 (pictures, S, S, 3) → float32 (pictures, 3, S, S)."""
 
     mean: Tensor
     std: Tensor
@@ -48,7 +48,7 @@ class Scaled(nn.Module):
 
 
 class ImageGraph(nn.Module):
-    """The image tower with scaling and projection: uint8 (B, S, S, 3) → (B, D) of unit length."""
+    """The image tower with scaling and projection: uint8 (pictures, S, S, 3) → vectors (pictures, D) of unit length."""
 
     def __init__(self, model: AraCLIPModel, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

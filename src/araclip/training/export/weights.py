@@ -99,10 +99,10 @@ def image_probes(model: AraCLIP, pictures: Sequence[Path] = (), count: int = PIC
 
 
 def check_pictures(folders: Iterable[Path], way: str) -> None:
-    """Raise InputError if a folder holds no picture, or ImageError if one that the calibration takes is damaged.
+    """Raise InputError if a folder holds no picture, or ImageError if a picture that the calibration takes is damaged.
 
-    Called before long work, since `image_probes` would raise these errors only after it. `way` is how the weights of
-    the image tower are to be stored.
+    Called before long work, since `image_probes` would raise these errors only after that work. `way` is how the
+    weights of the image tower are to be stored.
     """
     for folder in folders:
         for path in _pictures_in(folder, pictures_for(way)):

@@ -27,7 +27,7 @@ def training_plot(metrics: Sequence[Mapping[str, Any]], path: Path, title: str =
 
     Args:
         metrics: rows of a run (`Run.metrics`), each with `step`; the key `loss` gives the left panel, keys that end in
-            `R@k` give the right one. A prefix, as in `en_R@1`, tells several recalls apart.
+            `R@k` give the right panel. A prefix, as in `en_R@1`, tells several recalls apart.
         title: the run's name; pass Arabic unchanged, matplotlib shapes and orders it.
 
     Raises:

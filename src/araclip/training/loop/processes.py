@@ -23,7 +23,7 @@ def accelerator_for(batch: int = 0) -> Accelerator:
     evenly, a RecipeError is raised.
     """
     keep_freed_memory()
-    # No mixed precision here, because accelerate keeps one for the whole process: `autocast` sets it for each stage.
+    # No mixed precision here, because accelerate keeps one setting for the whole process: `autocast` sets it by stage.
     # Without a GPU, accelerate makes a group of processes only with cpu=True.
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),

@@ -177,7 +177,7 @@ class BestWeights:
         self.parameters, self.patience = parameters, patience
         self.recall: dict[str, float] = {}
         self.waited = 0
-        # the file of the best weights: `update` replaces this name, which earlier releases used, by one with the step
+        # file of the best weights: `update` replaces this name, which earlier releases used, by a name with the step
         self.path = self.folder / "best.pt"
         self._of_checkpoints: list[Path] = []  # the files to which the kept checkpoints refer
 
@@ -255,8 +255,8 @@ class TrainingJob:
 def train_loop(job: TrainingJob, run: Run, progress: StepProgress | None) -> dict[str, float]:
     """Train from the last checkpoint to the end; return the final weights' dev recall, empty without a dev set.
 
-    The final weights are the last weights or, with `ema`, their running average. With `patience` they are those
-    (weights or averages) that had the best R@1 at a dev recall.
+    The final weights are the last weights or, with `ema`, their running average. With `patience`, the weights (or
+    averages) with the best R@1 of all dev recalls are taken instead.
     """
     stage, model = job.stage, job.model
     # The bound of the inverse temperature is CLIP's, or the starting model's value if that is higher, as in SigLIP.
@@ -319,7 +319,7 @@ class TrainingState:
         self._summed += 1
 
     def pop_means(self) -> dict[str, float]:
-        """Return the means of the steps' values since the last logged row, and begin new ones."""
+        """Return the means of the steps' values since the last logged row, and start the sums anew from 0."""
         means = {name: total / self._summed for name, total in self._sums.items()}
         self._sums, self._summed = {}, 0
         return means

@@ -89,7 +89,7 @@ class SharedBlocks(nn.Module):
 
 
 class Branch(nn.Module):
-    """The blocks of a network above its first blocks: feature maps (B, C, h, w) → pooled features (B, W).
+    """The blocks of a network above its first blocks: feature maps (B, channels, h, w) → pooled features (B, width).
 
     Several branches of one image tower share the first blocks.
 
@@ -119,7 +119,7 @@ class Branch(nn.Module):
 
 
 class Branches(nn.ModuleList):
-    """K branches, upper parts of networks, that read shared blocks' output: (B, C, h, w) → features (B, K · W)."""
+    """K branches, upper parts of networks, on shared blocks' maps (B, channels, h, w); features (B, K · width)."""
 
     def forward(self, maps: Tensor) -> Tensor:
         found: list[Tensor] = []
@@ -162,7 +162,7 @@ LOGIT_ROUNDING = 1e-3  # most by which a logit differs in an ONNX graph or in an
 
 @torch.enable_grad()
 def logistic(own: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit a logistic regression that tells rows of `own` (N, W) from rows of `others` (M, W).
+    """Fit a logistic regression that tells pictures' features `own` (N, W) from features `others` (M, W).
 
     All `others` together count `OTHERS` times as much as all of `own` together. Return weight (W,) and bias ().
     """
@@ -230,7 +230,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
         self, pixel_values: Tensor, output_hidden_states: bool | None = None, output_attentions: bool | None = None,
         **_: Any,
     ) -> BaseModelOutputWithPooling:  # fmt: skip
-        """Encode normalised pixels (B, 3, S, S); `pooler_output` (B, K · W) has all branches' features."""
+        """Encode normalised pixels (B, 3, S, S); `pooler_output` has the features of all branches, side by side."""
         if output_attentions or self.config.output_attentions:
             raise InputError(
                 "output_attentions=True, but this image tower is made of convolutions and has no attention. Leave it "
@@ -248,7 +248,7 @@ class BranchesModel(PreTrainedModel):  # type: ignore[misc]
 
 
 def joined(towers: Sequence[Any], shared_blocks: int) -> BranchesModel:
-    """Make one tower of several: it has their first blocks once, and the later blocks of each tower as a branch.
+    """Make one tower of several towers: it has the first blocks once, and each tower's later blocks as a branch.
 
     Each tower is transformers' wrapper of the same timm architecture, or itself a joined tower. Their `shared_blocks`
     first blocks must be equal, except for the rounding of an exported model, or a RecipeError is raised; those of the
@@ -292,14 +292,14 @@ def _assemble(config: BranchesConfig, shared: nn.Module, branches: Iterable[nn.M
 
 
 def _logit_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
-    """Make a linear layer that computes one logit: weight (W,) · features + bias."""
+    """Make a linear layer that computes one logit from features of width W: weight (W,) · features + bias."""
     layer = nn.Linear(len(weight), 1)
     layer.load_state_dict({"weight": weight[None], "bias": bias.view(1)})
     return layer
 
 
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """Return a one-branch tower with a gate: its features are multiplied by sigmoid(weight (W,) · features + bias)."""
+    """Return a one-branch tower with a gate: its features are multiplied by sigmoid(weight · features + bias)."""
     if not is_splittable(tower) or (
         isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or tower.config.gated)
     ):

@@ -38,7 +38,7 @@ def distill_features(stage: DistillImages, context: StageContext) -> dict[str, f
 
     The loss is that of a regression of features (FitNets, Romero et al. 2015), each divided by its standard deviation.
 
-    Both read the same parts of the cached feature maps, the learning tower at a smaller scale (`image.map_scale`).
+    Both towers read the same parts of the cached maps, the learning tower at a smaller scale (`image.map_scale`).
 
     Returns:
         {}: there is no dev recall, because no text tower is involved. The share of the features' variance that the new

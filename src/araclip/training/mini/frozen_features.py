@@ -104,9 +104,9 @@ def cached_maps(
     frozen: FrozenFeaturesGraph, pictures: Sequence[Path], views_each: int, folder: Path, log: Log,
     degradation: float = 0.0,
 ) -> NDArray[np.float16]:  # fmt: skip
-    """Return the frozen blocks' maps of pictures, (N, V, h, w, C) float16, from a file in `folder`; make it if missing.
+    """Return the frozen blocks' maps of N pictures, (N, V, h, w, C) float16, from a file in `folder`, made if missing.
 
-    `views_each` is the number of variants of a picture, and `degradation` the chance that a crop among them is made
+    `views_each` is V, the number of variants of a picture, and `degradation` the chance that a crop among them is made
     worse (see `views`). The file's name is a hash of these two, the frozen weights, the size, and the pictures' names
     and contents, so that a change of any of them makes a new file. An unreadable picture is a DataError.
     """
@@ -178,7 +178,7 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return the whole maps (B, C, h, w) of the pictures `rows`, as they are (0) or mirrored and recoloured (1)."""
+        """Return the whole maps (B, C, h, w) of the pictures `rows`; `view` 1: of their mirrored, recoloured form."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:
@@ -199,8 +199,8 @@ def _as_tensor(maps: list[NDArray[np.float16]]) -> Tensor:
     return torch.from_numpy(np.stack(maps).astype(np.float32)).permute(0, 3, 1, 2)
 
 
-# timm's names of each convolution and the BatchNorm after it, by class of block in EfficientNets and MobileNets; _HEAD:
-# at the end of a network or branch.
+# Class of a block in EfficientNets and MobileNets → timm's names of its convolutions, each with the BatchNorm after it.
+# _HEAD has the two names at the end of a network or branch.
 _PAIRS = {
     "DepthwiseSeparableConv": (("conv_dw", "bn1"), ("conv_pw", "bn2")),
     "InvertedResidual": (("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
@@ -411,16 +411,16 @@ class BranchImages:
         return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """Return the pooled features (B, W) of all branches side by side, as they enter the projection.
+        """Return the pooled features (B, width) of all branches side by side, as they enter the projection.
 
         Args:
-            inputs: (B, C, w, w), square parts (windows) of the frozen blocks' feature maps.
+            inputs: (B, channels, side, side), square parts (windows) of the frozen blocks' feature maps.
         """
         features: Tensor = self._branch(inputs.contiguous(memory_format=torch.channels_last))
         return features
 
     def learn_from(self, tower: Any) -> None:
-        """Learn another tower's features: `initial_features` returns those of `tower` instead of its own first ones.
+        """Let `initial_features` return the features of `tower` from now on, for a stage that learns these features.
 
         Raises:
             RecipeError: the first blocks or the width of `tower` differ from those of the tower that learns.
@@ -447,7 +447,7 @@ class BranchImages:
             narrow_pointwise(self._initial_branch)
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the features (B, W) that the upper blocks, as they were before the stage, make of `inputs`.
+        """Return the features (B, width) that the upper blocks, as they were before the stage, make of `inputs`.
 
         Each branch resizes the maps by the factor (map scale) that it had before the stage. After `learn_from`, the
         features are those of the tower given to `learn_from`.
@@ -460,7 +460,7 @@ class BranchImages:
     def explained(self, pictures: Sequence[Path]) -> float:
         """Return the share (at most 1) of the variance of `initial_features` that the present features explain.
 
-        Both are computed for whole `pictures`, not for windows cut out of them.
+        Both kinds of features are computed for whole `pictures`, not for windows cut out of them.
         """
         maps, device = FeatureMaps(self._frozen, pictures, 1, self.cache, self.log), self.model.logit_scale.device
         self.model.eval()
@@ -498,7 +498,7 @@ def whole_features(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], blocks: int, views: int, degradation: float,
     cache: Path, log: Log,
 ) -> Tensor:  # fmt: skip
-    """Return the tower's features (N, W) of N whole pictures, computed from cached maps of the first `blocks` blocks.
+    """Return the tower's features (N, width) of N whole pictures, from cached maps of the first `blocks` blocks.
 
     Maps, the output of these blocks, are read from the folder `cache` if an earlier stage stored them with the same
     `views` (variants of each picture: crops …) and `degradation` (chance that a crop is made worse); else computed.
@@ -521,7 +521,7 @@ def _features_of_whole(
     upper: Callable[[Tensor], Tensor], maps: FeatureMaps, count: int, device: torch.device, mirror: bool,
     log: Log | None = None,
 ) -> Iterator[Tensor]:  # fmt: skip
-    """Yield, batch by batch, the features (B, W) that the upper blocks compute from the maps of `count` whole pictures.
+    """Yield by batches the features (B, width) that the upper blocks compute from the maps of `count` whole pictures.
 
     With `mirror` they are the mean over a picture and its recoloured mirror image.
     """

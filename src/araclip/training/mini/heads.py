@@ -14,7 +14,7 @@ Two numbers of each vector carry the correction, so that any index of cosines ra
 
 with constants a, b and c, a² + c² = 1.
 
-The cosine of the two is a b (t·v − weight · popularity(v)).
+The cosine of these two vectors is a b (t·v − weight · popularity(v)).
 
 The names part of a vector stands beside the captions' part and serves queries by a class's name. A classifier's
 knowledge is lost when its network learns captions, so the class probabilities go into the vector: a picture's names
@@ -25,7 +25,7 @@ computed from the text tower's output, says how much the part counts:
     text     t → [v_t, g n_t, 0] / √(1 + g²),   g = weight · sigmoid(gate(output)),   |n_t| = 1
     picture  p → [v_p, n_p, r] / √2,            n_p = s |m|^(length − 1) m,  m = Σ probability · direction;  r fills up
 
-n_p has at most length 1. With a `length` below 1 it is longer for pictures of which the classifier is unsure.
+n_p has at most length 1. A `length` below 1 makes n_p longer for pictures of which the classifier is unsure.
 
 s, from 0 to 1, says whether the picture is of a kind that the classifier knows; of other kinds, such as drawings, the
 classifier would be sure and wrong.
@@ -51,13 +51,13 @@ from araclip.training.model.model import AraCLIPModel
 CONSTANT = (
     0.3  # the number in every text's vector by which a picture's correction is multiplied: c in the docstring above
 )
-TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # a of the module's docstring; a text's vector gets length 1 by it
-# b of the module's docstring; y is then at most ±.31, about five standard deviations of y over pictures
+TEXT_SCALE = math.sqrt(1 - CONSTANT**2)  # the module docstring's a, which gives a text's vector length 1
+# the module docstring's b; with it, y is at most ±.31, about five standard deviations of y over pictures
 IMAGE_SCALE = 0.95
 
 
 class QueryBankTextHead(nn.Module):
-    """The text projection beside a `QueryBankImageHead`: (N, H) → (N, D) of unit length.
+    """The text projection beside a `QueryBankImageHead`: pooled outputs (N, width) → vectors (N, D) of unit length.
 
     It appends the constant by which a picture's correction for hubness is multiplied.
     """
@@ -75,7 +75,7 @@ class QueryBankTextHead(nn.Module):
 class QueryBankImageHead(nn.Module):
     """The image projection with a query bank, texts by which scores are corrected for hubness.
 
-    Turns pooled outputs (M, W) into vectors (M, D) of unit length.
+    Turns pooled outputs (M, width) into vectors (M, D) of unit length.
 
     Args:
         texts: number of texts in the bank.
@@ -108,7 +108,7 @@ class QueryBankImageHead(nn.Module):
 
 
 class NameTextHead(nn.Module):
-    """The text projection with a names part, numbers for class names: pooled (N, H) → (N, D) of unit length.
+    """The text projection with a names part, numbers for class names: pooled outputs (N, H) → unit vectors (N, D).
 
     Args:
         captions: the projection that makes the part for captions, (N, H) → (N, D − names − 1).
@@ -142,7 +142,7 @@ SHORTEST = 1e-3
 
 
 class NameImageHead(nn.Module):
-    """The image projection with a names part, numbers for class names: pooled (M, W) → (M, D) of unit length.
+    """The image projection with a names part, numbers for class names: pooled outputs (M, W) → unit vectors (M, D).
 
     Args:
         captions: the projection that makes the part for captions; it reads the first W − alone features.
@@ -150,7 +150,7 @@ class NameImageHead(nn.Module):
         alone: how many of the classifier's features `captions` does not read: all of them, or 0.
         classes: number of classes; the first `exclusive` of them exclude each other (softmax), the others do not.
         length: the mean direction's length is raised to this power. With 1 a picture of doubtful class has a short
-            names part. With 0 all have one length, and a picture of doubtful class is found by its likeliest class.
+            names part. With 0 all names parts are equally long: a doubtful picture is found by its likeliest class.
     """
 
     directions: Tensor
@@ -275,7 +275,7 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
-    """Add a tower to a model's image tower as a branch above shared blocks; return new tower and the branch's width.
+    """Add a tower to a model's image tower as a branch above shared blocks; return the joint tower, the branch's width.
 
     The tower is None if the other tower is already the model's last branch, which need not be computed twice.
     """

@@ -19,7 +19,7 @@ from araclip.training.stages.starting_model import StageContext
 
 
 def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
-    """Join the image towers of several stages with the text tower of their training; return the dev recall.
+    """Join the image towers of several stages and the text tower that all were trained with; return the dev recall.
 
     If the stage names pictures, the members' image vectors are first scaled to one mean length, so that each branch has
     the same weight however it was trained. (A member that is an ensemble has the weight of all its branches.) A member
@@ -61,7 +61,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
 
 
 def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
-    """Return the mean length of the image vectors that the projection makes of (N, W) features."""
+    """Return the mean length of the image vectors that the projection makes of N pictures' features (N, width)."""
     with torch.inference_mode():
         return model.visual_projection(features).norm(dim=-1).mean().item()  # type: ignore[no-any-return]
 
@@ -111,8 +111,8 @@ def _text_weights(model: AraCLIPModel) -> dict[str, Tensor]:
 def with_gate_for(model: AraCLIPModel, shared_blocks: int, own: Tensor, others: Tensor) -> AraCLIPModel:
     """Return the model with a gate, a factor of its image features: about 1 for pictures like `own`, 0 for `others`.
 
-    Both are `pooled_features` of pictures, (N, W) and (M, W). The image projection's bias becomes 0, because the gate
-    would not multiply it.
+    `own` (N, width) and `others` (M, width) are `pooled_features` of pictures. The image projection's bias becomes 0,
+    because the gate would not multiply it.
     """
     tower = with_gate(model.vision_model, shared_blocks, *logistic(own, others))
     gated = rebuilt(model, tower)

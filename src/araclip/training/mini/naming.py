@@ -83,10 +83,10 @@ def read_named_classes(path: Path) -> NamedClasses:
 
 
 SHARPNESS = 16.0  # inverse temperature of the cosines between the vectors of words and of classes
-ALWAYS = 20.0  # bias of the logit for "familiar" until it is fitted: its sigmoid is always about 1
+ALWAYS = 20.0  # bias of the logit for "familiar" before that logit is fitted: every picture counts as familiar
 GATE = 1.0  # weight, in the sum of losses, of the loss of the gate: does a text name a class?
-# Noise that is added to each input number, in its standard deviations: words are few and weights many, so without noise
-# the head would learn the words by heart.
+# Noise that is added to each input number, in units of the number's standard deviation: words are few and weights many,
+# so without noise the head would learn the words by heart.
 INPUT_NOISE = 0.3
 
 
@@ -131,11 +131,11 @@ def fit_names(
 
     Each class has a unit vector in `directions` (C, names). `head` learns to give this vector to a word that names the
     class, and to tell by its gate whether a text names a class at all. Directions are learned together with the words,
-    so classes of one kind («كلب») get similar ones.
+    so classes of one kind («كلب», dog) get similar directions.
 
     Args:
-        words, classes: the text tower's outputs (N, H) for words that name classes, and each word's classes.
-        others: the text tower's outputs (M, H) for texts that name no class, for which the gate learns to be 0.
+        words, classes: the text tower's outputs (N, width) for N words that name classes, and each word's classes.
+        others: the text tower's outputs (M, width) for M texts that name no class: the gate learns to be 0 for them.
 
     Returns:
         The mean loss of the last tenth of the steps.
@@ -180,7 +180,7 @@ def fit_names(
 
 
 def names(stage: Names, context: StageContext) -> dict[str, float]:
-    """Add numbers to a model's vectors by which queries that name a class find it; train only what makes these numbers.
+    """Add numbers to vectors by which a query that names a class finds its pictures; train only what makes them.
 
     The numbers are the names part, see `mini.heads`. Return the dev recall."""
     accelerator = accelerator_for()

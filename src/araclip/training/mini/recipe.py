@@ -33,7 +33,7 @@ class Ensemble(Stage):
 
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
-    members: tuple[str, ...] = ()  # stages, or folders of models
+    members: tuple[str, ...] = ()  # the models whose image towers are joined: stages, or folders of models
     shared_blocks: OrNone = 0  # how many first blocks are the same in all members' image towers: training froze them
     batch: Many = 128  # most of `pictures`, and of `expert_pictures`, on which vector lengths and gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
@@ -65,7 +65,7 @@ class Average(Stage):
 
     MODELS = ("members",)
     kind: Literal["average"] = "average"
-    members: tuple[str, ...] = ()  # stages, or folders of models, with layers of equal shapes
+    members: tuple[str, ...] = ()  # the models to average: stages, or folders of models; with layers of equal shapes
     shares: tuple[Positive, ...] = ()  # the share of each member in the mean; empty: all count alike
 
     @model_validator(mode="after")

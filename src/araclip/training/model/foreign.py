@@ -296,7 +296,7 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
 
 
 def on_pillow(processor: Any) -> Any:
-    """Return the form of a transformers image processor that resizes with Pillow; itself if there is no such form.
+    """Return the form of a transformers image processor that resizes with Pillow; `processor` if there is none.
 
     Published dual encoders were evaluated with Pillow: OpenAI's code, open_clip and transformers until version 4 resize
     PIL pictures. Today's transformers resizes uint8 tensors; that kernel rounds its weights to 16 bits, and its results

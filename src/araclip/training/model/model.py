@@ -173,7 +173,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     ) -> Any:
         """Load the model of a hub id or folder as transformers does, but refuse a checkpoint that lacks weights.
 
-        With `output_loading_info=True` it is not refused: the report, returned as well, names the missing weights.
+        With `output_loading_info=True` such a checkpoint is loaded; a report, returned as well, names what it lacks.
 
         For a bundled model's name, such as "araclip-mini", or a model folder, the model is rebuilt from the ONNX graphs
         and compared with them, which takes some seconds.

@@ -18,7 +18,7 @@ _NAMES = {number: name for name, number in FILTERS.items()}
 
 
 def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
-    """Return the preparation that open_clip's table `config` describes; the tower's name is left empty."""
+    """Return the preparation of pictures that open_clip's table `config` describes; the tower's name is left empty."""
     size, mode, interpolation = config["size"], config["resize_mode"], config["interpolation"]
     sides = tuple(size) if isinstance(size, Sequence) else (size, size)
     if len(set(sides)) != 1:
@@ -32,7 +32,7 @@ def of_open_clip(name: str, config: Mapping[str, Any]) -> ImageConfig:
 
 
 def of_transformers(name: str, processor: Any) -> ImageConfig:
-    """Return the preparation that a transformers image processor does; the tower's name is left empty."""
+    """Return the preparation of pictures by an image processor of transformers; the tower's name is left empty."""
     with failures(name, "copy its preprocessor_config.json again", ModelMismatch, cannot="prepare pictures"):
         size = dict(getattr(processor, "size", None) or {})
         crop = dict(getattr(processor, "crop_size", None) or {}) if getattr(processor, "do_center_crop", False) else {}

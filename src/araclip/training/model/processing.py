@@ -267,7 +267,9 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return tokens
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
-        """Write the tokenizer's files, processor_config.json (with the image processor) and the module of `hub_files`.
+        """Write the tokenizer's files, processor_config.json (with the image processor) and a module (`write_module`).
+
+        With this module, transformers' Auto classes import araclip.
 
         Returns:
             The path of processor_config.json, in a list.

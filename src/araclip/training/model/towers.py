@@ -155,7 +155,7 @@ def image_width(tower: PreTrainedModel) -> int:
 
 
 def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """Pool tokens (B, T, H) to (B, H); `mask` (B, T) is 0 for padding, which does not change the result."""
+    """Pool the tokens of texts (B, T, width) to (B, width); `mask` (B, T) is 0 for padding, which does not count."""
     if pooling == "cls":
         return tokens[:, 0]
     real = mask.unsqueeze(-1)  # (B, T, 1)
@@ -167,7 +167,7 @@ def pooled_text(tokens: Tensor, mask: Tensor, pooling: str) -> Tensor:
 def image_features(
     tower: Any, pixels: Tensor, config: AraCLIPConfig, mirror: bool, **options: Any
 ) -> tuple[Any, Tensor]:
-    """Run the tower on (B, 3, S, S); return its output and the pooled features (B, W).
+    """Run the tower on pixels (B, 3, S, S); return its output, and the pooled features (B, width) of the B pictures.
 
     With `mirror` the features are the mean over the picture and its mirror image; the output then has 2B rows, first
     the pictures, then the mirror images.
@@ -185,7 +185,7 @@ def image_features(
 
 
 def pooled_image(output: Any, pooling: str, tower: str) -> Tensor:
-    """Pool a vision tower's output to (B, W); raise ModelMismatch for "pooler" if the tower has no pooler."""
+    """Pool a vision tower's output to features (B, width); raise ModelMismatch for "pooler" without a pooler."""
     if getattr(output, "image_embeds", None) is not None:
         projected: Tensor = output.image_embeds
         return projected

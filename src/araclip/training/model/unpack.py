@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # static-int8 gives such names to a convolution's weight (O, I, h, w), to its bias (O,) and to constants
+            # static-int8 gives names in _quantized to a convolution's weight (O, I, h, w), to its bias, to constants
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
@@ -76,7 +76,7 @@ def wide_weights(model: Any) -> Arrays:
 
 
 def from_four_bits(bytes_: NDArray[np.uint8], scale: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return (V, H) float32 from the four-bit values and scales that `narrowing.packed` made."""
+    """Return a float32 table (V, H) of V rows from the four-bit values and scales that `narrowing.packed` made."""
     steps = np.concatenate([bytes_ & 15, bytes_ >> 4], axis=1).astype(np.float32) - 8
     return steps * np.repeat(scale.astype(np.float32), BLOCK, axis=1)
 
@@ -85,7 +85,7 @@ LEAST_COSINE = 0.999  # least cosine of the float32 graph's vector to PyTorch's;
 LEAST_IN_INT8 = 0.9  # least cosine between a graph that computes in int8 and PyTorch; wrong weights give cosines near 0
 LENGTHS = 24  # test texts of each kind (Arabic, English, mixed), from one word to more than the model takes
 CHUNK = 8  # test texts that pass the PyTorch model at once
-# pixels a side: of pictures this large or larger only a third of the test pictures is used, as each takes seconds
+# pixels a side: if test pictures are this large or larger, only a third of them is used, as each takes seconds
 LARGE = 384
 TOGETHER = 1_000_000  # pixels that pass a graph at once; attention needs memory for each pair of patches
 
@@ -252,7 +252,7 @@ def _cosines_to_graph(graph: str, expected: Vectors, *ways: Callable[[], Vectors
     return worse
 
 
-CHECKS = 1  # version of the unpacking: raise it, and folders that were compared before are compared again
+CHECKS = 1  # version of the unpacking: if it is raised, folders that were compared before are compared again
 EVERY = 4  # a rebuilt model is compared on every fourth test item; an export, which must check tracing too, on all
 
 
@@ -356,7 +356,7 @@ def _weights_of_graph(
 
 @torch.no_grad()
 def only_add(norm: Any, bias: torch.Tensor) -> None:
-    """Make a BatchNorm scale by one and add `bias` (C,): its scale is already part of the convolution before it."""
+    """Make a BatchNorm add `bias` (channels,) and scale by one, as the convolution before it contains its scale."""
     norm.weight.fill_(1.0)
     norm.bias.copy_(bias)
     norm.running_mean.zero_()

@@ -61,7 +61,7 @@ class ModelSpec:
     projection_dim: Width = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
-    vision_mirror: bool = False  # true: a picture's features are the mean of its own and its mirror image's
+    vision_mirror: bool = False  # true: features are averaged over each picture and its mirror image
     matryoshka_dims: tuple[Width, ...] = ()
     max_tokens: Width = 64  # most tokens of a text; 64 as in AraCLIP, but 32 suffice for captions
     image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
@@ -88,7 +88,7 @@ class ImageSide:
     """Which part of the image tower learns.
 
     `locked`: no part. The vectors are computed once (LiT, Zhai et al. 2022). With `frozen_blocks` they are computed
-    from cached feature maps, those of an earlier `partial` stage if it had the same `views`.
+    from cached feature maps, which an earlier `partial` stage with the same `views` may have stored already.
     `partial`: all but the first `frozen_blocks` blocks. The output of these blocks is computed once, for `views` views
     of each picture, if the tower allows it.
     `full`: the whole tower, on freshly augmented pictures.
@@ -101,7 +101,7 @@ class ImageSide:
     window: Window = 0.86  # side of the window that a step cuts out of a cached map, as a part of the map's side
     map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
     each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
-    cache: Folder | None = None  # folder of computed feature maps; None: one that all stages of the run share
+    cache: Folder | None = None  # folder of computed feature maps; None: the folder that all stages of the run share
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -277,8 +277,8 @@ class Finetune(LearningStage):
     captions: Few = 1  # captions of each picture in a step
     all_captions: bool = False  # every caption of the data is a negative in every step; needs train_text = "locked"
     noise: Chance = 0.0
-    # How many hard negatives a batch has, at most, for each picture drawn. They are drawn from the pictures that are
-    # most similar to it by the starting model's vectors.
+    # How many hard negatives a batch has, at most, for each picture drawn. They are drawn from the pictures whose
+    # vectors, by the starting model, are most similar to that picture's.
     hard_negatives: OrNone = 0
     teacher: str = ""
     # weight of a loss: the distance of a caption's vector from the teacher's vector of an English caption

@@ -53,12 +53,12 @@ class TomlFile:
             raise RecipeError(f"{path}: {why}. {expected}") from error
 
     def read(self, cls: type[Built], table: Mapping[str, Any], key: Key = (), data: Path | None = None) -> Built | None:
-        """Read the table at `key` as a dataclass; record a mistake for each wrong value, and return None if any is.
+        """Read the table at `key` as a dataclass; if values are wrong, record a mistake for each, and return None.
 
         Paths in fields marked with `below_data` are joined to `data`.
         """
         # The table is validated as JSON, whose types are TOML's: in strict mode, JSON arrays become tuples and texts
-        # paths. The adapter is of a tuple, because it passes its config on to plain dataclasses, which have none.
+        # paths. The adapter is for a tuple that holds the dataclass: then its config applies to a plain dataclass, too.
         whole: Any = tuple[cls]  # type: ignore[valid-type]
         adapter: TypeAdapter[tuple[Built]] = TypeAdapter(whole, config=ConfigDict(extra="forbid"))
         try:

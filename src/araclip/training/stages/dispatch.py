@@ -115,15 +115,15 @@ def _check_finished(recipe: Recipe, name: str, runs: Path) -> dict[str, float]:
     return recall
 
 
-# file of a run's folder: each file that the stage read → its size and time of change; and each "stage NAME" or folder
-# whose model the stage used → the SHA-256 of that model's weights
+# Name of the file in a run's folder which records what the stage read: each file → its size and time of change; each
+# "stage NAME" or folder whose model the stage used → the SHA-256 of that model's weights.
 STAMPS = "files.json"
 
 
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
-    """Return "stage NAME" or model → the SHA-256 of its weights, for each model that a stage uses.
+    """Return "stage NAME" or folder → the SHA-256 of each file with its weights, for the models that a stage uses.
 
-    "" for a model that is neither a stage nor a folder with weights here, such as one of the hub.
+    "" for a model that is neither a stage nor a folder with weights here, such as a model of the hub.
     """
     hashes: dict[str, str] = {}
     for model in {model for _, model in models_of(recipe, name)}:
@@ -141,7 +141,7 @@ def _stored_stamps(folder: Path) -> dict[str, Any]:
 
 
 def _changed_files(stage: Stage, folder: Path, fingerprints: str) -> str:
-    """Return the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
+    """Name the files of a finished stage that changed so that the stage would learn from other data; "" if none did.
 
     The data is read only if a file has another size or time than before. If a file is gone, nothing is compared.
     """

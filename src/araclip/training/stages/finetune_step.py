@@ -120,7 +120,10 @@ class ForgettingLoss:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
 
     def __call__(self, features: Tensor, before: Tensor) -> Tensor:
-        """Return the KL divergence of class probabilities, a scalar: from features (B, W) `before` the stage to now."""
+        """Return the KL divergence of class probabilities, a scalar, from features `before` the stage to `features`.
+
+        Both are (B, width), the tower's outputs for B pictures.
+        """
         return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 
 

@@ -41,7 +41,7 @@ class LinearMap:
 
 
 class Moments:
-    """Sums over rows of features (N, H) and targets (N, D), in float64, from which ridge regression is solved.
+    """Sums over rows (features of width H, targets of width D), in float64, from which ridge regression is solved.
 
     The first block's mean is subtracted from every row before summing, so that features far from zero lose no digits.
     """
@@ -76,7 +76,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Solver:
-    """Solves the ridge regression for any penalty, by one matrix product: X'X = V diag(λ) V', X centred features."""
+    """Solves the ridge regression for any penalty cheaply, from X'X = V diag(λ) V' (X: the centred features)."""
 
     values: Doubles  # (H,)
     vectors: Doubles  # (H, H)

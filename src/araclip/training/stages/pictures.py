@@ -39,13 +39,13 @@ class EncodedImages(NamedTuple):
 
 
 def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
-    """Project pooled outputs: (B, W) → (B, D), rows of unit length, in float32 even under autocast."""
+    """Project pooled outputs (B, width) to vectors (B, D) of unit length, in float32 even under autocast."""
     vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
     return l2_normalize(vectors.float(), dim=-1)
 
 
 def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
-    """Project pooled outputs (B, W); return the outputs with the vector of each picture."""
+    """Project the pooled outputs of B pictures, (B, width); return the outputs with the vector of each picture."""
     features = features.float()
     return EncodedImages(projected(model, features).unsqueeze(1), features)
 
@@ -94,7 +94,7 @@ MANY = 1000
 
 
 def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
-    """Return the tower's output before the projection: (B, 3, S, S) → (B, W).
+    """Return the tower's output before the projection: pixels (B, 3, S, S) → features (B, width).
 
     A model with `vision_mirror` averages over each picture and its mirror image, but in eval mode only: in training,
     augmentation mirrors half of the pictures anyway.
@@ -104,7 +104,7 @@ def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
 
 
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], log: Log | None = None) -> Tensor:
-    """Return the tower's outputs (N, W) for unaugmented pictures, without gradients; leave the model in eval mode.
+    """Return the tower's outputs (N, width) for N unaugmented pictures, no gradients; leave the model in eval mode.
 
     Many pictures (from `MANY`) pass a convolutional tower on ONNX Runtime, several times as fast.
     """
@@ -123,7 +123,7 @@ def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
 
 
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
-    """Return a function (B, S, S, 3) → (B, W) that runs the tower: as an ONNX graph if possible and quicker."""
+    """Return a function that runs the tower, squares (B, S, S, 3) → features (B, width), on ONNX if that is quicker."""
     maps = extensions.load(extensions.CACHED_MAPS)
     if (
         pictures < MANY
@@ -142,7 +142,7 @@ def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDAr
 
 
 class _Pooled(nn.Module):
-    """A tower and its pooling without mirror images, for export: (B, 3, S, S) normalised → (B, W)."""
+    """A tower and its pooling without mirror images, for export: normalised pixels (B, 3, S, S) → (B, width)."""
 
     def __init__(self, model: AraCLIPModel) -> None:
         super().__init__()
@@ -159,9 +159,9 @@ class LockedImages:
     """Images for a tower that never learns: its outputs are computed once and kept on disk (LiT, Zhai et al. 2022).
 
     Args:
-        side: if `frozen_blocks` is set, a convolutional tower's outputs are computed from the cached feature maps of
-            these blocks. A model that averages over mirror images also reads each picture's second map, that of the
-            mirrored and recoloured picture.
+        side: the recipe's settings of the image tower. If they set `frozen_blocks`, a convolutional tower's outputs
+            are computed from cached feature maps of these blocks: each picture's first map, and for a model with
+            `vision_mirror` also the second, that of the mirrored picture (recoloured, as the map is also for training).
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class LockedImages:
         self._cached = {tuple(pictures): self.features}
 
     def inputs(self, rows: Sequence[int], step: int) -> Tensor:
-        """Return the tower's stored outputs (B, W) for these training pictures."""
+        """Return the tower's stored outputs (B, width) for these B training pictures."""
         return torch.from_numpy(self.features[list(rows)].astype(np.float32))
 
     def encode(self, inputs: Tensor) -> EncodedImages:
@@ -196,7 +196,7 @@ class LockedImages:
         """Do nothing: a locked tower was not changed for the training, so nothing must be restored."""
 
     def _features(self, pictures: Sequence[Path], views: int = 1) -> NDArray[np.float16]:
-        """Return the tower's outputs (N, W); a picture that is listed twice passes the tower once.
+        """Return the tower's outputs (N, width) for N pictures; a picture listed twice passes the tower once.
 
         If outputs come from feature maps that an earlier training stage cached, `views` is how many variants (crops …)
         of each picture that stage cached.
@@ -248,7 +248,7 @@ class RememberingImages(Protocol):
     """Training images that can also return the tower's outputs from before the stage."""
 
     def initial_features(self, inputs: Tensor) -> Tensor:
-        """Return the outputs (B, W) that the tower gave before the stage, for the same inputs as `encode`."""
+        """Return the outputs (B, width) that the tower gave before the stage, for the same inputs as `encode`."""
 
 
 def check_readable(pictures: Sequence[Path], size: int) -> None:

@@ -96,8 +96,7 @@ def members_of(
     """Load the models that a stage puts together; return them by name.
 
     A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
-    left out, see `mini.heads`. The processor that is returned, too, is that of the first model, set to squash pictures
-    to squares.
+    left out, see `mini.heads`. The first model's processor is returned, too, set to squash pictures to squares.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".

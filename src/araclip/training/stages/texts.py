@@ -44,7 +44,7 @@ def tokenized(processor: AraCLIPProcessor, texts: Sequence[str], chunk: int) -> 
 def text_features(
     model: AraCLIPModel, processor: AraCLIPProcessor, texts: Sequence[str], *, bfloat16: bool = False
 ) -> Tensor:
-    """Return the text tower's pooled output (n, H) before the projection, without gradients.
+    """Return the text tower's pooled output (n, width) for n texts, before the projection, without gradients.
 
     Leaves the model in eval mode. `bfloat16`: the tower computes in bfloat16.
     """
@@ -73,7 +73,7 @@ class LearningTexts:
         self.model, self.processor = model, processor
         if dropout is not None:
             for module in model.text_model.modules():
-                # This sets the rate of attention, too: some attention layers read it from a dropout layer in them.
+                # This sets attention's dropout rate, too: some attention layers read it from a dropout layer they hold.
                 if isinstance(module, nn.Dropout):
                     module.p = dropout
         freeze(model.text_model, frozen_layers)
@@ -116,7 +116,7 @@ def _project(model: AraCLIPModel, features: Tensor) -> Tensor:
 
 
 class LockedTexts:
-    """A text tower that never learns, below a projection that does. Each text passes the tower once.
+    """A text tower that never learns, below a projection that learns. Each text passes the tower once.
 
     `texts` are all texts that a batch may draw. The tower's outputs are stored in `cache`, for this and later runs.
     """
@@ -133,12 +133,12 @@ class LockedTexts:
         self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
-        """Return the stored outputs (n, H) of these texts as a single chunk, and their unchanged order, 0 … n − 1."""
+        """Return the stored outputs (n, width) of n texts as a single chunk, and their unchanged order, 0 … n − 1."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
     def encode(self, features: Tensor) -> Tensor:
-        """Project the tower's outputs: (n, H) → (n, D), rows of unit length, in float32 even under autocast."""
+        """Project the tower's outputs (n, width) to vectors (n, D) of unit length, in float32 even under autocast."""
         return _project(self.model, features)
 
     def vectors(self, texts: Sequence[str]) -> Tensor:
@@ -149,7 +149,7 @@ class LockedTexts:
         return self.encode(torch.from_numpy(self._others[key].astype(np.float32)))
 
     def _features(self, texts: Sequence[str]) -> NDArray[np.float16]:
-        """Return the tower's outputs (n, H); compute only those that no stage with this tower has stored yet."""
+        """Return the tower's outputs (n, width); compute only outputs that no stage with this tower has stored yet."""
         # The file is named by a hash of all that decides the outputs: settings, tower, and what the tokenizer does.
         settings = repr((self.model.config.text_pooling, self.processor.max_tokens, self.bfloat16))
 
@@ -158,7 +158,7 @@ class LockedTexts:
             return encoded
 
         path = self.cache / f"texts-{fingerprint(settings, self.model.text_model.state_dict(), tokens)[:16]}.npy"
-        # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (H,).
+        # Each record has `text`, the first eight bytes of the text's SHA-256, and `features` (width,).
         stored: NDArray[np.void] | None = None
         if path.exists():
             with failures(path, "delete it, and start the same command again", DataError, cannot="be read"):

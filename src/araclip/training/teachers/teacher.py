@@ -202,7 +202,7 @@ class _ShardHashes:
 
 
 def _read_shards(cache: TeacherCache, warn: Log) -> _ShardHashes:
-    """Copy the vectors of undamaged shards into `cache.vectors`; return which texts they lack, and their hashes."""
+    """Copy the vectors of undamaged shards into `cache.vectors`; return the missing texts and the shards' hashes."""
     owner = cache.folder / "cache.json"
     try:
         _check_cache_owner(cache, owner, bounded_json.read(owner, kind=dict, error=DataError) if owner.exists() else {})
@@ -232,7 +232,7 @@ def _encode_shard(
     # temporary files here were left by killed runs, since only this process holds the folder's lock
     for left in cache.folder.glob(".*.tmp"):
         left.unlink()
-    # read the folder again: before this process got the lock, another one may have written shards
+    # read the folder again: before this process got the lock, another process may have written shards
     state = _read_shards(cache, lambda line: None)
     _write_json(cache, state)
     texts = list(cache.rows)
@@ -333,7 +333,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    # hash every column, because files of earlier releases have more of them
+    # hash every column, because files of earlier releases have more columns
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()

@@ -46,7 +46,7 @@ class TextEncoder:
     """A model and how it encodes text: `tokens` turns texts into inputs, `features` turns inputs into (n, D).
 
     kind: the kind of model, for fingerprints. tokenizer: the tokenizer that `tokens` calls. longest: the number of
-    tokens to which texts are cut. The last two are None for a saved AraCLIPModel.
+    tokens to which texts are cut. `tokenizer` and `longest` are None for a saved AraCLIPModel.
     """
 
     kind: str
@@ -192,7 +192,7 @@ def token_inputs(
 ) -> Callable[[list[str]], Inputs]:
     """Return a function that turns texts into the tensors `names`: `input_ids` and `attention_mask` (n, T) by default.
 
-    Texts are truncated to `longest` tokens and padded as `padding` says, by default to the longest of them.
+    Texts are truncated to `longest` tokens and padded as `padding` says, by default to the longest text of a call.
     """
     tokenizer.padding_side = "right"  # padding on the left would move the positions of shorter texts
 
@@ -204,7 +204,7 @@ def token_inputs(
 
 
 def pooled(output: Any) -> Tensor:
-    """Return the vectors (n, D) in the result of a transformers feature method: a tensor, or an output with one."""
+    """Return the vectors (n, D) from the result of a feature method of transformers: a tensor, or an output object."""
     if isinstance(output, Tensor):
         return output
     vectors: Tensor = output.text_embeds if "text_embeds" in output else output.pooler_output
