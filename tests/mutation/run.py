@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,7 @@ def pytest(tests: tuple[str, ...]) -> list[str]:
         "0",
         "-p",
         "no:cacheprovider",
+        f"--basetemp={Path(tempfile.gettempdir()) / 'araclip-mutation'}",  # other runs of pytest change the usual folder
         *(f"tests/{test}" for test in tests),
     ]
 
