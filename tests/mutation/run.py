@@ -53,7 +53,7 @@ def pytest(tests: tuple[str, ...]) -> list[str]:
         "0",
         "-p",
         "no:cacheprovider",
-        f"--basetemp={Path(tempfile.gettempdir()) / 'araclip-mutation'}",  # other runs of pytest change the usual folder
+        f"--basetemp={Path(tempfile.gettempdir()) / 'araclip-mutation'}",  # other runs change the usual folder
         *(f"tests/{test}" for test in tests),
     ]
 
