@@ -190,7 +190,7 @@ class RelevanceScale:
 
     @cached_property
     def _best_statistics(self) -> tuple[float, float]:
-        """Mean and standard deviation of the everyday queries' best scores."""
+        """Mean and deviation, over the reference's everyday queries, of a query's mean score for its best pictures."""
         best = np.array([_mean_of_best(scores, self._number_of_best(BEST)) for scores in self._everyday_scores])
         return float(best.mean()), max(float(best.std()), 1e-6)
 

@@ -61,7 +61,7 @@ _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # an English word with
 
 
 class Latin:
-    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; arguments as for `Interpreter`."""
+    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; see `Interpreter` for the arguments."""
 
     def __init__(
         self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]], names: Collection[str]
@@ -69,10 +69,10 @@ class Latin:
         self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
 
     def read(self, typed: Sequence[str], named: Collection[int] = ()) -> dict[int, list[Change]]:
-        """Return index of a word in Latin letters → its changes into the Arabic words that it may be.
+        """Find the Arabic words that the Latin words among `typed` may be: index of a word → a `Change` for each.
 
-        An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too. Names that
-        the interpreter knows, and the words at the indexes `named`, are never read as Arabizi.
+        An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too. The names
+        given to the class, and the words at the indexes `named`, are never read as Arabizi.
         """
         latin = [at for at, word in enumerate(typed) if is_latin(word) and not word.isdigit()]
         lower = {at: typed[at].lower().replace("\u2019", "'") for at in latin}

@@ -78,10 +78,12 @@ class ScanIndex:
     def of(
         cls, catalog: Catalog, texts: Texts, before: "ScanIndex | None" = None, rebuild_after: int = EXACT_UP_TO
     ) -> "ScanIndex":
-        """Return the index of the catalogue's last commit: `before` or a file, brought up to date, or a new index.
+        """Return the index of the catalogue's last commit.
+
+        It is `before`, or the index in the gallery's file, brought up to date; if neither can be, a new index.
 
         Args:
-            texts: returns vectors of texts, (n, D), on which new codes are measured.
+            texts: a function that returns vectors of texts (n, D); a new index measures its recall with them.
             before: the index of an earlier commit; None if there is none.
             rebuild_after: build a new base if there are more changes than this number.
         """

@@ -113,7 +113,7 @@ class NameTextHead(nn.Module):
     Args:
         captions: the projection that makes the part for captions, (N, H) → (N, D − names − 1).
         width, hidden, names: H, the width of the layer between, and the width of the names part.
-        weight: weight of the names part if the gate (a factor that is about 0 for captions) is fully open.
+        weight: weight of the names part if the gate is fully open; the gate is a factor that is about 0 for captions.
     """
 
     def __init__(self, captions: nn.Module, width: int, hidden: int, names: int, weight: float) -> None:
@@ -125,7 +125,7 @@ class NameTextHead(nn.Module):
         self.weight = weight
 
     def named(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Return numbers for class names (N, names), of unit length, and the logit (N, 1) of their weight, the gate."""
+        """Return the names part (N, names) of each vector, of unit length, and the gate (N, 1) before its sigmoid."""
         between = gelu(self.hidden(pooled).float()).to(self.names.weight.dtype)  # (N, hidden)
         return l2_normalize(self.names(between).float(), dim=-1), self.gate(between).float()
 

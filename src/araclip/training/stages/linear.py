@@ -76,7 +76,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Solver:
-    """Solves the ridge regression for any penalty cheaply, from X'X = V diag(λ) V' (X: the centred features)."""
+    """Solves the ridge regression for any penalty cheaply, from X'X = V diag(λ) V' (X: the centred features (N, H))."""
 
     values: Doubles  # (H,)
     vectors: Doubles  # (H, H)
