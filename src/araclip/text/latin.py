@@ -61,7 +61,7 @@ _CONTRACTION = re.compile("[a-z]+'(?:s|t|re|ve|ll|d|m)")  # an English word with
 
 
 class Latin:
-    """Finds the Arabic words that words in Latin letters (Arabizi) may stand for; see `Interpreter` for the arguments."""
+    """Finds the Arabic words that words in Latin letters (Arabizi) may be; see `Interpreter` for the arguments."""
 
     def __init__(
         self, lexicon: Lexicon, vocabulary: Vocabulary, english: Callable[[], frozenset[str]], names: Collection[str]
