@@ -229,9 +229,10 @@ def excluding_terms(query: Query) -> list[int]:
 def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = False) -> NDArray[np.float32]:
     """Return the query's unit vector (D,): the weighted sum of its terms' unit vectors (n, D), scaled to length 1.
 
-    A term after a minus counts half, and so does a picture beside text. Excluding terms (`excluding_terms`) are left
-    out of the sum, because they decide which hits are dropped, not how the others rank. Centring texts and pictures
-    first, to close the modality gap, was measured and did not help; docs/log/2026-11.md.
+    The weight of a term after a minus, which is negative, is halved, and so is the weight of a picture beside text.
+    Texts after a minus with a weight of 1 or more (`excluding_terms`) are left out of the sum, because they decide
+    which hits are dropped, not how the others rank. Centring texts and pictures first, to close the modality gap, was
+    measured and did not help; docs/log/2026-11.md.
 
     Args:
         subtract: True to add excluding terms to the sum with negative weight, for a gallery with too few pictures to

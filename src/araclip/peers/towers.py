@@ -344,7 +344,7 @@ _TEXT_PARTS: dict[str, Callable[[TorchEncoder], TextPart]] = {
 
 
 def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
-    """Return how many tokens of a text the library keeps, but at most `most` (the number of the tower's positions).
+    """Return how many tokens of a text the encoder's library keeps, but at most `most`, the tower's positions.
 
     Raises:
         ModelMismatch: the library states no number, and `most` is None.

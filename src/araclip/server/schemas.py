@@ -111,7 +111,7 @@ class SearchAnswer(BaseModel):
 
 
 class PictureText(BaseModel):
-    """A text of a picture. It is untrusted: escape it for display."""
+    """A caption of a picture, or the text that OCR read in it. It is untrusted: escape it for display."""
 
     field: str = Field(description="captions (embedded in the file or beside it) or ocr (letters in the picture).")
     text: str

@@ -51,9 +51,9 @@ class Town(Area):
     areas: tuple[Area, ...]
 
     def label(self, *, whole: bool = True) -> str:
-        """Return the names of town (if `whole`), region and country, first in Arabic, then in English.
+        """Return the Arabic names of town (if `whole`), region and country, then the English names.
 
-        If a town has no Arabic name, its English name stands in both lists.
+        If a town has no Arabic name, its English name stands among both.
         """
         lines = (self, *self.areas) if whole else self.areas
         arabic = {name_key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}

@@ -25,7 +25,7 @@ STAGES = {  # kind of a stage → module and function that run it
 
 
 def load(module: str) -> Any:
-    """Import a module that a model family (araclip-mini) adds, by its full name, such as the constant `CACHED_MAPS`."""
+    """Import a module of a model family (araclip-mini) by its full name; this file's constants hold the names."""
     return import_module(module)
 
 

@@ -137,7 +137,7 @@ class _Task(NamedTuple):
 
 
 def _parse_entries(entries: str) -> _Task:
-    """Parse the form's `entries`: is it a text or a picture, and for which model? Raise a Problem if invalid."""
+    """Return what the form's field `entries` (JSON) asks for: text or picture, and the model; Problem if invalid."""
     try:
         tasks = bounded_json.parse(entries.encode("utf-8", "replace"), "entries", max_bytes=MAX_ENTRIES, max_depth=6)
     except InputError as error:

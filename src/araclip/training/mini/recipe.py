@@ -26,9 +26,10 @@ from araclip.training.recipe.stages import (
 
 @dataclass(frozen=True, config=CONFIG)
 class Ensemble(Stage):
-    """Joins image towers that were trained with the same locked text tower into one tower.
+    """Joins image towers (`members`) that were trained with the same locked text tower into one tower.
 
-    The towers are not trained. Only the gate and the router of an expert, a tower for one kind of pictures, are fitted.
+    The joined towers are not trained here. With an `expert`, a further tower for one kind of pictures, the stage fits
+    what decides how much the expert counts for a picture (the gate) and whether it is computed at all (the router).
     """
 
     MODELS = ("members", "expert")

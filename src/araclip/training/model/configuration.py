@@ -47,7 +47,7 @@ _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
 class Named:
-    """Base of the classes that a saved folder names; transformers must not copy their source code into the folder."""
+    """Base of AraCLIP's classes that transformers saves: keeps it from copying their source code into the folder."""
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = None) -> None:
