@@ -1,8 +1,10 @@
 """Helpers of the page's tests: serving, searching, reading results."""
 
+import asyncio
 import json
 import os
 import queue
+import random
 import socket
 import threading
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page
+from starlette.types import Receive, Scope, Send
 
 from araclip.server.run import Serving
 from araclip.server.settings import Settings
@@ -23,16 +26,24 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 PATIENCE_MS = int(os.environ.get("PATIENCE_MS", "30000"))  # a busy machine is no failure
+LATE_MS = int(os.environ.get("LATE_MS", "0"))  # every answer is late by a random time up to this, as in a slow network
 FAILED = "Failed to load resource"  # what the console says of every answer that is an error
 
 Visit = Callable[..., Page]
+
+
+class Late(Serving):
+    async def _call_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(random.random() * LATE_MS / 1000)
+        await super()._call_app(scope, receive, send)
 
 
 @contextmanager
 def serving(gallery: Path, model: Path | str, **settings: Any) -> Iterator[str]:
     """A server in a thread; gives its address."""
     addresses: queue.Queue[str] = queue.Queue()
-    server = Serving(Settings.read(gallery=gallery, model=str(model), port=0, **settings), ready=addresses.put)
+    read = Settings.read(gallery=gallery, model=str(model), port=0, **settings)
+    server = (Late if LATE_MS else Serving)(read, ready=addresses.put)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],), name="server")
     thread.start()
