@@ -118,8 +118,7 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
 
 def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     flat = column.flatten()  # `to_numpy` would import pandas if installed, which takes a second
-    # one row for each vector
-    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)
+    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # row by row
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():
             raise _damaged_error(place, "vectors that are not of unit length")

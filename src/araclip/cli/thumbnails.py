@@ -100,8 +100,7 @@ def sixel(picture: Image.Image) -> str:
         band = pixels[top : top + 6]
         weights = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band):
-            # for each column of the picture: one bit for each of six rows
-            columns = ((band == number) * weights).sum(axis=0)
+            columns = ((band == number) * weights).sum(axis=0)  # for each column: one bit for each of the six rows
             out.append(f"#{number}{_encode_runs(columns + 63)}$")
         out.append("-")
     return "".join([*out, "\x1b\\"])

@@ -69,8 +69,7 @@ def flush_content(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-# Windows: a folder's path of this many letters or more needs the prefix (a file's path: 260 letters or more)
-LONG = 248
+LONG = 248  # Windows: a folder's path of this many letters or more needs a prefix (a file's path: 260 or more)
 _LONG_PATH = "\\\\?\\"
 _LONG_SHARE = "\\\\?\\UNC"
 
