@@ -119,7 +119,7 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
 
     The rest are other drawings, evenly spread, so that the queries have to find their pictures among others.
     """
-    # «شمسية» is CLDR's word for an umbrella, for which QUERIES has «مظلة».
+    # «شمسية» is CLDR's name of the umbrella emoji; QUERIES has the synonym «مظلة», which would not find this drawing.
     asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]
     named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
     others = [each for each in samples if each.path not in named]

@@ -179,7 +179,7 @@ def _torch() -> tuple[str, str | None] | None:
 # Free disk space (bytes) below which there is a note; the gallery of 100,000 pictures takes about a tenth of it.
 LITTLE_SPACE = 1_000_000_000
 LITTLE_MEMORY = 1_000_000_000
-QUICKLY_READ = 1_000_000_000  # limit: bytes of a model whose hashes are checked, which takes two seconds
+QUICKLY_READ = 1_000_000_000  # a model's hashes are checked up to this size in bytes, which takes two seconds
 
 
 def examine(gallery: locations.Location | None = None) -> list[Finding]:

@@ -42,7 +42,7 @@ class AraCLIPEmbedding(MultiModalEmbedding):  # type: ignore[misc,unused-ignore]
         return self._get_query_embedding(query)
 
     def _get_image_embeddings(self, img_file_paths: list[Any]) -> list[list[float]]:
-        # LlamaIndex passes the picture of an ImageNode as BytesIO, and the client of a server takes bytes
+        # LlamaIndex passes an ImageNode's picture as BytesIO, but the client of an araclip server takes bytes
         given = [each.getvalue() if isinstance(each, BytesIO) else each for each in img_file_paths]
         return [[float(value) for value in row] for row in self._encoder.encode_image(given)]
 

@@ -32,7 +32,7 @@ from araclip.pictures.images import map_ahead
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, clean_name, coordinates, iso_time
 
 GROUP = ROW_GROUP  # pictures stored in one commit: half a second of work, 16 MB with vectors of 512 numbers
-# Bytes of vectors in a commit, for models with long vectors; a commit never has more than twice this number.
+# For models with long vectors: a commit has about so many bytes of vectors, and never more than twice as many.
 MAX_BYTES = 64_000_000
 BLOCK = 512  # vectors whose lengths are computed at once: they fit into the processor's cache
 REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file", "format", "width", "height", "caption")
@@ -118,7 +118,7 @@ def _convert_rows(batch: Any, header: ShardHeader, place: str) -> list[EmbeddedP
 
 def _read_vectors(column: Any, width: int, place: str) -> NDArray[np.float16]:
     flat = column.flatten()  # `to_numpy` would import pandas if installed, which takes a second
-    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # (n, D)
+    vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(-1, width)  # row by row
     for start in range(0, len(vectors), BLOCK):
         if not are_unit(vectors[start : start + BLOCK]).all():
             raise _damaged_error(place, "vectors that are not of unit length")

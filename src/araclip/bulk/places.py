@@ -43,8 +43,8 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     if not isinstance(named, str) or not (match := URL.match(named)):
         return str(user_path(named, "source").absolute())
     protocol = match[1].lower()
-    # Refuse a password, also one with a slash in it: then the text before the first slash is only a part of user name
-    # and password, and therefore no valid host.
+    # Refuse an address with a password. If the password contains a slash, the text before the first slash ends inside
+    # the password: it has no @, and is no valid host.
     host = named[match.end() :].partition("/")[0]
     user, at, _ = host.partition("@")
     if "::" not in named and (":" in user if at else not _HOST.fullmatch(host)):

@@ -96,7 +96,8 @@ def embed_shard(
             writer.abandon()
             raise
         rows = writer.rows
-        # The list of refused pictures is written first, because the shard's file says that all is done.
+        # The list of refused pictures is written first, because a shard file on the disk means that the shard is
+        # finished.
         listed = name.removesuffix(".parquet") + ".refused.jsonl"
         if refused:
             out.write(listed, write_refused)
@@ -158,7 +159,7 @@ def _encode_rows(task: ShardTask, model: Encoder, refused: list[tuple[str, str]]
 
 def _make_rows(batch: list[tuple[WaitingPicture, LoadedPicture]], model: Encoder) -> list[ShardRow]:
     decoded = [loaded.decoded for _, loaded in batch if loaded.decoded]
-    vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # (n, D) for n pictures
+    vectors = pixel_vectors(model, np.stack([each.pixels for each in decoded]))  # one row for each picture
     rows = []
     for (waiting, loaded), each, vector in zip(batch, decoded, vectors, strict=True):
         facts = each.facts

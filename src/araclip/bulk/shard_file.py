@@ -110,7 +110,7 @@ class ShardWriter:
 
     def write(self, rows: Sequence[ShardRow]) -> None:
         """Add rows; they are written when a row group is full."""
-        # makes the file look new, because another run's `atomic.remove_abandoned` deletes old temporary files
+        # update the file's time, because another run's `atomic.remove_abandoned` deletes old temporary files
         os.utime(self._path)
         self._waiting += rows
         self.rows += len(rows)
@@ -177,7 +177,8 @@ def read_rows(place: str, start: int, rows: int, columns: Sequence[str]) -> tupl
         wanted = pa.schema([field.with_type(each_once) if field.name in TEXTS else field for field in fields])
         if not file.schema_arrow.remove_metadata().equals(wanted):
             raise InputError(f"{place} has other columns than a shard of this release. Embed the source again.")
-        # `touched`: the row groups that hold the wanted rows; `before`: the rows before these in the first row group
+        # `touched`: the row groups with wanted rows; `before`: how many rows of the first such group precede the wanted
+        # rows
         ends = list(itertools.accumulate(header.row_groups))
         first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, start + rows)
         touched, before = list(range(first, last + 1)), start - (ends[first] - header.row_groups[first])

@@ -46,7 +46,9 @@ PICTURE, TAR, PARQUET = "picture", "tar", "parquet"
 # Decoding and encoding a picture takes as long as reading this many bytes; `Part.weight` adds them for each picture.
 PER_PICTURE = 50_000
 SHARD_NAME = re.compile(r"([0-9a-f]{12})-([0-9a-f]{4,64})-(\d{5})-of-(\d{5})\.parquet")  # file name of a shard
-SHARD_WEIGHT = 1_000_000_000  # `Part.weight` of a shard by default: about 7,000 pictures of 100 kB, minutes of work
+# The weight of a shard by default: each picture weighs its bytes plus PER_PICTURE, so this is about 7,000
+# pictures of 100 kB, minutes of work.
+SHARD_WEIGHT = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -320,7 +322,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     key = mine
                 path = path_inside(part.place, member.name)
                 if f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    # Yield the previous picture first: the caller then frees that picture's memory for this one.
+                    # Yield the previous picture first, so that the caller frees its memory before this picture is read.
                     yield from take_sample()
                     reservation = _reserve(budget, member.size)
                     data = member.read()
@@ -328,7 +330,7 @@ def _read_tar(part: Part, on_refused: OnRefused, budget: ByteBudget) -> Iterator
                     sample.append(WaitingPicture(source.file, source, reservation=reservation))
                 elif suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     captions.append(_read_caption(member.read(SIDECAR_BYTES + 1), path, on_refused))
-                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # such as SVG
+                elif not is_video(member.name) and (kind := unread_kind(member.name)):  # an unread format, such as SVG
                     on_refused(path, unread_line({kind: 1}))
             yield from take_sample()
     except InputError as error:  # the tar is damaged: keep the pictures before the damage, the rest is lost

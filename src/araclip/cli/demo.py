@@ -62,7 +62,7 @@ def _build_demo(
     known = {str(each.path): each for each in samples}
     with _open_demo_gallery(folder) as gallery:
         index_folder(gallery, pictures)
-        # count the missing files, because the gallery counts equal drawings once
+        # count the missing files: the gallery's own number is lower, because it counts equal drawings once
         left = sum(not each.path.is_file() for each in samples)
         if quiet:
             return left <= 0

@@ -302,7 +302,7 @@ def evaluate(
             out.print(robustness_table(result))
         for line in leaks.lines() if leaks else ():
             out.print(shown(line), soft_wrap=True, markup=False)
-    if report is not None:  # the report is written last, because the disk may be full
+    if report is not None:  # written last: if the disk is full, all results are printed already
         owner = summaries[0].evaluated.owner.tolist()
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if report is not None:
@@ -334,7 +334,7 @@ def mteb(
     table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
     for name in ("task", "split", "subset"):
         table.add_column(name)
-    # the name of each measure that any task has, once
+    # the names of all measures that any task has, each name once
     columns = dict.fromkeys(name for score in scores for name in score.values)
     for name in columns:
         table.add_column(name, justify="right")
@@ -408,7 +408,7 @@ def _make_scores_table(title: str, summaries: "Sequence[Summary]", scores: "Sequ
 def _score_cell(scores: "Scores", name: str) -> str:
     from araclip.evaluation.significance import p_text
 
-    # Leave out the zero before the point, so that the table with the names fits into 80 columns.
+    # Write .512 instead of 0.512, so that the table with the models' names fits into 80 columns.
     ends = "–".join(f"{end:.3f}".removeprefix("0") for end in scores.ci95[name])
     p = f"\n[dim]{p_text(scores.p[name])}[/]" if name in scores.p else ""
     return f"{scores.values[name]:.3f}\n[dim]{ends}[/]{p}"

@@ -168,7 +168,7 @@ def how_to_resume(location: "Location") -> str:
                 indexed = counted(catalog.counts()[1], "picture is", "pictures are")
     except GalleryNotFound:
         return "Nothing is indexed yet; run the same command again."
-    except AraCLIPError:  # the gallery is damaged or of a newer release, which the next run reports
+    except AraCLIPError:  # the gallery is damaged or was made by a newer release; the next run reports it
         pass
     return f"{indexed} indexed; run the same command again to resume."
 

@@ -37,7 +37,7 @@ def choose_method(environment: Mapping[str, str]) -> str:
             raise InputError(f"${VARIABLE} is {chosen!r}. Set it to one of {', '.join(METHODS)}, or unset it.")
         return chosen
     terminal, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
-    # only blocks, because tmux and screen drop pictures
+    # draw with block characters, because tmux and screen discard pictures
     if environment.get("TMUX") or terminal.startswith(("screen", "tmux")):
         return "blocks"
     if terminal in ("xterm-kitty", "xterm-ghostty") or "KITTY_WINDOW_ID" in environment:
@@ -100,7 +100,7 @@ def sixel(picture: Image.Image) -> str:
         band = pixels[top : top + 6]
         weights = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band):
-            columns = ((band == number) * weights).sum(axis=0)  # (width,), one bit for each of the six rows
+            columns = ((band == number) * weights).sum(axis=0)  # for each column: one bit for each of the six rows
             out.append(f"#{number}{_encode_runs(columns + 63)}$")
         out.append("-")
     return "".join([*out, "\x1b\\"])

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-LEFT_OVER_S = 3600  # a temporary file that was last written this long ago belongs to a dead process
+LEFT_OVER_S = 3600  # seconds: a temporary file that was last written longer ago belongs to a dead process
 NOTICE_S = 2.0  # seconds of waiting for a lock after which the user is told; a commit takes less
 _WAIT = "Wait for it to end, then try again."
 
@@ -48,7 +48,7 @@ def write(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> No
 
     The temporary file is removed when `fill` fails; after a kill it may remain, and is never mistaken for the target.
     """
-    # The temporary name has only the beginning of a long file name, because file systems limit its length, too.
+    # Only the beginning of the target's name is used, because file systems limit the length of the temporary name.
     temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     step("open")
     temporary.touch(exist_ok=False)  # gets the usual permissions; mkstemp's files are closed to other users
@@ -164,7 +164,7 @@ def overwrite(path: Path, content: bytes, *, durable: bool) -> None:
         file.write(content)
         if durable:
             step("fsync")
-            flush_content(file.fileno())  # the length is constant, so no metadata needs flushing
+            flush_content(file.fileno())  # the file's length never changes, so no metadata needs flushing
     if made and durable:
         _flush_folder(path.parent)
 

@@ -96,7 +96,7 @@ def _exceeded_limit(data: bytes, max_depth: int, max_nodes: int) -> str | None:
     Cheap bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """
     too_many = f"more than {max_nodes} values and keys"
-    # The result may be too low, never too high: a quote after an escaped backslash (\\") is not counted.
+    # This count of quotes may be too low, never too high: a quote after an escaped backslash (\\") is not counted.
     unescaped_quotes = data.count(b'"') - data.count(b'\\"')
     if unescaped_quotes > 2 * max_nodes + 1:
         return too_many

@@ -85,7 +85,7 @@ class _UnpackedStream:
             return self._read_packed(size)
         found = b""
         while len(found) < size:
-            if self._xz.eof:  # another xz stream may follow, after zeros
+            if self._xz.eof:  # another xz stream may follow this one, after padding of zeros
                 self._head, self._xz, self._between = self._xz.unused_data, _new_unpacker(), True
             packed = self._read_packed(_PIECE) if self._xz.needs_input else b""
             if not packed and self._xz.needs_input:

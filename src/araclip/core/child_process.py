@@ -24,8 +24,8 @@ from araclip.core.limits import with_memory_limit
 from araclip.core.processes import status_name
 
 MAX_HEAD = 100_000  # limit: bytes of a message's JSON object
-MOST_BYTES = 500_000_000  # limit: bytes of all blobs of an answer
-END_SECONDS = 1.0  # time for a child that has closed its output to end, so that its exit code tells why
+MOST_BYTES = 500_000_000  # limit: bytes of all binary parts (blobs) of one answer together
+END_SECONDS = 1.0  # seconds that a child which has closed its output gets to end, so that its exit code tells why
 PASSED_ENVIRONMENT = (
     "PATH", "PYTHONPATH", "PYTHONHOME", "LANG", "LC_ALL", "SYSTEMROOT", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "TMPDIR",
     "TESSDATA_PREFIX",

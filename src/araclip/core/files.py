@@ -69,7 +69,7 @@ def flush_content(descriptor: int) -> None:
     getattr(os, "fdatasync", os.fsync)(descriptor)
 
 
-LONG = 248  # a folder's path of this many letters needs a prefix on Windows (a file's path: from 260 on)
+LONG = 248  # Windows: a folder's path of this many letters or more needs a prefix (a file's path: 260 or more)
 _LONG_PATH = "\\\\?\\"
 _LONG_SHARE = "\\\\?\\UNC"
 
@@ -78,7 +78,7 @@ def openable(path: str) -> str:
     r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
-    plain = ntpath.normpath(path)  # needed, because Windows does not normalise a path that has the prefix
+    plain = ntpath.normpath(path)  # needed, because Windows does not normalise a path that begins with \\?\
     return _LONG_SHARE + plain[1:] if plain.startswith("\\\\") else _LONG_PATH + plain
 
 

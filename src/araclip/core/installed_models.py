@@ -5,7 +5,7 @@ from pathlib import Path
 
 from araclip.core.paths import is_there, models_home
 
-# The file in a pulled model's folder that says how the model was pulled: its name, and the most bytes that it has.
+# Name, and greatest size in bytes, of the file in a pulled model's folder that says how the model was pulled.
 NOTE, MAX_NOTE = ".pulled-from", 1000
 
 

@@ -23,7 +23,7 @@ def usable_cores() -> int:
 
 def _cpu_quota() -> float:
     """Return how many seconds of CPU time the container gets in a second; infinity without a limit."""
-    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # cgroups v2, v1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # names in cgroups v2, in v1
         with suppress(OSError, ValueError, ArithmeticError):  # ValueError: the quota is "max", which means no limit
             quota, period = " ".join((CGROUP / name).read_text() for name in names).split()
             if int(quota) > 0:

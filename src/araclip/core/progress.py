@@ -48,7 +48,8 @@ def bars(console: "Console | None" = None) -> "Iterator[Callable[[str, float, in
     def show(title: str, done: float, total: int) -> None:
         if title not in tasks:
             tasks[title] = drawn.add_task(shown(title), total=total)
-        drawn.start()  # start drawing only at the first call of `show`: a request that is refused before draws no bar
+        # Drawing starts only when `show` is first called: a request that is refused before that call draws no bar.
+        drawn.start()
         drawn.update(tasks[title], completed=done, total=total)
 
     try:

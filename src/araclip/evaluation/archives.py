@@ -70,7 +70,7 @@ def _unpack_once(folder: Path, identity: str, rows: Callable[[], Rows]) -> Path:
         with (part / LISTING).open("w", encoding="utf-8", errors="replace") as listing:  # writes ? for a lone surrogate
             for number, (picture, name, fields) in enumerate(rows()):
                 suffix = PurePosixPath(name).suffix.lower()
-                # the name in the archive is not used as a path
+                # the file is named by its number: the name in the archive is not trusted as a path
                 image = f"images/{number:08}{suffix if suffix in SUFFIXES else ''}"
                 if picture is not None:
                     (part / image).write_bytes(picture)

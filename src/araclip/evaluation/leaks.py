@@ -13,8 +13,8 @@ from araclip.models.encoder_base import usable_cores
 from araclip.pictures.phash import Hashes, hashes, nearest_hashes
 from araclip.text.normalization import normalize
 
-# Most bits, of 64, in which two copies' perceptual hashes differ. docs/evaluation.md says how often copies, and how
-# often different pictures, differ in so few bits.
+# Two pictures count as near copies if at most this many of the 64 bits of their perceptual hashes differ.
+# docs/evaluation.md says how often so few bits differ between copies, and between different pictures.
 NEAR = 6
 EXAMPLES = 10  # limit: examples of pictures, and of captions, in the printed report
 

@@ -93,7 +93,7 @@ class MTEBModel:
             )
         if len(parts) == 1:
             return parts[0]
-        summed = parts[0] + parts[1]  # (inputs in the batch, D)
+        summed = parts[0] + parts[1]  # one row for each input in the batch
         normalized: Vectors = summed / np.linalg.norm(summed, axis=1, keepdims=True)
         return normalized
 
@@ -163,7 +163,7 @@ def run_tasks(model: ModelLike, tasks: "Sequence[AbsTask]", folder: Path) -> lis
             values = {name: float(row[key]) for name, key in SCORES.items() if key in row}
             if len(values) < len(SCORES):
                 values = {MAIN_SCORE: float(row["main_score"])}
-            # the correlation of equal scores is NaN, which JSON cannot express
+            # leave out NaN, the correlation of equal scores, because JSON cannot express it
             values = {name: value for name, value in values.items() if not math.isnan(value)}
             scores.append(TaskScores(result.task_name, split, row["hf_subset"], values))
     return scores

@@ -23,7 +23,7 @@ from araclip.evaluation.sets import (
     texts_of,
 )
 
-# Most bytes and most values of a JSON list of captions. Karpathy's list for COCO has 144 MB and 16 million values.
+# Limits: bytes and values of a JSON list of captions. Karpathy's list for COCO has 144 MB and 16 million values.
 MAX_FILE, MAX_NODES = 500_000_000, 40_000_000
 FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset", "flickr30k-images", "train2014", "val2014", "")
 
@@ -178,7 +178,7 @@ class Source:
     title: str  #: the set's name in print
     read: Callable[[SetFiles, str | None], Rows] | None  #: reads the set's files; None: only the hub's copy is read
     fields: tuple[str, ...] = (CAPTION_FIELD,)  #: caption fields; the first is the default
-    splits: tuple[str, ...] | None = None  #: the splits that exist; None: those that the files have
+    splits: tuple[str, ...] | None = None  #: names of the set's splits; None: those that the files name
     hub: Hub | None = None  #: a copy with pictures on the hub, if one is known; `fields[0]` is its caption column
     license: str | None = None  #: licence of the captions; None: not known
     note: str = ""  #: what a reader of figures on this set should know

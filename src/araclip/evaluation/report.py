@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 CASES = 24  # example queries in a report, of all models together: 24 × (1 + 4) pictures of 7 kB are 0.8 MB
 OTHERS = 4  # how many other pictures are shown beside the right picture
-SIDE = 192  # pixels of a thumbnail's longer side; shown at 96, which is sharp on a screen of double density
+SIDE = 192  # pixels of a thumbnail's longer side; shown at 96 pixels, so that screens of double density are sharp
 QUALITY = 70
 
 

@@ -130,7 +130,7 @@ def _measure_model(
     distinct = list(dict.fromkeys(queries))  # equal texts are encoded once, so that they tie
     text_vectors, text_ms = encode_timed("text", model.encode_text, distinct)
     row_of = {text: row for row, text in enumerate(distinct)}
-    text_vectors = text_vectors[[row_of[text] for text in queries]]  # (queries, D)
+    text_vectors = text_vectors[[row_of[text] for text in queries]]  # one row for each query
     captioned = np.unique(owner)
     own = np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner)[captioned])[:-1])
     return (

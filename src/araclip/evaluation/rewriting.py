@@ -200,7 +200,7 @@ def _replace_words(text: str, replace_word: Callable[[str, Entry | None, str], s
     i = 0
     while i < len(words):
         first = words[i]
-        if first.start() < at:  # skip the second word of a pair that was replaced together
+        if first.start() < at:  # skip a word that was replaced together with the word before it
             i += 1
             continue
         out.append(text[at : first.start()])

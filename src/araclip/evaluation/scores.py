@@ -42,14 +42,14 @@ class Protocol:
 class Direction:
     """The results of one direction, text→image or image→text: Q queries over N candidates; any relevant hit counts."""
 
-    ranks: Floats  #: (Q,) rank of the best relevant candidate, from 1; expected rank if candidates tie
-    level: Ints  #: (Q,) how many irrelevant candidates score exactly as much as the best relevant one
-    ndcg10: Floats  #: (Q,) nDCG@10 with binary relevance, ties averaged
-    clusters: Ints  #: (Q,) the picture that each query belongs to, for intervals by picture
-    found: Ints  #: (Q, K) the K best candidates, best first; ties in order of position
-    scores: NDArray[np.float32]  #: (Q, K) cosines of the candidates in `found`
-    relevant_score: NDArray[np.float32]  #: (Q,) cosine of the best relevant candidate
-    margin: NDArray[np.float32]  #: (Q,) `relevant_score` minus the best irrelevant cosine; infinite if all are relevant
+    ranks: Floats  #: (queries,) rank of the best relevant candidate, from 1; the expected rank if candidates tie
+    level: Ints  #: (queries,) how many irrelevant candidates score exactly as much as the best relevant one
+    ndcg10: Floats  #: (queries,) nDCG@10 with binary relevance, ties averaged
+    clusters: Ints  #: (queries,) the picture of each query; intervals are computed by resampling pictures
+    found: Ints  #: (queries, K) the K best candidates for each query, best first; ties in order of position
+    scores: NDArray[np.float32]  #: (queries, K) cosines of the candidates in `found`
+    relevant_score: NDArray[np.float32]  #: (queries,) cosine of the best relevant candidate
+    margin: NDArray[np.float32]  #: (queries,) `relevant_score` minus the best irrelevant cosine, infinite without one
 
     def __repr__(self) -> str:
         return f"<Direction: {len(self.ranks):,} queries, R@1 {(self.ranks <= 1).mean():.3f}>"
@@ -60,9 +60,9 @@ class Cost:
     """The size of a model and its speed on the machine of the run; None for a figure that was not measured."""
 
     megabytes: float | None  #: size of the model's files, in units of 10⁶ bytes
-    width: int  #: width of a vector
-    text_ms: float | None  #: milliseconds for a text, in batches
-    image_ms: float | None  #: milliseconds for a picture, in batches
+    width: int  #: number of dimensions of a vector
+    text_ms: float | None  #: milliseconds for each text, measured in batches
+    image_ms: float | None  #: milliseconds for each picture, measured in batches
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Evaluated:
     protocol: Protocol
     t2i: Direction
     i2t: Direction
-    queries: Sequence[str]  #: (Q,) the texts, in the order of `t2i.ranks`
-    owner: Ints  #: (Q,) the row in `pictures` that each text describes
-    pictures: Sequence[Path]  #: (N,) picture files; the queries of `i2t` are the pictures with a caption, in this order
+    queries: Sequence[str]  #: (texts,) the texts that are queries, in the order of `t2i.ranks`
+    owner: Ints  #: (texts,) the row in `pictures` that each text describes
+    pictures: Sequence[Path]  #: all picture files; those with a caption, in this order, are the queries of `i2t`
     missing: int  #: how many listed pictures were left out because their file was not there
     cost: Cost
 
@@ -90,7 +90,7 @@ SLICE = 4 << 20  # bytes of scores ranked at once: they are read six times and s
 
 _IDEAL_DCG = np.concatenate(
     [[0.0], np.cumsum(1 / np.log2(np.arange(2, DEPTH + 2)))]
-)  # DCG of n relevant candidates at ranks 1…n
+)  # item n: DCG of n relevant candidates at ranks 1…n
 
 
 def score(
@@ -199,14 +199,14 @@ def _measure_queries(
     candidates, ordered by row. counts: (b,) how many relevant candidates a row has.
     """
     rows, starts = own[0], np.cumsum(counts) - counts
-    values = scores[own]  # (f,): one for each relevant candidate
-    best = np.maximum.reduceat(values, starts)  # (b,): one for each query
+    values = scores[own]  # one score for each relevant candidate
+    best = np.maximum.reduceat(values, starts)  # one score for each query
     scores[own] = -np.inf
     above = _count_true(np.greater(scores, best[:, None], out=mask))
     level = _count_true(np.equal(scores, best[:, None], out=mask))
     margin = best - scores.max(axis=1)  # the margin is infinite if every candidate is relevant
     scores[own] = values
-    # (b,) for each query, how many relevant candidates have the score of the best relevant candidate, which counts too
+    # for each query, how many relevant candidates score as much as the best relevant candidate, which itself counts too
     level_too = np.add.reduceat((values == best[rows]).astype(np.int64), starts)
     # expected rank of the best relevant candidate if all that tie with it, relevant or not, are in random order
     ranks = 1 + above + level / (1 + level_too)
@@ -232,7 +232,7 @@ def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints
     """
     width = scores.shape[1]
     keep = min(keep, width)
-    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # (b,): one for each row
+    least = np.partition(scores, width - keep, axis=1)[:, width - keep]  # the score at rank `keep` in each row
     # flat indexes of the candidates that reach rank `keep`, sorted by row, then by column
     flat = np.flatnonzero(np.greater_equal(scores, least[:, None], out=mask))
     rows, columns = np.divmod(flat, width)
@@ -240,9 +240,9 @@ def _find_top(scores: Vectors, mask: NDArray[np.bool_], keep: int) -> tuple[Ints
     at_end = values == least[rows]
     tie_number = np.cumsum(at_end)
     first = np.searchsorted(rows, np.arange(len(scores)))
-    # Of the candidates of a row that tie for rank `keep`, number each: 1, 2, …; only the first of them are kept.
+    # In each row, number the candidates that tie for rank `keep`: 1, 2, …; only the first of them are kept.
     tie_number -= (tie_number[first] - at_end[first])[rows]
-    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # without ties beyond rank `keep`: there may be thousands
+    needed = np.flatnonzero(~at_end | (tie_number <= keep))  # at most `keep` ties stay: there may be thousands
     order = needed[np.lexsort((columns[needed], -values[needed], rows[needed]))]
     positions = np.searchsorted(rows[order], np.arange(len(scores)))[:, None] + np.arange(keep)
     found, top = columns[order][positions], values[order][positions]
@@ -259,7 +259,7 @@ def _ndcg(values: Vectors, rows: Ints, counts: Ints, top: Vectors, last: Vectors
     """
     near = values >= last[rows]  # a candidate beyond rank 10 has no gain
     values, rows = values[near], rows[near]
-    ten = top[rows, :DEPTH]  # (f, 10): the best scores for the same query
+    ten = top[rows, :DEPTH]  # for each relevant candidate, the ten best scores for its query
     above = (ten > values[:, None]).sum(axis=1)
     level = np.where(values == last[rows], tied[rows], (ten == values[:, None]).sum(axis=1))
     gain = (_IDEAL_DCG[np.minimum(above + level, DEPTH)] - _IDEAL_DCG[above]) / level
@@ -357,8 +357,9 @@ def resampled_means(values: Floats, clusters: Sequence[int] | Ints, resamples: i
     rng = np.random.default_rng(seed)
     means = []
     for start in range(0, resamples, step := max(1, CELLS // len(counts))):
-        size = min(step, resamples - start)  # r resamples of C clusters are drawn together
-        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)  # (r, C)
+        size = min(step, resamples - start)  # number of resamples that are drawn together
+        # (resamples, clusters): how often each resample contains each cluster
+        drawn = rng.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), size=size).astype(float)
         means.append((drawn @ sums) / (drawn @ counts)[:, None])
     return np.concatenate(means)
 

@@ -92,8 +92,8 @@ class PictureSet:
     name: str  # the name of the set's folder, or the set's name in `KNOWN`
     split: str | None  # the split that these pictures belong to; None: all pictures
     caption_field: str  # the field that the captions come from
-    pictures: tuple[Path, ...]  # (N,) existing files, each once
-    captions: tuple[tuple[str, ...], ...]  # (N,) each picture's captions, normalised; may be empty
+    pictures: tuple[Path, ...]  # existing files, each once
+    captions: tuple[tuple[str, ...], ...]  # for each picture, its captions, normalised; may be empty
     missing: int = 0  # number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:

@@ -30,9 +30,9 @@ class LabelledSet:
 
     name: str
     split: str | None
-    names: tuple[str, ...]  #: (C,) names of the classes, normalised
-    pictures: tuple[Path, ...]  #: (N,) existing files
-    labels: Ints  #: (N,) the class of each picture
+    names: tuple[str, ...]  #: names of the classes, normalised
+    pictures: tuple[Path, ...]  #: picture files, all of which exist
+    labels: Ints  #: for each picture, the index of its class in `names`
     missing: int = 0  #: number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
@@ -192,8 +192,8 @@ def _read_json(path: Path, language: str) -> tuple[Any, bool]:
 
 SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
-# Coefficients of the logistic function in `none_of`: of the best label's cosine (in standard deviations), the constant,
-# and of the logarithm of the number of labels.
+# Numbers of the logistic function in `none_of`: the coefficient of the best label's cosine (in standard deviations),
+# the constant term, and the coefficient of the logarithm of the number of labels.
 OTHER = (2.27, -4.3, -0.57)
 TEMPLATES = ("{}", "صورة {}", "صورة فوتوغرافية: {}", "لقطة مقرّبة: {}", "رسم {}")
 
@@ -203,8 +203,8 @@ class Classified:
     """The result of classifying N pictures into C classes."""
 
     protocol: Protocol
-    ranks: Floats  #: (N,) rank of the right class; the expected rank if classes tie
-    labels: Ints  #: (N,) the right class
+    ranks: Floats  #: for each picture, the rank of its right class; the expected rank if classes tie
+    labels: Ints  #: for each picture, the index of its right class
     missing: int  #: number of listed pictures whose file does not exist
 
     def __repr__(self) -> str:
@@ -247,8 +247,9 @@ def classify(
         InputError: there is no template, one has no {}, or the model has no label and none was given.
         ModelMismatch: the model's vectors are wrong. ImageError: a picture cannot be opened.
     """
-    classes = class_vectors(model, dataset.names, templates)  # (classes, D)
-    pictures = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)  # (N, D)
+    classes = class_vectors(model, dataset.names, templates)  # one row for each class
+    # one row for each picture
+    pictures = vectors_of("picture", model.encode_image, dataset.pictures, model.width, known=image_vectors)
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(dataset.names):
         rows_of.setdefault(name, []).append(row)
@@ -285,7 +286,8 @@ def class_vectors(
     prompts = [template.replace("{}", name) for name in names for template in templates]
 
     encode = model.encode_text
-    vectors = vectors_of("text", lambda texts: encode(counting(texts, progress)), prompts, model.width)  # (prompts, D)
+    # one row for each prompt
+    vectors = vectors_of("text", lambda texts: encode(counting(texts, progress)), prompts, model.width)
     means = vectors.reshape(len(names), len(templates), -1).mean(axis=1)
     normalized: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
     return normalized
@@ -318,8 +320,9 @@ def label_probabilities(
         raise InputError(f"{len(labels)} label to choose from: {', '.join(labels) or 'none'}. Name at least two.")
     if folder := next((path for path in pictures if path.is_dir()), None):
         raise InputError(f"{folder} is a folder. Pass picture files, such as {folder / '*.jpg'}.")
-    classes = class_vectors(model, labels, templates, progress)  # (labels, D)
-    vectors = vectors_of("picture", model.encode_image, pictures, model.width, known=image_vectors)  # (N, D)
+    classes = class_vectors(model, labels, templates, progress)  # one row for each label
+    # one row for each picture
+    vectors = vectors_of("picture", model.encode_image, pictures, model.width, known=image_vectors)
     cosines = vectors @ classes.T  # (pictures, labels)
     exponentials: Vectors = np.exp(SCALE * (cosines - cosines.max(axis=1, keepdims=True)), dtype=np.float32)
     probabilities: Vectors = np.divide(exponentials, exponentials.sum(axis=1, keepdims=True), dtype=np.float32)

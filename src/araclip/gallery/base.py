@@ -52,7 +52,7 @@ from araclip.pictures.video.scenes import scene_of, stored_path
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
 
-# in a gallery with more files, folders are listed only for a query that says "folder", because listing takes long
+# in a gallery with more files than this, folders are listed only for a query that says "folder": listing takes long
 FEW_FILES = 100_000
 StrPath = str | os.PathLike[str]
 

@@ -13,7 +13,8 @@ from araclip.gallery.query import combine, excluding_terms
 from araclip.gallery.results import Match, WordShare, strength
 from araclip.models.vectors import Vectors
 
-# Only so many first words of a query get a share (what its cosine loses without the word); a model reads few more.
+# Limit: this many words at a query's beginning get a share (what its cosine loses without the word); models read few
+# more.
 MAX_WORDS = 32
 
 

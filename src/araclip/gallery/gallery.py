@@ -199,7 +199,7 @@ class Gallery(BaseGallery):
             ) from error
 
     def _finish_writing(self) -> None:
-        # without the gallery's model on this machine, the index is left to the first search that has the model
+        # if the gallery's model is not on this machine, the first search that has the model updates the index
         with suppress(ModelNotFound):
             self._reader.finish_writing()
 

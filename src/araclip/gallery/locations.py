@@ -205,7 +205,8 @@ def is_unindexed(folder: Path) -> bool:
 
     A gallery that cannot be opened counts as a gallery with pictures; opening it later tells the user what is wrong.
     """
-    # Imported late, because it imports numpy, and `araclip serve` sets environment variables before that.
+    # Imported late, because it imports numpy, and `araclip serve` must set environment variables before numpy is
+    # imported.
     from araclip.gallery.catalog.catalog import Catalog
 
     gallery = gallery_above(folder)

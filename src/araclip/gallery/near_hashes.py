@@ -103,9 +103,9 @@ def _pairs_of_different_hashes(hashes: Hashes) -> set[tuple[int, int]]:
         for flip in (0, *(1 << bit for bit in range(BITS))):
             begins, ends = starts[keys ^ flip], starts[(keys ^ flip) + 1]
             if flip:
-                ends = np.where(keys ^ flip > keys, ends, begins)  # the parts differ: pair two such rows only once
+                ends = np.where(keys ^ flip > keys, ends, begins)  # the parts differ: pair two rows in one order only
             else:
-                begins = np.arange(1, len(keys) + 1)  # the parts are equal: pair a row only with later rows
+                begins = np.arange(1, len(keys) + 1)  # the parts are equal: pair each row only with later rows
             for one, other in _expand_ranges(begins, ends):
                 close = np.bitwise_count(sorted_[one] ^ sorted_[other]) <= NEAR
                 near.update(zip(order[one[close]].tolist(), order[other[close]].tolist(), strict=True))

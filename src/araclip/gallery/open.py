@@ -81,7 +81,7 @@ def encoder_of(
     try:
         encoder = encoder_for(model, record, target, threads=threads, device=device)
         if needless:
-            needless.check(encoder, target)  # raises if only another release of the model is on this machine
+            needless.check(encoder, target)  # raises if this machine's model is another release than the recorded one
     except (ModelNotFound, WidthMismatch) as why:
         if needless is None:
             raise

@@ -257,7 +257,7 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
     Raises:
         InputError: the sum is (nearly) zero.
     """
-    total = np.asarray(weights, np.float64) / np.abs(weights).max() @ vectors.astype(np.float64)  # (D,)
+    total = np.asarray(weights, np.float64) / np.abs(weights).max() @ vectors.astype(np.float64)  # one vector
     length = float(np.linalg.norm(total))
     if length < 1e-3:
         raise InputError(message("query cancels"))

@@ -40,7 +40,7 @@ LIFT_ODDS = 7.0  # a perfect text match adds this to the log-odds of relevance, 
 # The cosine of a picture with a description is lowered by this share of the difference between the best cosine and the
 # average one, because the description may lack the query's words; words that match raise the picture again.
 DOUBT = 0.2
-DOUBTED = 512  # whether a candidate has a description is looked up for only so many; the others count as having one
+DOUBTED = 512  # limit: candidates that are looked up to see if they have a description; the rest count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
 Relevance = Callable[[float], float] | None  # cosine → relevance (probability of being right); None: unknown
@@ -138,7 +138,7 @@ def lower_described(
         with_description: returns which of the given pictures have a description: a caption or metadata.
         lower: returns a candidate with a lower rating (or the same).
     """
-    # a heap of lowered candidates; each waits until all that follow are worse
+    # a heap of lowered candidates; each is held back until every candidate that may still come is worse
     held: list[tuple[tuple[float, float, float, int], Candidate]] = []
     looked = 0
     while group := list(islice(candidates, AT_ONCE)):
@@ -162,7 +162,7 @@ FIRST_HITS = 30
 # The cosine with an excluded term from which a picture is left out is at most this many standard deviations above the
 # average of the first hits. Tuned on judged pairs.
 ABOVE = 1.0
-# limit: candidates that are compared with the excluded terms in one step; each step takes twice as many as the last
+# limit: candidates that one step compares with the excluded terms; each step takes twice as many, up to this limit
 LARGEST_CHUNK = 4096
 
 Cosines = Callable[[Sequence[int], Vectors], Vectors]
@@ -255,7 +255,7 @@ class Page:
     threshold: float = 0.0
     sort: str = SORTS[0]  # "date", "oldest": only pictures that fit, newest or oldest first (see `sort_by_date`)
     by_date: bool = False  # True: all pictures by date, because the query says nothing that pictures show
-    excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # vectors (m, D) of what not to show
+    excluded: NDArray[np.float32] | None = field(default=None, compare=False)  # one vector of each thing not to show
     # True: the query's words only exclude; then the limits of the excluded terms come from the gallery's scale alone,
     # not from the first hits
     alone: bool = False

@@ -84,7 +84,8 @@ def recorded_encoder(
     for folder in (*(folder for _, folder in named), origin):
         if folder is not None and read_fingerprint(folder) == record.fingerprint:
             return AraCLIP(folder, threads=threads, device=device)
-    if record.name in here:  # another release's model of this name: opening the gallery with it raises an error
+    # This model has the recorded name, but is another release of it: opening the gallery with it raises an error.
+    if record.name in here:
         return AraCLIP(record.name, threads=threads, device=device)
     # A record with a source tells of a pulled model. Its vectors differ from the published model's, so the published
     # model is not loaded in its place.
@@ -121,7 +122,7 @@ def read_fingerprint(folder: Path) -> str | None:
     """Return the fingerprint of the model in a folder; None if the folder holds no model that can be used."""
     try:
         return model_folder.read_config(folder).fingerprint
-    except AraCLIPError:  # a damaged folder, or a folder of another release, does not hold the recorded model
+    except AraCLIPError:  # a damaged folder, or one that this release cannot read, holds no model that can be used
         return None
 
 

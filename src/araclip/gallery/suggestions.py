@@ -178,7 +178,7 @@ def _write_query(read: QueryPlan, texts: Mapping[int, str]) -> str:
     """
     before, after = list[str](), list[str]()
     for each in read.interpretation.filters:
-        # Words for an order (newest) or a kind (videos) are put first, since not all are recognised at the end.
+        # Put words for an order (newest) or a kind (videos) first: at a query's end, not all of them are recognised.
         if each.applied and each.part in ("order", "kind"):
             # «أحدث» ("newest") is recognised only beside a word such as «صور» ("pictures"), so add «صور» again
             before += [each.words, *(["صور"] if each.part == "order" and is_arabic(each.words) else [])]

@@ -314,7 +314,7 @@ def check_layout(model: AraCLIP, text: Path, tokenizer: Path, image: Path | None
         pixels = np.random.default_rng(0).integers(0, 256, (PICTURES, side, side, 3), np.uint8)
         session = _open_session(image)
         (name,) = (node.name for node in session.get_inputs())
-        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (n, 3, side, side)
+        floats = pixels.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)  # (pictures, 3, side, side)
         rows = [session.run(None, {name: floats[[row]]})[0][0] for row in range(PICTURES)]
         _compare("picture", model.encode_pixels(pixels), np.stack(rows))
 

@@ -77,7 +77,7 @@ class AraCLIPModule(InputModule):  # type: ignore[misc,unused-ignore]
         for kind, encode in ((TEXTS, self.encoder.encode_text), (PICTURES, self.encoder.encode_image)):
             if given := features[kind]:
                 rows.update(zip(given, encode(given.values()), strict=True))
-        vectors = torch.from_numpy(np.stack([rows[row] for row in range(len(rows))]))  # (n, D)
+        vectors = torch.from_numpy(np.stack([rows[row] for row in range(len(rows))]))  # one row for each input
         return {**features, "sentence_embedding": vectors}
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:

@@ -41,7 +41,7 @@ def check_space(place: Path, needed: int, what: str) -> None:
         )
 
 
-LARGE = 10_000_000  # bytes; an interrupted download of a smaller file starts again from its beginning
+LARGE = 10_000_000  # bytes from which on an interrupted download is resumed; a smaller file is downloaded again
 PIECE = 1 << 20  # bytes read from the network at once
 TIMEOUT = 60  # a download breaks off after this many seconds without a byte
 Progress = Callable[[str, int, int], None]  # called with file name, bytes done and total bytes
@@ -105,7 +105,8 @@ def _download_rest(url: str, part: Path, done: int, size: int, token: str | None
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("ab") as file:
-            # A server that ignores the range sends the whole file, so the part that is here is emptied.
+            # A server that ignores the requested range sends the whole file, so the part that is here already is
+            # emptied.
             if done and answer.status != http.HTTPStatus.PARTIAL_CONTENT:
                 file.truncate(0)
                 done = 0

@@ -175,7 +175,7 @@ class AraCLIP(EncoderBase):
         return self._text.encode(texts, batch_size)
 
     def _prepare(self, picture: Openable) -> NDArray[np.uint8]:
-        return self.image_transform.pixels(open_image(picture, self.image_size))  # (side, side, 3)
+        return self.image_transform.pixels(open_image(picture, self.image_size))  # (height, width, 3)
 
     def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:
         return self.encode_pixels(np.stack(pictures))

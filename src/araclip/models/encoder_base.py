@@ -23,11 +23,11 @@ __all__ = [
 ]  # fmt: skip
 
 T = TypeVar("T")
-Picture = Openable | bytes | NDArray[np.uint8]  # a picture: bytes are an encoded file, an array is (H, W, 3) RGB
+Picture = Openable | bytes | NDArray[np.uint8]  # bytes are an encoded file; an array is (height, width, 3), RGB
 
 TEXT_BATCH = 32  # texts in a batch; larger batches are no faster on a CPU and pad short texts to long ones
 IMAGE_BATCH = 16  # number of pictures that are encoded at once
-BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (n, H, W, 3)
+BATCH_DIMENSIONS = 4  # number of axes of an array of several pictures: (pictures, height, width, 3)
 MAX_LETTERS = 16_384  # limit: characters read of a text: 32 for each token of the longest context in docs/peers.md
 
 
@@ -147,7 +147,7 @@ class EncoderBase(ABC):
             InputError: `texts` is, or holds, something that is not a string.
             InvalidVectors: the model did not return one vector of unit length for each text.
         """
-        many = _check_batch_size(batch_size) * 16  # texts that are sorted by length, then cut into batches
+        many = _check_batch_size(batch_size) * 16  # how many texts are sorted by length at once, then cut into batches
         groups = batches(checked_texts(texts), many)
         vectors = self._concatenate(
             checked_vectors(self._encode_texts(group, batch_size), len(group), self) for group in groups

@@ -70,7 +70,7 @@ def check_graph(path: Path, data: Path | None = None) -> None:
         if not 0 < size <= MAX_BYTES:
             raise _Fault("the file is empty" if not size else f"{size} bytes are more than a graph can have")
         with path.open("rb") as file:
-            # the map is closed when its last view is gone
+            # the memory map is closed when the last view of it is gone
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         _GraphChecker(data.name if data else None, data.stat().st_size if data else 0).check_model(memoryview(mapped))
     except OSError as error:

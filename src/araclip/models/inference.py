@@ -161,7 +161,7 @@ MAX_REASON = 300  # characters of a library's message that an error of ours quot
 SMALL_GRAPH = 64_000_000  # a tower whose files have at most this many bytes is small
 SMALL_SIDE = 224  # a model input with at most this many pixels a side is small
 SMALL_ROWS, LARGE_ROWS = 16, 4  # most pictures in one run: 16 if graph and pictures are small, else 4
-LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, products do not fit the processor's cache
+LARGE_TEXTS = 8  # texts in one run of a large graph: with 32, its matrices do not fit into the processor's cache
 
 
 class TextTower:

@@ -27,8 +27,8 @@ from araclip.models.tokenizer_file import check_tokenizer
 MEMORY, MEMORY_PER_BYTE = 500_000_000, 20
 MOST_MEMORY = 16_000_000_000  # limit: bytes that any trial may use; the largest published tower has 5 GB in float32
 SHARE = 0.75  # limit: part of the free memory that a trial may use, so that the machine need not swap or end programs
-SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # limit of CPU time: 5 s, and 1 s for each 5 MB of files; mini needs 0.8 s
-WAIT = 20  # limit on the clock, as a multiple of the CPU time: the machine may be busy
+SECONDS, BYTES_PER_SECOND = 5, 5_000_000  # limit of CPU time: 5 s, plus 1 s per 5 MB of files; araclip-mini needs 0.8 s
+WAIT = 20  # limit of elapsed time, as a multiple of the limit of CPU time: the machine may be busy
 LIBRARIES = 4_000_000_000  # bytes of address space for libraries and thread stacks, which are not memory in use
 
 # each of these texts is repeated, up to MAX_LETTERS letters, to make a long test text

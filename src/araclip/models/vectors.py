@@ -12,7 +12,7 @@ Vectors = NDArray[np.float32]  # n vectors of D numbers, (n, D)
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ids = Ints  # ids of pictures in a gallery
-StoredVectors = NDArray[np.float16]  # vectors (n, D) in the type in which galleries store them
+StoredVectors = NDArray[np.float16]  # vectors in the type in which galleries store them, one in each row
 
 UNIT_TOLERANCE = 0.01  # largest difference of a vector's length from 1; rounding to bfloat16 causes .004
 

@@ -153,7 +153,7 @@ def _load_sentence_transformer(name: str, location: str, device: str) -> Any:
             folder = Path(snapshot_download(location, allow_patterns=["*config.json", "modules.json"]))
             revision = folder.name
         foreign.check_folder(folder)
-        # each module has a folder of transformers; without modules.json, the whole folder is such a folder
+        # each module has a folder in the format of transformers; without modules.json, the whole folder is one
         listing = folder / "modules.json"
         modules = foreign.read_settings(listing, list) if listing.is_file() else [{"path": ""}]
         places = [folder / module.get("path", "") for module in modules]

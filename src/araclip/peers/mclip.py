@@ -31,7 +31,8 @@ class MultilingualCLIP(nn.Module):
         self.LinearTransformation = nn.Linear(width, projection_dim)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, width)
+        # (texts, tokens, width)
+        tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         projected: Tensor = self.LinearTransformation(towers.pooled_text(tokens, attention_mask, "mean"))
         return projected
 

@@ -41,7 +41,8 @@ class MexmaSigLIP(nn.Module):
 
     def get_text_features(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encode B texts of T token ids, (B, T), as vectors (B, D), not of unit length."""
-        tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, width)
+        # (texts, tokens, width)
+        tokens = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         projected: Tensor = self.text_projector(tokens[:, 0])
         return projected
 

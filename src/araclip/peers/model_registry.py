@@ -61,7 +61,7 @@ _FIRST_CAPTION_RECALL: dict[str, PublishedRecall] = {
     "siglip2-gopt-256": _mean_recall(67.28),
     "siglip2-gopt-384": _mean_recall(67.56),
 }
-# most figures are Babel-ImageNet's; benchmarks/published_recall.json has them
+# most of these figures were published with Babel-ImageNet; benchmarks/published_recall.json holds them
 _ALL_CAPTIONS_RECALL: dict[str, PublishedRecall] = {
     "nllb-clip-large-siglip": _recall_at(ALL_CAPTIONS, 55.0, 80.5, 87.7, BABEL),
     "nllb-clip-base-siglip": _recall_at(ALL_CAPTIONS, 53.0, 78.6, 86.8, BABEL),

@@ -124,7 +124,7 @@ def paper_table(
         except AraCLIPError as error:
             missing.append(_describe_missing_model(row, chosen.get(row.name), error))
             continue
-        try:  # `load` has not found all damage of a model: some shows only in use
+        try:  # `load` does not find all damage of a model: some shows only when the model encodes
             for pictures in sets:
                 done = evaluate(
                     encoder, pictures, captions=captions, cache=cache, log=log,

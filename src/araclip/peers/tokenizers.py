@@ -22,7 +22,7 @@ _SPACES = "\\t\\n\\x0b\\x0c\\r\\x1c-\\x20\\u0085\\u00a0\\u1680\\u2000-\\u200a\\u
 _CONTROLS = "\\x00-\\x08\\x0b\\x0e-\\x1f\\x7f\\u206a-\\u206f\\ufeff\\ufff9-\\ufffc"  # characters that ftfy removes
 _PUNCTUATION = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^`{|}~")  # Python's string.punctuation without the underscore
 _QUOTES = {**dict.fromkeys("\u02bc\u2018\u2019\u201a\u201b", "'"), **dict.fromkeys("\u201c\u201d\u201e\u201f", '"')}
-_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only these: longer ones could lengthen texts too much (models.tokenizer_file)
+_LIGATURES = {"ﬁ": "fi", "ﬂ": "fl"}  # only these: longer ligatures could lengthen texts too much, see tokenizer_file
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&apos;": "'", "&nbsp;": " ", "&amp;": "&"}
 
 Step = normalizers.Normalizer

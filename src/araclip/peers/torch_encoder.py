@@ -207,7 +207,7 @@ class TorchEncoder(EncoderBase):
     @torch.inference_mode()
     def _unit_vectors(self, encode: Callable[[Any], Tensor], items: Any) -> Vectors:
         with failures(self.name, _ENCODE_REMEDY, ModelMismatch, cannot="encode"):
-            vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # (inputs, D)
+            vectors: Vectors = l2_normalize(encode(items).float(), dim=-1).cpu().numpy()  # one row for each input
         if vectors.ndim != 2 or not np.isfinite(vectors).all():
             raise ModelMismatch(
                 f"{self.name} makes vectors of shape {vectors.shape} that are not all numbers: its weights are "

@@ -41,7 +41,7 @@ class TextGraph(nn.Module):
         self.register_buffer("rows", None)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        ids = input_ids if self.rows is None else self.rows[input_ids]  # (B, T), converted to the published model's ids
+        ids = input_ids if self.rows is None else self.rows[input_ids]  # token ids of the published model
         if self.language is not None:
             ids = self.language(ids)
         inputs = (ids,) if attention_mask is None else (ids, attention_mask)
@@ -131,7 +131,7 @@ class LanguageToken(nn.Module):
         self.arabic, self.other = arabic, other
 
     def forward(self, ids: Tensor) -> Tensor:
-        found = self.pieces[ids[:, 1:]].to(torch.int32).amax(dim=1, keepdim=True)  # (B, 1), 1 where a text is Arabic
+        found = self.pieces[ids[:, 1:]].to(torch.int32).amax(dim=1, keepdim=True)  # for each text: 1 if Arabic, else 0
         first = torch.where(found > 0, self.arabic, self.other).to(ids.dtype)
         return torch.cat([first, ids[:, 1:]], dim=1)
 
@@ -254,7 +254,7 @@ class _ShortTexts:
         from open_clip.transformer import text_global_pool
 
         tower, length = self.tower, ids.shape[1]
-        x = tower.token_embedding(ids) + tower.positional_embedding[:length]  # (B, T, W)
+        x = tower.token_embedding(ids) + tower.positional_embedding[:length]  # (texts, tokens, width)
         x = tower.ln_final(tower.transformer(x, attn_mask=tower.attn_mask[:length, :length]))
         vectors: Tensor = text_global_pool(x, ids, self.pooling, eos_token_id=self.end)
         if tower.text_projection is None:

@@ -193,7 +193,7 @@ _STAND_INS: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): lambda text, _: text.encode("latin1"),
     **{
         (f"numpy.{core}.{module}", name): stand_in
-        for core in ("core", "_core")  # NumPy's module names before and since version 2
+        for core in ("core", "_core")  # NumPy's module name before version 2, and since
         for module, name, stand_in in (
             ("multiarray", "_reconstruct", lambda *_: _RecordedArray()), ("numeric", "_frombuffer", _record_buffer),
         )

@@ -108,7 +108,7 @@ def exif_metadata(main: Any, taken: Any, gps: Any) -> PhotoMetadata:
 def _exif_directory(exif: Image.Exif, which: int) -> Any:
     try:
         return exif.get_ifd(which)
-    except Exception:  # a damaged EXIF directory is ignored; the others may be sound
+    except Exception:  # a damaged EXIF directory is ignored: the file's other directories may be sound
         return {}
 
 
@@ -123,6 +123,6 @@ def _read_xmp(image: Image.Image) -> PhotoMetadata:
 def _read_iptc(image: Image.Image) -> PhotoMetadata:
     about = IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None
     values = {key: value[0] if isinstance(value, list) else value for key, value in (about or {}).items()}
-    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # day 20240131, time 175959+0300
+    day, time = (clean_name(values.get(key)) or "" for key in _IPTC_DATE)  # such as 20240131 and 175959+0300
     captured_at = iso_time(f"{day}T{time[:6]}") or iso_time(day)
     return PhotoMetadata(captured_at, place=join_place(*map(values.get, _IPTC_PLACE)))

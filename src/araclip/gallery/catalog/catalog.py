@@ -271,7 +271,7 @@ class Catalog(Store):
     def frozen(self) -> Iterator["Catalog"]:
         """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
         with closing(self._connect(self.folder)) as frozen, frozen.reading():
-            _ = frozen.generation  # any SELECT: SQLite's read transaction begins only with the first one
+            _ = frozen.generation  # any SELECT will do: SQLite's read transaction begins only with its first SELECT
             yield frozen
 
     @property
@@ -425,7 +425,7 @@ class Catalog(Store):
                 for path, each in paths.items()
             ),
         )
-        for each in paths.values():  # the name of a further path may tell the date of a picture without a date
+        for each in paths.values():  # a second path's name may tell the date of a picture that has none
             if new.get(known[each.digest]) is not each and date_in_names([(each.file.path, each.metadata)]):
                 photos.derive_facts(self.connection, known[each.digest])
         self.change(  # pictures that were hidden when they were removed are hidden again
@@ -517,7 +517,8 @@ class Catalog(Store):
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         has_date = any(date_in_name(name_at(file.path, about)) for about in named)
         if has_date or photos.has_sidecar_metadata(self.connection, raw):
-            # the path's name and XMP side-car now tell facts of the picture `content`, and no longer of `before`
+            # what the path's name and its XMP side-car tell now belongs to the picture `content`, and no longer to
+            # `before`
             for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 
@@ -528,7 +529,8 @@ class Catalog(Store):
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
-                # The picture's paths without metadata get those of the removed path: a renamed file keeps its metadata.
+                # If other paths of the picture have no metadata, they get the removed path's: a renamed file keeps its
+                # metadata.
                 if metadata != "{}":
                     self.change(
                         "UPDATE files SET metadata = ? WHERE content = ? AND metadata = '{}'", (metadata, content)
@@ -670,7 +672,8 @@ class Catalog(Store):
         if not filters.every_scene:
             later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
-        # Fetching all values as two long texts is three times as fast as by rows. One index has ids and dates.
+        # Fetching all ids and dates as two long texts is three times as fast as row by row. One index holds both
+        # columns.
         ((numbers, dates),) = self.rows(
             "SELECT group_concat(id), group_concat(ifnull(replace(taken, ',', ''), '')) FROM contents"
         )
@@ -792,7 +795,7 @@ class CatalogPool:
         catalog: Catalog | None = getattr(self._local, "catalog", None)
         if catalog is not None and catalog.is_current:
             return catalog
-        if catalog is not None:  # open it again: after a repair or restore, the old file no longer changes
+        if catalog is not None:  # reopen it: a repair or restore has put another file in place of the one that is open
             self._local.catalog = None
             with self._lock:
                 self._opened.discard(catalog)

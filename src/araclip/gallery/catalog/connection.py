@@ -291,7 +291,7 @@ def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
         if is_damage(error):
             raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
-            # the message of a FullError may be "not an error", as in a backup
+            # the reason is written here, because the message of a FullError may be "not an error", as during a backup
             why = "the disk is full" if isinstance(error, apsw.FullError) else error
             raise OSError(
                 f"{path} cannot be written ({why}). Free some disk space or check its permissions, then run the "

@@ -316,7 +316,7 @@ class Filters:
             of_file.append(("name_matches(path, metadata, ?)", (self.name,)))
         if self.near is not None:
             latitude, longitude, metres = self.near
-            of_content.append((  # an index finds the pictures between two latitudes, whose distances are computed
+            of_content.append((  # an index finds pictures at near latitudes; only their distances are computed
                 "id IN (SELECT content FROM photos WHERE latitude BETWEEN ? AND ? "
                 "AND metres_between(latitude, longitude, ?, ?) <= ?)",
                 (*latitudes_near(latitude, metres), latitude, longitude, metres),

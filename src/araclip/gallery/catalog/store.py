@@ -57,8 +57,8 @@ LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     "AS placed WHERE place > 1"
 )
 _SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
-# A new picture that appears at the path of a removed hidden picture within this time is hidden, too. Later, it may be
-# another photograph, to which the camera gave the same name.
+# If a new picture appears at the path of a removed hidden picture within this time after the removal, it is hidden,
+# too. A picture that appears later may be another photograph, to which the camera gave the same name.
 SUCCESSOR_WITHIN = timedelta(days=7)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from araclip.core import atomic
 
-PATIENCE_S = 60.0  # a commit takes less than a second, so after a longer wait an error is raised
+PATIENCE_S = 60.0  # seconds to wait for another writer before an error is raised; a commit takes less than a second
 
 log = logging.getLogger("araclip")
 

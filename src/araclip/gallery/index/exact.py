@@ -66,7 +66,9 @@ class Exact:
             return NOTHING_FOUND
         only = None if rows is None else _restrict_to(rows, len(self.ids))
         count = min(k, most)
-        while True:  # FAISS returns equal scores in any order: fetch all equal to the last, so that pages of hits agree
+        # FAISS returns equal scores in any order: fetch all that equal the last hit's score, so that pages of hits
+        # agree
+        while True:
             with one_thread():
                 scores, best = self._scan.search(query[None, :], count + (count < most), params=only)
             last = count + (count < most) - 1
@@ -88,7 +90,7 @@ def one_thread() -> Iterator[None]:
     """
     import faiss
 
-    # The number is set for each search, because FAISS keeps a number of threads for each calling thread.
+    # The number of threads is set for each search, because FAISS keeps such a number for each calling thread.
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:

@@ -29,7 +29,7 @@ from araclip.gallery.index.exact import Exact, common_positions
 from araclip.gallery.index.rabitq import EXACT_UP_TO, CodedVectors
 from araclip.models.vectors import Ids, Vectors
 
-REBUILD_AFTER = 32_768  # new codes are made after so many changed vectors; until then, these are scanned exactly
+REBUILD_AFTER = 32_768  # after this many changed vectors, codes are made anew; before, these are compared exactly
 REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
 CACHED_FILTERS = 8  # number of filters whose passing ids are cached, for the next page of the same search
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: ids times this are spread evenly (Knuth, 6.4)

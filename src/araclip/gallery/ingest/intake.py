@@ -47,7 +47,7 @@ WHOLE = 64_000_000  # limit: bytes of a file that is read into memory as a whole
 STORED_SIDE = 1024
 STORED_QUALITY = 90
 
-PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (H, W, 3), RGB
+PictureSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]  # an array is (height, width, 3), RGB
 T = TypeVar("T")
 
 
@@ -102,7 +102,7 @@ def read_source(source: Source, known: set[bytes], transform: ImageTransform) ->
     if isinstance(source, PictureBytes):
         return _load_bytes(source.file, io.BytesIO(source.data), known, transform)
     with open_file(source.path) as stream:
-        # size and time as they are now, because the file may have changed since its folder was listed
+        # take the file's size and time as they are now, because it may have changed since its folder was listed
         file = File.of(source.path, os.fstat(stream.fileno()))
         if file.size > MAX_BYTES:
             raise ImageTooLarge(

@@ -73,7 +73,9 @@ def update_at(
     known = merge_scenes(stored)
     walk.note_unmounted(catalog.drives())
     if known and not found and len(known) == catalog.counts()[0]:
-        return None  # all roots must be walked: the gallery would become empty, perhaps because a drive is unplugged
+        # All roots must be walked, since this update would empty the gallery, perhaps only because a drive is
+        # unplugged.
+        return None
     if any(not lexists(str(root)) for root in roots) or walk.drives or walk.links:
         return None
     # a video that was found may be one that was moved, so load the paths of all scenes to recognise it

@@ -68,7 +68,8 @@ def changes(
         raise InputError("watching needs the package watchfiles. Run: pip install 'araclip[watch]'") from error
     walked = -math.inf  # time of the last full walk
     paths: set[str] = set()  # paths that have changed since they were last scanned
-    # `watch` yields after WAKE_MS, even without changes. So changes are noticed before the first full walk begins.
+    # `watch` yields after WAKE_MS even if nothing has changed, so the first full walk need not wait for a change. It
+    # begins when `watch` already notices changes, so no change is missed.
     for changed in watchfiles.watch(
         *roots, watch_filter=None, debounce=GATHER_MS, step=QUIET_MS, rust_timeout=WAKE_MS, yield_on_timeout=True,
         stop_event=stop, raise_interrupt=True,

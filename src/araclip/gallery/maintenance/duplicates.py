@@ -36,10 +36,10 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
     `hashes` are perceptual hashes. Not every such pair is yielded: of a thousand pictures of one scene, each is paired
     with the first only.
     """
-    labels = np.arange(len(vectors))  # rows with equal labels are connected by earlier pairs, and need no pair
+    labels = np.arange(len(vectors))  # rows with equal labels are connected by pairs found earlier, so need no pair
     size = max(1, COMPARED // max(len(vectors), 1))
     for start in range(0, len(vectors), size):
-        cosines = vectors[start : start + size] @ vectors.T  # (rows in the block, n)
+        cosines = vectors[start : start + size] @ vectors.T  # (rows in the block, all rows)
         for row in range(start, min(start + size, len(vectors))):
             others = np.flatnonzero(cosines[row - start, row + 1 :] >= ALIKE) + row + 1
             if not len(others):

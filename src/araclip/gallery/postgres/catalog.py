@@ -68,7 +68,8 @@ _KNOWN_PATHS = """SELECT (value->>1)::int FROM json_array_elements(?) AS value
     JOIN files ON path = decode(value->>0, 'hex')"""
 _DERIVED = "taken text, latitude float8, longitude float8, camera_words text[], lens_words text[], place_words text[], "
 _DERIVED += "words text[], letters text, shown boolean"  # the columns of `contents` that `_derive` computes
-# The first entry of `place_words` is this sign and the whole place. No filter matches it, for words have no such sign.
+# The first entry of the column `place_words` is the sign _PLACE and the whole place. No filter matches this entry,
+# because words never contain the sign.
 _PLACE = "@"
 
 
@@ -304,7 +305,9 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                if metadata != "{}":  # give it to the picture's paths without metadata: a file may be renamed
+                # The picture's other paths, if they have no metadata, get the removed path's: a file may have been
+                # renamed.
+                if metadata != "{}":
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"
                     )

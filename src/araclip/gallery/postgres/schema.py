@@ -26,8 +26,8 @@ from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 
 LAYOUT = 1  # version of the tables; raise it when they change
-# A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the number of
-# a lost commit, readers would miss the change; so the number grows by random steps.
+# A replica that becomes the primary, or a restored backup, may lack the last commits. If a new commit got the
+# generation number of a lost commit, readers would miss the change; so this number grows by random steps.
 NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigint"
 EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; else HNSW is used
 # HNSW: candidates while the graph is built; twice as slow as pgvector's default 64, but recall 0.99 instead of 0.965
@@ -95,7 +95,7 @@ def read_state(database: Database) -> State:
     """
     sql = "SELECT layout, model, fingerprint, width, model_origin, model_source, birth, generation"
     try:
-        # The table's schema is named: without it, a gallery in another schema on the search path would answer.
+        # Without the schema's name, a gallery in another schema on the search path would be read by mistake.
         rows = database.rows(f'{sql} FROM "{database.schema}".gallery')
     except GalleryError as error:
         if "(42P01)" not in str(error) and "(42703)" not in str(error):
@@ -147,7 +147,8 @@ def create(database: Database, model: Encoder) -> None:
                 f"{database.name} has pgvector {version}, a gallery needs 0.8 or later. Install it on the "
                 "server, and run ALTER EXTENSION vector UPDATE in this database."
             )
-        # IF NOT EXISTS would be refused to a user who may not create schemas, even if an administrator made this one
+        # Look first: CREATE SCHEMA IF NOT EXISTS fails for a user who may not create schemas, even if the schema
+        # exists.
         if not database.rows("SELECT 1 FROM pg_namespace WHERE nspname = ?", (database.schema,)):
             database.rows(f'CREATE SCHEMA "{database.schema}"')
         for table in TABLES:
@@ -292,7 +293,7 @@ def row_from_values(values: Sequence[Any]) -> Row:
             File(os.fsdecode(bytes.fromhex(path)), size, mtime_ns), json.loads(metadata), beside,
             PhotoMetadata.from_json(about),
         )
-        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path: hex sorts like bytes
+        for path, size, mtime_ns, metadata, beside, about in sorted(files or ())  # by path: hex sorts like its bytes
     )  # fmt: skip
     return Row(content, digest, added, facts, phash % 2**64, entries, hidden)
 
