@@ -239,6 +239,9 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
         gallery.update([sys.argv[3]])
     except (OSError, AraCLIPError) as error:
         print(type(error).__name__, error)
+    gallery.backup(sys.argv[4])
+with Gallery.open(sys.argv[4], model=model) as copy:
+    print(len(copy))
 """
 
 
@@ -253,13 +256,16 @@ def test_a_gallery_that_may_only_be_read_is_searched_and_refuses_to_be_written(
     for path in [*opened, *root.parents, *place.parents, *tiny_model.parents]:
         if path.stat().st_uid == 0 and path != Path("/"):
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
-    command = [sys.executable, "-c", READ_ONLY, str(place), str(tiny_model), str(root)]
+    (tmp_path / "backups").mkdir()
+    (tmp_path / "backups").chmod(0o777)
+    copy = str(tmp_path / "backups" / "g")
+    command = [sys.executable, "-c", READ_ONLY, str(place), str(tiny_model), str(root), copy]
     said = subprocess.run(command, capture_output=True, text=True, check=False)
     if "Permission denied" in said.stderr and "site-packages" in said.stderr:
         pytest.skip("this Python cannot be read by another user")
     assert said.returncode == 0, said.stderr
-    found, refusal = said.stdout.splitlines()
-    assert found == "15"
+    found, refusal, copied = said.stdout.splitlines()
+    assert found == copied == "15"
     assert str(place) in refusal
     assert "permission" in refusal.lower()
 

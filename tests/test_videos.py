@@ -127,6 +127,18 @@ def test_a_scene_can_be_named_by_its_time_and_a_video_removed_by_its_path(galler
     assert len(gallery) == 1
 
 
+def test_who_hides_or_shows_a_scene_hides_or_shows_its_whole_video(gallery: Gallery, folder: Path) -> None:
+    scene, beside = gallery.search("green", 1)[0].path, folder / "رحلة.mp4 2.png"  # a name that begins like the video's
+    pictures.solid(beside, pictures.GREEN)
+    gallery.update([folder])
+    assert gallery.hide([scene]) == 3
+    assert gallery.hidden() == [str(folder / "رحلة.mp4")]
+    left = gallery.search("blue", where="scenes=all")
+    assert [moment(hit) for hit in left] == [(beside.name, None), ("red.png", None)]
+    assert gallery.hide([scene], hidden=False) == 3
+    assert gallery.hidden() == []
+
+
 def test_words_of_a_video_find_it_once(gallery: Gallery) -> None:
     found = gallery.search("البحر")
     assert moment(found[0])[0] == "رحلة.mp4"
@@ -245,6 +257,9 @@ def test_a_gallery_on_a_server_knows_scenes_too(address: str, folder: Path, mode
         assert len(store.ids_and_dates(Filters(every_scene=True))[0]) == 4
         assert len(store.positions()) == 1
         assert remote.update([folder]).unchanged == 2
+        scene = remote.search("أخضر", 1, where="kind=video")[0].path
+        assert (remote.hide([scene]), remote.hidden()) == (3, [str(folder / "رحلة.mp4")])
+        assert remote.hide([scene], hidden=False) == 3
         (folder / "رحلة.mp4").rename(folder / "trip.mp4")
         assert remote.update([folder]).removed == 1
         assert moment(remote.search("blue", 1)[0]) == ("trip.mp4", 4.0)
