@@ -16,7 +16,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src"
 DOCSTRINGS, COMMENTS = 100, 50
-NO_PROSE = ("# type:", "# noqa", "# fmt")  # comments for programs
+NO_PROSE = ("# type:", "# noqa", "# fmt", "# ---")  # comments for programs, and rules between parts of a file
 
 Text = tuple[str, str, str]  # where the text stands, what it belongs to, the text
 

@@ -956,7 +956,7 @@ def _read_end_itself(words: DateReader, at: int, is_last: bool) -> _SpanEnd | No
     """Read an end of a span that begins exactly at word `at`; None if there is none. `is_last`: see `_read_end`."""
     if (name := words.name_at(at, names.THIRDS)) and (named := words.month_named(at + len(name))):
         width, third = len(name) + named[0], names.THIRDS[name]
-        if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # such as «أول مايو», early May
+        if not (words.any_year(at + width) or words.name_at(at + width, names.LAST)):  # «أول مايو», early May
             return _SpanEnd(width, month=named[1], day=(10, 20, None)[third] if is_last else 10 * third + 1)
     if name := words.name_at(at, names.TODAY | names.NOW):
         return _SpanEnd(len(name), single_date(words.today.isoformat()))

@@ -248,8 +248,8 @@ def concept_loss(names: Tensor, prototypes: Tensor, classes: Tensor, log_scale: 
         classes: (K,) int, the class of each name; no class twice.
         log_scale: log of the inverse temperature, a scalar.
     """
-    logits = log_scale.exp() * names @ prototypes.T  # (K, C)
-    back = logits[:, classes].T  # (K, K)
+    logits = log_scale.exp() * names @ prototypes.T  # (K names, C classes)
+    back = logits[:, classes].T  # (K names' classes, K names)
     return (cross_entropy(logits, classes) + cross_entropy(back, torch.arange(len(names), device=names.device))) / 2
 
 

@@ -71,8 +71,8 @@ def store(
 
 
 CAPTIONS = 48  # number of everyday queries among the test texts
-PICTURES = 8  # test pictures of each folder; few, because a vision transformer at 512 pixels takes seconds for each
-CALIBRATION = 128  # pictures of each folder on which static-int8 measures its ranges
+PICTURES = 8  # test pictures from each folder of pictures; few, because large vision towers take seconds for each
+CALIBRATION = 128  # pictures from each folder of pictures, on which static-int8 measures its ranges
 
 Probes = Sequence[Feed]  # inputs of a graph, with one text or picture each
 
@@ -126,7 +126,7 @@ def _pictures_in(folder: Path, count: int) -> list[Path]:
 
 
 LEAST_COSINE = 0.995  # least cosine between a test item's vectors from the stored graph and the float32 graph
-KEPT = (0.0, 0.15, 0.3)  # shares of products that smooth-int8 leaves in float32, tried until vectors are near enough
+KEPT = (0.0, 0.15, 0.3)  # shares of products left in float32 by smooth-int8, tried until LEAST_COSINE is reached
 _CALIBRATED_ON = 24  # `store_near` calibrates on at least this many test inputs, or on all if there are fewer
 _CONVOLUTIONAL = 8  # least convolutions of a network that counts as convolutional; a vision transformer has one
 

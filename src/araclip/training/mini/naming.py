@@ -35,8 +35,8 @@ from araclip.training.stages.texts import text_features
 class NamedClasses:
     """A classifier and words that name its classes, as `recipes/mini_names.py` makes them."""
 
-    weight: Floats  # (C, F)
-    bias: Floats  # (C,)
+    weight: Floats  # (C classes, F image features)
+    bias: Floats  # (C classes,)
     exclusive: int  # how many classes, the first ones, share one softmax; each other class has a probability of its own
     words: dict[str, tuple[int, ...]]  # text → the one or more classes that it names
     others: tuple[str, ...]  # texts that name no class; for these, the numbers for class names must not count

@@ -37,7 +37,7 @@ BLOCK = 32  # numbers of a row that share one scale, in a table stored in four b
 # Keys of a graph's metadata, which say what was done to its weights.
 PRODUCTS_KEY = "araclip.int8_products"  # metadata: nodes computed in int8 → [source, matrix, whether it is transposed]
 ORIGIN_KEY = "araclip"  # configuration and weights' places of the PyTorch model, see `tower_graphs.write_origin`
-# names of the first convolution's weight and bias, and the shift of its input in `static.take_bytes`
+# metadata: the names of the first convolution's weight and bias, and how far `static.take_bytes` shifted its input
 SHIFT_KEY = "araclip.first_shift"
 
 Arrays = dict[str, NDArray[Any]]
@@ -57,7 +57,7 @@ def wide_weights(model: Any) -> Arrays:
         elif name.endswith("_half"):
             weights[name.removesuffix("_half")] = weights.pop(name).astype(np.float32)
         elif name.endswith("_quantized") and weights[name].ndim in (1, 4):
-            # static-int8 gives names in _quantized to a convolution's weight (O, I, h, w), to its bias, to constants
+            # static-int8 stored a convolution's weight (O, I, h, w), bias (O,) or a constant: make float32 of it again
             whole, values = name.removesuffix("_quantized"), weights[name].astype(np.float32)
             scale = np.asarray(weights.get(f"{whole}_scale", weights.get(f"{name}_scale")))
             zero = np.asarray(weights.get(f"{whole}_zero_point", 0), np.float32)
