@@ -48,7 +48,10 @@ class Loss:
 
 @dataclass(frozen=True)
 class Robustness:
-    """A model's losses on one picture set, unchanged captions first; `way` names how texts were encoded ("literal")."""
+    """How much recall a model loses on one picture set for each kind of changed captions; the unchanged come first.
+
+    `way` names how texts were encoded: "literal" for texts as typed.
+    """
 
     model: str
     dataset: str

@@ -187,7 +187,10 @@ def rarity(pictures_with: int, pictures: int) -> float:
 
 
 def where_found(document: Mapping[str, Sequence[str]], query: TextQuery) -> tuple[Match, ...]:
-    """For each field with words of the query, return the text with most of them, cut short, and where they are."""
+    """For each of a picture's fields (captions, names …), return the one text with most of the query's words.
+
+    The text is cut short, with the positions of the words; fields without any of the words are left out.
+    """
     stems = {word.stem for word in (*query.words, *(typed for _, typed in query.typed))}
     parts = [word.folded for word in query.words if len(word.folded) > 2]
     found: list[Match] = []

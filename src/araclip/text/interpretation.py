@@ -190,7 +190,7 @@ class Interpreter:
         return [(at, changes) for (at, _), changes in zip(slots, likely, strict=True) if changes]
 
     def _width_of_name(self, typed: Sequence[str], at: int) -> int:
-        """Return the number of words, two or more, in the name that begins at word `at`; 0 if none begins there."""
+        """Return how many words, two or more, the known name that begins at word `at` has; 0 if none begins there."""
         for width in range(min(self._longest_name, len(typed) - at), 1, -1):
             first, *others = typed[at : at + width]
             for stem in (first, *(stem for _, stem in split_proclitics(first))):

@@ -31,7 +31,7 @@ STRAY_JOINER = re.compile(
 # Format. No writing system comes near this limit: models that were trained without it get the same texts as before, and
 # NORMALIZER_VERSION stays.
 MAX_MARKS = 30
-# Only a run of 10 or more can exceed MAX_MARKS: no mark decomposes into more than 2, no letter contains more than 3.
+# Only a run of 10 or more marks can exceed MAX_MARKS: a mark decomposes into 2 at most, a letter contains 3 at most.
 _MAYBE_MARKS = re.compile(r"[^\w\s\x00-\x7f]{10,}")  # matches marks, pictographs and punctuation
 SHORT = 100  # the normal form of a text of at most this many letters is cached: a query's words come many times
 _WHITE_SPACE = re.compile(r"\s+")

@@ -205,7 +205,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return replace(found, reduction=self.reduction or usual)
 
     def squashing(self) -> "AraCLIPProcessor":
-        """Return a processor that squashes pictures (bicubic, reduced in blocks), as every training stage does."""
+        """Return a processor that squashes pictures to squares as training does: bicubic, after averaging blocks."""
         if self.image_processor is None:
             return self
         how = self.preprocessing

@@ -133,7 +133,7 @@ class LockedTexts:
         self._others: dict[tuple[str, ...], NDArray[np.float16]] = {}
 
     def inputs(self, texts: Sequence[str], chunk: int) -> tuple[list[Tensor], Tensor]:
-        """Return the stored outputs (n, width) of n texts as a single chunk, and their unchanged order, 0 … n − 1."""
+        """Return the locked tower's stored outputs (n, width) of n texts as one chunk, and their order, 0 … n − 1."""
         found = self.features[[self.rows[text] for text in texts]].astype(np.float32)
         return [torch.from_numpy(found)], torch.arange(len(texts))
 
