@@ -176,7 +176,7 @@ class QueryPlan:
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """Return the vectors of everything that no hit may show; None if the query excludes nothing.
 
-        `vectors` (n + m, D) are those of the query's n terms, and of the m `kinds` that excluded words stand for.
+        `vectors` (n + m, D): those of the query's n terms and of the m `kinds` of excluded words (people → man, …).
         """
         return excluded_vectors(self.query, vectors)
 

@@ -426,7 +426,7 @@ def until_below(candidates: Iterator[Candidate], threshold: float) -> Iterator[C
 
 
 def sort_by_date(candidates: Iterator[Candidate], dated: Iterator[int]) -> Iterator[Candidate]:
-    """Yield the candidates that fit the query by date; if nothing fits, yield all candidates in their own order.
+    """Yield the candidates that fit the query, in order of date; if none fits, yield all in their own order.
 
     A candidate fits unless its relevance is weak (below WEAK). If relevance is unknown, the SORTED_IF_UNRATED best
     candidates fit. `dated`: the ids of the pictures, in the wanted order of their dates.

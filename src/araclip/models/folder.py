@@ -268,7 +268,7 @@ def _is_weights(value: object) -> bool:
 
 
 def _is_source(value: object) -> bool:
-    """True if the value is an object of few printable texts, or None (the model was not made from another)."""
+    """True if the value may tell what a model was made from: a small object of printable texts, or None."""
     fits = is_printable(MAX_FACT)
     return value is None or (
         isinstance(value, dict)

@@ -202,18 +202,18 @@ def pull(
     progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Download, convert, check and measure a model; put its folder into `out`, or where AraCLIP finds it by name.
+    """Download, convert and check a model and time it; put its folder into `out`, or where AraCLIP finds it by name.
 
     Args:
         text: a name in the table of models, a hub id, hf:ORG/NAME, KIND:LOCATION, or a folder.
         weights: how to store the weights of a published model: one of `folder.WEIGHTS`, or "TEXT + IMAGE". A tower
-            whose vectors this would change too much gets float16. A finished folder is copied as it is.
+            whose vectors this would change too much gets float16. A model folder of AraCLIP is copied as it is.
         languages: the vocabulary of a published model is cut to these languages; None keeps the whole vocabulary.
         out: folder for the model; by default the folder `name` in the user's data directory.
         name: the model's name; by default its name in the table of models, or that of the repository or folder.
         log: called with a line for each step.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
-        converting: called before a published model is loaded by its library; not for a finished folder.
+        converting: called before a published model is loaded by its library; not for AraCLIP's folders.
     """
     weights_by_tower(weights)  # refuses a wrong value before gigabytes are downloaded
     begin = time.perf_counter()

@@ -191,7 +191,7 @@ def _move_metadata(
 ) -> None:
     """Move metadata along with files that were renamed while other files took their old names.
 
-    `described` maps a path to the hash of its picture, its file and its metadata, as they were before this update. If a
+    `described` maps a path to what it had before this update: picture's hash, file (size, time) and metadata. If a
     new or changed file holds the same picture with the same size and time, it is the file of that path, renamed.
     """
     moved = {

@@ -331,8 +331,8 @@ BLOCK = 1024  # number of pictures whose cosines with all others are computed at
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
     """Return hard negatives (N, K): for each of N pictures the rows of the K = min(count, N − 1) most similar others.
 
-    Similarity is the inner product. A picture that has a text or its file in common with the given picture is no
-    negative: it is taken only if fewer than K of the 2·K most similar pictures have nothing in common with it.
+    Similarity is the inner product. A picture that shares a text or the file with the given picture is no negative.
+    Such pictures only fill up the K places if too few of the 2·K most similar pictures are negatives.
     """
     texts = [{picture.path, *picture.english, *picture.arabic} for picture in pictures]
     count = min(count, len(vectors) - 1)
