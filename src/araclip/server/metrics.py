@@ -32,7 +32,7 @@ class Metrics:
 
 
 class RequestMetrics:
-    """Counts and times every request by its route's template, since each id in a URL would make a new series."""
+    """Counts and times requests (/events: counts) by their route's template, since each id in a URL would make a new series."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app

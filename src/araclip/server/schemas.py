@@ -132,7 +132,7 @@ class NearAnswer(BaseModel):
 
 
 class SuggestionsAnswer(BaseModel):
-    """Queries that begin with what was typed."""
+    """Queries that complete what was typed: words that begin so, and names and queries with words that begin so."""
 
     suggestions: list[Suggestion]
 

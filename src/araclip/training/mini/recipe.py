@@ -40,7 +40,7 @@ class Ensemble(Stage):
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
     expert_pictures: Pictures = ()  # the expert's own pictures; the gate learns to tell them from `pictures`
-    # mean length of the vectors that the expert gives `expert_pictures`; the vectors of `members` have 1
+    # mean length of the expert's vectors of `expert_pictures`, as a multiple of the mean length of the members' vectors
     expert_weight: AtLeastOne = 2.0
     # true: the expert computes only for pictures like its own, as judged by the members' features
     expert_routed: bool = False
