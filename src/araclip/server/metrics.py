@@ -32,7 +32,7 @@ class Metrics:
 
 
 class RequestMetrics:
-    """Counts and times requests (/events: counts) by their route's template, since each id in a URL would make a new series."""
+    """Counts requests by their route's template, as each id in a URL would make a new series; times all but /events."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
