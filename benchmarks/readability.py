@@ -3,7 +3,7 @@
     python benchmarks/readability.py 20261301 --out draw.md
 
 The reader says in own words what each thing does, and marks it understood, half or not; somebody else compares these
-words with the code. docs/log/reading.md has the lists and verdicts. `draw.md.places` says where each text stands.
+words with the code. docs/log/2026-12.md has the seeds and verdicts. `draw.md.places` says where each text stands.
 """
 
 import argparse

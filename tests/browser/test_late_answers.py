@@ -212,8 +212,7 @@ def test_a_map_waits_for_its_styles_without_which_it_would_grow_each_time_it_is_
     page = visit(expecting=FAILED)
     page.route("**/places*", lambda route: route.fulfill(json=answer))
     styles = hold(page, "**/map.css")
-    shown = page.get_by_role("link", name="الخريطة")
-    shown.click()
+    page.get_by_role("link", name="الخريطة").click()
     patiently(page, lambda: len(styles) == 1)
     changed(page)  # the page asks for the same map once more
     expect(page.locator(".world")).to_have_count(0)

@@ -128,7 +128,7 @@ class Latin:
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read_word(self, word: str) -> list[tuple[str, float]]:
-        """Return (Arabic word, confidence) for what a Latin word, perhaps with an article or preposition, may be."""
+        """Return the Arabic words that a Latin word, also with an article or preposition, may be, with confidences."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
         if word in SITTING:

@@ -159,7 +159,10 @@ class Spelling:
         return target
 
     def _correct_typo(self, word: str) -> Iterator[Change]:
-        """Yield the known words that differ in one letter from an unknown word (or from its stem), likeliest first."""
+        """Yield changes to the known words that differ in one letter from an unknown word or its stem, likeliest first.
+
+        For a word shorter than LONG_ENOUGH, two neighbouring letters are exchanged instead (`_swap_letters`).
+        """
         folded = fold(word)
         if len(folded) < LONG_ENOUGH:
             yield from self._swap_letters(word)

@@ -27,7 +27,7 @@ _SMALL_CONVOLUTION = 32_768
 # Least rows of a table that is stored in four bits: tables of tokens have more, tables of positions fewer.
 _MANY_ROWS = 4096
 # Factors by which a block's range may be narrowed, because clipping outliers can lower the error; the factor with the
-# least error is used. With 7/8, a table that was read from four-bit numbers is stored in four bits again without loss.
+# least error is used. 7/8 lets weights that were read from four-bit numbers be stored in four bits again without loss.
 _SHRINKS = (1.0, 0.9, 0.875, 0.8, 0.7, 0.6)
 _AT_ONCE = 8192  # rows of a table converted at a time, so that its float32 numbers are not in memory several times
 _HALF_MAX = 65504.0

@@ -123,7 +123,7 @@ def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
 
 
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
-    """Return a function that runs the tower, squares (B, S, S, 3) → features (B, width), on ONNX if that is quicker."""
+    """Return a function that runs the tower: squares (B, side, side, 3) → features (B, width); by ONNX if quicker."""
     maps = extensions.load(extensions.CACHED_MAPS)
     if (
         pictures < MANY

@@ -52,12 +52,9 @@ const sheets = {};
 
 /** Apply a further style sheet of the page's own. Whoever asks for it waits until it has come; after an error it is fetched again. */
 export const styled = (name) => sheets[name] ??= new Promise((come, failed) => {
-  const link = el('link', { rel: 'stylesheet', href: new URL(name, import.meta.url), onload: () => come(link), onerror: failed });
+  const retry = (error) => { link.remove(); sheets[name] = null; failed(error); };
+  const link = el('link', { rel: 'stylesheet', href: new URL(name, import.meta.url), onload: () => come(link), onerror: retry });
   document.head.append(link);
-}).catch((error) => {
-  document.querySelector(`link[href$="${name}"]`).remove();
-  sheets[name] = null;
-  throw error;
 });
 
 const SVG = 'http://www.w3.org/2000/svg';
