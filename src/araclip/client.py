@@ -290,7 +290,7 @@ class Client:
                 return found
 
     def places(self, *, cell: float = 4, where: Where = None) -> list[Place]:
-        """Return where pictures were taken, counted in cells of `cell` degrees, the fullest cell first."""
+        """Count the pictures taken in each map cell of `cell` degrees; return the cells, the fullest first."""
         parameters = urlencode({"cell": cell, "where": where_texts(where)}, doseq=True)
         return [_to_dataclass(Place, each) for each in self._json("GET", f"/places?{parameters}")["places"]]
 
@@ -323,7 +323,7 @@ class Client:
     @overload
     def encode_text(self, texts: Iterable[str]) -> list[list[float]]: ...
     def encode_text(self, texts: str | Iterable[str]) -> list[float] | list[list[float]]:
-        """Return the unit vector of a text, or those of several texts, in the order given."""
+        """Return the unit vector of a text; for several texts, a list of unit vectors."""
         if isinstance(texts, str):
             return self._request_vectors([texts])[0]
         return self._request_vectors(list(texts))
@@ -333,13 +333,13 @@ class Client:
     @overload
     def encode_image(self, pictures: Iterable[Picture]) -> list[list[float]]: ...
     def encode_image(self, pictures: Picture | Iterable[Picture]) -> list[float] | list[list[float]]:
-        """Return the unit vector of a picture (a path or bytes), or those of several pictures, in the order given."""
+        """Return the unit vector of a picture (a path or bytes); for several pictures, a list of unit vectors."""
         if isinstance(pictures, bytes | str | os.PathLike):
             return self._request_vectors([_data_uri(pictures)])[0]
         return self._request_vectors(map(_data_uri, pictures), at_once=8)
 
     def _request_vectors(self, inputs: Iterable[str], *, at_once: int = 128) -> list[list[float]]:
-        """Return the vectors of texts or data URIs, asked for in groups of `at_once`, or fewer if they are long."""
+        """Return the vectors of texts or data URIs; a request asks for at most `at_once`, and for fewer long inputs."""
         vectors: list[list[float]] = []
         group: list[str] = []
 

@@ -166,7 +166,10 @@ def _trial(device: str) -> Finding:
 
 
 def _torch() -> tuple[str, str | None] | None:
-    """Return PyTorch's version and the CUDA release of its build (None: for the CPU); None if PyTorch is missing."""
+    """Return PyTorch's version, and the CUDA release it was built for, or None for a build for the CPU.
+
+    If PyTorch is not installed, return None instead of the pair.
+    """
     try:
         place = metadata.distribution("torch").locate_file("torch/version.py")
         text = Path(str(place)).read_text(encoding="utf-8")

@@ -166,7 +166,7 @@ class SourceError(BulkError):
 
 
 class ShardMismatch(BulkError):
-    """The folder holds shards of another source or model, or of another number of shards."""
+    """The folder holds shards of another source or model, or of a run with another number of shards."""
 
 
 class ShardFailed(BulkError):

@@ -1,4 +1,4 @@
-"""Encodes a query for the adapters by its readings: the texts that the query may mean, each with a weight."""
+"""Encodes a query for the adapters, from its readings: the texts that the query may mean, each with a weight."""
 
 from collections.abc import Callable
 

@@ -71,7 +71,7 @@ def embed(
         InputError: the source does not exist or holds nothing; `shard`, `shards` or `engine` is invalid; a package is
             missing.
         ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
-        ShardFailed: some shards were not finished; the others are.
+        ShardFailed: some shards could not be finished; all other shards are finished.
         SourceError: the source cannot be read now. ModelError: the model cannot be found or used.
         OSError: the folder `out` cannot be made or listed.
     """

@@ -52,7 +52,7 @@ def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folde
         shards: the number of shards; None for as many as the folder has already, or as the source's size suggests.
 
     Raises:
-        ShardMismatch: the folder holds shards of another source or model, or of another number of shards.
+        ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
         InputError: there would be more than MAX_SHARDS shards.
     """
     found = {(match[1], match[2], int(match[4])) for name in existing if (match := SHARD_NAME.fullmatch(name))}
@@ -79,7 +79,7 @@ def make_plan(source: BulkSource, model: Encoder, existing: Iterable[str], folde
 
 
 def make_tasks(plan: Plan, source: BulkSource, shards: Iterable[int]) -> list[ShardTask]:
-    """Return, for each of these shard numbers, the task that a process needs to embed the shard."""
+    """Return a task for each of the shard numbers `shards`; a process embeds the shard from its task alone."""
     parts = cut_into_shards(source.parts, plan.shards)
     return [ShardTask(plan, shard, tuple(parts[shard])) for shard in shards]
 

@@ -38,10 +38,10 @@ def embed_rows(batch: dict[str, Any], *, model: str, device: str | None, out: st
 
 
 def run_on_ray(tasks: Sequence[ShardTask], model: str, device: str | None, out: str, workers: int) -> Iterator[Outcome]:
-    """Embed shards on the Ray cluster that $RAY_ADDRESS names, or on a new one on this machine; one core for a shard.
+    """Embed shards on the Ray cluster that $RAY_ADDRESS names, or on a new cluster on this machine; yield the outcomes.
 
     Args:
-        workers: the most shards at a time; 0 for as many as the cluster has cores.
+        workers: the most shards to embed at a time, each on one core; 0 for as many as the cluster has cores.
     """
     try:
         import ray

@@ -50,7 +50,7 @@ REMEDY = "Delete it and embed again."
 
 @dataclass(frozen=True, kw_only=True)
 class ShardRow(EmbeddedPicture):
-    """A row of a shard: one picture. `has_file`: True for a file of its own, False inside a tar or parquet file."""
+    """A row of a shard: one picture. `has_file`: False if the picture lies inside a tar or parquet file."""
 
     has_file: bool
 
@@ -266,7 +266,8 @@ def _read_field(about: dict[str, Any], name: str, kind: type) -> Any:
 def can_be_stored(path: str) -> bool:
     """True if a gallery can hold a picture under this path.
 
-    The path must not be too long, nor have the form of a video scene's path or of a `picture:…` path (no file).
+    The path must not be too long. It must not look like the path of a video's scene, nor begin with `picture:`, as the
+    paths of pictures without a file do.
     """
     return (
         bool(path)

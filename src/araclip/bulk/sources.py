@@ -132,7 +132,10 @@ Row = tuple[str, bytes | None, str, str]
 
 
 def read_row_group(place: str, group: int) -> Iterator[Row]:
-    """Yield (name, bytes or None, caption, why None) for each row of a row group; InputError if it is too large."""
+    """Yield each row of a row group as (name, bytes, caption, fault); raise InputError if the row group is too large.
+
+    If a row holds no usable picture, its bytes are None, and `fault` says why.
+    """
     with parquet_file(place) as file:
         import pyarrow
 
@@ -396,9 +399,9 @@ def list_source(source: str | os.PathLike[str]) -> BulkSource:
     """List the parts of a source (pictures, tars, row groups), without reading any picture.
 
     Args:
-        source: a folder (its pictures, tars and parquet files, also in subfolders; hidden files are left out); one of
-            these files; a pattern with `*`; or a list: a .txt or .lst file with a path or URL on each line; paths are
-            relative to the list.
+        source: a folder, whose pictures, tars and parquet files are listed, also in subfolders, without hidden files; a
+            single such file; a pattern with `*`; or a .txt or .lst file with a path or URL on each line, where paths
+            are relative to the folder of that file.
 
     Raises:
         InputError: the source does not exist, or holds nothing that is read, or a parquet file has no pictures.
@@ -501,11 +504,11 @@ def _read_list(name: str, notes: list[str]) -> Iterator[Part]:
 
 
 def _make_parts(files: Iterable[tuple[str, int, str]], notes: list[str], *, listed: bool = False) -> Iterator[Part]:
-    """Yield the parts of files: pictures, tars and row groups of parquet files, told by suffix; leave out other files.
+    """Yield the parts of files: pictures, tars and row groups of parquet files. The suffix tells what a file is.
 
     Args:
         files: path or URL, size in bytes and version (see `Part`) of each file.
-        notes: gets a line about what was left out.
+        notes: gets a line about the files that were left out because they are of no such kind.
         listed: True for files from a list; then files with an unknown suffix count as pictures.
     """
     others = shards = 0

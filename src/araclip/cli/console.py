@@ -113,7 +113,7 @@ app = typer.Typer(
 
 
 class PipeClosed(Exception):
-    """The reader of the output is gone. This class is no BrokenPipeError, because for that typer exits with code 1."""
+    """The reader of the output is gone. This is no BrokenPipeError, because on a BrokenPipeError typer exits with 1."""
 
 
 class _PlainConsole(Console):

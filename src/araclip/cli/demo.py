@@ -29,7 +29,7 @@ def demo() -> None:
     """Build a sample gallery and answer Arabic queries, all on this machine.
 
     The pictures are OpenMoji drawings and the photographs that ship with scikit-image (extra `demo`). The first answers
-    come from a part of them; the others are drawn and indexed while the page is served.
+    come from a part of the pictures; the rest are drawn and indexed while the page is served.
     """
     one_blas_thread()
     from araclip import demo as sample

@@ -56,7 +56,8 @@ def index(
 ) -> None:
     """Index the pictures of a folder, or bring its index up to date.
 
-    Only new and changed files are read (with --reembed all, with --from none). A run that was stopped can be resumed.
+    Only new and changed files are read; --reembed reads all files, and --from reads none. A run that was stopped can be
+    resumed.
     """
     from araclip.gallery.ingest.scan import checked_root
 
@@ -94,7 +95,7 @@ def _print_how_to_search(gallery: str | None) -> None:
 
 
 def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
-    """Open the gallery. If its vectors are of another model, the error says how long re-encoding its pictures takes."""
+    """Open or create the gallery; WidthMismatch, with the time that re-embedding takes, if another model made it."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
 
@@ -212,7 +213,7 @@ def _print_unread(report: "Update") -> None:
 def fill_from_shards(
     shards: str, folder: Path | None, gallery: str | None, model: str | None, *, others: bool, as_json: bool
 ) -> None:
-    """Fill the gallery that the options name from shards, and print what was read.
+    """Add the pictures of shards to the gallery that the options name, and print how many were read.
 
     Args:
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.

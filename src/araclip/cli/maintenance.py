@@ -121,7 +121,7 @@ def remove(
     as_json: JsonOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Remove pictures from the gallery, or all below a folder. Files stay on the disk."""
+    """Remove pictures, or all pictures below a folder, from the gallery. Files stay on the disk."""
     with (
         stoppable("All paths are removed, or none; run the same command again to check."),
         open_chosen_gallery(gallery, model, encodes=False) as found,
@@ -145,7 +145,7 @@ def hide(
     as_json: JsonOption = False,
     model: ModelOption = None,
 ) -> None:
-    """Leave pictures out of results and of the page, or all below a folder. Files stay as they are.
+    """Leave pictures, or all pictures below a folder, out of results and of the page. Files stay as they are.
 
     They stay indexed: --undo shows them again, and `araclip search --where hidden=yes` searches them.
     """

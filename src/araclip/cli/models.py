@@ -85,7 +85,7 @@ def pull(
 ) -> None:
     """Make a published model ready to search with: download, convert, check, measure; once.
 
-    A published model needs PyTorch to be made ready (extra `peers`), and none to be used. A finished model folder, by
+    To make a published model ready takes PyTorch (extra `peers`); to use it does not. A finished model folder, by
     its path or as hf:ORG/NAME, needs none at all.
     """
     if trainable:

@@ -236,7 +236,7 @@ def _print_results(
 
 
 def _message_language(interpretation: "Interpretation | None") -> Literal["ar", "en"]:
-    """Return "ar" for a query with Arabic words or Arabizi, else "en"; `interpretation` is None without any words."""
+    """Return "ar" for a query with Arabic words or Arabizi, else "en"; without words there is no `interpretation`."""
     return "ar" if interpretation and interpretation.language in ("ar", "arabizi", "mixed") else "en"
 
 

@@ -89,9 +89,9 @@ def serve(
 
 
 def _choose_folders(folder: Path, *, watch: bool | None) -> tuple[list[Path] | None, Path | None]:
-    """Choose folders if no gallery is named: return those to index now, and one that the web page offers to index.
+    """Choose what to index if no gallery is named; return (folders to index now, folder that the web page offers).
 
-    The former is None if no folder is to be indexed now, the latter if no folder is to be offered.
+    None stands for no folders to index now, and for no folder to offer.
 
     If the working folder is already indexed, it is updated and watched, unless `watch` is False, watchfiles is missing
     or this user may not write the gallery. If the working folder is not indexed but may have pictures, a user on a

@@ -60,7 +60,7 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def _ignore_signals_at_exit(owner: int) -> None:
-    """Let no signal but Ctrl-C interrupt any more; called when the interpreter exits, before other exit functions.
+    """Ignore all stop signals except Ctrl-C; called when the interpreter exits, before other exit functions.
 
     The command is done. Ctrl-C still ends the process, in case it hangs. `owner` is the id of the command's process; in
     a process forked from it, signals stay as they are.

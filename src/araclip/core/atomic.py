@@ -2,7 +2,7 @@
 
 A reader sees the complete old file or the complete new one, whatever happens in between: the bytes are written to a
 temporary file beside the target, flushed to the disk, and renamed to the target; then the folder is flushed. A folder
-is moved aside before the new one takes its name, so that for a moment there is none (see `write_folder`).
+is moved aside before the new folder takes its name, so that for a moment no folder has the name (see `write_folder`).
 
 Each point where a crash matters is marked by a call of `step`, which does nothing; tests/crash replaces it by a
 function that kills the process there.
@@ -102,11 +102,11 @@ def write_array(path: Path, array: "NDArray[Any]") -> None:
 
 
 def write_folder(path: Path, fill: Callable[[Path], None], *, flush: bool = True) -> None:
-    """Replace the folder `path` by one that `fill(temporary_path)` fills with files: write → fsync → rename → fsync.
+    """Replace the folder `path` by a new one, which `fill(temporary_path)` fills: write → fsync → rename → fsync.
 
-    An existing folder is removed only after the new one is complete on disk; if `fill` fails, it stays unchanged. A
-    kill between the two renames leaves the old one as a hidden `.<name>.<digits>.old`; the next successful call removes
-    that folder, and temporary folders that killed calls have left LEFT_OVER_S ago or earlier.
+    The old folder is removed only after the new folder is complete on disk; if `fill` fails, the old folder stays
+    unchanged. A kill between the two renames leaves the old folder as a hidden `.<name>.<digits>.old`. The next
+    successful call removes this folder, and also temporary folders that killed calls left LEFT_OVER_S ago or earlier.
 
     Args:
         flush: False if `fill` flushes its files itself.
@@ -191,7 +191,7 @@ def _checksum_trailer(content: bytes) -> bytes:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files in a folder last written LEFT_OVER_S ago or earlier: their processes were killed."""
+    """Remove a folder's temporary files last written LEFT_OVER_S ago or earlier: killed processes left them there."""
     for left_over in folder.glob(".*.tmp"):
         with contextlib.suppress(OSError):
             if _is_abandoned(left_over):

@@ -118,5 +118,5 @@ def _count_openings(data: bytes) -> int:
 
 
 def _most_nodes(data: bytes) -> int:
-    """Return an upper bound on values and keys: all but the first follow a comma, a colon or a bracket."""
+    """Return the most values and keys that a text can have: all but the first follow a comma, a colon or a bracket."""
     return 1 + data.count(b",") + data.count(b":") + _count_openings(data)

@@ -25,7 +25,7 @@ _DAMAGED = (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError, Val
 
 
 class _DamagedHeader(tarfile.ReadError):
-    """In a tar archive, the header of a member that is not the first is damaged."""
+    """The header of a tar member is damaged, and the member is not the first of its archive."""
 
 
 class _CheckedMember(tarfile.TarInfo):

@@ -70,10 +70,12 @@ def send(stream: BinaryIO, about: Mapping[str, Any], blobs: Sequence[bytes] = ()
 
 
 def receive(stream: BinaryIO, most: int | None = None) -> Reply | None:
-    """Read one message: its object and its blobs; None at the end of the input, even within the length's four bytes.
+    """Read one message and return its object and its blobs.
+
+    Return None if the input ends before the message, or within the four bytes of its length.
 
     Args:
-        most: the most bytes of all blobs together; None for no limit, also on the object, for a trusted process.
+        most: the most bytes of all blobs together. None sets no limit on blobs and object; only for a trusted process.
 
     Raises:
         ValueError: the message is incomplete or malformed, or its object or blobs are too large.
@@ -191,7 +193,7 @@ class Child:
             return reply
 
     def _receive(self) -> Reply:
-        """Read a message of the child; TimeoutError or ChildEnded if none comes, or it is malformed."""
+        """Read a message of the child; raise TimeoutError or ChildEnded if no message comes, or a malformed one."""
         try:
             reply = receive(self._from, MOST_BYTES)
         except (OSError, ValueError) as error:

@@ -28,7 +28,8 @@ def shown_with_marks(text: str, marks: Iterable[tuple[int, int]]) -> tuple[str, 
 def undirected(text: str) -> str:
     """Remove the direction marks that Tesseract puts around numbers and Latin words in prose (captions, OCR).
 
-    Marks that reorder whole words (embeddings, overrides) can deceive; they are kept, to be escaped when shown.
+    Unicode's embedding and override marks, which reorder whole words, can deceive; they are kept, and `shown` escapes
+    them.
     """
     return text.translate(_HARMLESS)
 

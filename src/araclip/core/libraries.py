@@ -20,9 +20,9 @@ def _glibc() -> Any:
 
 
 def use_one_malloc_arena() -> bool:
-    """Let all threads of this process share one malloc arena. True if the C library is glibc and accepted that.
+    """Let all threads of this process share one malloc arena; return True if the C library is glibc and accepted that.
 
-    Otherwise glibc creates an arena for each thread, and each keeps its peak size: 10 % more memory after ten minutes
+    By default, glibc creates an arena for each thread, and each keeps its peak size: 10 % more memory after ten minutes
     of queries (docs/log/2026-11.md). Arenas that exist already stay.
     """
     library = _glibc()

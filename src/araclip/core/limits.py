@@ -160,7 +160,7 @@ class Job:
 
         Args:
             memory: most bytes that each process may commit.
-            seconds: further user-mode time that this process may take. A child may take `seconds` and the
+            seconds: further user-mode time that this process may take. A child may take more: `seconds` plus the
                 time that this process has taken so far.
             processes: most processes in the job, this one included.
             end_children: True to end this process's children when it ends.

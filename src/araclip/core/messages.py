@@ -238,7 +238,7 @@ def message(key: str, /, **fields: object) -> Message:
 
 
 def message_of(error: AraCLIPError) -> str:
-    """Return the text of an error. It is a `Message`, which can be said in Arabic, if the error was raised with one."""
+    """Return an error's text: a `Message`, which `in_arabic` translates, if the error was raised with one."""
     (said,) = error.args[:1] or ("",)
     return said if isinstance(said, Message) else str(error)
 

@@ -100,7 +100,7 @@ def xtd(files: SetFiles, language: str) -> Rows:
     Arabic; XTD200's translation by NLLB (Visheratin 2023) is called arb_Arab.txt.
 
     Raises:
-        InputError: a file is missing, or the two differ in length.
+        InputError: a file is missing, or the two files differ in their number of lines.
     """
     images = list(_read_lines(files.file("test_image_names.txt")))
     translated = ("arb_Arab.txt",) if language == "ar" else ()

@@ -68,7 +68,7 @@ class Examples:
 
 
 def examples(models: Sequence[Evaluated]) -> list[Examples]:
-    """Return each model's worst and best text→image queries, mostly two worst for one best; CASES limits how many."""
+    """Return each model's worst and best text→image queries, about two worst for each best; at most CASES in all."""
     reported = models[: CASES // 2]
     share = CASES // len(reported)
     strong = max(1, share // 3)

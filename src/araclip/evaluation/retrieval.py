@@ -141,10 +141,10 @@ def _measure_model(
 
 
 def label_of(model: Encoder, label: str | None) -> str:
-    """Return the given label, or else the model's own.
+    """Return the given label; without it, the model's own label.
 
     Raises:
-        InputError: none was given, and the model has none.
+        InputError: no label was given, and the model has none.
     """
     label = label or getattr(model, "label", None)
     if not label:

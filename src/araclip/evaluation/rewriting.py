@@ -39,7 +39,8 @@ _WEAK_LETTERS = re.compile("[اأإآىيوةءئؤ]")
 class Entry:
     """A word of Modern Standard Arabic in the lexicon: its forms in dialects and in Arabizi.
 
-    `forms` maps a dialect to the word there, if it differs from the standard word, and ARABIZI to its Latin letters.
+    `forms` maps a dialect to the word used in it, if that differs from the standard word. It maps ARABIZI to the word
+    in Latin letters.
     `held_out`: True if figures on this word are reported separately, see the function `held_out`.
     """
 
@@ -172,7 +173,7 @@ def in_dialect(text: str, dialect: str, *, only_held_out: bool = False) -> str:
 def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = False) -> str:
     """Write `text` in Arabizi: words of the lexicon as people write them, other words letter by letter, vowels guessed.
 
-    `only_held_out`: write only the words in Arabizi that are kept apart for a separate figure (`held_out`).
+    `only_held_out`: rewrite only words that are kept apart for a separate figure (`held_out`); other words stay.
     """
     habit = draw.randrange(len(_HABITS))
 
@@ -191,7 +192,7 @@ def in_latin_letters(text: str, draw: random.Random, *, only_held_out: bool = Fa
 
 
 def _replace_words(text: str, replace_word: Callable[[str, Entry | None, str], str]) -> str:
-    """Replace each word, or two words that the lexicon has together, by the result of `replace_word`.
+    """Replace each word, or each pair of words that is one entry of the lexicon, by the result of `replace_word`.
 
     `replace_word` takes the prefixes written together with the word, its entry (None for an unknown word) and its stem.
     """

@@ -48,7 +48,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Robustness:
-    """How much recall a model loses on one picture set for each kind of changed captions; the unchanged come first.
+    """How much recall a model loses on one picture set by each kind of rewriting; the captions as written come first.
 
     `way` names how texts were encoded: "literal" for texts as typed.
     """
@@ -105,7 +105,7 @@ def measure(
     def rank_pictures(name: str, texts: Sequence[str], owner: Ints) -> Floats:
         """Return the ranks (n,), from 1, of each text's picture among all pictures (the expected rank if pictures tie).
 
-        `owner` has the row of each text's picture. Equal texts are encoded once. `name`, the kind of rewriting, is
+        `owner[i]` is the row of the picture of text i. Equal texts are encoded once. `name`, the kind of rewriting, is
         passed to `progress`.
         """
 

@@ -40,7 +40,10 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Direction:
-    """The results of one direction, text→image or image→text: Q queries over N candidates; any relevant hit counts."""
+    """The results of one direction, text→image or image→text, for Q queries that each search N candidates.
+
+    If a query has several relevant candidates, the one that ranks best counts.
+    """
 
     ranks: Floats  #: (queries,) rank of the best relevant candidate, from 1; the expected rank if candidates tie
     level: Ints  #: (queries,) how many irrelevant candidates score exactly as much as the best relevant one
@@ -113,8 +116,8 @@ def score(
         keep: how many of the best candidates to keep, K = min(keep, N).
 
     Raises:
-        ValueError: a query has no relevant candidate or one that is no row of the gallery, the sizes disagree, or a
-            vector is not finite (no score is greater than NaN, so NaN would rank first).
+        ValueError: a query has no relevant candidate, a relevant candidate is no row of the gallery, the sizes
+            disagree, or a vector is not finite (no score is greater than NaN, so NaN would rank first).
     """
     queries, gallery = np.asarray(queries, np.float32), np.asarray(gallery, np.float32)
     _check_arguments(queries, gallery, relevant)

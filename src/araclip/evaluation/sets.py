@@ -130,9 +130,9 @@ class PictureSet:
 def read_set(
     folder: Path, caption_field: str, split: str | None = None, images: Path | None = None, *, name: str | None = None
 ) -> PictureSet:
-    """Read the pictures of `folder/captions.jsonl` with the captions of one field; only one split, if it is named.
+    """Read the pictures of `folder/captions.jsonl` with the captions of one field.
 
-    `images` is another folder in which the pictures may lie.
+    `split`: read only this split; None reads all. `images`: another folder in which the pictures may lie.
     """
     files = files_of(folder, images)
     rows = (
@@ -179,11 +179,12 @@ def read_pictures(
     images: Path | None = None,
     needs_files: bool = True,
 ) -> list[CaptionedPicture]:
-    """Read the pictures of `folder/captions.jsonl` with the captions of these fields; only one split, if it is named.
+    """Read the pictures of `folder/captions.jsonl` with their captions from the fields `english` and `arabic`.
 
     Rows of the same file become one picture with all their captions, as in `make_picture_set`.
 
     Args:
+        split: read only this split; None reads all.
         images: another folder in which the pictures may lie.
         needs_files: true if the pictures will be read; false: `image` may be any name.
     """

@@ -43,7 +43,7 @@ def compare(a: Direction, b: Direction, metric: str, *, seed: int = 0) -> Compar
     """Compare two models on the same queries and candidates, by `paired_bootstrap` and `paired_permutation`.
 
     Raises:
-        ValueError: they were evaluated on different queries, or the metric is unknown.
+        ValueError: the models were evaluated on different queries, or the metric is unknown.
     """
     if not np.array_equal(a.clusters, b.clusters):
         raise ValueError(

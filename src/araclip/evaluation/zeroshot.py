@@ -107,7 +107,7 @@ def imagenet(folder: Path, names: Path | Sequence[str], *, language: str = "ar")
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Return what a folder holds, sorted, without hidden entries, as indexing leaves them out (.ipynb_checkpoints)."""
+    """Return a folder's entries, sorted, without hidden ones such as .ipynb_checkpoints, which indexing skips, too."""
     return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
@@ -174,9 +174,9 @@ def _all_are(items: Iterable[Any], kind: type) -> bool:
 
 
 def _read_json(path: Path, language: str) -> tuple[Any, bool]:
-    """Return what a JSON file holds, and whether the file is an object of languages.
+    """Return the value of a JSON file, and whether the file maps languages to values.
 
-    Of an object, such as {"AR": …, "EN": …}, only the value of `language` is returned.
+    Of a file such as {"AR": …, "EN": …}, only the value of `language` is returned.
     """
     try:
         content = bounded_json.read(path)
@@ -303,7 +303,9 @@ def label_probabilities(
     image_vectors: Vectors | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Vectors:
-    """Return the probability (N, C) of each label for each picture, if one of the labels is right; rows sum to 1.
+    """Return for each picture the probability (N, C) of each label, supposing that one of them is right.
+
+    So the probabilities of a picture sum to 1.
 
     Probabilities are the softmax of `SCALE` × cosine (Radford et al. 2021); at this SCALE araclip-mini is calibrated.
 
@@ -380,9 +382,10 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
 
 
 def read_labels(text: str) -> tuple[str, ...]:
-    """Read labels between commas (، too), or from the file of this name; return them normalised, each once.
+    """Read labels from a text with commas (or ،) between them; return them normalised, each once.
 
-    The file has one label in each line, or is JSON: a list of names, or language → [indexes, names].
+    If `text` is the path of a file, the labels are read from the file. It has one label in each line, or is JSON: a
+    list of names, or language → [indexes, names].
 
     Raises:
         InputError: the file cannot be read, or there are no labels.

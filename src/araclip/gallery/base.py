@@ -158,9 +158,10 @@ class BaseGallery(ABC):
         return find_duplicates(compared, self._catalog.phashes, self._catalog.vectors, kinds)
 
     def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-        """Return those of a picture's files that `duplicates` compares; `copies` lists all: (path, bytes, pixels).
+        """Choose among a picture's files, given as (path, bytes, pixels), the files that `duplicates` compares.
 
-        In PostgreSQL, which several machines may share, all files are compared: they may be on another machine.
+        In PostgreSQL, this returns all files: several machines may share the gallery, so a file that is missing here
+        may exist on another machine.
         """
         return copies
 
@@ -307,7 +308,7 @@ class BaseGallery(ABC):
         return report
 
     def remove(self, paths: Iterable[StrPath]) -> int:
-        """Remove pictures by their paths, or all below a folder; return the number of paths removed.
+        """Remove the pictures at paths, or all pictures below folders; return the number of paths removed.
 
         A picture without a file has the path `picture:…`. Files on the disk stay, and the next `update` of their folder
         ingests them again.
@@ -352,7 +353,8 @@ class BaseGallery(ABC):
         """Return the indexed file that a path names, or all indexed files below a folder, by their paths.
 
         Raises:
-            InputError: the gallery has no such file or folder. `then` ends the message: what happens to other paths.
+            InputError: the gallery has no such file or folder. The message ends with `then`, which says what happens
+                to the other paths of the call.
         """
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
@@ -571,8 +573,8 @@ class BaseGallery(ABC):
     ) -> Hits:
         """Return the k pictures that look most like one picture: a path, bytes, a PIL picture or an array (H, W, 3).
 
-        A path may be `picture:…`, that of a picture without a file. If the gallery has the picture itself, it is left
-        out. The hits' relevance is None, because relevance is calibrated for texts only. See `search` for the other
+        A path may also be `picture:…`, the path of a picture without a file. If the gallery has the picture itself, it
+        is left out. The hits' relevance is None, because relevance is calibrated for texts only. See `search` for other
         arguments and the errors.
         """
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))

@@ -67,7 +67,7 @@ class Timeline:
         return f"{self.dates[position].decode('ascii', 'replace')}~{self.ids[position]}"
 
     def position(self, cursor: str) -> int:
-        """Return the position of the picture that a cursor names, or of the next picture if that one is gone.
+        """Return the position of the picture that a cursor names; if that picture is gone, of the picture after it.
 
         Raises:
             InputError: the cursor is invalid.
@@ -202,9 +202,9 @@ def clusters(
     """Gather pictures in a grid with cells of `cell` degrees; return the fullest cells first, at most MAX_CLUSTERS.
 
     Args:
-        ids: (n,), the newest first; the first picture in a cell is the cell's cover, shown for it.
+        ids: (n,), the newest first; the first picture in a cell is the cell's cover.
         latitudes, longitudes: (n,), degrees.
-        cell: None to gather the pictures of each town instead; those far from any town are left out.
+        cell: None to gather the pictures of each town instead; pictures far from any town are left out.
 
     Raises:
         InputError: `cell` is not in CELLS.

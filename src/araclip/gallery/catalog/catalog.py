@@ -619,7 +619,7 @@ class Catalog(Store):
         return list(map(_record_from_rows, found.values()))
 
     def records_at(self, paths: Sequence[str]) -> dict[str, PictureRecord]:
-        """Return the picture at each path, without its other paths; paths that are not indexed are left out."""
+        """Return each path's picture, with this path as its only one; paths that are not indexed are left out."""
         rows = self.rows_in(f"{_RECORDS} WHERE path IN ({{marks}})", list(map(os.fsencode, paths)))
         return {os.fsdecode(row[-3]): _record_from_rows([row]) for row in rows}
 

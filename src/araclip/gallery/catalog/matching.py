@@ -35,7 +35,7 @@ def has_words(text: str | None, wanted: str) -> bool:
 
 
 def at_place(text: str | None, named: str) -> bool:
-    """True if a place is called as `named` says, in any language and spelling; False if the place is None."""
+    """True if a place has the name `named`, in any language and spelling; False if the place is None."""
     return text is not None and any(each <= place_tokens(text) for each in wanted_tokens(named))
 
 

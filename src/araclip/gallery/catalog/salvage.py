@@ -146,7 +146,7 @@ def _nothing_readable(source: Path) -> GalleryCorrupt:
 
 
 def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the number of the first page of each table in `layout` (table → columns), by the schema's readable rows.
+    """Find, in the schema's readable rows, the number of the first page of each table in `layout` (table → columns).
 
     Damage may have hit a table's name, its definition, or the whole row. If no readable row names a table, its first
     page is taken from a new, empty catalogue, provided that all other tables begin at the same pages in both.

@@ -172,7 +172,7 @@ def connect(path: Path, *, create: bool = False) -> Connection:
 
 
 def replaced_name(folder: Path, number: int) -> Path:
-    """Return the path, with this number, to which a folder's gallery is moved when a backup takes its place."""
+    """Return the path, ending in `number`, to which a folder's gallery is moved when a backup takes its place."""
     return folder.with_name(f"{folder.name}.replaced-{number}")
 
 

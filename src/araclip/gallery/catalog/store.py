@@ -8,8 +8,8 @@ it anew some seconds later, and a picture may be moved to a folder that is index
 then missing. So the table `hidden_gone` keeps path and hash of each hidden picture that was removed: the same picture
 is hidden again whenever it comes back, and for some days also another picture that appears at the same path.
 
-A file that is written slowly looks damaged meanwhile, and is removed. The table `metadata_gone` keeps its metadata
-until it is whole again, or is gone.
+A file that is still being written looks damaged, and is removed from the gallery. The table `metadata_gone` keeps the
+file's metadata until the file is whole, or is deleted.
 """
 
 import json
@@ -112,7 +112,7 @@ class Store(ABC):
     @property
     @abstractmethod
     def stored_bytes(self) -> int:
-        """The bytes that the store takes: its catalogue file or, in PostgreSQL, its tables with their indexes."""
+        """The size of the store in bytes: of its catalogue file or, in PostgreSQL, of its tables with their indexes."""
 
     def damage_error(self, what: str) -> GalleryCorrupt:
         """Return the error to raise when a read has found damage; `what` says what is damaged."""
