@@ -57,7 +57,7 @@ class FiltersLike(Protocol):
 
     @property
     def folder_name(self) -> str | Sequence[str] | None:
-        """Only pictures in folders of this name, or of one of these names, at any depth, pass. None: all folders."""
+        """A folder name, or several; only pictures in folders with these names, at any depth, pass. None: all pass."""
 
     @property
     def below(self) -> object:
@@ -295,7 +295,7 @@ class Client:
         return [_to_dataclass(Place, each) for each in self._json("GET", f"/places?{parameters}")["places"]]
 
     def download(self, ids: Iterable[str], path: str | os.PathLike[str]) -> Path:
-        """Write the originals of up to 1,000 pictures into a ZIP file, whole or not at all; returns its path."""
+        """Write the files of up to 1,000 pictures into a ZIP file, completely or not at all; return the ZIP's path."""
         prepared = self._json("POST", "/archives", {"ids": list(ids)})
 
         def fill(temporary: Path) -> None:

@@ -115,9 +115,10 @@ def make_samples(samples: Sequence[Sample], progress: Callable[[int, int], None]
 
 
 def first_samples(samples: Sequence[Sample]) -> list[Sample]:
-    """Choose the FIRST samples to index: the photographs, and the drawings whose name has all words of one of QUERIES.
+    """Choose the samples to index first: the photographs, and the drawings whose name has all words of one of QUERIES.
 
-    The rest are other drawings, evenly spread, so that the queries have to find their pictures among others.
+    Other drawings, evenly spread, are added until there are FIRST samples, so that the queries have to find their
+    pictures among others.
     """
     # «شمسية» is CLDR's name of the umbrella emoji; QUERIES has the synonym «مظلة», which would not find this drawing.
     asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]

@@ -111,10 +111,10 @@ def as_stored(path: Path) -> Path:
 
 
 def _entry_named(folder: Path, name: str) -> str | None:
-    """Return the folder's entry that is called `name`, spelled as the folder lists it; None if there is none.
+    """Return the name of the folder's entry `name`, spelled as the folder lists it.
 
-    That is the entry with exactly this name, or else the only entry whose composed letters (NFC) are the same; on macOS
-    and Windows, upper and lower case count as the same. None, too, if several entries have the same letters.
+    The entry is the one with exactly this name, or else the only one with the same composed letters (NFC); on macOS and
+    Windows, upper and lower case count as the same. Return None if no entry, or more than one, has the same letters.
     """
     names: list[str] = []
     with contextlib.suppress(OSError):

@@ -6,8 +6,8 @@ the time about once a second, and ends a process that has exceeded it. To run an
 
     python -m araclip.core.limits KILOBYTES PROGRAM [ARGUMENT …]
 
-since Windows has no fork and exec, between which a program could be limited. The program gets the standard streams of
-this module's process, which ends with the program's exit code; if that process is ended before, the program ends, too.
+since Windows has no fork and exec, between which a program could be limited. This command gives the program its own
+standard streams, and ends with the program's exit code; if the command is killed, the program ends, too.
 """
 
 import ctypes

@@ -96,8 +96,8 @@ def flickr(files: SetFiles, split: str | None, patterns: tuple[str, ...]) -> Row
 def xtd(files: SetFiles, language: str) -> Rows:
     """Read XTD (Aggarwal and Kale 2020).
 
-    Line n of test_1kcaptions_<language>.txt describes the picture in line n of test_image_names.txt. XTD itself has no
-    Arabic; XTD200's translation by NLLB (Visheratin 2023) is called arb_Arab.txt.
+    Line n of test_1kcaptions_<language>.txt describes the picture that line n of test_image_names.txt names. XTD has no
+    Arabic captions; XTD200's machine translation of them (NLLB, Visheratin 2023) is in the file arb_Arab.txt.
 
     Raises:
         InputError: a file is missing, or the two files differ in their number of lines.

@@ -453,8 +453,9 @@ class BaseGallery(ABC):
             collapse: True to return only the best picture of each group of near-duplicates.
             files: True to let a term name a file, as in «./sofa.jpg + لون أزرق»; leave it off for untrusted queries.
             text_weight: how much words in names, metadata, captions and OCR text count, 0 (not at all) to 10.
-            sort: "date" for the pictures that fit, the newest first, "oldest" for the oldest first: the weak hits are
-                left out, unless nothing fits. Where relevance is unknown, the 200 best are sorted.
+            sort: "date" for the pictures that fit, the newest first, "oldest" for the oldest first. Weak hits are
+                left out; but if nothing fits the query, all hits are returned, best first. Where relevance is unknown,
+                the 200 best are sorted.
             literal: True to take the words as typed. Otherwise spelling, dialect, Arabizi, exclusions, dates, folders
                 and places are interpreted; the hits' `interpretation` says how.
             ignore: which parts are not interpreted: any of words, exclusions, date, folder, place, kind, order.

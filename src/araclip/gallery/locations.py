@@ -220,9 +220,9 @@ def is_unindexed(folder: Path) -> bool:
 
 
 def may_have_pictures(folder: Path, most: int = MOST_ENTRIES) -> bool:
-    """True if the folder, or a folder below it, has a file with a picture's suffix that is not hidden.
+    """True if the folder, or a folder below it, holds a file with a picture's suffix; hidden entries do not count.
 
-    Also true if no picture was found after looking at `most` files and folders.
+    The search ends after `most` files and folders; then the answer is True as well, because there may be pictures.
     """
     for _, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

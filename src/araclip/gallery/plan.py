@@ -154,9 +154,8 @@ class QueryPlan:
     ) -> NDArray[np.float32]:
         """Return the vectors (n + m, D) of the query's n terms and of the m names in `kinds`.
 
-        `kinds` names the things that an excluded general word stands for, as man, woman and child for "without people".
-
-        The vectors of the texts that a term may mean (its readings) are averaged by their weights.
+        If a term may mean several texts (its readings), its vector is the average of theirs, by their weights. `kinds`
+        names the things that an excluded general word stands for, as man, woman and child for "without people".
 
         Args:
             texts: the vectors of `self.texts`, in the same order.
@@ -174,9 +173,10 @@ class QueryPlan:
         return np.stack([*rows, *rest])
 
     def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Return the vectors of everything that no hit may show; None if the query excludes nothing.
+        """Select, from the vectors (n + m, D) of n terms and m `kinds`, the vectors of excluded things.
 
-        `vectors` (n + m, D): those of the query's n terms and of the m `kinds` of excluded words (people → man, …).
+        These are the terms that exclude, and all `kinds` (man, woman …, for "people"). Return None if the query
+        excludes nothing.
         """
         return excluded_vectors(self.query, vectors)
 
@@ -226,7 +226,7 @@ class QueryPlan:
         return replace(found, typed=tuple(latin))
 
     def add_filters(self, filters: Filters) -> Filters:
-        """Add to `filters` the date, folder, place and kind that the query's words ask for, unless they are set."""
+        """Add to `filters` the date, folder, place and kind that the query asks for, except those already set there."""
         for derived in self.interpretation.filters:
             if derived.applied and derived.part in FILTERS - _set_parts(filters):
                 filters = replace(filters, **{name: getattr(derived.filters, name) for name in FIELDS[derived.part]})
@@ -372,8 +372,8 @@ class _TermSplitter:
     may show. A denial is a date or place after a negation; it leaves out no picture. A folder after a negation becomes
     a filter: pictures outside of this folder.
 
-    Parts in `taken` are not looked for: an earlier term has them (each part, date, folder …, is taken from one term
-    only), or they are to be taken literally.
+    `taken` lists the parts of a query (date, folder …) that are not looked for in this text: a filter of this part was
+    found in an earlier term, or words for this part are to be taken literally.
     """
 
     text: str
@@ -449,9 +449,9 @@ class _TermSplitter:
         return placed
 
     def _take_date(self) -> Dated:
-        """Take a date out of the text, and return it as a filter, perhaps none.
+        """Take a date out of the text, and return it with its filter; without a date, there is no filter.
 
-        A date that is excluded stays in the text. After a "not", it is taken out, but no filter is returned.
+        An excluded date stays in the text. A date after a "not" is taken out of the text, but gets no filter.
         """
         dated = Dated(self.text) if "date" in self.taken else split_date(self.text, self.today)
         leading = _text_before(dated.words, self.text)
@@ -490,9 +490,8 @@ class _TermSplitter:
     def _take_place(self, with_exclusions: str) -> None:
         """Remove the place (town, country …) that the text names, and make it a filter for pictures taken there.
 
-        If the text itself names none, look among the excluded things, into which a place that is not excluded may have
-        been read (`_place_of_excluded`).
-        `with_exclusions` is the text before the excluded things were taken out.
+        If the text names no place, look for one among the excluded things: in «بدون سيارات القاهرة» (without cars,
+        Cairo), Cairo was taken for excluded. `with_exclusions` is the text before the excluded things were taken out.
         """
         if "place" in self.taken or not (self.text.strip() or self.excluded):
             return
@@ -565,9 +564,9 @@ def _interpret_terms(
 ) -> QueryPlan:
     """Find what each term may mean (its readings), and the things that excluded general words stand for (kinds).
 
-    Return the plan; `filters`, `unapplied` and `excluded` are only recorded in it. A term in quotation marks has one
-    reading, the text as typed; if "words" is in `ignore`, so has every text term. `only_filters`: no word says what
-    pictures show.
+    Return the plan; `filters`, `unapplied` and `excluded` are only recorded in it. A term in quotation marks has only
+    one reading, the text as typed. If "words" is in `ignore`, this holds for every text term. `only_filters`: True if
+    no word says what pictures show.
     """
     texts = sum(term.kind == "text" for term in query.terms)
     most = max(1, min(MAX_READINGS, MAX_TEXTS // max(texts, 1)))

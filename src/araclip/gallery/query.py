@@ -266,7 +266,7 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
 
 
 def excluded_vectors(query: Query, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return the vectors of everything a query excludes; None if it excludes nothing.
+    """Return those rows of `vectors` that belong to excluded things; None if the query excludes nothing.
 
     `vectors` (n + m, D) holds the vectors of the query's n terms, then those of m particular things (man, woman) that
     excluded general words (people) stand for.

@@ -105,7 +105,7 @@ class Hybrid:
 def rate_text_matches(
     ids: list[int], scores: list[float], best: float, relevance: Relevance, hybrid: Hybrid, matches: TextMatches
 ) -> list[Candidate]:
-    """Rate the pictures whose texts have words of the query, which raises value and relevance; return them sorted."""
+    """Make sorted candidates of pictures whose texts have words of the query; these raise value and relevance."""
     by_id = dict(zip(matches.ids.tolist(), zip(matches.strength, matches.relevance(), strict=True), strict=True))
     found = []
     for content, score in zip(ids, scores, strict=True):
@@ -131,7 +131,7 @@ def lower_described(
 ) -> Iterator[Candidate]:
     """Lower the rating of candidates that have a description, and yield all candidates sorted by `sort_key` again.
 
-    Only the first DOUBTED are looked up; the others count as described.
+    Only about the first DOUBTED candidates are looked up; all later candidates count as having a description.
 
     Args:
         candidates: sorted by `sort_key`.
@@ -203,9 +203,8 @@ class Exclusion:
 def exclusion_of(terms: Vectors, scale: RelevanceScale | None, *, alone: bool) -> Exclusion | None:
     """Return the excluded terms (m, D) with limits: a picture whose cosine with a term reaches its limit is dropped.
 
-    None without a `scale`, which turns cosines into relevance: the gallery has too few pictures to judge cosines.
-
     Args:
+        scale: turns cosines into relevance. If it is None (too few pictures to judge cosines), None is returned.
         alone: True if the words of the query do nothing but exclude.
     """
     if scale is None:
@@ -292,7 +291,7 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def by_date(self, *, oldest: bool) -> Iterator[int]:
-        """Yield every picture that passes the filters, the newest or the `oldest` first; those without a date last."""
+        """Yield every picture that passes the filters, the newest or the `oldest` first; undated pictures come last."""
 
     @abstractmethod
     def best_score(self) -> float:
@@ -362,7 +361,7 @@ def rank_page(
         scale: turns cosines into relevance (probability of being right); None if that is unknown.
         exclude: the store's id of a picture to leave out.
         hybrid: a search for words in pictures' texts that raises or lowers hits; None: rank by the vector alone.
-        exclusion: vectors of what no hit may show, with limits; None: nothing is excluded.
+        exclusion: the excluded things, which no hit may show; None: nothing is excluded.
     """
     if page.by_date:  # hits that are only ordered by date have neither score nor relevance
         dated = (Candidate(content, 0.0, None, 0.0) for content in search.by_date(oldest=page.sort == "oldest"))

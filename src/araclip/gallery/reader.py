@@ -189,7 +189,7 @@ class GalleryReader(ABC):
         return self._snapshot
 
     def refresh(self, *, prepared: bool = False) -> bool:
-        """Make a new snapshot if there is none yet or the gallery has changed; return whether one was made.
+        """Make a new snapshot if there is none yet or the gallery has changed; return True if a new one was made.
 
         Args:
             prepared: prepare the new snapshot before it replaces the old one, so that no search waits.

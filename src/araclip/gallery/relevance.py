@@ -111,7 +111,7 @@ class RelevanceScale:
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
 
     def excluded_cosine(self, term: Vectors) -> float:
-        """Return the cosine with an excluded term (D,) from which a query that only excludes leaves a picture out."""
+        """Return the limit for a query that only excludes: a picture with this cosine to the term (D,) is left out."""
         scores = products(self.sample, term)
         outstanding = float(scores.mean()) + EXCLUDED_DEVIATION * float(scores.std())
         return min(self.cosine_at(EXCLUDED, term), outstanding)
@@ -190,7 +190,7 @@ class RelevanceScale:
 
     @cached_property
     def _best_statistics(self) -> tuple[float, float]:
-        """Mean and deviation, over the reference's everyday queries, of a query's mean score for its best pictures."""
+        """Mean and standard deviation, over everyday queries, of the query's mean score for its best pictures."""
         best = np.array([_mean_of_best(scores, self._number_of_best(BEST)) for scores in self._everyday_scores])
         return float(best.mean()), max(float(best.std()), 1e-6)
 

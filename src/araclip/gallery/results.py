@@ -16,7 +16,7 @@ TEXT_WEIGHT = 1.0  # how much words in a picture's texts count beside the pictur
 
 
 def strength(relevance: float | None) -> str | None:
-    """Return a relevance (0 to 1) as a word: "strong", "fair" or "weak"; None if it is None (unknown)."""
+    """Return a relevance (0 to 1) as a word: "strong", "fair" or "weak"; None for an unknown relevance (None)."""
     if relevance is None:
         return None
     return "strong" if relevance >= STRONG else "fair" if relevance >= WEAK else "weak"
@@ -25,8 +25,8 @@ def strength(relevance: float | None) -> str | None:
 def fits_nothing(relevances: Sequence[float | None], *, by_date: bool = False) -> bool:
     """True if the first hits' relevances (0 to 1) say that nothing fits the query: a low mean, and none is strong.
 
-    `relevances` is ordered best first. The answer is False if they are unknown. `by_date`: True if the hits are sorted
-    by date; then weak hits are left out unless nothing fits, so that one weak hit says that nothing fits.
+    `relevances` is ordered best first. If all are None (unknown), return False. `by_date`: True if the hits are sorted
+    by date. Such hits include weak ones only if nothing fits, so a single weak hit is enough for True.
     """
     if by_date:
         return any(each is not None and each < WEAK for each in relevances)

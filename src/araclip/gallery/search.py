@@ -76,9 +76,9 @@ class Hits(list[Hit]):
 def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
     """If no picture passes the filters that words of a query became, interpret the query again without these filters.
 
-    In the new plan, the words are ordinary words. Returns None if a picture passes these filters and the caller's, or
-    if no words of the query became filters. `terms` (n + m, D): the vectors of the n terms of `plan`, then those of
-    `plan.kinds`: the m things (man, woman) that an excluded general word (people) stands for.
+    In the new plan, the words are ordinary words. Return None, to keep the old plan, if a picture passes both these
+    filters and the caller's, or if no words of the query became filters. `terms` (n + m, D): the vectors of the n terms
+    of `plan`, then those of `plan.kinds`: the m things (man, woman) that an excluded general word (people) stands for.
     """
     if plan.has_filters:
         first = Page(1, 0, plan.add_filters(planner.page.filters))

@@ -148,7 +148,10 @@ class Suggestions:
         self._reader: tuple[Interpreter, str, Interpreter] | None = None
 
     def suggest(self, read: QueryPlan, hits: Sequence[Hit], interpreter: Interpreter, store: Store) -> Interpretation:
-        """Return the interpretation in `read`, with a corrected query if little was found and a word is unknown."""
+        """Return the plan's interpretation; if nothing fits and a word is unknown, add a corrected query to suggest.
+
+        `read` is the plan of the query, and `hits` are its first hits.
+        """
         found = read.interpretation
         if found.literal or read.only_filters or (hits and not fits_nothing([hit.relevance for hit in hits])):
             return found

@@ -71,8 +71,8 @@ class AdaptedGraph:
     def put_before(self, replaced: str, name: str, kind: int, axes: Axes) -> tuple[str, str]:
         """Replace the input `replaced` by an input `name` of another type (`kind`, of TensorProto) or shape (`axes`).
 
-        Return the new input's name, and the name under which the graph's nodes read the old input. `compute` must make
-        a value of the latter name.
+        Return the new input's name, and the name under which the graph's nodes read the old input. The caller must
+        compute a value with this second name (`compute`).
         """
         self._name_count += 1
         inside = f"{NAME_PREFIX}inside_{replaced}_{self._name_count}"
@@ -84,7 +84,7 @@ class AdaptedGraph:
         return name, inside
 
     def compute(self, operator: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Insert an operator after those inserted since `begin`, before the rest; return the name of its output."""
+        """Insert an operator behind those inserted since `begin`, but before all others; return its output's name."""
         self._name_count += 1
         output = output or f"{NAME_PREFIX}value_{self._name_count}"
         self._graph.node.insert(self._insert_at, helper.make_node(operator, inputs, [output], **attributes))

@@ -1,8 +1,8 @@
 """Download from the Hugging Face hub: choose a repository's files, check disk space, resume, turn errors into ours.
 
 huggingface_hub starts an interrupted file again from its beginning, and weights are one file of gigabytes. This module
-therefore downloads each large file whose SHA-256 the hub tells: it continues a file that was begun with a range
-request, compares the hash, and puts the file into huggingface_hub's cache, where huggingface_hub finds it.
+therefore downloads each large file whose SHA-256 the hub tells: by a range request it continues an interrupted file,
+then compares the hash, and puts the file into huggingface_hub's cache, where huggingface_hub finds it.
 """
 
 import contextlib
@@ -145,8 +145,8 @@ def is_model_folder(files: Files | set[str]) -> bool:
 def files_to_load(files: Files) -> list[str]:
     """Return the names of the files that loading a repository's model needs.
 
-    Of a finished model folder these are all its parts; of another model the settings, the tokenizer and the weights in
-    one form, safetensors if possible. Weights in other forms (ONNX, TensorFlow, Flax) are left out.
+    For a finished model folder, these are all its parts. For another model, they are the settings, the tokenizer and
+    the weights in one form, safetensors if possible. Weights in ONNX, TensorFlow or Flax are left out.
     """
     if is_model_folder(files):
         return [name for name in MODEL_FOLDER_FILES if name in files]
@@ -158,10 +158,10 @@ def files_to_load(files: Files) -> list[str]:
 
 
 def _choose_weights(names: list[str]) -> list[str]:
-    """Return the weights among the files of one folder: all safetensors, or else all .bin and .pt; and all pickles.
+    """Return the files of one folder that hold weights: all safetensors, or, if there are none, all .bin and .pt files.
 
-    If open_clip wrote some of the safetensors (or of the .bin and .pt), only these are returned. A pickle (.pickle,
-    .pkl) holds the head, a linear layer, of an older text encoder.
+    If some of these files are named open_clip…, only they are returned. Files .pickle and .pkl are always added: they
+    hold the head, a linear layer, of an older text encoder.
     """
     tensors = [name for name in names if name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".pt")) and "training_args" not in name]

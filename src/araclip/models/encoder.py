@@ -86,7 +86,7 @@ class AraCLIP(EncoderBase):
         name_or_path: the name of a bundled or pulled model, or the path of a model folder. `AraCLIP.load` also takes
             models of others.
         threads: number of threads that run graphs, and that decode pictures; by default the cores this process may use.
-        device: one of those in `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
+        device: the device that runs the graphs, see `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class AraCLIP(EncoderBase):
     def load(
         model: ModelLike = model_folder.DEFAULT_MODEL, *, threads: int | None = None, device: str | None = None
     ) -> Encoder:
-        """Return a model of ours, or one that docs/peers.md lists (extra `peers`), ready to encode; see `as_encoder`.
+        """Load a model: one of araclip's, or a published model that docs/peers.md lists; see `as_encoder`.
 
         Args:
             model: the name of a bundled or pulled model, or the path of a model folder, without any download. With

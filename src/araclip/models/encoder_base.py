@@ -41,7 +41,7 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Hex digits that differ between models whose vectors may differ; a gallery refuses any other fingerprint."""
+        """Hex digits that differ between models whose vectors may differ; a gallery refuses other models."""
 
     @property
     def label(self) -> str:
@@ -191,7 +191,7 @@ def checked_texts(texts: str | Iterable[str]) -> Iterator[str]:
 
 
 def is_one_picture(pictures: object) -> bool:
-    """True if the argument is a single picture, or an invalid single picture, and not several pictures."""
+    """True if the argument stands for a single picture, even an invalid one, and not for several pictures."""
     if isinstance(pictures, np.ndarray):
         # an array of texts (dtype U) or of objects (O) holds several paths
         return pictures.ndim != BATCH_DIMENSIONS and pictures.dtype.kind not in "UO"
@@ -214,7 +214,11 @@ def checked_pictures(pictures: Picture | Iterable[Picture]) -> Iterator[Openable
 
 
 def picture_of(entry: object) -> Openable:
-    """Convert a picture for `images.open_image`: an array to a PIL image, bytes to a file object; others stay."""
+    """Convert an array to a PIL image, and bytes to a file object, for `images.open_image`; return others unchanged.
+
+    Raises:
+        InputError: `entry` is no picture.
+    """
     if isinstance(entry, np.ndarray):
         if entry.dtype != np.uint8 or entry.ndim != 3 or entry.shape[2] != 3 or 0 in entry.shape:
             raise InputError(

@@ -66,7 +66,7 @@ def find(name_or_path: str | PathLike[str]) -> Path:
 def existing_folder(path: str | PathLike[str]) -> Path | None:
     """Return the folder at a path; None if no folder is there, or if the path is empty or not valid.
 
-    Not valid are a path that is too long or holds a NUL, and the home folder of an unknown user (~nobody).
+    A path is not valid if it is too long, holds a NUL, or begins with the home folder of an unknown user (~nobody).
     """
     try:
         folder = Path(path).expanduser()
@@ -434,7 +434,7 @@ def _quote(value: object) -> str:
 
 
 def weights_by_tower(weights: str) -> dict[str, str]:
-    """Return tower → how to store its weights, from one of `WEIGHTS` for both towers, or two as in "TEXT + IMAGE"."""
+    """Parse one of `WEIGHTS`, for both towers, or two as "TEXT + IMAGE"; return tower → how to store its weights."""
     parts = [part.strip() for part in weights.split("+")]
     if unknown := [part for part in parts if part not in WEIGHTS]:
         raise InputError(

@@ -150,9 +150,9 @@ class _GraphChecker:
             self._products.append(inputs)
 
     def _check_product(self, inputs: list[str]) -> None:
-        """Check the operator PRODUCT, an int8 matrix product: its matrix must be stored, with a scale for each column.
+        """Check the inputs of the operator PRODUCT, an int8 product of an input with a stored matrix.
 
-        Its other input must have one scale and one zero point.
+        The matrix must have a stored scale for each column, and the input must have one scale and one zero point.
         """
         _, *named = (*inputs, *[""] * 7)[:7]
         matrix, step, scale, zero, matrix_zero, bias = (self._elements.get(name, 0) if name else None for name in named)

@@ -168,7 +168,7 @@ class Pushed:
 def push(
     named: str, repository: str, *, private: bool = False, message: str | None = None, log: Log = lambda line: None
 ) -> Pushed:
-    """Check a model folder and upload it to hf:ORG/NAME. A missing repository is created, with `private` a private one.
+    """Check a model folder and upload it to hf:ORG/NAME; create the repository if it is missing, private if `private`.
 
     Only the files that belong to a model folder are uploaded. huggingface_hub provides the token: $HF_TOKEN, or the
     token of `hf auth login`.

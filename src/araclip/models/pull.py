@@ -57,7 +57,7 @@ class PullSource:
     Attributes:
         given: the text that the user typed.
         name: the name of the new model folder, unless the user wants another.
-        folder: the finished model folder, if the source is one on this machine.
+        folder: the finished model folder on this machine, if the source is such a folder; else None.
         repository, revision: the repository of the hub to download first, if any.
         request: the published model to convert; None for a finished folder, or while only the files of `repository`
             can tell what it holds.
@@ -210,7 +210,7 @@ def pull(
             whose vectors this would change too much gets float16. A model folder of AraCLIP is copied as it is.
         languages: the vocabulary of a published model is cut to these languages; None keeps the whole vocabulary.
         out: folder for the model; by default the folder `name` in the user's data directory.
-        name: the model's name; by default its name in the table of models, or that of the repository or folder.
+        name: the model's name; by default its name in the table of models, or the repository's or folder's name.
         log: called with a line for each step.
         progress: called with file name, bytes done and total bytes while large files are downloaded.
         converting: called before a published model is loaded by its library; not for AraCLIP's folders.

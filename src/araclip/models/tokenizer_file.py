@@ -99,7 +99,7 @@ def _growth_of_step(normalizer: dict[str, Any], path: Path | str) -> float:
     characters, a character map writes at most MAX_CHARACTER bytes for a character, and the other steps are fixed.
 
     Raises:
-        ModelMismatch: the text put before is longer than MAX_PREFIX, or an entry of the map than MAX_CHARACTER.
+        ModelMismatch: a prefix is longer than MAX_PREFIX, or an entry of a character map longer than MAX_CHARACTER.
     """
     content, pattern = normalizer.get("content"), normalizer.get("pattern")
     if isinstance(content, str) and isinstance(pattern, dict):

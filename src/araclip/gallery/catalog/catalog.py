@@ -649,7 +649,7 @@ class Catalog(Store):
         return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
 
     def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
-        """Return the ids of the pictures that pass a condition, newest or `oldest` first; those without a date last."""
+        """Return the ids of the pictures that pass a condition, newest or `oldest` first, undated pictures last."""
         passed = set(self.select(condition).tolist())
         rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
         return [content for (content,) in rows if content in passed]

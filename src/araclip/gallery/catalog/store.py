@@ -430,9 +430,10 @@ class Store(ABC):
 
         A picture is hidden again if it was hidden when it was removed. A new picture, which has no path yet, is also
         hidden if another hidden picture has this path, or had this path as its last one within SUCCESSOR_WITHIN. For a
-        scene, the paths of all scenes of its video count. In `hidden_gone`, the list of removed hidden pictures, the
-        entries for path and picture are deleted; `replaced`, the picture that has the path now (None if there is none),
-        is added if it is hidden.
+        scene, the paths of all scenes of its video count.
+
+        The list `hidden_gone` of removed hidden pictures loses its entries for this path and this picture. `replaced`
+        is the picture that loses the path now, or None; if it is hidden and has no other path, it is added.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))

@@ -80,7 +80,7 @@ class ScanIndex:
     ) -> "ScanIndex":
         """Return the index of the catalogue's last commit.
 
-        It is `before`, or the index in the gallery's file, brought up to date; if neither can be, a new index.
+        First, `before` is brought up to date; if that fails, the index in the gallery's file; else a new one is made.
 
         Args:
             texts: a function that returns vectors of texts (n, D); a new index measures its recall with them.
@@ -165,7 +165,7 @@ class ScanIndex:
 
     @property
     def file_generation(self) -> str:
-        """Token of the commit that this index's file shows; the catalogue must keep its change log from then on."""
+        """Token of the commit that this index's file shows; the catalogue must keep its log of all later changes."""
         return self.base.generation if self.base else self._file_generation or self.generation
 
     def __len__(self) -> int:

@@ -199,8 +199,8 @@ def index_path(path: str | os.PathLike[str]) -> str:
 def index_paths(path: str | os.PathLike[str]) -> list[str]:
     """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
 
-    They are: the path as given, made absolute (files below a linked folder are indexed under it); the path of
-    `index_path`; and if the path leads to a folder, that folder's real path.
+    They are: the path as given, made absolute (files below a linked folder are indexed under the link's path); the path
+    that `index_path` returns; and if the path leads to a folder, that folder's real path.
     """
     text = text_path(path)
     if text.startswith(STORED_PREFIX):

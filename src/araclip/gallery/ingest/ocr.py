@@ -1,8 +1,8 @@
 """Read the text in pictures (OCR) in a separate process, after the pictures were indexed.
 
 For each picture that can be opened the result is stored: its text, that it shows none, or that OCR was given up.
-Results are committed in groups, so a stopped run goes on where it was, and a killed one repeats its last group. An
-engine that does not work ends the run, and no picture is given up for it.
+Results are committed in groups. So the next run goes on where a run was stopped; after a kill, it repeats one group.
+An engine that does not work ends the run; the pictures that it failed to read are tried again by the next run.
 """
 
 import io

@@ -189,10 +189,11 @@ def _reconcile(
 def _move_metadata(
     catalog: Store, described: Mapping[str, tuple[bytes, File, Mapping[str, Any]]], changed: Collection[str]
 ) -> None:
-    """Move metadata along with files that were renamed while other files took their old names.
+    """Give a renamed file the metadata of its old path, if another file has taken the old path.
 
-    `described` maps a path to what it had before this update: picture's hash, file (size, time) and metadata. If a
-    new or changed file holds the same picture with the same size and time, it is the file of that path, renamed.
+    The file at the old path then loses this metadata. `described` maps each path to its picture's hash, its file (size,
+    time) and its metadata before this update. A path in `changed` with the same picture, size and time is the new path
+    of that file.
     """
     moved = {
         new: (old, about)

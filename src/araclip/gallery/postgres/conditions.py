@@ -14,7 +14,7 @@ _METRES = f"""2 * {EARTH_M} * asin(least(1, sqrt(sin(radians(latitude - ?) / 2) 
 
 
 def condition_of(filters: Filters | None) -> Part:
-    """Return an SQL condition, with its values, on pictures with a path that passes the filters; None: any path passes.
+    """Return an SQL condition, with its values, for pictures with a path that passes the filters (None: any path).
 
     A filter for file names that is a glob (IMG_20*) is left out of the condition.
     """

@@ -268,7 +268,7 @@ class Database:
 
 
 def _array_text(values: list[Any]) -> str:
-    """Write an array as PostgreSQL reads it, every member in quotes: pg8000 leaves them out for the word "null"."""
+    """Write an array as PostgreSQL reads it. Every member is in quotes; pg8000 itself would leave "null" unquoted."""
     return "{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", str(value)) + '"' for value in values) + "}"
 
 

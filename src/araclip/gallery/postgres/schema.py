@@ -299,7 +299,7 @@ def row_from_values(values: Sequence[Any]) -> Row:
 
 
 def vector_from_bytes(raw: bytes) -> Vectors:
-    """Convert the bytes that `halfvec_send` returns to a vector (D,); its numbers follow two 16-bit numbers."""
+    """Convert the bytes that `halfvec_send` returns to a vector (D,); the bytes begin with two other 16-bit numbers."""
     return np.frombuffer(raw, ">f2", offset=4).astype(np.float32)
 
 
