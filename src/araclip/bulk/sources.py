@@ -285,8 +285,8 @@ class WaitingPicture:
 def pictures_of(parts: Sequence[Part], on_refused: OnRefused) -> Iterator[WaitingPicture]:
     """Yield the pictures in these parts (pictures, tars, row groups) of a source, in order and not decoded yet.
 
-    `on_refused` is called for what cannot be read from a tar or parquet file: a picture, the rest of the file, or only
-    a caption, whose picture is yielded nevertheless.
+    `on_refused` is called if a picture in a tar or parquet file, or the rest of such a file, cannot be read. It is also
+    called if only the caption of a picture cannot be read; then the picture is still yielded.
     """
     budget = ByteBudget(AHEAD_BYTES)
     for part in parts:

@@ -117,8 +117,9 @@ def tag(
 def _read_vectors(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
     """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
 
-    Without a name, the vectors come from the gallery of the folder or of its nearest ancestor. If there is no gallery,
-    or it cannot be read or has another model, an empty mapping is returned; for a named gallery, an error is raised.
+    If no gallery is named, the gallery of the folder, or of the nearest folder above it with a gallery, is used; and if
+    that gallery is missing, unreadable or of another model, an empty mapping is returned. A named gallery with such a
+    fault raises an error.
     """
     from araclip.gallery.locations import gallery_above
     from araclip.gallery.open import open_gallery

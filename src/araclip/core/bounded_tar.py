@@ -105,7 +105,7 @@ class _UnpackedStream:
         return found
 
     def _read_packed(self, size: int) -> bytes:
-        """Return at most `size` bytes as they are in the archive, first those that were read to recognise xz."""
+        """Read at most `size` bytes as they are in the archive; bytes that were read to recognise xz come first."""
         head, self._head = self._head[:size], self._head[size:]
         return head + self._stream.read(size - len(head))
 

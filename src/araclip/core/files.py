@@ -75,7 +75,7 @@ _LONG_SHARE = "\\\\?\\UNC"
 
 
 def openable(path: str) -> str:
-    r"""Return the path in the form to open: a long path on Windows gets the prefix \\?\; others stay as they are."""
+    r"""Return a path in the form to open: on Windows a long path gets the prefix \\?\; others stay unchanged."""
     if not system.windows() or len(path) < LONG or path.startswith(_LONG_PATH) or not ntpath.isabs(path):
         return path
     plain = ntpath.normpath(path)  # needed, because Windows does not normalise a path that begins with \\?\

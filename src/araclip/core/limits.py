@@ -6,8 +6,8 @@ the time about once a second, and ends a process that has exceeded it. To run an
 
     python -m araclip.core.limits KILOBYTES PROGRAM [ARGUMENT …]
 
-since Windows has no fork and exec, between which a program could be limited. This command gives the program its own
-standard streams, and ends with the program's exit code; if the command is killed, the program ends, too.
+since Windows has no fork and exec, between which a program could be limited. The program uses the standard streams of
+this command, and the command ends with the program's exit code. If the command is killed, the program ends, too.
 """
 
 import ctypes
@@ -84,7 +84,7 @@ def allow_processor(seconds: float) -> None:
 
 
 def set_limits(wanted: Mapping[str, int]) -> None:
-    """Set limits of this process by name, such as RLIMIT_DATA; those that the system lacks or refuses are left out."""
+    """Set limits of this process by name, such as RLIMIT_DATA; skip limits that the system lacks or refuses."""
     if system.windows():
         with suppress(OSError):
             own_job().limit(memory=wanted.get("RLIMIT_DATA", 0), seconds=wanted.get("RLIMIT_CPU", 0))

@@ -202,7 +202,7 @@ def device_cache(cache: Path, model: Encoder) -> Path:
 
 
 def read_cached(folder: Path, protocol: Protocol, log: Callable[[str], None]) -> Measured | None:
-    """Return the results stored for this protocol; None if there are none or the file is damaged, which is logged."""
+    """Return the results stored for this protocol; None if none are stored, or if their file is damaged (logged)."""
     path = folder / f"{protocol.id}.npz"
     if not path.is_file():
         return None

@@ -326,7 +326,7 @@ class BaseGallery(ABC):
         return len(gone)
 
     def hide(self, paths: Iterable[StrPath], *, hidden: bool = True) -> int:
-        """Hide pictures from results, or show them again; return the number of pictures changed.
+        """Hide pictures from results, or show them again; return how many pictures were hidden or shown again.
 
         A hidden picture stays indexed, with all its paths, and is found by `where="hidden=yes"`. It stays hidden when
         its file is moved or edited in place.

@@ -167,13 +167,13 @@ def make_default(gallery: Location) -> None:
 
 
 def indexed_above(folder: Path) -> Path | None:
-    """Return a folder, or the nearest folder above it, that has a gallery; None if none has."""
+    """Return the nearest folder that has a gallery: `folder` itself or a folder above it; None if there is none."""
     resolved = folder.resolve()
     return next((above for above in (resolved, *resolved.parents) if is_gallery(gallery_of(above))), None)
 
 
 def gallery_above(folder: Path) -> Path | None:
-    """Return the gallery of a folder, or of the nearest folder above it that has a gallery; None if none has."""
+    """Return the gallery of a folder, or else of the nearest folder above it that has one; None if there is none."""
     above = indexed_above(folder)
     return above and gallery_of(above)
 

@@ -77,7 +77,7 @@ class HashTable:
 
 
 def near_pairs(hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows (first < second) that connect all rows with near perceptual hashes, but not every near pair.
+    """Yield pairs of rows (first < second) with near perceptual hashes: enough to connect all near rows, not all pairs.
 
     A row with hash 0 (a picture of one colour) is near to no other row. Of the rows with the same hash, only the first
     is paired with rows of near hashes; the others are paired with the first. Otherwise a thousand copies would make

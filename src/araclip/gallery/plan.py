@@ -70,7 +70,7 @@ class DerivedFilter:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """How a query was understood. If its words were taken as typed, `literal` is true and the rest is empty."""
+    """How a query was understood. If its words were taken as typed, `literal` is true and other fields are empty."""
 
     language: str = "other"
     # the texts searched for the terms after a plus, if they differ from the typed text
@@ -429,9 +429,9 @@ class _TermSplitter:
             self.filters.append(DerivedFilter("kind", removed, ("kind=video",), Filters(kind="video")))
 
     def _take_folder(self) -> Placed:
-        """Take the name of a folder out of the text; return the folders that have it, perhaps none.
+        """Take the name of a folder out of the text; return the folders with this name, or none if the text names none.
 
-        After a negation, the name is taken out with it, and becomes a filter for pictures outside of the folder; no
+        After a negation, name and negation are taken out and become a filter for pictures outside of the folder; no
         folder is returned. A name that is excluded beside other things («بدون ناس ورحلة دهب») stays in the text.
         """
         placed = Placed(self.text) if "folder" in self.taken else split_folder(self.text, self.folders)

@@ -231,8 +231,8 @@ def combine(vectors: NDArray[np.float32], query: Query, *, subtract: bool = Fals
 
     The weight of a term after a minus, which is negative, is halved, and so is the weight of a picture beside text.
     Texts after a minus with a weight of 1 or more (`excluding_terms`) are left out of the sum, because they decide
-    which hits are dropped, not how the others rank. Centring texts and pictures first, to close the modality gap, was
-    measured and did not help; docs/log/2026-11.md.
+    which hits are dropped, not how the remaining hits rank. Centring texts and pictures first, to close the modality
+    gap, was measured and did not help; docs/log/2026-11.md.
 
     Args:
         subtract: True to add excluding terms to the sum with negative weight, for a gallery with too few pictures to

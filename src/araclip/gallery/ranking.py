@@ -242,7 +242,7 @@ _EVERY = 1 << 60  # more hits than any gallery has; sums and multiples of it sti
 
 @dataclass(frozen=True)
 class Page:
-    """Which hits to return: skip `offset` hits, then return `k`, out of those that pass the other fields' conditions.
+    """Which hits to return: `k` hits after the first `offset`. The other fields choose and order all hits.
 
     Raises:
         InputError: a number is out of range or is no number, or `sort` is none of SORTS.
@@ -358,7 +358,7 @@ def rank_page(
     The best hit comes first, ties in the order of indexing; if `page` asks for it, hits are ordered by date.
 
     Args:
-        scale: turns cosines into relevance (probability of being right); None if that is unknown.
+        scale: turns cosines into relevance (probability of being right); None if relevance is unknown.
         exclude: the store's id of a picture to leave out.
         hybrid: a search for words in pictures' texts that raises or lowers hits; None: rank by the vector alone.
         exclusion: the excluded things, which no hit may show; None: nothing is excluded.

@@ -84,7 +84,7 @@ class AraCLIP(EncoderBase):
 
     Args:
         name_or_path: the name of a bundled or pulled model, or the path of a model folder. `AraCLIP.load` also takes
-            models of others.
+            published models of other projects.
         threads: number of threads that run graphs, and that decode pictures; by default the cores this process may use.
         device: the device that runs the graphs, see `araclip.models.devices`; by default $ARACLIP_DEVICE or the CPU.
     """

@@ -1,4 +1,4 @@
-"""Manages a user's models: lists them for `araclip models`, recommends, removes, and uploads one to the hub."""
+"""Manages a user's models: lists them for `araclip models`, recommends some, removes a model, uploads it to the hub."""
 
 import os
 import shutil

@@ -233,7 +233,7 @@ class Catalog(Store):
     def large_writes(self) -> Iterator[None]:
         """Make SQLite faster for many writes, in a `with` block: keep more pages in memory, and make fewer checkpoints.
 
-        The SHA-256 hashes of new pictures change random pages of an index; a checkpoint copies all changed pages.
+        The SHA-256 hashes of new pictures change random pages of an index, and each checkpoint copies all these pages.
         """
         usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE_WRITES}
         for name, value in _LARGE_WRITES.items():
@@ -750,7 +750,7 @@ class Catalog(Store):
         return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
     def forget_changes_before(self, generation: str) -> None:
-        """Drop the changes of commit `generation` and earlier ones from the log. The caller holds the writer's lock."""
+        """Drop the changes of commit `generation`, and of earlier commits, from the log. The caller holds the lock."""
         if number := self.change_number(generation):
             with self.writing(visible=False):
                 self.change("DELETE FROM changes WHERE number <= ?", (number,))

@@ -200,8 +200,8 @@ def _write_schema(copy: Path, layout: Mapping[str, Sequence[str]], root_pages: M
 def _table_defined_in(name: bytes, sql: bytes, layout: Mapping[str, Sequence[str]]) -> str | None:
     """Return which table of `layout` (table → columns) a row of SQLite's schema defines; None if it defines none.
 
-    `name` and `sql` are columns of that row. It is enough if one of the two names the table: `name` itself, or `sql` in
-    the words "CREATE TABLE …".
+    `name` and `sql` are columns of that row. As one of them may be damaged, one is enough: `name` is the table's name,
+    or `sql` begins with CREATE TABLE and this name.
     """
     for table in layout:
         if name == table.encode() or sql.replace(b'"', b" ").split(b"(")[0].split() == [
@@ -302,7 +302,7 @@ def _unreadable_keys(path: Path, table: str, key: str, keys: Sequence[Key]) -> I
 def _choose_meta(
     source: Path, tables: dict[str, Rows], doubtful: dict[str, set[Key]], model: Encoder | None
 ) -> dict[str, str]:
-    """Choose the gallery's settings (the table `meta`) for the new catalogue, with a new token of the last commit.
+    """Choose the gallery's settings (the table `meta`) for the new catalogue; give it a new generation (token).
 
     Settings on damaged pages are dropped, except those without which no gallery can be opened. If the old catalogue no
     longer says its model and the caller names it, all pictures become `doubtful`, to be encoded again.

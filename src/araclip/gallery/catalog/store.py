@@ -156,7 +156,7 @@ class Store(ABC):
 
     @abstractmethod
     def stored_pixels(self, content: int) -> bytes | None:
-        """Return the JPEG of a picture without a file; None if there is none."""
+        """Return the JPEG that is stored for a picture without a file; None if no JPEG is stored."""
 
     @abstractmethod
     def vector(self, content: int) -> Vectors:
@@ -338,7 +338,7 @@ class Store(ABC):
         return dict(rows)
 
     def span(self, column: str) -> tuple[str, str] | None:
-        """Return the first and the last value of a column of dates, "taken" or "added"; None if there is none."""
+        """Return the first and the last date in the column "taken" or "added"; None if it has no date."""
         ((first, last),) = self.rows(f"SELECT min({column}), max({column}) FROM contents WHERE {self.shown}")
         return (first, last) if first else None
 

@@ -348,7 +348,7 @@ class Intake:
         done: Callable[[int], None] = lambda count: None,
         metadata: Sequence[Mapping[str, Any]] | None = None,
     ) -> list[str | None]:
-        """Read, encode and commit pictures in groups; return the path of each, None if it was refused.
+        """Read, encode and commit pictures in groups; return each picture's path, None for a refused picture.
 
         A picture that the gallery has gets a further path and is not encoded again.
 

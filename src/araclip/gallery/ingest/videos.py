@@ -184,7 +184,7 @@ def ingest_pictures_and_videos(
     catalog: Store, model: Encoder, turn: Turn, sources: Sequence[Source], refused: Refused,
     metadata: Sequence[Mapping[str, Any]] | None, scenes: int | None,
 ) -> list[str | None]:  # fmt: skip
-    """Ingest the pictures, and then the videos, among the sources; return the path of each, None if it was refused."""
+    """Ingest the pictures, and then the videos, among the sources; return each source's path, None if refused."""
 
     def select(numbers: list[int]) -> tuple[Refused, list[Mapping[str, Any]] | None]:
         mine = None if metadata is None else [metadata[number] for number in numbers]

@@ -31,9 +31,9 @@ COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
-    """Yield pairs of rows (first < second) that connect all rows with alike vectors (n, D) but unlike `hashes` (n,).
+    """Yield pairs of rows (first < second) whose vectors (n, D) are alike, but whose perceptual hashes (n,) are not.
 
-    `hashes` are perceptual hashes. Not every such pair is yielded: of a thousand pictures of one scene, each is paired
+    The pairs connect all such rows, but not every pair is yielded: of a thousand pictures of one scene, each is paired
     with the first only.
     """
     labels = np.arange(len(vectors))  # rows with equal labels are connected by pairs found earlier, so need no pair
