@@ -339,7 +339,7 @@ class Client:
         return self._request_vectors(map(_data_uri, pictures), at_once=8)
 
     def _request_vectors(self, inputs: Iterable[str], *, at_once: int = 128) -> list[list[float]]:
-        """Return the vectors of texts or data URIs; a request asks for at most `at_once`, and for fewer long inputs."""
+        """Return the vectors of texts or data URIs, in requests of at most `at_once` inputs, about LETTERS letters."""
         vectors: list[list[float]] = []
         group: list[str] = []
 

@@ -189,7 +189,9 @@ def shards_in(out: str | os.PathLike[str]) -> ShardSet:
 
 
 def encoder_of_shards(shards: ShardSet, model: str | None = None, *, device: str | None = None) -> Encoder:
-    """Return the encoder that made the shards; if its model is not on this machine, an `AbsentModel`, unable to encode.
+    """Return the encoder that made the shards.
+
+    If `model` is None and that encoder is not on this machine, return an `AbsentModel`, which cannot encode.
 
     Raises:
         ShardMismatch: `model` is given and is not the model that made the shards.

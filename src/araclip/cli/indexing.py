@@ -95,7 +95,7 @@ def _print_how_to_search(gallery: str | None) -> None:
 
 
 def _open_for_indexing(location: "Location", model: str | None) -> "BaseGallery":
-    """Open or create the gallery; WidthMismatch, with the time that re-embedding takes, if another model made it."""
+    """Open or create the gallery; if another model made it, raise WidthMismatch with the time that --reembed takes."""
     from araclip.errors import AraCLIPError, WidthMismatch
     from araclip.gallery.open import open_gallery, reembedding_time
 

@@ -169,7 +169,7 @@ def picture_vectors(
     cache: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Vectors:
-    """Return the vectors (N, D) of `dataset.pictures`, from `cache/<id>.pictures` or else encoded and stored there."""
+    """Read the vectors (N, D) of `dataset.pictures` from `cache/<id>.pictures`, or else encode and store them there."""
     shape = (len(dataset.pictures), model.width)
     identity = f"{label}\n{dataset.fingerprint}\n{shape}"
     name = f"{hashlib.sha256(identity.encode()).hexdigest()[:12]}.pictures"

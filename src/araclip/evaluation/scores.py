@@ -150,9 +150,9 @@ def _check_arguments(queries: Vectors, gallery: Vectors, relevant: Sequence[Sequ
 
 
 def _relevant_pairs(relevant: Sequence[Sequence[int]], candidates: int) -> tuple[Ints, Ints, Ints]:
-    """Return the pairs of a query and a relevant candidate, sorted, each once: queries (F,) and candidates (F,).
+    """List all pairs of a query and a candidate that is relevant to it, sorted, each once.
 
-    The third array (Q,) has the number of each query's pairs.
+    Return the queries (F,) and the candidates (F,) of the pairs, and how many pairs each query has (Q,).
     """
     lengths = np.fromiter(map(len, relevant), np.int64, len(relevant))
     if not lengths.all():

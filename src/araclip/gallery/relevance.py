@@ -88,7 +88,7 @@ class RelevanceScale:
         return spreads
 
     def meaning(self, query: Vectors) -> float:
-        """Return how likely a query (D,) is no nonsense, 0…1: nonsense scores nearly alike on all pictures here."""
+        """Return how likely (0…1) a query (D,) has a meaning: nonsense scores nearly alike on all pictures here."""
         nonsense, strong = self._spread_range
         # scaled: nonsense has 0, everyday queries with fitting pictures have 1
         relative = float((self.spread(query[None]) - nonsense)[0] / max(strong - nonsense, 1e-6))

@@ -247,7 +247,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
-        """Store the caption and the metadata that the side-car of the picture at `path`, a file beside it, holds.
+        """Store the caption and the metadata from the side-car (a file beside it) of the picture at `path`.
 
         `caption` is None if there is no side-car any more; then `photo` is empty.
         """

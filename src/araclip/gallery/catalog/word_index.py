@@ -102,9 +102,9 @@ class WordIndex:
         }
 
     def names(self, beginnings: Iterable[str], stems: Iterable[str], most: int) -> list[str]:
-        """Return the name of the first file, without suffix, of each of at most `most` pictures that are not hidden.
+        """Find at most `most` visible pictures by their names; return the names of their first files, without suffix.
 
-        Each of these pictures has, in a file's name or in the names of the folders just above it, a word whose stem is
+        A picture is found if a file's name, or the names of the folders just above the file, have a word whose stem is
         one of `stems` or begins with one of `beginnings`.
         """
         asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
