@@ -27,7 +27,7 @@ extensions = [
     "root_pages",
     "tutorial_scripts",
 ]
-exclude_patterns = ["conf.py", "site", "images"]
+exclude_patterns = ["command_options.py", "conf.py", "site", "images"]
 nitpicky = False  # annotations name types of libraries that have no inventory here: the build asks no other host
 
 myst_enable_extensions = ["attrs_inline", "colon_fence"]

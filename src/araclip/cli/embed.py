@@ -14,14 +14,22 @@ from araclip.models.folder import DEFAULT_MODEL
 
 @app.command()
 def embed(
-    source: Annotated[str, typer.Argument(help="A folder, tar, parquet file, pattern, .txt list, or a URL of these.")],
-    out: Annotated[str, typer.Argument(help="Folder or URL for the shards.")],
-    shard: Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Only share I of N, from 0.")] = None,
-    shards: Annotated[
-        int | None, typer.Option("--shards", min=1, max=99_999, help="How many shards; else by the source's size.")
+    source: Annotated[
+        str, typer.Argument(help="A folder, tar, parquet file, pattern or .txt list of these; a path or a URL.")
+    ],
+    out: Annotated[str, typer.Argument(help="The folder of the shards, or a URL to write to.")],
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Embed only share I of N, counted from 0.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes, or most Ray workers.")] = None,
-    engine: Annotated[str, typer.Option("--engine", help="processes or ray (extra `ray`).")] = "processes",
+    shards: Annotated[
+        int | None,
+        typer.Option("--shards", min=1, max=99_999, help="How many shards to make; by default by the source's size."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="How many processes to start; with Ray, the most shards at a time."),
+    ] = None,
+    engine: Annotated[str, typer.Option("--engine", help="processes, or ray (extra `ray`).")] = "processes",
     model: AnyModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
 ) -> None:

@@ -37,7 +37,7 @@ OTHER_NAME = "أخرى"  # the label of --other in every output; it means that n
 @app.command()
 def classify(
     pictures: Annotated[
-        list[Path] | None, typer.Argument(help="Picture files to classify, or folders of them.")
+        list[Path] | None, typer.Argument(help="Picture files to classify, or folders with pictures.")
     ] = None,
     labels: Annotated[
         str | None,
@@ -53,7 +53,7 @@ def classify(
         typer.Option("--dataset", help="Measure accuracy on a labelled set instead of classifying pictures."),
     ] = None,
     label_field: Annotated[
-        str, typer.Option("--label-field", help="Field of the set's captions.jsonl with the class.")
+        str, typer.Option("--label-field", help="The field of captions.jsonl that names the class.")
     ] = LABEL_FIELD,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     images: Annotated[
@@ -64,7 +64,7 @@ def classify(
         bool, typer.Option("--other", help="Add “other”: the probability that none of the labels is right.")
     ] = False,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: a line a picture, a column a label.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: one line for each picture.")] = False,
 ) -> None:
     """Classify pictures by the names of labels alone, without training (zero-shot classification).
 
@@ -188,7 +188,7 @@ ModelsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus, once for each.",
+        help="A model to measure; repeatable. Each further model is tested against the first.",
         autocompletion=complete_model,
     ),
 ]
@@ -197,24 +197,27 @@ ModelsOption = Annotated[
 @app.command()
 def evaluate(
     dataset: Annotated[
-        str | None, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a published set.")
+        str | None, typer.Option("--dataset", help="A folder with captions.jsonl, or the name of a known set.")
     ] = None,
     models: ModelsOption = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the set, such as dev; by default all.")] = None,
     caption_field: Annotated[
-        str | None, typer.Option("--caption-field", help="Field of the queries; caption_ar in our folders.")
+        str | None,
+        typer.Option("--caption-field", help="Field with the queries; by default caption_ar of captions.jsonl."),
     ] = None,
     captions: Annotated[
-        str, typer.Option("--captions", help="Which captions of a picture are queries: all, or the first.")
+        str, typer.Option("--captions", help="Which captions of a picture are queries: all, or only the first.")
     ] = "all",
     both: Annotated[bool, typer.Option("--both", help="Print picture → text too.")] = False,
     as_json: JsonOption = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write an HTML report to this file (extra `report`).")
     ] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder to cache results in.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", help="Keep results in this folder, so that a stopped run resumes.")
+    ] = None,
     path: Annotated[
-        Path | None, typer.Option("--path", help="Path of a published set, if --dataset names one.")
+        Path | None, typer.Option("--path", help="The folder or file of the captions, if --dataset names a known set.")
     ] = None,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder that holds the set's pictures, if not the captions' own.")
@@ -222,11 +225,11 @@ def evaluate(
     train_data: Annotated[
         list[str] | None,
         typer.Option(
-            "--train-data", help="A training set of a model: count the test pictures and captions in it (leaks)."
+            "--train-data", help="A training set: count the test pictures and captions in it (leaks). Repeatable."
         ),
     ] = None,
     suite: Annotated[
-        str | None, typer.Option("--suite", help="paper: the rows of AraCLIP's description, beside what it claims.")
+        str | None, typer.Option("--suite", help="paper: the models of AraCLIP's publication, beside its figures.")
     ] = None,
     sets: Annotated[
         list[str] | None,
@@ -236,7 +239,7 @@ def evaluate(
         bool, typer.Option("--robustness", help="Measure what misspelling, dialects and Arabizi cost, kind by kind.")
     ] = False,
     understood: Annotated[
-        bool, typer.Option("--understood", help="With --robustness, read the texts as a search does.")
+        bool, typer.Option("--understood", help="With --robustness, let the texts be read as a search reads queries.")
     ] = False,
     kinds: Annotated[
         list[str] | None, typer.Option("--kind", help="With --robustness, only this kind or group. Repeatable.")

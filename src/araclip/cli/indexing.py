@@ -29,10 +29,11 @@ _PULL_HINT = (
     "it that needs none; a gallery that was made before has to be encoded again."
 )
 OcrOption = Annotated[
-    bool, typer.Option("--ocr", help="Then read the text in pictures that look like text (RapidOCR or Tesseract).")
+    bool, typer.Option("--ocr", help="Then read the text in pictures that seem to have text (RapidOCR, Tesseract).")
 ]
 ScenesOption = Annotated[
-    int | None, typer.Option("--scenes", min=1, max=500, help="Scenes of a video at most; else $ARACLIP_SCENES, or 60.")
+    int | None,
+    typer.Option("--scenes", min=1, max=500, help="The most scenes of a video; by default $ARACLIP_SCENES, or 60."),
 ]
 
 
@@ -120,7 +121,7 @@ def watch(
     gallery: NewGalleryOption = None,
     ocr: OcrOption = False,
     scenes: ScenesOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line, for each update.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line with one JSON object for each update.")] = False,
     model: ModelOption = None,
 ) -> None:
     """Index a folder and update the index after every change, until Ctrl-C."""

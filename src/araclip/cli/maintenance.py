@@ -90,7 +90,7 @@ def duplicates(
         list[str] | None,
         typer.Option(
             "--kind",
-            help="exact, near or semantic; repeatable. By default exact and near.",
+            help="exact, near (scaled, recompressed) or semantic (same scene); repeatable. By default exact and near.",
             autocompletion=make_completer(KINDS),
         ),
     ] = None,
@@ -140,8 +140,8 @@ def hide(
         typer.Argument(help="Pictures, folders, or picture:… of hits.", autocompletion=complete_hidden_picture),
     ] = None,
     gallery: GalleryOption = None,
-    undo: Annotated[bool, typer.Option("--undo", help="Show them again.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="Print the paths of hidden pictures, one a line.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Show hidden pictures again.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Print the paths of all hidden pictures, one a line.")] = False,
     as_json: JsonOption = False,
     model: ModelOption = None,
 ) -> None:
@@ -202,7 +202,7 @@ def backup(
 
 @app.command()
 def restore(
-    backup: Annotated[Path, typer.Argument(help="The folder that `araclip backup` has written.")],
+    backup: Annotated[Path, typer.Argument(help="A folder that `araclip backup` has written.")],
     gallery: GalleryOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a gallery is replaced.")] = False,
     as_json: JsonOption = False,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of the options of `araclip pull`
 # Terminals with fewer columns get the table of `araclip models` without the column "width", to leave room for licences.
 WIDE = 100
-NameOption = Annotated[str | None, typer.Option("--name", help="Name of the model here; by default its own.")]
+NameOption = Annotated[str | None, typer.Option("--name", help="The model's name here; by default its own name.")]
 
 
 @app.command()
@@ -33,7 +33,7 @@ def models(
         str | None,
         typer.Option("--remove", help="Delete a pulled model from this machine.", autocompletion=complete_model),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove: do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --remove, do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List models: Arabic recall as published, size, licence, speed here, which one to take for what."""
@@ -63,10 +63,10 @@ def pull(
         str, typer.Option("--weights", help="smooth-int8 (computed in int8), int8, float16 or float32.")
     ] = WEIGHTS,
     languages: Annotated[
-        str, typer.Option("--languages", help="Cut the vocabulary to these, such as ar,en; all keeps it whole.")
+        str, typer.Option("--languages", help="Cut the vocabulary to these languages; all keeps it whole.")
     ] = LANGUAGES,
     target: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the model; by default one in your user data directory.")
+        Path | None, typer.Option("--out", help="Write the model to this folder instead of the data directory.")
     ] = None,
     name: NameOption = None,
     trainable: Annotated[
@@ -150,7 +150,7 @@ def push(
         str,
         typer.Argument(help="A model folder, or the name of a pulled model.", autocompletion=complete_model),
     ],
-    repository: Annotated[str, typer.Argument(help="Where to upload it: hf:ORG/NAME.")],
+    repository: Annotated[str, typer.Argument(help="Where to upload: hf:ORG/NAME. A missing repository is made.")],
     private: Annotated[bool, typer.Option("--private", help="Make a new repository a private one.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -72,14 +72,14 @@ NewGalleryOption = Annotated[  # the option --gallery of commands that create a 
 GalleryOption = Annotated[
     str | None,
     typer.Option(
-        "--gallery", "-g", help=f"{_GALLERY} that of this folder or its nearest ancestor, else the one indexed last."
+        "--gallery", "-g", help=f"{_GALLERY} this folder's or its nearest indexed parent's, else the one indexed last."
     ),
 ]
 ModelOption = Annotated[
     str | None,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus; by default the gallery's own.",
+        help="A bundled, pulled or published model, or a model folder; by default the gallery's own model.",
         autocompletion=complete_model,
     ),
 ]
@@ -87,7 +87,7 @@ AnyModelOption = Annotated[  # the option --model of commands that use no galler
     str,
     typer.Option(
         "--model",
-        help="Bundled or pulled model, model folder, or a peer such as m-clip-b16plus.",
+        help="A bundled, pulled or published model, or a model folder.",
         autocompletion=complete_model,
     ),
 ]

@@ -39,31 +39,33 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         "-w",
-        help="Only pictures with KEY=VALUE: folder, captured, format, camera, place, near, name, … Repeatable.",
+        help="Only pictures that pass this filter (folder, captured, format, place, near, name, …); repeatable.",
         autocompletion=make_completer(FILTERS),
     ),
 ]
 ThresholdOption = Annotated[
     float,
     typer.Option(
-        "--threshold", "-t", help="Least relevance of a hit, 0 to 1; 0.2 leaves out weak hits, 0.5 fair ones too."
+        "--threshold", "-t", help="The least relevance of a hit, 0 to 1: 0.2 leaves out weak hits, 0.5 fair hits too."
     ),
 ]
-OffsetOption = Annotated[int, typer.Option("--offset", help="Skip so many of the best hits, for the next page.")]
+OffsetOption = Annotated[int, typer.Option("--offset", help="Skip this many of the best hits, for a next page.")]
 CollapseOption = Annotated[
     bool | None,
     typer.Option(
         "--collapse/--no-collapse",
-        help="Of near-duplicates, show the best only; by default in a table, not with --json or --paths.",
+        help="Of near-duplicates show only the best; the default in a table, but not with --json and --paths.",
     ),
 ]
 TextWeightOption = Annotated[
     float,
-    typer.Option("--text-weight", help="How much words in names, metadata, captions and OCR count, 0 (not) to 10."),
+    typer.Option("--text-weight", help="Weight of the words in names, metadata, captions and OCR text, 0 to 10."),
 ]
 SortOption = Annotated[
     str,
-    typer.Option("--sort", help="relevance, date (those that fit, the newest first) or oldest.", show_default=False),
+    typer.Option(
+        "--sort", help="relevance, date (pictures that fit, newest first) or oldest (first).", show_default=False
+    ),
 ]
 LiteralOption = Annotated[
     bool, typer.Option("--literal", help="Take the words as typed: no spelling, dialects, Arabizi, dates or “without”.")
@@ -71,13 +73,13 @@ LiteralOption = Annotated[
 LexiconOption = Annotated[
     Path | None,
     typer.Option(
-        "--lexicon", help="Your own words, one a line, such as «سيارة; car; eg: عربية»; else $ARACLIP_LEXICON."
+        "--lexicon", help="File of your own words, such as «سيارة; car; eg: عربية»; by default $ARACLIP_LEXICON."
     ),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="Show the pictures in the terminal (kitty, iTerm2, sixel, else blocks).")
 ]
-PathsOption = Annotated[bool, typer.Option("--paths", help="Print paths only, one a line, best first.")]
+PathsOption = Annotated[bool, typer.Option("--paths", help="Print only paths, one a line, best first.")]
 
 
 # An invisible character, put before a word such as -كلب ("no dog"), which click would otherwise take for an option.
@@ -123,9 +125,7 @@ def _remove_mark(value: Any) -> Any:
 def search(
     query: Annotated[
         list[str],
-        typer.Argument(
-            help="What the picture shows, in words, quoted or not: قطة + سجادة حمراء - كلب, or ./sofa.jpg + أزرق."
-        ),
+        typer.Argument(help="What the picture shows, quoted or not: قطة + سجادة حمراء - كلب, or ./sofa.jpg + أزرق."),
     ],
     gallery: GalleryOption = None,
     k: CountOption = 10,
@@ -164,7 +164,7 @@ def search(
 
 @app.command()
 def similar(
-    picture: Annotated[str, typer.Argument(help="A picture file, or picture:… of a hit.")],
+    picture: Annotated[str, typer.Argument(help="A picture file, in the gallery or not, or the picture:… of a hit.")],
     gallery: GalleryOption = None,
     k: CountOption = 10,
     where: WhereOption = None,

@@ -21,17 +21,17 @@ def serve(
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on; 127.0.0.1 by default.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 8000 by default, 0: any.")] = None,
     index: Annotated[
-        list[Path] | None, typer.Option("--index", help="A folder to index while serving. Repeatable.")
+        list[Path] | None, typer.Option("--index", help="Index this folder while serving; repeatable.")
     ] = None,
     watch: Annotated[
         bool | None,
         typer.Option(
-            "--watch/--no-watch", help="Follow what changes in those folders; by default if watchfiles is installed."
+            "--watch/--no-watch", help="Follow changes in indexed folders; the default with the extra `watch`."
         ),
     ] = None,
     ocr: Annotated[
         bool | None,
-        typer.Option("--ocr", help="Then read the text in their pictures that look like text, in the background."),
+        typer.Option("--ocr", help="In the background, read the text in pictures that seem to contain text."),
     ] = None,
     uploads: Annotated[
         bool | None, typer.Option("--uploads", help="Allow adding and removing pictures over HTTP.")
@@ -46,7 +46,7 @@ def serve(
         bool | None, typer.Option("--open-predict", help="Answer Immich's POST /predict without a token.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery's own, if it is one.")
+        Path | None, typer.Option("--cache", help="Folder for thumbnails; by default the gallery, if it is a folder.")
     ] = None,
     lexicon: Annotated[
         Path | None,

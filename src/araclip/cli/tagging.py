@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @app.command()
 def tag(
-    folder: Annotated[Path, typer.Argument(help="Folder of the pictures, with the folders below it.")],
+    folder: Annotated[Path, typer.Argument(help="The folder with the pictures; its subfolders are included.")],
     labels: Annotated[
         str | None,
-        typer.Option("--labels", "-l", help="everyday, the bundled list, or a file: ARABIC; ENGLISH a line."),
+        typer.Option("--labels", "-l", help="everyday (the bundled list), or a file: ARABIC; ENGLISH a line."),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Write the side-cars; without it, only show them.")] = False,
-    undo: Annotated[bool, typer.Option("--undo", help="Remove what --write wrote, and nothing else.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Remove what --write has added, and nothing else.")] = False,
     at: Annotated[
         float | None, typer.Option("--at", help="Least probability; by default each label's own, or .5.")
     ] = None,
@@ -36,7 +36,7 @@ def tag(
     gallery: Annotated[
         str | None,
         typer.Option(
-            "--gallery", "-g", help="Gallery with the pictures' vectors; by default the folder's or an ancestor's."
+            "--gallery", "-g", help="Gallery with the pictures' vectors; by default FOLDER's or the nearest parent's."
         ),
     ] = None,
     model: AnyModelOption = DEFAULT_MODEL,

@@ -35,7 +35,7 @@ RUN_FILES = ("model", "metrics.jsonl", "plot.png")  # results of a stage; withou
 
 @app.command()
 def train(
-    stage: Annotated[str, typer.Argument(help="A section of the recipe (linear, distill, finetune …), or all.")],
+    stage: Annotated[str, typer.Argument(help="A section of the recipe, such as distill or finetune, or all.")],
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.")],
     runs: Annotated[
         Path | None,
@@ -105,15 +105,15 @@ def export(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel; with --layout a model too."
+            help="A finished stage, such as runs/mini/finetune, or a saved AraCLIPModel; with --layout also a model."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="The model folder to write; an existing model folder is replaced.")],
     layout: Annotated[
         str | None,
-        typer.Option("--layout", help="For another program: transformers.js or sentence-transformers."),
+        typer.Option("--layout", help="Write the model for another program: transformers.js or sentence-transformers."),
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The model's name; by default the folder's name.")] = None,
     version: Annotated[str, typer.Option("--version", help="The model's version.")] = VERSION,
     dev: Annotated[
         list[Path] | None,
@@ -130,7 +130,7 @@ def export(
     ] = WEIGHTS,
     calibrate: Annotated[
         list[Path] | None,
-        typer.Option("--calibrate", help="Pictures that static-int8 measures on; by default the dev set's."),
+        typer.Option("--calibrate", help="Pictures on which static-int8 measures ranges; by default the dev set's."),
     ] = None,
     about: Annotated[
         Path | None, typer.Option("--about", help="TOML file with license, training_data and notes for the card.")

@@ -1,0 +1,84 @@
+"""Writes the tables of options in docs/commands.md from the commands themselves.
+
+    python docs/command_options.py             # writes them
+    python docs/command_options.py --check     # exit code 1 if the page and the commands differ
+
+An option's help is changed in src/araclip/cli, never on the page. A command's table stands between the comments
+`<!-- options: NAME -->` and `<!-- end of options -->`. Options that have the same help in many commands are explained
+in one table, whose name is `many`; the other tables only name them.
+"""
+
+import argparse
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from araclip.cli.commands import app
+
+PAGE = Path(__file__).with_name("commands.md")
+MARKED = re.compile(r"<!-- options: (\S+) -->\n(.*?)<!-- end of options -->", re.DOTALL)
+MANY = 8  # an option with the same help in so many commands is explained once
+SEE_MANY = "[as for many commands](#options-of-many-commands)"
+
+
+def read_commands() -> dict[str, Any]:
+    """Return the commands of `araclip` by name, in the order in which `araclip --help` lists them."""
+    return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def tables(commands: dict[str, Any]) -> dict[str, str]:
+    """Return the table of each command's arguments and options in Markdown, by the command's name, and `many`."""
+    rows = {name: [(spelled(each), explained(each)) for each in command.params] for name, command in commands.items()}
+    counted = Counter(row for own in rows.values() for row in own)
+    many = {row for row, count in counted.items() if count >= MANY}
+    written = {"many": markdown([row for row in counted if row in many])}
+    for name, own in rows.items():
+        shared = "; ".join(spelling for spelling, help in own if (spelling, help) in many)
+        written[name] = markdown([row for row in own if row not in many] + ([(shared, SEE_MANY)] if shared else []))
+    return written
+
+
+def spelled(parameter: Any) -> str:
+    """Return how a parameter is written on the command line: `--gallery`, `-g`, or `FOLDER` for an argument."""
+    if parameter.param_type_name == "argument":
+        return f"`{parameter.metavar or parameter.name.upper()}`" + (" …" if parameter.nargs == -1 else "")
+    first, *rest = (*parameter.opts, *parameter.secondary_opts)
+    value = f" {parameter.metavar}" if parameter.metavar else ""
+    return ", ".join(f"`{option}`" for option in (first + value, *rest))
+
+
+def explained(parameter: Any) -> str:
+    """Return a parameter's help, with its default value if it has one."""
+    help = re.sub(r"(?<![`\w])(--[a-z-]+(?: [\w.]+=[\w.]+)?|\$[A-Z_]+)", r"`\1`", parameter.help)
+    if parameter.default is None or isinstance(parameter.default, bool) or not parameter.show_default:
+        return help
+    return f"{help} Default: `{parameter.default}`."
+
+
+def markdown(rows: list[tuple[str, str]]) -> str:
+    return "| option | what |\n|---|---|\n" + "".join(f"| {spelling} | {help} |\n" for spelling, help in rows)
+
+
+def due(text: str) -> str:
+    """Return the page with every table as it should be."""
+    written = tables(read_commands())
+    return MARKED.sub(lambda found: f"<!-- options: {found[1]} -->\n{written[found[1]]}<!-- end of options -->", text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    text = PAGE.read_text(encoding="utf-8")
+    changed = due(text) != text
+    if not args.check:
+        PAGE.write_text(due(text), encoding="utf-8")
+    sys.exit(1 if args.check and changed else 0)
+
+
+if __name__ == "__main__":
+    main()
