@@ -1,4 +1,5 @@
-"""Knows words that only ask for pictures («كل الصور», all pictures), that name qualities, and kinds of general words.
+"""Knows words that only ask for pictures («كل الصور», all pictures), words for qualities, and general words (people) with
+their kinds (man, woman).
 
 It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
@@ -100,7 +101,7 @@ _ARTICLE = fold("ال")
 def kinds_of_thing(word: str) -> tuple[str, ...]:
     """Return the things that a general word stands for, as man and woman for people; empty for any other word.
 
-    They are texts to encode.
+    Each thing is a text that can be encoded.
     """
     folded_word = fold(word).strip()
     return _KINDS.get(folded_word, ()) or _KINDS.get(folded_word.removeprefix(_ARTICLE), ())

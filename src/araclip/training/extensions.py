@@ -1,4 +1,4 @@
-"""Names the modules that a model family, models with parts of their own, adds to the toolkit.
+"""Names the modules that a model family adds to the toolkit. A model family is a group of models with parts of their own.
 
 A module is imported when a model or recipe needs it. araclip-mini is the only family today, see `mini`. The rest of
 `training` reaches a family's modules only through here.
