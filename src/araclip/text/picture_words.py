@@ -1,7 +1,7 @@
-"""Knows words that only ask for pictures («كل الصور», all pictures), words for qualities, and general words (people) with
-their kinds (man, woman).
+"""Knows words that only ask for pictures («كل الصور», all pictures), words for qualities, and general words.
 
-It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
+A general word (people) stands for its kinds (man, woman). This module also finds words that ask for videos, or
+for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 excludes such a word and says nothing of what to show, the word's kinds (man, woman, child …) are excluded as well.
