@@ -59,7 +59,10 @@ class ExpectedVectors:
 
 
 def encode_probes(source: Source) -> ExpectedVectors:
-    """Encode test texts and pictures, each alone, by the model's own library: the vectors that the graphs must give."""
+    """Encode test texts and pictures one by one with the model's own library; return them with their vectors.
+
+    The graphs must give the same vectors.
+    """
     # the pictures: a square of the model's input size, and others of odd sizes; smooth colours with some noise
     rng, side = np.random.default_rng(0), source.image.preprocessing.size
     pictures = []
@@ -128,15 +131,15 @@ def make_model_folder(
     source: str | Request, out: Path, *, weights: str = "float32", languages: tuple[str, ...] | None = LANGUAGES,
     name: str | None = None, pictures: Path | None = None, threads: int = 1, log: Log = lambda line: None,
 ) -> Path:  # fmt: skip
-    """Load a published model with its own library and write it as a model folder, complete once all checks pass.
+    """Load a published model with its own library, and write it as a model folder, which appears once all checks pass.
 
     Args:
         source: what `AraCLIP.load` takes: a published model's name, hub id, kind and location, or a folder.
         out: the model folder to write; an earlier folder is replaced.
         weights: how weights are stored; if this changes vectors too much, float16 is used, see `store_towers`.
         pictures: a folder of pictures to calibrate with; by default photographs of the extra `demo`.
-        languages: the vocabulary is cut to the scripts of these languages, see `vocabulary`; None keeps all of it. The
-            vocabulary of a saved AraCLIPModel is never cut.
+        languages: the vocabulary is cut to the scripts of these languages, see `vocabulary`; None keeps the whole
+            vocabulary. The vocabulary of a saved AraCLIPModel is never cut.
         name: the new model's name; by default the source's name.
         threads: number of threads of PyTorch.
         log: called with a line as each step is done.
@@ -178,7 +181,10 @@ def _no_model_error(source: object) -> InputError:
 def _write_exact_model(
     request: Request, folder: Path, languages: tuple[str, ...] | None, name: str, threads: int, log: Log
 ) -> ModelConfig:
-    """Write and check a model's float32 graphs and tokenizer; return its config. Free the memory of a written tower."""
+    """Write and check a model's float32 graphs and tokenizer; return the model's config.
+
+    Each tower's memory is freed as soon as its graph is written.
+    """
     encoder = load_request(request, threads)
     if not isinstance(encoder, TorchEncoder):
         raise _no_model_error(request.name)
@@ -210,9 +216,9 @@ def _write_exact_model(
 
 
 def _free_weights(graph: torch.nn.Module, others: torch.nn.Module | None = None) -> None:
-    """Free the memory of a graph's weights, since PyTorch's exporter keeps every graph that it has written.
+    """Free the memory of a graph's weights, except for weights that the graph `others` also uses.
 
-    Weights that the graph `others` uses, too, are not freed.
+    This is needed because PyTorch's exporter holds on to every graph that it has written.
     """
     kept = {id(tensor) for tensor in (*others.parameters(), *others.buffers())} if others is not None else set()
     for tensor in [*graph.parameters(), *graph.buffers()]:

@@ -123,7 +123,10 @@ def parse_request(text: str) -> Request | None:
 
 
 def _expand_home(location: str) -> str:
-    """Replace ~ at the beginning of an existing folder's path, since shells replace it only where a word begins."""
+    """Replace ~ by the home folder if a location is the path of an existing folder and begins with ~.
+
+    Shells do not replace the ~ in KIND:~/folder, since it does not begin a word.
+    """
     before = "local-dir:" if location.startswith("local-dir:") else ""
     path = location.removeprefix(before)
     folder = existing_folder(path) if path.startswith("~") else None
@@ -143,8 +146,8 @@ def nearest_names(text: str) -> list[str]:
 def is_known_request(text: str) -> bool:
     """True if a gallery may name this model: a name in the registry, or KIND:LOCATION that runs no code.
 
-    The location, and that of the image tower if the text has one, must be in the registry or an existing folder.
-    `translate:` imports a module, so only a person may name such a model.
+    LOCATION must be in the registry or be an existing folder. If the text also names the location of an image tower,
+    the same holds for that location. `translate:` imports a module, so only a person may name such a model.
     """
     if text in model_registry.BY_NAME:
         return True
@@ -202,5 +205,5 @@ def kind_of_folder(folder: Path) -> str | None:
 
 
 def find_heads(folder: Path) -> list[Path]:
-    """Return the pickles in a folder. An older AraCLIP text encoder stores its head, a linear layer, as a pickle."""
+    """Return the paths of a folder's pickles; older AraCLIP text encoders keep their head, a linear layer, in one."""
     return sorted(path for pattern in HEADS for path in folder.glob(pattern))

@@ -24,10 +24,11 @@ CLAIM = "as claimed by AraCLIP's description, which names no picture set; not re
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the paper's table: a model whose checkpoint the paper does not name; `models` lists the candidates.
+    """A row of the paper's table: a model, and the figures that the paper claims for it.
 
-    The first candidate that is an AraCLIP model folder (ONNX graphs) on this machine is measured; if none is, the first
-    candidate is loaded with PyTorch.
+    The paper does not name the checkpoint, so `models` lists the candidates. The first candidate that is an AraCLIP
+    model folder (ONNX graphs) on this machine is measured. If no candidate is a model folder, the first candidate is
+    loaded with PyTorch.
     """
 
     name: str  # the model's name in the paper's table
@@ -64,7 +65,7 @@ class Missing:
 class MeasuredRow:
     """The result of one row of the paper's table on one picture set.
 
-    `model` is what was measured, loaded as `loaded` says: from a "model folder" or with "PyTorch".
+    `model` names the model that was measured. `loaded` says how it was loaded: from a "model folder" or with "PyTorch".
     """
 
     row: Row

@@ -112,7 +112,10 @@ def read_published(name: str, folder: Path, head: Path | None = None, image: str
 
 
 def load_published(request: Request) -> Encoder:
-    """Load AraCLIP as published, without normalising texts; or a saved or exported AraCLIPModel."""
+    """Load a published AraCLIP checkpoint, a saved AraCLIPModel or an exported one (a model folder) as an encoder.
+
+    A published checkpoint gets texts that are not normalised.
+    """
     if model_folder.names_model_folder(request.location):
         return AraCLIP(model_folder.find(request.location), threads=request.threads, device=request.device)
     folder = local_folder(request.name, request.location)

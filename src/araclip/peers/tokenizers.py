@@ -33,7 +33,10 @@ _SPACE_STEPS: list[Step] = [
 
 
 def add_cleaning(tokenizer: Tokenizer, clean: str) -> Tokenizer:
-    """Make a tokenizer clean texts nearly as open_clip does, in place: `clean` is whitespace, lower or canonicalize."""
+    """Change a tokenizer so that it first cleans texts, nearly as open_clip does; return the tokenizer.
+
+    `clean` is the name of open_clip's way of cleaning: "whitespace", "lower" or "canonicalize".
+    """
     basic: list[Step] = [normalizers.Replace(char, letters) for char, letters in (_LIGATURES | _QUOTES).items()]
     basic += [normalizers.Replace(Regex(f"[{_CONTROLS}]"), ""), normalizers.NFC()]
     basic += [normalizers.Replace(entity, char) for entity, char in _ENTITIES.items()]
@@ -112,9 +115,12 @@ def convert_open_clip(name: str, tokenizer: Any) -> Tokenizer:
 
 
 def convert_transformers(name: str, tokenizer: Any, *, lower: bool = False) -> Tokenizer:
-    """Copy the fast tokenizer of a transformers tokenizer, without padding and truncation; `lower`: lower-case first.
+    """Copy the fast tokenizer inside a tokenizer of transformers, without padding and truncation.
 
-    A SiglipTokenizer has no fast tokenizer: it is converted. If another tokenizer has none, ModelMismatch is raised.
+    With `lower`, the copy first makes texts lower-case. A SiglipTokenizer has no fast tokenizer, so it is converted.
+
+    Raises:
+        ModelMismatch: a tokenizer of another class has no fast tokenizer.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if isinstance(backend, Tokenizer):

@@ -91,7 +91,7 @@ def make_preparer(processor: Any) -> Callable[[Image.Image], Inputs]:
 
 
 class TorchEncoder(EncoderBase):
-    """Encodes with a text tower and an image tower into one space, each with the preprocessing of its own library.
+    """Encodes texts and pictures into one space; each tower prepares its input as its own library does.
 
     Texts are not normalised first: only our models were trained on the output of `araclip.normalize`.
     Instances may be shared between threads.
@@ -139,8 +139,8 @@ class TorchEncoder(EncoderBase):
     def image_transform(self) -> ImageTransform:
         """How galleries turn pictures into the squares that `encode_pixels` takes.
 
-        If the model's own library makes squares of one size, they are made in the same way. Otherwise pictures are
-        squashed.
+        If the model's own library makes squares of the input size, galleries make squares in the same way. Otherwise
+        galleries squash each picture to a square.
         """
         if self.image.transform is not None:
             return self.image.transform

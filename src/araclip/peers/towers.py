@@ -344,7 +344,9 @@ _TEXT_PARTS: dict[str, Callable[[TorchEncoder], TextPart]] = {
 
 
 def _most_tokens(encoder: TorchEncoder, most: int | None = None) -> int:
-    """Return how many tokens of a text the encoder's library keeps, but at most `most`, the tower's positions.
+    """Return how many tokens of a text the encoder's library keeps, but at most `most`.
+
+    `most`, if given, is the number of the tower's positions; it is returned if the library states no number.
 
     Raises:
         ModelMismatch: the library states no number, and `most` is None.

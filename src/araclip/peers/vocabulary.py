@@ -101,9 +101,9 @@ def characters_of(languages: tuple[str, ...]) -> frozenset[str]:
 
 
 def _is_neutral(char: str, own: set[str]) -> bool:
-    """True for a character that is no letter or mark, if its normal form (NFKC) has no letters but those in `own`.
+    """True if a character is no letter or mark, and its normal form (NFKC) holds no letters except those in `own`.
 
-    `own` has the letters of the kept languages. ㈱ is a symbol, but its normal form (株) has a Chinese letter.
+    `own` is the set of letters of the kept languages. ㈱ is a symbol, but its normal form (株) holds a Chinese letter.
     """
     if not _is_no_letter(char):
         return False
@@ -219,10 +219,14 @@ def _decode_bytes(piece: str) -> str:
 
 
 def _is_made_of_bytes(suffix: str, whole: set[bytes], starts: set[bytes], ends: set[bytes], piece: str) -> bool:
-    """True if a piece's bytes can stand in a text of given characters; `suffix`, the mark of a word's end, is ignored.
+    """True if a piece's bytes can stand in a text of the allowed characters; also true for any single byte.
 
-    `whole` has the UTF-8 bytes of each character, `starts` and `ends` have the beginnings and ends of these bytes. A
-    piece may be the end of one character, then whole characters, then the start of another. True for a single byte.
+    A piece may hold the last bytes of one character, then whole characters, then the first bytes of another character.
+
+    Args:
+        suffix: the mark of a word's end, which is ignored.
+        whole: the UTF-8 bytes of each allowed character.
+        starts, ends: the beginnings and ends of each of these, shorter than the whole character.
     """
     bare = piece.removesuffix(suffix) if suffix else piece
     if len(bare) == 1 or any(char not in _BYTE_OF_CHARACTER for char in bare):

@@ -119,7 +119,7 @@ def sidecar_caption(data: bytes, name: str) -> str:
 
 
 def _texts_under_known_keys(value: Any, *, known: bool = False) -> Iterator[str]:
-    """Yield all texts in a JSON value that stand under one of _JSON_KEYS, as Google Takeout, COCO and gallery-dl write.
+    """Yield all texts in a JSON value that stand under one of _JSON_KEYS, the keys of Google Takeout, COCO, gallery-dl.
 
     `known`: true if the value itself stands under such a key.
     """

@@ -68,9 +68,12 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Add to a side-car (XMP beside a picture) the values of `added` (SUBJECT or HIERARCHY → values) that it lacks.
+    """Add keywords to a side-car (XMP beside a picture), except keywords that it already has; return its new bytes.
 
-    Return its new bytes. `data` None: make a new side-car. `name` begins error messages.
+    Args:
+        data: the side-car's bytes; None makes a new side-car.
+        added: the keywords to add, as a mapping from property (SUBJECT or HIERARCHY) to values.
+        name: the text with which error messages begin.
 
     Raises:
         InputError: as for `keywords_of`, or the layout or the encoding (not UTF-8) of the side-car is not known here.
@@ -90,7 +93,9 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 
 
 def without_keywords(data: bytes, name: str) -> bytes | None:
-    """Remove what `with_keywords` added to a picture's side-car; return its new bytes, None if nothing else was in it.
+    """Remove what `with_keywords` added to a picture's side-car; return the side-car's new bytes.
+
+    Return None if the side-car held nothing else.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -160,7 +165,7 @@ def _find_list(descriptions: list[_Element], tag: str, name: str) -> _Element | 
 
 
 def _find_descriptions(data: bytes, name: str) -> list[_Element]:
-    """Return the elements that describe the picture: one, or one for each namespace, as older programs write them."""
+    """Return the rdf:Description elements of the picture. Older programs write an element for each namespace."""
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
     waiting: list[_Element] = [_parse_tree(data)]
     found: list[_Element] = []
@@ -174,7 +179,10 @@ def _find_descriptions(data: bytes, name: str) -> list[_Element]:
 
 
 def _parse_tree(data: bytes) -> _Element:
-    """Parse XML; return an element without a tag that contains the root, with the positions of all elements."""
+    """Parse XML; return the tree of its elements with their positions in `data`.
+
+    The element that is returned has no tag; the root of the XML is inside it.
+    """
     whole = _Element("", 0, 0, len(data), len(data))
     opened = [whole]
     parser = expat.ParserCreate(namespace_separator=" ")

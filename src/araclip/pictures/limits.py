@@ -134,7 +134,10 @@ def _size(image: Image.Image) -> str:
 
 
 def _limited_kind(image: Image.Image) -> str:
-    """Return a picture's key in MAX_OF_FORMAT and BYTES_OF_FORMAT: its format, or the slow RAW or BMP variant of it."""
+    """Return a picture's key in MAX_OF_FORMAT and BYTES_OF_FORMAT: the name of its format.
+
+    Developed RAW and run-length encoded BMP have keys of their own, because they are slow.
+    """
     if image.format == "RAW" and image.info.get("developed"):
         return "RAW, developed"
     rle = image.format == "BMP" and image.info.get("compression") in _RLE

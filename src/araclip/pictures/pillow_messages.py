@@ -16,10 +16,10 @@ MOST, MANY = 200, 3  # limits: characters of a message; messages that are kept f
 
 
 class PillowMessages(logging.Handler):
-    """Collects Pillow's warnings and log lines in threads that are inside `collect`, and no other package's.
+    """Collects the warnings and log lines of Pillow, and of no other package, in threads that are inside `collect`.
 
-    `catch_warnings` in each thread would not do: overlapping threads would restore each other's filters, and leave
-    the filters changed for good.
+    `catch_warnings` does not work here: threads that overlap would restore each other's filters, and leave the filters
+    changed for good.
     """
 
     def __init__(self) -> None:

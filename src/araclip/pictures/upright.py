@@ -117,8 +117,8 @@ def _strip_boxes(width: int, height: int, factors: Factors) -> Iterator[tuple[in
 def _to_eight_bit(image: Image.Image, sixteen_bit: bool) -> Image.Image:
     """Scale the grey values of an image (modes I and F) to 0…255.
 
-    The values are taken for 16-bit numbers, for numbers from 0 to 1, or else as reaching from their least to their
-    greatest. `sixteen_bit`: the values are known to have 16 bits.
+    The values decide which range is scaled: the range of 16-bit numbers, 0 to 1, or else from the least value to the
+    greatest. With `sixteen_bit`, the range is always that of 16-bit numbers.
     """
     grey = np.array(image, dtype=np.float32)  # (H, W)
     finite = np.isfinite(grey)

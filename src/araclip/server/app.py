@@ -1,4 +1,4 @@
-"""Build the server's ASGI application from its settings, whose limits its OpenAPI description states."""
+"""Build the server's ASGI application from the settings. Its OpenAPI description states the limits in the settings."""
 
 import contextlib
 import logging

@@ -25,7 +25,10 @@ class _Request(Generic[Item]):
 
 
 class Batcher(Generic[Item]):
-    """Encodes single items of concurrent callers in batches of at most `most`: one thread calls `encode(items)`."""
+    """Encodes the single items of concurrent callers in batches of at most `most` items.
+
+    For each batch, `encode(items)` is called, always in the same thread.
+    """
 
     def __init__(self, encode: Callable[[Sequence[Item]], Vector], *, most: int, name: str) -> None:
         self.batches = 0

@@ -32,7 +32,10 @@ class Metrics:
 
 
 class RequestMetrics:
-    """Counts requests by their route's template, as each id in a URL would make a new series; times all but /events."""
+    """Counts all requests, and measures the time of all requests except /events.
+
+    Requests are grouped by the template of their route, because each id in a URL would make a new series.
+    """
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Open the original file of a picture, and read its bytes; for a scene, those of its video.
+"""Open the original file of a picture, or of a scene's video, and read its bytes.
 
 A path may lead to another file by now, for example through a link put in its place. So the file is opened once, hashed,
 and sent through the same descriptor only if the hash is the picture's: no path or link can make the server send a file
@@ -91,7 +91,7 @@ class Original:
 
     @property
     def crc(self) -> int:
-        """The CRC-32 of the bytes. It is computed at first use, or earlier by `digest` if this is not a scene."""
+        """The CRC-32 of the bytes. It is computed at first use or, for a picture's own file, already by `digest`."""
         if self._crc is None:
             self._crc = 0
             for start in range(0, self.size, PIECE):
@@ -148,7 +148,7 @@ def open_original(store: Store, picture: PictureRecord) -> Original | None:
 
 
 def _size_and_time(stream: IO[bytes]) -> tuple[int, ...] | None:
-    """Return size and time of change of an open file, which stay when it is renamed; None for bytes in memory."""
+    """Return the size and the time of change of an open file; None for bytes in memory. A rename changes neither."""
     if isinstance(stream, io.BytesIO):
         return None
     about = os.fstat(stream.fileno())

@@ -2,8 +2,8 @@
 
 The page's HTML names each asset by an address that contains the version of all assets. Browsers keep such a file
 without asking again: requests for forty modules would take a third of the time until the page shows pictures. An
-address with no version or another one (of a page that was open while the server was upgraded) gets the present file,
-which the browser checks at each use.
+address without a version, or with an old version (from a page that was open while the server was upgraded), also gets
+the present file; but then the browser asks at each use whether the file has changed.
 """
 
 import gzip
@@ -94,7 +94,7 @@ def router() -> APIRouter:
 
     @routes.post("/share")
     async def share() -> Response:
-        """Open the page for a picture that another app shares while the browser has dropped the service worker."""
+        """Redirect to the page. Another app has shared a picture, but the browser had dropped the service worker."""
         return RedirectResponse("./?shared", 303)  # `http.limits.BodyLimits` receives and drops the picture itself
 
     @routes.get("/favicon.ico")

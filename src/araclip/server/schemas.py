@@ -39,7 +39,10 @@ class ReadText(BaseModel):
 
 
 class DerivedFilter(BaseModel):
-    """A filter read from words of the query; `applied` is false if no picture passes it together with the rest."""
+    """A filter that was read from words of the query.
+
+    `applied` is false if the filter was left out, because no picture passes it together with the other filters.
+    """
 
     part: Literal["date", "folder", "place", "kind", "order"]
     words: str
@@ -50,7 +53,7 @@ class DerivedFilter(BaseModel):
 
 
 class Interpretation(BaseModel):
-    """How the query's words were understood. With `literal` or `ignore`, all or some words are taken as typed."""
+    """How the query's words were understood. `literal` takes all words as typed, `ignore` some words."""
 
     language: str = Field(description="ar, en, arabizi, mixed or other.")
     literal: bool
@@ -132,7 +135,7 @@ class NearAnswer(BaseModel):
 
 
 class SuggestionsAnswer(BaseModel):
-    """Queries that complete what was typed: words that begin so, and names and queries with words that begin so."""
+    """Suggested queries: the typed text with its last word completed; names and queries with words that begin so."""
 
     suggestions: list[Suggestion]
 
@@ -194,7 +197,7 @@ class SessionRequest(_Request):
 
 
 class Session(BaseModel):
-    """The answer to a token: its scopes, and for how many seconds the cookie that comes along can be used to read."""
+    """The answer to a token: the token's scopes, and for how many seconds the cookie in this answer is valid."""
 
     scopes: list[str]
     expires_in: int

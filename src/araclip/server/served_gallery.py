@@ -168,7 +168,7 @@ class ServedGallery:
         return self._reader.cached_value(self.generation, name, make)
 
     def add(self, loaded: LoadedPicture, metadata: Mapping[str, str]) -> None:
-        """Add an uploaded picture. When `add` returns, it is stored: on the disk, or in the PostgreSQL database.
+        """Add an uploaded picture. When `add` returns, the picture is on the disk or in the PostgreSQL database.
 
         Raises:
             GalleryLocked: another process holds the writer's lock for longer than PATIENCE_S.
@@ -214,7 +214,7 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
     """Check that the server can index and take uploads. A gallery in PostgreSQL is not checked.
 
     Raises:
-        InputError: a folder to index is no existing folder, or a gallery's folder exists and cannot be written.
+        InputError: a folder to index does not exist or is a file, or the gallery's folder exists but is not writable.
     """
     for folder in folders:
         checked_root(folder)
@@ -226,7 +226,9 @@ def check_writable(gallery: Location, folders: Iterable[Path]) -> None:
 
 
 def example_queries(everyday: NDArray[np.float32], pictures: NDArray[np.float32]) -> tuple[str, ...]:
-    """Return the everyday queries, short enough for a button, that fit some picture best; without pictures, none.
+    """Return the everyday queries, at most EXAMPLES, that fit some picture best and are short enough for a button.
+
+    Return an empty tuple if there are no pictures.
 
     Args:
         everyday: vectors of the queries in the list EVERYDAY, (queries, D).

@@ -130,7 +130,9 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **given: object) -> Self:
-        """Make settings: each from `given`, or if it is None there, from the environment, or else from the defaults.
+        """Make settings from `given`. A setting that is None or missing there is taken from the environment.
+
+        A setting that is not in the environment either has its default.
 
         Raises:
             InputError: a setting is invalid or unsafe.
@@ -197,7 +199,11 @@ class Settings(BaseSettings):
 
 
 def _read_token(scope: str, given: SecretStr | None, file: Path | None) -> str | None:
-    """Return a token, given itself or in a file; None if neither is given. Raise ValueError if the token is invalid."""
+    """Return the token `given`, or else the token in `file`; None if both are None.
+
+    Raises:
+        ValueError: the file cannot be read, or the token is too short or has characters that a header cannot carry.
+    """
     if given is not None:
         token = given.get_secret_value()
     elif file is not None:

@@ -120,7 +120,7 @@ class Arabizi:
 
     Args:
         counts: Arabic word → how common it is.
-        known: everyday words among them; these are always compared, even if they are rare in captions or short.
+        known: the everyday words of the vocabulary, which are always compared, even if they are short or rare.
     """
 
     def __init__(self, counts: Mapping[str, int], known: Collection[str] = ()) -> None:

@@ -436,7 +436,7 @@ class DateReader:
         return None
 
     def _last_such_month(self, month: int) -> DateFilter:
-        """Return the filter for the last month with this number that is over."""
+        """Return the filter for the latest month with this number that has ended, in this year or the year before."""
         return single_date(f"{self.today.year - (self.today.month <= month)}-{month:02}")
 
     def _further_months(self, at: int, first: int) -> tuple[int, DateFilter] | None:
@@ -462,7 +462,8 @@ class DateReader:
     def find(self, *, joins: bool = True) -> tuple[int, int, DateFilter] | None:
         """Return (index of the first word, number of words, filter) of the first date; None if there is none.
 
-        `joins`: true to read the dates after "and" or "or", too, as one filter with the first; None if none fits.
+        With `joins`, dates that follow after "and" or "or" are read, too, and joined with the first date into one
+        filter; None is returned if no filter fits all of these dates.
         """
         rules: tuple[Rule, ...] = (
             partial(read_limit, self), self._third, self._date_but_no_month, self.month, self._relative_or_year,
@@ -492,10 +493,12 @@ class DateReader:
         return None
 
     def _in_year_of(self, part: Found, date: DateFilter, other: Found, its_date: DateFilter) -> DateFilter:
-        """Return `date` in the year of `its_date`, the date it is joined with, if `date` has no year of its own.
+        """Return `date` with the year of `its_date`, to which "and" joins it, if `date` has no year of its own.
 
-        In «مايو 2019 ويونيو», June becomes June 2019. The words of `date` are at `part` (first index, end), those of
-        `its_date` at `other`. Without a year to take over, `date` is returned unchanged.
+        In «مايو 2019 ويونيو», June becomes June 2019. If `its_date` has no year either, `date` is returned unchanged.
+
+        Args:
+            part, other: where the words of `date` and the words of `its_date` stand, each as (first index, end).
         """
         named, years = self.folded[slice(*part)], list(filter(_YEAR.fullmatch, self.folded[slice(*other)]))
         # the other date is a year alone, as in «مايو و2019» (May and 2019): then May is that of any year
@@ -923,8 +926,8 @@ def read_limit(words: DateReader, at: int) -> tuple[int, DateFilter] | None:
 def _read_limiting_date(words: DateReader, at: int, is_last: bool) -> tuple[int, DateFilter] | None:
     """Read the date after "before", "until" or "since": return (words read, date filter), or None.
 
-    A day or month without a year is taken in this year or, if it has not begun yet, in the year before. `is_last`: of a
-    third of a month («أوائل مايو»), the last day is taken, not the first.
+    A day or month without a year gets this year or, if it has not begun yet this year, the year before. A third of a
+    month («أوائل مايو») becomes its first day or, with `is_last`, its last day.
     """
     if year := words.gregorian_year(at):
         return year[0], single_date(str(year[1]))
@@ -989,7 +992,10 @@ def _season_as_span(found: DateFilter) -> DateFilter:
 
 
 def _join_ends(first: _SpanEnd, last: _SpanEnd) -> DateFilter | None:
-    """Return the span from one end to the other; None if there is none, as when the last is before the first."""
+    """Return the filter for a span of dates between two ends; None if no filter fits, as when `last` is before `first`.
+
+    An end may lack its year or month; it is taken from the other end.
+    """
     # a first day without a month is in the month of the last: «من 5 إلى 10 مايو», from 5 to 10 May
     if first.month is None and first.day is not None:
         if not last.filter:

@@ -62,7 +62,7 @@ class Dialects:
     """Finds the standard words that dialect words stand for."""
 
     def __init__(self, lexicon: Lexicon, vocabulary: Vocabulary, names: Collection[str] = ()) -> None:
-        """`names` are folded names, never split: لبنان (Lebanon) is not ل and the Moroccan word for bananas."""
+        """Take the word lists. `names` are folded names; لبنان (Lebanon) is never split into ل and بنان (bananas)."""
         self.lexicon, self.vocabulary, self._names = lexicon, vocabulary, names
 
     def phrase(self, words: Sequence[str], at: int) -> list[Change]:
@@ -176,7 +176,7 @@ class Dialects:
         )
 
     def _translate_rest(self, word: str, stem: str, standard: str) -> list[Change]:
-        """Return what a word may be that consists of a dialect's prefix and `stem`; empty if the stem is unknown.
+        """Return what `word`, a dialect's prefix and `stem`, may be in standard Arabic; empty if the stem is unknown.
 
         `standard` is the prefix in standard Arabic, which the changes put before the stem's standard word.
         """
@@ -277,10 +277,11 @@ def _split_article(word: str) -> Iterable[tuple[str, str]]:
 
 
 def _asks_only(words: Sequence[str], at: int) -> float:
-    """Return the confidence that a word only asks for pictures of what follows; 0 if it does not.
+    """Return the confidence that word `at` only asks for pictures of what follows; 0 if it says what they show.
 
-    All words before it must ask, too, and a word must follow. «صورة كلب» asks for a dog, but «صورة عائلية» names a kind
-    of picture. If a leading «صورة» stayed in queries, R@10 would be a point lower.
+    A word must follow, and all words before word `at` must also be words that ask. «صورة كلب» (picture of a dog) asks
+    for a dog, but «صورة عائلية» (family picture) names a kind of picture. If a «صورة» at the beginning stayed in
+    queries, R@10 would be a point lower.
     """
     following = fold(words[at + 1]) if at + 1 < len(words) else ""
     if not following or not all(fold(before) in _ASKING or fold(before) in _MAY_ASK for before in words[:at]):

@@ -44,7 +44,10 @@ class Reading:
 
 @dataclass(frozen=True)
 class TextInterpretation:
-    """A text's language, and its readings (texts that it may mean), likeliest first; perhaps the text as typed, too."""
+    """A text's language, and its readings (texts that it may mean), likeliest first.
+
+    The text as typed may be one of the readings.
+    """
 
     text: str
     language: Language
@@ -52,7 +55,7 @@ class TextInterpretation:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """The changes of words that make the likeliest reading other than the text as typed; empty if there is none."""
+        """The changes of words in the likeliest reading that differs from the typed text; empty if no reading does."""
         return next((reading.changes for reading in self.readings if reading.changes), ())
 
 
@@ -108,8 +111,9 @@ class Interpreter:
     def suggestion(self, text: str) -> str | None:
         """Return the text with unknown Arabic words replaced by the nearest known words, to ask "did you mean …".
 
-        None if no unknown word has a known one near it, or the text has more than MAX_SUGGESTED words. A suggestion
-        changes up to two letters of a word, more than `interpret` does, because a person may decline it.
+        Return None if no unknown word has a known word near it, or if the text has more than MAX_SUGGESTED words. A
+        suggestion changes up to two letters of a word. `interpret` changes fewer, because nobody can decline its
+        changes.
         """
         normal = normalize(text)
         found = _words_to_interpret(words(normal))
@@ -170,7 +174,10 @@ class Interpreter:
     # ------------------------------------------------------------------ words
 
     def _read_words(self, typed: Sequence[str]) -> list[tuple[int, list[Change]]]:
-        """Return (index of the first word, its possible changes) for each word or group that may mean other words."""
+        """Find the words, and groups of words, that may mean other words.
+
+        Return for each word or group the index of its first word, and the changes that may be made to it.
+        """
         if len(typed) == 1 and (alone := self.lexicon.alone.get(fold(typed[0]))):
             return [(0, [Change(typed[0], alone, "dialect", SURE)])]
         widths = [self._width_of_name(typed, at) for at in range(len(typed))]
@@ -239,8 +246,10 @@ class Interpreter:
     ) -> tuple[Reading, ...]:
         """Return the likeliest readings of a text (texts that it may mean), by beam search.
 
-        `spans` are the words' positions in the text (start, end). `slots` has, as `_read_words` returned it, the
-        possible changes of each word that may mean another; a reading makes one change of each such word, or none.
+        Args:
+            spans: the words' positions in the text, each as (start, end).
+            slots: the result of `_read_words`: words that may mean others, each with its possible changes. A reading
+                makes at most one of the changes of each word.
         """
         beam: list[tuple[float, tuple[Change | None, ...]]] = [(1.0, ())]
         for _, changes in slots:
@@ -278,7 +287,7 @@ _MARKS = re.compile(f"(?<!\\S)[«\"“”'(]+|(?<!{_ENDS}){_ENDS}++(?!\\S)")
 
 
 def _words_to_interpret(found: Iterable[re.Match[str]]) -> list[re.Match[str]]:
-    """Return the words to interpret: the first MAX_WORDS, but none from a word of more than MAX_LETTERS letters on."""
+    """Return the words to interpret: the first MAX_WORDS, up to the first word of more than MAX_LETTERS letters."""
     return list(takewhile(lambda match: len(match.group()) <= MAX_LETTERS, islice(found, MAX_WORDS)))
 
 
@@ -294,7 +303,12 @@ _PREFIX_OF_LATIN = re.compile("\0 (?=[A-Za-z0-9])")
 
 
 def _rewrite(text: str, spans: Sequence[tuple[int, int]], changes: Sequence[tuple[int, Change]]) -> str:
-    """Make changes, each with the number of its first word, in a text whose words are at `spans`; return the text."""
+    """Return a text with some words changed.
+
+    Args:
+        spans: the words' positions in the text, each as (start, end).
+        changes: each change, after the index of the first word that it replaces.
+    """
     parts, end = [], 0
     for at, change in changes:
         parts += [text[end : spans[at][0]], change.target]

@@ -63,7 +63,7 @@ def read_labels(source: str | os.PathLike[str]) -> tuple[Label, ...]:
 
 
 def parse_labels(text: str, name: str) -> tuple[Label, ...]:
-    """Parse a list of labels; of a name that comes twice, the first counts.
+    """Parse a list of labels. If two lines have the same Arabic name, the first line counts.
 
     Args:
         name: the file's name, for messages.

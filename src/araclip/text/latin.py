@@ -69,7 +69,9 @@ class Latin:
         self.lexicon, self.vocabulary, self._english, self._names = lexicon, vocabulary, english, names
 
     def read(self, typed: Sequence[str], named: Collection[int] = ()) -> dict[int, list[Change]]:
-        """Find the Arabic words that the Latin words among `typed` may be: index of a word → a `Change` for each.
+        """Find the Arabic words that the Latin words among `typed` may stand for.
+
+        Return a mapping from the index of a Latin word to the changes, one for each Arabic word that it may stand for.
 
         An English word of three letters or more is read as Arabizi only if the text has Arabizi words, too. The names
         given to the class, and the words at the indexes `named`, are never read as Arabizi.
@@ -116,7 +118,10 @@ class Latin:
         return {at: changes for at, changes in found.items() if changes}
 
     def _is_name(self, lower: str) -> bool:
-        """True if a word is a name, and neither English nor an Arabizi word or prefix, as "al" in "eid al fitr"."""
+        """True if a word is a name and nothing else.
+
+        False for a name that is also an English word, or a word or prefix of Arabizi, as "al" in "eid al fitr".
+        """
         return lower in self._names and not any(lower in each for each in (self._english(), PREFIXES, WORDS, USUAL))
 
     def _may_be_arabic(self, word: str, lower: str) -> bool:

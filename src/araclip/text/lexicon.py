@@ -77,8 +77,8 @@ class Lexicon:
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
         """Form (folded: spelling variants made equal) → the standard words that it may stand for, likeliest first.
 
-        Likeliest is a meaning that takes precedence (see `join`), then an unambiguous meaning, then one that more
-        dialects have, then that of the earlier entry.
+        Meanings that take precedence (see `join`) come first, then meanings for which the form is not ambiguous. Of the
+        rest, a meaning comes earlier if more dialects have it, or else if its entry stands earlier in the lexicon.
         """
         found: dict[str, dict[str, Form]] = {}
         first = {(fold(text), entry.standard) for entry in self.entries[: self._first] for _, text, _ in entry.forms}

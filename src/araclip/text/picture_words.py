@@ -1,6 +1,7 @@
-"""Knows words that only ask for pictures («كل الصور», all pictures), that name qualities, and kinds of general words.
+"""Knows words that only ask for pictures («كل الصور», all pictures), words for qualities, and general words.
 
-It also finds words that ask for videos, or for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
+A general word (people) stands for its kinds (man, woman). This module also finds words that ask for videos, or
+for the newest or oldest pictures («أحدث الصور», the newest pictures). Pure.
 
 A text tower places a general word («ناس», people) near pictures of crowds, not near a picture of one man. So if a query
 excludes such a word and says nothing of what to show, the word's kinds (man, woman, child …) are excluded as well.
@@ -100,7 +101,7 @@ _ARTICLE = fold("ال")
 def kinds_of_thing(word: str) -> tuple[str, ...]:
     """Return the things that a general word stands for, as man and woman for people; empty for any other word.
 
-    They are texts to encode.
+    Each thing is a text that can be encoded.
     """
     folded_word = fold(word).strip()
     return _KINDS.get(folded_word, ()) or _KINDS.get(folded_word.removeprefix(_ARTICLE), ())

@@ -53,7 +53,7 @@ class Town(Area):
     def label(self, *, whole: bool = True) -> str:
         """Return the Arabic names of town (if `whole`), region and country, then the English names.
 
-        If a town has no Arabic name, its English name stands among both.
+        If a town has no Arabic name, its English name stands among the Arabic names as well as the English names.
         """
         lines = (self, *self.areas) if whole else self.areas
         arabic = {name_key(each.arabic[0]): each.arabic[0] for each in reversed(lines) if each.arabic}
@@ -202,8 +202,8 @@ def _areas_by_key() -> dict[str, list[Area]]:
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return key (`name_key`) → name for each name in `places`, texts such as «القاهرة، مصر · Cairo, Egypt».
 
-    Other names of a town, region or country have keys, too, which lead to the usual name. But if two places share the
-    usual name, each of these keys leads to the other name itself.
+    The other names of these towns, regions and countries have keys, too. Such a key leads to the place's usual name or,
+    if another place has the same usual name, to the name whose key it is.
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}

@@ -117,9 +117,10 @@ class Spelling:
         return self.vocabulary.spelling(found[0].term) if found and found[0].count >= MIN_COUNT else None
 
     def _known_spelling(self, word: str) -> str | None:
-        """Return a word's usual spelling; of a rare word, its beginning (و, ال …) and the usual spelling of its stem.
+        """Return the usual spelling of a word.
 
-        Return None if the stem is rare, too. A word is rare if its count is below MIN_COUNT.
+        If the word is rare, only its stem is spelled as usual, and its beginning (و, ال …) stays as it is. Return None
+        if the stem is rare, too. A word is rare if its count is below MIN_COUNT.
         """
         if self.vocabulary.count(word) >= MIN_COUNT:
             return self.vocabulary.spelling(word)

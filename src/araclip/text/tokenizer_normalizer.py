@@ -62,10 +62,10 @@ def _presentation_forms() -> list[Normalizer]:
 
 
 def _limit_marks() -> tuple[list[Normalizer], list[Normalizer]]:
-    """Return first steps, which split characters made of several marks, then steps that limit the marks of a letter.
+    """Return two lists of steps: to split characters that consist of several marks, and to limit a letter's marks.
 
-    All marks of a letter after the first MAX_MARKS are removed; marks that are part of the letter count, too. NFC never
-    composes the split characters again.
+    The second steps remove all marks of a letter after the first MAX_MARKS; marks that are part of the letter count,
+    too. NFC never composes the split characters again.
     """
     own: dict[int, list[str]] = {}  # number of marks → the letters that contain so many
     marks, several = [], []

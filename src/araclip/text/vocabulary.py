@@ -39,7 +39,7 @@ class Vocabulary:
         return word in self.counts
 
     def extended(self, texts: Iterable[str], *, most: int = 50_000) -> "Vocabulary":
-        """Return a vocabulary with the words of further texts, such as a gallery's captions and names, too.
+        """Return a vocabulary that also has the words of further texts, such as a gallery's captions and names.
 
         Each occurrence in these texts counts as OWN occurrences in captions, because the word is known to be in the
         gallery. At most `most` new words are added; numbers, single letters and words of more than 30 letters are not.
@@ -81,7 +81,7 @@ class Vocabulary:
     def spelling(self, word: str) -> str | None:
         """Return the commonest spelling of a word in captions; None if captions lack the word in any spelling.
 
-        `word` is returned unchanged if captions spell it so at least in the share KEPT of its occurrences.
+        If captions use the spelling `word` in at least the share KEPT of the word's occurrences, `word` is returned.
         """
         spelled = self._spellings.get(fold(word))
         if spelled is None:

@@ -95,7 +95,7 @@ def has_humps(text: str) -> bool:
 
 
 def asked_words(text: str) -> list[Word]:
-    """Return the words of a query, each stem once, without function words unless there are no others."""
+    """Return a query's words, one for each stem. Function words are left out unless the query has no other words."""
     found = list({word.stem: word for word in words(text)}.values())
     return [word for word in found if word.folded not in FUNCTION_WORDS] or found
 

@@ -1,7 +1,7 @@
-"""Names the modules that a model family, models with parts of their own, adds to the toolkit.
+"""Names the modules that a model family adds to the toolkit.
 
-A module is imported when a model or recipe needs it. araclip-mini is the only family today, see `mini`. The rest of
-`training` reaches a family's modules only through here.
+A model family is a group of models with parts of their own; araclip-mini is the only family today, see `mini`. A module
+is imported when a model or recipe needs it. The rest of `training` reaches a family's modules only through here.
 """
 
 from importlib import import_module

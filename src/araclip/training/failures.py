@@ -44,7 +44,10 @@ def not_loaded(
 
 
 def reason(found: BaseException) -> str:
-    """Return the message of a library's error, after its type where needed, as a line of at most 300 characters."""
+    """Return the message of a library's error, as a line of at most 300 characters.
+
+    The line begins with the error's type if the message alone may not tell what went wrong.
+    """
     line = first_line(found)
     if not isinstance(found, _SPEAKING) or isinstance(found, RecursionError | NotImplementedError):
         line = f"{type(found).__name__}: {line}" if line != type(found).__name__ else line

@@ -89,8 +89,8 @@ class Tesseract:
         """Return the text in an encoded picture, line by line; empty if there is none.
 
         Tesseract's data for Arabic mistake Arabic-Indic digits for other digits or letters, with high confidence. So if
-        the data for English are installed, pictures with digits are read again with these: a number is kept as it was
-        read the second time, or else is left out.
+        the data for English are installed, a picture with digits is read a second time, with these data. Of each
+        number, the second reading is kept; without a second reading that is sure, the number is left out.
         """
         ends = time.monotonic() + seconds
         try:
@@ -168,9 +168,10 @@ def lines_of_sure_words(words: list[Word]) -> str:
 
 
 def with_sure_numbers(words: list[Word], as_english: list[Word]) -> list[Word]:
-    """Return `words`, with each word that has a digit replaced by the number that was read as English in its place.
+    """Return `words`, but with numbers as they were read as English.
 
-    The number counts if its confidence is high enough (SURE_NUMBER). A word without such a number is left out.
+    A word that has a digit is replaced by the number in `as_english` that has the same place and enough confidence
+    (SURE_NUMBER). If there is no such number, the word is left out.
     """
     sure = [word for word in as_english if word.sure >= SURE_NUMBER and _has_digit(word.text)]
     out = []

@@ -221,9 +221,9 @@ class Video:
 
 
 def _undiscarded(packet: "Packet[Any]") -> "Packet[Any]":
-    """Return a packet that FFmpeg decodes to a frame, even if the packet is marked to be decoded but not shown.
+    """Return the packet without the mark "decode, but do not show", so that decoding it yields a frame.
 
-    A video that was trimmed without encoding it again begins with a key frame that is marked so (by MP4's edit list).
+    If a video was trimmed without encoding it again, MP4's edit list marks its first key frame so.
     """
     if not packet.is_discard:
         return packet
@@ -239,5 +239,5 @@ def _parse_date(text: str) -> str | None:
 
 
 def _refuse(url: str, flags: int, options: Any) -> IO[bytes]:
-    """Refuse to open another file, which FFmpeg asks for."""
+    """Raise PermissionError; FFmpeg calls this function to open another file."""
     raise PermissionError("a video may not open other files")

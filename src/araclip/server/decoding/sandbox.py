@@ -1,7 +1,7 @@
 """Decoding untrusted pictures in separate processes with limits, so that they cannot harm the server.
 
-A client with many pictures does not keep out the others, see `Slots` in `http.gates`. When a request is cancelled, its
-pictures in the queue are not decoded, and the decoding of its current picture is stopped after a short while.
+A client with many pictures does not keep out other clients, see `Slots` in `http.gates`. When a request is cancelled,
+its pictures in the queue are not decoded, and the decoding of its current picture is stopped after a short while.
 """
 
 import asyncio
@@ -86,7 +86,7 @@ class Sandbox:
         return small, placeholder, int(about["width"]), int(about["height"])
 
     async def read(self, data: bytes, transform: ImageTransform, max_pixels: int, client: str = "") -> LoadedPicture:
-        """Read an uploaded picture for the catalogue: its hash, the model's input, its facts, the JPEG to store.
+        """Read an uploaded picture; return what the catalogue needs: hash, the model's input, facts, JPEG to store.
 
         Raises the same errors as `thumbnail`.
         """

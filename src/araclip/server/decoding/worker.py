@@ -34,7 +34,7 @@ def thumbnail(data: bytes, side: int) -> Reply:
 
 
 def read(data: bytes, transform: dict[str, Any]) -> Reply:
-    """Read an uploaded picture for the catalogue; return what `Sandbox.read` makes into a LoadedPicture."""
+    """Read an uploaded picture for the catalogue; return the parts from which `Sandbox.read` makes a LoadedPicture."""
     loaded = read_source(data, set(), ImageTransform(**transform))
     assert loaded.decoded is not None  # `read_source` always decodes bytes, and makes a JPEG of them to store
     assert loaded.stored_pixels is not None

@@ -242,7 +242,7 @@ class _Body:
 
     @property
     def will_not_come(self) -> bool:
-        """True if the client waits for "100 Continue" before it sends the body, and has not got it."""
+        """True if the client waits for "100 Continue" before it sends the body, and "100 Continue" was not sent."""
         return self._expects_continue and not self._was_asked_for and not self._complete
 
     @property
@@ -294,6 +294,6 @@ class _Body:
 
 
 def limit_body(request: Request, most: int) -> None:
-    """Lower the limit of a request's body to `most` bytes, if it is higher. Call this before the body is read."""
+    """Lower the limit of a request's body to `most` bytes; a lower limit stays. Call this before the body is read."""
     body: _Body = request.scope[_SCOPE_BODY]
     body.limit = min(body.limit, most)

@@ -16,7 +16,7 @@ _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 def is_known(request: Request, etag: str) -> bool:
     """True if the client already has the representation with this entity tag (RFC 9110, 13.1.2).
 
-    If-None-Match then is `*`, or lists the tag, as a weak or a strong one.
+    This is so if the header If-None-Match is `*` or lists the tag, which may be marked as weak there.
     """
     tags = ",".join(request.headers.getlist("if-none-match")).strip()
     return tags == "*" or etag.removeprefix("W/").strip('"') in _TAG.findall(tags)

@@ -29,9 +29,9 @@ RETRY_SECONDS = 5.0  # seconds until the next try, if another program kept the w
 
 
 class Indexing:
-    """Updates a gallery with folders in worker processes: once or, with `follow`, after every change.
+    """Updates a gallery from folders, in worker processes: once or, with `follow`, also after every change.
 
-    With `ocr`, the text in pictures is read after each update, and the progress of that is published, too.
+    With `ocr`, each update is followed by reading the text in pictures, whose progress is published, too.
     `state` is "offered" before the first update, and "empty" after an update that found no pictures.
     """
 
@@ -97,10 +97,10 @@ class Indexing:
             self._announce("failed", message="indexing ended; see the server's log", cause="other")
 
     def _due_updates(self) -> Iterator[Due]:
-        """Yield the updates of the gallery that are to be done.
+        """Yield the updates of the gallery that are due.
 
-        With `follow`, that is an update after each change of the folders; otherwise one full update, which is yielded
-        again for as long as it is postponed.
+        With `follow`, yield an update after each change of the folders. Otherwise yield one full update, and yield it
+        again each time the caller has postponed it.
         """
         if self._follow:
             try:

@@ -97,10 +97,10 @@ async def thumbnail_of_upload(
 
 
 async def _create_thumbnail(service: Service, client: str, picture: PictureRecord, side: int) -> tuple[bytes, bool]:
-    """Make a thumbnail; return it, and whether it is final. If it is, it is stored.
+    """Make a thumbnail; return the thumbnail, and True if it is final. A final thumbnail is stored.
 
-    It is not final if it was made from the gallery's JPEG, which is smaller than `side`: the picture's file may be
-    indexed later, and gives a finer thumbnail.
+    A thumbnail is not final if it was made from the gallery's JPEG although `side` is larger than that JPEG: the
+    picture's file may be indexed later, and gives a finer thumbnail.
     """
     with await _open_in_thread(service, client, picture) as original:
         small, placeholder = await _make_webp(service, client, picture.id, original, side)
@@ -258,9 +258,9 @@ async def upload(
     response: Response,
     file: Annotated[UploadFile, File(description="The picture.")],
 ) -> Added:
-    """Add a picture. The response is sent when it is stored on disk; searches find it about a second later.
+    """Add a picture. The response is sent when the picture is stored; searches find it about a second later.
 
-    The gallery stores its pixels as a JPEG of at most 1,024 pixels a side.
+    The gallery stores the picture as a JPEG of at most 1,024 pixels a side.
     """
     if not service.settings.uploads:
         raise Problem("uploads-off")
@@ -326,7 +326,10 @@ class OriginalResponse(GatedStream):
 
 
 def requested_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """Return start and stop of the one range in a Range header; None, for the whole file, if it has any other form.
+    """Return start and stop of the range in a Range header.
+
+    Return None, which means the whole file, if the header is missing, has no single range of bytes, or is for another
+    version of the file (If-Range).
 
     Raises:
         Problem: the range begins behind the end of the file.

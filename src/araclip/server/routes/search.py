@@ -277,10 +277,11 @@ def _search_page(
     page: Page,
     text_weight: float,
 ) -> tuple[list[Result], bool, int, Understood]:
-    """Search for a page of k + 1 hits, and return four values about it.
+    """Search for `page.k` hits, one more than the client asked for.
 
-    They are the results without the last hit; True if there was such a hit; the number of pictures that pass the
-    filters; and how the query was read. If the query is just a picture of the gallery, this picture is left out.
+    Return the results without the additional hit; True if the additional hit was found, so that there is a next page;
+    the number of pictures that pass the filters; and how the query was read. If the query is just a picture of the
+    gallery, this picture is left out.
     """
     query = plan.query
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
@@ -373,7 +374,7 @@ async def near(
     identity: Identity,
     where: Annotated[list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as for /search.")] = [],  # noqa: B006
 ) -> NearAnswer:
-    """Return at most 200 near-duplicates of a picture (scaled, recompressed, cropped a little), without itself."""
+    """Return at most 200 near-duplicates of a picture, such as scaled, recompressed or slightly cropped copies."""
 
     def find() -> list[Result]:
         record = record_of(service, identity)

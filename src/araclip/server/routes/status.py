@@ -133,7 +133,7 @@ async def index_state(service: ServiceOf, request: Request) -> Indexed:
 
 @router.post("/index", status_code=202, dependencies=WRITE, responses=problems(401, 403, 409))
 async def index_now(service: ServiceOf) -> Indexed:
-    """Index the server's folders now. If they are already being indexed, that goes on."""
+    """Index the server's folders now. If they are being indexed already, nothing new is started."""
     if service.indexing is None:
         raise Problem("nothing-to-index")
     await service.in_thread(service.indexing.start)

@@ -137,7 +137,10 @@ def is_held(text: str) -> bool:
 
 
 def in_dialect(text: str, rng: random.Random) -> str:
-    """Draw a dialect (or synonyms) and replace every word that has a form there: سيارة في الشارع → عربية في الشارع."""
+    """Draw a dialect (or the synonyms), and replace every word for which it has a form.
+
+    Example: سيارة في الشارع → عربية في الشارع.
+    """
     forms = _forms()[rng.choice((*DIALECTS, SYNONYMS))]
     return _rewritten(text, lambda word: rng.choice(forms[word]) if word in forms else None)
 

@@ -69,8 +69,8 @@ class PictureMixture:
 
     Args:
         sources: picture sets with their shares.
-        languages: share of each language in the texts, {"arabic": 0.8, "english": 0.2}. A picture with captions in one
-            language only gives these; a picture with captions in none is left out.
+        languages: share of each language in the texts, {"arabic": 0.8, "english": 0.2}. A picture that has captions in
+            only one of these languages gives captions in that language. A picture that has none is left out.
         captions: how many captions of each picture a batch holds.
         noise: chance that a text gets mistakes as people make them in typing, see `noisy`.
         needs_files: true if the pictures will be read; then all files must exist. False if only texts are used; then
@@ -329,7 +329,9 @@ BLOCK = 1024  # number of pictures whose cosines with all others are computed at
 
 
 def mined(vectors: NDArray[np.float32], pictures: Sequence[CaptionedPicture], count: int) -> NDArray[np.int64]:
-    """Return hard negatives (N, K): for each of N pictures the rows of the K = min(count, N − 1) most similar others.
+    """Return hard negatives (N, K): for each of N pictures, the rows of the most similar other pictures.
+
+    K is min(count, N − 1).
 
     Similarity is the inner product. A picture that shares a text or the file with the given picture is no negative.
     Such pictures only fill up the K places if too few of the 2·K most similar pictures are negatives.

@@ -183,7 +183,10 @@ class Recall:
 
 @dataclass(frozen=True)
 class Report:
-    """What an export wrote and measured; `warnings` names checks not made, and towers stored otherwise than asked."""
+    """What an export wrote and measured.
+
+    `warnings` has a line for each check that was not made, and for a tower that was not stored as asked.
+    """
 
     folder: Path
     config: ModelConfig
@@ -365,7 +368,9 @@ def _config(
 
 
 def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
-    """Hash a model folder's files, write config.json and, if there is no card, an empty one; return the new config.
+    """Hash a model folder's files, and write config.json with the hashes; return the new config.
+
+    A model card that is missing is made as an empty file.
 
     Tokenizer and graphs pass the checks that users' machines make, but no graph is run (`checks.check_written`).
     """

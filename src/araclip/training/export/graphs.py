@@ -153,9 +153,11 @@ def numbers(tensor: Any, folder: Path | None = None) -> NDArray[Any]:
 
 
 def write_graph(model: Any, folder: Path, target: Path, *, outside: bool | None = None) -> None:
-    """Write a graph. Weights of more than 2 GB in all, or any weights with `outside`, go into a file beside it.
+    """Write a graph to `target`. Its weights go into the same file or, if they exceed 2 GB, into a file beside it.
 
-    That file is named `target` plus .data. `folder` holds the file of weights that `model` has outside.
+    Args:
+        folder: holds the file of weights, if the weights of `model` lie outside the graph.
+        outside: write the weights into a file beside the graph, named `target` plus .data, whatever their size.
     """
     tensors = model.graph.initializer
     if outside is None:
@@ -293,7 +295,10 @@ def order_gelu(graph: Any) -> int:
 
 
 def _reads_erf_of(made: dict[str, Any], name: str, x: str) -> bool:
-    """True if `name` is a sum of which one part is erf(x / something); `made`: value → the node that makes it."""
+    """True if the value `name` is a sum, and erf(x / something) is one of its parts.
+
+    `made` maps the name of each value to the node that makes it.
+    """
     add = made.get(name)
     erf = next((made[i] for i in (add.input if add else ()) if i in made and made[i].op_type == "Erf"), None)
     if add is None or add.op_type != "Add" or erf is None:

@@ -206,7 +206,10 @@ def delete_run(folder: Path) -> None:
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a recipe (as JSON) without keys that are null, so that it equals a recipe written before a key existed."""
+    """Return a recipe (as JSON) without the keys whose value is null.
+
+    So a recipe in which a new key is null equals a recipe that was written before this key existed.
+    """
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value

@@ -155,7 +155,11 @@ class Ema:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    """Copy weights into others of the same number and shapes; raise ValueError if number or shapes differ."""
+    """Copy each tensor of `sources` into the tensor of `targets` at the same place.
+
+    Raises:
+        ValueError: the two lists differ in length, or two tensors differ in shape.
+    """
     theirs, ours = ([tuple(tensor.shape) for tensor in side] for side in (sources, targets))
     if theirs != ours:  # checked, because `copy_` would spread a single number over a whole matrix
         differing = (f"{a} where the model has {b}" for a, b in zip(theirs, ours, strict=False) if a != b)

@@ -94,8 +94,9 @@ class Branch(nn.Module):
     Several branches of one image tower share the first blocks.
 
     Its layers are the network's own layers, not copies. `gated`: the features are multiplied by a number from 0 to 1,
-    computed from them. `routed_by`: the number of branches before this one; a router reads their features and decides
-    for which pictures this branch computes. 0: no router. `map_scale`: the maps are first resized by this factor.
+    computed from the features. `routed_by`: how many branches come before this branch, if a router reads their features
+    and decides for which pictures this branch computes; 0 without a router. `map_scale`: the maps are first resized by
+    this factor.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Branch(nn.Module):
 
 
 class Branches(nn.ModuleList):
-    """K branches, upper parts of networks, on shared blocks' maps (B, channels, h, w); features (B, K · width)."""
+    """Runs K branches on the shared blocks' maps (B, channels, h, w); returns their features, joined (B, K · width)."""
 
     def forward(self, maps: Tensor) -> Tensor:
         found: list[Tensor] = []

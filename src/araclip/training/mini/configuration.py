@@ -37,9 +37,9 @@ def own_width(config: Any) -> int:
 
 
 def names_alone(config: Any) -> int:
-    """Return how many of the image tower's output numbers, the last ones, only the classifier of class names reads.
+    """Return how many numbers at the end of the image tower's output serve only the classifier of class names.
 
-    0 if the projection for captions reads all numbers, too.
+    Return 0 if the projection for captions reads all numbers, too.
     """
     return 0 if config.name_features_shared else int(config.name_features)
 
@@ -82,8 +82,8 @@ class BranchesConfig(PreTrainedConfig):  # type: ignore[misc]
         shared_blocks: how many first blocks of the network the branches share.
         hidden_size: number of features of a picture, of all branches together.
         gated: the numbers, from 0, of the branches that have a gate.
-        routed: the numbers of the gated branches that compute only for some pictures: a router reads the features of
-            the branches before and decides for which.
+        routed: the numbers of the gated branches that compute only for some pictures. A router reads the features of
+            the branches before such a branch and decides for which pictures.
         map_scales: for each branch, the side of the maps it reads relative to the shared blocks' maps; (): 1 for all.
     """
 

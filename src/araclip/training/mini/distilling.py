@@ -1,8 +1,8 @@
 """The stage `distill_images`: an image tower learns another tower's vectors or features.
 
 To learn features, the tower's upper blocks read the first blocks' maps at a smaller scale (`image.map_scale`). They
-learn the features that the tower made before, at its old scale, or those of another tower with the same first blocks.
-So a classifier that reads the pooled features also works with the faster tower.
+learn the features that the tower made at its old scale, or the features of another tower with the same first blocks.
+So a classifier that reads the pooled features also works with the tower at the smaller scale, which is faster.
 """
 
 import copy
@@ -34,7 +34,7 @@ MEASURED = 256  # pictures on which the spread of the learned features, and the 
 
 
 def distill_features(stage: DistillImages, context: StageContext) -> dict[str, float]:
-    """Run a stage without teacher: a tower learns the features of another tower, or its own from before the stage.
+    """Run a stage without a teacher: a tower learns the features of another tower, or its own earlier features.
 
     The loss is that of a regression of features (FitNets, Romero et al. 2015), each divided by its standard deviation.
 
