@@ -178,7 +178,7 @@ class FeatureMaps:
         return found
 
     def whole(self, rows: Sequence[int], view: int = 0) -> Tensor:
-        """Return the whole maps (B, C, h, w) of the pictures `rows`; `view` 1: of their mirrored, recoloured form."""
+        """Return the whole maps (B, C, h, w) of pictures, or with `view` 1 of their mirrored, recoloured forms."""
         return _as_tensor([self[row][view] for row in rows])
 
     def windows(self, rows: Sequence[int], window: int, rng: Sequence[np.random.Generator]) -> Tensor:

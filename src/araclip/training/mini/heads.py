@@ -197,7 +197,7 @@ def text_projection(config: Any) -> nn.Module:
 
 
 def visual_projection(config: Any, width: int) -> nn.Module:
-    """Make the image projection for an image tower with `width` features; raise ModelMismatch if these are too few."""
+    """Make the image projection for `width` features of an image tower; raise ModelMismatch if these are too few."""
     if config.names and (names_alone(config) == width or config.name_features > width):
         raise ModelMismatch(
             f"name_features={config.name_features}, but the image tower makes {width} numbers a picture, of which "
@@ -264,7 +264,7 @@ def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
 
 @torch.no_grad()
 def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIPModel:
-    """Make a model with other settings and the same towers (or image tower `tower`); its projections are random."""
+    """Make a model with other settings, the same towers (or `tower` as image tower) and random projections."""
     tower = tower or model.vision_model
     settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
     other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
@@ -275,9 +275,10 @@ def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIP
 
 
 def tower_with(model: AraCLIPModel, other: Any, shared_blocks: int) -> tuple[BranchesModel | None, int]:
-    """Add a tower to a model's image tower as a branch above shared blocks; return the joint tower, the branch's width.
+    """Add a tower to a model's image tower, as a branch above shared blocks.
 
-    The tower is None if the other tower is already the model's last branch, which need not be computed twice.
+    Return the joint tower and the width of the added branch. The joint tower is None if `other` equals the model's last
+    branch: a branch need not be computed twice.
     """
     tower = joined([model.vision_model, other], shared_blocks)
     features = tower.config.hidden_size - towers.image_width(model.vision_model)

@@ -217,9 +217,9 @@ def names(stage: Names, context: StageContext) -> dict[str, float]:
 
 
 def _fit_familiarity(model: AraCLIPModel, processor: AraCLIPProcessor, kinds: Sequence[Sequence[Path]]) -> None:
-    """Fit the layer `familiar`, in place: it tells pictures of a kind that the classifier knows from others.
+    """Fit the layer `familiar`, in place: it tells whether a picture is of a kind that the classifier knows.
 
-    `kinds` has the files of pictures of a known kind, and the files of others. A picture's numbers for class names then
+    `kinds` has two lists of picture files: of known kinds, and of other kinds. A picture's numbers for class names then
     count only if the picture is of a known kind.
     """
     # `name_features` is 0 if the classifier reads all features; [:, -0:] takes all of them, too

@@ -17,7 +17,7 @@ SAMPLE = 256  # pictures to measure the mean popularity on (see `heads`), which 
 
 
 def query_bank(stage: QueryBank, context: StageContext) -> dict[str, float]:
-    """Give a model a query bank of texts, one caption of each picture of a batch; return the dev recall.
+    """Give a model a query bank of texts, the captions of one batch of training pictures; return the dev recall.
 
     The bank corrects scores for pictures that are near most texts (hubs), see `heads`. Nothing is trained.
     """

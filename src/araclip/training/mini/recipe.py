@@ -28,8 +28,8 @@ from araclip.training.recipe.stages import (
 class Ensemble(Stage):
     """Joins image towers (`members`) that were trained with the same locked text tower into one tower.
 
-    The joined towers are not trained here. With an `expert`, a further tower for one kind of pictures, the stage fits
-    what decides how much the expert counts for a picture (the gate) and whether it is computed at all (the router).
+    The joined towers are not trained here. With an `expert`, a further tower for one kind of pictures, the stage fits a
+    gate, which decides how much the expert counts for a picture, and a router, which decides whether it is computed.
     """
 
     MODELS = ("members", "expert")
@@ -138,7 +138,7 @@ class DistillImages(LearningStage):
     """Trains an image tower to reproduce a teacher's image vectors.
 
     Without a teacher, the tower reads smaller feature maps; it learns the features that it made before the stage, or
-    those of another tower.
+    the features of another tower.
     """
 
     MODELS = ("teacher", "features_of")

@@ -47,7 +47,7 @@ _CLS_TOWERS = ("vit", "deit", "ijepa", "yolos", "vivit")
 
 
 class Named:
-    """Base of AraCLIP's classes that transformers saves: keeps it from copying their source code into the folder."""
+    """Base of the classes that transformers saves. It keeps their source code from being copied into the folder."""
 
     @classmethod
     def register_for_auto_class(cls, auto_class: Any = None) -> None:
@@ -175,7 +175,7 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
 
 
 def usual_vision_pooling(config: PreTrainedConfig | None) -> str:
-    """Return "cls" for plain ViTs, whose pooler few checkpoints have, else "pooler", also without a tower (None)."""
+    """Return "cls" for plain ViTs, few of whose checkpoints have a pooler; otherwise, and for None, "pooler"."""
     return "cls" if config is not None and config.model_type in _CLS_TOWERS else "pooler"
 
 

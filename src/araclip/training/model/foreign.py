@@ -266,7 +266,7 @@ def config_at(location: str | Path) -> Any:
 
 
 def tokenizer_at(location: str | Path, config: Any = None) -> Any:
-    """Load and check the tokenizer of a folder or hub id; the model's `config` says its kind if its files do not."""
+    """Load and check the tokenizer of a folder or hub id. The model's `config` gives its class if its files do not."""
     from transformers import AutoTokenizer
 
     _check_local(location)
@@ -296,7 +296,7 @@ def image_processor_at(location: str | Path, *, pillow: bool = False) -> Any:
 
 
 def on_pillow(processor: Any) -> Any:
-    """Return the form of a transformers image processor that resizes with Pillow; `processor` if there is none.
+    """Return the form of an image processor that resizes with Pillow, or `processor` if it has no such form.
 
     Published dual encoders were evaluated with Pillow: OpenAI's code, open_clip and transformers until version 4 resize
     PIL pictures. Today's transformers resizes uint8 tensors; that kernel rounds its weights to 16 bits, and its results
@@ -336,7 +336,7 @@ _ENDS = ("*.safetensors", "*.bin", "*.pth")  # files that open_clip takes for a 
 
 
 def model_settings(location: str) -> Mapping[str, Any]:
-    """Return the checked `model_cfg` of an open_clip model: of `local-dir:FOLDER`, `hf-hub:ID` or a name.
+    """Return the checked `model_cfg` of the open_clip model at `local-dir:FOLDER` or `hf-hub:ID`, or with this name.
 
     A name that is not in open_clip's list gives an empty table.
     """

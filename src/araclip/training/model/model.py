@@ -28,8 +28,8 @@ class AraCLIPOutput(ModelOutput):  # type: ignore[misc]
     logits_per_image, logits_per_text: (M, N) and (N, M), scaled cosine similarities, plus the bias if there is one.
     text_embeds, image_embeds: (N, D) and (M, D), rows of unit length.
     text_model_output, vision_model_output: what `get_text_features` and `get_image_features` returned.
-    hidden_states, attentions: those of the only tower that ran, if they were asked for. If both towers ran, they are in
-    the two outputs above.
+    hidden_states, attentions: of the tower that ran, if they were asked for. If both towers ran, the two outputs above
+    have them.
     """
 
     loss: Tensor | None = None

@@ -303,7 +303,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """Load tokenizer and image processor; the latter may be None, which ProcessorMixin's own method forbids."""
+        """Load the tokenizer and the image processor, which may be None; ProcessorMixin's own method forbids None."""
         if (processor_dict or {}).get("image_processor") is None:
             return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
         parts: list[Any] = super()._get_arguments_from_pretrained(

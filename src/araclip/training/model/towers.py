@@ -30,7 +30,7 @@ def text_tower(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def image_tower(config: PreTrainedConfig, projected: bool, pooling: str) -> PreTrainedModel:
-    """Make a vision tower with random weights; with `projected`, with its own projection if such a tower has one.
+    """Make a vision tower with random weights. With `projected`, it has its own projection, if its kind has one.
 
     The tower has a pooler only if `pooling` is "pooler" or the pooler cannot be left out.
     """
@@ -57,7 +57,8 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
 def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pooling: str | None) -> PreTrainedModel:
     """Load the pretrained vision tower of a hub id or folder, in float32; of a dual encoder, take the vision tower.
 
-    A loaded model is returned unchanged. `projected` and `pooling` as in `image_tower`; pooling None: the usual one.
+    A loaded model is returned unchanged. `projected` and `pooling` are as in `image_tower`; pooling
+    None is the tower's usual pooling.
     """
     if isinstance(source, PreTrainedModel):
         return source
@@ -81,7 +82,7 @@ def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pool
 def load_complete(kind: Any, source: str | Path, *, name: str = "", **options: Any) -> Any:
     """Call `kind.from_pretrained` in float32; raise ModelMismatch if weights are missing or have other shapes.
 
-    Messages name the model by `name`, or by `source` if that is empty.
+    Messages name the model by `name`, or by `source` if `name` is empty.
     """
     model, report = kind.from_pretrained(
         source, dtype=torch.float32, output_loading_info=True, trust_remote_code=False, ignore_mismatched_sizes=True,

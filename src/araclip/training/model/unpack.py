@@ -44,7 +44,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def wide_weights(model: Any) -> Arrays:
-    """Return a graph's weights in the precision of training, by the names they had before they were stored small."""
+    """Return a graph's weights in training precision, under the names from before they were stored in fewer bits."""
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     noted = {entry.key: entry.value for entry in model.metadata_props}
     for name in [*weights]:
@@ -356,7 +356,7 @@ def _weights_of_graph(
 
 @torch.no_grad()
 def only_add(norm: Any, bias: torch.Tensor) -> None:
-    """Make a BatchNorm add `bias` (channels,) and scale by one, as the convolution before it contains its scale."""
+    """Make a BatchNorm only add `bias` (channels,), because the convolution before it already contains its scale."""
     norm.weight.fill_(1.0)
     norm.bias.copy_(bias)
     norm.running_mean.zero_()
@@ -364,7 +364,7 @@ def only_add(norm: Any, bias: torch.Tensor) -> None:
 
 
 def _missing_weights(model: Any, found: Collection[str], size: int) -> list[str]:
-    """Return the names of weights not in `found` on which the vectors depend (unlike, say, on a mask token)."""
+    """Return the names of weights that `found` lacks and on which vectors depend; they depend on no mask token, say."""
     text = model.get_text_features(torch.zeros((1, 2), dtype=torch.long)).pooler_output
     image = model.get_image_features(torch.zeros(1, 3, size, size)).pooler_output
     names, parameters = zip(*model.named_parameters(), strict=True)

@@ -121,7 +121,7 @@ STAMPS = "files.json"
 
 
 def _weight_hashes(recipe: Recipe, name: str, runs: Path) -> dict[str, str]:
-    """Return "stage NAME" or folder → the SHA-256 of each file with its weights, for the models that a stage uses.
+    """Return the SHA-256 of each weights file of the models that a stage uses, by "stage NAME" or folder.
 
     "" for a model that is neither a stage nor a folder with weights here, such as a model of the hub.
     """

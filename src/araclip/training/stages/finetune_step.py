@@ -81,9 +81,8 @@ class TeacherLoss:
     def __call__(self, english: Sequence[str | None], text: Tensor) -> Tensor:
         """Return the mean cosine distance of captions from the teacher's vectors of English captions, a scalar.
 
-        The distance is 0 if `english` has no caption.
-
-        `text` (T, D) are caption vectors; `english` has, for each, an English caption of the same picture, or None.
+        `text` (T, D) has the captions' vectors; `english` has an English caption of the same picture for each of them,
+        or None. If `english` has no caption, the distance is 0.
         """
         known = [(i, caption) for i, caption in enumerate(english) if caption]
         if not known:
@@ -120,9 +119,9 @@ class ForgettingLoss:
         self.classifier = [torch.from_numpy(part).to(device) for part in classifier]
 
     def __call__(self, features: Tensor, before: Tensor) -> Tensor:
-        """Return the KL divergence of class probabilities, a scalar, from features `before` the stage to `features`.
+        """Return how far the class probabilities moved, as the KL divergence, a scalar.
 
-        Both are (B, width), the tower's outputs for B pictures.
+        `features` and `before` (B, width) are the tower's outputs for B pictures now and before the stage.
         """
         return forgetting_loss(linear(features, *self.classifier), linear(before, *self.classifier))
 

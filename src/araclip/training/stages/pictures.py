@@ -160,8 +160,8 @@ class LockedImages:
 
     Args:
         side: the recipe's settings of the image tower. If they set `frozen_blocks`, a convolutional tower's outputs
-            are computed from cached feature maps of these blocks: each picture's first map, and for a model with
-            `vision_mirror` also the second, that of the mirrored picture (recoloured, as the map is also for training).
+            are computed from cached feature maps of these blocks: each picture's first map and, for a model with
+            `vision_mirror`, the second map, of the mirrored picture, which is recoloured as in training.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ def members_of(
 
 
 def is_model(recipe: Recipe, named: str) -> bool:
-    """True if this names a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
+    """True if `named` is a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.names_model_folder(named)
 
 
@@ -181,7 +181,7 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """Load the image tower of an earlier stage or exported model, or one from a package, a folder or a hub."""
+    """Load the image tower of an earlier stage or exported model, or a tower from a package, a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _load_vision(ModelSpec(vision=named))[0]
@@ -233,7 +233,7 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
 
 @torch.no_grad()
 def _check_sizes(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
-    """Encode the longest text and a picture, so that a size the towers cannot take is a RecipeError at the start."""
+    """Encode the longest text and a picture; raise RecipeError if the towers cannot take their sizes."""
     training, device, tokens = model.training, model.logit_scale.device, processor.max_tokens
     model.eval()
     with failures(f"[model] max_tokens = {tokens}", "lower it, or name another tower", RecipeError, cannot="be used"):
