@@ -39,6 +39,7 @@ WhereOption = Annotated[
     typer.Option(
         "--where",
         "-w",
+        metavar="KEY=VALUE",
         help="Only pictures that pass this filter (folder, captured, format, place, near, name, …); repeatable.",
         autocompletion=make_completer(FILTERS),
     ),

@@ -43,7 +43,9 @@ def train(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a key of the recipe: --set distill.steps=200 --set data=FOLDER."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key of the recipe, as distill.steps=200; repeatable."
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete the results of an earlier run of this stage.")] = False,
 ) -> None:
