@@ -14,7 +14,7 @@ import tables  # noqa: E402
 RECORDS = tables.read_results()
 FIGURE = re.compile(r"(?<![\w.])\d*\.\d+|\d+ %|\d+ ms|\d+ MB|\d,\d{3}")
 NOT_MEASURED = {  # first cells of tables of limits, versions or published figures, which have other sources
-    ("docs/evaluation-sets.md", "name"), ("docs/install-extras.md", "extra"),
+    ("docs/commands.md", "option"), ("docs/evaluation-sets.md", "name"), ("docs/install-extras.md", "extra"),
     ("docs/peers.md", "for"), ("docs/peers-table.md", "name"), ("docs/scale.md", "pictures"),
     ("docs/http-api.md", "route"), ("docs/testing.md", "what is tried"),
     ("docs/training-mini-data.md", "folder of CLONES"),
