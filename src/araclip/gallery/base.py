@@ -160,8 +160,8 @@ class BaseGallery(ABC):
     def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
         """Choose among a picture's files, given as (path, bytes, pixels), the files that `duplicates` compares.
 
-        In PostgreSQL, this returns all files: several machines may share the gallery, so a file that is missing here
-        may exist on another machine.
+        In a folder's gallery these are the files that exist, without further links to the same file. In PostgreSQL they
+        are all files: several machines may share the gallery, so a file that is missing here may exist on another.
         """
         return copies
 

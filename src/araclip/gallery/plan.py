@@ -328,9 +328,9 @@ class Planner:
     plan, alone or in a batch with the texts of other queries.
 
     `folders` and `places` return the gallery's names of folders and places (see `plan`). `literal`: True to take all
-    words as typed. `ignore`: parts of the query that are taken as typed. If the caller's `page` sets a filter or an
-    order, words of the query that ask for a filter or an order of the same kind have no effect, and the plan does not
-    name them.
+    words as typed. `ignore`: parts of the query that are taken as typed. The caller's `page` says which hits to return.
+    If it sets a filter or an order, words of the query that ask for a filter or an order of the same kind have no
+    effect, and the plan does not name them.
     """
 
     query: Query
@@ -562,7 +562,7 @@ def _interpret_terms(
     ignore: Collection[Part],
     only_filters: bool,
 ) -> QueryPlan:
-    """Find what each term may mean (its readings), and the things that excluded general words stand for (kinds).
+    """Find what each term may mean (its readings), and for excluded general words the kinds of thing that they name.
 
     Return the plan; `filters`, `unapplied` and `excluded` are only recorded in it. A term in quotation marks has only
     one reading, the text as typed. If "words" is in `ignore`, this holds for every text term. `only_filters`: True if

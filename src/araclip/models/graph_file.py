@@ -80,7 +80,7 @@ def check_graph(path: Path, data: Path | None = None) -> None:
 
 
 class _GraphChecker:
-    """Checks one file, and counts its nodes, its fields and the bytes of its weights in the data file."""
+    """Checks that one ONNX file keeps the limits and refers to no file but `data_name`; counts what it holds so far."""
 
     def __init__(self, data_name: str | None, data_bytes: int) -> None:
         self._data_name, self._data_bytes = data_name, data_bytes

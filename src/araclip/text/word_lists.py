@@ -52,5 +52,5 @@ def read_phrases(name: str) -> frozenset[Phrase]:
 
 
 def read_numbered_forms(name: str) -> list[tuple[int, Phrase]]:
-    """Return all forms of all entries of a section, each with the number of its entry, from 0."""
+    """Read the section `name` of the word lists; return all forms of its entries with the entries' numbers, from 0."""
     return [(place, form) for place, entry in enumerate(read_entries(name)) for form in split_forms(entry)]

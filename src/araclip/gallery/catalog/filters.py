@@ -363,7 +363,7 @@ def latitudes_near(latitude: float, metres: float) -> tuple[float, float]:
 
 
 def parse_numbers(name: str, given: object, most: int, example: str) -> tuple[int, ...]:
-    """Return one or several given numbers from 1 to `most`, without repetition; raise InputError for anything else."""
+    """Return one or several given numbers from 1 to `most`, each once; raise InputError if anything else is given."""
     numbers = (given,) if isinstance(given, int | str) else given
     numbers = tuple(numbers) if isinstance(numbers, Iterable) else (numbers,)
     if not all(

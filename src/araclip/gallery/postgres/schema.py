@@ -319,7 +319,7 @@ def pg_text(text: str) -> str:
 def pg_entry(text: str) -> str:
     """Return the form in which a GIN index holds a word or an entry of metadata.
 
-    That is `pg_text`, or its hash if the text is too long for the index.
+    The form is the text as PostgreSQL can store it (see `pg_text`) or, if that is too long for the index, its SHA-256.
     """
     entry = pg_text(text)
     raw = entry.encode()

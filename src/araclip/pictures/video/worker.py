@@ -64,7 +64,10 @@ def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
 
 
 def _pick_different(frames: Sequence[Small], among: Sequence[int], least: float) -> list[int]:
-    """Pick the first frame, then each frame that differs by at least `least` from the frame picked before it."""
+    """Pick, of the frame numbers `among`, the first, then each whose frame differs enough from the one picked before.
+
+    The difference must be at least `least`, see `difference`.
+    """
     picked: list[int] = []
     for number in among:
         if not picked or difference(frames[number], frames[picked[-1]]) >= least:

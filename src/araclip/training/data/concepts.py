@@ -79,7 +79,7 @@ class Concepts:
         return digest.hexdigest()[:12]
 
     def draw(self, count: int, seed: int, step: int) -> tuple[list[str], list[int]]:
-        """Draw `count` classes and a name of each; return the names, and the classes as rows of `features`.
+        """Draw `count` classes and a name of each; return the names, and the row numbers of the classes in `features`.
 
         The same seed and step give the same draw. If there are fewer classes, all are drawn.
         """

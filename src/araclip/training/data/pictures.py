@@ -170,8 +170,10 @@ class PictureMixture:
     def batch(self, step: int, size: int) -> Batch:
         """Return the batch of one step, of `size` pictures; the same seed, step and size give the same batch.
 
-        Raise a DataError if there are fewer than `size` pictures, or fewer in one of the groups that the picture sets
-        form (`PictureSource.group`).
+        A batch is drawn from the picture sets of one group (`PictureSource.group`), or of all sets if none has a group.
+
+        Raises:
+            DataError: there are fewer than `size` pictures in all, or in one of the groups.
         """
         if size > self._distinct:
             raise DataError(

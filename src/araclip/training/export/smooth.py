@@ -227,7 +227,7 @@ def errors_of_products(graph: Path, feeds: Sequence[Feed], largest: Largest) -> 
     mine = {name: f"{name}_int8" for name in names}
     for node in small.graph.node:
         outputs = [mine.get(name, name) for name in node.output]
-        if not known.issuperset(outputs):  # a node of an int8 product, which reads the float32 graph's values
+        if not known.issuperset(outputs):  # the node is new: it belongs to an int8 product
             node.output[:] = outputs
             exact.graph.node.append(node)
     exact.graph.initializer.extend(t for t in small.graph.initializer if t.name not in known)

@@ -59,7 +59,8 @@ IMAGE_SCALE = 0.95
 class QueryBankTextHead(nn.Module):
     """The text projection beside a `QueryBankImageHead`: pooled outputs (N, width) → vectors (N, D) of unit length.
 
-    It appends the constant by which a picture's correction for hubness is multiplied.
+    One number of each vector is a constant. In the cosine of a text and a picture, it is multiplied by the number of
+    the picture's vector that corrects for hubness.
     """
 
     def __init__(self, width: int, projection_dim: int) -> None:

@@ -162,7 +162,7 @@ def with_defaults(stored: Any, settings: Any) -> Any:
 
 @dataclass(frozen=True, config=CONFIG)
 class StartingStage(Stage):
-    """A stage that starts from one model."""
+    """Base class of stages that begin with the weights of a single model; some other stages join several models."""
 
     start: str | None = None  # a stage, folder or bundled model to start from; None: the stage before, or [model]
     model: ModelSpec | None = None  # towers that this stage puts together, instead of `start`

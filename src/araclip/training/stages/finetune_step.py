@@ -165,7 +165,7 @@ class FinetuneStep:
         terms: dict[str, Tensor] = {}
 
         def loss(text: Tensor, image: EncodedImages) -> Tensor:
-            text = text[inverse]  # (t + k, D)
+            text = text[inverse]  # (captions + class names, D)
             captions, named = gather(text[: len(own_captions)]), text[len(own_captions) :]  # (T, D), (k, D)
             vectors = gather(image.vectors)  # (I, K, D)
             terms["contrast"] = self.contrast(batch, captions, vectors)

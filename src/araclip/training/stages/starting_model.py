@@ -151,7 +151,7 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
 
 
 def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
-    """Return (key, name) of each model that a stage uses: its start or its towers, and the models in further keys."""
+    """Return (key, name) of each model that a stage uses: its start or its towers, then others, such as `teacher`."""
     stage, start = recipe.stage(name), recipe.start_of[name]
     named: list[tuple[str, str | None]] = [("start", start)]
     if isinstance(stage, StartingStage) and (stage.model or not start):

@@ -333,7 +333,7 @@ def _hash_texts(texts: Sequence[str]) -> str:
 
 def _hash_rows(vectors: NDArray[np.float16], table: Any) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(vectors).data)
-    # hash every column, because files of earlier releases have more columns
+    # Earlier releases wrote further columns and hashed them too, so all columns are hashed here.
     for column in [name for name in table.column_names if name != "vector"]:
         digest.update(json.dumps(table.column(column).to_pylist()).encode())
     return digest.hexdigest()
