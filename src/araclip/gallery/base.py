@@ -350,7 +350,7 @@ class BaseGallery(ABC):
         return changed
 
     def _files_at(self, path: StrPath, then: str) -> dict[str, File]:
-        """Return the indexed file that a path names, or all indexed files below a folder, by their paths.
+        """Return the indexed file that a path names, or all indexed files below the folder that it names: path → file.
 
         Raises:
             InputError: the gallery has no such file or folder. The message ends with `then`, which says what happens

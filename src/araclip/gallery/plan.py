@@ -490,8 +490,8 @@ class _TermSplitter:
     def _take_place(self, with_exclusions: str) -> None:
         """Remove the place (town, country …) that the text names, and make it a filter for pictures taken there.
 
-        If the text names no place, look for one among the excluded things: in «بدون سيارات القاهرة» (without cars,
-        Cairo), Cairo was taken for excluded. `with_exclusions` is the text before the excluded things were taken out.
+        If the text names no place, look for a place that was taken for an excluded thing by mistake, such as Cairo in
+        «بدون سيارات القاهرة» (without cars, Cairo). `with_exclusions` is the text with the excluded things still in it.
         """
         if "place" in self.taken or not (self.text.strip() or self.excluded):
             return
@@ -531,7 +531,7 @@ class _TermSplitter:
 
 
 def _text_before(words: str, text: str) -> str:
-    """Return the part of a text before some of its words, without white space at its end; "" if `words` is empty."""
+    """Return what stands in `text` before the consecutive `words`, without white space at its end; "" for no words."""
     return normalize(text).partition(words)[0].rstrip() if words else ""
 
 

@@ -279,10 +279,10 @@ class Page:
 
 
 class StoreSearch(ABC):
-    """One search of a store for a unit vector (D,), among the pictures that pass a page's filters.
+    """One search of a store for a unit vector (D,), among the pictures that pass the filters of a page of hits.
 
-    Its methods answer all that ranking asks of a store; `best_score` ignores the filters, and `matches` may return
-    pictures that do not pass them. Pictures are identified by the store's ids.
+    Its methods answer all that ranking asks of a store. Two of them do not keep to the filters: `best_score` ignores
+    them, and `matches` may return pictures that do not pass. Pictures are identified by the store's ids.
     """
 
     @abstractmethod

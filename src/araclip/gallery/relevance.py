@@ -185,7 +185,10 @@ class RelevanceScale:
 
     @cached_property
     def _strong_lead(self) -> float:
-        """The value of `_lead_over_nonsense` for queries with fitting pictures: a percentile of everyday queries."""
+        """The value of `_lead_over_nonsense` that a query with fitting pictures reaches.
+
+        It is a percentile of the values of the everyday queries, since some of them have fitting pictures.
+        """
         return max(_strong_percentile([self._lead_over_nonsense(scores) for scores in self._everyday_scores]), 1e-6)
 
     @cached_property

@@ -103,7 +103,7 @@ class TextMatches:
     answered: bool = False
 
     def among(self, allowed: Ids | None) -> "TextMatches":
-        """Keep the matches with an id in `allowed` (None: all ids); of these, at most the MOST strongest."""
+        """Keep the matches with an id in `allowed` (None: all ids); of these, keep the strongest, at most MOST."""
         keep = np.ones(len(self.ids), bool) if allowed is None else np.isin(self.ids, allowed, assume_unique=True)
         rows = np.flatnonzero(keep)
         rows = np.sort(rows[np.lexsort((self.ids[rows], -self.strength[rows]))[:MOST]])

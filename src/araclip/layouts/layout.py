@@ -384,8 +384,8 @@ def write_sentence_transformers(model: AraCLIP, out: Path) -> None:
     graph.save(out / "onnx" / "model.onnx")
 
 
-# How the text graph stores weights → the end of both graphs' file names in transformers.js. For any other way of
-# storing weights, the end is _quantized.
+# Maps the way in which the text graph stores weights to the end of both graphs' file names in transformers.js. For ways
+# that are not listed, the end is _quantized.
 SUFFIXES = {"float32": "", "float16": "_fp16"}
 
 

@@ -110,10 +110,10 @@ def _make_row(name: str, folder: Path, state: str) -> ModelRow:
 
 
 def galleries_of(name: str) -> list[Path]:
-    """Return the galleries whose vectors a pulled model made, and which need the model to be searched.
+    """Find the galleries that cannot be searched without a pulled model, because the model made their vectors.
 
-    Empty if another model on this machine has the same fingerprint. Only galleries in the user's data directory are
-    found.
+    Only galleries in the user's data directory are found. If another model on this machine has the same fingerprint,
+    it can search them as well, so none is returned.
     """
     fingerprint = read_fingerprint(_find_pulled(name))  # None if the model is damaged; then names are compared
     others = [read_fingerprint(folder) for other, folder in installed().items() if other != name]

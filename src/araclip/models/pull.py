@@ -153,8 +153,8 @@ def files_of_model(config: ModelConfig) -> tuple[str, ...]:
 def copy_checked_folder(folder: Path, target: Path) -> ModelConfig:
     """Copy a model folder to `target`, which appears complete and checked, or not at all. Return its config.
 
-    Every file is compared with its hash, and graphs and tokenizer are checked and tried as a stranger's are
-    (`araclip.models.checks`). An earlier folder at `target` is replaced.
+    Every file is compared with its hash. Graphs and tokenizer are checked and tried like those of any model from
+    strangers (`araclip.models.checks`). An earlier folder at `target` is replaced.
     """
     config = model_folder.read_config(folder)
     parts = files_of_model(config)

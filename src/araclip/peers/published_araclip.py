@@ -207,7 +207,7 @@ def _load_saved_model(name: str, folder: Path, device: str) -> tuple[TextEncoder
     if processor.image_processor is None:
         return text, None
 
-    # if the settings can be read as an ImageTransform, our own code prepares pictures; otherwise this processor does
+    # our own code prepares pictures if the processor's settings fit an ImageTransform; otherwise the processor does
     processor.image_processor = on_pillow(processor.image_processor)
     transform = None
     with suppress(ModelMismatch):

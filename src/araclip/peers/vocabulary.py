@@ -130,7 +130,7 @@ class CutVocabulary:
 def cut_vocabulary(tokenizer: Tokenizer, languages: tuple[str, ...]) -> CutVocabulary:
     """Keep the pieces written in the scripts of the given languages, and special tokens; renumber the ids.
 
-    The model's embeddings are not cut here: `rows` of the result says which of their rows the caller must keep.
+    The model's embeddings are not cut here. The result's `rows` are the embeddings' rows that the caller must keep.
     """
     content = json.loads(tokenizer.to_str())
     model = content["model"]

@@ -112,7 +112,7 @@ class _TimedProtocol(H11Protocol):
         # asyncio sets TCP_NODELAY only on sockets that were created with an explicit protocol. Without it, the end of a
         # response waits 40 ms for the client's delayed acknowledgement.
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # the system drops a client that stops reading, even while no task of the server waits for the client
+        # the operating system drops a client that stops reading, even while no task of the server waits for the client
         drop_unresponsive(line, self.send_seconds)
         self._expect_headers()
 

@@ -127,7 +127,7 @@ def _split(normal: str) -> Iterator[Token]:
 
 
 def _continues(before: str, name: str) -> bool:
-    """True if a name after و or ل may continue a list or a span of dates that ends with the word `before`."""
+    """True if a date may go on after و or ل with `name`, such as a month, when its last word so far is `before`."""
     return name in _FIRST_WORDS and (before[-1:].isdigit() or before in _LAST_WORDS)
 
 

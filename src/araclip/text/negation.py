@@ -180,8 +180,9 @@ def _split_off_exclusions(text: str, known: KnownWords, beside: bool) -> Split:
         thing = None if phrase or not may_begin else _thing_after(found, at, known, again=at == left_out)
         first = _skip_article(folded, at, phrase) if phrase else thing[0] if thing else len(folded)
         if first >= len(folded) or (phrase and _excludes_nothing(folded, at, phrase, first)):
-            # Go on behind the phrase. If «غير» follows, go on with the phrase's last word, with which another phrase
-            # may begin: «من غير» (without) in «فاضي من غير كراسي», empty, without chairs.
+            # Nothing is excluded here: go on behind the phrase. But if «غير» follows, go on with the last word of the
+            # phrase, because it may begin another phrase: in «فاضي من غير كراسي» (empty, without chairs), «من» ends
+            # the phrase «فاضي من» and begins «من غير» (without).
             at += max(len(phrase or ()) - (first < len(folded) and folded[first] == _OTHER_THAN), 1)
             continue
         if phrase and folded[first].removeprefix("ال") in _WORN:

@@ -19,7 +19,7 @@ from araclip.text.folding import FOLDING_VERSION, fold
 
 WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
 MAX_LETTERS = 64  # words longer than this (hashes, encoded data) are cut
-_CACHED = 1 << 16  # number of words whose stems are cached, because file names repeat the words of their folders
+_CACHED = 1 << 16  # number of words whose stems are cached; caching pays because file names repeat the same words
 
 # Marks and joiners that may stand inside a word.
 _MARKS = "\u0300-\u036f\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u200c\u200d"

@@ -517,8 +517,8 @@ class Catalog(Store):
             self.change("UPDATE files SET metadata = ? WHERE path = ?", (_as_json(metadata), raw))
         has_date = any(date_in_name(name_at(file.path, about)) for about in named)
         if has_date or photos.has_sidecar_metadata(self.connection, raw):
-            # what the path's name and its XMP side-car tell now belongs to the picture `content`, and no longer to
-            # `before`
+            # The picture at this path was `before`, and is `content` now. So the facts from the path's name and its XMP
+            # side-car belong to `content` from now on.
             for changed in {content, before or content}:
                 photos.derive_facts(self.connection, changed)
 

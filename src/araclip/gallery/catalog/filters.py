@@ -93,7 +93,7 @@ class Filters:
     added_to: str | None = None
     min_size: int | None = None  # least size of the file, in bytes
     max_size: int | None = None
-    formats: tuple[str, ...] = ()  # formats of pictures or videos, in any case; jpg, tif, heic and jp2 work, too
+    formats: tuple[str, ...] = ()  # formats of pictures or videos, in capitals or not; jpg, tif, heic and jp2 work, too
     orientation: str | None = None  # landscape, portrait or square, as the picture is seen
     camera: str | None = None  # all these words are in the camera's name; case and order make no difference
     lens: str | None = None  # all these words are in the lens's name

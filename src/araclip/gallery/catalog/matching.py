@@ -65,7 +65,10 @@ def name_at(path: str, metadata: Any) -> str:
 
 
 def date_in_names(files: Iterable[tuple[str, Mapping[str, Any]]]) -> str | None:
-    """Return the first date in the names of a picture's files (path and metadata); None if no name has a date."""
+    """Return the first date in the names of a picture's files; None if no name has a date.
+
+    `files` has the path and the metadata of each file; metadata may hold another name.
+    """
     return next(filter(None, (date_in_name(name_at(path, about)) for path, about in files)), None)
 
 

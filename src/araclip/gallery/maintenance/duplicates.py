@@ -36,7 +36,7 @@ def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[
     The pairs connect all such rows, but not every pair is yielded: of a thousand pictures of one scene, each is paired
     with the first only.
     """
-    labels = np.arange(len(vectors))  # rows with equal labels are connected by pairs found earlier, so need no pair
+    labels = np.arange(len(vectors))  # rows with equal labels are already connected by pairs, and need no other pair
     size = max(1, COMPARED // max(len(vectors), 1))
     for start in range(0, len(vectors), size):
         cosines = vectors[start : start + size] @ vectors.T  # (rows in the block, all rows)

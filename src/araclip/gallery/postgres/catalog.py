@@ -305,8 +305,8 @@ class PostgresCatalog(Store):
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
-                # The picture's other paths, if they have no metadata, get the removed path's: a file may have been
-                # renamed.
+                # Other paths of the picture that have no metadata get the metadata of the removed path: its file may
+                # have been renamed.
                 if metadata != "{}":
                     sql = (
                         "UPDATE files SET metadata = ?, marks = ? WHERE content = ? AND metadata = '{}' RETURNING path"

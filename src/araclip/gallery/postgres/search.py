@@ -159,7 +159,7 @@ class PostgresSearch(StoreSearch):
         return [content for (content,) in self._database.rows(sql, (list(ids), *values))]
 
     def _name_passes(self, content: int) -> bool:
-        """True if a file name of the picture passes the filter's glob, which the SQL of `condition_of` leaves out."""
+        """True if a file name of the picture passes the filter's glob, which `condition_of` does not test in SQL."""
         return not self._has_glob or any(path_passes(self._filters, entry) for entry in self._fetch_row(content).files)
 
     def _nearest(

@@ -35,7 +35,7 @@ from araclip.pictures.video.scenes import LATEST
 
 SIDE = 32  # side in pixels of the scaled-down frames that are compared
 DIFFERENT = 24.0  # least mean difference of two scenes over pixels and colours, of 255; see docs/log/2026-11.md
-PLAIN = 6.0  # a frame counts as one plain colour if its pixels' standard deviation, in grey levels, is less
+PLAIN = 6.0  # a frame whose pixels have a smaller standard deviation, in grey levels, counts as one plain colour
 
 Small = NDArray[np.uint8]  # (SIDE, SIDE, 3)
 

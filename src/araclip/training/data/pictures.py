@@ -20,8 +20,8 @@ from araclip.training.data.noise import noisy
 from araclip.training.data.sampling import InterleavedSampler
 
 LANGUAGES = ("arabic", "english")
-# First of the spare slots (a slot is a place in the sampler's endless stream of draws); they fill up a batch in which a
-# picture was drawn twice.
+# A slot is a place in the sampler's endless stream of draws. If a picture is drawn twice for a batch, another is drawn
+# from a spare slot; spare slots begin with this number.
 SPARE = 10**9
 
 

@@ -88,7 +88,7 @@ def read_pairs(path: Path, split: str = "train", *, arabic_only: bool = False) -
 
 
 def fingerprint(data: Iterable[Pair | Path]) -> str:
-    """Return sixteen hex digits: a hash of these pairs and files' contents, in order."""
+    """Return sixteen hex digits: a hash of pairs of texts and of the contents of files, in the order of `data`."""
     digest = hashlib.sha256()
     for item in data:
         if isinstance(item, Path):
@@ -284,10 +284,12 @@ class Source:
         noise: the chance that an Arabic student text gets typing mistakes, see `noisy`.
         dialects: the chance that words of an Arabic student text are replaced by a dialect's, see `noise.in_dialect`.
         mixed: the chance that one word of an Arabic student text is replaced by its English translation.
-        templates: a JSON list of templates in the student's language, texts with a slot {} or {c}, for a file of short
-            labels. Half of the rows put the label into a template, half use the bare label, as queries do.
-        teacher_template: with `templates`, the only template for the teacher, so that each label costs one teacher
-            vector. English CLIPs expect a text around a label; "{}" gives the bare label.
+        templates: for a file of short labels, a JSON file with a list of templates in the student's language: texts in
+            which {} or {c} stands for the label. Half of the rows put the label into a template, half use the bare
+            label, as queries do.
+        teacher_template: with `templates`, the template into which every label is put for the teacher, because English
+            CLIPs expect a text around a label. There is only one, so that each label costs one teacher vector. "{}"
+            gives the bare label.
     """
 
     path: Path

@@ -382,7 +382,7 @@ def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
 
 
 def write_card(folder: Path, config: ModelConfig, about: About) -> None:
-    """Write README.md, the model card, with the folder's size."""
+    """Write the model card, README.md, which also states how many megabytes the folder takes."""
     card = model_card(config, about, model_folder.megabytes(folder))
     (folder / "README.md").write_text(card, encoding="utf-8")
 

@@ -354,7 +354,9 @@ class _Depthwise(torch.autograd.Function):
 
 
 class BranchImages:
-    """Training images for a tower whose upper blocks learn from square parts (windows) of frozen blocks' cached maps.
+    """Training images for a tower whose lower blocks are frozen: their feature maps are cached.
+
+    The upper blocks learn from windows, which are square parts of these maps.
 
     The arguments are those of `training_images`.
     """

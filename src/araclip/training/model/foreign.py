@@ -74,7 +74,7 @@ def check_folder(folder: Path) -> None:
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         content = read_settings(path)
         check_settings(content, str(path))
-        # The entries become arguments of the tokenizer, and an argument such as vocab_file would make it read a file.
+        # Entries of this file become arguments of the tokenizer; an entry vocab_file would make it read another file.
         if path.name == _TOKENS[0]:
             for key, value in content.items() if isinstance(content, dict) else ():
                 if key.endswith("_file"):
