@@ -186,7 +186,7 @@ def backup(
     gallery: GalleryOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a gallery, also while programs write it. The copy is checked whole.
+    """Copy a gallery, also while programs write it. The whole copy is checked.
 
     A folder is written over only if it holds an earlier backup of this gallery. `araclip restore` brings a backup back.
     """

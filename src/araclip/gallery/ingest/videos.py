@@ -46,7 +46,7 @@ def merge_scenes(stored: Mapping[str, File]) -> dict[str, File]:
 
 
 def stored_paths(catalog: Store, file: str) -> dict[str, File]:
-    """Return what is indexed for a file, by path: the file itself or, for a video, its scenes."""
+    """Return path → file for what is indexed for a file: the file itself or, for a video, its scenes."""
     return {path: about for path, about in catalog.files(file).items() if file_of(path) == file}
 
 
