@@ -80,7 +80,7 @@ def measure(
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Robustness:
-    """Rewrite every caption by each of `kinds`, search its picture among all pictures of the set, return the losses.
+    """Rewrite every caption by each of `kinds`, search its picture in the whole set, and return the lost recall.
 
     Args:
         captions: which captions of a picture are queries: "all", or only the "first".

@@ -49,13 +49,13 @@ def word_shares(
 
     At most MAX_WORDS words get a share.
 
-    If a term may stand for several texts, the words are those of the likeliest text. For a term of one word, the whole
-    term is left out; if it is the only term, its word's share is the whole cosine.
+    If a term of the query has several readings, its words are the words of the likeliest reading. For a term of one
+    word, the whole term is left out; if it is the only term, its word's share is the whole cosine.
 
     Args:
         terms: the vectors of the query's terms, (n, D).
         picture: the picture's vector, (D,).
-        vector_of: the vector (D,) of each text in `texts_of_shares`.
+        vector_of: the vector (D,) of each text that `texts_of_shares` returns for the plan.
     """
     whole = terms.copy()
     for row, words in _scored_terms(plan):

@@ -369,8 +369,8 @@ class _TermSplitter:
     """Takes filters, exclusions and denials out of the text of one term, step by step; `text` is the rest of the text.
 
     A filter is a date, folder, place, order or kind of file that the text asks for. An exclusion is a thing that no hit
-    may show. A denial is a date or place after a negation; it leaves out no picture. A folder after a negation becomes
-    a filter: pictures outside of this folder.
+    may show. A denial is a date or place after a negation («ليست من 2019»): it is only removed, and leaves out no
+    picture. A folder after a negation becomes a filter: pictures outside of this folder.
 
     `taken` lists the parts of a query (date, folder …) that are not looked for in this text: a filter of this part was
     found in an earlier term, or words for this part are to be taken literally.

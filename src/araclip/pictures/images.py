@@ -81,8 +81,8 @@ def open_with_facts(
     Inside the block, the picture's memory counts against the budget of all threads. Errors are as for `open_image`.
 
     Args:
-        distort: True if the picture is used only for squares; then an extremely long picture is reduced more along its
-            long side than along its short side.
+        distort: True if the picture is only squashed to squares later. Then an extremely long picture is reduced more
+            along its long side than along its short side.
     """
     unnamed = "picture in memory" if isinstance(source, Image.Image) else "uploaded picture"
     name = name or (fspath(source) if isinstance(source, str | PathLike) else unnamed)

@@ -50,8 +50,8 @@ class Change:
 
 LATIN = 0.75  # confidence that a word in Latin letters that is not English is Arabizi; it may also be a name
 IN_CONTEXT = 0.93  # confidence of Arabizi if a word has a digit for a letter (7elwa) or several words look like Arabizi
-# Least counts of the lexicon's words when Arabizi is read; words with a higher count are likelier. A standard word has
-# STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.
+# For Arabizi, every word of the lexicon counts as this frequent at least; more frequent words are likelier. A standard
+# word gets STANDARD_COUNT, a dialect's form FORM_COUNT for each dialect that uses it.
 FORM_COUNT, STANDARD_COUNT = 4, 80
 # How probable the dialect meaning of an Arabizi word is, if the word also has a standard meaning: EITHER; or THING if
 # that is an adjective in «ية», which would follow a noun: 3arabeya is "a car" (dialect) or "Arabic" (standard).

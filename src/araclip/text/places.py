@@ -202,8 +202,8 @@ def _areas_by_key() -> dict[str, list[Area]]:
 def names_by_key(places: tuple[str, ...]) -> Mapping[str, str]:
     """Return key (`name_key`) → name for each name in `places`, texts such as «القاهرة، مصر · Cairo, Egypt».
 
-    The other names of these towns, regions and countries have keys, too. Such a key leads to the place's usual name or,
-    if another place has the same usual name, to the name whose key it is.
+    Other names of these towns, regions and countries have keys, too, which lead to the usual name. But if two places
+    have the same usual name, the key of another name leads to this other name itself.
     """
     written = {name for place in places for name in names_in_place(place)}
     found = {name_key(name): name for name in sorted(written)}

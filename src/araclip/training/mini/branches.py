@@ -300,7 +300,7 @@ def _logit_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
 
 
 def with_gate(tower: Any, shared_blocks: int, weight: Tensor, bias: Tensor) -> BranchesModel:
-    """Return a one-branch tower with a gate: its features are multiplied by sigmoid(weight · features + bias)."""
+    """Add a gate to a tower of one branch; it multiplies the features by sigmoid(weight · features + bias)."""
     if not is_splittable(tower) or (
         isinstance(tower, BranchesModel) and (len(tower.branches) > 1 or tower.config.gated)
     ):

@@ -13,8 +13,8 @@ from araclip.errors import RecipeError
 from araclip.training.model.foreign import MAX_WIDTH, is_size
 
 QUERY_BANK_AXES = 2  # how many numbers of a vector carry the query bank's correction of scores, see `heads`
-# A vector with a names part (numbers for class names, see `heads`) has one number more, with which a picture's vector
-# gets length 1.
+# A vector with a names part (numbers for class names, see `heads`) also has this many numbers that fill up a picture's
+# vector to length 1.
 NAME_AXES = 1
 SETTINGS: dict[str, Any] = {  # settings added to AraCLIPConfig → defaults
     "query_bank": 0,  # number of texts in the query bank that corrects scores for hubness, see `heads`; 0: no bank

@@ -57,7 +57,7 @@ def of_transformers(name: str, processor: Any) -> ImageConfig:
         scaled = getattr(processor, "do_normalize", True)
         mean = [value / per_value for value in (processor.image_mean if scaled else [0.0] * 3)]
         std = [value / per_value for value in (processor.image_std if scaled else [1.0] * 3)]
-        # where a crop begins; squashing has no crop, so it keeps the default "half-even"
+        # how the beginning of a crop is rounded; squashing crops nothing, and keeps the default "half-even"
         offset = "floor" if resize == "shortest" else "half-even"
         return ImageConfig(
             "", side, resize, _NAMES[resample], _three_numbers(mean), _three_numbers(std), "exact", offset

@@ -57,8 +57,8 @@ class TomlFile:
 
         Paths in fields marked with `below_data` are joined to `data`.
         """
-        # The table is validated as JSON, whose types are TOML's: in strict mode, JSON arrays become tuples and texts
-        # paths. The adapter is for a tuple that holds the dataclass: then its config applies to a plain dataclass, too.
+        # The table is validated as JSON, because pydantic's strict mode makes tuples of arrays and paths of texts only
+        # if they come as JSON. The dataclass is wrapped in a tuple, because pydantic refuses a config for a dataclass.
         whole: Any = tuple[cls]  # type: ignore[valid-type]
         adapter: TypeAdapter[tuple[Built]] = TypeAdapter(whole, config=ConfigDict(extra="forbid"))
         try:

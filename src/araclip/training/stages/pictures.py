@@ -106,7 +106,7 @@ def pooled(model: AraCLIPModel, pixel_values: Tensor) -> Tensor:
 def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], log: Log | None = None) -> Tensor:
     """Return the tower's outputs (N, width) for N unaugmented pictures, no gradients; leave the model in eval mode.
 
-    Many pictures (from `MANY`) pass a convolutional tower on ONNX Runtime, several times as fast.
+    If there are at least MANY pictures, a convolutional tower runs on ONNX Runtime, several times as fast.
     """
     tower = _tower(model.eval(), pixels, len(files))
     with torch.inference_mode():
