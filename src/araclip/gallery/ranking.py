@@ -318,9 +318,10 @@ class StoreSearch(ABC):
 
     @abstractmethod
     def existing(self, candidates: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[str]]]:
-        """Yield the candidates that have an existing file, each with its paths; paths that pass the filters come first.
+        """Yield each candidate with a file that exists and passes the filters, and the candidate's existing paths.
 
-        A store in PostgreSQL yields all candidates, because files may be on other machines.
+        Paths that pass the filters come first. A store in PostgreSQL yields all candidates, because files may be on
+        other machines.
         """
 
     @abstractmethod

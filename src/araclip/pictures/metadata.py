@@ -127,7 +127,7 @@ def exif_time(text: object) -> str | None:
 
 
 def iso_time(text: object) -> str | None:
-    """Convert an ISO 8601 date, with or without time and zone, to local time without a zone; None if invalid."""
+    """Return an ISO 8601 date with its clock time, if it has one, but without zone and fractions; None if invalid."""
     try:
         return datetime.fromisoformat(str(text).strip()[:40]).replace(tzinfo=None, microsecond=0).isoformat()
     except ValueError:

@@ -378,7 +378,7 @@ class DateReader:
     def _ordinal_day(self, at: int) -> tuple[int, int] | None:
         """Read the number of a day, «الأول» (the first) or «الخامس عشر» (the fifteenth): return (words read, day).
 
-        Return None if there is no such number, or if it counts something else: «الأسبوع الأول», the first week.
+        Return None if there is no such number, or if it counts a part of a month: «الأسبوع الأول», the first week.
         """
         name = self.name_at(at, names.BY_ORDER)
         of_part = at > 0 and (self.word(at - 1),) in names.PARTS_OF_A_MONTH

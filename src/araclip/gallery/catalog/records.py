@@ -218,7 +218,7 @@ class RecordedModel:
 
 
 def _printable_or_empty(value: object) -> str:
-    """Return a text if it is valid Unicode without control characters, else ""."""
+    """Return a text if it is valid Unicode and all its characters can be printed, else ""."""
     text = value if isinstance(value, str) else ""
     return text if text.isprintable() and text.encode("utf-8", "ignore").decode() == text else ""
 

@@ -134,7 +134,7 @@ def seconds_to_encode(store: Store, model: Encoder) -> tuple[int, float]:
     pixel_vectors(model, noise[:1])  # load the model before the clock starts
     begin, done = time.perf_counter(), 0
     with closing(map_ahead(partial(decode_known_picture, store, model=model), chosen, model.threads)) as ahead:
-        # a picture that cannot be read now is left out
+        # a picture that cannot be read now is left out of the estimate
         squares = (decoded.pixels for _, decoded in ahead if not isinstance(decoded, str))
         for batch in batches(squares, len(noise)):
             pixel_vectors(model, np.stack(batch))

@@ -275,7 +275,7 @@ def _array_text(values: list[Any]) -> str:
 def _ssl_context(address: Address) -> Any:
     """Return pg8000's argument `ssl_context` for an address.
 
-    The system's certificates are read only if the server's certificate is to be verified.
+    With "verify-full" the server's certificate is verified by the system's certificates.
     """
     if address.host.startswith("/") or address.ssl == "disable":
         return False

@@ -349,7 +349,7 @@ class Run:
         return found
 
     def log(self, step: int, **values: Any) -> None:
-        """Append one row to metrics.jsonl and send it to the sinks (TensorBoard …); `time`, in Unix seconds, is added.
+        """Append a row with these values and the `time` (Unix seconds) to metrics.jsonl; send the values to the sinks.
 
         Scalars of torch and NumPy become numbers; NaN and infinity become null.
         """

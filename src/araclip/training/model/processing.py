@@ -261,7 +261,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
                 raise ArgumentError(f"expected a text or a list of texts, got {entry!r:.80} ({type(entry).__name__}).")
         if not isinstance(self.tokenizer, AraCLIPTokenizer):  # an AraCLIPTokenizer normalises by itself
             texts = [normalize(entry) for entry in texts]
-        # sentence-transformers may set the tokenizer's own limit lower
+        # the lower limit counts: sentence-transformers may lower that of the tokenizer
         longest = min(self.max_tokens, self.tokenizer.model_max_length)
         tokens: Mapping[str, Any] = self.tokenizer(texts, max_length=min(longest, max_length or longest), **how)
         return tokens
