@@ -106,9 +106,9 @@ _TIFF = (b"II*\0", b"MM\0*")
 # first bytes of ORF, RW2, RAF, X3F and MRW files
 _OTHERS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILM", b"FOVb", b"\0MRM")
 _ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
-_ENTRIES = 512  # limit: entries that are read of a TIFF's first directory; cameras write a few dozen
-# Pixels of the longer side: a preview with fewer, and with fewer than half of the sensor's, is only a thumbnail.
-# Then the sensor's data are used.
+_ENTRIES = 512  # limit: entries of a TIFF's first directory that are read; cameras write a few dozen
+# A preview is only a thumbnail if its longer side has fewer pixels than this, and fewer than half of the pixels of the
+# sensor's longer side. Then the sensor's data are used.
 _SMALLEST = 500
 _TURNED = {3: 3, 5: 8, 6: 6}  # LibRaw's number for a rotation → EXIF's number
 

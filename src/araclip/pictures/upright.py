@@ -17,8 +17,9 @@ from PIL import ExifTags, Image, ImageCms, features
 from araclip.core.messages import message
 from araclip.errors import UnreadableImage
 
-# A picture counts as extremely long if more pixels than this are left when it is reduced without distortion until its
-# short side suffices. For squares of 224 × 224, such a picture is at least 20 times as long as wide.
+# A picture counts as extremely long if it would still have more pixels than this after a reduction without distortion
+# that leaves its short side as long as the square needs. For squares of 224 × 224, such a picture is at least 20 times
+# as long as wide.
 ELONGATED = 16_000_000
 STRIP = 4_000_000  # number of pixels that are converted and reduced at once
 _TURNS = {

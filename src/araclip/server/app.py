@@ -29,7 +29,7 @@ from araclip.server.settings import Settings
 from araclip.server.translations import validation_in_arabic
 
 log = logging.getLogger("araclip.server")
-# HTTP statuses of errors: first for all routes, then further statuses for routes that take a body
+# HTTP statuses of errors of all routes, and those that routes with a body have as well
 STATUSES = (421, 429, 431, 500)
 STATUSES_WITH_BODY = (400, 408, 413, 415)
 OPENAI_ERROR = {

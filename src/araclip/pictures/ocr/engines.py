@@ -120,7 +120,7 @@ class Tesseract:
         except OSError as error:
             raise self._broken(error.strerror) from None
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        # without the data of one of two languages Tesseract reads with the other one, and ends with 0
+        # If the data of one of two languages are missing, Tesseract reads in the other one, and its exit code is 0.
         faults = [line for line in lines if NO_LANGUAGE in line]
         last = "".join((faults or lines)[-1:])[:200]
         if faults or done.returncode in BROKEN:

@@ -73,7 +73,7 @@ def load_reader(model: Path) -> Callable[[bytes], str]:
         if found.boxes is None or not getattr(found, "txts", None):
             return ""
         lines: list[tuple[Box, str]] = []
-        # corners: those of the line's box, (4, 2)
+        # `corners`: the four corners of the line's box, (4, 2)
         for corners, text, sure in zip(found.boxes, found.txts, found.scores, strict=True):
             if sure >= SURE and text.strip():
                 (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()

@@ -55,7 +55,7 @@ def choose_scenes(frames: Sequence[Small], most: int) -> list[int]:
     worth = [number for number, frame in enumerate(frames) if not is_plain(frame)] or list(range(len(frames)))
     low = high = DIFFERENT
     if len(_pick_different(frames, worth, low)) > most:
-        high = 256.0  # above every difference of two frames: with it only one frame would be picked
+        high = 256.0  # no two frames differ by so much, so that only one frame would be picked
         # halve the interval: the least required difference that picks at most `most` frames lies between low and high
         while high - low > 0.5:
             middle = (low + high) / 2
@@ -138,7 +138,7 @@ def main() -> None:
     parent = Parent(takes_files=True)
     _load_all()
     av.logging.set_level(av.logging.PANIC)
-    lowest = os.dup(0)  # the video's file will get this lowest free descriptor; no higher one is allowed
+    lowest = os.dup(0)  # the video's file will get this lowest free descriptor; `restrict` allows no higher one
     os.close(lowest)
     restrict(int(sys.argv[1]), files=lowest + 1)
     parent.answer({"ready": True})

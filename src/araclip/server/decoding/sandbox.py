@@ -25,7 +25,7 @@ from araclip.pictures.limits import MAX_PIXELS
 from araclip.server.http.gates import Slots
 
 START_SECONDS = 30
-# When a client has left, its picture may be decoded for so many seconds more; then the process is killed. Starting
+# Seconds for which the picture of a client that has left may still be decoded, before the process is killed. Starting
 # another process takes about as long.
 ABANDONED_SECONDS = 1
 MOST_JOBS = 500  # a process is replaced after this many pictures, so that memory leaks of decoders do not add up
