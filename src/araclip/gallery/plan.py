@@ -218,7 +218,7 @@ class QueryPlan:
         found = TextQuery.of(wanted, [term.value for term in texts if term.weight < 0], weight)
         if found is None:
             return None
-        latin: list[tuple[str, Word]] = []  # for Latin words read as one Arabic word: its stem, and the Latin word
+        latin: list[tuple[str, Word]] = []  # Latin words, each after the stem of the one Arabic word that it stands for
         for change in (change for readings in self.readings for reading in readings[:1] for change in reading.changes):
             typed, meant = asked_words(change.source), asked_words(change.target)
             if change.kind == "arabizi" and len(typed) == len(meant) == 1:

@@ -50,7 +50,8 @@ Relevance = Callable[[float], float] | None  # cosine → relevance (probability
 class Candidate:
     """A picture that may become a hit: its id, cosine, and relevance, the probability that it is right (None: unknown).
 
-    Hits are ordered by relevance; those with the same or an unknown relevance are ordered by `value`.
+    Hits are ordered by relevance; those with the same or an unknown relevance are ordered by `value`, the cosine with
+    what words in the picture's texts add.
     """
 
     content: int

@@ -111,7 +111,7 @@ class RelevanceScale:
         return float((np.log(relevance / (1 - relevance)) - intercept) / slope)
 
     def excluded_cosine(self, term: Vectors) -> float:
-        """Return the limit for a query that only excludes: a picture with this cosine to the term (D,) is left out."""
+        """Return the cosine to the term (D,) from which a picture is left out, for a query that only excludes."""
         scores = products(self.sample, term)
         outstanding = float(scores.mean()) + EXCLUDED_DEVIATION * float(scores.std())
         return min(self.cosine_at(EXCLUDED, term), outstanding)

@@ -49,7 +49,7 @@ class WordIndex:
         return [found.get(text, np.empty(0, np.int64)) for text in folded]
 
     def with_description(self, ids: Sequence[int], *, in_arabic: bool) -> set[int]:
-        """Return which of the given pictures have captions or metadata of a few words.
+        """Return which of the given pictures are described by captions or metadata, see `describes`.
 
         Only words in Arabic letters count or, if `in_arabic` is False, only words in other letters.
         """

@@ -199,7 +199,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 def delete_run(folder: Path) -> None:
     """Delete checkpoints, metrics.jsonl, result.json and config.json of a run; its model stays."""
-    # checkpoints first: if this process is killed before it is done, no other recipe may resume from a checkpoint
+    # Checkpoints are deleted first: if this process is killed, a run of another recipe must not resume from one.
     checkpoint.remove_all(folder)
     for name in ("metrics.jsonl", "result.json", "config.json"):
         (folder / name).unlink(missing_ok=True)

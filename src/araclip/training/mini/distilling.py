@@ -1,8 +1,8 @@
 """The stage `distill_images`: an image tower learns another tower's vectors or features.
 
-To learn features, the tower's upper blocks read the first blocks' maps at a smaller scale (`image.map_scale`). They
-learn the features that the tower made at its old scale, or the features of another tower with the same first blocks.
-So a classifier that reads the pooled features also works with the tower at the smaller scale, which is faster.
+With features, the aim is a faster tower: its upper blocks read smaller maps from the first blocks (`image.map_scale`)
+and learn to give the same features as before, or the features of another tower with the same first blocks. So a
+classifier of these features still works.
 """
 
 import copy

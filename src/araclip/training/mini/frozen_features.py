@@ -378,7 +378,7 @@ class BranchImages:
         self.model, self.seed, self.log, self.cache = model, seed, log, cache
         self._frozen = FrozenFeaturesGraph(FrozenFeatures(shared, pixels.mean, pixels.std), pixels.size)
         self.maps = FeatureMaps(self._frozen, pictures, side.views, self.cache, log, side.degradation)
-        # `vectors` reads the training pictures' maps from here, if the maps of all views that it needs are cached
+        # `vectors` takes the training pictures' maps from this dict, if all views that it needs are cached
         self._cached = {tuple(pictures): self.maps} if side.views >= _whole_views(model.config.vision_mirror) else {}
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)

@@ -87,7 +87,7 @@ class QueryBank(StartingStage):
     pictures: Pictures = ()  # pictures whose captions are the bank's texts: not of sets whose captions are names
     languages: Shares = field(default_factory=lambda: {"arabic": 0.5, "english": 0.5})
     sharpness: AtLeastOne = 20.0  # inverse temperature at which a picture's scores for the bank's texts are averaged
-    weight: Positive = 0.6  # a picture's scores are lowered by this times its nearness to the bank's texts, see `heads`
+    weight: Positive = 0.6  # how much a picture's nearness to the bank's texts lowers its scores for all queries
 
     def mixtures(self) -> tuple[PictureMixture]:
         # without groups: the stage draws a single batch, which is to have pictures of all sets

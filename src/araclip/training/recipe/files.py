@@ -10,9 +10,10 @@ from araclip.training.data.concepts import files_of_classes
 
 
 def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
-    """Yield key and path of each file or folder that a section (a dataclass) reads: ("dev.folder", captions.jsonl).
+    """Yield the key and the path of each file or folder that a section (a dataclass) reads.
 
-    A pattern of files is yielded itself if no file matches it.
+    For a picture set, the path is its list: ("dev.folder", FOLDER/captions.jsonl). If no file matches a pattern, the
+    pattern itself is yielded.
     """
     if is_dataclass(section):
         # leave out caches, which are no input
