@@ -31,7 +31,7 @@ from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
 from araclip.text.places import names_by_key
 
-# limit: cached values that are derived from the gallery's state, such as a timeline (27 bytes for each picture)
+# limit: number of cached values derived from the gallery's state, such as timelines (27 bytes for each picture)
 MOST_VALUES = 12
 SAMPLE = 4096  # pictures in a sample: enough to estimate the covariance of vectors within milliseconds
 

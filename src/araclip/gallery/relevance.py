@@ -144,7 +144,7 @@ class RelevanceScale:
         return min(odds, AVERAGE) - slope * float(self._mean_picture @ query), slope
 
     def _number_of_best(self, most: int) -> int:
-        """Return how many best pictures of a query to look at: `most`, or in a small gallery one in BEST_SHARE."""
+        """Return how many of a query's best pictures to look at: `most`, or if that is less, pictures / BEST_SHARE."""
         return min(most, max(1, len(self.sample) // BEST_SHARE))
 
     def _lead_over_nonsense(self, scores: Vectors) -> float:

@@ -292,7 +292,8 @@ def _excludes_nothing(folded: Sequence[str], at: int, phrase: tuple[str, ...], f
     in_it = phrase == _WHAT_IS_IN and (following.startswith("ال") or before.removeprefix("و") in _SOME)
     just_that = phrase in _EXCEPT and before in _NOTHING
     just_that = just_that or following in _EXCEPTING or following == _OTHER_THAN
-    wants = phrase[-1] in _ASKING and _is_verb(following)  # «ولد مش عايز ياكل», a boy who does not want to eat
+    # who does not want to do something is in the picture: «ولد مش عايز ياكل», a boy who does not want to eat
+    wants = phrase[-1] in _ASKING and _is_verb(following)
     fixed = following in ENDS or following in _THAT or " ".join((*phrase, following)) in _FIXED
     return in_it or just_that or wants or fixed
 

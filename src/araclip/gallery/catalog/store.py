@@ -429,11 +429,11 @@ class Store(ABC):
         """Hide the picture `content`, which is about to be recorded at the path `raw`, if it must be hidden.
 
         A picture is hidden again if it was hidden when it was removed. A new picture, which has no path yet, is also
-        hidden if another hidden picture has this path, or had this path as its last one within SUCCESSOR_WITHIN. For a
-        scene, the paths of all scenes of its video count.
+        hidden if another hidden picture has this path now, or lost it as its last path less than SUCCESSOR_WITHIN ago.
+        For a scene, the paths of all scenes of its video count.
 
-        The list `hidden_gone` of removed hidden pictures loses its entries for this path and this picture. `replaced`
-        is the picture that loses the path now, or None; if it is hidden and has no other path, it is added.
+        From the list `hidden_gone` of removed hidden pictures, all entries of this path or of this picture are deleted.
+        `replaced` is the picture that loses the path now, or None; if it is hidden and has no other path, it is added.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))

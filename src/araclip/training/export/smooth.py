@@ -44,7 +44,7 @@ _TINY = 1e-12  # serves as the largest value of a column of zeros, so that its s
 
 
 def int8_steps(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Round a matrix (K inputs, N outputs), used in sums over inputs, to int8 (K, N) and a scale per output (N,).
+    """Round a matrix (K inputs, N outputs) to int8 (K, N) with a scale for each output (N,).
 
     matrix ≈ int8 · scale.
     """

@@ -150,7 +150,7 @@ def take_bytes(model: Any) -> bool:
     value = turned = "pixels"
     factor, offset = 1.0, 0.0
     while True:
-        # A node that reads only the pixels' shape is no reader: it gets the same shape from bytes.
+        # A node that reads only the shape of the pixels is left out: bytes have the same shape as floats.
         readers = [node for node, _ in uses[value] if steps or node.op_type != "Shape"]
         if len(readers) != 1:
             return False

@@ -59,8 +59,8 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
 def run_all(recipe: Recipe, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, dict[str, float]]:
     """Run the stages that the recipe's `stages` lists, in order; skip a stage that has a result, unless `fresh`.
 
-    Return the dev recall of each stage. A result made with another recipe or other data, or from a model trained again
-    since, is a RunMismatch.
+    Return the dev recall of each stage. A result is a RunMismatch if the recipe or the data has changed since, or if
+    the model that the stage started from was trained again.
     """
     done = {
         name: _check_finished(recipe, name, runs)
