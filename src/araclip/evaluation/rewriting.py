@@ -103,9 +103,10 @@ def _verb_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, 
 
 
 def _participle_forms(standard: str, words: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Return each present form of a verb that dialects express by an active participle (لابس, لابسة, لابسين).
+    """Map the present forms of the verb `standard` to their forms by dialect or ARABIZI.
 
-    Each standard form is mapped to its forms by dialect or ARABIZI. `words`: the form for "he" by dialect or ARABIZI.
+    The dialects express the verb by an active participle (لابس, لابسة, لابسين). `words` has the form for "he", by
+    dialect or ARABIZI.
     """
     forms = _present_forms(standard, words[ARABIZI])
     for dialect in DIALECTS:

@@ -25,7 +25,7 @@ CAMERAS = frozenset(
     ("img", "dsc", "dscf", "dscn", "pxl", "vid", "scan", "screenshot", "whatsapp", "jpg", "jpeg", "png")
 )  # words in the names that cameras and programs give; such names say nothing about the picture
 ARTICLES = ("وال", "بال", "فال", "كال", "لل", "ال", "و")
-# article → the least number of letters that must remain without it, if not 1. In a shorter word, و is rarely "and".
+# ARTICLES that may be taken off only if at least so many letters remain: before fewer letters, و is rarely "and"
 LEFT = {"و": 4}
 
 

@@ -238,9 +238,9 @@ def _open_clip_text_part(encoder: TorchEncoder) -> TextPart:
 
 
 class _ShortTexts:
-    """Does what `encode_text` of open_clip's causal text transformer does, but takes texts of any length.
+    """Does what `encode_text` of open_clip's causal text transformer does, but without filling up short texts.
 
-    open_clip fills every text up to the transformer's length. In a CustomTextCLIP the transformer is a module of its
+    open_clip pads every text to the transformer's length. In a CustomTextCLIP the transformer is a module of its
     own. In a CLIP the transformer's layers and settings are attributes of the CLIP itself, two of them under other
     names.
     """

@@ -179,7 +179,7 @@ def wanted_tokens(text: str) -> tuple[frozenset[str], ...]:
 
 
 def _wanted_tokens_of_part(text: str) -> tuple[frozenset[str], ...]:
-    """Return the sets of tokens that mean the place `text`, one of the places between bars; see `wanted_tokens`."""
+    """Return the sets of tokens that mean the single place `text`, see `wanted_tokens`."""
     asked = name_key(text)
     if not (same := _areas_by_key().get(asked)):
         return (frozenset(_name_words(text)),)

@@ -704,7 +704,7 @@ class Catalog(Store):
         )
 
     def condition(self, filters: Filters) -> Condition:
-        """Return the filters' SQL condition; it need not exclude hidden pictures if the gallery has none."""
+        """Return the filters' SQL condition; it excludes hidden pictures, if the gallery has any."""
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
     def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:

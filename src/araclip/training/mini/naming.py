@@ -51,7 +51,7 @@ class NamedClasses:
 
 
 def read_named_classes(path: Path) -> NamedClasses:
-    """Read `<path>.npz` with `weight` and `bias`, and `<path>.json` with `exclusive`, `words` and `others`.
+    """Read the fields of `NamedClasses`: `weight` and `bias` from `<path>.npz`, the others from `<path>.json`.
 
     Texts are normalised. A word marked `held` is left out: it is kept to measure queries by words that training has not
     seen. Damaged files are a DataError.

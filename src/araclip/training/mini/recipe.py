@@ -35,7 +35,9 @@ class Ensemble(Stage):
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # the models whose image towers are joined: stages, or folders of models
-    shared_blocks: OrNone = 0  # how many first blocks are the same in all members' image towers: training froze them
+    shared_blocks: OrNone = (
+        0  # how many first blocks all members' image towers share, because training froze these blocks
+    )
     batch: Many = 128  # most of `pictures`, and of `expert_pictures`, on which vector lengths and gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
