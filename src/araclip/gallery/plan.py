@@ -468,7 +468,7 @@ class _TermSplitter:
         return dated
 
     def _take_exclusions(self, beside: bool) -> tuple[str, ...]:
-        """Take the excluded things out of the text; return the negations that stood before these things.
+        """Move the excluded things from the text to `excluded`; return the negations that stood before them.
 
         `beside`: True if the query has something else besides this text, such as a date (see `split_exclusions`).
         """

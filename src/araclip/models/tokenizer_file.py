@@ -118,7 +118,7 @@ def _growth_of_step(normalizer: dict[str, Any], path: Path | str) -> float:
 
 
 def _longest_entry(table: str) -> int:
-    """Return the bytes of the longest text in SentencePiece's character map.
+    """Return how many bytes the longest text in SentencePiece's character map has.
 
     The map holds the length of a trie (4 bytes), the trie, and texts that each end with NUL.
     """

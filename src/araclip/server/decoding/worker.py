@@ -28,7 +28,7 @@ THUMBNAIL_QUALITY = 80
 
 def thumbnail(data: bytes, side: int) -> Reply:
     """Make an upright WebP thumbnail without metadata; return it and its placeholder, a tiny preview."""
-    image = open_image(io.BytesIO(data), side // 2)  # is reduced to 2 × this size at least, so to `side` pixels or more
+    image = open_image(io.BytesIO(data), side // 2)  # keeps 2 × this size or more, so at least `side` pixels
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return {"width": image.width, "height": image.height}, [_to_webp(image, THUMBNAIL_QUALITY), _tiny_webp(image)]
 

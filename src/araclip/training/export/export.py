@@ -372,7 +372,7 @@ def hashed(folder: Path, config: ModelConfig) -> ModelConfig:
 
     A model card that is missing is made as an empty file.
 
-    Tokenizer and graphs pass the checks that users' machines make, but no graph is run (`checks.check_written`).
+    Tokenizer and graphs are checked as they will be on users' machines, but no graph is run (`checks.check_written`).
     """
     config = replace(config, files=model_folder.hashes(folder))
     model_folder.write_config(folder, config)

@@ -288,7 +288,7 @@ def quicken_depthwise(module: nn.Module) -> None:
 
 
 def restore_convolutions(module: nn.Module) -> None:
-    """Undo `narrow_pointwise` and `quicken_depthwise`."""
+    """Let convolutions compute by PyTorch's own code again: undo `narrow_pointwise` and `quicken_depthwise`."""
     for layer in _convolutions(module):
         vars(layer).pop("forward", None)
 

@@ -76,7 +76,8 @@ class QueryBankTextHead(nn.Module):
 class QueryBankImageHead(nn.Module):
     """The image projection with a query bank, texts by which scores are corrected for hubness.
 
-    Turns pooled outputs (M, width) into vectors (M, D) of unit length.
+    Turns pooled outputs (M, width) into vectors (M, D) of unit length. A number in each vector carries the correction,
+    so that cosines are corrected scores.
 
     Args:
         texts: number of texts in the bank.

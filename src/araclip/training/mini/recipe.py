@@ -35,9 +35,7 @@ class Ensemble(Stage):
     MODELS = ("members", "expert")
     kind: Literal["ensemble"] = "ensemble"
     members: tuple[str, ...] = ()  # the models whose image towers are joined: stages, or folders of models
-    shared_blocks: OrNone = (
-        0  # how many first blocks all members' image towers share, because training froze these blocks
-    )
+    shared_blocks: OrNone = 0  # first blocks that all members' image towers share, because training froze them
     batch: Many = 128  # most of `pictures`, and of `expert_pictures`, on which vector lengths and gate are computed
     pictures: Pictures = ()  # if given, all members' vectors are scaled to one mean length on these pictures
     expert: str = ""  # one more member, which counts only for pictures like its own: a gate tells them from others
@@ -105,7 +103,7 @@ class Names(StartingStage):
     kind: Literal["names"] = "names"
     classes: Folder = Path("names")  # NAME.npz has the classifier, NAME.json the words; see `naming`
     vision: str = ""  # the tower whose features the classifier reads; "": the tower of `start`
-    shared_blocks: OrNone = 0  # how many first blocks the two towers share
+    shared_blocks: OrNone = 0  # how many first blocks `vision` and the tower of `start` share
     width: Width = 127  # width of the names part
     hidden: Width = 256  # width of the layer between text tower and names part
     weight: Positive = 1.0  # weight of the names part in a score if its gate is open
