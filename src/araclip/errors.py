@@ -80,7 +80,7 @@ class ArgumentError(InputError, ValueError):
 
 
 class EmptyFolder(InputError):
-    """The folder to index holds no pictures, and held none before. `unread`: kind → number of unreadable files."""
+    """The source to index (a folder, list …) holds no pictures. `unread`: kind → number of unreadable files."""
 
     def __init__(self, message: str, *, unread: dict[str, int] | None = None) -> None:
         super().__init__(message)

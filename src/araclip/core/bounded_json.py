@@ -91,7 +91,7 @@ def read(
 
 
 def _exceeded_limit(data: bytes, max_depth: int, max_nodes: int) -> str | None:
-    """Return what is wrong if a text exceeds `max_depth` or `max_nodes` or closes too many brackets; None otherwise.
+    """Return what is wrong if a text exceeds `max_depth` or `max_nodes`; None otherwise.
 
     Cheap bounds by bytes.count are tried first; strings are removed only if these bounds do not decide.
     """

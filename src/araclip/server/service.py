@@ -185,7 +185,7 @@ class Service:
         try:
             model = self._load_encoder(None)
             self.gallery.change_model(model)
-        # The old model stays in use; the new one may not be on this machine.
+        # If the new model cannot be loaded, because it may not be on this machine, the old model stays in use.
         except AraCLIPError as why:
             log.error("%s", why)
             return
