@@ -269,7 +269,7 @@ class Pool:
     """
 
     def __init__(self, start: Callable[[], Child], *, keep: int, most_jobs: float = math.inf) -> None:
-        self.replaced = 0  # number of children replaced because they died in a job or had answered `most_jobs` questions
+        self.replaced = 0  # children replaced because they died in a job or had answered `most_jobs` questions
         self.idle: deque[Child] = deque()
         self._active: set[Child] = set()
         self._start, self._keep, self._most_jobs = start, keep, most_jobs
