@@ -28,7 +28,7 @@ AraCLIPError
 └── TrainingError           a training run cannot start or continue; what it has written stays usable
     ├── RecipeError         the recipe names something unknown or asks for the impossible
     ├── DataError           a row, file or split of the training data cannot be used; the line is named
-    ├── TeacherMismatch     cached teacher vectors were made by another teacher or from other texts
+    ├── TeacherMismatch     cached teacher vectors were made by another teacher, or in another format
     ├── RunMismatch         the run folder belongs to another recipe or other data
     ├── LossDiverged        the loss became NaN or infinite; the last checkpoint is intact
     ├── OutOfMemory         a step did not fit; the message says what to make smaller
@@ -138,7 +138,7 @@ class GalleryNotFound(GalleryError):
 
 
 class WidthMismatch(GalleryError):
-    """The gallery's vectors were made by another model."""
+    """The gallery's vectors were made by another model, or a width is asked for that the model cannot give."""
 
 
 class GalleryLocked(GalleryError):
@@ -199,7 +199,7 @@ class DataError(TrainingError):
 
 
 class TeacherMismatch(TrainingError):
-    """Cached teacher vectors belong to another teacher or other texts."""
+    """Cached teacher vectors belong to another teacher, or are stored in another format."""
 
 
 class RunMismatch(TrainingError):

@@ -112,8 +112,8 @@ def score(
     Args:
         queries, gallery: vectors (Q, D) and (N, D). Scores are their inner products in float32.
         relevant: for each query, the rows of `gallery` that are right answers.
-        clusters: (Q,) the picture of each query, because intervals are computed by resampling pictures with all their
-            queries; by default each query has its own.
+        clusters: (Q,) the picture of each query, kept for intervals, which are computed by resampling pictures with all
+            their queries; by default each query has its own.
         keep: how many of the best candidates to keep, K = min(keep, N).
 
     Raises:

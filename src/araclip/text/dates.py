@@ -597,7 +597,7 @@ class DateReader:
         return None
 
     def _hijri_month(self, at: int) -> tuple[int, DateFilter] | None:
-        """Read a Hijri month with its year, or a Hijri year: return (words read, date filter), or None.
+        """Read a Hijri month with its year or after "last", or a Hijri year: return (words read, date filter), or None.
 
         A part or a day of the month may stand before it: «نهاية رمضان 1444» (end of Ramadan 1444), «15 رمضان 1444».
         """
