@@ -74,10 +74,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
     text = PAGE.read_text(encoding="utf-8")
-    changed = due(text) != text
-    if not args.check:
-        PAGE.write_text(due(text), encoding="utf-8")
-    sys.exit(1 if args.check and changed else 0)
+    written = due(text)
+    if args.check:
+        sys.exit(f"{PAGE.name} differs from the commands" if written != text else 0)
+    PAGE.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -166,9 +166,9 @@ def _trial(device: str) -> Finding:
 
 
 def _torch() -> tuple[str, str | None] | None:
-    """Return PyTorch's version, and the CUDA release it was built for, or None for a build for the CPU.
+    """Return PyTorch's version and the CUDA release that it was built for; None if PyTorch is not installed.
 
-    If PyTorch is not installed, return None instead of the pair.
+    Of a build for the CPU, the CUDA release is None.
     """
     try:
         place = metadata.distribution("torch").locate_file("torch/version.py")

@@ -138,7 +138,7 @@ class GalleryNotFound(GalleryError):
 
 
 class WidthMismatch(GalleryError):
-    """The gallery's vectors were made by another model, or a width is asked for that the model cannot give."""
+    """The gallery's vectors were made by another model, or the model cannot give the width that is asked for."""
 
 
 class GalleryLocked(GalleryError):

@@ -64,7 +64,7 @@ def lexicon() -> dict[str, Entry]:
 
 
 def read_lexicon(path: Path) -> dict[str, Entry]:
-    """Read words to rewrite from a table like `lexicon.tsv`, by standard form; an InputError names a wrong line."""
+    """Read a table like `lexicon.tsv`; return its entries by standard form. A wrong line is named in an InputError."""
     entries: dict[str, Entry] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if line.startswith("#") or not line.strip() or line.split("\t") == list(COLUMNS):

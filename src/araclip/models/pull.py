@@ -202,7 +202,7 @@ def pull(
     progress: Progress = lambda *counts: None,
     converting: Callable[[], None] = lambda: None,
 ) -> Pulled:
-    """Download, convert and check a model and time it; put its folder into `out`, or where AraCLIP finds it by name.
+    """Download, convert, check and time a model; put its folder into `out`, or where its name is enough to find it.
 
     Args:
         text: a name in the table of models, a hub id, hf:ORG/NAME, KIND:LOCATION, or a folder.

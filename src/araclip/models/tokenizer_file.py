@@ -39,7 +39,7 @@ def check_tokenizer(path: Path) -> None:
 
 
 def check_rules(raw: dict[str, Any], path: Path | str) -> None:
-    """Check a tokenizer.json by its content, as `check_tokenizer` describes; error messages name the file `path`."""
+    """Make the checks of `check_tokenizer` on a tokenizer.json that was read; error messages name the file `path`."""
     growth = _total_growth(raw.get("normalizer"), path)
     if growth > MAX_GROWTH:
         raise ModelMismatch(

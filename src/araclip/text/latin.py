@@ -133,7 +133,7 @@ class Latin:
         return not known and len(lower) > 2 and lower.replace("'", "").isalpha() and word[1:] == lower[1:]
 
     def _read_word(self, word: str) -> list[tuple[str, float]]:
-        """Return the Arabic words that a Latin word, also with an article or preposition, may be, with confidences."""
+        """Return the Arabic words that a Latin word, which may have a prefix, can stand for, each with a confidence."""
         if word in USUAL:
             return [(USUAL[word], 1.0)]
         if word in SITTING:

@@ -118,7 +118,7 @@ class Walk:
             self.links = self.links or bool(linked)
 
     def at(self, path: str) -> Iterator[File]:
-        """Yield the picture or video at `path`; for a folder, all below it; nothing if the path does not exist."""
+        """Yield the picture or video at `path`, or all below the folder `path`; nothing if the path does not exist."""
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
         except FileNotFoundError:

@@ -96,7 +96,7 @@ async def archive(
 
 @router.post("/paths", dependencies=READ, responses=problems(401, 403, 404, 422, 429, 503))
 async def paths(service: ServiceOf, client: ClientOf, body: Selection) -> Paths:
-    """Return the paths of the selected pictures' files on the server; a problem if the server shows no paths."""
+    """Return the paths of the selected pictures' files; answer with a problem if the server shows no paths."""
     if not service.settings.paths_shown:
         raise Problem("no-paths")
     with service.searches.entered(client):

@@ -57,8 +57,8 @@ def load_text_tower(source: str | Path | PreTrainedModel) -> PreTrainedModel:
 def load_image_tower(source: str | Path | PreTrainedModel, projected: bool, pooling: str | None) -> PreTrainedModel:
     """Load the pretrained vision tower of a hub id or folder, in float32; of a dual encoder, take the vision tower.
 
-    A loaded model is returned unchanged. `projected` and `pooling` are as in `image_tower`; pooling
-    None is the tower's usual pooling.
+    A loaded model is returned unchanged. `projected` and `pooling` are as in `image_tower`, but None
+    means the tower's usual pooling.
     """
     if isinstance(source, PreTrainedModel):
         return source
