@@ -641,3 +641,71 @@ def test_after_a_restore_that_was_killed_half_way_the_gallery_that_it_moved_asid
     assert restore_gallery(tmp_path / "backup", place) is None
     with Gallery.open(place, model=model) as gallery:
         assert len(gallery) == PICTURES + 1
+
+
+# ------------------------------------------------------------------ a checker that is not wrong about itself
+
+
+def commit_elsewhere(place: Path, model_folder: Path, numbers: range) -> None:
+    """Add drawn pictures to the gallery, from another process."""
+    code = (
+        "import sys; from araclip import AraCLIP, Gallery; from crash.story import pictures_bytes\n"
+        "with Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1)) as gallery:\n"
+        "    gallery.add([pictures_bytes(n) for n in range(int(sys.argv[3]), int(sys.argv[4]))], metadata={'a': 'سفر'})\n"
+    )
+    command = [sys.executable, "-c", code, str(place), str(model_folder), str(numbers.start), str(numbers.stop)]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+def test_an_open_gallery_stays_sound_while_others_commit(place: Path, model: AraCLIP, tiny_model: Path) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        assert gallery.verify() == []
+        for turn in range(2):
+            commit_elsewhere(place, tiny_model, range(800 + 9 * turn, 809 + 9 * turn))
+            assert gallery.verify() == []
+            assert gallery.repair() == []
+        assert len(gallery.search("سفر", 100)) == len(gallery)
+    assert not list(place.glob("catalog.sqlite.damaged*"))
+
+
+def test_a_sound_catalogue_is_not_replaced_by_a_repair(
+    place: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (place / "catalog.sqlite").stat().st_ino
+    with Gallery.open(place, model=model) as gallery:
+        with monkeypatch.context() as wrong:  # a check that is wrong once, as one over an old connection was
+            answers = iter([["SQLite reports: nothing that is so"]])
+            real = type(gallery._catalog).find_damage
+            wrong.setattr(type(gallery._catalog), "find_damage", lambda self: next(answers, None) or real(self))
+            assert gallery.repair() == []
+        assert gallery.verify() == []
+    assert (place / "catalog.sqlite").stat().st_ino == before
+    assert not list(place.glob("catalog.sqlite.damaged*"))
+
+
+@pytest.mark.parametrize("hurt", ["facts", "path"])
+def test_a_nightly_backup_goes_on_after_a_repair(hurt: str, place: Path, model: AraCLIP, tmp_path: Path) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+    damage(place, ROWS[hurt])
+    assert Gallery.rescue(place, model=model)
+    with Gallery.open(place, model=model) as gallery:
+        for _ in range(2):
+            assert gallery.backup(tmp_path / "backup") == len(gallery)
+
+
+def test_a_backup_says_that_a_repair_lost_the_history(place: Path, model: AraCLIP, tmp_path: Path) -> None:
+    with Gallery.open(place, model=model) as gallery:
+        gallery.backup(tmp_path / "backup")
+    with closing(edited(place)) as database:
+        database.execute("DELETE FROM commits; UPDATE meta SET value = 'gone' WHERE key = 'birth'")
+    damage(place, ROWS["facts"])
+    assert Gallery.rescue(place, model=model)
+    copy = (tmp_path / "backup" / "catalog.sqlite").read_bytes()
+    with Gallery.open(place, model=model) as gallery:
+        with pytest.raises(InputError, match=r"was repaired on \d{4}-.*Rename .*stays as it is"):
+            gallery.backup(tmp_path / "backup")
+        assert (tmp_path / "backup" / "catalog.sqlite").read_bytes() == copy
+        (tmp_path / "backup").rename(tmp_path / "older")
+        for _ in range(2):
+            assert gallery.backup(tmp_path / "backup") == len(gallery)

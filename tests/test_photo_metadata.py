@@ -231,7 +231,7 @@ def test_a_gallery_of_an_earlier_release_gains_camera_and_place_without_encoding
     gallery: Gallery, root: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with gallery._catalog.writing():
-        gallery._catalog.change("DELETE FROM photos")  # as the migration leaves it
+        gallery._catalog.change("DELETE FROM photos")
     assert photo(gallery, root / "red.jpg").camera is None
 
     def no_encoding(*_: object) -> None:

@@ -11,6 +11,7 @@ TRIALS = {
     "kills": ["--kills", "4"],
     "copies": ["--copies", "3"],
     "gallery_damage": ["--megabytes", "1", "--damages", "12"],
+    "checks_beside_writers": ["--rounds", "6"],
 }
 
 

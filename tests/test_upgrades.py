@@ -11,7 +11,7 @@ import araclip
 from araclip import errors
 from araclip.core.installed_models import bundled
 from araclip.errors import AraCLIPError
-from araclip.gallery.catalog.schema import MIGRATED, SCHEMA
+from araclip.gallery.catalog.schema import SCHEMA
 from araclip.models.folder import FORMAT as MODEL_FORMAT
 from release.licences import fits, strange
 
@@ -61,7 +61,7 @@ def test_each_error_class_has_a_paragraph_that_it_names_and_stands_in_the_tree()
 
 
 def test_the_notes_on_upgrades_have_every_format_that_the_code_has() -> None:
-    assert formats("Galleries") == list(range(MIGRATED, SCHEMA + 1))
+    assert formats("Galleries") == [SCHEMA]
     assert formats("Model folders") == [MODEL_FORMAT]
 
 

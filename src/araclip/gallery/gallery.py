@@ -47,7 +47,7 @@ class Gallery(BaseGallery):
     def open(
         cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, create: bool = False, checked: bool = True
     ) -> "Gallery":
-        """Open the gallery in folder `path`; a gallery of an older release is migrated.
+        """Open the gallery in folder `path`.
 
         Args:
             model: a name, a path or an encoder, as `AraCLIP.load` takes; by default the gallery's own model, and

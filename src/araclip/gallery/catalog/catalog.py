@@ -54,6 +54,7 @@ PARTS = {  # table → what a report calls a damaged row of this table
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
     "hidden_gone": "mark of a removed picture", "metadata_gone": "metadata of a damaged file",
+    "commits": "entry of the history",
 }  # fmt: skip
 _DATE_IN = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
 _RECORDS = (
@@ -111,24 +112,21 @@ class Catalog(Store):
 
     @classmethod
     def open(cls, folder: Path, model: Encoder | RecordedModel | None, *, checked: bool = True) -> "Catalog":
-        """Open an existing catalogue, of any model if `model` is None; migrate a catalogue of the previous schema.
+        """Open an existing catalogue, of any model if `model` is None.
 
         Args:
             checked: False to open a catalogue with damaged rows, for repair.
 
         Raises:
             GalleryNotFound: there is no catalogue.
-            GalleryCorrupt, NewerGallery: the file cannot be used. GalleryError: the file cannot be migrated now.
+            GalleryCorrupt, NewerGallery: the file cannot be used. GalleryError: it is older than the first release.
             WidthMismatch: the catalogue holds another model's vectors.
         """
         path = folder / FILE_NAME
         catalog = cls._connect(folder)
         try:
             with catalog.translate_errors():
-                if schema.needs_migration(catalog.connection, path):
-                    catalog.close()
-                    schema.migrate(path)
-                    catalog = cls._connect(folder)
+                schema.check_schema(catalog.connection, path)
                 if checked:
                     catalog._check_seal()
                 record = catalog.recorded
@@ -155,6 +153,7 @@ class Catalog(Store):
         """
         sealed = seal.read(self.folder)
         if sealed and not self.has_commit(sealed.generation):
+            self.check_current()
             raise GalleryCorrupt(
                 f"{self.path} is not what the last run committed: its log {self.path.name}-wal was damaged or removed, "
                 "or this is a copy made while a program was writing. Copy it again with `araclip backup`, or run "
@@ -765,19 +764,20 @@ class Catalog(Store):
         """Check the whole file with SQLite's own check; return a line for each fault.
 
         Faults are pages that do not match their checksums, rows missing in an index, and references to missing rows.
+        The check has a connection of its own: on a connection that has read before, FTS5 compares its older state with
+        what other processes have committed since, and calls a sound index damaged.
         """
         lines = []
-        with self.translate_errors():
-            try:
-                with self.connection.snapshot():
-                    checked = self.connection.execute("PRAGMA integrity_check")
-                    lines += [f"SQLite reports: {line}" for (line,) in checked if line != "ok"]
-                    loose = self.connection.execute("PRAGMA foreign_key_check")
-                    lines += [f"a row of {table} refers to a missing picture" for table, *_ in loose]
-            except Exception as error:
-                if not connection.is_damage(error):
-                    raise
-                lines.append(connection.describe_damage(error))
+        try:
+            with self.frozen() as fresh:
+                checked = fresh.connection.execute("PRAGMA integrity_check")
+                lines += [f"SQLite reports: {line}" for (line,) in checked if line != "ok"]
+                loose = fresh.connection.execute("PRAGMA foreign_key_check")
+                lines += [f"a row of {table} refers to a missing picture" for table, *_ in loose]
+        except GalleryCorrupt as error:
+            if error.__cause__ is None:  # a repair was stopped half way: no damage of the file
+                raise
+            lines.append(connection.describe_damage(error.__cause__))
         return lines
 
 

@@ -7,17 +7,17 @@ again. The schema in the file is not trusted: the layout of the tables is known,
 replaces the schema of the copy before the copy is read.
 
 The damaged file stays beside the new one as `catalog.sqlite.damaged`; that of an earlier repair gets a number. Nothing
-is replaced before the new catalogue is complete. A killed run leaves the damaged catalogue in place; if killed between
+is replaced before the new catalogue is complete, nor unless a second check, made while no other process writes, finds
+damage again. A killed run leaves the damaged catalogue in place; if killed between
 two renames, it leaves no catalogue, and opening the gallery then asks for a repair.
 """
 
-import contextlib
 import json
 import os
 import secrets
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,9 @@ from araclip.core import atomic
 from araclip.core.display import counted
 from araclip.errors import GalleryCorrupt, GalleryNotFound
 from araclip.gallery.catalog import full_text, schema, seal
+from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.connection import Connection, is_damage, open_db, translate_errors
-from araclip.gallery.catalog.records import STORED_PREFIX, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, identity_of, timestamp
 from araclip.gallery.catalog.schema import DAMAGED_NAME, FILE_NAME, KEYS, is_gallery
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
@@ -43,13 +44,15 @@ _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, follow
 # second of work: ranges of paths could be halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
-_KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes}
+_KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes, "generation": str}
 # Tables whose rows on damaged pages (doubtful rows) are dropped, because they can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 
 
 def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
-    """Replace the catalogue in `folder` by a new one with every row that can be read; return one line for each table.
+    """Replace the damaged catalogue in `folder` by a new one with every readable row; return a line for each table.
+
+    A catalogue that proves sound once no other process can write stays as it is; then no line is returned.
 
     Args:
         model: the gallery's model, if the user has named it. If the catalogue no longer says which model made its
@@ -67,6 +70,8 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     with writer_lock(folder):
         # if a killed repair has moved the damaged file aside, read it there
         source = path if path.is_file() else path.with_name(DAMAGED_NAME)
+        if source == path and _is_sound(folder):
+            return []
         tables, doubtful = _read_tables(source)
         meta = _choose_meta(source, tables, doubtful, model)
         lines = _remove_unusable_rows(tables, doubtful)
@@ -84,10 +89,16 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
     return lines
 
 
+def _is_sound(folder: Path) -> bool:
+    with suppress(GalleryCorrupt), closing(Catalog.open(folder, None, checked=False)) as catalog:
+        return not catalog.find_damage()
+    return False
+
+
 def damaged_keys(path: Path) -> Iterator[tuple[str, Key]]:
     """Yield table and key of each row on a damaged page; leave out tables that cannot be listed."""
     for table, key in KEYS.items():
-        with contextlib.suppress(apsw.Error, UnicodeDecodeError), closing(_open_unchecked(path)) as database:
+        with suppress(apsw.Error, UnicodeDecodeError), closing(_open_unchecked(path)) as database:
             keys: list[Any] = [row[0] for row in database.execute(f"SELECT {key} FROM {table} ORDER BY 1").fetchall()]
             for each in _unreadable_keys(path, table, key, keys):
                 yield table, each
@@ -109,13 +120,12 @@ def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     try:
         with translate_errors(source, writing=True), _temporary_file(source) as copy:
             with closing(_open_unchecked(source)) as database:
-                number = int(next(database.execute("PRAGMA user_version"))[0])
                 with (
                     closing(open_db(copy, writable, checksums=False)) as target,
                     target.backup("main", database, "main") as copying,
                 ):
                     copying.step()
-            layout = schema.columns_on_disk(number)
+            layout = schema.columns()
             _write_schema(copy, layout, _root_pages(copy, layout))
             tables = {table: _read_rows(copy, table, names) for table, names in layout.items()}
             keys = {
@@ -126,7 +136,7 @@ def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
         raise _nothing_readable(source) from error
 
 
-@contextlib.contextmanager
+@contextmanager
 def _temporary_file(source: Path) -> Iterator[Path]:
     """Yield a free path beside a catalogue, for a temporary file that is deleted at the end of the `with` block."""
     path = source.with_name(f".{source.name}.{secrets.token_hex(4)}.tmp")
@@ -155,7 +165,7 @@ def _root_pages(copy: Path, layout: Mapping[str, Sequence[str]]) -> dict[str, in
     with closing(_open_unchecked(copy)) as database:
         database.execute("PRAGMA writable_schema = ON")  # keeps SQLite from stopping at errors in the schema's text
         for row in range(1, _MOST_DEFINITIONS):
-            with contextlib.suppress(apsw.Error, UnicodeDecodeError):
+            with suppress(apsw.Error, UnicodeDecodeError):
                 rows: list[tuple[Any, ...]] = database.execute(
                     "SELECT CAST(name AS BLOB), CAST(sql AS BLOB), rootpage FROM sqlite_master WHERE rowid = ?", (row,)
                 ).fetchall()
@@ -240,7 +250,7 @@ def _read_rows(path: Path, table: str, names: Sequence[str]) -> Rows:
             return False
         return True
 
-    with contextlib.suppress(apsw.Error), closing(_open_unchecked(path)) as database:
+    with suppress(apsw.Error), closing(_open_unchecked(path)) as database:
         if not read():
             before: Any = max(rows, default=kind_of_key())  # type: ignore[type-var,unused-ignore]  # keys of one type
             read(order="DESC")
@@ -259,10 +269,14 @@ def _read_rows(path: Path, table: str, names: Sequence[str]) -> Rows:
 
 
 def _middle_key(first: Key, last: Key) -> Key | None:
-    """Return the key half way between two keys (whole numbers or bytes); None if the keys are texts.
+    """Return the key half way between two keys; None if there is none, as between texts in other letters than Latin.
 
     Where rows between two keys cannot be read, both halves are tried separately.
     """
+    if isinstance(first, str) and isinstance(last, str):
+        with suppress(UnicodeEncodeError):  # the order of Latin-1 texts is that of their bytes
+            middle = _middle_key(first.encode("latin-1"), last.encode("latin-1"))
+            return middle.decode("latin-1") if isinstance(middle, bytes) else None
     if isinstance(first, bytes) and isinstance(last, bytes):
         length = max(len(first), len(last)) + 1
         low, high = (int.from_bytes(each.ljust(length, b"\0")) for each in (first, last))
@@ -313,7 +327,7 @@ def _choose_meta(
     found = {
         str(key): row["value"]
         for key, row in tables["meta"].items()
-        if isinstance(row["value"], str) and (key in _NEEDED or key not in doubtful["meta"])
+        if isinstance(row["value"], str) and (key in (*_NEEDED, "birth") or key not in doubtful["meta"])
     }
     if not all(found.get(name) for name in _NEEDED) or not found["width"].isdecimal():
         if not tables["contents"]:
@@ -325,7 +339,7 @@ def _choose_meta(
             )
         found |= {"model": model.name, "fingerprint": model.fingerprint, "width": str(model.width)}
         doubtful["contents"] |= tables["contents"].keys()
-    return {"birth": secrets.token_hex(8)} | found | {"generation": secrets.token_hex(8)}
+    return {"birth": secrets.token_hex(8)} | found | {"generation": secrets.token_hex(8), "repaired": timestamp()}
 
 
 def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]) -> list[str]:
@@ -365,6 +379,8 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     for key in doubtful["photos"] & tables["photos"].keys():
         hidden = tables["photos"][key]["hidden"]
         tables["photos"][key] = {"content": key, "hidden": int(hidden not in (0, None))}
+    for row in tables["commits"].values():
+        row["number"] = -1  # the log of changes, which begins anew, does not reach back to these commits
     for table in ("kept", "texts", "photos", "next_vectors"):
         tables[table] = {key: row for key, row in tables[table].items() if key in contents}
     tables["sidecars"] = {key: row for key, row in tables["sidecars"].items() if key in files}
@@ -372,7 +388,7 @@ def _remove_unusable_rows(tables: dict[str, Rows], doubtful: dict[str, set[Key]]
     lines = [
         f"{table}: {counted(len(rows), 'row')} saved."
         for table, rows in tables.items()
-        if table not in ("meta", "next_vectors")
+        if table not in ("meta", "next_vectors", "commits")
     ]
     if altered := len(doubtful["files"] & files.keys()):
         lines.append(f"{counted(altered, 'path')} stood on damaged pages; `araclip index` reads their files again.")
@@ -410,7 +426,9 @@ def _write_catalogue(path: Path, meta: dict[str, str], tables: dict[str, Rows], 
             database.execute("DELETE FROM files WHERE content NOT IN (SELECT id FROM contents)")
             database.execute("INSERT OR IGNORE INTO unworded SELECT DISTINCT content FROM files")
             full_text.index_changed(database)
-            database.execute("UPDATE commits SET number = (SELECT ifnull(max(number), 0) FROM changes)")
+            database.execute(
+                "UPDATE commits SET number = (SELECT ifnull(max(number), 0) FROM changes) WHERE number >= 0"
+            )
 
 
 def _move_damaged_file(path: Path) -> None:

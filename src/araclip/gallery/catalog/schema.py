@@ -1,4 +1,4 @@
-"""Create the catalogue's tables, and migrate galleries of the previous schema.
+"""Create the catalogue's tables, and refuse galleries of another schema.
 
 `PRAGMA user_version` holds the number of the schema. Names of tables and columns are part of the file format:
 `contents.taken` is what the code calls `captured_at` (the date on which a picture was taken), and the table `kept`
@@ -22,10 +22,8 @@ from araclip.gallery.catalog.connection import (
     may_write,
     translate_errors,
 )
-from araclip.gallery.catalog.writer_lock import writer_lock
 
 SCHEMA = 7
-MIGRATED = 6  # the previous schema, in which each row had a checksum; galleries with it are migrated
 FILE_NAME = "catalog.sqlite"
 DAMAGED_NAME = f"{FILE_NAME}.damaged"  # where `salvage` moves a damaged file
 # The names of files that a gallery writes into its own folder; `atomic.write` adds hidden temporary files.
@@ -126,18 +124,11 @@ _UNWORDED_AFTER = {  # for each change of a row, SQL for the id of the picture w
     "DELETE ON sidecars": _PICTURE_OF_SIDECAR.format("old"),
 }
 
-# The tables that hold data, with their keys. A table follows the tables that it refers to.
+# The tables that a repair reads, with their keys: those that hold data, and the history of commits. A table follows the tables that it refers to.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
-    "metadata_gone": "path",
-}  # fmt: skip
-# The checksum columns that the previous schema had at the end of its rows.
-_CHECKSUMS_OF_MIGRATED = {
-    "meta": ("crc",), "contents": ("vector_crc", "facts_crc"), "files": ("crc", "metadata_crc"), "kept": ("crc",),
-    "next_vectors": ("crc",), "texts": ("caption_crc", "ocr_crc"), "sidecars": ("crc",),
-    "photos": ("photo_crc", "hidden_crc"), "sidecar_photos": ("crc",), "hidden_gone": (),
-    "metadata_gone": (),
+    "metadata_gone": "path", "commits": "generation",
 }  # fmt: skip
 
 
@@ -188,16 +179,12 @@ def create(database: Connection, meta: dict[str, str]) -> None:
     """Create the tables in an empty file, in one transaction; do nothing if there are tables."""
     with database.transaction():  # two processes may create the file at once: the second finds the tables
         if not _has_tables(database):
-            _create_data_tables(database)
+            database.execute(f"{_DATA_TABLES} {GONE}")
+            database.execute(f"PRAGMA user_version = {SCHEMA}")
             _create_derived_tables(database)
             for key, value in meta.items():
                 database.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, value))
             database.execute("INSERT INTO commits VALUES (?, 0)", (meta["generation"],))
-
-
-def _create_data_tables(database: Connection) -> None:
-    database.execute(f"{_DATA_TABLES} {GONE}")
-    database.execute(f"PRAGMA user_version = {SCHEMA}")
 
 
 def _create_derived_tables(database: Connection) -> None:
@@ -210,13 +197,13 @@ def _create_derived_tables(database: Connection) -> None:
         )
 
 
-def needs_migration(database: Connection, path: Path) -> bool:
-    """True if a catalogue file must be migrated before it is used.
+def check_schema(database: Connection, path: Path) -> None:
+    """Check that this release can use a catalogue file.
 
     Raises:
         NewerGallery: a later release made the file.
         GalleryCorrupt: the file has no tables, or is damaged.
-        GalleryError: the file must be migrated but cannot be written, or its schema is older than the first release.
+        GalleryError: the file's schema is older than the first release.
     """
     number = schema_number(database)
     if number > SCHEMA:
@@ -227,80 +214,11 @@ def needs_migration(database: Connection, path: Path) -> bool:
         raise GalleryCorrupt(f"{path} is empty or unfinished (schema {number}). Run `araclip index` again.")
     if number == 0:
         raise damage_error(path, "malformed: it has no schema any more")
-    if number < MIGRATED:
+    if number < SCHEMA:
         raise GalleryError(
-            f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery, or "
-            "open it once with a release that reads it."
+            f"{path} has schema {number}, of a time before the first release. Index its folder into a new gallery with "
+            "--gallery; this one stays as it is."
         )
-    if number == MIGRATED and not database.may_write:
-        raise GalleryError(
-            f"{path} has schema {number} and must become {SCHEMA}, but cannot be written. Open it once, for example "
-            "with `araclip stats`, from an account that may write there, or copy the gallery folder."
-        )
-    return number == MIGRATED
-
-
-def migrate(path: Path) -> None:
-    """Replace a catalogue of the previous schema by one of today's schema with the same rows, in one step.
-
-    Raises:
-        GalleryCorrupt: the catalogue is damaged; nothing changes.
-        GalleryError: another program has the catalogue open.
-        GalleryLocked: another process is writing the gallery.
-        OSError: the disk is full; nothing changes.
-    """
-    with writer_lock(path.parent), translate_errors(path, writing=True):
-        with closing(Connection(path)) as old:
-            if schema_number(old) != MIGRATED:  # nothing to do: another process has already migrated the catalogue
-                return
-            if (lines := old.execute("PRAGMA integrity_check(1)")) != [("ok",)]:
-                raise damage_error(path, lines[0][0])
-            try:
-                old.execute("PRAGMA journal_mode = DELETE")  # copies the log into the file; fails if the file is in use
-            except apsw.BusyError as error:
-                raise GalleryError(
-                    f"{path} is of an earlier version and is open in another program. Close that program, then try "
-                    "again."
-                ) from error
-        # No flush is needed, because SQLite has already flushed the file.
-        atomic.write(path, lambda temporary: _write_migrated(temporary, path), flush=False)
-        atomic.unlink(path.parent / seal.FILE_NAME)
-
-
-def _write_migrated(path: Path, before: Path) -> None:
-    with closing(Connection(path, create=True)) as database:
-        # No journal on the disk is needed: after a kill, the file stays an unused temporary file.
-        database.execute("PRAGMA journal_mode = MEMORY")
-        database.execute("ATTACH ? AS before", (before.absolute().as_uri(),))
-        with database.transaction():
-            _create_data_tables(database)
-            for table, names in columns().items():
-                if table.endswith("_gone"):  # the previous schema lacks these tables: nothing to copy
-                    continue
-                listed = ", ".join(names)
-                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
-            _create_derived_tables(database)
-            database.execute("INSERT INTO changes SELECT number, content FROM before.changes ORDER BY number")
-            database.execute("INSERT INTO commits SELECT generation, number FROM before.commits")
-            # Add the present generation (token of the last commit) to the history, in case nothing was committed yet.
-            database.execute(
-                "INSERT OR IGNORE INTO commits SELECT value, (SELECT ifnull(max(number), 0) FROM changes) FROM meta "
-                "WHERE key = 'generation'"
-            )
-            database.execute("INSERT INTO loose SELECT content FROM before.loose")
-            database.execute("INSERT INTO unworded SELECT content FROM before.unworded")
-            for table, listed in (("words", "rowid, names, metadata, captions, ocr"), ("parts", "rowid, folded")):
-                database.execute(f"INSERT INTO main.{table} ({listed}) SELECT {listed} FROM before.{table}")
-            database.execute(  # keep the counter of ids, so that the ids of removed pictures are not used again
-                "UPDATE sqlite_sequence SET seq = max(seq, (SELECT ifnull(max(content), 0) FROM changes)) "
-                "WHERE name = 'contents'"
-            )
-            database.execute(
-                "UPDATE sqlite_sequence SET seq = "
-                "max(seq, ifnull((SELECT seq FROM before.sqlite_sequence WHERE name = 'changes'), 0)) "
-                "WHERE name = 'changes'"
-            )
-        database.execute("DETACH before")
 
 
 def schema_number(database: Connection) -> int:
@@ -314,14 +232,7 @@ def _has_tables(database: Connection) -> bool:
 
 @cache
 def columns() -> dict[str, tuple[str, ...]]:
-    """Return the columns of each table that holds data, in their order."""
+    """Return the columns of each table in KEYS, in their order."""
     with closing(apsw.Connection(":memory:")) as database:
-        database.execute(f"{_DATA_TABLES} {GONE}")
+        database.execute(f"{_DATA_TABLES} {_DERIVED_TABLES} {GONE}")
         return {table: tuple(row[1] for row in database.execute(f"PRAGMA table_info({table})")) for table in KEYS}
-
-
-def columns_on_disk(number: int) -> dict[str, tuple[str, ...]]:
-    """Return the columns of each table in the schema with this number, in their order on the disk."""
-    if number != MIGRATED:
-        return columns()
-    return {table: names + _CHECKSUMS_OF_MIGRATED[table] for table, names in columns().items()}

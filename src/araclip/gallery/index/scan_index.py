@@ -242,7 +242,7 @@ def damaged_files(catalog: Catalog) -> Iterator[Path]:
     """Yield the damaged index files of this catalogue; reads all its index files."""
     for path in _own_files(catalog):
         file = index_file.read(path)
-        if not (file and index_file.is_sound(file)):
+        if not (file and index_file.is_sound(file)) and path.exists():  # not replaced by a newer index meanwhile
             yield path
 
 

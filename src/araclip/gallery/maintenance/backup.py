@@ -143,14 +143,22 @@ def _check_is_earlier_state(folder: Path, catalog: Catalog) -> None:
             f"{folder} holds a gallery that cannot be read ({error}), so it cannot be told to be an earlier backup of "
             f"{catalog.folder}. Choose a new folder."
         ) from error
-    if about.get("birth", "") not in ("", catalog.meta("birth")):
+    same = about.get("birth", "") in ("", catalog.meta("birth"))
+    if same and catalog.has_commit(about.get("generation", "")):
+        return
+    if repaired := catalog.meta("repaired"):
+        raise InputError(
+            f"{folder} cannot be told to be an earlier backup of {catalog.folder}, which was repaired on "
+            f"{repaired[:10]}: its history could not be read completely, or {folder} was written since it was copied. "
+            f"Rename {folder}, which stays as it is, or choose a new folder; later backups replace the new one."
+        )
+    if not same:
         raise InputError(
             f"{folder} is no earlier backup of {catalog.folder}, but another gallery, or one that was made anew since. "
             "Choose a new folder."
         )
-    if not catalog.has_commit(about.get("generation", "")):
-        raise InputError(
-            f"{folder} has changes that {catalog.folder} lacks: it was written since it was copied, or "
-            f"{catalog.folder} is the older copy. Choose a new folder; `araclip restore` puts a backup at the place of "
-            "a gallery."
-        )
+    raise InputError(
+        f"{folder} has changes that {catalog.folder} lacks: it was written since it was copied, or "
+        f"{catalog.folder} is the older copy. Choose a new folder; `araclip restore` puts a backup at the place of "
+        "a gallery."
+    )

@@ -87,12 +87,13 @@ def catalogue_faults(catalog: Catalog) -> Iterator[Fault]:
                 yield Fault(_name_of_row(catalog, key), f"its {PARTS[table]} is damaged", remedy, True)
         yield from (Fault(str(catalog.path), line, remedy, True) for line in found)
         return  # stop here, because further checks would read the damaged pages
-    for content in sorted({*bad_vectors(catalog), *doubtful(catalog)}):
-        yield Fault(_name_of_row(catalog, content), "its vector is damaged", remedy, True)
-    for index in scan_index.damaged_files(catalog):
-        yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
-    for (raw,) in catalog.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
-        yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
+    with catalog.frozen() as view:  # one state for all checks, although other processes may commit meanwhile
+        for content in sorted({*bad_vectors(view), *doubtful(view)}):
+            yield Fault(_name_of_row(view, content), "its vector is damaged", remedy, True)
+        for index in scan_index.damaged_files(view):
+            yield Fault(str(index), "the index is damaged", "Run `araclip repair`, which rebuilds it.", True)
+        for (raw,) in view.rows("SELECT path FROM files WHERE NOT json_valid(metadata)"):
+            yield Fault(os.fsdecode(raw), "its metadata is damaged", "Run `araclip repair`, which clears it.", True)
 
 
 def doubtful(catalog: Catalog) -> list[int]:
@@ -122,7 +123,11 @@ def file_faults(store: Store, contents: bool, progress: FilesProgress) -> Iterat
         if path.startswith(STORED_PREFIX):
             yield from stored_fault(path, store.stored_pixels(content))
         else:
-            for fault in file_fault(File(path, size, mtime), digest if contents else None):
+            stored = File(path, size, mtime)
+            faults = list(file_fault(stored, digest if contents else None))
+            if faults and (now := store.files(path).get(path)) != stored:  # indexed again or removed meanwhile
+                faults = list(file_fault(now, None)) if now else []
+            for fault in faults:
                 if str(fault) not in reported:  # report a video's fault once, not for each scene
                     reported.add(str(fault))
                     yield fault
