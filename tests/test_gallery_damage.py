@@ -186,6 +186,43 @@ def test_a_backup_to_a_full_disk_says_that_it_is_full(
     assert not (tmp_path / "backup").exists()
 
 
+READ_WHEN_FULL = """
+import resource, shutil, signal, sys
+from araclip import AraCLIP, Gallery
+from araclip.errors import AraCLIPError
+model, limit = AraCLIP.load(sys.argv[2], threads=1), int(sys.argv[3])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+with Gallery.open(sys.argv[1], model=model) as gallery:
+    print(len(gallery.search("أحمر", 100)), gallery.stats().pictures, len(gallery.verify()))
+    free = shutil.disk_usage(sys.argv[1])._replace(free=limit)
+    shutil.disk_usage = lambda path: free
+    for write in (lambda: gallery.hide([gallery.search("أحمر", 1)[0].path]), lambda: gallery.add([sys.argv[4]])):
+        try:
+            write()
+        except (OSError, AraCLIPError) as error:
+            print(type(error).__name__, error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    print(gallery.hide([gallery.search("أحمر", 1)[0].path]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits what a process may write")
+@pytest.mark.parametrize("limit", [0, 16_384])
+def test_a_full_disk_can_be_searched(limit: int, resting: Path, tmp_path: Path, model: AraCLIP) -> None:
+    place, picture = shutil.copytree(resting, tmp_path / "g"), tmp_path / "new.png"
+    picture.write_bytes(pictures_bytes(400))
+    with Gallery.open(place, model=model) as gallery:
+        count = len(gallery)
+    command = [sys.executable, "-c", READ_WHEN_FULL, str(place), str(model.folder), str(limit), str(picture)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    read, *refused, shown = done.stdout.splitlines()
+    assert read == f"{count} {count} 0"
+    assert len(refused) == 2
+    assert all("the disk is full" in line for line in refused), refused
+    assert shown == "1"  # once there is room again
+
+
 FULL = """
 import resource, signal, sys
 from araclip import AraCLIP, Gallery

@@ -217,6 +217,8 @@ class Catalog(Store):
         self.check_current()
         known = seal.is_known(self.path)
         with connection.translate_errors(self.path, writing=True):
+            if not self.connection.may_write and connection.may_write(self.path):  # opened while the disk was full
+                self.connection = schema.connect(self.path)
             with self.connection.transaction():
                 self.connection.execute(schema.GONE)  # creates tables that older galleries of this schema lack
                 yield

@@ -18,6 +18,7 @@ inside this one.
 
 import contextlib
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +38,7 @@ CHECKSUM_BYTES = 8  # bytes at the end of each page that hold its checksum
 BUSY_MS = 10_000  # ms that a statement waits for another connection's commit
 DAMAGED_PAGE = 8202  # SQLITE_IOERR_DATA: the checksum of a page does not match
 _CHANGED = "its owner is writing it"
+_FULL = "the disk is full"
 _TRIES = 20
 _PAUSE_S = 0.02
 _DAMAGE = (  # words in SQLite's messages that mean damage, although the error code does not say so
@@ -46,6 +48,9 @@ _CANNOT_WRITE = (
     apsw.BusyError, apsw.LockedError, apsw.ReadOnlyError, apsw.IOError, apsw.FullError, apsw.CantOpenError,
     apsw.PermissionsError,
 )  # fmt: skip
+
+NO_ROOM = (apsw.IOError, apsw.FullError, apsw.CantOpenError)  # what SQLite raises on a full disk, among other cases
+_LEAST_FREE = 1 << 16  # bytes; with less, SQLite cannot make its log and its shared memory file (32 kB each)
 
 Row = tuple[Any, ...]
 
@@ -291,15 +296,22 @@ def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
         if is_damage(error):
             raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
-            # the reason is written here, because the message of a FullError may be "not an error", as during a backup
-            why = "the disk is full" if isinstance(error, apsw.FullError) else error
             raise OSError(
-                f"{path} cannot be written ({why}). Free some disk space or check its permissions, then run the "
+                f"{path} cannot be written ({_reason(path, error)}). Free some disk space or check its permissions, then run the "
                 "command again: it resumes where it stopped."
             ) from error
-        raise GalleryError(
-            f"{path} cannot be used now ({error}). Check the disk and its permissions, then try again."
-        ) from error
+        reason = _reason(path, error)
+        advice = "Free some disk space" if reason == _FULL else "Check the disk and its permissions"
+        raise GalleryError(f"{path} cannot be used now ({reason}). {advice}, then try again.") from error
+
+
+def _reason(path: Path, error: Exception) -> object:
+    """Return why SQLite raised an error; on a full disk it says "not an error", "disk I/O error" or "readonly"."""
+    full = isinstance(error, apsw.FullError)
+    if not full and isinstance(error, (*NO_ROOM, apsw.ReadOnlyError)):
+        with contextlib.suppress(OSError):
+            full = shutil.disk_usage(path.parent).free < _LEAST_FREE
+    return _FULL if full else error
 
 
 def is_damage(error: Exception) -> bool:

@@ -16,9 +16,11 @@ from araclip.core import atomic
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog import seal
 from araclip.gallery.catalog.connection import (
+    NO_ROOM,
     Connection,
     FollowingConnection,
     damage_error,
+    is_damage,
     may_write,
     translate_errors,
 )
@@ -145,7 +147,7 @@ def is_unfinished(folder: Path) -> bool:
 
 
 def connect(path: Path, *, create: bool = False) -> Connection:
-    """Connect to the catalogue at `path`; only for reading unless this user may write both folder and file.
+    """Connect to the catalogue at `path`; only for reading if this user may not write there, or the disk is full.
 
     Raises:
         GalleryCorrupt: a repair was stopped half way, or the file is damaged.
@@ -159,7 +161,13 @@ def connect(path: Path, *, create: bool = False) -> Connection:
         # remove the record of the last commit (seal) that a deleted catalogue has left
         atomic.unlink(path.parent / seal.FILE_NAME)
     with translate_errors(path):
-        return Connection(path, create=create) if may_write(path) else FollowingConnection(path)
+        if create or may_write(path):
+            try:
+                return Connection(path, create=create)
+            except NO_ROOM as error:  # reading needs no room: neither a log nor a shared memory file
+                if create or is_damage(error):
+                    raise
+        return FollowingConnection(path)
 
 
 def replaced_name(folder: Path, number: int) -> Path:
