@@ -636,33 +636,104 @@ def test_a_hidden_picture_stays_hidden_when_a_save_pauses_or_its_file_moves_betw
     assert gallery.hidden() == []
 
 
-def test_hiding_one_picture_hides_no_other_that_takes_its_name(gallery: BaseGallery, tmp_path: Path) -> None:
+def scene(path: Path, number: int, shade: int = 0) -> Path:
+    """A photograph-like drawing: the same number and another shade look alike, another number does not."""
+    rng = np.random.default_rng(number)
+    grey = Image.fromarray(rng.integers(0, 200, (6, 6), np.uint8)).resize((96, 96), Image.Resampling.BICUBIC)
+    return pictures.saved(Image.eval(grey, lambda value: value + shade), path)
+
+
+def hidden_names(gallery: BaseGallery) -> list[str]:
+    return [Path(path).name for path in gallery.hidden()]
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["unlike", "a burst"])
+@pytest.mark.parametrize("upwards", [False, True], ids=["down", "up"])
+def test_a_renumbered_folder_hides_no_neighbour(
+    gallery: BaseGallery, tmp_path: Path, alike: bool, upwards: bool
+) -> None:
     root = tmp_path / "صور"
-    numbered = [pictures.solid(root / f"{number}.png", (40 * number, 9, 200)) for number in range(1, 6)]
+    for number in range(1, 6):
+        scene(root / f"00{number}.png", 7 if alike else number, 5 * number)
     gallery.update([root])
-    gallery.hide(numbered[:1])
-    numbered[0].unlink()
-    for before, after in zip(numbered[1:], numbered, strict=False):
-        before.rename(after)
-    gallery.update([root])
-    assert gallery.hidden() == [] and len(gallery) == 4
+    gallery.hide([root / "003.png"])
+    secret = (root / "003.png").read_bytes()
+    for turn in range(3):
+        files = {int(path.stem): path.read_bytes() for path in root.iterdir()}
+        for path in root.iterdir():
+            path.unlink()
+        for number, content in files.items():
+            (root / f"{number + (1 if upwards else -1):03}.png").write_bytes(content)
+        if upwards:
+            scene(root / "001.png", 7 if alike else 40 + turn, 40 + turn)
+        assert gallery.update([root]).hidden == 0
+        assert [Path(path).read_bytes() for path in gallery.hidden()] == [secret]
 
-    gallery.hide(numbered[:1])
-    (root / "رحلة").mkdir()
-    shutil.move(numbered[0], root / "رحلة")
-    gallery.update([root])
-    pictures.solid(numbered[0], (9, 99, 9))  # the camera gives the name again
-    gallery.update([root])
-    assert gallery.hidden() == [str(root / "رحلة" / "1.png")]
 
-    gallery.hide(numbered[1:2])
-    hidden = numbered[1].read_bytes()
-    shutil.copy(numbered[2], numbered[1])
+@pytest.mark.parametrize("alike", [False, True], ids=["unlike", "a burst"])
+def test_two_pictures_that_swap_names_stay_as_they_were(gallery: BaseGallery, tmp_path: Path, alike: bool) -> None:
+    one, two = scene(tmp_path / "ص" / "1.png", 1), scene(tmp_path / "ص" / "2.png", 1 if alike else 2, 9)
+    gallery.update([one.parent])
+    gallery.hide([one])
+    secret = one.read_bytes()
+    for _ in range(2):
+        first, second = one.read_bytes(), two.read_bytes()
+        one.write_bytes(second)
+        two.write_bytes(first)
+        gallery.update([one.parent])
+        assert [Path(path).read_bytes() for path in gallery.hidden()] == [secret]
+
+
+def test_an_edited_picture_stays_hidden_and_another_does_not(gallery: BaseGallery, tmp_path: Path) -> None:
+    root = tmp_path / "صور"
+    edited, turned, other, copied = (scene(root / f"{n}.png", n) for n in range(1, 5))
+    shutil.copy(copied, root / "copy.png")
     gallery.update([root])
-    assert gallery.hidden() == [str(root / "رحلة" / "1.png")]
-    (root / "again.png").write_bytes(hidden)
+    gallery.hide([edited, turned, other, copied])
+    scene(edited, 1, 20)
+    with Image.open(turned) as opened:
+        quarter = opened.transpose(Image.Transpose.ROTATE_90)
+    pictures.saved(quarter, turned)
+    scene(other, 30)  # the camera gives the name again
+    scene(copied, 4, 20)  # its copy is not new
+    assert gallery.update([root]).hidden == 3
+    assert hidden_names(gallery) == ["1.png", "2.png", "4.png", "copy.png"]
+    gallery.hide([edited], hidden=False)
+    scene(edited, 1, 30)
+    assert gallery.update([root]).hidden == 0
+    assert hidden_names(gallery) == ["2.png", "4.png", "copy.png"]
+
+
+def test_what_was_taken_for_an_edit_is_shown_when_it_was_none(gallery: BaseGallery, tmp_path: Path) -> None:
+    root, later = tmp_path / "صور", tmp_path / "later"
+    later.mkdir()
+    first, _ = scene(root / "1.png", 1), scene(root / "2.png", 2)
     gallery.update([root])
-    assert gallery.hidden() == sorted(map(str, (root / "again.png", root / "رحلة" / "1.png")))
+    gallery.hide([first])
+    shutil.move(first, later / "moved.png")
+    scene(first, 1, 20)  # the next of a burst gets the name
+    assert gallery.update([root]).hidden == 1
+    assert gallery.update([later]).hidden == 0
+    assert gallery.hidden() == [str(later / "moved.png")]
+
+
+def test_a_hidden_picture_comes_back_hidden_wherever(gallery: BaseGallery, tmp_path: Path) -> None:
+    root, later = tmp_path / "صور", tmp_path / "later"
+    first, second = scene(root / "1.png", 1), scene(root / "2.png", 2)
+    scene(root / "3.png", 3)
+    gallery.update([root])
+    gallery.hide([first, second])
+    later.mkdir()
+    for path in (first, second):
+        shutil.move(path, later)
+    gallery.update([root])
+    scene(first, 20)  # others take both names, one in the same run and one later
+    gallery.update([root])
+    scene(second, 21)
+    gallery.update([root])
+    assert gallery.hidden() == []
+    gallery.update([later])
+    assert gallery.hidden() == [str(later / "1.png"), str(later / "2.png")]
 
 
 def test_a_picture_whose_only_path_an_added_file_takes_is_gone_at_once(gallery: BaseGallery, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Incremental updates of a gallery with real files, through `update` and `update_at`."""
 
+import io
 import os
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import pictures
 from araclip import AraCLIP, Gallery
@@ -147,7 +149,12 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
 def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidden(
     gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    edited, whole = root / "a.png", pictures_bytes(701)
+    edited = root / "a.png"
+    pictures.written(edited, pictures_bytes(701))
+    with Image.open(edited) as opened:
+        turned = io.BytesIO()
+        opened.transpose(Image.Transpose.ROTATE_90).save(turned, "PNG")
+    whole = turned.getvalue()
     gallery.add([edited], metadata={"album": "رحلة"})
     gallery.hide([edited])
     edited.write_bytes(whole[:-40])

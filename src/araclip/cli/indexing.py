@@ -147,7 +147,7 @@ def watch(
                     f"{counted(report.pictures, 'picture')} indexed: {report.added:,} new or changed, "
                     f"{report.removed:,} gone"
                 )
-                _print_unread(report)
+                _print_notes(report)
             if ocr:
                 try:
                     read_texts(opened, quiet=True)
@@ -201,14 +201,20 @@ def index_folder(gallery: "BaseGallery", root: Path, as_json: bool = False) -> N
         f"{report.unchanged:,} unchanged, {report.removed:,} gone, {len(report.skipped):,} skipped, in {seconds:.1f} s"
         f"{identical}"
     )
-    _print_unread(report)
+    _print_notes(report)
 
 
-def _print_unread(report: "Update") -> None:
+def _print_notes(report: "Update") -> None:
     from araclip.gallery.ingest.scan import unread_line
 
     if report.unread:
         out.print(unread_line(report.unread), soft_wrap=True, markup=False, style="yellow")
+    if report.hidden:
+        hidden = counted(report.hidden, "new file looks", "new files look")
+        out.print(
+            f"{hidden} like the hidden picture whose place it took, and stays hidden: `araclip hide --list` names what "
+            "is hidden, `araclip hide --undo` shows it.", soft_wrap=True, markup=False, style="yellow",
+        )  # fmt: skip
 
 
 def fill_from_shards(

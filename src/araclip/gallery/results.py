@@ -115,7 +115,8 @@ class Update:
     """What one update did, counted in files. The gallery then has `pictures` different pictures in `files` files.
 
     `skipped` has a line for each file that could not be used. `unread` counts, by kind, the files that look like
-    pictures or videos but cannot be read here, among the files that the update looked at.
+    pictures or videos but cannot be read here, among the files that the update looked at. `hidden` counts the new
+    files that were hidden, because they seem to be edited versions of hidden pictures.
     """
 
     added: int = 0
@@ -125,6 +126,7 @@ class Update:
     pictures: int = 0
     files: int = 0
     unread: dict[str, int] = field(default_factory=dict)
+    hidden: int = 0
 
 
 @dataclass

@@ -41,7 +41,7 @@ from araclip.gallery.catalog.records import (
     to_signed,
 )
 from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
+from araclip.gallery.catalog.store import JOINED, LATER_SCENES, HiddenRun, Store, as_files
 from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
@@ -53,7 +53,7 @@ PARTS = {  # table → what a report calls a damaged row of this table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
-    "hidden_gone": "mark of a removed picture", "metadata_gone": "metadata of a damaged file",
+    "hidden_removed": "mark of a removed picture", "hidden_edits": "mark of an edited picture", "metadata_gone": "metadata of a damaged file",
     "commits": "entry of the history",
 }  # fmt: skip
 _DATE_IN = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
@@ -88,6 +88,7 @@ class Catalog(Store):
         self.folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
         self.path = self.folder / FILE_NAME
         self.connection = database
+        self.hidden_run = HiddenRun()
         self._file = seal.file_id(self.path)
 
     @classmethod
@@ -431,7 +432,7 @@ class Catalog(Store):
                 photos.derive_facts(self.connection, known[each.digest])
         self.change(  # pictures that were hidden when they were removed are hidden again
             "UPDATE photos SET hidden = 1 WHERE content IN "
-            "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_gone))"
+            "(SELECT id FROM contents WHERE hash IN (SELECT hash FROM hidden_removed))"
         )
         return len(new)
 
@@ -505,10 +506,12 @@ class Catalog(Store):
 
     # ------------------------------------------------------------------ paths
 
-    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+    def put_file(
+        self, file: File, content: int, metadata: Mapping[str, Any] | None = None, *, new: bool = False
+    ) -> None:
         raw, before = os.fsencode(file.path), self.content_of(file.path)
         named = [metadata, self.metadata_of(file.path)] if file.path.startswith(STORED_PREFIX) else [None]
-        self._hide_again(raw, content, before)
+        self._keep_hidden(raw, content, before, new)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",

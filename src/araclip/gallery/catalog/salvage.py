@@ -44,7 +44,7 @@ _HEADER_BYTES = 100  # a SQLite file begins with a header of this length, follow
 # second of work: ranges of paths could be halved without end.
 _MOST_TRIES = 20_000
 _AT_ONCE = 256  # rows whose pages are checked together
-_KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes, "generation": str}
+_KEY_TYPES: dict[str, type] = {"key": str, "id": int, "content": int, "path": bytes, "hash": bytes, "generation": str}
 # Tables whose rows on damaged pages (doubtful rows) are dropped, because they can be made again.
 _READ_AGAIN = ("texts", "sidecars", "sidecar_photos", "next_vectors")
 

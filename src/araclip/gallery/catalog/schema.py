@@ -59,16 +59,16 @@ _DATA_TABLES = """
     CREATE TABLE sidecar_photos (path BLOB PRIMARY KEY REFERENCES sidecars (path) ON DELETE CASCADE,
                                  about TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
-# The tables of hidden pictures that were removed, and of the metadata of files that are damaged now (see `store`), for
-# SQLite and for PostgreSQL.
-HIDDEN_GONE_TABLE = (
-    "CREATE TABLE IF NOT EXISTS hidden_gone (path {bytes} PRIMARY KEY, hash {bytes} NOT NULL, gone_at text NOT NULL)"
+# The tables of hidden pictures that were removed, of pictures that are hidden as edited versions of hidden ones, and of
+# the metadata of files that are damaged now (see `store`), for SQLite and for PostgreSQL.
+GONE_TABLES = (
+    "CREATE TABLE IF NOT EXISTS hidden_removed (hash {bytes} PRIMARY KEY, path {bytes} NOT NULL, phash {int}, "
+    "removed_at text NOT NULL){rest}",
+    "CREATE INDEX IF NOT EXISTS hidden_removed_path ON hidden_removed (path)",
+    "CREATE TABLE IF NOT EXISTS hidden_edits (hash {bytes} PRIMARY KEY, original {bytes} NOT NULL){rest}",
+    "CREATE TABLE IF NOT EXISTS metadata_gone (path {bytes} PRIMARY KEY, metadata text NOT NULL){rest}",
 )
-HIDDEN_GONE_INDEX = "CREATE INDEX IF NOT EXISTS hidden_gone_hash ON hidden_gone (hash)"
-METADATA_GONE_TABLE = "CREATE TABLE IF NOT EXISTS metadata_gone (path {bytes} PRIMARY KEY, metadata text NOT NULL)"
-GONE = f"{HIDDEN_GONE_TABLE}{{rest}}; {HIDDEN_GONE_INDEX}; {METADATA_GONE_TABLE}{{rest}}".format(
-    bytes="BLOB", rest=" STRICT, WITHOUT ROWID"
-)
+GONE = "; ".join(GONE_TABLES).format(bytes="BLOB", int="INTEGER", rest=" STRICT, WITHOUT ROWID")
 # Tables, indexes and triggers that are derived from the data, in the same transaction as each change. `changes` logs
 # the vectors that were added, changed or removed. `commits` records for each generation the number of its last change
 # (-1: `changes` no longer reaches back to it); `commits` is never shortened, because `seal` and backups ask whether a
@@ -129,8 +129,8 @@ _UNWORDED_AFTER = {  # for each change of a row, SQL for the id of the picture w
 # The tables that a repair reads, with their keys: those that hold data, and the history of commits. A table follows the tables that it refers to.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
-    "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_gone": "path",
-    "metadata_gone": "path", "commits": "generation",
+    "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_removed": "hash",
+    "hidden_edits": "hash", "metadata_gone": "path", "commits": "generation",
 }  # fmt: skip
 
 

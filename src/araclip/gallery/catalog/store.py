@@ -3,10 +3,10 @@
 Tables and columns that the SQL here names are the same in both; the SQL runs in SQLite and in PostgreSQL. A video
 counts as one file, however many scenes it has, although each scene has a row in `files`.
 
-A hidden picture stays hidden when its file is edited, moved, or away for a while. An editor may delete a file and write
-it anew some seconds later, and a picture may be moved to a folder that is indexed later than the old one, where it is
-then missing. So the table `hidden_gone` keeps path and hash of each hidden picture that was removed: the same picture
-is hidden again whenever it comes back, and for some days also another picture that appears at the same path.
+What is hidden is a picture, wherever it moves. When it loses its last path, the table `hidden_removed` keeps its hash,
+and it is hidden again whenever it comes back. Another picture that takes its path is shown, unless it seems to be an
+edited version: the gallery did not have it, it looks like the hidden one, and the hidden one turns up at no other new
+path. It is hidden at once, and noted in `hidden_edits`; if the hidden one turns up elsewhere later, it is shown again.
 
 A file that is still being written looks damaged, and is removed from the gallery. The table `metadata_gone` keeps the
 file's metadata until the file is whole, or is deleted.
@@ -18,6 +18,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
+from araclip.pictures.phash import is_edited
 from araclip.pictures.video.formats import FORMATS
 from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below, scene_of
 
@@ -57,9 +59,22 @@ LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     "AS placed WHERE place > 1"
 )
 _SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
-# If a new picture appears at the path of a removed hidden picture within this time after the removal, it is hidden,
-# too. A picture that appears later may be another photograph, to which the camera gave the same name.
-SUCCESSOR_WITHIN = timedelta(days=7)
+# An edited version appears at the path of a removed hidden picture within this time after the removal: some programs
+# delete a file and write it anew.
+EDITED_WITHIN = timedelta(days=7)
+_ID_OF = "SELECT id FROM contents WHERE hash = ?"
+
+
+@dataclass
+class HiddenRun:
+    """What one ingestion run found about hidden pictures.
+
+    `moved` has the hashes of hidden pictures that came to a new path. `edits` has the files of new pictures that are
+    hidden as edited versions of hidden ones, by their hashes.
+    """
+
+    moved: set[bytes] = field(default_factory=set)
+    edits: dict[bytes, str] = field(default_factory=dict)
 
 
 class Store(ABC):
@@ -73,6 +88,7 @@ class Store(ABC):
         shown: an SQL condition on `contents`: the picture has a path.
         stored: an SQL expression: how many pictures have no file, so that the store has their pixels.
         loose: SQL that returns a row only if pictures may have lost their last path since `remove_files` last ran.
+        hidden_run: what the present ingestion run found about hidden pictures; an update begins with a new one.
     """
 
     folder: Path | str
@@ -82,6 +98,7 @@ class Store(ABC):
     shown: str
     stored: str
     loose: str
+    hidden_run: HiddenRun
 
     @property
     @abstractmethod
@@ -217,8 +234,13 @@ class Store(ABC):
     # ------------------------------------------------------------------ paths
 
     @abstractmethod
-    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
-        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given."""
+    def put_file(
+        self, file: File, content: int, metadata: Mapping[str, Any] | None = None, *, new: bool = False
+    ) -> None:
+        """Record that `file` holds picture `content`. The path keeps its metadata unless new metadata is given.
+
+        `new`: True if the gallery did not have the picture before this transaction.
+        """
 
     @abstractmethod
     def remove_files(self, paths: Iterable[str]) -> None:
@@ -407,52 +429,82 @@ class Store(ABC):
                 sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
                 rows = self.rows(sql, (start, start + b":"))
                 whole |= {each: None for each, path in rows if is_at_or_below(os.fsdecode(path), scene.video)}
-        for content in whole:  # the user decides anew, so forget that a removed copy of the picture was hidden
-            self.rows(f"DELETE FROM hidden_gone WHERE {_SAME}", (content,))
+        for content in whole:  # the user decides anew, so forget what was found out about the picture
+            for table in ("hidden_removed", "hidden_edits"):
+                self.rows(f"DELETE FROM {table} WHERE {_SAME}", (content,))
+            at = "path IN (SELECT path FROM files WHERE content = ?)"
+            self.rows(f"UPDATE hidden_removed SET removed_at = '' WHERE {at}", (content,))
         return self._mark_hidden(list(whole), hide)
 
     def _record_hidden_removal(self, raw: bytes, when: str) -> None:
-        """Add a path that is about to be removed, and its picture, to `hidden_gone` (removed hidden pictures).
+        """Note in `hidden_removed` that the picture at a path, if it is hidden and has no other path, loses this path.
 
-        Nothing is added unless the picture is hidden and has no other path. `when` is the time of the removal, or
-        "" if no other picture at this path is to be hidden.
+        `when` is the time of the removal, or "" if another picture takes the path in this transaction.
         """
         self.rows(
-            "INSERT INTO hidden_gone (path, hash, gone_at) SELECT path, hash, ? FROM files JOIN contents "
-            f"ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
+            "INSERT INTO hidden_removed (hash, path, phash, removed_at) SELECT hash, path, phash, ? FROM files JOIN "
+            f"contents ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
             "(SELECT 1 FROM files AS other WHERE other.content = files.content AND other.path <> files.path) "
-            "ON CONFLICT (path) DO UPDATE SET hash = excluded.hash, gone_at = excluded.gone_at",
+            "ON CONFLICT (hash) DO UPDATE SET path = excluded.path, removed_at = excluded.removed_at",
             (when, raw),
         )
 
-    def _hide_again(self, raw: bytes, content: int, replaced: int | None) -> None:
+    def _keep_hidden(self, raw: bytes, content: int, replaced: int | None, new: bool) -> None:
         """Hide the picture `content`, which is about to be recorded at the path `raw`, if it must be hidden.
 
-        A picture is hidden again if it was hidden when it was removed. A new picture, which has no path yet, is also
-        hidden if another hidden picture has this path now, or lost it as its last path less than SUCCESSOR_WITHIN ago.
-        For a scene, the paths of all scenes of its video count.
+        It must if it was hidden when it was removed, or is an edited version of a hidden picture. If it is hidden and
+        comes to another path, it was moved: pictures that were taken for edited versions of it are shown again.
 
-        From the list `hidden_gone` of removed hidden pictures, all entries of this path or of this picture are deleted.
-        `replaced` is the picture that loses the path now, or None; if it is hidden and has no other path, it is added.
+        Args:
+            replaced: the picture that loses the path now, or None.
+            new: True if the gallery did not have `content` before this transaction.
+        """
+        if replaced == content:
+            return
+        ((digest,),) = self.rows("SELECT hash FROM contents WHERE id = ?", (content,))
+        if self.rows("DELETE FROM hidden_removed WHERE hash = ? RETURNING hash", (digest,)):
+            self._mark_hidden([content], True)
+            self._show_edits_of(digest)
+        elif new and (original := self._hidden_original(raw, content)):
+            self._mark_hidden([content], True)
+            self.rows(
+                "INSERT INTO hidden_edits VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET original = excluded.original",
+                (digest, original),
+            )
+            self.hidden_run.edits[digest] = file_of(os.fsdecode(raw))
+        elif self.rows(f"SELECT 1 WHERE ? IN ({self.hidden})", (content,)):
+            self._show_edits_of(digest)
+        if replaced is not None:
+            self._record_hidden_removal(raw, "")
+
+    def _show_edits_of(self, original: bytes) -> None:
+        """Show pictures that were taken for edited versions of a hidden picture, which has come to another path now."""
+        self.hidden_run.moved.add(original)
+        for (digest,) in self.rows("DELETE FROM hidden_edits WHERE original = ? RETURNING hash", (original,)):
+            self._mark_hidden([content for (content,) in self.rows(_ID_OF, (digest,))], False)
+            self.rows("DELETE FROM hidden_removed WHERE hash = ?", (digest,))
+            self.hidden_run.edits.pop(digest, None)
+
+    def _hidden_original(self, raw: bytes, content: int) -> bytes | None:
+        """Return the hash of the hidden picture of which a new picture at the path `raw` is an edited version, if any.
+
+        That is a hidden picture which has this path now or lost it, as its last path, less than EDITED_WITHIN ago, was
+        not moved in this run, and looks like the new one. For a scene, every hidden scene of its video counts, however
+        it looks.
         """
         scene = scene_of(os.fsdecode(raw))
         first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-        predecessors: Sequence[Any] = ()
-        if not self.rows("SELECT 1 FROM files WHERE content = ? LIMIT 1", (content,)):
-            predecessors = self.rows(
-                f"SELECT path FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
-                "UNION ALL SELECT path FROM hidden_gone WHERE path BETWEEN ? AND ? AND gone_at > ?",
-                (first, last, content, first, last, timestamp(before=SUCCESSOR_WITHIN)),
-            )
-        if any(
-            scene is None or is_at_or_below(os.fsdecode(path), scene.video) for (path,) in predecessors
-        ) or self.rows(f"SELECT 1 FROM hidden_gone WHERE {_SAME}", (content,)):
-            self._mark_hidden([content], True)
-        self.rows(f"DELETE FROM hidden_gone WHERE path = ? OR {_SAME}", (raw, content))
-        if replaced not in (None, content):
-            # An entry without a time ("") hides only this picture when it comes back, not another picture that appears
-            # at its path.
-            self._record_hidden_removal(raw, "")
+        ((bits,),) = self.rows("SELECT coalesce(phash, 0) FROM contents WHERE id = ?", (content,))
+        for path, digest, before in self.rows(
+            f"SELECT path, hash, phash FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
+            "UNION ALL SELECT path, hash, phash FROM hidden_removed WHERE path BETWEEN ? AND ? AND removed_at > ?",
+            (first, last, content, first, last, timestamp(before=EDITED_WITHIN)),
+        ):
+            if digest in self.hidden_run.moved or digest in self.hidden_run.edits:
+                continue
+            if is_at_or_below(os.fsdecode(path), scene.video) if scene else _may_be_edited(before, bits):
+                return bytes(digest)
+        return None
 
     # ------------------------------------------------------------------ metadata of damaged files
 
@@ -477,6 +529,11 @@ class Store(ABC):
                 self.put_file(self.files(path)[path], content, read_metadata(about))
             if content is not None or not lexists(file_of(path)):
                 self.rows("DELETE FROM metadata_gone WHERE path = ?", (raw,))
+
+
+def _may_be_edited(before: int | None, after: int) -> bool:
+    """True if a picture may be an edited version of another, by their perceptual hashes; None: not known."""
+    return before is None or is_edited(before % 2**64, after % 2**64)
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

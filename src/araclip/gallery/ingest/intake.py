@@ -426,7 +426,7 @@ class Intake:
                     self._catalog.put_facts(content, loaded.decoded.facts, loaded.decoded.phash)
                 if loaded.stored_pixels:
                     self._catalog.store_pixels(content, loaded.stored_pixels)
-                self._catalog.put_file(loaded.file, content, each.metadata)
+                self._catalog.put_file(loaded.file, content, each.metadata, new=loaded.digest in new)
         if "_digests" in vars(self):  # if the set of known hashes was loaded, add the new ones
             self._digests.update(decoded)
         self.committed += len(group) - len(lost)

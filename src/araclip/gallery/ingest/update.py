@@ -10,7 +10,7 @@ from araclip.core.display import counted
 from araclip.core.files import as_stored, lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File, read_metadata
-from araclip.gallery.catalog.store import JOINED, Store
+from araclip.gallery.catalog.store import JOINED, HiddenRun, Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
@@ -110,6 +110,7 @@ def _reconcile(
         few: True if few files are concerned: each of them is then looked up in the gallery by itself.
     """
     report = Update(unread=dict(walk.unread))
+    catalog.hidden_run = HiddenRun()
 
     def report_skipped(line: str) -> None:
         report.skipped.append(line)
@@ -183,6 +184,7 @@ def _reconcile(
     beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
     synchronise(catalog, beside, at, turn, skip, few=few)
     report.files, report.pictures = catalog.counts()
+    report.hidden = len(set(catalog.hidden_run.edits.values()))
     return report
 
 

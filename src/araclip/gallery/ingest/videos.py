@@ -7,7 +7,7 @@ All scenes of a video are committed together or not at all; a killed run begins 
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import IO, Any, cast
@@ -158,17 +158,24 @@ class VideoIntake:
         assert scenes is not None
         vectors = vectors_in_batches(self._model, [*scenes.pixels])
         with self._turn(), self._catalog.writing():
-            ids = []
+            ids, new = [], set[int]()
             for time, vector, bits in zip(read.times, vectors, scenes.phashes, strict=True):
-                ids.append(self._catalog.add_content(scene_digest(read.digest, time), vector))
+                digest = scene_digest(read.digest, time)
+                known = self._catalog.content(digest)
+                ids.append(self._catalog.add_content(digest, vector))
+                if known is None:
+                    new.add(ids[-1])
                 self._catalog.put_facts(ids[-1], scenes.facts, bits)
-            self._record_scenes(read, ids, metadata)
+            self._record_scenes(read, ids, metadata, new)
 
-    def _record_scenes(self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None) -> None:
+    def _record_scenes(
+        self, read: _ReadVideo, ids: Sequence[int], metadata: Mapping[str, Any] | None, new: Collection[int] = ()
+    ) -> None:
         """Record that a video file has these scenes; remove the earlier scenes of the file that are not among them."""
         file, paths = read.file, [scene_path(read.file.path, time) for time in read.times]
         for path, content in zip(paths, ids, strict=True):
-            self._catalog.put_file(File(path, file.size, file.mtime_ns), content, metadata)
+            stored = File(path, file.size, file.mtime_ns)
+            self._catalog.put_file(stored, content, metadata, new=content in new)
         self._catalog.remove_files([old for old in stored_paths(self._catalog, file.path) if old not in paths])
         self.committed += 1
         self.scenes[file.path] = paths

@@ -22,7 +22,7 @@ from araclip.gallery.catalog.records import (
     timestamp,
     to_signed,
 )
-from araclip.gallery.catalog.store import JOINED, LATER_SCENES, Store, as_files
+from araclip.gallery.catalog.store import JOINED, LATER_SCENES, HiddenRun, Store, as_files
 from araclip.gallery.postgres.conditions import condition_of, path_passes
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
@@ -87,6 +87,7 @@ class PostgresCatalog(Store):
         self.database = database
         self.folder = database.name
         self._model = model
+        self.hidden_run = HiddenRun()
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
@@ -255,7 +256,7 @@ class PostgresCatalog(Store):
             files = database.rows(_FILES, (json.dumps(list(map(_file_values, new))),))
             self._changed |= {content: None for (content,) in files}
         database.rows(  # pictures that were hidden when they were removed are hidden again
-            "UPDATE contents SET hidden = TRUE WHERE hash IN (SELECT hash FROM hidden_gone)"
+            "UPDATE contents SET hidden = TRUE WHERE hash IN (SELECT hash FROM hidden_removed)"
         )
         return added
 
@@ -267,10 +268,12 @@ class PostgresCatalog(Store):
              content),
         )  # fmt: skip
 
-    def put_file(self, file: File, content: int, metadata: Mapping[str, Any] | None = None) -> None:
+    def put_file(
+        self, file: File, content: int, metadata: Mapping[str, Any] | None = None, *, new: bool = False
+    ) -> None:
         raw, about = os.fsencode(file.path), dict(metadata or {})
         before = self.content_of(file.path)
-        self._hide_again(raw, content, before)
+        self._keep_hidden(raw, content, before, new)
         kept = "" if metadata is None else (
             ", metadata = excluded.metadata, marks = excluded.marks, name_words = excluded.name_words"
         )  # fmt: skip

@@ -18,7 +18,7 @@ from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerG
 from araclip.gallery.catalog.full_text import Document, document
 from araclip.gallery.catalog.matching import date_in_names, metadata_texts
 from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel
-from araclip.gallery.catalog.schema import HIDDEN_GONE_INDEX, HIDDEN_GONE_TABLE, METADATA_GONE_TABLE
+from araclip.gallery.catalog.schema import GONE_TABLES
 from araclip.gallery.postgres.database import LOCK, Database
 from araclip.models.encoder import Encoder
 from araclip.models.vectors import Vectors
@@ -34,7 +34,7 @@ EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are
 EF_CONSTRUCTION = 200
 MAX_ENTRY = 2600  # limit: bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
-GONE = tuple(each.format(bytes="bytea") for each in (HIDDEN_GONE_TABLE, HIDDEN_GONE_INDEX, METADATA_GONE_TABLE))
+GONE = tuple(each.format(bytes="bytea", int="bigint", rest="") for each in GONE_TABLES)
 TABLES = (
     *GONE,
     """CREATE TABLE gallery (one boolean PRIMARY KEY DEFAULT TRUE CHECK (one), layout int NOT NULL, model text NOT NULL,
