@@ -651,7 +651,8 @@ def commit_elsewhere(place: Path, model_folder: Path, numbers: range) -> None:
     code = (
         "import sys; from araclip import AraCLIP, Gallery; from crash.story import pictures_bytes\n"
         "with Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1)) as gallery:\n"
-        "    gallery.add([pictures_bytes(n) for n in range(int(sys.argv[3]), int(sys.argv[4]))], metadata={'a': 'سفر'})\n"
+        "    new = [pictures_bytes(n) for n in range(int(sys.argv[3]), int(sys.argv[4]))]\n"
+        "    gallery.add(new, metadata={'a': 'سفر'})\n"
     )
     command = [sys.executable, "-c", code, str(place), str(model_folder), str(numbers.start), str(numbers.stop)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})

@@ -85,13 +85,16 @@ def tag(
     with stoppable("What was written is whole; the same command continues there."), bars() as show:
         encoder = as_encoder(model)
         walk = Walk()
-        pictures = [Path(file.path) for file in walk.pictures(root) if not is_video(file.path)]
+        vectors, hidden = _read_gallery(root, gallery, encoder)
+        pictures = [
+            Path(file.path) for file in walk.pictures(root) if not is_video(file.path) and file.path not in hidden
+        ]
         for line in walk.faults():
             skip(line)
         tagged = []
         for one in tag_pictures(
             encoder, pictures, read_labels(labels), write=write, least=at, language=language, short_names=short_names,
-            vectors=_read_vectors(root, gallery, encoder), skip=skip, progress=partial(show, "pictures"),
+            vectors=vectors, skip=skip, progress=partial(show, "pictures"),
             label_progress=partial(show, "label prompts"),
         ):  # fmt: skip
             tagged.append(one)
@@ -114,12 +117,12 @@ def tag(
     out.print(f"Wrote {what}." if write else f"Would write {what}. Nothing was written: add --write.", soft_wrap=True)
 
 
-def _read_vectors(folder: Path, gallery: str | None, model: "Encoder") -> "dict[str, Vectors]":
-    """Return the vectors (D,) of the pictures below `folder`, by path, from the named gallery.
+def _read_gallery(folder: Path, gallery: str | None, model: "Encoder") -> "tuple[dict[str, Vectors], set[str]]":
+    """Return the vectors (D,) of the pictures below `folder`, by path, and the paths of hidden pictures.
 
-    If no gallery is named, the gallery of the folder, or of the nearest folder above it with a gallery, is used; and if
-    that gallery is missing, unreadable or of another model, an empty mapping is returned. A named gallery with such a
-    fault raises an error.
+    They come from the named gallery. If none is named, the gallery of the folder, or of the nearest folder above it
+    with a gallery, is used; and if that gallery is missing, unreadable or of another model, both are empty. A named
+    gallery with such a fault raises an error.
     """
     from araclip.gallery.locations import gallery_above
     from araclip.gallery.open import open_gallery
@@ -128,8 +131,8 @@ def _read_vectors(folder: Path, gallery: str | None, model: "Encoder") -> "dict[
     try:
         if location:
             with open_gallery(location, model=model) as opened:
-                return opened.vectors(folder)
+                return opened.vectors(folder), set(opened.hidden())
     except (GalleryError, OSError):
         if gallery:
             raise
-    return {}
+    return {}, set()

@@ -110,24 +110,23 @@ class BaseGallery(ABC):
     # ------------------------------------------------------------------ maintenance
 
     def stats(self) -> Stats:
-        """Return the gallery in numbers: files, pictures, sizes, dates, formats, recall."""
+        """Return the gallery in numbers, without hidden pictures: files, pictures, sizes, dates, formats, recall."""
         store = self._catalog
-        record = store.recorded
-        files, pictures = store.counts()
+        record, numbers = store.recorded, store.overview()
         ((stored,),) = store.rows(f"SELECT {store.stored}")
         return Stats(
             folder=str(store.folder),
             model=record.label,
             width=record.width,
             generation=store.generation,
-            files=files,
-            pictures=pictures,
+            files=numbers.files,
+            pictures=numbers.pictures,
             stored=stored,
-            file_bytes=store.file_bytes(),
+            file_bytes=numbers.file_bytes,
             catalogue_bytes=store.stored_bytes,
-            formats=store.formats(),
-            captured_at=store.span("taken"),
-            added=store.span("added"),
+            formats=numbers.formats,
+            captured_at=numbers.captured_at,
+            added=numbers.added,
             recall=self._recall(),
         )
 
@@ -138,7 +137,8 @@ class BaseGallery(ABC):
     def duplicates(self, kinds: Collection[str] = ("exact", "near")) -> list[Group]:
         """Return groups of duplicate files, one kind after another; in each group the largest picture comes first.
 
-        In a gallery in a folder, files missing on the disk and further names of the same file are left out.
+        Hidden pictures are left out; in a gallery in a folder, also files missing on the disk and further names of the
+        same file.
 
         Args:
             kinds: exact (the same bytes), near (scaled, recompressed, in another format), semantic (another picture of
@@ -150,7 +150,8 @@ class BaseGallery(ABC):
         files: dict[int, list[tuple[str, int, int]]] = {}  # files of each picture: (path, size in bytes, pixels)
         for content, path, size, pixels in self._catalog.rows(
             f"SELECT content, path, size, coalesce(CAST(width AS bigint) * height, 0) FROM {JOINED} "
-            f"WHERE substr(path, 1, {len(STORED_PREFIX)}) <> ? ORDER BY content, path",
+            f"WHERE substr(path, 1, {len(STORED_PREFIX)}) <> ? AND content NOT IN ({self._catalog.hidden}) "
+            "ORDER BY content, path",
             (STORED_PREFIX.encode(),),
         ):
             files.setdefault(content, []).append((os.fsdecode(path), size, pixels))

@@ -270,12 +270,18 @@ def check_values(store: Store, filters: Filters) -> Filters:
     filters = replace(filters, outside=tuple(outside))
     for name in ("folder", "folder_name", "camera", "lens", "place"):
         given = getattr(filters, name)
-        if given is None or isinstance(given, tuple) or store.any_passes(Filters(**{name: given, "hidden": None})):
+        if given is None or isinstance(given, tuple):
+            continue
+        if store.any_passes(Filters(**{name: given, "hidden": filters.hidden})):
             continue
         kind = "folder" if name == "folder_name" else name
         there = sorted(store.overview().folders) if kind == "folder" else store.values(kind)
         wanted = fold(os.fspath(given)) if isinstance(given, str | os.PathLike) else ""
-        if name == "folder" and isinstance(given, str) and store.any_passes(Filters(folder_name=given, hidden=None)):
+        if (
+            name == "folder"
+            and isinstance(given, str)
+            and store.any_passes(Filters(folder_name=given, hidden=filters.hidden))
+        ):
             filters = replace(filters, folder=None, folder_name=given)
         elif named := tuple(each for each in there if kind == "folder" and fold(each) == wanted):
             filters = replace(filters, folder=None, folder_name=named)
@@ -291,7 +297,7 @@ def missing_folder(store: Store) -> str | None:
     Only the files of about LOOKED_FOR pictures are looked for. None, too, if there are no files. If the files lie on
     several drives, the folder of one file is returned.
     """
-    ids = timeline(store, Filters(hidden=None)).ids
+    ids = timeline(store, Filters()).ids
     sample = ids[:: max(1, len(ids) // LOOKED_FOR)].tolist()
     files = [copy.file for each in store.records(sample).values() for copy in each.copies if not copy.stored]
     if not files or any(map(exists, files)):

@@ -13,9 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
+
 from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.folder_search import FolderSearch
 from araclip.gallery.index.rabitq import EXACT_UP_TO
@@ -54,10 +57,15 @@ class Snapshot(ABC):
     @abstractmethod
     def pictures(self) -> int: ...
 
+    @cached_property
+    def shown(self) -> int:
+        """The number of pictures that are not hidden."""
+        return self.pictures - self._store().hidden_count()
+
     @property
     @abstractmethod
     def sample(self) -> Vectors:
-        """The vectors (n, D) of about SAMPLE pictures; of all pictures if there are fewer."""
+        """The vectors (n, D) of about SAMPLE pictures that are not hidden; of all of them if there are fewer."""
 
     @cached_property
     def reference(self) -> ReferenceVectors:
@@ -71,7 +79,7 @@ class Snapshot(ABC):
 
     def prepare(self) -> None:
         """Compute now what the first search would otherwise have to compute."""
-        _ = self.pictures, self.scale
+        _ = self.shown, self.scale
 
     def hybrid(self, vector: Vectors, text: TextQuery | None) -> Hybrid | None:
         """Return the `Hybrid` with which a search for a unit vector (D,) also looks for `text` in the pictures' texts.
@@ -270,7 +278,8 @@ class FolderSnapshot(Snapshot):
 
     @cached_property
     def sample(self) -> Vectors:
-        return self.index.sample(SAMPLE)
+        hidden = self._catalog().rows(HIDDEN)
+        return self.index.sample(SAMPLE, np.fromiter((content for (content,) in hidden), np.int64, len(hidden)))
 
 
 class FolderReader(GalleryReader):

@@ -14,9 +14,9 @@ from araclip.errors import ImageError
 from araclip.pictures.images import decode_ahead
 
 SIZE = 32  # side in pixels of the square to which a picture is scaled and made grey before its hash is computed
-# Limit: bits in which a picture's hash, turned or mirrored as fits best, differs from that of its edited version. Of 600
-# photographs, 98 % pass when 5 % are cropped on each side, all when turned, made grey, brighter or tilted by 2°; of
-# pairs of unlike photographs .6 % do.
+# Limit: bits in which the hash of a picture, turned or mirrored as fits best, differs from that of its edited version.
+# Of 600 photographs, 98 % pass when 5 % are cropped on each side, all when turned, made grey, brighter or tilted by 2°;
+# of pairs of unlike photographs .6 % do.
 EDITED = 18
 CELLS = 1 << 20  # pairs of hashes that are compared at once, in 9 MB of memory
 
@@ -48,13 +48,10 @@ def is_edited(before: int, after: int) -> bool:
     """
     bits = ((np.uint64(after) & _BITS) != 0).reshape(8, 8)
     turned = [
-        flipped
-        for each in (bits, bits.T)
-        for rows in (each, each ^ _ODD[:, None])
-        for flipped in (rows, rows ^ _ODD)
+        flipped for each in (bits, bits.T) for rows in (each, each ^ _ODD[:, None]) for flipped in (rows, rows ^ _ODD)
     ]
     known = ((np.uint64(before) & _BITS) != 0).reshape(8, 8)
-    return min(np.count_nonzero(each != known) for each in turned) <= EDITED
+    return bool(min(np.count_nonzero(each != known) for each in turned) <= EDITED)
 
 
 def hashes(pictures: Iterable[Path], threads: int = 2) -> Iterator[tuple[Path, int | ImageError]]:

@@ -79,7 +79,7 @@ class ServedGallery:
         return self._reader.refresh(prepared=True)
 
     def overview(self) -> Overview:
-        """Return counts of the gallery as it is now: files, formats, folders, dates."""
+        """Return what the gallery shows now, in numbers: files, formats, folders, dates."""
         return self._cached("overview", self.store.overview)
 
     def examples(self) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ class Service:
     def announce(self) -> None:
         """Send the listeners of events the generation (the token of the last commit) that searches now see."""
         snapshot = self.gallery.snapshot
-        self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.pictures})
+        self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.shown})
 
     def _load_encoder(self, model: str | None) -> Encoder:
         """Load the model with this name; None loads the model that the gallery was made with."""
@@ -207,7 +207,7 @@ class Service:
 
     def _add_gauges(self) -> None:
         numbers: tuple[tuple[str, str, Callable[[], float]], ...] = (
-            ("pictures", "Pictures that can be found.", lambda: self.gallery.snapshot.pictures),
+            ("pictures", "Pictures that can be found.", lambda: self.gallery.snapshot.shown),
             ("searches_inside", "Searches that run or wait.", lambda: self.searches.inside),
             ("embeddings_inside", "Requests for vectors that run or wait.", lambda: self.embeddings.inside),
             ("text_batches", "Batches of texts encoded.", lambda: self._text_batcher.batches),

@@ -53,7 +53,8 @@ PARTS = {  # table → what a report calls a damaged row of this table
     "meta": "row of settings", "contents": "vector or its facts", "files": "path's row", "kept": "stored picture",
     "next_vectors": "new vector", "texts": "caption or OCR text", "sidecars": "side-car caption",
     "photos": "camera, lens and place", "sidecar_photos": "side-car metadata",
-    "hidden_removed": "mark of a removed picture", "hidden_edits": "mark of an edited picture", "metadata_gone": "metadata of a damaged file",
+    "hidden_removed": "mark of a removed picture", "hidden_edits": "mark of an edited picture",
+    "metadata_gone": "metadata of a damaged file",
     "commits": "entry of the history",
 }  # fmt: skip
 _DATE_IN = "CASE WHEN json_valid({0}) THEN json_extract({0}, '$.captured_at') END"  # SQL: the date in a column of JSON
@@ -81,7 +82,7 @@ class Catalog(Store):
         "contents.id IN (SELECT content FROM photos WHERE embedded IS NULL)"
     )
     shown = "TRUE"
-    stored = "(SELECT count(*) FROM kept)"
+    stored = f"(SELECT count(*) FROM kept WHERE content NOT IN ({HIDDEN}))"
     loose = "SELECT 1 FROM loose LIMIT 1"
 
     def __init__(self, folder: Path, database: Connection) -> None:
@@ -628,8 +629,8 @@ class Catalog(Store):
         return {os.fsdecode(row[-3]): _record_from_rows([row]) for row in rows}
 
     def newest(self, count: int) -> list[str]:
-        """Return the ids (see `identity_of`) of the `count` pictures that were added last, the newest first."""
-        there = "EXISTS (SELECT 1 FROM files WHERE content = contents.id)"
+        """Return the ids (see `identity_of`) of the `count` shown pictures that were added last, the newest first."""
+        there = f"EXISTS (SELECT 1 FROM files WHERE content = contents.id) AND id NOT IN ({HIDDEN})"
         sql = f"SELECT hash FROM contents WHERE {there} ORDER BY id DESC LIMIT ?"
         return [identity_of(digest) for (digest,) in self.rows(sql, (count,))]
 
@@ -689,8 +690,11 @@ class Catalog(Store):
         return ids[wanted], [known[at] for at in wanted]
 
     def any_passes(self, filters: Filters) -> bool:
-        condition = filters.condition(hidden_exist=False)
-        sql = f"SELECT 1 FROM {JOINED} WHERE ({condition.of_file}) AND ({condition.of_content}) LIMIT 1"
+        condition = self.condition(filters)
+        sql = f"SELECT 1 FROM {JOINED} WHERE ({condition.of_file}) AND ({condition.of_content})"
+        if condition.hidden is not None:
+            sql += f" AND content {'' if condition.hidden else 'NOT '}IN ({HIDDEN})"
+        sql += " LIMIT 1"
         return bool(self.rows(sql, (*condition.file_values, *condition.content_values)))
 
     def values(self, name: str) -> list[str]:

@@ -297,8 +297,8 @@ def translate_errors(path: Path, *, writing: bool = False) -> Iterator[None]:
             raise damage_error(path, describe_damage(error)) from error
         if writing and isinstance(error, _CANNOT_WRITE):
             raise OSError(
-                f"{path} cannot be written ({_reason(path, error)}). Free some disk space or check its permissions, then run the "
-                "command again: it resumes where it stopped."
+                f"{path} cannot be written ({_reason(path, error)}). Free some disk space or check its permissions, "
+                "then run the command again: it resumes where it stopped."
             ) from error
         reason = _reason(path, error)
         advice = "Free some disk space" if reason == _FULL else "Check the disk and its permissions"
@@ -323,7 +323,7 @@ def is_damage(error: Exception) -> bool:
     return isinstance(error, apsw.Error) and any(sign in str(error) for sign in _DAMAGE)
 
 
-def describe_damage(error: Exception) -> str:
+def describe_damage(error: BaseException) -> str:
     """Return in words what is damaged, from the error that SQLite or Python raised."""
     if isinstance(error, UnicodeDecodeError):
         return f"{error.reason} in a text or a name"

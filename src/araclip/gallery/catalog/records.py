@@ -143,17 +143,19 @@ class PictureRecord:
 
 @dataclass(frozen=True)
 class Overview:
-    """What a gallery holds, in numbers, as of one of its commits.
+    """What a gallery shows, in numbers, as of one of its commits; hidden pictures do not count.
 
-    `files` is the number of files. `formats` counts pictures by format. `folders` counts the files of pictures that are
-    not hidden, by the name of the files' folder. `captured_at` is the first and the last date on which a picture was
-    taken; None if no picture has a date.
+    `formats` counts pictures by format, `folders` files by the name of their folder. `captured_at` and `added` are the
+    first and the last date; None if no picture has a date. `file_bytes` is the size of all files.
     """
 
     files: int
+    pictures: int
+    file_bytes: int
     formats: dict[str, int]
     folders: dict[str, int]
     captured_at: tuple[str, str] | None
+    added: tuple[str, str] | None
 
 
 # ------------------------------------------------------------------ the model

@@ -119,12 +119,12 @@ def _read_tables(source: Path) -> tuple[dict[str, Rows], dict[str, set[Key]]]:
     writable = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
     try:
         with translate_errors(source, writing=True), _temporary_file(source) as copy:
-            with closing(_open_unchecked(source)) as database:
-                with (
-                    closing(open_db(copy, writable, checksums=False)) as target,
-                    target.backup("main", database, "main") as copying,
-                ):
-                    copying.step()
+            with (
+                closing(_open_unchecked(source)) as database,
+                closing(open_db(copy, writable, checksums=False)) as target,
+                target.backup("main", database, "main") as copying,
+            ):
+                copying.step()
             layout = schema.columns()
             _write_schema(copy, layout, _root_pages(copy, layout))
             tables = {table: _read_rows(copy, table, names) for table, names in layout.items()}

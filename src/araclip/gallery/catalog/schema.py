@@ -126,7 +126,8 @@ _UNWORDED_AFTER = {  # for each change of a row, SQL for the id of the picture w
     "DELETE ON sidecars": _PICTURE_OF_SIDECAR.format("old"),
 }
 
-# The tables that a repair reads, with their keys: those that hold data, and the history of commits. A table follows the tables that it refers to.
+# The tables that a repair reads, with their keys: those that hold data, and the history of commits. A table follows the
+# tables that it refers to.
 KEYS = {
     "meta": "key", "contents": "id", "files": "path", "kept": "content", "next_vectors": "content", "texts": "content",
     "sidecars": "path", "photos": "content", "sidecar_photos": "path", "hidden_removed": "hash",

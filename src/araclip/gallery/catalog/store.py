@@ -8,6 +8,9 @@ and it is hidden again whenever it comes back. Another picture that takes its pa
 edited version: the gallery did not have it, it looks like the hidden one, and the hidden one turns up at no other new
 path. It is hidden at once, and noted in `hidden_edits`; if the hidden one turns up elsewhere later, it is shown again.
 
+Hidden pictures leave no trace in what is told to others: `overview`, `values`, `listing`, and every search and list
+that is not asked for hidden pictures, leave them out.
+
 A file that is still being written looks damaged, and is removed from the gallery. The table `metadata_gone` keeps the
 file's metadata until the file is whole, or is deleted.
 """
@@ -336,48 +339,53 @@ class Store(ABC):
         return found
 
     def counts(self) -> tuple[int, int]:
-        """Return the number of files, and of the different pictures in them; each scene of a video is a picture."""
+        """Return the number of files, and of the different pictures in them; each scene of a video is a picture.
+
+        Hidden pictures count: what is told to others comes from `overview`.
+        """
         ((files, pictures),) = self.rows(
             f"SELECT count(*) - (SELECT count(*) {_SCENES}) + (SELECT count(*) FROM {_VIDEOS}), "
             "count(DISTINCT content) FROM files"
         )
         return files, pictures
 
-    def file_bytes(self) -> int:
-        """Return the total size in bytes of all indexed files, as recorded at indexing; a video counts once."""
-        ((total,),) = self.rows(
-            f"SELECT coalesce(sum(size), 0) - (SELECT coalesce(sum(size), 0) {_SCENES}) "
-            f"+ (SELECT coalesce(sum(size), 0) FROM {_VIDEOS}) FROM files"
-        )
-        return int(total)
-
-    def formats(self) -> dict[str, int]:
-        """Count the pictures of each format; the most frequent format comes first."""
-        rows = self.rows(
-            "SELECT coalesce(format, 'not known') AS kind, count(*) AS n FROM contents "
-            f"WHERE {self.shown} GROUP BY 1 ORDER BY n DESC, kind"
-        )
-        return dict(rows)
-
-    def span(self, column: str) -> tuple[str, str] | None:
-        """Return the first and the last date in the column "taken" or "added"; None if it has no date."""
-        ((first, last),) = self.rows(f"SELECT min({column}), max({column}) FROM contents WHERE {self.shown}")
-        return (first, last) if first else None
+    def hidden_count(self) -> int:
+        """Return how many pictures are hidden."""
+        ((count,),) = self.rows(f"SELECT count(DISTINCT content) FROM files WHERE content IN ({self.hidden})")
+        return int(count)
 
     def overview(self) -> Overview:
-        """Count files, pictures of each format, and visible files in folders of each name; find the span of dates.
+        """Describe what the gallery shows, without hidden pictures: counts, sizes, formats, folders, dates.
 
         Reads every path.
         """
         prefix, mark, before = STORED_PREFIX.encode(), MARK.encode(), b""
-        folders: Counter[str] = Counter()  # files of hidden pictures are not counted
-        for (raw,) in self.rows(f"SELECT path FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"):
+        shown = f"{self.shown} AND id NOT IN ({self.hidden})"
+        pictures, folders, files, size = set[int](), Counter[str](), 0, 0
+        sql = f"SELECT path, size, content FROM files WHERE content NOT IN ({self.hidden}) ORDER BY path"
+        for raw, length, content in self.rows(sql):
+            pictures.add(content)
             path = os.fsencode(file_of(os.fsdecode(raw))) if mark in raw else raw
-            if path != before and not raw.startswith(prefix):
-                name = os.path.basename(os.path.dirname(path))  # noqa: PTH119, PTH120  (may not be UTF-8)
-                folders[os.fsdecode(name)] += 1
+            if path != before:
+                files, size = files + 1, size + length
+                if not raw.startswith(prefix):
+                    name = os.path.basename(os.path.dirname(path))  # noqa: PTH119, PTH120  (may not be UTF-8)
+                    folders[os.fsdecode(name)] += 1
             before = path
-        return Overview(self.counts()[0], self.formats(), dict(folders), self.span("taken"))
+        formats = self.rows(
+            "SELECT coalesce(format, 'not known') AS kind, count(*) AS n FROM contents "
+            f"WHERE {shown} GROUP BY 1 ORDER BY n DESC, kind"
+        )
+        ((*dates,),) = self.rows(f"SELECT min(taken), max(taken), min(added), max(added) FROM contents WHERE {shown}")
+        return Overview(
+            files=files,
+            pictures=len(pictures),
+            file_bytes=size,
+            formats=dict(formats),
+            folders=dict(folders),
+            captured_at=(dates[0], dates[1]) if dates[0] else None,
+            added=(dates[2], dates[3]) if dates[2] else None,
+        )
 
     # ------------------------------------------------------------------ browsing without a query
 

@@ -58,8 +58,9 @@ class WordIndex:
         return {content for content, texts in rows if texts and describes(texts, in_arabic=in_arabic)}
 
     def newest_texts(self) -> list[str]:
-        """Return the names, metadata, captions and OCR texts of the MAX_NEWEST pictures that were added last."""
-        rows = self._catalog.rows("SELECT id FROM contents ORDER BY id DESC LIMIT ?", (MAX_NEWEST,))
+        """Return the names, metadata, captions and OCR texts of the MAX_NEWEST shown pictures that were added last."""
+        sql = f"SELECT id FROM contents WHERE id NOT IN ({HIDDEN}) ORDER BY id DESC LIMIT ?"
+        rows = self._catalog.rows(sql, (MAX_NEWEST,))
         documents = self._catalog.documents([content for (content,) in rows])
         return [text for document in documents.values() for texts in document.values() for text in texts]
 

@@ -32,6 +32,7 @@ from araclip.models.vectors import Ids, Vectors
 REBUILD_AFTER = 32_768  # after this many changed vectors, codes are made anew; before, these are compared exactly
 REWRITE_PART = 50  # the file is rewritten if 1/50 of the vectors has changed, not for each new picture
 CACHED_FILTERS = 8  # number of filters whose passing ids are cached, for the next page of the same search
+NO_IDS: Ids = np.empty(0, np.int64)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: ids times this are spread evenly (Knuth, 6.4)
 
 Texts = Callable[[], Vectors]
@@ -207,15 +208,16 @@ class ScanIndex:
                 self._selected[condition] = ids
         return ids
 
-    def sample(self, most: int) -> Vectors:
-        """Return the vectors (n, D) of at most about `most` pictures, spread evenly over the ids."""
+    def sample(self, most: int, without: Ids = NO_IDS) -> Vectors:
+        """Return the vectors (n, D) of at most about `most` pictures, spread evenly over the ids, but not `without`."""
         step = len(self) // most + 1
-        vectors = self._exact_part.vectors[_sample_mask(self._exact_part.ids, step)].astype(np.float32)
+        ids = self._exact_part.ids
+        mask = _sample_mask(ids, step) & ~np.isin(ids, without)
+        vectors = self._exact_part.vectors[mask].astype(np.float32)
         if self.base:
             codes = self.base.codes
-            rows = np.flatnonzero(
-                _sample_mask(codes.ids, step) & (True if self._base_mask is None else self._base_mask)
-            )
+            mask = _sample_mask(codes.ids, step) & ~np.isin(codes.ids, without)
+            rows = np.flatnonzero(mask & (True if self._base_mask is None else self._base_mask))
             vectors = np.concatenate([codes.vectors[rows].astype(np.float32), vectors])
         # damaged vectors are left out here; `verify` reports them
         sound: Vectors = vectors[np.isfinite(vectors).all(axis=1)]

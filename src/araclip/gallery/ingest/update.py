@@ -30,6 +30,7 @@ def update(
     scenes: int | None = None,
 ) -> Update:  # fmt: skip
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
+    catalog.hidden_run = HiddenRun()
     catalog.derive(turn)
     stored = catalog.files()
     walk, known = Walk(), merge_scenes(stored)
@@ -58,6 +59,7 @@ def update_at(
     scenes: int | None = None,
 ) -> Update | None:  # fmt: skip
     """Synchronise `catalog` with `paths` only; return None if all of `roots` must be walked instead."""
+    catalog.hidden_run = HiddenRun()
     walk, changed = Walk(), set(paths)
     changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
     found, stored = dict[str, File](), dict[str, File]()
@@ -110,7 +112,6 @@ def _reconcile(
         few: True if few files are concerned: each of them is then looked up in the gallery by itself.
     """
     report = Update(unread=dict(walk.unread))
-    catalog.hidden_run = HiddenRun()
 
     def report_skipped(line: str) -> None:
         report.skipped.append(line)
@@ -183,6 +184,11 @@ def _reconcile(
     at = [path for file in found for path in of_videos.get(file, [file])]
     beside |= {path: files for file, files in walk.sidecars.items() for path in of_videos.get(file, ())}
     synchronise(catalog, beside, at, turn, skip, few=few)
+    return _count(report, catalog)
+
+
+def _count(report: Update, catalog: Store) -> Update:
+    """Complete the report of an update with what the gallery has after it."""
     report.files, report.pictures = catalog.counts()
     report.hidden = len(set(catalog.hidden_run.edits.values()))
     return report

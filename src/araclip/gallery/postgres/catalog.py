@@ -80,7 +80,7 @@ class PostgresCatalog(Store):
     is_hidden = "hidden"
     unread = "format IS NULL"
     shown = "shown"
-    stored = "(SELECT count(*) FROM contents WHERE pixels IS NOT NULL)"
+    stored = "(SELECT count(*) FROM contents WHERE pixels IS NOT NULL AND NOT hidden)"
     loose = "SELECT 1 FROM contents WHERE NOT shown LIMIT 1"
 
     def __init__(self, database: Database, model: Encoder | None) -> None:

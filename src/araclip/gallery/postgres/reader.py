@@ -45,7 +45,7 @@ class PostgresSnapshot(Snapshot):
     @cached_property
     def sample(self) -> Vectors:
         with self._catalog.database.reading():  # ordering by SHA-256 draws a random sample
-            return self._catalog.vectors_where("shown ORDER BY hash LIMIT ?", (SAMPLE,))[1]
+            return self._catalog.vectors_where("shown AND NOT hidden ORDER BY hash LIMIT ?", (SAMPLE,))[1]
 
 
 class PostgresReader(GalleryReader):

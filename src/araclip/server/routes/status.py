@@ -37,7 +37,7 @@ def _collect_stats(service: Service, may_write: bool) -> Stats:
     numbers = gallery.overview()
     examples = gallery.examples()
     return Stats(
-        pictures=snapshot.pictures,
+        pictures=snapshot.shown,
         files=numbers.files,
         model=gallery.model.label,
         width=gallery.model.width,
