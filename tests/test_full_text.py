@@ -316,6 +316,26 @@ def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: G
     assert (found(gallery, "برج"), list(found(gallery, "جسر"))) == ({}, ["b"])
 
 
+def test_two_side_cars_replaced_at_one_time_are_read_again(gallery: Gallery, root: Path) -> None:
+    beside = [root / "b.txt", root / "b.png.txt"]
+    pictures.solid(root / "b.png", pictures.GREEN)
+    for time, texts in enumerate([("برج", "باب"), ("جسر", "بيت")]):  # all of one length
+        for path, text in zip(beside, texts, strict=True):
+            path.write_text(text, encoding="utf-8")
+            os.utime(path, (time, time))
+        gallery.update([root])
+    assert (found(gallery, "برج"), list(found(gallery, "جسر")), list(found(gallery, "بيت"))) == ({}, ["b"], ["b"])
+
+
+def test_a_side_car_with_another_name_is_read_as_another_kind(gallery: Gallery, root: Path) -> None:
+    pictures.solid(root / "b.png", pictures.GREEN)
+    (root / "b.txt").write_text('{"title": "برج", "other": "جسر"}', encoding="utf-8")
+    gallery.update([root])
+    (root / "b.txt").rename(root / "b.json")
+    gallery.update([root])
+    assert (list(found(gallery, "برج")), found(gallery, "جسر")) == (["b"], {})
+
+
 def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:
     (root / "other 1.json").write_text('{"title": "نصف', encoding="utf-8")
     (root / "other 2.png.json").write_text("[" * 10_000, encoding="utf-8")

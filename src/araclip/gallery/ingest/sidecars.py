@@ -5,10 +5,9 @@ IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp
 their captions are joined into one.
 """
 
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from functools import reduce
-from operator import xor
 from pathlib import PurePath
 
 from araclip.core.display import Log
@@ -65,9 +64,7 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        # one number for all side-cars (files beside the picture); it changes with the time of any of them
-        times = reduce(xor, (file.mtime_ns for file in files), 0)
-        now = File(path, sum(file.size for file in files), times)
+        now = File(path, sum(file.size for file in files), _fingerprint(files))
         if files and known.get(path) != now:
             if (read := _read_sidecars(files, skip)) is not None:
                 changed.append((path, now, *read))
@@ -77,6 +74,11 @@ def synchronise(
         with turn(), catalog.writing():
             for each in changed[start : start + COMMIT_EVERY]:
                 catalog.put_sidecar(*each)
+
+
+def _fingerprint(files: Iterable[File]) -> int:
+    """Return a number of 64 bits that changes with the name, the size and the time of any of a picture's side-cars."""
+    return int.from_bytes(hashlib.sha256(repr(files).encode()).digest()[:8], "big", signed=True)
 
 
 def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
