@@ -163,6 +163,16 @@ def test_the_side_car_of_another_picture_is_left_alone(run: Run, folder: Path) -
     assert "yellow.xmp" in after or len(COLOURS) == 3
 
 
+@pytest.mark.parametrize("name", ["red.png.XMP", "red.Xmp"])
+def test_keywords_go_into_a_side_car_with_capital_letters(run: Run, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(DIGIKAM)
+    assert f"red.png: {ARABIC['red']}، red → {name}" in run("--write")[1]
+    assert [each for each in contents(folder) if each.startswith("red.") and each != "red.png"] == [name]
+    assert "red" in keywords_of((folder / name).read_bytes(), name)[SUBJECT]
+    run("--undo")
+    assert (folder / name).read_bytes() == DIGIKAM
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
