@@ -10,7 +10,6 @@ from araclip.errors import GalleryCorrupt, GalleryError, NewerGallery
 from araclip.gallery import recorded_model
 from catalog_file import edited, value
 
-
 def number(place: Path) -> int:
     return int(str(value(place, "PRAGMA user_version")))
 

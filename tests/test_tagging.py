@@ -302,6 +302,26 @@ def test_what_others_wrote_before_and_later_stays() -> None:
     assert b"urn:araclip" not in left and b"PickLabel>3<" in left
 
 
+@pytest.mark.parametrize(
+    ("at", "inside", "times"),
+    [
+        ("<r:li>", "\n", 1_000_000), ("<r:li>", "&amp;", 200_000), ("<d:subject>", "\n", 1_000_000),
+        ("<r:Bag>", "<r:li>a</r:li>", 60_000), ('xml:lang="', "\n", 1_000_000),
+    ],
+)  # fmt: skip
+def test_a_side_car_full_of_one_thing_is_kept(at: str, inside: str, times: int) -> None:
+    text = DIGIKAM.decode().replace("</r:Description>", '<d:title xml:lang=""/></r:Description>')
+    full = text.replace(at, at + inside * times, 1).encode()
+    new = with_keywords(full, ADDED, "a")
+    assert keywords_of(new, "a")[HIERARCHY] == ADDED[HIERARCHY]
+    assert without_keywords(new, "a") == full
+
+
+def test_a_keyword_of_ours_that_stands_there_many_times_is_removed() -> None:
+    new = with_keywords(DIGIKAM, {SUBJECT: ["a"]}, "a")
+    assert without_keywords(new.replace(b"<r:li>a</r:li>", b"<r:li>a</r:li>" * 60_000, 1), "a") == DIGIKAM
+
+
 def test_an_empty_list_and_an_empty_description_are_filled() -> None:
     empty = DIGIKAM.replace("<r:Bag>\n     <r:li>شجرة &amp; بحر</r:li>\n    </r:Bag>".encode(), b"<r:Bag />")
     for data in (empty, BARE):

@@ -75,7 +75,7 @@ def tag(
     names = [each.arabic for each in labels]
     shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
     limits = [(each.least or LEAST) if least is None else max(least, each.least or 0) for each in labels]
-    names = {folder: os.listdir(folder) for folder in {path.parent for path in readable}}
+    names = {folder: [path.name for path in folder.iterdir()] for folder in {path.parent for path in readable}}
     beside = {folder: group_sidecars(listed) for folder, listed in names.items()}
     files = (folder / name for folder, listed in names.items() for name in listed)
     namesakes = Counter(path.with_suffix("") for path in files if not path.name.lower().endswith(SIDECAR_ENDINGS))
@@ -95,7 +95,7 @@ def tag(
             new = with_keywords(before, _make_keywords(chosen, *LANGUAGES[language]), str(sidecar))
             if new == before:
                 continue
-            known = keywords_of(before, str(sidecar))[SUBJECT] if before else []
+            known = set(keywords_of(before, str(sidecar))[SUBJECT] if before else ())
             if write:
                 _write_sidecar(sidecar, new)
         except (InputError, OSError) as error:

@@ -111,9 +111,11 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
         emptied = listed and items == listed.inside
         cuts += filter(None, [_find_property(found, record), _find_property(found, tag) if emptied else None])
         cuts += [] if emptied else items
-    new = data
-    for each in sorted(cuts, key=lambda each: each.start, reverse=True):
-        new = new[: each.start].rstrip() + new[each.end :]
+    kept, end = list[bytes](), 0
+    for each in sorted(cuts, key=lambda each: each.start):
+        kept.append(data[end : each.start].rstrip())
+        end = each.end
+    new = b"".join([*kept, data[end:]])
     return None if new == _EMPTY else new
 
 
@@ -169,9 +171,11 @@ def _find_descriptions(data: bytes, name: str) -> list[_Element]:
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
     waiting: list[_Element] = [_parse_tree(data)]
     found: list[_Element] = []
-    while waiting and not found:
-        element = waiting.pop(0)
-        found = [each for each in element.inside if element.tag == f"{RDF}RDF" and each.tag == f"{RDF}Description"]
+    for element in waiting:  # the list grows meanwhile
+        if element.tag == f"{RDF}RDF":
+            found = [each for each in element.inside if each.tag == f"{RDF}Description"]
+        if found:
+            break
         waiting += element.inside
     if not found:
         raise InputError(f"{name}: XMP without a description of a picture. Save it again with your photo manager.")
@@ -185,6 +189,7 @@ def _parse_tree(data: bytes) -> _Element:
     """
     whole = _Element("", 0, 0, len(data), len(data))
     opened = [whole]
+    texts: list[str] = []  # the parts of the text since the last tag; a file may hold a million of them
     parser = expat.ParserCreate(namespace_separator=" ")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
@@ -194,16 +199,16 @@ def _parse_tree(data: bytes) -> _Element:
         opened[-1].inside.append(element)
         element.inside += [_Element(each, place, place, place, place) for each in attributes if each in RECORDS]
         opened.append(element)
+        texts.clear()
 
     def end(tag: str) -> None:
         element = opened.pop()
+        element.text = "".join(texts)
+        texts.clear()
         empty = data[element.inner - 2 : element.inner] == b"/>"
         element.outer = element.inner if empty else parser.CurrentByteIndex
         element.end = element.inner if empty else data.find(b">", element.outer) + 1
 
-    def characters(text: str) -> None:
-        opened[-1].text += text
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, texts.append
     parser.Parse(data.rstrip(b"\0 \r\n\t"), True)
     return whole

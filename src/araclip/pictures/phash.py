@@ -48,7 +48,10 @@ def is_edited(before: int, after: int) -> bool:
     """
     bits = ((np.uint64(after) & _BITS) != 0).reshape(8, 8)
     turned = [
-        flipped for each in (bits, bits.T) for rows in (each, each ^ _ODD[:, None]) for flipped in (rows, rows ^ _ODD)
+        flipped
+        for each in (bits, bits.T)
+        for rows in (each, each ^ _ODD[:, None])
+        for flipped in (rows, rows ^ _ODD)
     ]
     known = ((np.uint64(before) & _BITS) != 0).reshape(8, 8)
     return min(np.count_nonzero(each != known) for each in turned) <= EDITED
