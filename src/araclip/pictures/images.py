@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from araclip.core.files import open_to_read
+from araclip.core.files import open_to_read, stream_of
 from araclip.core.messages import message
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
@@ -179,7 +179,7 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
 
     Raises:
         UnreadableImage: the path leads to a pipe, socket, device or folder; a pipe is not waited for.
-        OSError: the file cannot be opened.
+        OSError: the file cannot be opened. Reading it raises one, too, where a reader would have to wait (/proc/kmsg).
     """
     try:
         descriptor = open_to_read(path)
@@ -192,7 +192,7 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     if not stat.S_ISREG(mode):
         os.close(descriptor)
         raise not_a_file(fspath(path), mode)
-    return open(descriptor, "rb")  # noqa: PTH123  (closes what was opened)
+    return stream_of(descriptor)
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
