@@ -322,13 +322,27 @@ def test_a_keyword_of_ours_that_stands_there_many_times_is_removed() -> None:
     assert without_keywords(new.replace(b"<r:li>a</r:li>", b"<r:li>a</r:li>" * 60_000, 1), "a") == DIGIKAM
 
 
-def test_an_empty_list_and_an_empty_description_are_filled() -> None:
-    empty = DIGIKAM.replace("<r:Bag>\n     <r:li>شجرة &amp; بحر</r:li>\n    </r:Bag>".encode(), b"<r:Bag />")
-    for data in (empty, BARE):
-        new = with_keywords(data, ADDED, "a")
-        assert keywords_of(new, "a")[SUBJECT] == ADDED[SUBJECT]
-        left = without_keywords(new, "a")
-        assert left is not None and not any(keywords_of(left, "a").values())
+EMPTY_LISTS = ["<r:Bag />", "<r:Bag/>", "<r:Bag></r:Bag>", "<r:Bag>\n  <!-- none -->\n  </r:Bag>", "<r:Seq\n/>"]
+
+
+@pytest.mark.parametrize("empty", EMPTY_LISTS)
+def test_an_empty_list_is_filled_and_is_empty_again(run: Run, folder: Path, empty: str) -> None:
+    data = DIGIKAM.replace("<r:Bag>\n     <r:li>شجرة &amp; بحر</r:li>\n    </r:Bag>".encode(), empty.encode())
+    assert empty.encode() in data
+    (folder / "red.png.xmp").write_bytes(data)
+    (folder / "green.png.xmp").write_bytes(BARE)
+    run("--write", "--language", "ar")
+    run("--write", "--language", "en")
+    written = (folder / "red.png.xmp").read_bytes()
+    assert keywords_of(written, "red")[SUBJECT] == [ARABIC["red"], "red"]
+    run("--undo")
+    assert ((folder / "red.png.xmp").read_bytes(), (folder / "green.png.xmp").read_bytes()) == (data, BARE)
+
+
+def test_an_empty_list_that_others_filled_meanwhile_keeps_theirs() -> None:
+    new = with_keywords(ONE_LINE.replace(b"<rdf:Bag><rdf:li>sea</rdf:li></rdf:Bag>", b"<rdf:Bag/>"), ADDED, "a")
+    left = without_keywords(new.replace(b"</rdf:Bag></dc:subject>", b"<rdf:li>sea</rdf:li></rdf:Bag></dc:subject>"), "a")
+    assert left == ONE_LINE
     assert without_keywords(with_keywords(None, ADDED, "a"), "a") is None
 
 

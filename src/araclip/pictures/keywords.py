@@ -32,6 +32,10 @@ _EMPTY = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>
 """.encode()
+# Comments that `with_keywords` leaves in an element that it fills, so that `without_keywords` can restore it: a list
+# that had no members, and an element without an end tag (<rdf:Bag/>).
+_WAS_EMPTY, _WAS_CLOSED = b"<!--AraCLIP: empty-->", b"<!--AraCLIP: /-->"
+_CLOSED_BEFORE = re.compile(rb">%b</[^<>]*>" % _WAS_CLOSED)
 _START_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _PREFIX = re.compile(rb"<([^\s:/>]+:)?")
 
@@ -95,7 +99,7 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 def without_keywords(data: bytes, name: str) -> bytes | None:
     """Remove what `with_keywords` added to a picture's side-car; return the side-car's new bytes.
 
-    Return None if the side-car held nothing else.
+    These are the bytes that the side-car had before, unless another program has changed it since. Return None if the side-car held nothing else.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -108,14 +112,14 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
             continue
         ours = {item.text for item in recorded.inside}
         items = [item for item in listed.inside if item.text in ours] if listed else []
-        emptied = listed and items == listed.inside
+        emptied = listed and items == listed.inside and not data.startswith((_WAS_EMPTY, _WAS_CLOSED), listed.inner)
         cuts += filter(None, [_find_property(found, record), _find_property(found, tag) if emptied else None])
         cuts += [] if emptied else items
     kept, end = list[bytes](), 0
     for each in sorted(cuts, key=lambda each: each.start):
         kept.append(data[end : each.start].rstrip())
         end = each.end
-    new = b"".join([*kept, data[end:]])
+    new = _CLOSED_BEFORE.sub(b"/>", b"".join([*kept, data[end:]])).replace(_WAS_EMPTY, b"").replace(_WAS_CLOSED, b"")
     return None if new == _EMPTY else new
 
 
@@ -126,8 +130,12 @@ def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes
     at = listed or found[0]
     if at.inner == at.end:  # an element without content: <rdf:Bag/> or <rdf:Description … />
         end_tag = b"</" + _name_prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
-        return _append_values(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
-    place = at.inside[-1].end if at.inside else at.inner
+        opened = b">" + _WAS_CLOSED + end_tag
+        return _append_values(data[: at.inner - 2] + opened + data[at.end :], tag, values, name)
+    left = next((mark for mark in (_WAS_EMPTY, _WAS_CLOSED) if data.startswith(mark, at.inner)), b"")
+    if listed and not listed.inside and not left:
+        return _append_values(data[: at.inner] + _WAS_EMPTY + data[at.inner :], tag, values, name)
+    place = at.inside[-1].end if at.inside else at.inner + len(left)
     neighbour = at.inside[0] if at.inside else at  # new items are indented as this element
     before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
