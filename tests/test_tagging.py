@@ -341,7 +341,9 @@ def test_an_empty_list_is_filled_and_is_empty_again(run: Run, folder: Path, empt
 
 def test_an_empty_list_that_others_filled_meanwhile_keeps_theirs() -> None:
     new = with_keywords(ONE_LINE.replace(b"<rdf:Bag><rdf:li>sea</rdf:li></rdf:Bag>", b"<rdf:Bag/>"), ADDED, "a")
-    left = without_keywords(new.replace(b"</rdf:Bag></dc:subject>", b"<rdf:li>sea</rdf:li></rdf:Bag></dc:subject>"), "a")
+    left = without_keywords(
+        new.replace(b"</rdf:Bag></dc:subject>", b"<rdf:li>sea</rdf:li></rdf:Bag></dc:subject>"), "a"
+    )
     assert left == ONE_LINE
     assert without_keywords(with_keywords(None, ADDED, "a"), "a") is None
 

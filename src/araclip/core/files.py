@@ -9,7 +9,7 @@ import stat
 import time
 import unicodedata
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from araclip.core import system
 
@@ -24,23 +24,26 @@ def open_to_read(path: str | os.PathLike[str]) -> int:
     return os.open(openable(os.fspath(path)), _TO_READ)
 
 
+Read = TypeVar("Read", int, bytes)
+
+
 class _Readable(io.FileIO):
     """An open file, of which a read never waits: if nothing is there to read now, as in /proc/kmsg, it is an OSError.
 
     Python's own files return None then, for which no reader of files is prepared.
     """
 
-    def readinto(self, buffer: Any, /) -> int:
-        return self._found(super().readinto(buffer))
+    def readinto(self, buffer: Any, /) -> Any:
+        return _found(super().readinto(buffer))
 
     def readall(self) -> bytes:
-        return self._found(super().readall())
+        return _found(super().readall())
 
-    @staticmethod
-    def _found(read: Any) -> Any:
-        if read is None:
-            raise OSError(errno.EAGAIN, "nothing to read there now, as in a device; remove the link")
-        return read
+
+def _found(read: Read | None) -> Read:
+    if read is None:
+        raise OSError(errno.EAGAIN, "nothing to read there now, as in a device; remove the link")
+    return read
 
 
 def stream_of(descriptor: int) -> io.BufferedReader:

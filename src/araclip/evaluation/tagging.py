@@ -75,9 +75,9 @@ def tag(
     names = [each.arabic for each in labels]
     shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
     limits = [(each.least or LEAST) if least is None else max(least, each.least or 0) for each in labels]
-    names = {folder: [path.name for path in folder.iterdir()] for folder in {path.parent for path in readable}}
-    beside = {folder: group_sidecars(listed) for folder, listed in names.items()}
-    files = (folder / name for folder, listed in names.items() for name in listed)
+    listings = {folder: [path.name for path in folder.iterdir()] for folder in {path.parent for path in readable}}
+    beside = {folder: group_sidecars(listed) for folder, listed in listings.items()}
+    files = (folder / name for folder, listed in listings.items() for name in listed)
     namesakes = Counter(path.with_suffix("") for path in files if not path.name.lower().endswith(SIDECAR_ENDINGS))
     for picture, row in zip(readable, shares.tolist(), strict=True):
         chosen = {

@@ -9,11 +9,10 @@ since writing a parsed tree again would lose comments, prefixes and line breaks.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from araclip.errors import InputError
-from araclip.pictures.metadata import RDF, xmp_properties
+from araclip.pictures.metadata import RDF, xml_parser, xmp_properties
 
 SUBJECT, HIERARCHY = (
     "http://purl.org/dc/elements/1.1/ subject",
@@ -99,7 +98,8 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 def without_keywords(data: bytes, name: str) -> bytes | None:
     """Remove what `with_keywords` added to a picture's side-car; return the side-car's new bytes.
 
-    These are the bytes that the side-car had before, unless another program has changed it since. Return None if the side-car held nothing else.
+    These are the bytes that the side-car had before, unless another program has changed it since. Return None if the
+    side-car held nothing else.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -198,7 +198,6 @@ def _parse_tree(data: bytes) -> _Element:
     whole = _Element("", 0, 0, len(data), len(data))
     opened = [whole]
     texts: list[str] = []  # the parts of the text since the last tag; a file may hold a million of them
-    parser = expat.ParserCreate(namespace_separator=" ")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         place = parser.CurrentByteIndex
@@ -217,6 +216,7 @@ def _parse_tree(data: bytes) -> _Element:
         element.outer = element.inner if empty else parser.CurrentByteIndex
         element.end = element.inner if empty else data.find(b">", element.outer) + 1
 
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, texts.append
+    parser = xml_parser(start, end)
+    parser.CharacterDataHandler = texts.append
     parser.Parse(data.rstrip(b"\0 \r\n\t"), True)
     return whole
