@@ -178,8 +178,9 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     """Open a regular file to read.
 
     Raises:
-        UnreadableImage: the path leads to a pipe, socket, device or folder; a pipe is not waited for.
-        OSError: the file cannot be opened. Reading it raises one, too, where a reader would have to wait (/proc/kmsg).
+        UnreadableImage: the path leads to a pipe, socket, device or folder, or to what blocks like one (/proc/kmsg);
+            none of them is waited for.
+        OSError: the file cannot be opened.
     """
     try:
         descriptor = open_to_read(path)
@@ -188,11 +189,18 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
         if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
         os.close(descriptor)
-        raise not_a_file(fspath(path), mode)
-    return stream_of(descriptor)
+        raise not_a_file(fspath(path), about.st_mode)
+    stream = stream_of(descriptor)
+    if about.st_size == 0:
+        try:
+            stream.peek(1)
+        except OSError:  # a device that looks like an empty file, such as /proc/kmsg
+            stream.close()
+            raise not_a_file(fspath(path), stat.S_IFCHR) from None
+    return stream
 
 
 def read_file(path: str | PathLike[str]) -> bytes:
