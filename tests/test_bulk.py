@@ -231,6 +231,17 @@ def tiny_model_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_model(tmp_path_factory.mktemp("models") / "other", seed=1, name="other")
 
 
+@pytest.mark.skipif(not os.access("/proc/self/mem", os.R_OK), reason="needs Linux")
+def test_links_to_devices_that_pose_as_files_are_refused(tmp_path: Path, model: AraCLIP) -> None:
+    pictures.solid(tmp_path / "p" / "red.png")
+    targets = {"memory.png": "/proc/self/mem", "kernel.png": "/proc/kmsg", "pages.png": "/proc/self/pagemap"}
+    for name, target in targets.items():
+        if os.access(target, os.R_OK):
+            (tmp_path / "p" / name).symlink_to(target)
+    report = embed(tmp_path / "p", tmp_path / "out", model=model)
+    assert (report.pictures, report.refused) == (1, len([*(tmp_path / "p").iterdir()]) - 1)
+
+
 @pytest.mark.parametrize("share", ["3/3", "-1/3", "a/b", "1", "1/3/5"])
 def test_a_share_that_is_none_is_refused(share: str) -> None:
     with pytest.raises(InputError, match="write i/n"):

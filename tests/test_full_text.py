@@ -25,6 +25,11 @@ from araclip.gallery.text_matches import TextQuery, text_matches
 from catalog_file import damage
 
 SIZE = (16, 12)
+PACKET = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>'
+    '<rdf:li xml:lang="x">{title}</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>'
+)
 
 
 @pytest.fixture
@@ -226,11 +231,7 @@ def captioned(folder: Path) -> None:
     picture = Image.new("RGB", SIZE, (200, 10, 10))
     exif = picture.getexif()
     exif[0x9C9E] = "عطلة;شاطئ".encode("utf-16-le")  # XPKeywords
-    xmp = (
-        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-        '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>'
-        '<rdf:li xml:lang="x">نخلة &amp; قارب</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>'
-    )
+    xmp = PACKET.format(title="نخلة &amp; قارب")
     picture.save(folder / "a.jpg", exif=exif, xmp=xmp.encode())
     chunks = PngImagePlugin.PngInfo()
     chunks.add_itxt("Description", "قلعة قديمة")
@@ -283,7 +284,7 @@ def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is
     assert found(gallery, "الجسر") == {"b": [("caption", "جسر")]}
 
 
-@pytest.mark.parametrize("suffix", ["png", "PNG", "Png"])
+@pytest.mark.parametrize("suffix", ["png", "PNG", "Png", "pNg"])
 def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_alone(
     gallery: Gallery, root: Path, suffix: str
 ) -> None:
@@ -292,6 +293,27 @@ def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_
     (root / "IMG_1.txt").write_text("برج الساعة", encoding="utf-8")
     gallery.update_at([str(root / "IMG_1.txt")], [root])
     assert found(gallery, "الساعة") == {"IMG_1": [("caption", "الساعة")]}
+
+
+@pytest.mark.parametrize(
+    "ending", [".TXT", ".Json", ".png.JSON", ".PNG.Supplemental-Metadata.json", ".XMP", ".png.XMP"]
+)
+@pytest.mark.parametrize("few", [False, True])
+def test_a_side_car_is_read_whatever_its_capital_letters(gallery: Gallery, root: Path, ending: str, few: bool) -> None:
+    suffix = "PNG" if "PNG" in ending else "png"
+    pictures.solid(root / f"b.{suffix}", pictures.GREEN)
+    gallery.update([root])
+    kinds = {"txt": "برج", "json": '{"title": "برج"}', "xmp": PACKET.format(title="برج")}
+    (root / f"b{ending}").write_text(kinds[ending.lower().rpartition(".")[2]], encoding="utf-8")
+
+    def update() -> None:
+        gallery.update_at([str(root / f"b{ending}")], [root]) if few else gallery.update([root])
+
+    update()
+    assert list(found(gallery, "برج")) == ["b"]
+    (root / f"b{ending}").unlink()
+    update()
+    assert found(gallery, "برج") == {}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1256"])
@@ -314,6 +336,26 @@ def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: G
     os.utime(caption, (1, 1))
     gallery.update([root])
     assert (found(gallery, "برج"), list(found(gallery, "جسر"))) == ({}, ["b"])
+
+
+def test_two_side_cars_replaced_at_one_time_are_read_again(gallery: Gallery, root: Path) -> None:
+    beside = [root / "b.txt", root / "b.png.txt"]
+    pictures.solid(root / "b.png", pictures.GREEN)
+    for time, texts in enumerate([("برج", "باب"), ("جسر", "بيت")]):  # all of one length
+        for path, text in zip(beside, texts, strict=True):
+            path.write_text(text, encoding="utf-8")
+            os.utime(path, (time, time))
+        gallery.update([root])
+    assert (found(gallery, "برج"), list(found(gallery, "جسر")), list(found(gallery, "بيت"))) == ({}, ["b"], ["b"])
+
+
+def test_a_side_car_with_another_name_is_read_as_another_kind(gallery: Gallery, root: Path) -> None:
+    pictures.solid(root / "b.png", pictures.GREEN)
+    (root / "b.txt").write_text('{"title": "برج", "other": "جسر"}', encoding="utf-8")
+    gallery.update([root])
+    (root / "b.txt").rename(root / "b.json")
+    gallery.update([root])
+    assert (list(found(gallery, "برج")), found(gallery, "جسر")) == (["b"], {})
 
 
 def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:

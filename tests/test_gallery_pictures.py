@@ -322,3 +322,32 @@ def test_a_pipe_in_the_place_of_a_picture_is_not_waited_for(gallery: Gallery, tm
         gallery.picture(str(red))
     os.utime(red, ns=(about.st_atime_ns, about.st_mtime_ns))
     assert [fault.where for fault in gallery.verify(contents=True)] == [str(red)]
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="needs root on Linux")
+def test_a_link_to_a_source_that_blocks_is_skipped(gallery: Gallery, tmp_path: Path) -> None:
+    folder = tmp_path / "صور"
+    pictures.solid(folder / "red.png")
+    for name in ("kernel.png", "kernel.mp4", "red.txt", "red.json", "red.xmp"):
+        (folder / name).symlink_to("/proc/kmsg")  # a regular file to `stat`, which gives each message once
+    descriptor = os.open("/proc/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb", 0) as waiting:
+        while waiting.read(8192):  # None when there is nothing more
+            pass
+    lines: list[str] = []
+    assert gallery.update([folder], skip=lines.append).pictures == 1
+    assert all("a device, not a picture file" in line for line in lines)
+    assert sorted({Path(line.partition(": ")[0]).name for line in lines}) == [
+        "kernel.mp4", "kernel.png", "red.json", "red.txt", "red.xmp",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
+@pytest.mark.parametrize("name", ["endless.png", "endless.mp4"])
+def test_a_link_to_a_file_without_end_is_skipped(gallery: Gallery, tmp_path: Path, name: str) -> None:
+    (tmp_path / "صور").mkdir()
+    (tmp_path / "صور" / name).symlink_to("/proc/self/pagemap")  # 512 GB, but no bytes according to `stat`
+    pictures.solid(tmp_path / "صور" / "red.png")
+    lines: list[str] = []
+    assert gallery.update([tmp_path / "صور"], skip=lines.append).pictures == 1
+    assert len(lines) == 1 and name in lines[0]

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -181,6 +182,21 @@ def test_xmp_is_bounded_and_its_entities_are_refused() -> None:
         with pytest.raises(InputError, match=words):
             metadata.xmp_properties(text.encode(), "a.xmp")
     assert metadata.embedded_properties({"xmp": bomb}) == {}
+
+
+def test_a_long_namespace_is_not_kept_once_for_each_name() -> None:
+    attributes = " ".join(f'p:a{number}=""' for number in range(10_000))
+    bomb = PACKET.replace("<xmpMM:History>", f'<p:x xmlns:p="{"u" * 40_000}" {attributes}/><xmpMM:History>').encode()
+    tracemalloc.start()
+    found = metadata.xmp_metadata(metadata.xmp_properties(bomb, "a.xmp"))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found == DOHA and peak < 20_000_000
+
+
+def test_a_prefix_without_a_namespace_is_damage() -> None:
+    with pytest.raises(InputError, match="unbound prefix"):
+        metadata.xmp_properties(PACKET.replace("xmlns:aux=", "xmlns:other=").encode(), "a.xmp")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from araclip.gallery.query import parse
 from araclip.gallery.ranking import Candidate, sort_by_date
 from araclip.text.places import name_key, names_by_key, place_at
 from araclip.text.resources import interpreter
-from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, trips
+from pictures import ALEXANDRIA, AT, CAIRO, DUBAI, MEDINA, TYRE, taken_at, trips
 from postgres_server import needs_server
 from serving import listening, make_gallery, place_of, serving, settings_for
 
@@ -408,6 +408,19 @@ def test_towns_are_albums_with_a_cover_and_pins_have_names(client: TestClient) -
     assert {each["name"] for each in client.get("/places", params={"cell": 0.25}).json()["places"]} == {
         each["name"] for each in towns
     }
+
+
+def test_pictures_around_the_date_line_lie_there_and_not_at_zero(tmp_path: Path, tiny_model: Path) -> None:
+    longitudes = (179.9, -179.9, 179.8, -179.9)
+    for number, longitude in enumerate(longitudes):
+        taken_at(tmp_path / "فيجي" / f"{number}.jpg", (-16.8, longitude), "2024:05:17 12:00:00", (60 * number, 90, 20))
+    make_gallery(tmp_path / "gallery", tmp_path / "فيجي", tiny_model)
+    with serving(settings_for(tmp_path / "gallery", tiny_model)) as client:
+        (town,) = client.get("/places", params={"by": "town"}).json()["places"]
+        cells = client.get("/places", params={"cell": 0.25}).json()["places"]
+    assert (town["pictures"], town["longitude"]) == (4, pytest.approx(179.975, abs=1e-4))
+    assert town["box"] == pytest.approx([-16.8, 179.8, -16.8, -179.9], abs=1e-4)
+    assert sorted(each["longitude"] for each in cells) == pytest.approx([-179.9, 179.85], abs=1e-4)
 
 
 def test_details_and_suggestions_name_places(client: TestClient) -> None:

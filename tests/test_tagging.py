@@ -163,6 +163,16 @@ def test_the_side_car_of_another_picture_is_left_alone(run: Run, folder: Path) -
     assert "yellow.xmp" in after or len(COLOURS) == 3
 
 
+@pytest.mark.parametrize("name", ["red.png.XMP", "red.Xmp"])
+def test_keywords_go_into_a_side_car_with_capital_letters(run: Run, folder: Path, name: str) -> None:
+    (folder / name).write_bytes(DIGIKAM)
+    assert f"red.png: {ARABIC['red']}، red → {name}" in run("--write")[1]
+    assert [each for each in contents(folder) if each.startswith("red.") and each != "red.png"] == [name]
+    assert "red" in keywords_of((folder / name).read_bytes(), name)[SUBJECT]
+    run("--undo")
+    assert (folder / name).read_bytes() == DIGIKAM
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -292,13 +302,49 @@ def test_what_others_wrote_before_and_later_stays() -> None:
     assert b"urn:araclip" not in left and b"PickLabel>3<" in left
 
 
-def test_an_empty_list_and_an_empty_description_are_filled() -> None:
-    empty = DIGIKAM.replace("<r:Bag>\n     <r:li>شجرة &amp; بحر</r:li>\n    </r:Bag>".encode(), b"<r:Bag />")
-    for data in (empty, BARE):
-        new = with_keywords(data, ADDED, "a")
-        assert keywords_of(new, "a")[SUBJECT] == ADDED[SUBJECT]
-        left = without_keywords(new, "a")
-        assert left is not None and not any(keywords_of(left, "a").values())
+@pytest.mark.parametrize(
+    ("at", "inside", "times"),
+    [
+        ("<r:li>", "\n", 1_000_000), ("<r:li>", "&amp;", 200_000), ("<d:subject>", "\n", 1_000_000),
+        ("<r:Bag>", "<r:li>a</r:li>", 60_000), ('xml:lang="', "\n", 1_000_000),
+    ],
+)  # fmt: skip
+def test_a_side_car_full_of_one_thing_is_kept(at: str, inside: str, times: int) -> None:
+    text = DIGIKAM.decode().replace("</r:Description>", '<d:title xml:lang=""/></r:Description>')
+    full = text.replace(at, at + inside * times, 1).encode()
+    new = with_keywords(full, ADDED, "a")
+    assert keywords_of(new, "a")[HIERARCHY] == ADDED[HIERARCHY]
+    assert without_keywords(new, "a") == full
+
+
+def test_a_keyword_of_ours_that_stands_there_many_times_is_removed() -> None:
+    new = with_keywords(DIGIKAM, {SUBJECT: ["a"]}, "a")
+    assert without_keywords(new.replace(b"<r:li>a</r:li>", b"<r:li>a</r:li>" * 60_000, 1), "a") == DIGIKAM
+
+
+EMPTY_LISTS = ["<r:Bag />", "<r:Bag/>", "<r:Bag></r:Bag>", "<r:Bag>\n  <!-- none -->\n  </r:Bag>", "<r:Seq\n/>"]
+
+
+@pytest.mark.parametrize("empty", EMPTY_LISTS)
+def test_an_empty_list_is_filled_and_is_empty_again(run: Run, folder: Path, empty: str) -> None:
+    data = DIGIKAM.replace("<r:Bag>\n     <r:li>شجرة &amp; بحر</r:li>\n    </r:Bag>".encode(), empty.encode())
+    assert empty.encode() in data
+    (folder / "red.png.xmp").write_bytes(data)
+    (folder / "green.png.xmp").write_bytes(BARE)
+    run("--write", "--language", "ar")
+    run("--write", "--language", "en")
+    written = (folder / "red.png.xmp").read_bytes()
+    assert keywords_of(written, "red")[SUBJECT] == [ARABIC["red"], "red"]
+    run("--undo")
+    assert ((folder / "red.png.xmp").read_bytes(), (folder / "green.png.xmp").read_bytes()) == (data, BARE)
+
+
+def test_an_empty_list_that_others_filled_meanwhile_keeps_theirs() -> None:
+    new = with_keywords(ONE_LINE.replace(b"<rdf:Bag><rdf:li>sea</rdf:li></rdf:Bag>", b"<rdf:Bag/>"), ADDED, "a")
+    left = without_keywords(
+        new.replace(b"</rdf:Bag></dc:subject>", b"<rdf:li>sea</rdf:li></rdf:Bag></dc:subject>"), "a"
+    )
+    assert left == ONE_LINE
     assert without_keywords(with_keywords(None, ADDED, "a"), "a") is None
 
 

@@ -93,6 +93,8 @@ def test_places_are_gathered_in_a_grid_with_the_newest_as_cover() -> None:
     assert found[0].box == (24.7, 46.7, 24.71, 46.72)
     assert found[0].latitude == pytest.approx(24.705)
     assert {each.cover for each in found} == {7, 9, 10}
+    (one,) = clusters(ids[:2], np.zeros(2), np.array([180.0, -179.5]), 1.0)  # 180° east is 180° west
+    assert (one.longitude, one.box) == (pytest.approx(-179.75), (0.0, 180.0, 0.0, -179.5))
     assert clusters(ids[:0], np.empty(0), np.empty(0), 1.0) == []
     with pytest.raises(InputError, match="cells of 3 degrees"):
         clusters(ids, np.zeros(4), np.zeros(4), 3.0)

@@ -2,13 +2,14 @@
 
 import contextlib
 import errno
+import io
 import ntpath
 import os
 import stat
 import time
 import unicodedata
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, TypeVar
 
 from araclip.core import system
 
@@ -23,13 +24,40 @@ def open_to_read(path: str | os.PathLike[str]) -> int:
     return os.open(openable(os.fspath(path)), _TO_READ)
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+Read = TypeVar("Read", int, bytes)
+
+
+class _Readable(io.FileIO):
+    """An open file, of which a read never waits: if nothing is there to read now, as in /proc/kmsg, it is an OSError.
+
+    Python's own files return None then, for which no reader of files is prepared.
+    """
+
+    def readinto(self, buffer: Any, /) -> Any:
+        return _found(super().readinto(buffer))
+
+    def readall(self) -> bytes:
+        return _found(super().readall())
+
+
+def _found(read: Read | None) -> Read:
+    if read is None:
+        raise OSError(errno.EAGAIN, "nothing to read there now, as in a device; remove the link")
+    return read
+
+
+def stream_of(descriptor: int) -> io.BufferedReader:
+    """Return a stream that reads, and later closes, what `open_to_read` has opened; no read of it waits."""
+    return io.BufferedReader(_Readable(descriptor))
+
+
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a regular file to read.
 
     Raises:
-        OSError: the file cannot be opened, or is a pipe or a device; opening these does not block.
+        OSError: the file cannot be opened, or is a pipe or a device; neither opening nor reading these waits.
     """
-    stream = open(open_to_read(path), "rb")  # noqa: SIM115  (it is returned)
+    stream = stream_of(open_to_read(path))
     if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
         stream.close()
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))

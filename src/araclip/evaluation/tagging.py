@@ -16,13 +16,13 @@ from araclip.core.files import open_regular
 from araclip.errors import InputError
 from araclip.evaluation.zeroshot import label_probabilities, readable_vectors
 from araclip.models.encoder_base import Encoder, Vectors
+from araclip.pictures.captions import SIDECAR_ENDINGS, group_sidecars
 from araclip.pictures.keywords import HIERARCHY, RECORD, SUBJECT, keywords_of, with_keywords, without_keywords
 from araclip.pictures.metadata import MAX_XMP_BYTES, xmp_properties
 from araclip.text.labels import Label
 
 LEAST = 0.5  # least probability at which a label is written, if neither the caller nor the label states one
 LANGUAGES = {"ar": (True, False), "en": (False, True), "both": (True, True)}
-_NO_PICTURE_SUFFIXES = (".xmp", ".txt", ".json")  # suffixes of files that lie beside a picture and are not pictures
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,10 @@ def tag(
     names = [each.arabic for each in labels]
     shares = label_probabilities(model, readable, names, other=True, image_vectors=found, progress=label_progress)
     limits = [(each.least or LEAST) if least is None else max(least, each.least or 0) for each in labels]
-    folders = dict.fromkeys(path.parent for path in readable)
-    files = (path for folder in folders for path in folder.iterdir() if path.suffix.lower() not in _NO_PICTURE_SUFFIXES)
-    namesakes = Counter(path.with_suffix("") for path in files)
+    listings = {folder: [path.name for path in folder.iterdir()] for folder in {path.parent for path in readable}}
+    beside = {folder: group_sidecars(listed) for folder, listed in listings.items()}
+    files = (folder / name for folder, listed in listings.items() for name in listed)
+    namesakes = Counter(path.with_suffix("") for path in files if not path.name.lower().endswith(SIDECAR_ENDINGS))
     for picture, row in zip(readable, shares.tolist(), strict=True):
         chosen = {
             each: share
@@ -88,12 +89,13 @@ def tag(
             continue
         sidecar = picture
         try:
-            sidecar = sidecar_of(picture, short=short_names, alone=namesakes[picture.with_suffix("")] == 1)
+            alone = namesakes[picture.with_suffix("")] == 1
+            sidecar = sidecar_of(picture, beside[picture.parent], short=short_names, alone=alone)
             before = _read_sidecar(sidecar)
             new = with_keywords(before, _make_keywords(chosen, *LANGUAGES[language]), str(sidecar))
             if new == before:
                 continue
-            known = keywords_of(before, str(sidecar))[SUBJECT] if before else []
+            known = set(keywords_of(before, str(sidecar))[SUBJECT] if before else ())
             if write:
                 _write_sidecar(sidecar, new)
         except (InputError, OSError) as error:
@@ -135,18 +137,26 @@ def untag(folder: Path, *, skip: Log = lambda line: None) -> Iterator[tuple[Path
             yield sidecar, new is None
 
 
-def sidecar_of(picture: Path, *, short: bool, alone: bool) -> Path:
+def sidecar_of(picture: Path, beside: Mapping[str, list[str]], *, short: bool, alone: bool) -> Path:
     """Return the path of a picture's XMP side-car to write: the existing one, or a new one, named IMG.xmp if `short`.
 
     IMG.xmp may belong to another picture, such as IMG.CR2. So it is used only if no other picture has this name
     (`alone`), and if it does not say itself that it belongs to a file with another suffix, as Lightroom's side-cars do.
+    `beside`: the side-cars in the picture's folder, from `group_sidecars`.
     """
-    own, shared = picture.with_name(f"{picture.name}.xmp"), picture.with_suffix(".xmp")
-    if os.path.lexists(own) or not alone or not (short or os.path.lexists(shared)):
-        return own
+
+    def existing(beginning: str) -> Path | None:
+        found = (name for name in beside.get(beginning, ()) if name.lower().endswith(".xmp"))
+        return next(map(picture.with_name, found), None)
+
+    own, shared = existing(picture.name), existing(picture.stem)
+    new = picture.with_name(f"{picture.name}.xmp")
+    if own or not alone or not (short or shared):
+        return own or new
+    shared = shared or picture.with_suffix(".xmp")
     content = _read_sidecar(shared)
     suffixes = xmp_properties(content, str(shared)).get("photoshop:SidecarForExtension") if content else None
-    return shared if suffixes is None or suffixes[0].lower() == picture.suffix[1:].lower() else own
+    return shared if suffixes is None or suffixes[0].lower() == picture.suffix[1:].lower() else new
 
 
 def _make_keywords(labels: "dict[Label, float]", arabic: bool, english: bool) -> dict[str, list[str]]:

@@ -192,7 +192,8 @@ class Cluster:
     longitude: float
     pictures: int
     cover: int
-    box: tuple[float, float, float, float]  # south, west, north, east of the pictures (not the cell's borders)
+    # south, west, north, east of the pictures (not the cell's borders); west > east across the date line
+    box: tuple[float, float, float, float]
     name: str | None = None  # name of the place where most of the pictures were taken
 
 
@@ -224,26 +225,36 @@ def clusters(
         named = groups
     else:
         rows = np.floor((latitudes + 90) / cell).astype(np.int64)
-        groups = rows * 1_000_000 + np.floor((longitudes + 180) / cell).astype(np.int64)
+        groups = rows * 1_000_000 + np.floor((longitudes + 180) % 360 / cell).astype(np.int64)  # 180° is -180°
     _, first, inverse, counts = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     size = len(first)
     names: dict[int, str] = {}  # group number → name of the place where most of its pictures were taken
     for (group, name), _ in Counter(zip(inverse.tolist(), named.tolist(), strict=True)).most_common():
         if name:
             names.setdefault(group, name)
-    ends = [np.full(size, np.inf), np.full(size, np.inf), np.full(size, -np.inf), np.full(size, -np.inf)]
-    for end, values, smaller in zip(ends, (latitudes, longitudes) * 2, (True, True, False, False), strict=True):
-        (np.minimum if smaller else np.maximum).at(end, inverse, values)
+    least, greatest = _ends(longitudes, inverse, size)
+    # a group more than half the world wide lies on both sides of the date line: count on to the east from 180°
+    longitudes = np.where(((greatest - least) > 180)[inverse] & (longitudes < 0), longitudes + 360, longitudes)
+    (south, north), (west, east) = (_ends(values, inverse, size) for values in (latitudes, longitudes))
     means = [np.bincount(inverse, values, size) / counts for values in (latitudes, longitudes)]
+    west, east, means[1] = (np.where(values > 180, values - 360, values) for values in (west, east, means[1]))
     fullest = np.argsort(-counts, kind="stable")[:MAX_CLUSTERS]
     return [
         Cluster(
             float(means[0][at]), float(means[1][at]), int(counts[at]), int(ids[first[at]]),
-            (float(ends[0][at]), float(ends[1][at]), float(ends[2][at]), float(ends[3][at])),
+            (float(south[at]), float(west[at]), float(north[at]), float(east[at])),
             names.get(at),
         )
         for at in map(int, fullest)
     ]  # fmt: skip
+
+
+def _ends(values: Floats, groups: Ids, size: int) -> tuple[Floats, Floats]:
+    """Return the least and the greatest of the values (n,) in each of `size` groups; `groups` (n,) numbers them."""
+    least, greatest = np.full(size, np.inf), np.full(size, -np.inf)
+    np.minimum.at(least, groups, values)
+    np.maximum.at(greatest, groups, values)
+    return least, greatest
 
 
 def timeline(store: Store, filters: Filters) -> Timeline:

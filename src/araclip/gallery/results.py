@@ -303,7 +303,9 @@ class Place:
     longitude: float
     pictures: int
     cover: str | None = field(metadata=_described("The id of the newest."))
-    box: tuple[float, float, float, float] = field(metadata=_described("South, west, north, east."))
+    box: tuple[float, float, float, float] = field(
+        metadata=_described("South, west, north, east; across the date line, west is greater than east.")
+    )
     name: str | None = field(
         default=None, metadata=_described("Town, region and country, in Arabic · in English; null far from any.")
     )

@@ -2,8 +2,10 @@
 (.txt, .json). They come from strangers, so their size is bounded.
 """
 
+import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from PIL import ExifTags, Image, ImageFile, IptcImagePlugin
@@ -99,6 +101,30 @@ def _decode(raw: bytes) -> str:
 
 
 # ------------------------------------------------------------------ files beside a picture
+
+# The name of a side-car (a file with a picture's caption or metadata) is the picture's name, with or without its
+# suffix, and one of these endings, in letters of any case.
+SIDECAR_ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
+
+
+def group_sidecars(names: Iterable[str]) -> Mapping[str, list[str]]:
+    """Group the side-cars (caption and metadata files) among the names in a folder by what precedes their ending.
+
+    In a group, the names are in order of SIDECAR_ENDINGS, and IMG.xmp comes before IMG.XMP. Other names are left out.
+    """
+    grouped: dict[str, list[str]] = defaultdict(list)
+    possible = sorted((name for name in names if name.lower().endswith(SIDECAR_ENDINGS)), reverse=True)
+    for ending in SIDECAR_ENDINGS:
+        for name in possible:
+            if name.lower().endswith(ending):
+                grouped[name[: -len(ending)]].append(name)
+    return grouped
+
+
+def sidecars_of(name: str, grouped: Mapping[str, list[str]]) -> list[str]:
+    """Return the side-cars (caption and metadata files) of a picture, from what `group_sidecars` returned."""
+    stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
+    return [*grouped.get(name, ()), *grouped.get(stem, ())]
 
 
 def sidecar_caption(data: bytes, name: str) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from araclip.core.files import open_to_read
+from araclip.core.files import open_to_read, stream_of
 from araclip.core.messages import message
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
@@ -178,7 +178,8 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
     """Open a regular file to read.
 
     Raises:
-        UnreadableImage: the path leads to a pipe, socket, device or folder; a pipe is not waited for.
+        UnreadableImage: the path leads to a pipe, socket, device or folder, or to what blocks like one (/proc/kmsg);
+            none of them is waited for.
         OSError: the file cannot be opened.
     """
     try:
@@ -188,11 +189,18 @@ def open_file(path: str | PathLike[str]) -> BufferedReader:
         if error.errno in (errno.ENXIO, getattr(errno, "EOPNOTSUPP", None)):
             raise not_a_file(fspath(path), stat.S_IFSOCK) from None
         raise
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
         os.close(descriptor)
-        raise not_a_file(fspath(path), mode)
-    return open(descriptor, "rb")  # noqa: PTH123  (closes what was opened)
+        raise not_a_file(fspath(path), about.st_mode)
+    stream = stream_of(descriptor)
+    if about.st_size == 0:
+        try:
+            stream.peek(1)
+        except OSError:  # a device that looks like an empty file, such as /proc/kmsg
+            stream.close()
+            raise not_a_file(fspath(path), stat.S_IFCHR) from None
+    return stream
 
 
 def read_file(path: str | PathLike[str]) -> bytes:

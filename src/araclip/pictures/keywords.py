@@ -9,11 +9,10 @@ since writing a parsed tree again would lose comments, prefixes and line breaks.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 from araclip.errors import InputError
-from araclip.pictures.metadata import RDF, xmp_properties
+from araclip.pictures.metadata import RDF, xml_parser, xmp_properties
 
 SUBJECT, HIERARCHY = (
     "http://purl.org/dc/elements/1.1/ subject",
@@ -32,6 +31,10 @@ _EMPTY = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 </x:xmpmeta>
 <?xpacket end="w"?>
 """.encode()
+# Comments that `with_keywords` leaves in an element that it fills, so that `without_keywords` can restore it: a list
+# that had no members, and an element without an end tag (<rdf:Bag/>).
+_WAS_EMPTY, _WAS_CLOSED = b"<!--AraCLIP: empty-->", b"<!--AraCLIP: /-->"
+_CLOSED_BEFORE = re.compile(rb">%b</[^<>]*>" % _WAS_CLOSED)
 _START_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _PREFIX = re.compile(rb"<([^\s:/>]+:)?")
 
@@ -95,7 +98,8 @@ def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str)
 def without_keywords(data: bytes, name: str) -> bytes | None:
     """Remove what `with_keywords` added to a picture's side-car; return the side-car's new bytes.
 
-    Return None if the side-car held nothing else.
+    These are the bytes that the side-car had before, unless another program has changed it since. Return None if the
+    side-car held nothing else.
 
     Raises:
         InputError: as for `keywords_of`.
@@ -108,12 +112,14 @@ def without_keywords(data: bytes, name: str) -> bytes | None:
             continue
         ours = {item.text for item in recorded.inside}
         items = [item for item in listed.inside if item.text in ours] if listed else []
-        emptied = listed and items == listed.inside
+        emptied = listed and items == listed.inside and not data.startswith((_WAS_EMPTY, _WAS_CLOSED), listed.inner)
         cuts += filter(None, [_find_property(found, record), _find_property(found, tag) if emptied else None])
         cuts += [] if emptied else items
-    new = data
-    for each in sorted(cuts, key=lambda each: each.start, reverse=True):
-        new = new[: each.start].rstrip() + new[each.end :]
+    kept, end = list[bytes](), 0
+    for each in sorted(cuts, key=lambda each: each.start):
+        kept.append(data[end : each.start].rstrip())
+        end = each.end
+    new = _CLOSED_BEFORE.sub(b"/>", b"".join([*kept, data[end:]])).replace(_WAS_EMPTY, b"").replace(_WAS_CLOSED, b"")
     return None if new == _EMPTY else new
 
 
@@ -124,8 +130,12 @@ def _append_values(data: bytes, tag: str, values: list[str], name: str) -> bytes
     at = listed or found[0]
     if at.inner == at.end:  # an element without content: <rdf:Bag/> or <rdf:Description … />
         end_tag = b"</" + _name_prefix(data, at) + at.tag.rpartition(" ")[2].encode() + b">"
-        return _append_values(data[: at.inner - 2].rstrip() + b">" + end_tag + data[at.end :], tag, values, name)
-    place = at.inside[-1].end if at.inside else at.inner
+        opened = b">" + _WAS_CLOSED + end_tag
+        return _append_values(data[: at.inner - 2] + opened + data[at.end :], tag, values, name)
+    left = next((mark for mark in (_WAS_EMPTY, _WAS_CLOSED) if data.startswith(mark, at.inner)), b"")
+    if listed and not listed.inside and not left:
+        return _append_values(data[: at.inner] + _WAS_EMPTY + data[at.inner :], tag, values, name)
+    place = at.inside[-1].end if at.inside else at.inner + len(left)
     neighbour = at.inside[0] if at.inside else at  # new items are indented as this element
     before = data[: neighbour.start]
     indent = b"\n" + before[len(before.rstrip(b" \t")) :] + (b"" if at.inside else b" ")
@@ -169,9 +179,11 @@ def _find_descriptions(data: bytes, name: str) -> list[_Element]:
     xmp_properties(data, name)  # refuses what is no XMP, too large, too deep, or defines entities
     waiting: list[_Element] = [_parse_tree(data)]
     found: list[_Element] = []
-    while waiting and not found:
-        element = waiting.pop(0)
-        found = [each for each in element.inside if element.tag == f"{RDF}RDF" and each.tag == f"{RDF}Description"]
+    for element in waiting:  # the list grows meanwhile
+        if element.tag == f"{RDF}RDF":
+            found = [each for each in element.inside if each.tag == f"{RDF}Description"]
+        if found:
+            break
         waiting += element.inside
     if not found:
         raise InputError(f"{name}: XMP without a description of a picture. Save it again with your photo manager.")
@@ -185,7 +197,7 @@ def _parse_tree(data: bytes) -> _Element:
     """
     whole = _Element("", 0, 0, len(data), len(data))
     opened = [whole]
-    parser = expat.ParserCreate(namespace_separator=" ")
+    texts: list[str] = []  # the parts of the text since the last tag; a file may hold a million of them
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         place = parser.CurrentByteIndex
@@ -194,16 +206,17 @@ def _parse_tree(data: bytes) -> _Element:
         opened[-1].inside.append(element)
         element.inside += [_Element(each, place, place, place, place) for each in attributes if each in RECORDS]
         opened.append(element)
+        texts.clear()
 
     def end(tag: str) -> None:
         element = opened.pop()
+        element.text = "".join(texts)
+        texts.clear()
         empty = data[element.inner - 2 : element.inner] == b"/>"
         element.outer = element.inner if empty else parser.CurrentByteIndex
         element.end = element.inner if empty else data.find(b">", element.outer) + 1
 
-    def characters(text: str) -> None:
-        opened[-1].text += text
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, characters
+    parser = xml_parser(start, end)
+    parser.CharacterDataHandler = texts.append
     parser.Parse(data.rstrip(b"\0 \r\n\t"), True)
     return whole

@@ -8,7 +8,7 @@ define entities). https://github.com/adobe/xmp-docs and the IPTC Photo Metadata 
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -252,6 +252,39 @@ def _parse_degrees(text: str | None) -> float | None:
     return degrees([part for part in match.groups()[:3] if part is not None], match[4]) if match else None
 
 
+def xml_parser(start: Callable[[str, dict[str, str]], None], end: Callable[[str], None]) -> expat.XMLParserType:
+    """Return a parser of XML that calls `start` and `end` with names such as "http://purl.org/dc/elements/1.1/ title".
+
+    The parser can write namespaces into names itself, but it does so in front of every name: 2 MB of XML with a long
+    namespace and many attributes would take 40 GB. Here a namespace of more than MAX_LETTERS is left out of names.
+
+    Raises:
+        ValueError: while parsing, at a prefix that stands for no namespace.
+    """
+    scopes: list[dict[str, str]] = [{"": "", "xml": "xml"}]  # for each open element, the namespaces of prefixes
+    opened: list[str] = []
+
+    def resolve(name: str) -> str:
+        prefix, _, local = name.rpartition(":")
+        space = next((scope[prefix] for scope in reversed(scopes) if prefix in scope), None)
+        if space is None:
+            raise ValueError(f"unbound prefix {prefix[:MAX_LETTERS]}")
+        return f"{space} {local}" if 0 < len(space) <= MAX_LETTERS else local
+
+    def enter(tag: str, attributes: dict[str, str]) -> None:
+        scopes.append({key[6:]: attributes.pop(key) for key in [*attributes] if f"{key}:".startswith("xmlns:")})
+        opened.append(resolve(tag))
+        start(opened[-1], {resolve(key) if ":" in key else key: value for key, value in attributes.items()})
+
+    def leave(_: str) -> None:
+        end(opened.pop())
+        scopes.pop()
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = enter, leave
+    return parser
+
+
 class _XmpReader:
     """Parses XMP, and collects the properties of the descriptions in its RDF element."""
 
@@ -264,10 +297,8 @@ class _XmpReader:
         self._letters = 0
 
     def parse(self, data: bytes) -> None:
-        parser = expat.ParserCreate(namespace_separator=" ")
+        parser = xml_parser(self._start, self._end)
         parser.StartDoctypeDeclHandler = self._refuse_doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._characters
         parser.Parse(data, True)
 

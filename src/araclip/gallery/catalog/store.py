@@ -266,7 +266,8 @@ class Store(ABC):
     def sidecars(self, at: str | None = None) -> dict[str, File]:
         """Return one `File` for each picture's side-cars (files with its caption or metadata), by the picture's path.
 
-        The `File` has the size of all side-cars of the picture together, and their times of change combined by XOR.
+        The `File` has the size of all side-cars of the picture together. In the place of a time it has a number that
+        stands for the names, sizes and times of all of them.
         If `at` is given, only the `File` for the picture at this path is returned.
         """
 

@@ -12,7 +12,7 @@ from araclip.core.files import as_stored, lexists, openable
 from araclip.core.paths import user_path
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
-from araclip.gallery.ingest.sidecars import ENDINGS, names_beside
+from araclip.pictures.captions import group_sidecars, sidecars_of
 from araclip.pictures.formats import EXTRAS, NOT_READ, SUFFIXES
 from araclip.pictures.images import not_a_file
 from araclip.pictures.video.formats import REMEDY as VIDEO_REMEDY
@@ -60,7 +60,7 @@ class Walk:
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
     to be unplugged, and its pictures stay indexed. `links`: true if there was a link to a folder. `sidecars`: the
     side-cars (caption or metadata files) of each picture, by the picture's path. `unread`: for each kind that cannot be
-    read here, how many pictures or videos there are.
+    read here, how many pictures or videos there are. `_sidecars_in`: the side-cars in each folder that `at` has listed.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -69,6 +69,7 @@ class Walk:
     links: bool = False
     sidecars: dict[str, tuple[File, ...]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
+    _sidecars_in: dict[str, Mapping[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
         """Yield the pictures, and the videos if these can be read, below `root`: by their suffix, in a stable order.
@@ -95,7 +96,7 @@ class Walk:
             if device not in (None, here.st_dev):
                 self.drives.add(folder)
             below: list[tuple[str, int | None]] = []
-            captions = {entry.name for entry in listing if entry.name.lower().endswith(ENDINGS)}
+            beside = group_sidecars(entry.name for entry in listing)
             for entry in listing:
                 if entry.name.startswith("."):
                     continue
@@ -106,8 +107,7 @@ class Walk:
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
                     elif _has_picture_suffix(entry.name):
-                        beside = (name for name in names_beside(entry.name) if name in captions)
-                        self._note_sidecars(path, (os.path.join(folder, name) for name in beside))  # noqa: PTH118
+                        self._note_sidecars(path, beside)
                         yield from self._yield_if_regular(path, entry.stat())
                     elif kind := unread_kind(entry.name):
                         self.unread[kind] += 1
@@ -121,6 +121,9 @@ class Walk:
         """Yield the picture or video at `path`, or all below the folder `path`; nothing if the path does not exist."""
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
+            folder = os.path.dirname(path)  # noqa: PTH120
+            if _has_picture_suffix(path) and folder not in self._sidecars_in:
+                self._sidecars_in[folder] = group_sidecars(os.listdir(openable(folder)))  # noqa: PTH208
         except FileNotFoundError:
             if os.path.islink(path):  # noqa: PTH114
                 self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
@@ -130,19 +133,20 @@ class Walk:
             if stat.S_ISDIR(about.st_mode):
                 yield from self.pictures(path)
             elif _has_picture_suffix(path):
-                folder, name = os.path.split(path)
-                self._note_sidecars(path, (os.path.join(folder, each) for each in names_beside(name)))  # noqa: PTH118
+                self._note_sidecars(path, self._sidecars_in[folder])
                 yield from self._yield_if_regular(path, about)
             elif kind := unread_kind(path):
                 self.unread[kind] += 1
 
-    def _note_sidecars(self, path: str, beside: Iterable[str]) -> None:
+    def _note_sidecars(self, path: str, grouped: Mapping[str, list[str]]) -> None:
+        folder, name = os.path.split(path)
         files = []
-        for each in beside:
+        for each in sidecars_of(name, grouped):
+            beside = os.path.join(folder, each)  # noqa: PTH118  (as above)
             with contextlib.suppress(OSError):
-                about = os.stat(openable(each))  # noqa: PTH116  (as above)
+                about = os.stat(openable(beside))  # noqa: PTH116  (as above)
                 if stat.S_ISREG(about.st_mode):
-                    files.append(File.of(each, about))
+                    files.append(File.of(beside, about))
         if files:
             self.sidecars[path] = tuple(files)
 

@@ -1,54 +1,48 @@
 """Read side-cars: files beside a picture with its caption (text, JSON) or its metadata (XMP), when new or changed.
 
 Side-cars of IMG.jpg are IMG.jpg.txt, IMG.txt, IMG.jpg.json, IMG.json, Google Takeout's
-IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp (Lightroom). If a picture has several,
-their captions are joined into one.
+IMG.jpg.supplemental-metadata.json, IMG.jpg.xmp (digiKam, darktable) and IMG.xmp (Lightroom); their endings may be in
+capital letters. If a picture has several, their captions are joined into one.
 """
 
+import hashlib
 import os
 from collections.abc import Collection, Iterable, Mapping
-from functools import reduce
-from operator import xor
-from pathlib import PurePath
+from contextlib import suppress
 
 from araclip.core.display import Log
+from araclip.core.files import openable
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Turn
 from araclip.pictures import metadata
-from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
+from araclip.pictures.captions import SIDECAR_BYTES, group_sidecars, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.images import open_file
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
+from araclip.pictures.video.formats import suffix_of
 
-# The name of a side-car (a file with a picture's caption or metadata) is the picture's name, with or without its
-# suffix, and one of these endings.
-ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
 COMMIT_EVERY = 1000  # number of captions from side-cars (files beside pictures) that are stored in one commit
 
 
-def names_beside(name: str) -> tuple[str, ...]:
-    """Return the names that side-cars of a picture, the files with its caption or metadata, can have."""
-    stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
-    return tuple(beginning + ending for beginning in (name, stem) for ending in ENDINGS)
-
-
-def pictures_beside(path: str) -> Iterable[str]:
-    """Yield the paths of pictures whose side-car (caption or metadata file) may be `path`; nothing for other names."""
-    for ending in sorted(ENDINGS, key=len, reverse=True):
-        if path.lower().endswith(ending):
-            bare = path[: -len(ending)]
-            yield bare
-            yield from (
-                bare + cased
-                for suffix in sorted(SUFFIXES | VIDEO_SUFFIXES.keys())
-                if PurePath(bare).suffix.lower() != suffix
-                # try each suffix in three spellings, because there are names such as IMG_1.JPG and IMG_1.Jpg
-                for cased in (suffix, suffix.upper(), suffix.title())
-            )
-            return
+def pictures_beside(paths: Iterable[str]) -> set[str]:
+    """Return the paths of the pictures and videos whose side-cars (caption or metadata files) are among `paths`."""
+    wanted: dict[str, set[str]] = {}
+    for path in paths:
+        folder, name = os.path.split(path)
+        if grouped := group_sidecars([name]):
+            wanted.setdefault(folder, set()).update(grouped)
+    found = set[str]()
+    for folder, beginnings in wanted.items():
+        with suppress(OSError):  # the folder may be gone
+            for name in os.listdir(openable(folder)):  # noqa: PTH208  (names that are not UTF-8 stay text)
+                suffix = suffix_of(name)
+                known = suffix in SUFFIXES or suffix in VIDEO_SUFFIXES
+                if known and not beginnings.isdisjoint((name, name[: -len(suffix)])):
+                    found.add(os.path.join(folder, name))  # noqa: PTH118
+    return found
 
 
 def synchronise(
@@ -65,9 +59,7 @@ def synchronise(
     changed: list[tuple[str, File, str | None, PhotoMetadata]] = []
     for path in at:
         files = found.get(path, ())
-        # one number for all side-cars (files beside the picture); it changes with the time of any of them
-        times = reduce(xor, (file.mtime_ns for file in files), 0)
-        now = File(path, sum(file.size for file in files), times)
+        now = File(path, sum(file.size for file in files), _fingerprint(files))
         if files and known.get(path) != now:
             if (read := _read_sidecars(files, skip)) is not None:
                 changed.append((path, now, *read))
@@ -77,6 +69,11 @@ def synchronise(
         with turn(), catalog.writing():
             for each in changed[start : start + COMMIT_EVERY]:
                 catalog.put_sidecar(*each)
+
+
+def _fingerprint(files: Iterable[File]) -> int:
+    """Return a number of 64 bits that changes with the name, the size and the time of any of a picture's side-cars."""
+    return int.from_bytes(hashlib.sha256(repr(files).encode()).digest()[:8], "big", signed=True)
 
 
 def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from araclip.core.display import counted
-from araclip.core.files import as_stored, lexists, openable
+from araclip.core.files import lexists, openable
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File, read_metadata
 from araclip.gallery.catalog.store import JOINED, HiddenRun, Store
@@ -61,7 +61,7 @@ def update_at(
     """Synchronise `catalog` with `paths` only; return None if all of `roots` must be walked instead."""
     catalog.hidden_run = HiddenRun()
     walk, changed = Walk(), set(paths)
-    changed |= {str(as_stored(Path(each))) for path in changed for each in pictures_beside(path) if lexists(each)}
+    changed |= pictures_beside(changed)
     found, stored = dict[str, File](), dict[str, File]()
     for path in sorted(changed):
         root = next((str(root) for root in roots if is_below(path, str(root))), None)

@@ -21,6 +21,7 @@ from araclip.errors import UnreadableImage
 from araclip.pictures.video.formats import is_video
 
 MARK = "#t="
+_BLOCK = 1 << 20  # bytes that are hashed at once
 SUFFIX_BYTES = 12  # length of the end of a stored path, such as #t=00083.200
 LATEST = 99_999.0  # the latest time in seconds that has only five digits before the point
 _SCENE = re.compile(r"(.+)#t=(\d{1,6}(?:\.\d{1,6})?)", re.DOTALL)
@@ -127,8 +128,12 @@ def file_hash(file: BinaryIO, name: str) -> bytes:
             _known.move_to_end(state)
             return _known[state]
     file.seek(0)
-    found = hashlib.file_digest(cast(Any, file), "sha256").digest()
-    if _state(file) != state:
+    hashed, left = hashlib.sha256(), os.fstat(file.fileno()).st_size + 1  # one byte more, to notice a longer file
+    while left and (block := file.read(min(left, _BLOCK))):  # not to the end: some files in /proc have none
+        hashed.update(block)
+        left -= len(block)
+    found = hashed.digest()
+    if not left or _state(file) != state:
         raise UnreadableImage(f"{name}: it changed while it was read. Index it again when it is complete.")
     with _lock:
         _known[state] = found

@@ -131,8 +131,9 @@ class PlacesMap {
   }
 
   #group(place) {
-    const [south, west, north, east] = place.box;
-    const middle = [(south + north) / 2, (west + east) / 2];
+    const [south, west, north, last] = place.box;
+    const east = last < west ? last + 360 : last; // the group lies on both sides of the date line
+    const middle = [(south + north) / 2, ((west + east) / 2 + 540) % 360 - 180];
     const farthest = Math.max(...[south, north].map((latitude) => distance(...middle, latitude, east))); // the corner nearer the equator
     const near = `${middle[0].toFixed(5)},${middle[1].toFixed(5)},${Math.max(0.1, farthest + 0.05).toFixed(2)}km`;
     const to = { where: { ...this.state.where, near }, show: '' };
