@@ -398,6 +398,8 @@ def test_damaged_texts_are_found_and_made_again(gallery: Gallery, root: Path, mo
     assert gallery.verify() == []
     assert found(gallery, "قلعة") and found(gallery, "صلالة") and not found(gallery, "خطأ")
     gallery.close()
+    assert salvage(place) == []  # nothing is damaged any more
+    damage(place, "UPDATE contents SET width = width + 1 WHERE id = 1")
     assert salvage(place)[3].startswith("texts: 14 rows")
     with Gallery.open(place, model=model) as again:
         assert again.repair() is not None and found(again, "صلالة")

@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from araclip.bulk.sources import parquet_file
+from araclip.bulk.sources import TEXT_TYPES, parquet_file
 from araclip.core import bounded_json
 from araclip.errors import DataError, InputError, first_line
 from araclip.text.normalization import normalize
@@ -241,25 +241,32 @@ def _jsonl_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
 
 def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     import pyarrow
-    from pyarrow import compute
+    from pyarrow import compute, types
+
+    def is_flat(kind: pyarrow.DataType) -> bool:
+        return types.is_dictionary(kind) or types.is_primitive(kind) or types.is_null(kind)
 
     left, number = _most_text_bytes(path), 0
     try:
         with parquet_file(str(path)) as file:
             columns = _columns(path, file.schema_arrow.names, arabic_only)
-            texts = [name for name in columns.values() if str(file.schema_arrow.field(name).type).endswith("string")]
-        # text columns are read as dictionaries, so that each distinct text is decoded only once
+            kinds = {name: file.schema_arrow.field(name).type for name in columns.values()}
+        # Text columns are read as dictionaries, so that each distinct text is decoded only once. Others of any length,
+        # such as lists, are read row by row, because their rows are only measured once they are unpacked.
+        texts = [name for name, kind in kinds.items() if str(kind) in TEXT_TYPES]
+        flat = (name in texts or is_flat(kind) for name, kind in kinds.items())
+        most_rows = PARQUET_ROWS if all(flat) else 1
         with parquet_file(str(path), texts=texts) as file:
             groups = map(file.metadata.row_group, range(file.num_row_groups))
             # a row group that unpacks to too much is refused before any row is read
             if any(group.total_byte_size > left for group in groups):
                 _raise_too_large(f"{path}, row 1")
-            for batch in file.iter_batches(PARQUET_ROWS, columns=list(columns.values())):
+            for batch in file.iter_batches(most_rows, columns=list(columns.values())):
                 for column in batch.columns:
                     size = column.nbytes
                     if pyarrow.types.is_dictionary(column.type):
                         size = compute.sum(compute.binary_length(column.dictionary).take(column.indices)).as_py() or 0
-                    if size > PARQUET_ROWS * MAX_LINE or (left := left - size) < 0:
+                    if size > most_rows * MAX_LINE or (left := left - size) < 0:
                         _raise_too_large(f"{path}, row {number + 1}")
                 for row in batch.to_pylist():
                     number += 1
