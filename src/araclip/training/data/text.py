@@ -244,7 +244,7 @@ def _parquet_rows(path: Path, arabic_only: bool) -> Iterator[tuple[str, Cells]]:
     from pyarrow import compute, types
 
     def is_flat(kind: pyarrow.DataType) -> bool:
-        return types.is_dictionary(kind) or types.is_primitive(kind) or types.is_null(kind)
+        return bool(types.is_dictionary(kind) or types.is_primitive(kind) or types.is_null(kind))
 
     left, number = _most_text_bytes(path), 0
     try:
