@@ -21,8 +21,8 @@ from araclip.core import atomic
 from araclip.core.installed_models import pulled
 from araclip.core.paths import data_home
 from araclip.errors import InputError
-from araclip.models import downloads, pull
-from araclip.peers import model_registry
+from araclip.models import downloads
+from araclip.peers import model_registry, pull
 from araclip.peers.model_registry import forbids_commerce
 from fake_hub import TOKEN, FakeHub, serving
 from test_cli import Run, folder, run  # noqa: F401  (fixtures: pytest hands them in by name)

@@ -247,7 +247,8 @@ def evaluate(
 ) -> None:
     """Measure how well models find pictures by text, and text by pictures; compare each with the first model.
 
-    Prints recall@k, MRR and nDCG over every caption and every picture of a set, with 95 % intervals and p-values.
+    Prints recall@k and MRR over every caption and every picture of a set, with 95 % intervals and p-values; --report
+    writes nDCG@10 as well.
     """
     path, images, cache, report = (place and user_path(place) for place in (path, images, cache, report))
     if suite is not None or sets:

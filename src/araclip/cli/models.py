@@ -18,8 +18,8 @@ from araclip.core.display import shown
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
-    from araclip.models.library import ModelRow
-    from araclip.models.pull import Pulled
+    from araclip.peers.library import ModelRow
+    from araclip.peers.pull import Pulled
 
 WEIGHTS, LANGUAGES = "smooth-int8", "ar,en"  # defaults of the options of `araclip pull`
 # Terminals with fewer columns get the table of `araclip models` without the column "width", to leave room for licences.
@@ -41,7 +41,7 @@ def models(
         _remove_model(remove, yes, as_json)
         return
     refuse_idle({"--yes": yes}, "without --remove")
-    from araclip.models.library import model_rows
+    from araclip.peers.library import model_rows
 
     rows = model_rows()
     if as_json:
@@ -103,7 +103,7 @@ def pull(
     wanted = None if languages == "all" else tuple(code.strip() for code in languages.split(",") if code.strip())
     if wanted == ():
         raise InputError("--languages is empty. Name codes, such as ar,en, or all.")
-    from araclip.models.pull import pull as pulling
+    from araclip.peers.pull import pull as pulling
 
     with _show_downloads() as progress:
         done = pulling(
@@ -121,7 +121,7 @@ def pull(
 
 
 def _pull_trainable(source: str, target: Path, head: Path | None, image_tower: str | None, as_json: bool) -> None:
-    from araclip.models.pull import pull_trainable
+    from araclip.peers.pull import pull_trainable
 
     with _show_downloads() as progress:
         done = pull_trainable(
@@ -155,7 +155,7 @@ def push(
     as_json: JsonOption = False,
 ) -> None:
     """Upload a model folder to the Hugging Face hub, for others to pull without PyTorch. It is checked whole first."""
-    from araclip.models.library import push as pushing
+    from araclip.peers.library import push as pushing
 
     with stoppable("Nothing is public before the last file has arrived; run the same command again."):
         done = pushing(folder, repository, private=private, log=say_dimly)
@@ -167,8 +167,8 @@ def push(
 
 
 def _remove_model(name: str, yes: bool, as_json: bool) -> None:
-    from araclip.models.library import galleries_of
-    from araclip.models.library import remove as removing
+    from araclip.peers.library import galleries_of
+    from araclip.peers.library import remove as removing
 
     users = galleries_of(name)
     for gallery in users:

@@ -16,9 +16,9 @@ from araclip.gallery.recorded_model import read_fingerprint, read_record
 from araclip.models import folder as model_folder
 from araclip.models.checks import check_model_folder
 from araclip.models.downloads import hub_errors
-from araclip.models.pull import files_of_model, split_repository, unknown_model_error
 from araclip.models.speed import Speed, read_speed
 from araclip.peers.model_registry import BY_NAME, FIRST_CAPTION, PEERS, PublishedRecall, find_peer, forbids_commerce
+from araclip.peers.pull import files_of_model, split_repository, unknown_model_error
 
 # name of a model → what it is recommended for, by published figures, size and licence; see docs/peers.md
 RECOMMENDED_FOR = {
