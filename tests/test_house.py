@@ -236,7 +236,7 @@ def test_a_circle_inside_a_room_is_found(tmp_path: Path, files: dict[str, str], 
 def test_an_unknown_room_asks_to_be_added(tmp_path: Path) -> None:
     faults = broken_layers(made_up(tmp_path, attic="", cellar__box=""))
     assert ["add it to ROOMS" in fault for fault in faults] == [True, True]
-    assert [fault.split()[0] for fault in faults] == ["attic", "gallery.cellar"]
+    assert [fault.split()[0] for fault in faults] == ["attic", "cellar.box"]
 
 
 # ------------------------------------------------------------------ start-up
