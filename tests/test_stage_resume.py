@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from araclip.errors import RunMismatch, TrainingError
+from araclip.training.data import noise as kinds
 from araclip.training.stages.dispatch import run_all, run_stage
 from toy_stages import dev_recall, section, student
 from toy_training import RECIPE, Notes, beginning, killed, losses, recipe, rows, weights
@@ -138,6 +139,20 @@ def test_templates_that_changed_in_between_are_refused_on_resume(world: Path, ru
     (tmp_path / "templates.json").write_text('["a {} on white"]', encoding="utf-8")
     with pytest.raises(RunMismatch, match=r"other data: data\.templates was"):
         run_stage(read, "distill", runs, Notes())
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.0])
+def test_a_run_does_not_go_on_with_other_noise(
+    world: Path, runs: Path, noise: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = recipe(world, f"captions.model={student(world)}", *section("captions", noise=noise, steps=6))
+    killed(read, "captions", runs, 4)
+    monkeypatch.setattr(kinds, "NOISES", {**kinds.NOISES, "vowels": (0.1, kinds.add_tashkeel)})
+    if noise:  # another kind of noise shifts the random numbers of the others
+        with pytest.raises(RunMismatch, match=r"other data: data\.noise was"):
+            run_stage(read, "captions", runs, Notes())
+    else:
+        run_stage(read, "captions", runs, Notes())
 
 
 def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Path, runs: Path) -> None:

@@ -5,6 +5,7 @@ Each kind of noise takes a text and a random generator, and changes Arabic lette
 punctuation and emoji stay, and no text becomes empty. Generators of equal state give equal noise.
 """
 
+import hashlib
 import random
 import re
 import zlib
@@ -118,6 +119,15 @@ def noisy(text: str, rng: random.Random) -> str:
         if rng.random() < chance:
             text = noise(text, rng)
     return text
+
+
+def fingerprint() -> str:
+    """Twelve hex digits: a hash of all that noise is drawn from: the kinds and their chances, dialect forms, glosses.
+
+    A further kind or word shifts the random numbers of all that follow, so a run that resumes would see other texts.
+    """
+    kinds = [(name, chance) for name, (chance, _) in NOISES.items()]
+    return hashlib.sha256(repr((kinds, _forms(), _glosses())).encode()).hexdigest()[:12]
 
 
 HELD_EVERY = 5

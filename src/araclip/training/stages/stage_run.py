@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from pydantic_core import to_jsonable_python
 from torch import Tensor, nn
 
+from araclip.training.data import noise
 from araclip.training.loop.gradcache import Chunks, Encode, cached_backward, joined
 from araclip.training.loop.processes import autocast
 from araclip.training.loop.run_folder import Run
@@ -83,6 +84,8 @@ def stage_run(
     """
     if isinstance(stage, LearningStage) and stage.patience:
         data = {**data, "dev": dev_fingerprint(stage)}
+    if _draws_noise(to_jsonable_python(stage)):
+        data = {**data, "noise": noise.fingerprint()}
     with Run.open(
         context.folder,
         to_jsonable_python(stage),
@@ -97,6 +100,14 @@ def stage_run(
         if run.is_main:
             save_model(result_of(context.runs, context.name), *student)
     accelerator.wait_for_everyone()
+
+
+def _draws_noise(options: object) -> bool:
+    """True if a stage's options, or those of one of its sources, ask for typing mistakes, dialects or English words."""
+    if isinstance(options, dict):
+        drawn = any(options.get(name) for name in ("noise", "dialects", "mixed"))
+        return drawn or any(map(_draws_noise, options.values()))
+    return isinstance(options, list) and any(map(_draws_noise, options))
 
 
 def save_untrained(
