@@ -195,7 +195,7 @@ class QueryPlan:
 
     @property
     def has_relevance(self) -> bool:
-        """True if hits get a relevance (how surely they are right): all terms are words that say what pictures show."""
+        """True if hits get a relevance: all terms are words that say what pictures show."""
         return self.query.of_texts and not self.only_filters
 
     def words_to_find(self, weight: float) -> TextQuery | None:

@@ -66,7 +66,7 @@ class Query:
 
     @property
     def of_texts(self) -> bool:
-        """True if every term is a text; only then do hits get a relevance (probability of being right)."""
+        """True if every term is a text; only then do hits get a relevance."""
         return all(term.kind == "text" for term in self.terms)
 
     @property

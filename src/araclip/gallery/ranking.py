@@ -43,7 +43,7 @@ DOUBT = 0.2
 DOUBTED = 512  # limit: candidates that are looked up to see if they have a description; the rest count as having one
 AT_ONCE = 64  # number of pictures that are looked up together to see which of them have a description
 
-Relevance = Callable[[float], float] | None  # cosine → relevance (probability of being right); None: unknown
+Relevance = Callable[[float], float] | None  # cosine → relevance; None: unknown
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Hybrid:
         return score - self.doubt * max(best - self.average, 0.0)
 
     def raise_relevance(self, relevance: float, strength: float, surely: float) -> float:
-        """Return a picture's relevance (probability of being right), raised if its texts match the query.
+        """Return a picture's relevance, raised if its texts match the query.
 
         The log-odds of the relevance grow in proportion to `strength`; at 0 the relevance stays as it is. A raised
         relevance is at least the relevance by the texts alone (`surely`) multiplied by the weight of texts.
@@ -360,7 +360,7 @@ def rank_page(
     The best hit comes first, ties in the order of indexing; if `page` asks for it, hits are ordered by date.
 
     Args:
-        scale: turns cosines into relevance (probability of being right); None if relevance is unknown.
+        scale: turns cosines into relevance; None if relevance is unknown.
         exclude: the store's id of a picture to leave out.
         hybrid: a search for words in pictures' texts that raises or lowers hits; None: rank by the vector alone.
         exclusion: the excluded things, which no hit may show; None: nothing is excluded.

@@ -69,7 +69,7 @@ class Snapshot(ABC):
 
     @cached_property
     def reference(self) -> ReferenceVectors:
-        """The vectors of the reference queries, with which relevance (the probability of being right) is calibrated."""
+        """The vectors of the reference queries, with which relevance is calibrated."""
         return self._reference()
 
     @cached_property
@@ -103,7 +103,7 @@ class Snapshot(ABC):
         """Return one page of the pictures nearest to a unit vector (D,), best first.
 
         Args:
-            relevance: True if the vector is a text's; only then do hits get a relevance (probability of being right).
+            relevance: True if the vector is a text's; only then do hits get a relevance.
             exclude: the store's id of a picture to leave out.
             text: words to look for in the pictures' texts as well.
         """

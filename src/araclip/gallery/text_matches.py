@@ -129,7 +129,7 @@ class TextMatches:
         return self.among(np.array(allowed, np.int64))
 
     def relevance(self) -> Floats:
-        """Return each picture's relevance (probability of being right) judged by its texts alone: (n,) in 0…1."""
+        """Return each picture's relevance judged by its texts alone: (n,) in 0…1."""
         return np.minimum(self.coverage, SURELY * self.strength)
 
     def match_of(self, content: int) -> tuple[float, float]:

@@ -102,13 +102,13 @@ def _decode(raw: bytes) -> str:
 
 # ------------------------------------------------------------------ files beside a picture
 
-# The name of a side-car (a file with a picture's caption or metadata) is the picture's name, with or without its
+# The name of a side-car is the picture's name, with or without its
 # suffix, and one of these endings, in letters of any case.
 SIDECAR_ENDINGS = (".txt", ".json", ".supplemental-metadata.json", ".xmp")
 
 
 def group_sidecars(names: Iterable[str]) -> Mapping[str, list[str]]:
-    """Group the side-cars (caption and metadata files) among the names in a folder by what precedes their ending.
+    """Group the side-cars among the names in a folder by what precedes their ending.
 
     In a group, the names are in order of SIDECAR_ENDINGS, and IMG.xmp comes before IMG.XMP. Other names are left out.
     """
@@ -122,13 +122,13 @@ def group_sidecars(names: Iterable[str]) -> Mapping[str, list[str]]:
 
 
 def sidecars_of(name: str, grouped: Mapping[str, list[str]]) -> list[str]:
-    """Return the side-cars (caption and metadata files) of a picture, from what `group_sidecars` returned."""
+    """Return the side-cars of a picture, from what `group_sidecars` returned."""
     stem = os.path.splitext(name)[0]  # noqa: PTH122  (a name need not be UTF-8)
     return [*grouped.get(name, ()), *grouped.get(stem, ())]
 
 
 def sidecar_caption(data: bytes, name: str) -> str:
-    """Return the caption in a side-car (a file beside a picture): its text, or in a .json the texts under _JSON_KEYS.
+    """Return the caption in a side-car: its text, or in a .json the texts under _JSON_KEYS.
 
     Raises:
         InputError: the JSON is malformed, too large or too deep; the message begins with the file's `name`.

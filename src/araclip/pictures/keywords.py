@@ -1,4 +1,4 @@
-"""Adds keywords to XMP side-cars (files beside pictures), removes them again, keeps every other byte. Pure.
+"""Adds keywords to XMP side-cars, removes them again, keeps every other byte. Pure.
 
 Photo managers keep a picture's keywords in dc:subject, a flat list, and in lr:hierarchicalSubject, whose values are
 paths such as animals|cat. Added keywords are also recorded in the side-car itself, in AraCLIP's namespace, so that
@@ -53,7 +53,7 @@ class _Element:
 
 
 def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
-    """Return the keywords in a side-car (an XMP file beside a picture), as a mapping from property to values.
+    """Return the keywords in a side-car, as a mapping from property to values.
 
     The properties are SUBJECT (flat keywords), HIERARCHY (paths), and AraCLIP's two properties in RECORDS, which list
     the keywords and the paths that AraCLIP added.
@@ -71,7 +71,7 @@ def keywords_of(data: bytes, name: str) -> Mapping[str, list[str]]:
 
 
 def with_keywords(data: bytes | None, added: Mapping[str, list[str]], name: str) -> bytes:
-    """Add keywords to a side-car (XMP beside a picture), except keywords that it already has; return its new bytes.
+    """Add keywords to a side-car, except keywords that it already has; return its new bytes.
 
     Args:
         data: the side-car's bytes; None makes a new side-car.

@@ -168,7 +168,7 @@ class Service:
             raise Problem("busy-writing", headers={"Retry-After": "5"}) from None
 
     def announce(self) -> None:
-        """Send the listeners of events the generation (the token of the last commit) that searches now see."""
+        """Send the listeners of events the generation that searches now see."""
         snapshot = self.gallery.snapshot
         self.events.publish("generation", {"generation": snapshot.generation, "pictures": snapshot.shown})
 

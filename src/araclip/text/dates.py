@@ -89,7 +89,7 @@ _LAST_WORDS = frozenset(name[-1] for name in (*MONTHS, *names.YESTERDAYS, *names
 
 @dataclass(frozen=True)
 class Token:
-    """A folded word (spelling variants made equal) and its position in the text."""
+    """A folded word and its position in the text."""
 
     folded: str
     start: int
@@ -688,7 +688,7 @@ Ago = tuple[int, str, str]  # (number of words, first, last); first and last are
 
 
 def _folds(words: str) -> frozenset[str]:
-    """Split a list of words at its bars (|); return the words folded (spelling variants made equal)."""
+    """Split a list of words at its bars (|); return the words folded."""
     return frozenset(map(fold, words.split("|")))
 
 

@@ -75,7 +75,7 @@ class Lexicon:
 
     @cached_property
     def forms(self) -> Mapping[str, tuple[Form, ...]]:
-        """Form (folded: spelling variants made equal) → the standard words that it may stand for, likeliest first.
+        """Form → the standard words that it may stand for, likeliest first.
 
         Meanings that take precedence (see `join`) come first, then meanings for which the form is not ambiguous. Of the
         rest, a meaning comes earlier if more dialects have it, or else if its entry stands earlier in the lexicon.
@@ -98,12 +98,12 @@ class Lexicon:
 
     @cached_property
     def headwords(self) -> frozenset[str]:
-        """The lexicon's standard words, folded (spelling variants made equal)."""
+        """The lexicon's standard words, folded."""
         return frozenset(fold(entry.standard) for entry in self.entries)
 
     @cached_property
     def standard(self) -> frozenset[str]:
-        """The lexicon's standard words and their plurals, folded (spelling variants made equal)."""
+        """The lexicon's standard words and their plurals, folded."""
         plurals = (text for entry in self.entries for label, text, _ in entry.forms if label == "pl")
         return self.headwords | frozenset(map(fold, plurals))
 

@@ -78,7 +78,7 @@ def _vocabulary() -> Vocabulary:
 def _names() -> frozenset[str]:
     """Return the names and everyday words of names.txt and place_names.txt, and the names of months and feasts.
 
-    Names from the two files are as written; names of months and feasts are folded (spelling variants made equal). In a
+    Names from the two files are as written; names of months and feasts are folded. In a
     line of a file, commas separate the names, or spaces if there is no comma.
     """
     written = _read_data("names.txt") + _read_data("place_names.txt")

@@ -66,7 +66,7 @@ class Vocabulary:
 
     @cached_property
     def folded(self) -> dict[str, int]:
-        """Word, folded (spelling variants made equal) → the count of all its spellings."""
+        """Word, folded → the count of all its spellings."""
         return {key: sum(self.counts[word] for word in spelled) for key, spelled in self._spellings.items()}
 
     @cached_property

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from araclip.text.folding import fold
 
-Phrase = tuple[str, ...]  # the words of a phrase, folded (spelling variants made equal)
+Phrase = tuple[str, ...]  # the words of a phrase, folded
 
 
 @cache
@@ -32,7 +32,7 @@ def read_entries(name: str) -> tuple[str, ...]:
 
 
 def read_folded(name: str) -> frozenset[str]:
-    """Return the entries of a section of grammar.txt, folded (spelling variants made equal)."""
+    """Return the entries of a section of grammar.txt, folded."""
     return frozenset(map(fold, read_entries(name)))
 
 
@@ -42,7 +42,7 @@ def read_mapping(name: str) -> dict[str, str]:
 
 
 def split_forms(entry: str) -> tuple[Phrase, ...]:
-    """Return the forms of an entry, each as a tuple of words, folded (spelling variants made equal)."""
+    """Return the forms of an entry, each as a tuple of words, folded."""
     return tuple(tuple(fold(form).split()) for form in entry.split("|"))
 
 

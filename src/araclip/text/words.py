@@ -58,7 +58,7 @@ Forms = list[tuple[str, str]]  # for each word, the word with spelling variants 
 
 
 class Word(NamedTuple):
-    """A word: its position text[start:end], its folded form (spelling variants made equal) and its stem."""
+    """A word: its position text[start:end], its folded form and its stem."""
 
     start: int
     end: int

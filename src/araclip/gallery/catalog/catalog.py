@@ -210,7 +210,7 @@ class Catalog(Store):
         """Run a `with` block as one transaction, committed completely or not at all.
 
         Args:
-            visible: True to give the catalogue a new generation (a token), so that readers notice the change.
+            visible: True to give the catalogue a new generation, so that readers notice the change.
 
         Raises:
             OSError: the disk is full or read-only; earlier commits stay.
@@ -734,7 +734,7 @@ class Catalog(Store):
 
     # ------------------------------------------------------------------ history
 
-    # With the log of changes, an index of an earlier generation (state after a commit) can be updated instead of
+    # With the log of changes, an index of an earlier generation can be updated instead of
     # rebuilt. A generation is unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the
     # log shortened.
 

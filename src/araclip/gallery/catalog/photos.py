@@ -26,12 +26,12 @@ def embedded_row(photo: PhotoMetadata) -> tuple[str | float | None, ...]:
 
 
 def has_sidecar_metadata(database: Connection, raw: bytes) -> bool:
-    """True if a side-car (XMP file beside the picture) of a path says something about the photograph."""
+    """True if a side-car of a path says something about the photograph."""
     return bool(database.execute("SELECT 1 FROM sidecar_photos WHERE path = ?", (raw,)))
 
 
 def derive_facts(database: Connection, content: int) -> None:
-    """Store a picture's date, camera, lens and place, from its file or else from its side-cars (XMP files beside it).
+    """Store a picture's date, camera, lens and place, from its file or else from its side-cars.
 
     A date that none of these tells is taken from the name of a file. The names of the town, region and country at
     the coordinates are added to the place.

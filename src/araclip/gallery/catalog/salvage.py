@@ -78,7 +78,7 @@ def salvage(folder: Path, model: Encoder | None = None) -> list[str]:
 
         def fill(temporary: Path) -> None:
             _write_catalogue(temporary, meta, tables, doubtful["contents"])
-            # Delete the old seal (the record of the last commit) first: a kill would leave it beside the new file.
+            # Delete the old seal first: a kill would leave it beside the new file.
             atomic.unlink(folder / seal.FILE_NAME)
             if source == path:
                 _move_damaged_file(path)

@@ -23,7 +23,7 @@ from araclip.core import atomic
 from araclip.core.files import open_regular
 
 FILE_NAME = "catalog.seal"
-# Every seal (file that records the last commit) has this number of bytes, since its file is overwritten in place; it
+# Every seal has this number of bytes, since its file is overwritten in place; it
 # must fit into one sector of the disk.
 _LENGTH = 300
 
@@ -74,7 +74,7 @@ def read(folder: Path) -> Seal | None:
 
 
 def write(path: Path, generation: str, *, known: bool) -> None:
-    """Write the seal (record of the last commit) of the catalogue at `path`; after an error the old seal stays.
+    """Write the seal of the catalogue at `path`; after an error the old seal stays.
 
     Args:
         generation: the token of the commit.

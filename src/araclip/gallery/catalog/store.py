@@ -264,7 +264,7 @@ class Store(ABC):
 
     @abstractmethod
     def sidecars(self, at: str | None = None) -> dict[str, File]:
-        """Return one `File` for each picture's side-cars (files with its caption or metadata), by the picture's path.
+        """Return one `File` for each picture's side-cars, by the picture's path.
 
         The `File` has the size of all side-cars of the picture together. In the place of a time it has a number that
         stands for the names, sizes and times of all of them.
@@ -273,7 +273,7 @@ class Store(ABC):
 
     @abstractmethod
     def put_sidecar(self, path: str, file: File, caption: str | None, photo: PhotoMetadata) -> None:
-        """Store the caption and the metadata from the side-car (a file beside it) of the picture at `path`.
+        """Store the caption and the metadata from the side-car of the picture at `path`.
 
         `caption` is None if there is no side-car any more; then `photo` is empty.
         """

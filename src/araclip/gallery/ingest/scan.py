@@ -59,7 +59,7 @@ class Walk:
     `unreadable`: paths that could not be read, and why. `special`: named pipes, sockets and devices with the name of a
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
     to be unplugged, and its pictures stay indexed. `links`: true if there was a link to a folder. `sidecars`: the
-    side-cars (caption or metadata files) of each picture, by the picture's path. `unread`: for each kind that cannot be
+    side-cars of each picture, by the picture's path. `unread`: for each kind that cannot be
     read here, how many pictures or videos there are. `_sidecars_in`: the side-cars in each folder that `at` has listed.
     """
 

@@ -24,11 +24,11 @@ from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata
 from araclip.pictures.video.formats import SUFFIXES as VIDEO_SUFFIXES
 from araclip.pictures.video.formats import suffix_of
 
-COMMIT_EVERY = 1000  # number of captions from side-cars (files beside pictures) that are stored in one commit
+COMMIT_EVERY = 1000  # number of captions from side-cars that are stored in one commit
 
 
 def pictures_beside(paths: Iterable[str]) -> set[str]:
-    """Return the paths of the pictures and videos whose side-cars (caption or metadata files) are among `paths`."""
+    """Return the paths of the pictures and videos whose side-cars are among `paths`."""
     wanted: dict[str, set[str]] = {}
     for path in paths:
         folder, name = os.path.split(path)
@@ -48,7 +48,7 @@ def pictures_beside(paths: Iterable[str]) -> set[str]:
 def synchronise(
     catalog: Store, found: Mapping[str, tuple[File, ...]], at: Collection[str], turn: Turn, skip: Log, *, few: bool
 ) -> None:
-    """Store what new and changed side-cars (caption and metadata files) say; remove what deleted side-cars said.
+    """Store what new and changed side-cars say; remove what deleted side-cars said.
 
     Args:
         found: the side-cars that exist now, by the path of their picture.
@@ -77,7 +77,7 @@ def _fingerprint(files: Iterable[File]) -> int:
 
 
 def _read_sidecars(files: Iterable[File], skip: Log) -> tuple[str, PhotoMetadata] | None:
-    """Read a picture's side-cars (files beside it); return their joined captions, and what XMP says of the photograph.
+    """Read a picture's side-cars; return their joined captions, and what XMP says of the photograph.
 
     A damaged side-car is left out. None if a side-car cannot be opened now; then the stored caption stays, and the next
     update tries again.

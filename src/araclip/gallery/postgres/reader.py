@@ -1,6 +1,6 @@
 """Read a gallery in PostgreSQL, which holds both index and catalogue; each search is one read transaction.
 
-A search reads the current generation (state after a commit). The snapshot holds values derived from one generation (the
+A search reads the current generation. The snapshot holds values derived from one generation (the
 scale of relevance, the number of pictures), which may be slightly older. After the gallery was re-embedded with another
 model, searches are refused, because the old vectors may be deleted.
 """
