@@ -288,6 +288,15 @@ def test_hidden_pictures_are_listed_completed_and_shown_again(
         assert run(*wrong).code == 2
 
 
+def test_index_says_what_it_hides_as_edited(run: Run, indexed: Path, folder: Path) -> None:
+    run("hide", str(folder / "أحمر.jpg"))
+    with Image.open(folder / "أحمر.jpg") as opened:
+        pictures.saved(opened.resize((50, 40)), folder / "أحمر.jpg")
+    said = run("index", str(folder)).out
+    assert "1 new file looks like the hidden picture whose place it took, and stays hidden" in said
+    assert run("hide", "--list").out == f"{folder / 'أحمر.jpg'}\n"
+
+
 def test_index_reembed_gives_a_gallery_another_model(run: Run, indexed: Path, folder: Path, tmp_path: Path) -> None:
     other = str(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
     refused = run("search", "أحمر", "--model", other, model=False)
