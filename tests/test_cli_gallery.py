@@ -213,6 +213,10 @@ def test_duplicates_are_reported_and_kept(run: Run, indexed: Path, folder: Path)
     ran = run("duplicates")
     assert "exact" in ran.out
     assert str(folder / "grey" / "copy.png") in ran.out
+    told = json.loads(run("duplicates", "--json").out)
+    spare = {kind: sum(g["spare_bytes"] for g in told["groups"] if g["kind"] == kind) for kind in ("exact", "near")}
+    assert (told["exact_bytes"], told["near_bytes"]) == (spare["exact"], spare["near"])
+    assert f"{spare['exact']:,} bytes of exact copies could be freed" in ran.out
     (group,) = json.loads(run("duplicates", "--kind", "exact", "--json").out)["groups"]
     assert {Path(path).name for path in group["paths"]} == {"green.png", "copy.png"}
     assert group["spare_bytes"] == (folder / "green.png").stat().st_size

@@ -16,6 +16,8 @@ from araclip.gallery import near_hashes
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.maintenance.duplicates import connected_rows, find_duplicates, scene_pairs
 from araclip.gallery.near_hashes import NEAR, SeenHashes, near_pairs
+from araclip.pictures import phash
+from araclip.pictures.images import square
 
 
 def scene(seed: int, size: tuple[int, int] = (480, 360)) -> Image.Image:
@@ -64,6 +66,38 @@ def test_the_largest_picture_comes_first_and_the_others_bytes_are_counted(galler
     (group,) = [group for group in gallery.duplicates(["near"]) if "0" in Path(group.paths[0]).name]
     assert [Path(path).name for path in group.paths] == ["0.png", "0 small.jpg", "0 half.webp"]
     assert group.spare_bytes == sum((folder / name).stat().st_size for name in ("0 small.jpg", "0 half.webp"))
+
+
+TEXTS = (4, 7, 8)  # three pages whose perceptual hashes are near each other
+
+
+def page(text: int) -> Image.Image:
+    """Lines of words on white paper: one layout, other letters for each text."""
+    layout, rng, paper = np.random.default_rng(0), np.random.default_rng(text), np.full((900, 600), 255, np.uint8)
+    for top in range(60, 860, int(layout.integers(40, 80))):
+        right = int(layout.integers(100, 540))
+        letters = rng.integers(0, 2, (9, 150), dtype=np.uint8).repeat(2, axis=0).repeat(3, axis=1)
+        paper[top : top + 18, 60:right] -= 235 * letters[:, : right - 60]
+    return Image.fromarray(paper)
+
+
+def test_pages_of_one_layout_are_no_copies_of_each_other(gallery: Gallery, folder: Path) -> None:
+    for text in TEXTS:
+        page(text).save(folder / f"page {text}.png")
+    page(TEXTS[2]).resize((300, 450)).save(folder / "page 8 small.jpg", quality=75)
+    gallery.update([folder])
+    hashes = phash.phash(np.stack([square(page(text).convert("RGB"), phash.SIZE) for text in TEXTS]))
+    assert near_hashes.mask_near(hashes, hashes[2]).all()  # by these alone they would be copies
+    groups = [names for _, names in named(gallery, "near") if any(name.startswith("page") for name in names)]
+    assert groups == [{"page 8.png", "page 8 small.jpg"}]
+
+
+def test_a_near_copy_that_cannot_be_opened_is_named_and_not_counted(gallery: Gallery, folder: Path) -> None:
+    (folder / "1.jpg").write_bytes(b"gone")
+    (group,) = [group for group in gallery.duplicates(["near"]) if "1" in Path(group.paths[0]).name]
+    assert [Path(path).name for path in group.paths] == ["1.png", "1.jpg"]
+    assert group.uncompared == (str(folder / "1.jpg"),)
+    assert group.spare_bytes == 0
 
 
 def test_flat_pictures_of_one_colour_are_no_near_duplicates_of_other_colours(tmp_path: Path, tiny_model: Path) -> None:

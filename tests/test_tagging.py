@@ -373,6 +373,12 @@ def test_the_bundled_list_has_groups_and_probabilities_and_names_that_only_compe
     assert all(label.english and label.group and label.group_english and label.least for label in written)
 
 
+def test_labels_that_everyday_scenes_refute_are_not_written() -> None:
+    labels = {label.english or label.arabic: label for label in read_labels("everyday")}
+    assert labels["نهر جليدي"].competes_only and labels["رسم كرتوني"].competes_only  # skiers, empty pools
+    assert (labels["kangaroo"].least or 0) >= 0.9  # dogs
+
+
 def test_the_bundled_lists_remarks_are_precisions_of_eight_tenths_and_more() -> None:
     from importlib.resources import files
 

@@ -103,15 +103,20 @@ def duplicates(
     """
     with open_chosen_gallery(gallery, model, encodes=False) as found:
         groups = found.duplicates(kinds or ("exact", "near"))
+    spare = {kind: sum(group.spare_bytes for group in groups if group.kind == kind) for kind in ("exact", "near")}
     if as_json:
-        print_json({"groups": [asdict(group) for group in groups]})
+        totals = {f"{kind}_bytes": total for kind, total in spare.items()}
+        print_json({"groups": [asdict(group) for group in groups], **totals})
         return
     for group in groups:
-        out.print(f"{group.kind}, {counted(group.spare_bytes, 'byte')} could be freed", style="bold")
+        what = "could be freed" if group.kind == "exact" else "in the smaller pictures"
+        out.print(f"{group.kind}, {counted(group.spare_bytes, 'byte')} {what}", style="bold")
         for path in group.paths:
-            out.print(f"  {shown(path)}", soft_wrap=True, markup=False)
-    spare = sum(group.spare_bytes for group in groups if group.kind != "semantic")
-    out.print(f"{counted(len(groups), 'group')}, {counted(spare, 'byte')} could be freed")
+            remark = " (not compared: a file is away or cannot be read)" if path in group.uncompared else ""
+            out.print(f"  {shown(path)}{remark}", soft_wrap=True, markup=False)
+    total = f"{counted(len(groups), 'group')}, {counted(spare['exact'], 'byte')} of exact copies could be freed"
+    near = f"; near copies, to be looked at first, take {counted(spare['near'], 'byte')}" if spare["near"] else ""
+    out.print(total + near, soft_wrap=True)
 
 
 @app.command()

@@ -197,12 +197,15 @@ class Fault:
 class Group:
     """A group of duplicates. `kind`: "exact" (same bytes), "near" (same picture) or "semantic" (same scene).
 
-    The largest picture comes first; `spare_bytes` is the disk space that the other pictures take.
+    The largest picture comes first; `spare_bytes` is the disk space that the other pictures take. `uncompared` names
+    pictures of a near group that have near perceptual hashes but could not be compared, because a file is away or
+    cannot be read; they are not counted in `spare_bytes`.
     """
 
     kind: str
     paths: tuple[str, ...]
     spare_bytes: int
+    uncompared: tuple[str, ...] = ()
 
 
 # ------------------------------------------------------------------ answers over HTTP, which never contain a path

@@ -2,7 +2,9 @@
 
 - exact: the same bytes under several paths; a video counts once, whatever the number of its scenes.
 - near: the same picture scaled, recompressed or saved in another format: perceptual hashes at most NEAR bits apart
-  (`gallery.near_hashes`). Vectors are not compared: halving a picture's size changes its vector more than its hash.
+  (`gallery.near_hashes`), and then the pictures themselves, opened and compared (`pictures.same_picture`), since
+  screenshots of one layout have near hashes whatever their text. Vectors are not compared: halving a picture's size
+  changes its vector more than its hash.
 - semantic: other pictures of the same scene: vectors with a cosine of at least ALIKE, and hashes that are not near.
 
 For near and semantic, scenes of videos are left out, because a scene is not a file that could be deleted.
@@ -11,7 +13,8 @@ Thresholds: benchmarks/duplicates.py, docs/log/2026-11.md.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,11 +26,16 @@ from araclip.gallery.index.exact import common_positions
 from araclip.gallery.near_hashes import NEAR, Hashes, near_pairs
 from araclip.gallery.results import Group
 from araclip.models.vectors import Ids
+from araclip.pictures.same_picture import is_copy, open_grey
 from araclip.pictures.video.scenes import file_of, scene_of
 
 KINDS = ("exact", "near", "semantic")
 ALIKE = 0.9
 COMPARED = 1 << 23  # cosines computed at once; they take 32 MB
+MOST_COMPARED = 16  # pictures with which a picture is compared, so that a thousand screenshots take minutes, not hours
+KEPT_OPEN = 64  # opened pictures kept for the next comparison; they take 16 MB
+
+FileFacts = tuple[str, int, int]  # path, size in bytes, number of pixels
 
 
 def scene_pairs(vectors: NDArray[np.float32], hashes: Hashes) -> Iterator[tuple[int, int]]:
@@ -74,7 +82,7 @@ def connected_rows(count: int, pairs: Iterable[tuple[int, int]]) -> list[list[in
 
 
 def find_duplicates(
-    files: Mapping[int, list[tuple[str, int, int]]],
+    files: Mapping[int, list[FileFacts]],
     hashes: Callable[[], tuple[Ids, Hashes]],
     vectors: Callable[[], tuple[Ids, NDArray[np.floating[Any]]]],
     kinds: Collection[str],
@@ -114,28 +122,56 @@ def find_duplicates(
     there = np.array(sorted(files), np.int64)
     ids, phashes = hashes()
     ids, phashes = ids[here := common_positions(ids, there)], phashes[here]
-    pairs: dict[str, Iterable[tuple[int, int]]] = {}
+    first_files = [files[int(each)][0] for each in ids]
     if "near" in kinds:
-        pairs["near"] = near_pairs(phashes)
+        result += _compare_near(first_files, phashes)
     if "semantic" in kinds:
         vector_ids, stored = vectors()
         rows_of = common_positions(ids, vector_ids)
         compared = stored[common_positions(vector_ids, ids)].astype(np.float32)
         alike = scene_pairs(compared, phashes[rows_of])
-        pairs["semantic"] = ((int(rows_of[one]), int(rows_of[other])) for one, other in alike)
-    for kind, together in pairs.items():
-        for rows in connected_rows(len(ids), together):
-            result.append(_to_group(kind, [files[int(ids[row])][0] for row in rows]))
+        together = ((int(rows_of[one]), int(rows_of[other])) for one, other in alike)
+        result += [
+            _to_group("semantic", [first_files[row] for row in rows]) for rows in connected_rows(len(ids), together)
+        ]
     return result
 
 
-def distinct_files(copies: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+def _compare_near(files: Sequence[FileFacts], hashes: Hashes) -> Iterator[Group]:
+    """Open the files (n,) with near perceptual hashes (n,), and yield groups of copies of one picture.
+
+    Each picture is compared with the largest of each group so far, the groups with the nearest hashes first. Where one
+    of the two cannot be opened, near hashes are enough, and the group names the picture in `uncompared`.
+    """
+    opened = lru_cache(KEPT_OPEN)(lambda path: open_grey(openable(path)))
+    for rows in connected_rows(len(files), near_pairs(hashes)):
+        groups: dict[int, list[int]] = {}  # the row of each group's largest picture → all of the group's rows
+        uncompared = set()
+        for row in sorted(rows, key=lambda row: _rank(files[row])):
+            largest = np.fromiter(groups, np.int64)
+            apart = np.bitwise_count(hashes[largest] ^ hashes[row])
+            for choice in np.argsort(apart, kind="stable")[:MOST_COMPARED].tolist():
+                one, other = opened(files[int(largest[choice])][0]), opened(files[row][0])
+                if (one is None or other is None) and apart[choice] <= NEAR:
+                    uncompared.add(files[row][0])
+                elif one is None or other is None or not is_copy(one, other):
+                    continue
+                groups[int(largest[choice])].append(row)
+                break
+            else:
+                groups[row] = [row]
+        for copies in groups.values():
+            if len(copies) > 1:
+                yield _to_group("near", [files[row] for row in copies], uncompared)
+
+
+def distinct_files(copies: Iterable[FileFacts]) -> list[FileFacts]:
     """Return the files (path, bytes, pixels) of a picture that are on the disk, each file once.
 
     Further names (links) of the same file are left out: they take no disk space, and deleting the file itself because
     of a link would lose the picture. The first name that is not a symbolic link is returned.
     """
-    found: dict[object, tuple[str, int, int]] = {}
+    found: dict[object, FileFacts] = {}
     for copy in copies:
         path = openable(file_of(copy[0]))
         try:
@@ -155,6 +191,12 @@ def _is_link(path: str) -> bool:
     return os.path.islink(openable(file_of(path)))  # noqa: PTH114  (as above)
 
 
-def _to_group(kind: str, files: list[tuple[str, int, int]]) -> Group:
-    best, *others = sorted(files, key=lambda file: (-file[2], -file[1], os.fsencode(file[0])))
-    return Group(kind, (best[0], *(path for path, _, _ in others)), sum(size for _, size, _ in others))
+def _rank(file: FileFacts) -> tuple[int, int, bytes]:
+    """Return a key that sorts a group's files: the one with most pixels first, then the one with most bytes."""
+    return -file[2], -file[1], os.fsencode(file[0])
+
+
+def _to_group(kind: str, files: list[FileFacts], uncompared: Collection[str] = ()) -> Group:
+    paths = [path for path, _, _ in sorted(files, key=_rank)]
+    spare = sum(size for path, size, _ in files if path != paths[0] and path not in uncompared)
+    return Group(kind, tuple(paths), spare, tuple(path for path in paths if path in uncompared))
