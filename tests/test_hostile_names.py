@@ -15,7 +15,7 @@ import typer
 
 import pictures
 from araclip import cli
-from araclip.gallery.ingest import watch
+from araclip.gallery import watch
 from tiny import write_tiny_model
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

@@ -167,7 +167,7 @@ def test_an_update_is_kept_and_a_watch_goes_on_where_ocr_does_not_work(
         updated(gallery.update(roots))
         updated(gallery.update(roots))
 
-    monkeypatch.setattr("araclip.gallery.ingest.watch.watch", follow)
+    monkeypatch.setattr("araclip.gallery.watch.watch", follow)
     watched = run("watch", root, "--ocr", "--model", tiny_model)
     assert watched.code == 0
     assert watched.out.count("2 pictures indexed") == watched.err.count("does not work") == 2

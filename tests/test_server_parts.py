@@ -42,11 +42,11 @@ from araclip.errors import (
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.ingest.watch import Due
 from araclip.gallery.query import combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.gallery.relevance import RelevanceScale
+from araclip.gallery.watch import Due
 from araclip.models.encoder import AraCLIP
 from araclip.pictures import plugins
 from araclip.pictures.image_transform import ImageTransform

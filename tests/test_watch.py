@@ -18,8 +18,8 @@ from araclip.core import atomic
 from araclip.errors import InputError
 from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.scan import Walk
-from araclip.gallery.ingest.watch import changes, watch
 from araclip.gallery.results import Update
+from araclip.gallery.watch import changes, watch
 
 PATIENCE = 60  # seconds: far more than it takes, on a machine that does much else
 

@@ -18,12 +18,15 @@ from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, overload
 from urllib.parse import quote, urlencode, urlsplit
 
 from araclip.core import atomic, bounded_json
 from araclip.errors import InputError, ServerError
 from araclip.gallery.results import Added, Album, Listed, Match, Month, Place, Result, Suggestion, WordShare
+
+if TYPE_CHECKING:  # a client needs no further packages
+    from araclip.gallery.catalog.filters import Filters
 
 PAGE = 200  # number of entries asked for in one request, when a list is read page by page
 PIECE = 1 << 20  # bytes read from a response at once
@@ -48,26 +51,7 @@ class Results:
     interpretation: Mapping[str, Any] | None = None  # how the query's words were understood, see docs/server.md
 
 
-class FiltersLike(Protocol):
-    """The interface of `araclip.Filters`, not imported here since it needs further packages."""
-
-    @property
-    def collapse(self) -> bool:
-        """True if a search returns only the best picture of each group of near-duplicates."""
-
-    @property
-    def folder_name(self) -> str | Sequence[str] | None:
-        """A folder name, or several; only pictures in folders with these names, at any depth, pass. None: all pass."""
-
-    @property
-    def below(self) -> object:
-        """The path of a folder in the gallery; only pictures below this folder pass. None: all folders."""
-
-    def texts(self) -> list[str]:
-        """Return the filters as texts KEY=VALUE, without `folder_name`, `below` and `collapse`."""
-
-
-Where = FiltersLike | str | Sequence[str] | None
+Where: TypeAlias = "Filters | str | Sequence[str] | None"
 
 
 def where_texts(where: Where) -> list[str]:

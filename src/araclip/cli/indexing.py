@@ -126,8 +126,8 @@ def watch(
 ) -> None:
     """Index a folder and update the index after every change, until Ctrl-C."""
     from araclip.gallery.ingest.scan import checked_root
-    from araclip.gallery.ingest.watch import watch as follow
     from araclip.gallery.open import open_gallery
+    from araclip.gallery.watch import watch as follow
 
     root = checked_root(folder)
     location = gallery_location(gallery, root)

@@ -288,11 +288,6 @@ def persian_letters(text: str) -> str:
     return text.translate(_PERSIAN)
 
 
-def without_tashkeel(text: str) -> str:
-    """Leave out vowel marks and tatweel. The captions of this package's sets have none, so nothing changes there."""
-    return normalize(text)
-
-
 def with_tashkeel(text: str, draw: random.Random) -> str:
     """Add a random vowel mark after most letters; a model should ignore the marks."""
     return _ARABIC.sub(lambda letter: letter.group() + (draw.choice(_VOWELS) if draw.random() < 0.7 else ""), text)
@@ -386,7 +381,7 @@ KINDS = (
     Kind("split word", SPELLING, split_word),
     Kind("repeated letter", SPELLING, repeated_letter),
     Kind("one typo", SPELLING, typo),
-    Kind("without tashkeel", SPELLING, lambda text, _: without_tashkeel(text)),
+    Kind("without tashkeel", SPELLING, lambda text, _: normalize(text)),  # the captions of our own sets have none
     Kind("with tashkeel", SPELLING, with_tashkeel),
     Kind("Persian letters", SPELLING, lambda text, _: persian_letters(text)),
     *(_dialect_kind(name, False) for name in DIALECTS),

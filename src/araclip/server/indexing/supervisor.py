@@ -15,8 +15,8 @@ from araclip.errors import InputError
 from araclip.gallery import locations
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.ingest.scan import checked_root, unread_line
-from araclip.gallery.ingest.watch import Due, changes
 from araclip.gallery.locations import PASSWORD, Address
+from araclip.gallery.watch import Due, changes
 from araclip.models.devices import VARIABLE
 from araclip.server.events import Events
 from araclip.server.indexing.worker import Cause

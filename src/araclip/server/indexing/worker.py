@@ -30,9 +30,9 @@ from araclip.errors import (
 )
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.ingest.watch import update_as_far_as_possible
 from araclip.gallery.locations import Location, location_of
 from araclip.gallery.open import encoder_of, open_gallery
+from araclip.gallery.watch import update_as_far_as_possible
 from araclip.models.encoder_base import usable_cores
 
 # Why indexing has stopped: a word that clients translate for their users. The error's own message names paths, so it

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from threading import Event
-from typing import Protocol
 
 from araclip.errors import GalleryLocked, InputError
+from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.schema import GALLERY_FILE, is_gallery
 from araclip.gallery.ingest.scan import checked_root
 from araclip.gallery.ingest.update import FilesProgress, Skip
@@ -26,18 +26,6 @@ GATHER_MS = 1000  # the most ms that changes are gathered, so that copying a tho
 MAX_PATHS = 5_000  # with more changed paths at once, walk everything: the system's queue may have been full
 FULL_WALK_S = 600  # seconds between two walks of all folders
 WAKE_MS = 500  # ms between two checks of `stop`, and between two tries of a postponed update
-
-
-class Updatable(Protocol):
-    """The methods of a gallery that `watch` needs."""
-
-    def update(
-        self, folders: Iterable[str | PathLike[str]], *, progress: FilesProgress | None = None, skip: Skip
-    ) -> Update:
-        """Synchronise the gallery with folders."""
-
-    def update_at(self, paths: Iterable[str], folders: Iterable[str | PathLike[str]], *, skip: Skip) -> Update:
-        """Synchronise the gallery with some paths in these folders."""
 
 
 @dataclass
@@ -105,7 +93,7 @@ def _may_concern_pictures(path: Path, roots: Iterable[Path]) -> bool:
 
 
 def update_as_far_as_possible(
-    gallery: Updatable,
+    gallery: BaseGallery,
     paths: Collection[str] | None,
     folders: Sequence[str | PathLike[str]],
     *,
@@ -147,7 +135,7 @@ def update_as_far_as_possible(
 
 
 def watch(
-    gallery: Updatable,
+    gallery: BaseGallery,
     folders: Iterable[str | PathLike[str]],
     *,
     updated: Callable[[Update], None],
