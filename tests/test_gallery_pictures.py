@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.errors import InputError, ModelNotFound, UnreadableImage, UnsupportedFormat
 from araclip.gallery.catalog.filters import Filters
+
+VIDEOS = find_spec("av") is not None  # without it, videos are passed over before they are opened
 
 
 @pytest.fixture
@@ -328,7 +331,8 @@ def test_a_pipe_in_the_place_of_a_picture_is_not_waited_for(gallery: Gallery, tm
 def test_a_link_to_a_source_that_blocks_is_skipped(gallery: Gallery, tmp_path: Path) -> None:
     folder = tmp_path / "صور"
     pictures.solid(folder / "red.png")
-    for name in ("kernel.png", "kernel.mp4", "red.txt", "red.json", "red.xmp"):
+    names = ["kernel.png", "red.json", "red.txt", "red.xmp", *(["kernel.mp4"] if VIDEOS else [])]
+    for name in names:
         (folder / name).symlink_to("/proc/kmsg")  # a regular file to `stat`, which gives each message once
     descriptor = os.open("/proc/kmsg", os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb", 0) as waiting:
@@ -337,13 +341,11 @@ def test_a_link_to_a_source_that_blocks_is_skipped(gallery: Gallery, tmp_path: P
     lines: list[str] = []
     assert gallery.update([folder], skip=lines.append).pictures == 1
     assert all("a device, not a picture file" in line for line in lines)
-    assert sorted({Path(line.partition(": ")[0]).name for line in lines}) == [
-        "kernel.mp4", "kernel.png", "red.json", "red.txt", "red.xmp",
-    ]  # fmt: skip
+    assert {Path(line.partition(": ")[0]).name for line in lines} == set(names)
 
 
 @pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="needs Linux")
-@pytest.mark.parametrize("name", ["endless.png", "endless.mp4"])
+@pytest.mark.parametrize("name", ["endless.png", *(["endless.mp4"] if VIDEOS else [])])
 def test_a_link_to_a_file_without_end_is_skipped(gallery: Gallery, tmp_path: Path, name: str) -> None:
     (tmp_path / "صور").mkdir()
     (tmp_path / "صور" / name).symlink_to("/proc/self/pagemap")  # 512 GB, but no bytes according to `stat`
