@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.filters import Filters, fields_of
 from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
@@ -36,12 +36,8 @@ from araclip.text.words import Word, asked_words
 Part = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filters → the fields of `Filters`
-    "date": ("captured_from", "captured_to", "months", "days"),
-    "folder": ("folder", "folder_name", "outside"),
-    "place": ("place",),
-    "kind": ("kind",),
-}
+# the parts of a query that become filters → the fields of `Filters`
+FIELDS: dict[Part, tuple[str, ...]] = {part: fields for part in PARTS if (fields := fields_of(part))}
 FILTERS: frozenset[Part] = frozenset(FIELDS)
 MAX_TEXTS = 12  # limit: readings (texts that a term may stand for) encoded for one query; at least one for each term
 # a reading (text that a term may mean) is mentioned to the user if it has this share of the likeliest's weight
