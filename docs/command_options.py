@@ -3,9 +3,9 @@
     python docs/command_options.py             # writes them
     python docs/command_options.py --check     # exit code 1 if a page and the code differ
 
-An option's help is changed in src/araclip/cli, never on the page. A command's table stands between the comments
+An option's help is changed in src/araclip, never on the page. A command's table stands between the comments
 `<!-- options: NAME -->` and `<!-- end of options -->`; that of the filters has the name `filters`. Options that have
-in one table, whose name is `many`; the other tables only name them.
+the same help in many commands are explained in one table, whose name is `many`; the other tables only name them.
 """
 
 import argparse

@@ -186,6 +186,7 @@ class Stats(BaseModel):
     uploads: bool
     writable: bool
     can: list[str] = Field(description="hide, paths: what else this caller may do with pictures.")
+    filters: dict[str, tuple[str, str]] = Field(description="KEY of `where` → its name, in Arabic and in English.")
     examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
     examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 

@@ -491,7 +491,7 @@ FILTERS: tuple[Filter, ...] = (
         check=lambda *ends: check_dates("added", *ends), sqlite=partial(_between_dates, "added"),
     ),
     Filter(
-        "size", ("min_size", "max_size"), ("الحجم", "Size"), "100kB..2MB", "bytes of the file",
+        "size", ("min_size", "max_size"), ("حجم الملف", "File size"), "100kB..2MB", "bytes of the file",
         read=lambda text: tuple(end and parse_size(end) for end in split_range(text)),
         write=lambda *ends: (join_range(*ends),), check=check_sizes, of_file=True, sqlite=_between_sizes,
         passes=lambda file, _, least, most: (least or 0) <= file.size and (most is None or file.size <= most),
@@ -524,7 +524,7 @@ FILTERS: tuple[Filter, ...] = (
         sqlite=partial(_of_photo, "lens", "has_words"), postgres=partial(_pg_of_photo, "lens"), exists=True,
     ),
     _words_filter(
-        "place", ("مكان الالتقاط", "Taken in"), "Egypt",
+        "place", ("المكان", "Place"), "Egypt",
         "taken at this town, region or country, or at the spot that the file names: in Arabic or English, in any "
         "spelling. Words that are no whole name must all be in the names of the place",
         sqlite=partial(_of_photo, "place", "at_place"), postgres=_pg_at_place, part="place", exists=True,

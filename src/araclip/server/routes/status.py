@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import NAMED
 from araclip.gallery.reference_queries import ENGLISH
 from araclip.gallery.suggestions import sort_by_pictures
 from araclip.pictures import formats
@@ -49,6 +50,7 @@ def _collect_stats(service: Service, may_write: bool) -> Stats:
         uploads=service.settings.uploads,
         writable=service.settings.uploads and may_write,
         can=[name for name, holds in allowed.items() if holds],
+        filters={name: filter.label for name, filter in NAMED.items() if filter.label[0]},
         examples=list(examples),
         examples_en=[ENGLISH[text] for text in examples],
     )
