@@ -572,6 +572,7 @@ FILTERS: tuple[Filter, ...] = (
     ),
 )  # fmt: skip
 NAMED = {filter.name: filter for filter in FILTERS if filter.name}
+LABELS = [(filter.name, *filter.label) for filter in NAMED.values() if filter.label[0]]
 FILTER_NAMES = ", ".join(name + "KEY" if name.endswith(".") else name for name in NAMED)
 
 

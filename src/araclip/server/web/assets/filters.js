@@ -6,7 +6,7 @@ import { $ } from './dom.js';
 import { bytes, date, isolated, language, listed, monthName, number, t } from './i18n.js';
 
 export const ORIENTATIONS = ['landscape', 'portrait', 'square'];
-let labels = {}; // KEY → its name in Arabic and in English, as the server has it
+let labels = {}; // KEY → { ar, en }: its name, as the server has it
 
 export class Filters {
   /** `change` is called with { where, strong, collapse } or { sort }. */
@@ -62,7 +62,7 @@ export function filterChips(state) {
 }
 
 /** A filter's KEY in words; metadata by its own name. */
-export const keyLabel = (key) => (key === 'album' ? t(key) : labels[key]?.[language() === 'ar' ? 0 : 1] || isolated(key.replace('meta.', '')));
+export const keyLabel = (key) => (key === 'album' ? t(key) : labels[key]?.[language()] || isolated(key.replace('meta.', '')));
 
 function valueLabel(key, value) {
   if (key === 'orientation' && ORIENTATIONS.includes(value)) return t(value);
