@@ -85,17 +85,13 @@ class SearchOptions(BaseModel):
 
     k: int = Field(default=24, ge=1)
     offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
-    where: list[Where] = Field(
-        default_factory=list, max_length=MAX_WHERE, description="KEY=VALUE, as araclip search takes it."
-    )
+    where: list[Where] = Field(default=[], max_length=MAX_WHERE, description="KEY=VALUE, as araclip search takes it.")
     threshold: float = Field(default=0.0, ge=0, le=1)
     collapse: Literal["near"] | None = Field(default=None, description="Of near-duplicates, the best only.")
     text_weight: TextWeight = Field(default=TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(
-        default_factory=list, max_length=len(PARTS), description="Parts taken as they are typed."
-    )
+    ignore: list[Part] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
 
 
 class TextSearch(SearchOptions):
