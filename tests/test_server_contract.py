@@ -78,8 +78,7 @@ def test_every_way_to_search_has_the_same_options() -> None:
     command = typer.main.get_command(app).commands["search"]  # type: ignore[attr-defined]
     shell = {each.name for each in command.params}
     over_http = set(SearchOptions.model_fields)
-    python, client = (
-        {*inspect.signature(each).parameters} - {"self", "query"} for each in (Gallery.search, Client.search)
-    )
+    python, client = (set(inspect.signature(each).parameters) for each in (Gallery.search, Client.search))
+    python, client = python - {"self", "query"}, client - {"self", "query"}
     assert python - {"files"} == client - {"like", "pictures"} == over_http
     assert over_http - shell == {"ignore"}
