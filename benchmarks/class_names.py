@@ -4,7 +4,7 @@
         [--among WORK/data/nips17-train/captions.jsonl]
 
 Protocol: every class name that occurs is a query, without a prompt, over all pictures of the list; any picture of the
-class is relevant. Ties at their expected rank. `recipes/mini_data.py` writes the list: every fourth picture of DATA's
+class is relevant. Ties at their expected rank. `recipes/mini/data.py` writes the list: every fourth picture of DATA's
 more/nips17_ccby (CC BY 2.0), which no recipe trains on; araclip-mini 1, older than the list, was trained on them.
 With --among the other three quarters are candidates as well, but for the learned pictures of the class that is asked.
 """

@@ -25,7 +25,7 @@ CHOICES = {"the bare name": ("{}",), "this package's": TEMPLATES, "bare and «ص
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini_data.py)")
+    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini/data.py)")
     parser.add_argument("--templates", type=Path, required=True, help="JSON list of templates to measure beside ours")
     parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
     parser.add_argument("--model", default="araclip-mini")

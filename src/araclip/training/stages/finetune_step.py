@@ -21,7 +21,8 @@ from araclip.training.loop.processes import share
 from araclip.training.losses import all_captions_loss, concept_loss, cosine_loss, forgetting_loss
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Finetune
-from araclip.training.stages.pictures import EncodedImages, RememberingImages, TrainingImages
+from araclip.training.stages.pictures import RememberingImages, TrainingImages
+from araclip.training.stages.pixels import EncodedImages
 from araclip.training.stages.stage_run import backward
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 from araclip.training.teachers.teacher import TeacherCache

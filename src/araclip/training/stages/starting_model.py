@@ -14,9 +14,8 @@ from torch import nn
 from araclip.core import atomic
 from araclip.errors import RecipeError
 from araclip.models import folder as model_folder
-from araclip.training import extensions
 from araclip.training.data.pictures import FileMixture, PictureMixture
-from araclip.training.data.text import Mixture, read_pairs
+from araclip.training.data.text import Mixture
 from araclip.training.failures import failures
 from araclip.training.loop.run_folder import Reporter, SilentReporter, StepProgress, without_nulls
 from araclip.training.model import towers
@@ -96,7 +95,7 @@ def members_of(
     """Load the models that a stage puts together; return them by name.
 
     A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
-    left out, see `mini.heads`. The first model's processor is returned, too, set to squash pictures to squares.
+    left out, see `heads`. The first model's processor is returned, too, set to squash pictures to squares.
 
     Args:
         names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
@@ -146,7 +145,8 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
     stage = recipe.stage(name)
     if not isinstance(stage, StartingStage) or stage.model is not None:
         return {}
-    towers = json.dumps(without_nulls(to_jsonable_python(recipe.model)), sort_keys=True, ensure_ascii=False)
+    spec = {"vocabulary": [], **without_nulls(to_jsonable_python(recipe.model))}  # a key that runs before had empty
+    towers = json.dumps(spec, sort_keys=True, ensure_ascii=False)
     return {"begins with": recipe.start_of[name] or towers}
 
 
@@ -166,8 +166,8 @@ def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """Load the model and processor that a stage starts from.
 
-    Unless `as_it_is`, what araclip-mini adds to projections is left out: the query bank, a correction against hubness,
-    and the names part, numbers for class names (see `mini.heads`).
+    Unless `as_it_is`, its query bank (a correction against hubness) and its names part (numbers for class names) are left
+    out, see `heads`.
     """
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
@@ -181,7 +181,7 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """Load the image tower of an earlier stage or exported model, or a tower from a package, a folder or a hub."""
+    """Load the image tower of an earlier stage or exported model, or a tower from a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _load_vision(ModelSpec(vision=named))[0]
@@ -200,11 +200,9 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     }  # fmt: skip
     if text_from:
         trained = {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
-        for name, value in {**trained, "vocabulary": ()}.items():
+        for name, value in trained.items():
             if (asked := getattr(spec, name)) not in (value, getattr(ModelSpec, name)):
-                raise RecipeError(
-                    f"[model] {name} = {asked}, but {spec.text} was trained with {value or 'its own'}. Leave it out."
-                )
+                raise RecipeError(f"[model] {name} = {asked}, but {spec.text} was trained with {value}. Leave it out.")
         options |= trained
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
@@ -269,44 +267,15 @@ def _combine_towers(
     return model, squashing_processor(processor.image_processor, spec.image_size)
 
 
-def _packaged_towers() -> Any:
-    """Import the module that loads pretrained towers from packages of the Python index."""
-    return extensions.load(extensions.PACKAGED_TOWERS)
-
-
-def packaged_names() -> list[str]:
-    """Return the names of the towers that come in packages of the Python index."""
-    return [*_packaged_towers().TEXT_TOWERS, *_packaged_towers().IMAGE_TOWERS]
-
-
 def _load_text(spec: ModelSpec) -> tuple[Any, Any]:
-    if spec.text not in _packaged_towers().TEXT_TOWERS:
-        known = ", ".join(_packaged_towers().TEXT_TOWERS)
-        with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
-            return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
-
-    def vocabulary_texts() -> list[str]:
-        texts: set[str] = set()
-        for pattern in spec.vocabulary:
-            files = sorted(pattern.parent.glob(pattern.name))
-            if not files:
-                raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
-            for file in files:
-                texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
-        return sorted(texts)
-
-    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](vocabulary_texts if spec.vocabulary else None)
-    return found
+    with failures(f"[model] text = {spec.text}", "give a folder or a hub id", RecipeError):
+        return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
 
 
 def _load_vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision is None:
         return None, None
-    if spec.vision in _packaged_towers().IMAGE_TOWERS:
-        tower = _packaged_towers().IMAGE_TOWERS[spec.vision]()
-        return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
-    known = ", ".join(_packaged_towers().IMAGE_TOWERS)
-    with failures(f"[model] vision = {spec.vision}", f"give a folder, a hub id, or one of {known}", RecipeError):
+    with failures(f"[model] vision = {spec.vision}", "give a folder or a hub id", RecipeError):
         tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
         timm = tower.config.model_type == "timm_wrapper"
         published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
