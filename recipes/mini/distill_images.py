@@ -203,7 +203,7 @@ def distill_images(stage: DistillImages, context: StageContext) -> dict[str, flo
         def loss(vectors: Tensor) -> Tensor:
             return distance(gather(vectors), wanted, same=None)
 
-        towers = torch.split(pixels, stage.chunk), lambda chunk: images.encode(chunk).vectors[:, 0], precision
+        towers = torch.split(pixels, stage.chunk), lambda chunk: images.encode(chunk).vectors, precision
         return {"loss": backward(stage, accelerator, step, loss, towers)}
 
     texts = LearningTexts(model, processor, 0)
@@ -224,8 +224,6 @@ def _teacher_targets(
 ) -> tuple[Tensor, str]:
     """Return the teacher's unit vectors (N, D) of all pictures, and the teacher's fingerprint."""
     width = student.config.projection_dim
-    if stage.image.each_branch:
-        raise RecipeError("each_branch is for captions: a target is the vector of all branches. Leave it out.")
     teacher, processor = load_plain(starting_model.saved_model(context, stage.teacher, "the teacher is"))
     if teacher.config.projection_dim != width or teacher.vision_model is None:
         raise RecipeError(

@@ -1,6 +1,7 @@
 """The stages `ensemble` (joins image towers) and `average` (averages weights), which make one model of several."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Literal, Self
 
 import torch
@@ -15,7 +16,8 @@ from araclip.training.data.pictures import FileMixture
 from araclip.training.loop.processes import accelerator_for
 from araclip.training.model.branches import BranchesModel, first_difference, is_splittable, joined
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.saved_models import rebuilt
+from araclip.training.model.processing import AraCLIPProcessor
+from araclip.training.model.saved_models import load_plain, rebuilt
 from araclip.training.model.towers import fingerprint
 from araclip.training.recipe.stages import CONFIG, Pictures, Stage
 from araclip.training.stages import starting_model
@@ -70,7 +72,7 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
     """
     accelerator = accelerator_for()
     names = [*stage.members, *([stage.expert] if stage.expert else [])]
-    named, processor = starting_model.members_of(names, context, "joins")
+    named, processor = members_of(names, context, "joins")
     _check_text_towers(named)
     data = {f"member {member}": fingerprint(model) for member, model in named.items()}
     models = [*named.values()]
@@ -101,6 +103,37 @@ def ensemble(stage: Ensemble, context: StageContext) -> dict[str, float]:
         route_last(model.vision_model, *route)
         model.config.vision_config = model.vision_model.config
     return save_untrained(stage, context, data, (model, processor), accelerator)
+
+
+def members_of(
+    names: Sequence[str], context: StageContext, why: str
+) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
+    """Load the models that a stage puts together; return them by name.
+
+    A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
+    left out. The first model's processor is returned, too, set to squash pictures to squares.
+
+    Args:
+        names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
+
+    Raises:
+        RecipeError: there is no such model, or two of them read texts or pictures in different ways.
+    """
+    found = [load_plain(starting_model.saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
+    processors = [processor.squashing() for _, processor in found]
+    read = []  # of each model, the settings besides weights on which the vectors of texts and pictures depend
+    for (model, _), processor in zip(found, processors, strict=True):
+        settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
+        if processor.image_processor is not None:
+            settings |= asdict(processor.preprocessing)
+        read.append({**settings, "max_tokens": processor.max_tokens})
+    for name, theirs in zip(names[1:], read[1:], strict=True):
+        if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
+            raise RecipeError(
+                f"stage '{context.name}' {why} '{names[0]}' and '{name}', which differ in {', '.join(differing)}, so "
+                "that no one model can do what each of them does. Train both with one [model]."
+            )
+    return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
 
 
 def _mean_length(model: AraCLIPModel, features: Tensor) -> float:
@@ -270,7 +303,7 @@ def average(stage: Average, context: StageContext) -> dict[str, float]:
     2022), and costs no more than one model. Models that were trained from different starts have no useful mean.
     """
     accelerator = accelerator_for()
-    members, processor = starting_model.members_of(stage.members, context, "averages")
+    members, processor = members_of(stage.members, context, "averages")
     shares = stage.shares or (1.0,) * len(members)
     data = {f"member {name}": fingerprint(member) for name, member in members.items()}
     (first_name, first), *others = ((name, model.state_dict()) for name, model in members.items())

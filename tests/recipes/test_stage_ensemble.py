@@ -34,8 +34,7 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     members = ("one", "two")
     changes = [change for seed, name in enumerate(members) for change in section(name, seed=seed, **shared)]
     changes += section("both", kind="'ensemble'", members=list(members), shared_blocks=2, dev=alone)
-    each = "{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"
-    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'", "image": each}
+    more = {**shared, "start": "'both'", "train_text": "'full'", "image_precision": "'pointwise'"}
     read = recipe(world, *changes, *section("more", **more))
     for name in members:
         run_stage(read, name, runs, Notes())
@@ -57,8 +56,6 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
     run_stage(recipe(world, *strayed), "two", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="text towers of 'one' and 'two' differ in text_projection"):
         run_stage(recipe(world, *strayed), "both", runs, Notes(), fresh=True)
-    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
-        run_stage(recipe(world, *section("one", **{**shared, "image": each})), "one", runs, Notes(), fresh=True)
     with pytest.raises(RecipeError, match="an ensemble has two members or more"):
         recipe(world, *section("both", kind="'ensemble'", members=["one"]))
     with pytest.raises(RecipeError, match="names a member twice"):
@@ -135,8 +132,6 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
         *section("both", expert_weight=10, **joined, **told),
         *section("routed", expert_weight=10, expert_routed=True, **joined, **told),
         *section("more", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
-        *section("each", kind="'finetune'", start="'both'", pictures=shapes, steps=1, batch=8),
-        *section("each", image="{train = 'partial', frozen_blocks = 2, cache = 'maps', each_branch = true}"),
         *section("again", **{**joined, **told, "expert": "'both'"}),
     ]
     read = recipe(world, *changes)
@@ -159,8 +154,6 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
     assert torch.allclose(vectors(routed, night), vectors(both, night), atol=1e-5)
     assert torch.allclose(vectors(routed, world / "shapes"), vectors(teacher, world / "shapes"), atol=1e-5)
     assert len(load_model(runs / "more" / "model")[0].vision_model.branches) == 2
-    with pytest.raises(RecipeError, match="each_branch is for an image tower that an ensemble without expert made"):
-        run_stage(read, "each", runs, Notes())
     with pytest.raises(RecipeError, match="an expert is an image tower of timm"):
         run_stage(read, "again", runs, Notes())
     for missing in ("pictures", "expert_pictures"):

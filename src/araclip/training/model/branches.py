@@ -263,13 +263,6 @@ def first_branches(tower: BranchesModel, dropped: int) -> BranchesModel:
     return _assemble(config, tower.shared, tower.branches[:kept])
 
 
-def branches_of(tower: Any) -> int:
-    """Return how many branches (networks above shared blocks) a tower has; RecipeError if it has none, or has gates."""
-    if not isinstance(tower, BranchesModel) or tower.config.gated:
-        raise RecipeError("each_branch is for an image tower that an ensemble without expert made. Leave it out.")
-    return len(tower.branches)
-
-
 def set_map_scales(branches: nn.Module, scales: Sequence[float]) -> None:
     """Set the factor by which a branch resizes the feature maps that it reads, in place.
 

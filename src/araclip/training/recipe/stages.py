@@ -99,7 +99,6 @@ class ImageSide:
     degradation: Chance = 0.0  # chance that a crop is made worse (compressed, reduced, sharpened), see `degraded`
     window: Window = 0.86  # side of the window that a step cuts out of a cached map, as a part of the map's side
     map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
-    each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: the folder that all stages of the run share
 
     @model_validator(mode="after")
@@ -108,8 +107,6 @@ class ImageSide:
             raise ValueError(
                 "degradation needs views = 3 or more: only crops are degraded, the third view and further."
             )
-        if self.each_branch and self.train != "partial":
-            raise ValueError('each_branch needs train = "partial".')
         if self.map_scale is not None and self.train != "partial":
             raise ValueError('map_scale needs train = "partial".')
         return self

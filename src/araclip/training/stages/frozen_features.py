@@ -29,8 +29,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, linear
-from torch.nn.functional import normalize as l2_normalize
+from torch.nn.functional import conv2d
 from torch.nn.grad import conv2d_input
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -44,7 +43,6 @@ from araclip.training.export.tower_graphs import Scaled
 from araclip.training.failures import failures
 from araclip.training.model import towers
 from araclip.training.model.branches import (
-    branches_of,
     map_scales,
     set_map_scales,
     split,
@@ -382,7 +380,6 @@ class BranchImages:
         self.window = max(1, round(side.window * self.maps.side))
         self._branch = _channels_last(branch).requires_grad_(True)
         self.modules: list[nn.Module] = [self._branch]
-        self._branches = branches_of(tower) if side.each_branch else 1
         self._pointwise = pointwise
         self._keep_frozen_copy(self._branch)
         if side.map_scale is not None:
@@ -397,19 +394,8 @@ class BranchImages:
         return self.maps.windows(rows, self.window, rng)
 
     def encode(self, inputs: Tensor) -> EncodedImages:
-        """Return one vector for each picture, or one for each picture and branch if each branch has its own loss.
-
-        Because the projection is linear, a branch's vector is made with K times the branch's weights: then the mean of
-        the K vectors, before they get unit length, is the projection of all features.
-        """
-        features = self.features(inputs).float()
-        if self._branches == 1:
-            return encoded(self.model, features)
-        head: nn.Linear = self.model.visual_projection
-        parts = zip(features.chunk(self._branches, dim=1), head.weight.chunk(self._branches, dim=1), strict=True)
-        # for each of the K branches its vectors (B, D)
-        vectors = [linear(part, self._branches * weight, head.bias).float() for part, weight in parts]
-        return EncodedImages(torch.stack([l2_normalize(found, dim=-1) for found in vectors], dim=1), features)
+        """Return one vector for each picture."""
+        return encoded(self.model, self.features(inputs))
 
     def features(self, inputs: Tensor) -> Tensor:
         """Return the pooled features (B, width) of all branches side by side, as they enter the projection.

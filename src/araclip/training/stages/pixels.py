@@ -20,7 +20,7 @@ from araclip.training.model.processing import AraCLIPProcessor
 class EncodedImages(NamedTuple):
     """The output of an image tower and its projection for B pictures."""
 
-    vectors: Tensor  # (B, K, D) float32, of unit length; K: the number of branches if each has its own loss, else 1
+    vectors: Tensor  # (B, D) float32, of unit length
     features: Tensor  # (B, W) float32, the tower's output before the projection
 
 
@@ -33,7 +33,7 @@ def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
 def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
     """Project the pooled outputs of B pictures, (B, width); return the outputs with the vector of each picture."""
     features = features.float()
-    return EncodedImages(projected(model, features).unsqueeze(1), features)
+    return EncodedImages(projected(model, features), features)
 
 
 class Pixels:

@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,37 +88,6 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
     return folder
 
 
-def members_of(
-    names: Sequence[str], context: StageContext, why: str
-) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """Load the models that a stage puts together; return them by name.
-
-    A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
-    left out, see `heads`. The first model's processor is returned, too, set to squash pictures to squares.
-
-    Args:
-        names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
-
-    Raises:
-        RecipeError: there is no such model, or two of them read texts or pictures in different ways.
-    """
-    found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
-    processors = [processor.squashing() for _, processor in found]
-    read = []  # of each model, the settings besides weights on which the vectors of texts and pictures depend
-    for (model, _), processor in zip(found, processors, strict=True):
-        settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
-        if processor.image_processor is not None:
-            settings |= asdict(processor.preprocessing)
-        read.append({**settings, "max_tokens": processor.max_tokens})
-    for name, theirs in zip(names[1:], read[1:], strict=True):
-        if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
-            raise RecipeError(
-                f"stage '{context.name}' {why} '{names[0]}' and '{name}', which differ in {', '.join(differing)}, so "
-                "that no one model can do what each of them does. Train both with one [model]."
-            )
-    return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
-
-
 def is_model(recipe: Recipe, named: str) -> bool:
     """True if `named` is a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.names_model_folder(named)
@@ -166,8 +134,8 @@ def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """Load the model and processor that a stage starts from.
 
-    Unless `as_it_is`, its query bank (a correction against hubness) and its names part (numbers for class names) are left
-    out, see `heads`.
+    Unless `as_it_is`, the model's query bank (against hubness) and names part (for class names) are left out, see
+    `heads`.
     """
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
