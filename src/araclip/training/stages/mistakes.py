@@ -68,11 +68,10 @@ def _setting_mistakes(stage: Any) -> Mistakes:
 
 
 def _file_mistakes(recipe: Recipe, name: str) -> Mistakes:
-    begins_with_model = any(key.startswith("[model]") for key, _ in models_of(recipe, name))
-    for section in (recipe.stage(name), *([recipe.model] if begins_with_model else [])):
-        for key, path in files_of(section):
-            if stamp(path) is None and not (key.endswith(".images") and isinstance(section, Captions)):
-                yield key, f"{path} is missing. Correct the path, or `data`."
+    stage = recipe.stage(name)
+    for key, path in files_of(stage):
+        if stamp(path) is None and not (key.endswith(".images") and isinstance(stage, Captions)):
+            yield key, f"{path} is missing. Correct the path, or `data`."
 
 
 def _caption_mistakes(stage: Any) -> Mistakes:
