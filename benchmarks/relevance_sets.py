@@ -127,14 +127,14 @@ class Bench:
 
     def _query(self, judged: dict[str, Any], rows: dict[str, int]) -> Query:
         read = plan(parse(judged["query"]), default_interpreter(), today=date(2026, 11, 30))
-        terms = read.term_vectors(self.texts(read.texts), lambda name: np.zeros(0, np.float32))
+        found = read.vectors(self.texts(read.texts), lambda name: np.zeros(0, np.float32))
         pictures = judged["pictures"]
         return Query(
             judged["query"],
             judged["kind"],
             read,
-            combine(read.without_kinds(terms), read.query),
-            read.excluded_terms(terms),
+            combine(found.terms, read.query),
+            read.excluded(found),
             np.array([rows[name] for name, *_ in pictures]),
             np.array([each[2] / 2 for each in pictures]),
             np.array([each[3] / 2 if len(each) > 3 else 0.0 for each in pictures]),

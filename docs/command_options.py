@@ -1,11 +1,11 @@
-"""Writes the tables of options in docs/commands.md from the commands themselves.
+"""Writes the tables of options in docs/commands.md from the commands themselves, and the filters of docs/gallery.md.
 
     python docs/command_options.py             # writes them
-    python docs/command_options.py --check     # exit code 1 if the page and the commands differ
+    python docs/command_options.py --check     # exit code 1 if a page and the code differ
 
-An option's help is changed in src/araclip/cli, never on the page. A command's table stands between the comments
-`<!-- options: NAME -->` and `<!-- end of options -->`. Options that have the same help in many commands are explained
-in one table, whose name is `many`; the other tables only name them.
+An option's help is changed in src/araclip, never on the page. A command's table stands between the comments
+`<!-- options: NAME -->` and `<!-- end of options -->`; that of the filters has the name `filters`. Options that have
+the same help in many commands are explained in one table, whose name is `many`; the other tables only name them.
 """
 
 import argparse
@@ -18,8 +18,9 @@ from typing import Any
 import typer
 
 from araclip.cli.commands import app
+from araclip.gallery.catalog.filters import FILTERS
 
-PAGE = Path(__file__).with_name("commands.md")
+PAGES = [Path(__file__).with_name(name) for name in ("commands.md", "gallery.md")]
 MARKED = re.compile(r"<!-- options: (\S+) -->\n(.*?)<!-- end of options -->", re.DOTALL)
 MANY = 8  # an option with the same help in so many commands is explained once
 SEE_MANY = "[as for many commands](#options-of-many-commands)"
@@ -40,6 +41,16 @@ def tables(commands: dict[str, Any]) -> dict[str, str]:
         shared = "; ".join(spelling for spelling, help in own if (spelling, help) in many)
         written[name] = markdown([row for row in own if row not in many] + ([(shared, SEE_MANY)] if shared else []))
     return written
+
+
+def filter_table() -> str:
+    """Return the table of filters in Markdown."""
+    rows = "| text | field of `Filters` | meaning |\n|---|---|---|\n"
+    for each in FILTERS:
+        equals = "" if each.name.endswith(".") else "="
+        texts = [f"`{each.name}{equals}{value}`" for value in each.example.split(" or ")] if each.name else []
+        rows += f"| {', '.join(texts)} | {', '.join(f'`{name}`' for name in each.fields)} | {each.help} |\n"
+    return rows
 
 
 def spelled(parameter: Any) -> str:
@@ -64,8 +75,8 @@ def markdown(rows: list[tuple[str, str]]) -> str:
 
 
 def due(text: str) -> str:
-    """Return the page with every table as it should be."""
-    written = tables(read_commands())
+    """Return a page with every table as it should be."""
+    written = {**tables(read_commands()), "filters": filter_table()}
     return MARKED.sub(lambda found: f"<!-- options: {found[1]} -->\n{written[found[1]]}<!-- end of options -->", text)
 
 
@@ -73,11 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    text = PAGE.read_text(encoding="utf-8")
-    written = due(text)
-    if args.check:
-        sys.exit(f"{PAGE.name} differs from the commands" if written != text else 0)
-    PAGE.write_text(written, encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        written = due(text)
+        if args.check and written != text:
+            sys.exit(f"{page.name} differs from the code")
+        page.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":

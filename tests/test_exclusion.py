@@ -8,7 +8,7 @@ import pytest
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.gallery.plan import plan
-from araclip.gallery.query import MAX_TERMS, combine, excluded_vectors, parse
+from araclip.gallery.query import MAX_TERMS, combine, excluding_terms, parse
 from araclip.gallery.ranking import ABOVE, FIRST_HITS, Candidate, Exclusion, drop_excluded, exclusion_of
 from araclip.gallery.relevance import EXCLUDED, EXCLUDED_DEVIATION
 from araclip.gallery.results import STRONG
@@ -22,11 +22,8 @@ def candidates(count: int) -> list[Candidate]:
 
 def test_texts_after_a_whole_minus_exclude_and_lighter_ones_only_push_away() -> None:
     query = parse("شاطئ - ناس - 0.5:كلب + رمل - 2:سيارة")
-    vectors = np.eye(5, dtype=np.float32)
-    found = excluded_vectors(query, vectors)
-    assert found is not None
-    assert found.tolist() == vectors[[1, 4]].tolist()
-    assert excluded_vectors(parse("شاطئ"), vectors[:1]) is None
+    assert excluding_terms(query) == [1, 4]
+    assert excluding_terms(parse("شاطئ")) == []
 
 
 def test_what_is_excluded_takes_no_part_in_the_ranking_but_in_a_gallery_of_a_few_pictures() -> None:
@@ -162,11 +159,13 @@ def test_beside_a_picture_words_that_only_exclude_leave_out_what_they_leave_out_
 def test_who_does_nothing_but_exclude_people_excludes_men_women_and_children(query: str) -> None:
     read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
     assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)
-    vectors = np.eye(len(read.query.terms) + len(read.kinds), dtype=np.float32)
-    excluded = excluded_vectors(read.query, vectors)
+    texts = np.eye(len(read.texts), dtype=np.float32)
+    vectors = read.vectors(texts, lambda name: np.zeros(len(texts), np.float32))
+    excluded = read.excluded(vectors)
     assert excluded is not None
-    assert excluded.tolist() == vectors[1:].tolist()  # all but what no term says
-    assert read.without_kinds(vectors).tolist() == vectors[:2].tolist()
+    # all but the first term, which stands for the pictures that are wanted
+    assert excluded.tolist() == [*vectors.terms[1:].tolist(), *texts[-len(read.kinds) :].tolist()]
+    assert (len(vectors.terms), len(vectors.kinds)) == (2, len(read.kinds))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +186,8 @@ def test_a_colour_or_a_quality_is_not_left_out_and_said(
     assert read.interpretation.qualities == qualities
     assert read.interpretation.json()["qualities"] == list(qualities)
     assert read.interpretation.excluded == excluded
-    assert (read.excluded_terms(np.eye(len(read.query.terms), dtype=np.float32)) is None) == (not excluded)
+    texts = np.eye(len(read.texts), dtype=np.float32)
+    assert (read.excluded(read.vectors(texts, lambda name: texts[0])) is None) == (not excluded)
 
 
 @pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - ناس", "شاطئ بدون ناس", '- "ناس"'])

@@ -41,11 +41,13 @@ from postgres_server import PASSWORD, needs_private, needs_server
 from tiny import write_tiny_model
 
 pytest.importorskip("pg8000")
+from araclip.gallery.catalog.matching import mark, marks_of
 from araclip.gallery.postgres import database as databases
 from araclip.gallery.postgres import schema, search
+from araclip.gallery.postgres.conditions import any_file_passes
 from araclip.gallery.postgres.database import Database
 from araclip.gallery.postgres.gallery import PostgresGallery
-from araclip.gallery.postgres.schema import FileEntry, Row, mark, marks_of, pg_vector
+from araclip.gallery.postgres.schema import FileEntry, Row, pg_vector
 from araclip.gallery.ranking import Page
 
 SECRET = "postgresql://me:p%40ss%2Fword@host:6000/db?schema=other&sslmode=require"
@@ -598,6 +600,6 @@ def test_the_server_lets_pass_what_the_filters_say(tiny_model: Path, made: list[
             wanted = {
                 content
                 for content, row in by_id.items()
-                if picture_passes(filters, row) and any(search.path_passes(filters, each) for each in row.files)
+                if picture_passes(filters, row) and any_file_passes(row, filters)
             }
             assert set(passing) == wanted, filters

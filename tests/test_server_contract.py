@@ -1,11 +1,13 @@
 """Requests generated from OpenAPI, valid and invalid: no internal error, and responses match the description."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import schemathesis
+import typer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
@@ -16,6 +18,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from araclip import Gallery
+from araclip.cli.commands import app
+from araclip.client import Client
+from araclip.server.schemas import SearchOptions
 from postgres_server import needs_server
 from serving import listening, make_gallery, photo_album, place_of, settings_for
 
@@ -66,3 +72,13 @@ def test_every_route_fulfils_its_openapi_description_for_good_and_bad_requests(a
     assert all(statuses for statuses in seen.values())
     assert 200 in seen["GET /search"]
     assert 422 in seen["POST /search"]
+
+
+def test_every_way_to_search_has_the_same_options() -> None:
+    command = typer.main.get_command(app).commands["search"]  # type: ignore[attr-defined]
+    shell = {each.name for each in command.params}
+    over_http = set(SearchOptions.model_fields)
+    python, client = (set(inspect.signature(each).parameters) for each in (Gallery.search, Client.search))
+    python, client = python - {"self", "query"}, client - {"self", "query"}
+    assert python - {"files"} == client - {"like", "pictures"} == over_http
+    assert over_http - shell == {"ignore"}

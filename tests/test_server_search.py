@@ -133,9 +133,10 @@ def test_an_answer_tells_how_many_pictures_pass_its_filters_and_those_of_its_wor
 def test_the_description_has_the_limits_of_the_settings(client: TestClient) -> None:
     schema = client.get("/openapi.json").json()
     models, paths = schema["components"]["schemas"], schema["paths"]
-    q, k = (parameter["schema"] for parameter in paths["/search"]["get"]["parameters"][:2])
+    parameters = {each["name"]: each["schema"] for each in paths["/search"]["get"]["parameters"]}
+    q, k = parameters["q"], parameters["k"]
     assert (q["minLength"], q["maxLength"], k["minimum"], k["maximum"]) == (1, 1000, 1, 200)
-    for name in ("SearchRequest", "Body_search_by_image_search_image_post"):
+    for name in ("SearchRequest", "PictureSearch"):
         assert models[name]["properties"]["k"]["maximum"] == 200
         assert "minLength" not in models[name]["properties"]["q"]
     for path in ("/pictures", "/folders", "/suggestions", "/images/{identity}/near"):  # what is said is what is taken

@@ -17,26 +17,6 @@ if TYPE_CHECKING:
     from araclip.gallery.locations import Location
 
 
-FILTERS = {
-    "folder=": "this folder and all below it",
-    "folder!=": "outside of this folder",
-    "captured=": "2023, 2023-05..2023-07, 2023..",
-    "added=": "when it was indexed, like captured",
-    "size=": "100kB..2MB",
-    "format=": "JPEG,PNG",
-    "orientation=": "landscape, portrait or square",
-    "month=": "months of any year: 6,7",
-    "day=": "days of any month: 17",
-    "camera=": "words of its name",
-    "lens=": "words of its name",
-    "place=": "a town, region or country",
-    "near=": "24.7,46.7,10km",
-    "name=": "words of the file's name, or *.jpg",
-    "hidden=yes": "hidden pictures",
-    "kind=": "picture or video",
-    "scenes=all": "every scene of a video",
-    "meta.": "KEY=VALUE",
-}
 KINDS = {
     "exact": "the same bytes",
     "near": "scaled, recompressed, another format",
@@ -51,6 +31,14 @@ def make_completer(words: dict[str, str]) -> Callable[[str], Iterable[tuple[str,
         return [(word, about) for word, about in words.items() if word.startswith(incomplete)]
 
     return complete
+
+
+def complete_filter(incomplete: str) -> Iterable[tuple[str, str]]:
+    """Complete a beginning to the names of filters, each with an example of its values."""
+    from araclip.gallery.catalog.filters import NAMED
+
+    spelled = {name if name.endswith(".") else f"{name}=": filter.example for name, filter in NAMED.items()}
+    return [(name, example) for name, example in spelled.items() if name.startswith(incomplete)]
 
 
 def complete_peer(incomplete: str) -> Iterable[str]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from araclip.cli.console import app, err, out, print_json, say, write_line
-from araclip.cli.options import FILTERS, GalleryOption, JsonOption, ModelOption, make_completer, open_chosen_gallery
+from araclip.cli.options import GalleryOption, JsonOption, ModelOption, complete_filter, open_chosen_gallery
 from araclip.core.display import counted, shortened, shown
 from araclip.core.messages import Message, in_arabic, message, message_of
 from araclip.errors import GalleryNotFound, ImageError, InputError
@@ -41,7 +41,7 @@ WhereOption = Annotated[
         "-w",
         metavar="KEY=VALUE",
         help="Only pictures that pass this filter (folder, captured, format, place, near, name, …); repeatable.",
-        autocompletion=make_completer(FILTERS),
+        autocompletion=complete_filter,
     ),
 ]
 ThresholdOption = Annotated[

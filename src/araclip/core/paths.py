@@ -65,3 +65,8 @@ def is_there(path: Path) -> bool:
 def models_home() -> Path:
     """Return the folder in which `araclip pull` makes a folder for each model."""
     return data_home() / "models"
+
+
+def is_below(path: str, folder: str) -> bool:
+    """True if a path is in a folder, at any depth; both are absolute."""
+    return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)

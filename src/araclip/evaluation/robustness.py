@@ -207,8 +207,8 @@ class UnderstoodEncoder:
         vectors = dict(zip(different, self._model.encode_text(different), strict=True))
         rows = []
         for each in plans:
-            terms = each.term_vectors([vectors[text] for text in each.texts], _refuse_picture)
-            rows.append(combine(each.without_kinds(terms), each.query))
+            found = each.vectors([vectors[text] for text in each.texts], _refuse_picture)
+            rows.append(combine(found.terms, each.query))
         return np.stack(rows)
 
 

@@ -20,7 +20,7 @@ from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
 from araclip.gallery.catalog.store import JOINED, Store
-from araclip.gallery.explanation import Explanation, texts_of_shares, word_shares
+from araclip.gallery.explanation import Explanation, explanation_steps
 from araclip.gallery.ingest.intake import (
     PictureSource,
     Turn,
@@ -38,12 +38,12 @@ from araclip.gallery.ingest.videos import ingest_pictures_and_videos
 from araclip.gallery.maintenance.duplicates import find_duplicates
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, file_faults
-from araclip.gallery.plan import Interpretation, Part, Planner, QueryPlan
+from araclip.gallery.plan import Interpretation, Part, Planner
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
 from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group, Hit, Match, Stats, Update
-from araclip.gallery.search import Hits, replan, search
+from araclip.gallery.search import Hits, run, search_steps
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
 from araclip.pictures.image_transform import transform_of
@@ -472,8 +472,8 @@ class BaseGallery(ABC):
         if not isinstance(query, str | Query):
             return self._make_hits(snapshot.search(self._picture_vector(query)[0], page, relevance=False))
         parsed = query if isinstance(query, Query) else parse(query, files=files)
-        plan, terms = self._plan_query(parsed, snapshot, page, literal=literal, ignore=ignore)
-        hits = search(plan, terms, snapshot, page, text_weight)
+        planner = self._planner(parsed, snapshot, page, literal, ignore)
+        plan, hits = run(search_steps(planner, snapshot, self._vector_named, text_weight), self._encode)
         interpretation = self._suggestions.suggest(plan, hits, self.interpreter, self._catalog)
         return self._make_hits(hits, interpretation)
 
@@ -502,8 +502,6 @@ class BaseGallery(ABC):
         """
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
-        plan, vectors = self._plan_query(parsed, snapshot, Page(1, 0, Filters()), literal=literal)
-        terms = plan.without_kinds(vectors)
         path = stored_path(text_path(picture))
         content = self._catalog.content_of(path)
         # the path is not indexed, but the picture may be in the gallery under another path
@@ -511,12 +509,12 @@ class BaseGallery(ABC):
             vector, content = self._picture_vector(user_path(path))
         else:
             vector = self._catalog.vector(content)
-        query_vector = combine(terms, plan.query, subtract=snapshot.scale is None)
+        planner = self._planner(parsed, snapshot, Page(1, 0, Filters()), literal, ())
+        plan, vectors, shares = run(explanation_steps(planner, snapshot, vector, self._vector_named), self._encode)
+        query_vector = combine(vectors.terms, plan.query, subtract=snapshot.scale is None)
         score = float(query_vector @ vector)
         scale = snapshot.scale if plan.has_relevance else None
         text = plan.words_to_find(TEXT_WEIGHT)
-        asked = texts_of_shares(plan)
-        vector_of = dict(zip(asked, text_vectors(self.model, asked), strict=True))
         relevance = scale.relevance(query_vector) if scale else None
         matched: tuple[Match, ...] = ()
         rated = relevance(score) if relevance else None
@@ -526,7 +524,7 @@ class BaseGallery(ABC):
             path=path,
             score=score,
             relevance=rated,
-            words=word_shares(plan, terms, vector, vector_of),
+            words=shares,
             matched=matched,
             interpretation=plan.interpretation,
         )
@@ -543,17 +541,10 @@ class BaseGallery(ABC):
         """Set the interpreter of query words, such as `araclip.text.resources.interpreter("my-words.txt")`."""
         self._interpreter = value
 
-    def _plan_query(
-        self, query: Query, snapshot: Snapshot, page: Page, *, literal: bool, ignore: Collection[Part] = ()
-    ) -> tuple[QueryPlan, NDArray[np.float32]]:
-        """Interpret a query; return the interpreted query (its plan) and the vectors (n + m, D) to search with.
-
-        The vectors are those of the query's n terms (texts and pictures joined by + and -), and of the m things (man,
-        woman) that an excluded general word (people) stands for: `QueryPlan.kinds`.
-
-        If no picture matches what the query says of date, folder, place and kind, these are read as ordinary words.
-        `literal`: all words are taken as typed.
-        """
+    def _planner(
+        self, query: Query, snapshot: Snapshot, page: Page, literal: bool, ignore: Collection[Part]
+    ) -> Planner:
+        """Return the planner of a query, which knows the gallery's names of folders and places."""
         reader, generation = self._reader, snapshot.generation
 
         def folder_names(explicit: bool) -> Collection[str]:
@@ -563,12 +554,14 @@ class BaseGallery(ABC):
             return reader.cached_value(generation, "folders", lambda: self._catalog.overview().folders)
 
         places = partial(reader.place_names, generation)
-        planner = Planner(query, self.interpreter, page, folder_names, places, literal, ignore)
-        plan = planner.plan()
-        terms = self._term_vectors(plan)
-        if again := replan(planner, plan, terms, snapshot):
-            return again, self._term_vectors(again)
-        return plan, terms
+        return Planner(query, self.interpreter, page, folder_names, places, literal, ignore)
+
+    def _encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return text_vectors(self.model, texts)
+
+    def _vector_named(self, picture: str) -> NDArray[np.float32]:
+        """Return the vector (D,) of a picture that a query names."""
+        return self._picture_vector(picture)[0]
 
     def similar(
         self, picture: PictureSource, k: int = 10, *, where: Where = None, offset: int = 0, collapse: bool = False
@@ -582,13 +575,6 @@ class BaseGallery(ABC):
         page = Page(k, offset, check_values(self._catalog, Filters.of(where, collapse=collapse)))
         vector, content = self._picture_vector(picture)
         return self._make_hits(self._reader.latest().search(vector, page, relevance=False, exclude=content))
-
-    def _term_vectors(self, plan: QueryPlan) -> NDArray[np.float32]:
-        """Encode a query's n terms and m `kinds` in one batch; return the vectors (n + m, D).
-
-        `kinds` are the things (man, woman) that an excluded general word (people) stands for.
-        """
-        return plan.term_vectors(text_vectors(self.model, plan.texts), lambda name: self._picture_vector(name)[0])
 
     def _picture_vector(self, picture: PictureSource) -> tuple[NDArray[np.float32], int | None]:
         """Return the vector (D,) of a picture, and the picture's id in the store.

@@ -15,7 +15,7 @@ from araclip.core.display import shown
 from araclip.core.files import exists
 from araclip.core.messages import message
 from araclip.errors import InputError
-from araclip.gallery.catalog.filters import Filters, folder_names
+from araclip.gallery.catalog.filters import FILTERS, Filters, folder_names
 from araclip.gallery.catalog.records import STORED_PREFIX
 from araclip.gallery.catalog.store import Store
 from araclip.models.vectors import Floats, Ids
@@ -279,7 +279,7 @@ def check_values(store: Store, filters: Filters) -> Filters:
         found = check_values(store, Filters.inside(folder))
         outside += [found.folder] if found.folder is not None else folder_names(found.folder_name)
     filters = replace(filters, outside=tuple(outside))
-    for name in ("folder", "folder_name", "camera", "lens", "place"):
+    for name in (name for filter in FILTERS if filter.exists for name in filter.fields):
         given = getattr(filters, name)
         if given is None or isinstance(given, tuple):
             continue

@@ -4,13 +4,15 @@ A word's share is the cosine that the query loses without the word (leave one ou
 neural networks through representation erasure"). Shares do not add up to the score, because words work together.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from araclip.gallery.plan import Interpretation, QueryPlan
+from araclip.gallery.plan import Interpretation, Planner, QueryPlan, QueryVectors
 from araclip.gallery.query import combine, excluding_terms
+from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Match, WordShare, strength
+from araclip.gallery.search import Steps, plan_steps
 from araclip.models.vectors import Vectors
 
 # Limit: this many words at a query's beginning get a share (what its cosine loses without the word); models read few
@@ -36,7 +38,22 @@ class Explanation:
         return strength(self.relevance)
 
 
-def texts_of_shares(plan: QueryPlan) -> list[str]:
+def explanation_steps(
+    planner: Planner, snapshot: Snapshot, vector: Vectors, picture: Callable[[str], Vectors]
+) -> Steps[tuple[QueryPlan, QueryVectors, tuple[WordShare, ...]]]:
+    """Interpret a query and compute what each of its words adds to its cosine with a picture.
+
+    Args:
+        vector: the vector (D,) of the picture to explain.
+        picture: returns the vector (D,) of a picture of the query, given the name that the query uses.
+    """
+    plan, vectors = yield from plan_steps(planner, snapshot, picture)
+    texts = _texts_of_shares(plan)
+    encoded = yield texts
+    return plan, vectors, word_shares(plan, vectors.terms, vector, dict(zip(texts, encoded, strict=True)))
+
+
+def _texts_of_shares(plan: QueryPlan) -> list[str]:
     """List the texts whose vectors `word_shares` needs: each text of the query, whole and with each word left out."""
     whole = (" ".join(words) for _, words in _scored_terms(plan))
     return list(dict.fromkeys(text for text in (*whole, *(shorter for *_, shorter in _words_left_out(plan))) if text))
@@ -55,7 +72,7 @@ def word_shares(
     Args:
         terms: the vectors of the query's terms, (n, D).
         picture: the picture's vector, (D,).
-        vector_of: the vector (D,) of each text that `texts_of_shares` returns for the plan.
+        vector_of: the vector (D,) of each text that `_texts_of_shares` returns for the plan.
     """
     whole = terms.copy()
     for row, words in _scored_terms(plan):

@@ -5,7 +5,7 @@ Python, the command line, the server and explanations follow the same plan (`gal
 marks are taken literally. docs/queries.md is the guide.
 
 If the words of a query do nothing but exclude, a general word in it ("without people") also stands for particular
-things (man, woman, child …). These are called kinds; their vectors follow the vectors of the terms.
+things (man, woman, child …), which are called kinds.
 """
 
 import re
@@ -15,13 +15,13 @@ from datetime import date
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from araclip.errors import InputError
-from araclip.gallery.catalog.filters import Filters
-from araclip.gallery.query import MAX_TERMS, Query, Term, excluded_vectors, excluding_terms, unit_sum
+from araclip.gallery.catalog.filters import Filters, fields_of
+from araclip.gallery.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.text_matches import TextQuery
+from araclip.models.vectors import Vectors
 from araclip.text.dates import Dated, split_date
 from araclip.text.folders import Placed, split_folder
 from araclip.text.folding import STOPS, cut_out, folded_words
@@ -36,12 +36,8 @@ from araclip.text.words import Word, asked_words
 Part = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
 PARTS: tuple[Part, ...] = get_args(Part)
 ALL: frozenset[Part] = frozenset(PARTS)
-FIELDS: dict[Part, tuple[str, ...]] = {  # the parts of a query that become filters → the fields of `Filters`
-    "date": ("captured_from", "captured_to", "months", "days"),
-    "folder": ("folder", "folder_name", "outside"),
-    "place": ("place",),
-    "kind": ("kind",),
-}
+# the parts of a query that become filters → the fields of `Filters`
+FIELDS: dict[Part, tuple[str, ...]] = {part: fields for part in PARTS if (fields := fields_of(part))}
 FILTERS: frozenset[Part] = frozenset(FIELDS)
 MAX_TEXTS = 12  # limit: readings (texts that a term may stand for) encoded for one query; at least one for each term
 # a reading (text that a term may mean) is mentioned to the user if it has this share of the likeliest's weight
@@ -139,29 +135,19 @@ class QueryPlan:
 
     @property
     def texts(self) -> list[str]:
-        """List the texts to encode, in the order that `term_vectors` needs: all readings of each term, then `kinds`."""
+        """List the texts to encode, in the order that `vectors` needs: all readings of each term, then `kinds`."""
         return [reading.text for readings in self.readings for reading in readings] + [*self.kinds]
 
-    def without_kinds(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the vectors (n, D) of the n terms: the first rows of `vectors` (n + m, D).
+    def vectors(self, texts: Iterable[Vectors], picture: Callable[[str], Vectors]) -> "QueryVectors":
+        """Return the vectors of the terms and of the kinds.
 
-        The other m rows belong to `kinds`, the things (man, woman) that an excluded general word (people) stands for.
-        """
-        return vectors[: len(self.query.terms)]
-
-    def term_vectors(
-        self, texts: Iterable[NDArray[np.float32]], picture: Callable[[str], NDArray[np.float32]]
-    ) -> NDArray[np.float32]:
-        """Return the vectors (n + m, D) of the query's n terms and of the m names in `kinds`.
-
-        If a term may mean several texts (its readings), its vector is the average of theirs, by their weights. `kinds`
-        names the things that an excluded general word stands for, as man, woman and child for "without people".
+        If a term may mean several texts (its readings), its vector is the average of theirs, by their weights.
 
         Args:
             texts: the vectors of `self.texts`, in the same order.
             picture: returns the vector of a picture, given the name that the query uses.
         """
-        rest, rows = iter(texts), list[NDArray[np.float32]]()
+        rest, rows = iter(texts), list[Vectors]()
         for term, readings in zip(self.query.terms, self.readings, strict=True):
             if term.kind != "text":
                 rows.append(picture(term.value))
@@ -170,15 +156,13 @@ class QueryPlan:
             else:
                 read = np.stack([next(rest) for _ in readings])
                 rows.append(unit_sum(read, [reading.weight for reading in readings]))
-        return np.stack([*rows, *rest])
+        terms = np.stack(rows)
+        return QueryVectors(terms, np.stack(kinds) if (kinds := list(rest)) else terms[:0])
 
-    def excluded_terms(self, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-        """Select, from the vectors (n + m, D) of n terms and m `kinds`, the vectors of excluded things.
-
-        These are the terms that exclude, and all `kinds` (man, woman …, for "people"). Return None if the query
-        excludes nothing.
-        """
-        return excluded_vectors(self.query, vectors)
+    def excluded(self, vectors: "QueryVectors") -> Vectors | None:
+        """Select the vectors (m, D) of things that no hit may show; None if the query excludes nothing."""
+        rows = vectors.terms[excluding_terms(self.query)]
+        return np.concatenate([rows, vectors.kinds]) if len(rows) or len(vectors.kinds) else None
 
     @property
     def words_only_exclude(self) -> bool:
@@ -236,6 +220,14 @@ class QueryPlan:
     def has_filters(self) -> bool:
         """True if words of the query became filters."""
         return any(derived.applied and derived.part in FILTERS for derived in self.interpretation.filters)
+
+
+@dataclass(frozen=True)
+class QueryVectors:
+    """The unit vectors of a query: of its n terms, (n, D), and of the m `kinds` of its plan, (m, D)."""
+
+    terms: Vectors
+    kinds: Vectors
 
 
 def _with_neutral_text(query: Query) -> tuple[Query, bool]:

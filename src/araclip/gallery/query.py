@@ -263,13 +263,3 @@ def unit_sum(vectors: NDArray[np.float32], weights: Sequence[float]) -> NDArray[
         raise InputError(message("query cancels"))
     unit: NDArray[np.float32] = (total / length).astype(np.float32)
     return unit
-
-
-def excluded_vectors(query: Query, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """Return those rows of `vectors` that belong to excluded things; None if the query excludes nothing.
-
-    `vectors` (n + m, D) holds the vectors of the query's n terms, then those of m particular things (man, woman) that
-    excluded general words (people) stand for.
-    """
-    rows = [*excluding_terms(query), *range(len(query.terms), len(vectors))]
-    return vectors[rows] if rows else None

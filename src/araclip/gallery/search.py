@@ -1,24 +1,24 @@
 """Search a gallery for an interpreted query (`QueryPlan`); Python, the command line and the server all search here."""
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
 from html import escape
 from io import BytesIO
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic, TypeVar
 
 from araclip.core.display import shown
 from araclip.errors import AraCLIPError
-from araclip.gallery.plan import Interpretation, Planner, QueryPlan
+from araclip.gallery.plan import Interpretation, Planner, QueryPlan, QueryVectors
 from araclip.gallery.query import combine
 from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
+from araclip.models.vectors import Vectors
 from araclip.pictures.images import encode_picture, open_with_facts
 
+T = TypeVar("T")
 IN_NOTEBOOK, THUMBNAIL = 30, 160  # how many hits a notebook shows at most; the longer side of a thumbnail in pixels
 
 
@@ -73,42 +73,75 @@ class Hits(list[Hit]):
         return f'<img src="data:image/jpeg;base64,{b64encode(jpeg).decode()}">'
 
 
-def replan(planner: Planner, plan: QueryPlan, terms: NDArray[np.float32], snapshot: Snapshot) -> QueryPlan | None:
-    """If no picture passes the filters that words of a query became, interpret the query again without these filters.
+@dataclass(frozen=True)
+class Done(Generic[T]):
+    """The result of steps that have ended."""
 
-    In the new plan, the words are ordinary words. Return None, to keep the old plan, if a picture passes both these
-    filters and the caller's, or if no words of the query became filters. `terms` (n + m, D): the vectors of the n terms
-    of `plan`, then those of `plan.kinds`: the m things (man, woman) that an excluded general word (people) stands for.
+    value: T
+
+
+# Steps ask for the vectors of texts by yielding these, so that the caller encodes them in its own way: the server in a
+# batch with the texts of other queries.
+Steps = Generator[list[str], Iterable[Vectors], T]
+
+
+def advance(steps: Steps[T], vectors: Iterable[Vectors] | None) -> list[str] | Done[T]:
+    """Go on with steps; return the texts that they need next, or their result. `vectors` is None at the start."""
+    try:
+        return next(steps) if vectors is None else steps.send(vectors)
+    except StopIteration as end:
+        return Done(end.value)
+
+
+def run(steps: Steps[T], encode: Callable[[list[str]], Iterable[Vectors]]) -> T:
+    """Run steps to their end; `encode` returns the vectors (D,) of texts."""
+    state = advance(steps, None)
+    while not isinstance(state, Done):
+        state = advance(steps, encode(state))
+    return state.value
+
+
+def plan_steps(
+    planner: Planner, snapshot: Snapshot, picture: Callable[[str], Vectors]
+) -> Steps[tuple[QueryPlan, QueryVectors]]:
+    """Interpret a query, and have its texts encoded; return the plan and its vectors.
+
+    If no picture passes both the caller's filters and those that words of the query became, these words are read as
+    ordinary words.
+
+    Args:
+        picture: returns the vector (D,) of a picture, given the name that the query uses.
     """
+    plan = planner.plan()
+    vectors = plan.vectors((yield plan.texts), picture)
     if plan.has_filters:
         first = Page(1, 0, plan.add_filters(planner.page.filters))
-        if not snapshot.search(terms[0], first, relevance=False):
-            return planner.without_filters(plan)
-    return None
+        if not snapshot.search(vectors.terms[0], first, relevance=False):
+            plan = planner.without_filters(plan)
+            vectors = plan.vectors((yield plan.texts), picture)
+    return plan, vectors
 
 
-def search(
-    plan: QueryPlan,
-    terms: NDArray[np.float32],
+def search_steps(
+    planner: Planner,
     snapshot: Snapshot,
-    page: Page,
+    picture: Callable[[str], Vectors],
     text_weight: float,
     exclude: int | None = None,
-) -> list[Hit]:
-    """Return one page of hits for an interpreted query (`plan`).
-
-    `terms` (n + m, D) are the vectors of the query's n terms, then those of `plan.kinds`: the m things (man, woman)
-    that an excluded general word (people) stands for.
+) -> Steps[tuple[QueryPlan, list[Hit]]]:
+    """Interpret a query, have its texts encoded, and search; return the plan, and one page of hits.
 
     If the query is only a date, an order or exclusions, the hits are ordered by date, with two exceptions: a minus term
     is a picture or has a weight below 1, so that it excludes no picture; or the gallery has too few pictures to decide
     which of them show an excluded thing. Then the hits that are least similar to the minus terms come first.
 
     Args:
+        picture: returns the vector (D,) of a picture, given the name that the query uses.
         text_weight: how much words in the pictures' texts count, 0 (not at all) to 10.
         exclude: the store's id of a picture to leave out.
     """
-    excluded = plan.excluded_terms(terms)
+    plan, vectors = yield from plan_steps(planner, snapshot, picture)
+    page, excluded = planner.page, plan.excluded(vectors)
     dated = excluded is None or snapshot.scale is not None
     asked = replace(
         page,
@@ -120,6 +153,6 @@ def search(
     )
     # A gallery of few pictures has no relevance scale, which would tell the pictures that show an excluded thing. There
     # the excluded thing's vector is subtracted from the query's vector instead.
-    vector = combine(plan.without_kinds(terms), plan.query, subtract=snapshot.scale is None)
+    vector = combine(vectors.terms, plan.query, subtract=snapshot.scale is None)
     text = plan.words_to_find(text_weight)
-    return snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
+    return plan, snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -155,7 +155,7 @@ def _add_limits_and_errors(schema: dict[str, Any], service: Service) -> dict[str
             for code, response in errors.items():
                 operation["responses"].setdefault(str(code), response)
     for name, model in schema["components"]["schemas"].items():
-        if name in ("SearchRequest", "EmbeddingsRequest") or name.startswith("Body_"):
+        if name in ("SearchRequest", "PictureSearch", "EmbeddingsRequest") or name.startswith("Body_"):
             for field, about in model["properties"].items():
                 _add_limit(field, about, service)
     return schema

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -79,21 +80,39 @@ class SentPicture(_Request):
     weight: Weight = 1.0
 
 
-class SearchRequest(_Request):
-    """A query. `q` may be empty if `like` or `pictures` is given."""
+class SearchOptions(BaseModel):
+    """The options that every search over HTTP takes."""
 
-    q: str = ""
     k: int = Field(default=24, ge=1)
     offset: int = Field(default=0, ge=0, le=MAX_OFFSET)
-    where: list[Where] = Field(default_factory=list, max_length=MAX_WHERE)
+    where: list[Where] = Field(default=[], max_length=MAX_WHERE, description="KEY=VALUE, as araclip search takes it.")
     threshold: float = Field(default=0.0, ge=0, le=1)
-    collapse: Literal["near"] | None = None
-    text_weight: TextWeight = TEXT_WEIGHT
+    collapse: Literal["near"] | None = Field(default=None, description="Of near-duplicates, the best only.")
+    text_weight: TextWeight = Field(default=TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(
-        default_factory=list, max_length=len(PARTS), description="Parts taken as they are typed."
-    )
+    ignore: list[Part] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
+
+
+class TextSearch(SearchOptions):
+    """A search by text."""
+
+    q: str = Field(description="The query; docs/queries.md is its grammar.")
+
+
+class PictureSearch(SearchOptions):
+    """A search by an uploaded picture, and by a text if `q` is not empty."""
+
+    file: UploadFile = Field(description="The picture to look for.")
+    q: str = ""
+
+
+class SearchRequest(SearchOptions):
+    """A query. `q` may be empty if `like` or `pictures` is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = ""
     like: list[Like] = Field(default_factory=list, max_length=MAX_TERMS)
     pictures: list[SentPicture] = Field(default_factory=list, max_length=4)
 
@@ -171,6 +190,13 @@ class Details(BaseModel):
     texts: list[PictureText] = Field(default_factory=list, description="Its captions, and the letters seen in it.")
 
 
+class FilterLabel(BaseModel):
+    """The name of a filter for people, in Arabic and in English."""
+
+    ar: str
+    en: str
+
+
 class Stats(BaseModel):
     """Statistics of the gallery, and the caller's rights."""
 
@@ -186,6 +212,7 @@ class Stats(BaseModel):
     uploads: bool
     writable: bool
     can: list[str] = Field(description="hide, paths: what else this caller may do with pictures.")
+    filters: dict[str, FilterLabel] = Field(description="Names of filters, by KEY of `where`.")
     examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
     examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 

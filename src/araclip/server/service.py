@@ -22,6 +22,7 @@ from araclip.gallery.catalog.connection import may_write
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.open import encoder_of
+from araclip.gallery.search import Done, Steps, advance
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors, usable_cores
 from araclip.pictures.facts import Facts
@@ -144,6 +145,14 @@ class Service:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run blocking work in the thread pool, and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def finish(self, steps: Steps[T], client: str) -> T:
+        """Run steps in the thread pool; the texts that they ask for are encoded in a batch with those of others."""
+        state = await self.in_thread(partial(advance, steps, None))
+        while not isinstance(state, Done):
+            vectors = await self.texts.rows(state, client)
+            state = await self.in_thread(partial(advance, steps, vectors))
+        return state.value
 
     async def picture_row(self, data: bytes, client: str) -> NDArray[np.float32]:
         """Decode and encode an untrusted picture; return the vector (D,)."""

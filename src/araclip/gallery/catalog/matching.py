@@ -1,6 +1,8 @@
 """Compare a picture's camera, lens, place, file name and position with the values that filters ask for."""
 
 import fnmatch
+import hashlib
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -15,6 +17,7 @@ from araclip.text.folding import fold
 from araclip.text.places import distance, place_tokens, wanted_tokens
 from araclip.text.words import words
 
+MAX_ENTRY = 2600  # limit: bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -88,6 +91,31 @@ def metadata_texts(value: Any) -> list[str]:
     A list gives one text for each member; any other value gives one text.
     """
     return [metadata_text(member) for member in (value if isinstance(value, list | tuple) else [value])]
+
+
+def marks_of(metadata: Mapping[str, Any]) -> list[str]:
+    """Convert metadata to texts that filters match: each key with its value, or with each member of its list."""
+    return [mark(key, text) for key, value in metadata.items() for text in metadata_texts(value)]
+
+
+def mark(key: str, text: str) -> str:
+    """Join a key and a value of metadata into one text, in which filters look for both together."""
+    return json.dumps([key, text], ensure_ascii=False)
+
+
+def pg_text(text: str) -> str:
+    """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+def pg_entry(text: str) -> str:
+    """Return the form in which a GIN index holds a word or an entry of metadata.
+
+    The form is the text as PostgreSQL can store it (see `pg_text`) or, if that is too long for the index, its SHA-256.
+    """
+    entry = pg_text(text)
+    raw = entry.encode()
+    return entry if len(raw) <= MAX_ENTRY else hashlib.sha256(raw).hexdigest()
 
 
 def _has_metadata(metadata: str, key: str, wanted: str) -> bool:

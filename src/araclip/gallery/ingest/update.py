@@ -8,6 +8,7 @@ from typing import Any
 
 from araclip.core.display import counted
 from araclip.core.files import lexists, openable
+from araclip.core.paths import is_below
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File, read_metadata
 from araclip.gallery.catalog.store import JOINED, HiddenRun, Store
@@ -224,11 +225,6 @@ def _changed_since_walk(file: File) -> bool:
         return File.of(file.path, os.stat(openable(file.path))) != file  # noqa: PTH116  (names that are not UTF-8)
     except OSError:
         return False
-
-
-def is_below(path: str, folder: str) -> bool:
-    """True if a path is in a folder, at any depth; both are absolute."""
-    return path.startswith(folder if folder.endswith(os.sep) else folder + os.sep)
 
 
 def unreadable_line(path: str, error: OSError) -> str:

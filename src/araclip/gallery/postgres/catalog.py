@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
-from araclip.gallery.catalog.matching import is_glob, name_at, name_tokens, tokens
+from araclip.gallery.catalog.matching import is_glob, marks_of, name_at, name_tokens, pg_entry, pg_text, tokens
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
     EmbeddedPicture,
@@ -23,7 +23,7 @@ from araclip.gallery.catalog.records import (
     to_signed,
 )
 from araclip.gallery.catalog.store import JOINED, LATER_SCENES, HiddenRun, Store, as_files
-from araclip.gallery.postgres.conditions import condition_of, path_passes
+from araclip.gallery.postgres.conditions import any_file_passes, condition_of
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
     GONE,
@@ -34,9 +34,6 @@ from araclip.gallery.postgres.schema import (
     build_graph,
     create_vectors,
     drop_vectors_but,
-    marks_of,
-    pg_entry,
-    pg_text,
     pg_vector,
     read_state,
     record_from_row,
@@ -165,7 +162,7 @@ class PostgresCatalog(Store):
         if not filters.every_scene:
             condition += f" AND id NOT IN ({LATER_SCENES})"
         if filters.name is not None and is_glob(filters.name):  # a glob is compared in Python, after the query
-            found = (row for row in self.pictures(condition, values) if any(path_passes(filters, e) for e in row.files))
+            found = (row for row in self.pictures(condition, values) if any_file_passes(row, filters))
             rows: list[list[Any]] = [[row.id, row.photo.captured_at or ""] for row in found]
         else:
             rows = self.rows(f"SELECT id, coalesce(taken, '') FROM contents WHERE {condition}", values)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from araclip.errors import GalleryCorrupt, GalleryError, GalleryNotFound, NewerGallery
 from araclip.gallery.catalog.full_text import Document, document
-from araclip.gallery.catalog.matching import date_in_names, metadata_texts
+from araclip.gallery.catalog.matching import date_in_names
 from araclip.gallery.catalog.records import Copy, File, PictureRecord, RecordedModel
 from araclip.gallery.catalog.schema import GONE_TABLES
 from araclip.gallery.postgres.database import LOCK, Database
@@ -32,7 +32,6 @@ NEXT_GENERATION = "generation = generation + 1 + floor(random() * 1000000)::bigi
 EXACT_UP_TO = 100_000  # if at most this many pictures pass the filters, all are compared; else HNSW is used
 # HNSW: candidates while the graph is built; twice as slow as pgvector's default 64, but recall 0.99 instead of 0.965
 EF_CONSTRUCTION = 200
-MAX_ENTRY = 2600  # limit: bytes of a text in a GIN index, which takes no entry of more than 2,712 bytes
 PGVECTOR = (0, 8)  # least version of pgvector: halfvec needs 0.7, iterative scans need 0.8
 GONE = tuple(each.format(bytes="bytea", int="bigint", rest="") for each in GONE_TABLES)
 TABLES = (
@@ -273,16 +272,6 @@ def texts_by_field(row: Row) -> Document:
     return document([(each.file.path, each.metadata, each.caption, embedded, "") for each in row.files])
 
 
-def marks_of(metadata: Mapping[str, Any]) -> list[str]:
-    """Convert metadata to texts that filters match: each key with its value, or with each member of its list."""
-    return [mark(key, text) for key, value in metadata.items() for text in metadata_texts(value)]
-
-
-def mark(key: str, text: str) -> str:
-    """Join a key and a value of metadata into one text, in which filters look for both together."""
-    return json.dumps([key, text], ensure_ascii=False)
-
-
 def row_from_values(values: Sequence[Any]) -> Row:
     """Make a `Row` from the values of the columns that PICTURE lists."""
     content, digest, added, kind, width, height, caption, photo, phash, hidden, files = values
@@ -309,18 +298,3 @@ def vector_from_bytes(raw: bytes) -> Vectors:
 def pg_vector(vector: NDArray[np.floating[Any]]) -> str:
     """Write a vector (D,), rounded to float16, as the text that pgvector reads."""
     return str(vector.astype(np.float16).astype(np.float32).tolist())
-
-
-def pg_text(text: str) -> str:
-    """Return a text that PostgreSQL can store: without NUL, and with "?" for bytes that are no valid text."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def pg_entry(text: str) -> str:
-    """Return the form in which a GIN index holds a word or an entry of metadata.
-
-    The form is the text as PostgreSQL can store it (see `pg_text`) or, if that is too long for the index, its SHA-256.
-    """
-    entry = pg_text(text)
-    raw = entry.encode()
-    return entry if len(raw) <= MAX_ENTRY else hashlib.sha256(raw).hexdigest()

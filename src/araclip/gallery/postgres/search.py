@@ -8,16 +8,15 @@ import numpy as np
 
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document, indexed_forms
-from araclip.gallery.catalog.matching import is_glob
+from araclip.gallery.catalog.matching import is_glob, pg_entry
 from araclip.gallery.catalog.records import to_signed
 from araclip.gallery.near_hashes import NEAR
 from araclip.gallery.postgres import schema
 from araclip.gallery.postgres.catalog import PostgresCatalog
-from araclip.gallery.postgres.conditions import condition_of, path_passes, paths_of
+from araclip.gallery.postgres.conditions import any_file_passes, condition_of, paths_of
 from araclip.gallery.postgres.schema import (
     PICTURE,
     Row,
-    pg_entry,
     pg_vector,
     record_from_row,
     row_from_values,
@@ -160,7 +159,7 @@ class PostgresSearch(StoreSearch):
 
     def _name_passes(self, content: int) -> bool:
         """True if a file name of the picture passes the filter's glob, which `condition_of` does not test in SQL."""
-        return not self._has_glob or any(path_passes(self._filters, entry) for entry in self._fetch_row(content).files)
+        return not self._has_glob or any_file_passes(self._fetch_row(content), self._filters)
 
     def _nearest(
         self, limit: int, filters: Filters | None, exact: bool, among: Sequence[int] | None = None

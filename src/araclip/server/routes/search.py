@@ -6,11 +6,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated
 
-import numpy as np
-from fastapi import APIRouter, File, Form, Query, Request, UploadFile
-from numpy.typing import NDArray
+from fastapi import APIRouter, File, Query, Request
 from pydantic import BaseModel
 
 from araclip.core.display import shown, shown_with_marks
@@ -20,19 +18,18 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.word_index import WordIndex
-from araclip.gallery.explanation import texts_of_shares, word_shares
-from araclip.gallery.plan import PARTS, Part, Planner, QueryPlan
+from araclip.gallery.explanation import explanation_steps
+from araclip.gallery.plan import PARTS, Part, Planner
 from araclip.gallery.plan import Interpretation as Understood
 from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.reference_queries import ENGLISH, EVERYDAY
-from araclip.gallery.results import TEXT_WEIGHT, Hit, Match, Result, Suggestion, WordShare, fits_nothing
-from araclip.gallery.search import replan
-from araclip.gallery.search import search as searched
+from araclip.gallery.results import Hit, Match, Result, Suggestion, WordShare, fits_nothing
+from araclip.gallery.search import Steps, search_steps
 from araclip.gallery.suggestions import completions, phrases_beginning_with
-from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
+from araclip.models.vectors import Vectors
 from araclip.server.http.errors import Problem
 from araclip.server.routes.dependencies import (
     ONE_PICTURE,
@@ -46,15 +43,15 @@ from araclip.server.routes.dependencies import (
     while_connected,
 )
 from araclip.server.schemas import (
-    MAX_OFFSET,
     MAX_WHERE,
     Identity,
     Interpretation,
     NearAnswer,
+    PictureSearch,
     SearchAnswer,
     SearchRequest,
-    Sort,
     SuggestionsAnswer,
+    TextSearch,
     Where,
 )  # fmt: skip
 from araclip.server.service import Service, decode_data_uri
@@ -71,29 +68,10 @@ ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 @router.get("/search", responses=ANSWERS)
 async def search(
-    service: ServiceOf,
-    request: Request,
-    client: ClientOf,
-    q: Annotated[str, Query(description="The query; docs/queries.md is its grammar.")],
-    k: Annotated[int, Query(ge=1)] = 24,
-    offset: Annotated[int, Query(ge=0, le=MAX_OFFSET)] = 0,
-    where: Annotated[
-        list[Where], Query(max_length=MAX_WHERE, description="KEY=VALUE, as araclip search takes it.")
-    ] = [],  # noqa: B006
-    threshold: Annotated[float, Query(ge=0, le=1)] = 0.0,
-    collapse: Annotated[Literal["near"] | None, Query(description="Of near-duplicates, the best only.")] = None,
-    text_weight: Annotated[
-        float, Query(ge=0, le=MAX_TEXT_WEIGHT, description="How much words in the pictures' texts count.")
-    ] = TEXT_WEIGHT,
-    sort: Sort = "relevance",
-    literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
+    service: ServiceOf, request: Request, client: ClientOf, asked: Annotated[TextSearch, Query()]
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
-    body = SearchRequest(
-        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
-        sort=sort, literal=literal, ignore=ignore,
-    )  # fmt: skip
+    body = SearchRequest(**asked.model_dump())
     return await while_connected(request, run_search(service, body, [], client))
 
 
@@ -109,27 +87,11 @@ async def search_with_pictures(
 
 @router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS)
 async def search_by_image(
-    service: ServiceOf,
-    request: Request,
-    client: ClientOf,
-    file: Annotated[UploadFile, File(description="The picture to look for.")],
-    q: Annotated[str, Form()] = "",
-    k: Annotated[int, Form(ge=1)] = 24,
-    offset: Annotated[int, Form(ge=0, le=MAX_OFFSET)] = 0,
-    where: Annotated[list[Where], Form(max_length=MAX_WHERE)] = [],  # noqa: B006
-    threshold: Annotated[float, Form(ge=0, le=1)] = 0.0,
-    collapse: Annotated[Literal["near"] | None, Form()] = None,
-    text_weight: Annotated[float, Form(ge=0, le=MAX_TEXT_WEIGHT)] = TEXT_WEIGHT,
-    sort: Annotated[Sort, Form()] = "relevance",
-    literal: Annotated[bool, Form()] = False,
-    ignore: Annotated[list[Part], Form(max_length=len(PARTS))] = [],  # noqa: B006
+    service: ServiceOf, request: Request, client: ClientOf, asked: Annotated[PictureSearch, File()]
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
-    data = await read_upload(service, file)
-    body = SearchRequest(
-        q=q, k=k, offset=offset, where=where, threshold=threshold, collapse=collapse, text_weight=text_weight,
-        sort=sort, literal=literal, ignore=ignore,
-    )  # fmt: skip
+    data = await read_upload(service, asked.file)
+    body = SearchRequest(**asked.model_dump(exclude={"file"}))
     return await while_connected(request, run_search(service, body, [data], client, sent_weight=1.0))
 
 
@@ -156,14 +118,11 @@ async def run_search(
     )  # k + 1: the further hit tells whether there is a next page
     # Decode the pictures before the request takes one of the limited places for searches: decoding shall occupy none.
     pictures = await _sent_vectors(service, query, sent, client)
+    planner = planner_of(service, query, page, literal=body.literal, ignore=body.ignore)
     with service.searches.entered(client):
         snapshot = service.gallery.snapshot
-        plan, terms = await make_plan(
-            service, snapshot, query, page, pictures, client, literal=body.literal, ignore=body.ignore
-        )
-        results, more, passing, interpretation = await service.in_thread(
-            lambda: _search_page(service, snapshot, plan, terms, page, body.text_weight)
-        )
+        steps = _page_steps(service, planner, snapshot, pictures, body.text_weight)
+        results, more, passing, interpretation = await service.finish(steps, client)
     dated = body.sort != "relevance" or interpretation.sort is not None
     away = not results and not body.offset and await service.in_thread(gallery.is_away)
     return SearchAnswer(
@@ -186,36 +145,12 @@ def _check_length(service: Service, query: str) -> None:
         raise InputError(message("query characters", characters=len(query), most=most))
 
 
-async def make_plan(
-    service: Service,
-    snapshot: Snapshot,
-    query: ParsedQuery,
-    page: Page,
-    sent: Mapping[str, NDArray[np.float32]],
-    client: str,
-    *,
-    literal: bool,
-    ignore: Collection[Part],
-) -> tuple[QueryPlan, NDArray[np.float32]]:
-    """Return how a query is carried out (its plan), and the vectors (n + m, D) of its n terms and m kinds.
-
-    Terms are the texts and pictures that the query combines.
-
-    Kinds are the things (man, woman) that an excluded general word (people) stands for, see `gallery.plan.QueryPlan`.
-
-    `sent` holds the vectors of the uploaded pictures, by the names that the query has for them.
-    """
-    planner = Planner(
+def planner_of(service: Service, query: ParsedQuery, page: Page, *, literal: bool, ignore: Collection[Part]) -> Planner:
+    """Return the planner of a query, which knows the gallery's names of folders and places."""
+    return Planner(
         query, service.interpreter, page, lambda explicit: service.gallery.overview().folders,
         service.gallery.place_names, literal, ignore,
     )  # fmt: skip
-    plan = await service.in_thread(planner.plan)
-    terms = await _term_vectors(service, plan, sent, client)
-    if plan.has_filters:
-        new_plan = await service.in_thread(lambda: replan(planner, plan, terms, snapshot))
-        if new_plan is not None:
-            return new_plan, await _term_vectors(service, new_plan, sent, client)
-    return plan, terms
 
 
 def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQuery:
@@ -226,12 +161,10 @@ def _parse_with_pictures(body: SearchRequest, weights: list[float]) -> ParsedQue
     return parse(with_terms(terms, body.q) if terms else body.q.strip())
 
 
-async def _sent_vectors(
-    service: Service, query: ParsedQuery, sent: list[bytes], client: str
-) -> dict[str, NDArray[np.float32]]:
+async def _sent_vectors(service: Service, query: ParsedQuery, sent: list[bytes], client: str) -> dict[str, Vectors]:
     """Return the vectors of the uploaded pictures, by their names in the query, such as "sent-0"."""
     names = [term.value.removeprefix(STORED_PREFIX) for term in query.terms if term.kind != "text"]
-    rows: dict[str, NDArray[np.float32]] = {}
+    rows: dict[str, Vectors] = {}
     for name in names:
         if name.startswith(SENT) and name not in rows:
             number = name.removeprefix(SENT)
@@ -241,57 +174,43 @@ async def _sent_vectors(
     return rows
 
 
-async def _term_vectors(
-    service: Service, plan: QueryPlan, sent: Mapping[str, NDArray[np.float32]], client: str
-) -> NDArray[np.float32]:
-    """Return the vectors (n + m, D) of the plan's n terms (texts and pictures) and m kinds.
-
-    Kinds are the things (man, woman) that an excluded general word (people) stands for, see `QueryPlan`.
-
-    Args:
-        sent: name of a picture that the client sent with the request → vector of the picture.
-    """
-    texts = await service.texts.rows(plan.texts, client)
-
-    def picture(term: str) -> NDArray[np.float32]:
-        name = term.removeprefix(STORED_PREFIX)
-        return sent[name] if name in sent else stored_vector(service, name)
-
-    if plan.query.of_texts:  # without pictures, nothing is looked up in the store, so no thread is needed
-        return plan.term_vectors(texts, picture)
-    return await service.in_thread(lambda: plan.term_vectors(texts, picture))
-
-
-def stored_vector(service: Service, identity: str) -> NDArray[np.float32]:
-    """Return the vector (D,) of a picture of the gallery; raise a Problem if no picture has this id."""
+def named_record(service: Service, identity: str) -> PictureRecord:
+    """Return the picture of the gallery that a query names; raise a Problem if no picture has this id."""
     if len(identity) != 32 or not set(identity) <= set("0123456789abcdef"):
         raise Problem("no-picture", id=shown(identity[:40]))
-    return service.gallery.snapshot.vector(record_of(service, identity).content)
+    return record_of(service, identity)
 
 
-def _search_page(
-    service: Service,
-    snapshot: Snapshot,
-    plan: QueryPlan,
-    terms: NDArray[np.float32],
-    page: Page,
-    text_weight: float,
-) -> tuple[list[Result], bool, int, Understood]:
-    """Search for `page.k` hits, one more than the client asked for.
+def stored_vector(service: Service, identity: str) -> Vectors:
+    """Return the vector (D,) of a picture of the gallery; raise a Problem if no picture has this id."""
+    return service.gallery.snapshot.vector(named_record(service, identity).content)
+
+
+def _page_steps(
+    service: Service, planner: Planner, snapshot: Snapshot, sent: Mapping[str, Vectors], text_weight: float
+) -> Steps[tuple[list[Result], bool, int, Understood]]:
+    """Search for `planner.page.k` hits, one more than the client asked for.
 
     Return the results without the additional hit; True if the additional hit was found, so that there is a next page;
     the number of pictures that pass the filters; and how the query was read. If the query is just a picture of the
     gallery, this picture is left out.
+
+    Args:
+        sent: name of a picture that the client sent with the request → vector of the picture.
     """
-    query = plan.query
+    query, page = planner.query, planner.page
     only_picture = "" if query.of_texts or len(query.terms) > 1 else query.terms[0].value.removeprefix(STORED_PREFIX)
-    record = service.gallery.store.record(only_picture) if only_picture and not only_picture.startswith(SENT) else None
-    hits = searched(plan, terms, snapshot, page, text_weight, exclude=record.content if record else None)
+    record = named_record(service, only_picture) if only_picture and only_picture not in sent else None
+
+    def picture(term: str) -> Vectors:
+        name = term.removeprefix(STORED_PREFIX)
+        return sent[name] if name in sent else stored_vector(service, name)
+
+    plan, hits = yield from search_steps(planner, snapshot, picture, text_weight, record.content if record else None)
     more = len(hits) == page.k
     hits = hits[: page.k - 1]
     results = results_of(service, hits)
-    filters = replace(plan.add_filters(page.filters), collapse=False)
-    passing = len(service.gallery.timeline(filters))
+    passing = len(service.gallery.timeline(replace(plan.add_filters(page.filters), collapse=False)))
     return results, more, passing, service.suggestions.suggest(plan, hits, service.interpreter, service.gallery.store)
 
 
@@ -353,14 +272,15 @@ async def _explain_words(
 ) -> Explanation:
     _check_length(service, q)
     query = parse(q)
+    planner = planner_of(service, query, Page(1, 0, Filters()), literal=literal, ignore=ignore)
+
+    def named(term: str) -> Vectors:
+        return stored_vector(service, term.removeprefix(STORED_PREFIX))
+
     with service.searches.entered(client):
         picture = await service.in_thread(lambda: stored_vector(service, identity))
-        plan, vectors = await make_plan(
-            service, service.gallery.snapshot, query, Page(1, 0, Filters()), {}, client, literal=literal, ignore=ignore
-        )
-        terms, texts = plan.without_kinds(vectors), texts_of_shares(plan)
-        vector_of = dict(zip(texts, await service.texts.rows(texts, client), strict=True))
-    shares = word_shares(plan, terms, picture, vector_of)
+        steps = explanation_steps(planner, service.gallery.snapshot, picture, named)
+        _, _, shares = await service.finish(steps, client)
     return Explanation(words=[WordShare(word=each.word, share=round(each.share, 4)) for each in shares])
 
 
@@ -428,7 +348,7 @@ def _select_suggestions(
     typed: str,
     most: int,
     candidates: list[tuple[str, int | None]],
-    encoded: dict[str, NDArray[np.float32]],
+    encoded: dict[str, Vectors],
 ) -> SuggestionsAnswer:
     gallery = service.gallery
     vectors = gallery.snapshot.reference.everyday

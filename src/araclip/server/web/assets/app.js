@@ -271,7 +271,7 @@ function listen() {
     if (q && q === state.q) { scrollTo(0, 0); again(); } else go({ ...AS_READ, q });
   });
   $('play').addEventListener('click', () => play());
-  $('filter-switch').addEventListener('click', () => fetched(import('./sheet.js').then(({ toggleSheet }) => toggleSheet())));
+  $('filter-switch').addEventListener('click', () => fetched(filters.open()));
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
   document.querySelector('.brand').addEventListener('click', plainly(() => go(read(''))));
   addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
