@@ -118,7 +118,7 @@ def write_more(name: str, published: Path, out: Path, measured: Sequence[Row], l
     for side, own, others in (("held", held, measured), ("train", train, [*measured, *held])):
         named = [with_bare_name(row) | {"split": side} for row in own]
         origin = {"rows": fingerprint(named), "measured": fingerprint([row["image"] for row in others])}
-        made = write_set(out / f"{name}-{side}", origin, lambda _, own=named, others=others: without_near(own, others))
+        made = write_set(out / f"{name}-{side}", origin, distant(named, others))
         left = sum(1 for _ in read_rows(out / f"{name}-{side}"))
         log(f"{name}-{side}: {left} of {len(own)} pictures, {'made' if made else 'there already'}")
 
@@ -133,6 +133,11 @@ def with_bare_name(row: Row) -> dict[str, Any]:
 def listing(rows: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:
     """The `fill` of a set whose pictures are files elsewhere, so that none is drawn."""
     return lambda folder: rows
+
+
+def distant(rows: Sequence[Row], others: Sequence[Row]) -> Callable[[Path], Sequence[Row]]:
+    """The `fill` of a set without the pictures that are near others."""
+    return lambda folder: without_near(rows, others)
 
 
 def copies(rows: Sequence[Row], folder: Path) -> list[Row]:
