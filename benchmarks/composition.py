@@ -9,20 +9,42 @@ rows), the other half is reported; each half is a separate gallery.
 """
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from depicted import COMMON, depicted
+from numpy.typing import NDArray
 
 from araclip import AraCLIP
 from araclip.evaluation.sets import read_pictures
 
+COMMON = {  # Arabic word → pattern of English words
+    "كلب": "dog|dogs|puppy",
+    "رجل": "man|men",
+    "امرأة": "woman|women|lady",
+    "طفل": "child|children|kid|boy|girl|baby|toddler",
+    "شاطئ": "beach|ocean|sea|shore",
+    "ثلج": "snow|snowy",
+    "عشب": "grass|grassy|field",
+    "ماء": "water|pool|lake|river",
+    "كرة": "ball|soccer|football|basketball|tennis",
+    "دراجة": "bike|bicycle|bicyclist|motorcycle|biker",
+    "جبل": "mountain|mountains|cliff|rock|climbing|climber",
+    "شارع": "street|road|sidewalk",
+    "سباحة": "swim|swimming|pool",
+}
 CONCEPTS = {**COMMON, "أحمر": "red", "قفز": "jump|jumps|jumping|leaps|air"}
 MIN_PICTURES = 15
 
 Sum = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def depicted(captions: Sequence[Sequence[str]], patterns: Sequence[str]) -> NDArray[np.bool_]:
+    """(n pictures, n patterns): whether one of a picture's captions has one of a pattern's words."""
+    compiled = [re.compile(rf"\b({pattern})\b") for pattern in patterns]
+    return np.array([[any(p.search(text.lower()) for text in texts) for p in compiled] for texts in captions])
 
 
 def l2_normalize(vectors: np.ndarray) -> np.ndarray:

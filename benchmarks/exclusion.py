@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from relevance_sets import SHOWN, Bench, Query, Vectors, arguments, excluding, hits
+from relevance import SHOWN, Bench, Query, Vectors, arguments, excluding, hits
 
 from araclip import AraCLIP
 from araclip.gallery.query import MINUS, unit_sum

@@ -2,12 +2,13 @@
 
     python benchmarks/indexing.py [--pictures 400] [--large 48] [--published 32] [--rounds 3] [--model NAME …]
 
-Pictures: photographs.py. The ceiling is `encode_pixels` on squares made before, in the batches that indexing uses.
-End to end: `Gallery.update` on a new gallery, files to commits, but for the reference queries, which the first update
-of a gallery encodes once, whatever its size; their time is printed. All else that indexing does is measured by its
-processor time, with an encoder that costs nothing: it gives the share of the ceiling that is left where no core is ever
-idle. "One by one" opens, decodes in full and encodes a picture at a time, as the published AraCLIP code does it. All
-ways take turns, those of several models too; each counts with its median.
+Pictures: random crops of the photographs in the scikit-image wheel (extra benchmark). The ceiling is `encode_pixels`
+on squares made before, in the batches that indexing uses. End to end: `Gallery.update` on a new gallery, files to
+commits, but for the reference queries, which the first update of a gallery encodes once, whatever its size; their
+time is printed. All else that indexing does is measured by its processor time, with an encoder that costs nothing: it
+gives the share of the ceiling that is left where no core is ever idle. "One by one" opens, decodes in full and
+encodes a picture at a time, as the published AraCLIP code does it. All ways take turns, those of several models too;
+each counts with its median.
 
 --published adds ViT-B/32 and ViT-B/16 at 224 pixels with random weights (extra peers), pulled into model folders;
 beside them the same checkpoint in transformers (plain PyTorch, one by one and in batches), sentence-transformers, and
@@ -23,11 +24,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from photographs import LARGE, SMALL, write_photographs
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
@@ -40,6 +41,35 @@ from araclip.pictures.images import open_with_facts
 MINI = "araclip-mini"
 VITS = {"ViT-B-32": 32, "ViT-B-16": 16}  # patch sizes
 Job = Callable[[], object]  # what returns a float has measured its own seconds
+
+
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "chelsea.png",
+    "coffee.png",
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "motorcycle_left.png",
+)
+SMALL, LARGE = (500, 375), (4000, 3000)  # a photograph of the web; one of twelve megapixels, as phones make them
+
+
+def write_photographs(folder: Path, count: int, size: tuple[int, int] = SMALL) -> Path:
+    """Write so many JPEGs (quality 90); returns the folder. Large ones have noise, as from a sensor."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    sources = [Image.open(str(files("skimage") / "data" / name)).convert("RGB") for name in PHOTOGRAPHS]
+    for i in range(count):
+        source = sources[i % len(sources)]
+        scale = rng.uniform(0.5, 0.95)
+        w, h = int(source.width * scale), int(source.height * scale)
+        x, y = int(rng.integers(source.width - w)), int(rng.integers(source.height - h))
+        made = source.crop((x, y, x + w, y + h)).resize(size)
+        if size == LARGE:
+            noise = rng.integers(-8, 9, (size[1], size[0], 1), np.int16)
+            made = Image.fromarray((np.asarray(made) + noise).clip(0, 255).astype(np.uint8))
+        made.save(folder / f"{i:05}.jpg", quality=90)
+    return folder
 
 
 def seconds_of(job: Job) -> float:

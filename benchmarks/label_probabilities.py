@@ -2,7 +2,7 @@
 
     python benchmarks/label_probabilities.py --data DATA --held WORK/data/nips17-held/captions.jsonl [--model NAME]
 
-Protocol: each photograph of an ImageNet class, held out of all training (see class_names.py), is classified among its
+Protocol: each photograph of an ImageNet class, held out of all training (see names.py), is classified among its
 own class and 2, 9 or all others, drawn at random 20 times. Prints the accuracy of the best label, and for each scale
 its mean probability (calibrated where the two agree) and the mean negative log-likelihood of the right label.
 

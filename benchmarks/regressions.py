@@ -23,8 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from indexing import Job, seconds_of, ways
-from photographs import LARGE, SMALL, write_photographs
+from indexing import LARGE, SMALL, Job, seconds_of, ways, write_photographs
 from PIL import Image
 
 from araclip import AraCLIP, Gallery

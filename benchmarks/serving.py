@@ -36,9 +36,11 @@ from PIL import Image
 
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.catalog import Catalog
+from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File
 from araclip.gallery.plan import Planner
 from araclip.gallery.query import parse
+from araclip.gallery.ranking import Page
 from araclip.gallery.reference_queries import EVERYDAY
 from araclip.models.encoder_base import usable_cores
 from araclip.pictures.images import Facts
@@ -123,7 +125,9 @@ def beside_the_encoder(gallery: Path, queries: int = 200) -> dict[str, float]:
     with Gallery.open(gallery, model=AraCLIP.load(threads=1)) as opened:
         for number in range(queries + 20):  # the first to warm up
             query = " ".join(rng.sample(WORDS, rng.randint(1, 5))) + f" {rng.randint(0, 10**6)}"
-            texts = Planner(parse(query), opened.interpreter, lambda explicit: (), literal=False).plan().texts
+            page = Page(24, 0, Filters())
+            planner = Planner(parse(query), opened.interpreter, page, lambda explicit: (), dict, literal=False)
+            texts = planner.plan().texts
             for name, work in (
                 ("encode", partial(opened.model.encode_text, texts)),
                 ("search", partial(opened.search, query, 24)),

@@ -20,7 +20,7 @@ from araclip.gallery.ingest import intake
 from araclip.pictures.image_transform import ImageTransform
 from crash.story import pictures_bytes
 
-MANY = 3_000  # benchmarks/many_files.py has 100,000
+MANY = 3_000
 
 
 @pytest.fixture

@@ -42,7 +42,8 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
         config = json.loads((runs / name / "config.json").read_text(encoding="utf-8"))
         bare = with_defaults({}, read.stage(name))
         config["recipe"] = {key: value for key, value in config["recipe"].items() if value != bare.get(key)}
-        config["recipe"].setdefault("image", {})["each_branch"] = False  # a key that this one does not know any more
+        if name == "finetune":
+            config["recipe"]["image"]["each_branch"] = False  # a key that this release does not know any more
         (runs / name / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert run_all(read, runs, again) == results
     weights = runs / "distill" / "model" / "model.safetensors"

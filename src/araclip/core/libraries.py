@@ -46,8 +46,7 @@ def keep_freed_memory() -> bool:
     """Let glibc keep freed memory for later tensors instead of returning it to the system.
 
     By default every large tensor is mapped anew and unmapped again, and the kernel clears its pages each time, which
-    takes a good part of a training step on a CPU (`benchmarks/page_faults.py`). With this setting, the process keeps
-    its peak size.
+    takes a good part of a training step on a CPU. With this setting, the process keeps its peak size.
 
     Returns:
         True if the C library is glibc and accepted all settings, among them a single malloc arena for all threads.
