@@ -17,7 +17,7 @@ SECTIONS = {  # file → its dataclasses that a recipe writes; None: all
     "recipes/mini/ensemble.py": None,
     "recipes/mini/distill_images.py": None,
     "recipes/mini/query_bank.py": None,
-    "recipes/mini/names.py": {"Names"},
+    "recipes/mini/names_part.py": {"Names"},
     f"{TRAINING}/data/pictures.py": {"PictureSource"},
     f"{TRAINING}/data/text.py": {"Source"},
 }

@@ -17,7 +17,7 @@ def add_stages() -> None:
     from araclip.training.stages.dispatch import add_kind
     from distill_images import DistillImages, distill_images
     from ensemble import Average, Ensemble, average, ensemble
-    from names import Names, names
+    from names_part import Names, names
     from query_bank import QueryBank, query_bank
 
     add_kind(Ensemble, ensemble)

@@ -16,7 +16,7 @@ from araclip.training.model.saved_models import load_model, load_plain
 from araclip.training.stages.dispatch import run_all, run_stage
 from araclip.training.stages.pictures import pooled_features
 from araclip.training.stages.pixels import Pixels
-from names import read_named_classes
+from names_part import read_named_classes
 from toy_stages import refused, section
 from toy_training import NAMES, Notes, recipe, write_negatives
 
