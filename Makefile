@@ -180,14 +180,14 @@ wheel: .venv/.test
 # araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
 # bfloat16 is left out on processors that do not compute with it.
 mini: .venv/.test
-	$(BIN)/python recipes/mini_data.py --data $(DATA) --out $(WORK)/data
-	$(BIN)/araclip train all recipes/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
-	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 12 --weights 'smooth-compact + static-int8' --about recipes/mini-about.toml --dev $(DATA)/flickr8k \
+	$(BIN)/python recipes/mini/data.py --data $(DATA) --out $(WORK)/data
+	$(BIN)/python recipes/mini/train.py all recipes/mini/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
+	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 12 --weights 'smooth-compact + static-int8' --about recipes/mini/about.toml --dev $(DATA)/flickr8k \
 	  --calibrate $(WORK)/data/noto --calibrate $(DATA)/more/flickr30k_subset --calibrate $(DATA)/more/coco_subset
 
 # Each precision that the recipe names, as float32.
 FLOAT32 := $(if $(shell grep -lE 'avx512_bf16|amx_bf16' /proc/cpuinfo 2>/dev/null),,$(shell awk -F'[][]' \
-	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini.toml))
+	'/^\[/ {stage = $$2} /^(image_)?precision = / {sub(/ .*/, ""); print "--set", stage "." $$0 "=float32"}' recipes/mini/mini.toml))
 
 # Chromium without its windows, which takes half the time of the processor; a Chromium that is there does as well.
 CHROMIUM ?=

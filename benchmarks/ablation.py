@@ -4,7 +4,7 @@
     python benchmarks/ablation.py --runs RUNS --choice WORK/data teacher one finetune words names
 
 Text → picture, every caption a query (any-hit); intervals by bootstrap over pictures. --dev measures the dev split of
-that folder. --choice takes the folder that recipes/mini_data.py wrote, and measures the choice split, on which choices
+that folder. --choice takes the folder that recipes/mini/data.py wrote, and measures the choice split, on which choices
 are made.
 """
 
@@ -20,7 +20,8 @@ from araclip.evaluation.scores import interval, ranks
 from araclip.training.model.saved_models import load_model
 from araclip.training.recipe.stages import DevSet, ImageSide
 from araclip.training.stages.dev_recall import Dev
-from araclip.training.stages.pictures import Pixels, training_images
+from araclip.training.stages.pictures import training_images
+from araclip.training.stages.pixels import Pixels
 from araclip.training.stages.texts import LockedTexts
 
 Vectors = NDArray[np.float32]

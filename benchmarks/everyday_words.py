@@ -2,7 +2,7 @@
 
     python benchmarks/everyday_words.py --prepared WORK/data [--model NAME_OR_FOLDER …] [--field held|learned|published]
 
-Data: what `recipes/mini_data.py` prepared; every picture and, with --field held, every word was held out of training.
+Data: what `recipes/mini/data.py` prepared; every picture and, with --field held, every word was held out of training.
 Protocol: each labelled set is a gallery of its own (its held fifth); a word is a query, a picture is right if its label
 is one that the word names; precision of the first ten, or of as many as there are right ones if fewer. `names`: Arabic
 names of ImageNet's classes over the held photographs of nips17, any photograph of the class is right. `drawings`:
@@ -97,7 +97,7 @@ def recalls(found: NDArray[np.float64], owner: Sequence[int] | None = None) -> s
 def main() -> None:
     """Print the tables of each model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prepared", type=Path, required=True, help="the folder that recipes/mini_data.py wrote")
+    parser.add_argument("--prepared", type=Path, required=True, help="the folder that recipes/mini/data.py wrote")
     parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--field", action="append", choices=ORIGINS, default=[])
     parser.add_argument("--no-captions", action="store_true", help="leave the choice split out, the longest part")

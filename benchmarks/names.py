@@ -7,7 +7,7 @@
 Protocol: every name that occurs is a query, without a prompt, over all pictures; any picture of that name is relevant
 (مزارع is a farmer and a man who is one). Ties at their expected rank. For a model trained on OpenMoji, such as
 araclip-mini 1, `drawings` measures memorisation, not generalisation. The photographs are held out of all training:
-`recipes/mini_data.py` writes the list, every fourth picture of DATA's more/nips17_ccby (CC BY 2.0), which no recipe
+`recipes/mini/data.py` writes the list, every fourth picture of DATA's more/nips17_ccby (CC BY 2.0), which no recipe
 trains on; araclip-mini 1, older than the list, was trained on them. With --among the other three quarters are
 candidates as well, but for the learned pictures of the class that is asked.
 """

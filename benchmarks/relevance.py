@@ -6,7 +6,7 @@
 
 Protocol: judged.jsonl says of each query which pictures show what it asks; who judged them, when and how stands in its
 first line. Its two halves have a gallery each, 800 pictures of Flickr8k's choice split and of the held-out labelled
-sets (recipes/mini_data.py), and share no picture and no query. Constants are fitted on one half, figures reported on
+sets (recipes/mini/data.py), and share no picture and no query. Constants are fitted on one half, figures reported on
 the other. Further queries over the pictures of that one, `check`, were judged after the constants were fixed. A
 query's vector as a gallery reads it, exclusions included; its first ten hits that are judged, where a hit is right by
 its grade, half where it shows the query partly, and less where it shows what is excluded. Expected calibration error
@@ -62,7 +62,7 @@ Floats = NDArray[np.float64]
 
 
 SHOWN = 10  # hits of a first page
-LABELLED = {  # held-out part of a set (recipes/mini_data.py) → field of the label
+LABELLED = {  # held-out part of a set (recipes/mini/data.py) → field of the label
     "nips17-held": "class_ar",
     "grocery-held": "class_ar",
     "clothing-held": "class_ar",
@@ -109,7 +109,7 @@ class Query:
 def arguments(about: str | None) -> argparse.ArgumentParser:
     """The arguments of every script that takes the sets."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini_data.py)")
+    parser.add_argument("--held", type=Path, required=True, help="folder of the held-out sets (recipes/mini/data.py)")
     parser.add_argument("--cache", type=Path, required=True, help="folder for vectors of pictures")
     parser.add_argument("--model", default="araclip-mini")
     return parser

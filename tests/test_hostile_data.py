@@ -25,7 +25,6 @@ from araclip.evaluation.sets import stated_dialects
 from araclip.training.data import text as parallel
 from araclip.training.data.concepts import read_concepts
 from araclip.training.data.pictures import PictureMixture, PictureSource
-from araclip.training.mini.naming import read_named_classes
 from araclip.training.recipe.recipe import read_recipe
 
 CAT = "قطة"
@@ -358,14 +357,6 @@ def of_concepts(folder: Path, **changes: Any) -> Callable[[], Any]:
     return lambda: read_concepts(folder / "c", ("arabic",), 4)
 
 
-def of_named_classes(folder: Path, **changes: Any) -> Callable[[], Any]:
-    """Two named classes, and what reads them."""
-    np.savez_compressed(folder / "c.npz", weight=np.ones((2, 4)), bias=np.zeros(2))
-    listing = {"exclusive": 2, "words": [{"text": CAT, "classes": [0]}], "others": ["في بيت"], **changes}
-    (folder / "c.json").write_text(json.dumps(listing), "utf-8")
-    return lambda: read_named_classes(folder / "c")
-
-
 def test_a_dot_in_the_name_of_classes_belongs_to_the_name(tmp_path: Path) -> None:
     of_concepts(tmp_path)
     for suffix in ("npz", "json"):
@@ -377,11 +368,8 @@ def test_a_dot_in_the_name_of_classes_belongs_to_the_name(tmp_path: Path) -> Non
         read_concepts(tmp_path / "c.22k", ("arabic",), 4)
 
 
-@pytest.mark.parametrize("write", [of_concepts, of_named_classes])
-def test_a_damaged_file_of_classes_is_refused_with_what_it_should_hold(
-    tmp_path: Path, write: Callable[..., Callable[[], Any]]
-) -> None:
-    read, causes = write(tmp_path), set()
+def test_a_damaged_file_of_classes_is_refused_with_what_it_should_hold(tmp_path: Path) -> None:
+    read, causes = of_concepts(tmp_path), set()
     assert read()
     whole = (tmp_path / "c.npz").read_bytes()
     for place in range(0, len(whole), 5):
@@ -396,16 +384,9 @@ def test_a_damaged_file_of_classes_is_refused_with_what_it_should_hold(
         read()
 
 
-@pytest.mark.parametrize(
-    ("write", "changes"),
-    [
-        (of_concepts, {"names_ar": [CAT, "كلب"]}),
-        (of_concepts, {"names_en": "ab"}),
-        (of_named_classes, {"others": "في بيت"}),
-    ],
-)
+@pytest.mark.parametrize("changes", [{"names_ar": [CAT, "كلب"]}, {"names_en": "ab"}])
 def test_a_text_where_a_file_of_classes_has_a_list_is_not_read_letter_by_letter(
-    tmp_path: Path, write: Callable[..., Callable[[], Any]], changes: dict[str, Any]
+    tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(DataError, match=r"is no list of texts.*\.npz with"):
-        write(tmp_path, **changes)()
+        of_concepts(tmp_path, **changes)()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize as l2_normalize
 
-from araclip.training.mini.configuration import QUERY_BANK_AXES
-from araclip.training.mini.heads import IMAGE_SCALE, TEXT_SCALE, QueryBankImageHead, QueryBankTextHead
+from araclip.training.model.configuration import QUERY_BANK_AXES
+from araclip.training.model.heads import IMAGE_SCALE, TEXT_SCALE, QueryBankImageHead, QueryBankTextHead
 
 WIDTH, D, TEXTS = 6, 10, 7
 

@@ -24,19 +24,22 @@ from araclip import AraCLIPConfig
 from araclip.errors import DataError, RecipeError
 from araclip.pictures.images import open_image, square
 from araclip.training.data.pictures import JITTER, augment, degraded, recolour, views
-from araclip.training.mini import frozen_features
-from araclip.training.mini.branches import (
+from araclip.training.model.branches import (
     Branch,
     Branches,
     SharedBlocks,
     can_split,
     joined,
-    same_first_blocks,
     split,
     upper_modules,
     with_map_scale,
 )
-from araclip.training.mini.frozen_features import (
+from araclip.training.model.model import AraCLIPModel
+from araclip.training.recipe.stages import ImageSide
+from araclip.training.stages import frozen_features
+from araclip.training.stages import pictures as stage_pictures
+from araclip.training.stages.finetune_step import ForgettingLoss
+from araclip.training.stages.frozen_features import (
     BranchImages,
     FeatureMaps,
     FrozenFeatures,
@@ -47,11 +50,8 @@ from araclip.training.mini.frozen_features import (
     restore_batchnorm,
     restore_convolutions,
 )
-from araclip.training.model.model import AraCLIPModel
-from araclip.training.recipe.stages import ImageSide
-from araclip.training.stages import pictures as stage_pictures
-from araclip.training.stages.finetune_step import ForgettingLoss
-from araclip.training.stages.pictures import LockedImages, PixelImages, Pixels, training_images
+from araclip.training.stages.pictures import LockedImages, PixelImages, training_images
+from araclip.training.stages.pixels import Pixels
 from tiny_hf import IMAGE_TOWERS, TEXT_TOWERS
 
 pytestmark = pytest.mark.usefixtures("seeded", "traced_once")
@@ -333,32 +333,16 @@ def test_joined_towers_give_the_features_of_each_side_by_side() -> None:
     assert torch.equal(branches(shared(pixels)), whole(pixel_values=pixels).pooler_output)
 
 
-def test_towers_share_first_blocks_if_both_can_be_cut_there_and_are_the_same() -> None:
-    one, other, whole = grown(1)[0], grown(2)[0], joined(grown(1, 2), 2)
-    assert same_first_blocks(one, other, 2) and same_first_blocks(other, whole, 2)
-    assert not same_first_blocks(one, other, 0)
-    assert not same_first_blocks(one, whole, 1)  # which is cut after two
-    assert not same_first_blocks(one, other, 3)  # where they went their own ways
-    assert not same_first_blocks(one, model("vit").vision_model, 2)
-
-
-def test_each_branch_by_itself_gives_the_vectors_its_own_tower_would(pictures: list[Path], tmp_path: Path) -> None:
-    whole = joined(grown(1, 2), 2)
-    made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
-    spec = ImageSide("partial", frozen_blocks=2, window=1.0, each_branch=True)
+def test_a_tower_of_branches_keeps_the_features_it_had_before(pictures: list[Path], tmp_path: Path) -> None:
+    made = AraCLIPModel.from_towers(model().text_model, joined(grown(1, 2), 2), 8).eval()
+    spec = ImageSide("partial", frozen_blocks=2, window=1.0)
     images = training_images(made, PIXELS, pictures, spec, 3, tmp_path / "cache", silent)
     assert isinstance(images, BranchImages)
     inputs = images.inputs([0, 1, 2], 0)
-    found = images.encode(inputs).vectors
-    assert found.shape == (3, 2, 8)
     together = images.encode(inputs).features
     assert torch.equal(together, images.features(inputs))
     forgetting = ForgettingLoss((np.ones((3, together.shape[1]), np.float32), np.zeros(3, np.float32)), together.device)
     assert forgetting(together, images.initial_features(inputs)) == 0.0  # a classifier of all branches' features
-    features = images.features(inputs).chunk(2, dim=1)
-    for branch, weight in enumerate(made.visual_projection.weight.chunk(2, dim=1)):
-        alone = 2 * features[branch] @ weight.T + made.visual_projection.bias
-        assert torch.allclose(found[:, branch], alone / alone.norm(dim=1, keepdim=True), atol=1e-5)
     assert images.vectors(pictures).shape == (len(pictures), 8)
     images.close()
 
@@ -537,12 +521,12 @@ def test_inputs_depend_on_seed_step_and_row_alone_and_vectors_have_unit_length(
         assert not torch.equal(inputs, images.inputs([4, 1], 10))
     made.eval()
     vectors, features = images.encode(inputs)
-    assert vectors.shape == (2, 1, 8)
+    assert vectors.shape == (2, 8)
     assert len(features) == 2
-    assert torch.allclose(vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         found = images.encode(inputs)
-    assert torch.allclose(found.vectors.norm(dim=2), torch.ones(2, 1), atol=1e-5)
+    assert torch.allclose(found.vectors.norm(dim=1), torch.ones(2), atol=1e-5)
     assert found.vectors.dtype == found.features.dtype == torch.float32
 
 
@@ -596,7 +580,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
     changed = side().features
     assert not np.array_equal(changed[0], first[0])
     assert np.array_equal(changed[1:], first[1:])
-    monkeypatch.setattr("araclip.training.stages.pictures.decode_ahead", None)  # nothing is opened again
+    monkeypatch.setattr("araclip.training.stages.pixels.decode_ahead", None)  # nothing is opened again
     assert np.array_equal(side().features, changed)
 
 
@@ -628,12 +612,12 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     learner = AraCLIPModel.from_towers(model().text_model, grown(1)[0], 8)
     training_images(learner, PIXELS, pictures, learning, 0, tmp_path / "cache", silent).close()
     with monkeypatch.context() as unreadable:
-        unreadable.setattr("araclip.training.mini.frozen_features.open_image", None)
+        unreadable.setattr("araclip.training.stages.frozen_features.open_image", None)
         images = training_images(made, PIXELS, pictures, locked, 0, tmp_path / "cache", silent)
     assert isinstance(images, LockedImages)
     assert np.allclose(images.features, from_pixels, atol=3e-3 * np.abs(from_pixels).max())
     assert not np.array_equal(images.features, from_pixels)  # the maps are rounded to float16
-    in_steps = images.encode(images.inputs([0, 1, 2], 0)).vectors[:, 0]
+    in_steps = images.encode(images.inputs([0, 1, 2], 0)).vectors
     assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
 
 
@@ -665,7 +649,7 @@ def test_a_tower_that_learns_from_pixels_names_every_unreadable_picture_before_i
     pictures[0].write_bytes(before)
     pictures[2].write_bytes(before)
     training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
-    monkeypatch.setattr("araclip.training.stages.pictures.open_image", None)  # a run that goes on opens none again
+    monkeypatch.setattr("araclip.training.stages.pixels.open_image", None)  # a run that goes on opens none again
     training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
     monkeypatch.undo()
     pictures[1].unlink()
@@ -681,20 +665,6 @@ def test_frozen_blocks_of_a_tower_that_learns_wholly_are_said_to_freeze_nothing(
     training_images(made, PIXELS, pictures, ImageSide("full", frozen_blocks=3), 3, tmp_path / "cache", said.append)
     assert said == ['image.frozen_blocks = 3 freezes nothing with train = "full": the whole tower learns.']
     assert all(parameter.requires_grad for parameter in made.vision_model.parameters())
-
-
-def test_features_of_a_tower_of_another_size_or_start_are_refused(pictures: list[Path], tmp_path: Path) -> None:
-    made, other = model("timm efficientnet"), model("timm efficientnet")
-    side = ImageSide("partial", frozen_blocks=1)
-    images = training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
-    assert isinstance(images, BranchImages)
-    with pytest.raises(RecipeError, match=r"makes \d+ numbers, the one that learns them \d+"):
-        images.learn_from(joined([other.vision_model, other.vision_model], 1))
-    with torch.no_grad():
-        other.vision_model.timm_model.conv_stem.weight.add_(1.0)
-    with pytest.raises(RecipeError, match="the first 1 blocks of the tower whose features are learned"):
-        images.learn_from(other.vision_model)
-    images.close()
 
 
 def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, BertModel, BertTokenizer, CLIPModel, CLI
 import araclip
 from araclip import AraCLIPConfig, AraCLIPModel, AraCLIPProcessor, AraCLIPTokenizer
 from araclip.errors import InputError
-from araclip.training.mini.configuration import BranchesConfig
+from araclip.training.model.configuration import BranchesConfig
 from tiny_hf import SIZE, SPECIAL, WORDS, picture, saved, tiny_model, tiny_processor
 from warm import environment
 

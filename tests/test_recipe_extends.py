@@ -10,7 +10,6 @@ from araclip.errors import RecipeError
 from araclip.training.recipe.recipe import read_recipe
 from araclip.training.recipe.stages import Distill, Finetune
 
-RECIPES = Path(__file__).parent.parent / "recipes"
 NAMED = """
 data = "/data"
 

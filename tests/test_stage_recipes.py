@@ -41,7 +41,7 @@ def test_an_impossible_recipe_is_refused_before_anything_is_trained(
 
 
 def test_settings_of_texts_that_a_trained_tower_cannot_take_are_refused(world: Path, runs: Path) -> None:
-    for key, value in (("max_tokens", 9), ("text_pooling", '"cls"'), ("vocabulary", '["pairs.tsv"]')):
+    for key, value in (("max_tokens", 9), ("text_pooling", '"cls"')):
         spec = f'{{text = "teacher", vision = "{world}/vit", projection_dim = 16, {key} = {value}}}'
         said = rf"\[model\] {key} = .*, but teacher was trained with .*\. Leave it out"
         refused(recipe(world, f"finetune.model={spec}"), "finetune", runs, said)

@@ -13,7 +13,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from araclip import AraCLIPConfig, AraCLIPModel
 from araclip.errors import InputError
-from araclip.training.mini.branches import BranchesConfig
+from araclip.training.model.configuration import BranchesConfig
 from tiny_hf import (
     IMAGE_TOWERS,
     SIZE,

@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.nn.functional import normalize as l2_normalize
 from transformers import AutoModel, TimmWrapperConfig, TimmWrapperModel
 
@@ -26,8 +27,8 @@ from araclip.training.export import export as exporting
 from araclip.training.export import graphs
 from araclip.training.export.export import export
 from araclip.training.export.model_card import About
-from araclip.training.mini.branches import joined, route_last, with_gate
 from araclip.training.model import unpack as unpacking
+from araclip.training.model.branches import joined
 from araclip.training.model.preprocessing import square_processor
 from araclip.training.model.saved_models import load_model, save_model, unpack
 from araclip.training.stages.dispatch import run_stage
@@ -97,9 +98,11 @@ def of_squares(pair: str) -> AraCLIPProcessor:
 
 def with_branches(text: str) -> AraCLIPModel:
     tower = TimmWrapperModel(TimmWrapperConfig(architecture="test_efficientnet", num_labels=0, do_pooling=True)).eval()
-    gated = with_gate(tower, 2, 0.1 * torch.randn(tower.timm_model.head_hidden_size), torch.zeros(()))
-    both = joined([tower, gated], 2)
-    route_last(both, torch.randn(tower.timm_model.head_hidden_size), torch.ones(()))  # for all pictures
+    both = joined([tower, tower], 2)
+    expert = both.branches[1]
+    expert.gate, expert.router = (nn.Linear(tower.timm_model.head_hidden_size, 1) for _ in range(2))
+    nn.init.constant_(expert.router.bias, 1e4)  # for all pictures
+    both.config.gated = both.config.routed = [1]
     one_layer = AraCLIPConfig({**tiny_hf.TEXT_TOWERS[text], "num_hidden_layers": 1}, None, projection_dim=8)
     return AraCLIPModel.from_towers(AraCLIPModel(one_layer).eval().text_model, both, 8)
 

@@ -15,7 +15,8 @@ from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import DevSet, ImageSide
 from araclip.training.stages.dev_recall import Dev
 from araclip.training.stages.dispatch import run_stage
-from araclip.training.stages.pictures import PixelImages, Pixels
+from araclip.training.stages.pictures import PixelImages
+from araclip.training.stages.pixels import Pixels
 from araclip.training.stages.texts import LearningTexts
 from toy_training import NAMES, Notes, write_lines
 

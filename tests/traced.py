@@ -20,7 +20,7 @@ from torch.onnx._internal.exporter._registration import ONNXRegistry
 from araclip.peers import towers
 from araclip.training.export import tower_graphs
 from araclip.training.export.graphs import OPSET, quiet, trace_graph
-from araclip.training.mini import frozen_features
+from araclip.training.stages import frozen_features
 
 # What ONNX has for each operator of torch. The exporter reads the source of 2,500 functions for each graph, a fifth
 # of the time of a small one. Nothing changes it afterwards, as no operators of our own are given.

@@ -10,14 +10,18 @@ from typing import Any
 from sphinx.application import Sphinx
 
 PLACE = "<!-- the keys -->"  # where a page has them
-SOURCE = Path(__file__).parents[2] / "src" / "araclip" / "training"
+ROOT = Path(__file__).parents[2]
+TRAINING = "src/araclip/training"
 SECTIONS = {  # file → its dataclasses that a recipe writes; None: all
-    "recipe/stages.py": None,
-    "mini/recipe.py": None,
-    "data/pictures.py": {"PictureSource"},
-    "data/text.py": {"Source"},
+    f"{TRAINING}/recipe/stages.py": None,
+    "recipes/mini/ensemble.py": None,
+    "recipes/mini/distill_images.py": None,
+    "recipes/mini/query_bank.py": None,
+    "recipes/mini/names_part.py": {"Names"},
+    f"{TRAINING}/data/pictures.py": {"PictureSource"},
+    f"{TRAINING}/data/text.py": {"Source"},
 }
-KINDS = ("data/limits.py", "recipe/stages.py")
+KINDS = (f"{TRAINING}/data/limits.py", f"{TRAINING}/recipe/stages.py")
 
 
 def comments(text: str) -> dict[int, str]:
@@ -67,7 +71,7 @@ def section(node: ast.ClassDef, text: str, said: dict[int, str], fields: dict[st
 def kinds() -> str:
     """The named kinds of values with their limits, as a Markdown table."""
     rows = []
-    for node in [node for name in KINDS for node in ast.parse((SOURCE / name).read_text(encoding="utf-8")).body]:
+    for node in [node for name in KINDS for node in ast.parse((ROOT / name).read_text(encoding="utf-8")).body]:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id[0] != "_":
             limits = [call for call in ast.walk(node.value) if isinstance(call, ast.Call) and len(call.args) == 2]
             for call in limits:
@@ -83,7 +87,7 @@ def keys() -> str:
     pages = []
     fields: dict[str, list[ast.AnnAssign]] = {}
     for name, wanted in SECTIONS.items():
-        text = (SOURCE / name).read_text(encoding="utf-8")
+        text = (ROOT / name).read_text(encoding="utf-8")
         said = comments(text)
         for node in ast.parse(text).body:
             if isinstance(node, ast.ClassDef) and node.decorator_list and (wanted is None or node.name in wanted):
@@ -96,7 +100,7 @@ def put(app: Sphinx, page: str, source: list[str]) -> None:
     if PLACE in source[0]:
         source[0] = source[0].replace(PLACE, keys())
         for name in (*SECTIONS, *KINDS):
-            app.env.note_dependency(str(SOURCE / name))
+            app.env.note_dependency(str(ROOT / name))
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

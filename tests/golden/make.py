@@ -9,9 +9,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from drawings import EVERY, recall_on_drawings
-
 from araclip import AraCLIP
+from drawings import EVERY, recall_on_drawings
 
 TEXTS = ("قطة على طاولة", "كلب أسود يجري على الشاطئ", "a red car", "🚀 صاروخ")
 

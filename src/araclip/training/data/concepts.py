@@ -91,7 +91,7 @@ class Concepts:
 def read_concepts(path: Path, languages: tuple[str, ...], width: int | None = None) -> Concepts:
     """Read concepts (an image classifier's classes) from `<path>.npz` and `<path>.json`.
 
-    `recipes/mini_data.py` writes these files. The .npz holds `features`, and the classifier's `weight` and `bias` if
+    `recipes/mini/data.py` writes these files. The .npz holds `features`, and the classifier's `weight` and `bias` if
     they are known. The .json holds each class's names as `names_en` and `names_ar`; only names in `languages` are kept.
     A DataError is raised if features have another width than `width` (the image tower's; None: not compared), if files
     do not fit together, if a number is not finite, or if no class has a name.

@@ -16,8 +16,9 @@ from transformers.utils import ModelOutput, can_return_tuple
 from araclip.errors import InputError, RecipeError
 from araclip.models import folder as model_folder
 from araclip.training.losses import contrastive_loss, matryoshka, sigmoid_loss
-from araclip.training.model import foreign, hub_files, towers, unpack
-from araclip.training.model.configuration import AraCLIPConfig
+from araclip.training.model import foreign, heads, hub_files, towers, unpack
+from araclip.training.model.branches import BranchesModel
+from araclip.training.model.configuration import AraCLIPConfig, BranchesConfig
 
 
 @dataclass
@@ -128,13 +129,13 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
             for module in () if given is None else given.modules():
                 module._is_hf_initialized = True  # keeps transformers from initialising the module's weights again
         self.text_model = text_model or towers.text_tower(config.text_config)
-        self.text_projection = towers.text_projection(config)
+        self.text_projection = heads.text_projection(config)
         self.vision_model = self.visual_projection = None
         if config.vision_config is not None:
             self.vision_model = vision_model or towers.image_tower(
                 config.vision_config, config.vision_projection == "identity", config.vision_pooling
             )
-            self.visual_projection = towers.visual_projection(config, towers.image_width(self.vision_model))
+            self.visual_projection = heads.visual_projection(config, towers.image_width(self.vision_model))
         self.logit_scale = nn.Parameter(torch.tensor(float(config.logit_scale_init_value)))
         if config.logit_bias_init is not None:
             self.logit_bias = nn.Parameter(torch.tensor(float(config.logit_bias_init)))
@@ -379,3 +380,4 @@ def _without_nones(**inputs: Any) -> dict[str, Any]:
 
 for kind in (AutoModel, AutoModelForZeroShotImageClassification):
     kind.register(AraCLIPConfig, AraCLIPModel, exist_ok=True)
+AutoModel.register(BranchesConfig, BranchesModel, exist_ok=True)

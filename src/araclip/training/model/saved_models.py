@@ -1,15 +1,18 @@
 """Saves a model with its processor, loads it (unchanged or with plain projections), unpacks it from a model folder."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from araclip.core import atomic
 from araclip.errors import RecipeError, TrainingError
 from araclip.models import folder as model_folder
-from araclip.training import extensions
 from araclip.training.failures import failures
 from araclip.training.model import foreign
+from araclip.training.model.branches import first_branches
+from araclip.training.model.configuration import QUERY_BANK_AXES, names_alone, own_width
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.model.processing import AraCLIPProcessor
 
@@ -24,9 +27,55 @@ def load_plain(folder: Path) -> ModelAndProcessor:
 
 def plain(model: AraCLIPModel) -> AraCLIPModel:
     """Return the model without query bank (against hubness) and names part (for class names), on the same towers."""
-    heads = extensions.heads_of(model.config)
-    found: AraCLIPModel = heads.plain(model) if heads else model
-    return found
+    return without_query_bank(without_names(model))
+
+
+@torch.no_grad()
+def without_names(model: AraCLIPModel) -> AraCLIPModel:
+    """Take the names part (numbers for class names) off, and a branch of the tower that served only it.
+
+    Return a new model, or `model` if it has no names part.
+    """
+    config = model.config
+    if not config.names:
+        return model
+    tower = model.vision_model
+    if alone := names_alone(config):
+        tower = first_branches(tower, alone)
+    none = dict.fromkeys(("names", "name_classes", "name_exclusive", "name_features", "name_features_shared"), 0)
+    plain = rebuilt(model, tower, projection_dim=own_width(config), **none)
+    plain.text_projection.load_state_dict(model.text_projection.captions.state_dict())
+    plain.visual_projection.load_state_dict(model.visual_projection.captions.state_dict())
+    return plain
+
+
+@torch.no_grad()
+def without_query_bank(model: AraCLIPModel) -> AraCLIPModel:
+    """Take the query bank (its correction against hubness) off; return a new model that shares the towers.
+
+    Its vectors keep their width: they are 0 on the two axes that made room for the query bank.
+    A model without a query bank is returned unchanged.
+    """
+    if not model.config.query_bank:
+        return model
+    plain = rebuilt(model, query_bank=0)
+    for head in ("text_projection", "visual_projection"):
+        ours, theirs = getattr(plain, head), getattr(model, head).linear
+        ours.weight.copy_(pad(theirs.weight, (0, 0, 0, QUERY_BANK_AXES)))
+        ours.bias.copy_(pad(theirs.bias, (0, QUERY_BANK_AXES)))
+    return plain
+
+
+@torch.no_grad()
+def rebuilt(model: AraCLIPModel, tower: Any = None, **changes: float) -> AraCLIPModel:
+    """Make a model with other settings, the same towers (or `tower` as image tower) and random projections."""
+    tower = tower or model.vision_model
+    settings = {**model.config.to_dict(), **changes, "vision_config": tower.config.to_dict()}
+    other = AraCLIPModel(type(model.config).from_dict(settings), model.text_model, tower)
+    for scalar in ("logit_scale", "logit_bias"):  # copied if the model has them: only the sigmoid loss has a bias
+        if hasattr(model, scalar):
+            getattr(other, scalar).copy_(getattr(model, scalar))
+    return other
 
 
 def load_model(folder: Path) -> ModelAndProcessor:

@@ -13,7 +13,6 @@ from transformers import MODEL_MAPPING, AutoModel, PreTrainedModel
 from transformers.configuration_utils import PreTrainedConfig
 
 from araclip.errors import InputError, ModelMismatch, RecipeError
-from araclip.training import extensions
 from araclip.training.model.configuration import AraCLIPConfig, usual_vision_pooling
 from araclip.training.model.foreign import config_at
 
@@ -117,30 +116,6 @@ def check_complete(model: nn.Module, missing: Iterable[str], source: Any, spare:
             f"It holds another kind of model, or was written by a newer transformers than {transformers.__version__}, "
             "which is installed: check the path, or upgrade transformers."
         )
-
-
-def text_projection(config: AraCLIPConfig) -> nn.Module:
-    """Make the projection from the text tower's width to the shared space."""
-    if heads := extensions.heads_of(config):
-        own: nn.Module = heads.text_projection(config)
-        return own
-    return nn.Linear(config.text_config.hidden_size, config.projection_dim)
-
-
-def visual_projection(config: AraCLIPConfig, width: int) -> nn.Module:
-    """Make the projection of `width` image features to the shared space; raise ModelMismatch if widths cannot fit."""
-    if heads := extensions.heads_of(config):
-        own: nn.Module = heads.visual_projection(config, width)
-        return own
-    if config.vision_projection == "linear":
-        return nn.Linear(width, config.projection_dim)
-    if width != config.projection_dim:
-        raise ModelMismatch(
-            f'vision_projection="identity", but the image tower "{config.vision_config.model_type}" makes {width}-wide '
-            f"vectors and projection_dim is {config.projection_dim}. Set projection_dim={width}, or "
-            'vision_projection="linear".'
-        )
-    return nn.Identity()
 
 
 def image_width(tower: PreTrainedModel) -> int:
@@ -304,6 +279,3 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:12]
-
-
-extensions.load(extensions.TOWERS)

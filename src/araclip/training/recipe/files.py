@@ -28,8 +28,6 @@ def files_of(section: Any, key: str = "") -> Iterator[tuple[str, Path]]:
             yield key, section / LISTING
         elif name in ("concepts", "classes"):
             yield from ((key, path) for path in files_of_classes(section))
-        elif name.startswith("vocabulary"):
-            yield from ((key, path) for path in sorted(section.parent.glob(section.name)) or [section])
         else:
             yield key, section
 

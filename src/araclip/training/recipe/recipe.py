@@ -27,13 +27,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from araclip.errors import RecipeError
-from araclip.training import extensions
 from araclip.training.data.pictures import PictureSource
 from araclip.training.data.text import Source
 from araclip.training.recipe.stages import KINDS, ModelSpec, Stage, StartingStage
 from araclip.training.recipe.toml_file import TomlFile, unknown_key
-
-extensions.load(extensions.RECIPE)
 
 Table = dict[str, Any]
 
@@ -42,11 +39,7 @@ NAMED: Mapping[str, tuple[type, str, str]] = {
     "pictures": (PictureSource, "folder", "share"),
     "sources": (Source, "path", "weight"),
 }
-_SHARES = {  # key of a stage that lists named sets → their table in NAMED
-    **dict.fromkeys(("pictures", "expert_pictures", "familiar_pictures", "unfamiliar_pictures"), "pictures"),
-    "sources": "sources",
-}
-_MERGED = ("dev", "image", "model", *_SHARES)  # tables that `extends` merges key by key; other values are replaced
+_MERGED = ("dev", "image", "model")  # tables that `extends` merges key by key, beside those of shares
 CACHE = "cache"  # folder below --runs for vectors that are computed once and shared by all stages
 MAX_NAME = 200  # most bytes of a name; file systems take 255, and temporary folders append to a name
 _FOLDER_NAME = re.compile(r"[^/\\:\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]*")
@@ -141,8 +134,8 @@ def _parse_recipe(file: TomlFile) -> Recipe:
         if not isinstance(kind := section["kind"], str) or kind not in KINDS:
             file.mistake((name, "kind"), f"[{name}] has kind '{kind}'. Known are {', '.join(KINDS)}.")
             continue
-        for key, table_of in _SHARES.items():  # {NAME = share} becomes a list of the named sets
-            if isinstance(shares := section.get(key), dict):
+        for key, shares in section.items():  # {NAME = share} becomes a list of the named sets
+            if (table_of := _table_of(key)) and isinstance(shares, dict):
                 section[key] = list(_named_sets(shares, named[table_of], table_of))
         stages[name] = file.read(KINDS[kind], section, (name,), data)
     file.check()
@@ -202,7 +195,8 @@ def _section_names(table: Mapping[str, Any]) -> list[str]:
 def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, Table]:
     """Return every section with the keys it inherits through `extends`, and with `kind` filled in.
 
-    A section's own value replaces the inherited one; only the tables in `_MERGED` are merged key by key. A `model`
+    A section's own value replaces the inherited one; only the tables in `_MERGED` and those of shares are merged key by
+    key. A `model`
     replaces an inherited `start`, and the other way round: both say what a stage begins with.
     """
     done = {}
@@ -214,9 +208,15 @@ def extend_sections(file: TomlFile, sections: Mapping[str, Table]) -> dict[str, 
             for one, other in (("model", "start"), ("start", "model")):
                 if one in own and other not in own:
                     merged.pop(other, None)
-            merged |= {key: _merge(merged.get(key), value) if key in _MERGED else value for key, value in own.items()}
+            tables = {key for key in own if key in _MERGED or _table_of(key)}
+            merged |= {key: _merge(merged.get(key), value) if key in tables else value for key, value in own.items()}
         done[name] = merged
     return done
+
+
+def _table_of(key: str) -> str | None:
+    """Return the table in NAMED for a stage's key that lists sets: `pictures`, `expert_pictures`, `sources`."""
+    return "pictures" if key.endswith("pictures") else "sources" if key == "sources" else None
 
 
 def read_named(file: TomlFile, table: Table) -> dict[str, Table]:

@@ -8,7 +8,7 @@ Stage                             seed, dev, sinks
         ├── Distill
         └── Finetune
 
-Model families such as araclip-mini add further kinds of stages, see `extensions`.
+A program may add further kinds, as recipes/mini/train.py does (`dispatch.add_kind`).
 """
 
 from collections.abc import Mapping
@@ -40,12 +40,13 @@ from araclip.training.data.limits import (
 from araclip.training.data.pictures import FileMixture, PictureMixture, PictureSource
 from araclip.training.data.text import Mixture, Source
 from araclip.training.model.foreign import MAX_SIDE, MAX_WIDTH
-from araclip.training.recipe.toml_file import below_data
+from araclip.training.recipe.toml_file import below_data, folder_below_data
 
 CONFIG = ConfigDict(extra="forbid")
 Width = Annotated[int, limited(lambda value: 1 <= value <= MAX_WIDTH, f"1 to {MAX_WIDTH:,}")]
 Pixels = Annotated[int, limited(lambda value: 1 <= value <= MAX_SIDE, f"1 to {MAX_SIDE:,} pixels")]
 Folder = Annotated[Path, AfterValidator(below_data)]
+Tower = Annotated[str, AfterValidator(folder_below_data)]
 Precision = Literal["float32", "bfloat16"]
 Pictures = Annotated[tuple[PictureSource, ...], AfterValidator(below_data)]
 Sources = Annotated[tuple[Source, ...], AfterValidator(below_data)]
@@ -54,10 +55,10 @@ Shares = Mapping[str, NotNegative]
 
 @dataclass(frozen=True, config=CONFIG)
 class ModelSpec:
-    """Where the towers come from: a hub id, a folder, an earlier stage, or a name that `packaged_towers` lists."""
+    """Where the towers come from: a hub id, a folder, or an earlier stage."""
 
-    text: str = "aubmindlab/bert-base-arabertv02"
-    vision: str | None = None
+    text: Tower = "aubmindlab/bert-base-arabertv02"
+    vision: Tower | None = None
     projection_dim: Width = 512
     text_pooling: str = "mean"
     vision_projection: str = "linear"
@@ -67,8 +68,6 @@ class ModelSpec:
     image_size: Pixels | None = None  # side of the input pictures in pixels; None: the tower's own size
     logit_scale: Finite | None = None  # log of the inverse temperature at the start; None: CLIP's value
     logit_bias: Finite | None = None  # the bias at the start, which the sigmoid loss needs (SigLIP: −10); None: no bias
-    # Text files: the vocabulary keeps only the pieces that their texts use; (): all pieces.
-    vocabulary: Annotated[tuple[Path, ...], AfterValidator(below_data)] = ()
     text_identity: bool = False  # true: the text projection starts as the identity matrix
 
 
@@ -100,7 +99,6 @@ class ImageSide:
     degradation: Chance = 0.0  # chance that a crop is made worse (compressed, reduced, sharpened), see `degraded`
     window: Window = 0.86  # side of the window that a step cuts out of a cached map, as a part of the map's side
     map_scale: Window | None = None  # factor by which the side of cached maps is reduced before the learning blocks
-    each_branch: bool = False  # a loss for each branch of the tower; false: one loss for the branches' sum
     cache: Folder | None = None  # folder of computed feature maps; None: the folder that all stages of the run share
 
     @model_validator(mode="after")
@@ -109,8 +107,6 @@ class ImageSide:
             raise ValueError(
                 "degradation needs views = 3 or more: only crops are degraded, the third view and further."
             )
-        if self.each_branch and self.train != "partial":
-            raise ValueError('each_branch needs train = "partial".')
         if self.map_scale is not None and self.train != "partial":
             raise ValueError('map_scale needs train = "partial".')
         return self
@@ -143,13 +139,15 @@ def _fingerprints_of_texts(mixtures: tuple[Mixture]) -> list[str]:
 
 
 def with_defaults(stored: Any, settings: Any) -> Any:
-    """Return a stored stage (JSON) with the defaults of keys that it lacks, because a later release added them.
+    """Return a stored stage (JSON) as this release has it: with the defaults of keys that a later release added.
 
+    Empty keys that a later release took out are left out.
     `settings` is the stage, or the table in it, that `stored` is to be compared with.
     """
     if not isinstance(stored, dict):
         return stored
-    filled = dict(stored)
+    known = {key.name for key in fields(settings)}
+    filled = {key: value for key, value in stored.items() if key in known or value}
     for key in fields(settings):
         if is_dataclass(value := getattr(settings, key.name)) and key.name in stored:
             filled[key.name] = with_defaults(stored[key.name], value)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 
 from araclip.errors import RecipeError, first_line
+from araclip.models.folder import existing_folder
 
 MAX_MISTAKES = 10  # how many mistakes one message lists
 
@@ -24,6 +25,13 @@ def below_data(value: Any, info: ValidationInfo) -> Any:
     if data is None:  # the dataclass was made in Python, not read from a recipe file
         return value
     return _put_below(value, data)
+
+
+def folder_below_data(name: str, info: ValidationInfo) -> str:
+    """Return the folder of this name below the recipe's `data`; if there is none, or without a slash, the name."""
+    data = (info.context or {}).get("data")
+    folder = existing_folder(data / name) if data is not None and "/" in name else None
+    return name if folder is None else str(folder)
 
 
 def _put_below(value: Any, data: Path) -> Any:

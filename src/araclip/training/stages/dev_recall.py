@@ -14,7 +14,8 @@ from araclip.evaluation.sets import CaptionedPicture
 from araclip.training.data.pictures import listed_pictures
 from araclip.training.model.saved_models import ModelAndProcessor
 from araclip.training.recipe.stages import Captions, DevSet, ImageSide, Stage
-from araclip.training.stages.pictures import Pixels, training_images
+from araclip.training.stages.pictures import training_images
+from araclip.training.stages.pixels import Pixels
 from araclip.training.stages.starting_model import StageContext
 
 Recall = Callable[[], dict[str, float]]

@@ -1,7 +1,7 @@
 """Runs one stage of a recipe, or all of them in order."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from pydantic_core import to_jsonable_python
 from araclip.core import atomic, bounded_json
 from araclip.errors import DataError, RunMismatch
 from araclip.models.folder import sha256
-from araclip.training import extensions
 from araclip.training.loop.processes import is_main_process
 from araclip.training.loop.run_folder import (
     HOW,
@@ -24,7 +23,7 @@ from araclip.training.loop.run_folder import (
 )
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
-from araclip.training.recipe.stages import Stage, with_defaults
+from araclip.training.recipe.stages import KINDS, Stage, with_defaults
 from araclip.training.stages.captions import captions
 from araclip.training.stages.dev_recall import dev_fingerprint
 from araclip.training.stages.distill import distill
@@ -33,11 +32,15 @@ from araclip.training.stages.linear import linear
 from araclip.training.stages.mistakes import check_stages
 from araclip.training.stages.starting_model import StageContext, beginning, models_of, result_of
 
+RunStage = Callable[[Any, StageContext], dict[str, float]]
 # Kind of a stage → the function that runs it, saves its model in `runs/<name>/model` and returns its dev recall. After
 # any interruption the same command resumes from the last checkpoint.
-RUN: Mapping[str, Callable[[Any, StageContext], dict[str, float]]] = {
-    "captions": captions, "linear": linear, "distill": distill, "finetune": finetune,
-}  # fmt: skip
+RUN: dict[str, RunStage] = {"captions": captions, "linear": linear, "distill": distill, "finetune": finetune}
+
+
+def add_kind(stage: type[Stage], run: RunStage) -> None:
+    """Let this program's recipes have stages of one more kind: `stage` reads its section, `run` runs it, see `RUN`."""
+    KINDS[stage.kind], RUN[stage.kind] = stage, run
 
 
 def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fresh: bool = False) -> dict[str, float]:
@@ -46,11 +49,10 @@ def run_stage(recipe: Recipe, name: str, runs: Path, reporter: Reporter, *, fres
     Return the dev recall (empty without a dev set), which is also written to `runs/<name>/result.json`.
     """
     stage = recipe.stage(name)
-    run = RUN.get(stage.kind) or extensions.stage(stage.kind)
     # Stamps and hashes are taken before the stage reads its files and models, so that a later change is noticed.
     files = {str(path): stamp(path) for _, path in files_of(stage)}
     stamps = {**files, **_weight_hashes(recipe, name, runs)}
-    recall: dict[str, float] = run(stage, StageContext(recipe, name, runs, reporter, fresh))
+    recall = RUN[stage.kind](stage, StageContext(recipe, name, runs, reporter, fresh))
     atomic.write_text(runs / name / STAMPS, json.dumps(stamps, ensure_ascii=False, indent=2) + "\n")
     atomic.write_text(_result_file(runs, name), json.dumps(recall, indent=2) + "\n")
     return recall

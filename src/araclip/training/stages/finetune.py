@@ -21,7 +21,8 @@ from araclip.training.stages.finetune_step import (
     ForgettingLoss,
     TeacherLoss,
 )
-from araclip.training.stages.pictures import Pixels, RememberingImages, training_images
+from araclip.training.stages.pictures import RememberingImages, training_images
+from araclip.training.stages.pixels import Pixels
 from araclip.training.stages.stage_run import checkpoint_activations, projection_parts, stage_run
 from araclip.training.stages.starting_model import StageContext, cached_teacher
 from araclip.training.stages.texts import LearningTexts, LockedTexts

@@ -21,7 +21,8 @@ from araclip.training.loop.processes import share
 from araclip.training.losses import all_captions_loss, concept_loss, cosine_loss, forgetting_loss
 from araclip.training.model.model import AraCLIPModel
 from araclip.training.recipe.stages import Finetune
-from araclip.training.stages.pictures import EncodedImages, RememberingImages, TrainingImages
+from araclip.training.stages.pictures import RememberingImages, TrainingImages
+from araclip.training.stages.pixels import EncodedImages
 from araclip.training.stages.stage_run import backward
 from araclip.training.stages.texts import LearningTexts, LockedTexts
 from araclip.training.teachers.teacher import TeacherCache
@@ -51,25 +52,17 @@ class AllCaptionsLoss:
 
 @dataclass
 class ContrastLoss:
-    """The loss between texts and pictures, averaged over the image tower's branches (networks above shared blocks).
-
-    With `all_captions` it is the mean of two losses: against the batch's captions and against all captions.
-    """
+    """The loss between texts and pictures; with `all_captions`, its mean with the loss against all captions."""
 
     objective: Callable[..., Tensor]
     all_captions: AllCaptionsLoss | None = None
 
     def __call__(self, batch: Batch, text: Tensor, image: Tensor) -> Tensor:
-        """Return the loss, a scalar, of captions' vectors (T, D) and pictures' (I, K, D), one for each branch."""
+        """Return the loss, a scalar, of captions' vectors (T, D) and pictures' (I, D)."""
         same = torch.from_numpy(batch.same).to(text.device)
         owner = torch.tensor(batch.owner, device=text.device)
-        values = []
-        for of_branch in image.unbind(dim=1):  # (I, D)
-            value = self.objective(text, of_branch, same=same, owner=owner)
-            if self.all_captions is not None:
-                value = (value + self.all_captions(batch.rows, of_branch)) / 2
-            values.append(value)
-        return torch.stack(values).mean()
+        value = self.objective(text, image, same=same, owner=owner)
+        return value if self.all_captions is None else (value + self.all_captions(batch.rows, image)) / 2
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,7 @@ class FinetuneStep:
         def loss(text: Tensor, image: EncodedImages) -> Tensor:
             text = text[inverse]  # (captions + class names, D)
             captions, named = gather(text[: len(own_captions)]), text[len(own_captions) :]  # (T, D), (k, D)
-            vectors = gather(image.vectors)  # (I, K, D)
+            vectors = gather(image.vectors)  # (I, D)
             terms["contrast"] = self.contrast(batch, captions, vectors)
             if self.teacher:
                 terms["teacher"] = stage.distillation * self.teacher(batch.english, captions)

@@ -16,10 +16,13 @@ from araclip.training.losses import DISTILLATION_LOSSES
 from araclip.training.recipe.files import files_of, stamp
 from araclip.training.recipe.recipe import Recipe
 from araclip.training.recipe.stages import Captions
-from araclip.training.stages.starting_model import models_of, packaged_names
+from araclip.training.stages.starting_model import models_of
 
 Mistakes = Iterator[tuple[str, str]]  # (a recipe's key, what is wrong with its value)
-_NEVER_ON_HUB = ("start", "members", "expert", "teacher")  # keys whose models are stages, folders or bundled models
+_ON_HUB = (
+    "text",
+    "vision",
+)  # ends of keys whose models may come from a hub; others name stages or folders
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
@@ -65,11 +68,10 @@ def _setting_mistakes(stage: Any) -> Mistakes:
 
 
 def _file_mistakes(recipe: Recipe, name: str) -> Mistakes:
-    begins_with_model = any(key.startswith("[model]") for key, _ in models_of(recipe, name))
-    for section in (recipe.stage(name), *([recipe.model] if begins_with_model else [])):
-        for key, path in files_of(section):
-            if stamp(path) is None and not (key.endswith(".images") and isinstance(section, Captions)):
-                yield key, f"{path} is missing. Correct the path, or `data`."
+    stage = recipe.stage(name)
+    for key, path in files_of(stage):
+        if stamp(path) is None and not (key.endswith(".images") and isinstance(stage, Captions)):
+            yield key, f"{path} is missing. Correct the path, or `data`."
 
 
 def _caption_mistakes(stage: Any) -> Mistakes:
@@ -98,9 +100,9 @@ def _model_mistakes(recipe: Recipe, name: str, ready: Collection[str]) -> Mistak
             if model not in ready:
                 yield key, f"stage '{model}' has no model and does not run before. Run `araclip train {model}` first."
         elif kind not in ("open_clip", "transformers"):
-            near = get_close_matches(model, [*recipe.stages, *packaged_names(), *installed()], 1)
-            may_be_on_hub = key not in _NEVER_ON_HUB and (_HUB_ID.fullmatch(model) or not near)
+            near = get_close_matches(model, [*recipe.stages, *installed()], 1)
+            may_be_on_hub = key.endswith(_ON_HUB) and (_HUB_ID.fullmatch(model) or not near)
             local = place if kind == "araclip" else model
-            if not (may_be_on_hub or model in packaged_names() or names_model_folder(local) or existing_folder(local)):
+            if not (may_be_on_hub or names_model_folder(local) or existing_folder(local)):
                 meant = "".join(f" Did you mean {name}?" for name in near)
                 yield key, f"'{model}' is no stage, no folder and no model on this machine.{meant}"

@@ -1,93 +1,35 @@
 """Makes the image vectors of a step: from a locked tower's cached outputs, from cached feature maps, or from pixels.
 
-The three classes for this (`LockedImages`, `BranchImages` of `mini.frozen_features`, `PixelImages`) have
+The three classes for this (`LockedImages`, `BranchImages` of `frozen_features`, `PixelImages`) have
 `inputs(rows, step)`, which depends on seed, step and rows alone and builds no autograd graph, and `encode(inputs)`,
 which GradCache calls twice. `vectors(pictures)`, for dev recall, may leave the model in eval mode.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import normalize as l2_normalize
 
 from araclip.core import atomic
 from araclip.core.display import Log
-from araclip.errors import DataError, ImageError, RecipeError
-from araclip.pictures.images import decode_ahead, map_ahead, open_image
-from araclip.training import extensions
+from araclip.errors import DataError, ImageError
+from araclip.pictures.images import map_ahead, open_image
 from araclip.training.data.pictures import augment, contents_hash
 from araclip.training.failures import failures
 from araclip.training.model import towers
+from araclip.training.model.branches import is_splittable
 from araclip.training.model.model import AraCLIPModel
-from araclip.training.model.processing import AraCLIPProcessor
 from araclip.training.model.towers import freeze
 from araclip.training.recipe.files import stamp
 from araclip.training.recipe.stages import ImageSide
+from araclip.training.stages.frozen_features import BranchImages, FrozenFeatures, FrozenFeaturesGraph, whole_features
+from araclip.training.stages.pixels import EncodedImages, Pixels, check_readable, encoded, eval_batches, projected
 
-
-class EncodedImages(NamedTuple):
-    """The output of an image tower and its projection for B pictures."""
-
-    vectors: Tensor  # (B, K, D) float32, of unit length; K: the number of branches if each has its own loss, else 1
-    features: Tensor  # (B, W) float32, the tower's output before the projection
-
-
-def projected(model: AraCLIPModel, features: Tensor) -> Tensor:
-    """Project pooled outputs (B, width) to vectors (B, D) of unit length, in float32 even under autocast."""
-    vectors: Tensor = model.visual_projection(features.to(model.logit_scale.device))
-    return l2_normalize(vectors.float(), dim=-1)
-
-
-def encoded(model: AraCLIPModel, features: Tensor) -> EncodedImages:
-    """Project the pooled outputs of B pictures, (B, width); return the outputs with the vector of each picture."""
-    features = features.float()
-    return EncodedImages(projected(model, features).unsqueeze(1), features)
-
-
-class Pixels:
-    """Turns pictures into the tower's input: (B, 3, S, S) float32, normalised by channel.
-
-    Pictures are resized to the S × S square without keeping their proportions (`AraCLIPProcessor.squashing`).
-    """
-
-    def __init__(self, size: int, mean: list[float], std: list[float]) -> None:
-        self.size, self.mean, self.std = size, mean, std
-
-    @classmethod
-    def of(cls, processor: AraCLIPProcessor) -> "Pixels":
-        """Make a Pixels with a processor's size, means and deviations; raise RecipeError if it reads no pictures."""
-        if processor.image_processor is None:
-            raise RecipeError(
-                "this model has no image tower, and the stage or its dev set needs one. Name [model] vision."
-            )
-        how = processor.preprocessing
-        return cls(how.size, list(how.mean), list(how.std))
-
-    def __call__(self, squares: NDArray[np.uint8]) -> Tensor:
-        values = torch.from_numpy(squares).permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return (values - torch.tensor(self.mean).view(1, 3, 1, 1)) / torch.tensor(self.std).view(1, 3, 1, 1)
-
-    def read(self, files: Sequence[Path]) -> Tensor:
-        """Read these files, without augmentation, as the tower's input (B, 3, S, S)."""
-        return self(self.squares(files))
-
-    def squares(self, files: Sequence[Path]) -> NDArray[np.uint8]:
-        """Read these files, without augmentation, as (B, S, S, 3) uint8; an unreadable picture is a DataError."""
-        squares = []
-        for _, square in decode_ahead(files, self.size, torch.get_num_threads()):
-            if isinstance(square, ImageError):
-                raise DataError(f"{square} Remove it from its captions.jsonl.")
-            squares.append(square)
-        return np.stack(squares)
-
-
-EVAL_BATCH = 50  # pictures that pass a tower at once when no gradients are needed
 # With this many pictures or more, an ONNX graph is written to encode them. Writing the graph takes as long as PyTorch
 # takes to encode some hundreds of pictures.
 MANY = 1000
@@ -114,24 +56,11 @@ def pooled_features(model: AraCLIPModel, pixels: Pixels, files: Sequence[Path], 
         return torch.cat([tower(pixels.squares(batch)) for batch in batches]).clone()
 
 
-def eval_batches(count: int, log: Log | None = None) -> Iterator[range]:
-    """Yield ranges of at most EVAL_BATCH picture rows; log the progress after each thousand."""
-    for start in range(0, count, EVAL_BATCH):
-        yield range(start, min(start + EVAL_BATCH, count))
-        if log and start and start % 1000 == 0:
-            log(f"image vectors computed for {start:,} of {count:,} pictures")
-
-
 def _tower(model: AraCLIPModel, pixels: Pixels, pictures: int) -> Callable[[NDArray[np.uint8]], Tensor]:
     """Return a function that runs the tower: squares (B, side, side, 3) → features (B, width); by ONNX if quicker."""
-    maps = extensions.load(extensions.CACHED_MAPS)
-    if (
-        pictures < MANY
-        or not extensions.load(extensions.TOWERS).is_splittable(model.vision_model)
-        or model.logit_scale.device.type != "cpu"
-    ):
+    if pictures < MANY or not is_splittable(model.vision_model) or model.logit_scale.device.type != "cpu":
         return lambda squares: pooled(model, pixels(squares))
-    graph = maps.FrozenFeaturesGraph(maps.FrozenFeatures(_Pooled(model), pixels.mean, pixels.std), pixels.size)
+    graph = FrozenFeaturesGraph(FrozenFeatures(_Pooled(model), pixels.mean, pixels.std), pixels.size)
 
     def run(squares: NDArray[np.uint8]) -> Tensor:
         sides = [squares, squares[:, :, ::-1]] if model.config.vision_mirror else [squares]
@@ -169,8 +98,7 @@ class LockedImages:
         side: ImageSide = _FROM_PIXELS,
     ) -> None:  # fmt: skip
         self.model, self.pixels, self.cache, self.log = model, pixels, cache, log
-        self._maps = extensions.load(extensions.CACHED_MAPS)
-        self._blocks = side.frozen_blocks if extensions.load(extensions.TOWERS).is_splittable(model.vision_model) else 0
+        self._blocks = side.frozen_blocks if is_splittable(model.vision_model) else 0
         model.vision_model.requires_grad_(False)
         self.modules: list[nn.Module] = []
         self._degradation = side.degradation
@@ -214,7 +142,7 @@ class LockedImages:
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
             if self._blocks:
-                features = self._maps.whole_features(
+                features = whole_features(
                     self.model, self.pixels, list(once), self._blocks, views, self._degradation, self.cache, self.log
                 )
             else:
@@ -251,22 +179,6 @@ class RememberingImages(Protocol):
         """Return the outputs (B, width) that the tower gave before the stage, for the same inputs as `encode`."""
 
 
-def check_readable(pictures: Sequence[Path], size: int) -> None:
-    """Open all pictures; a DataError names those that cannot be read, up to twenty."""
-
-    def fault(path: Path) -> str | None:
-        try:
-            open_image(path, size)
-        except ImageError as error:
-            return str(error)
-        return None
-
-    faults = [found for _, found in map_ahead(fault, pictures, torch.get_num_threads()) if found]
-    if faults:
-        shown = "\n".join(faults[:20])
-        raise DataError(f"{len(faults)} pictures cannot be read. Remove them from their captions.jsonl:\n{shown}")
-
-
 def training_images(
     model: AraCLIPModel, pixels: Pixels, pictures: Sequence[Path], side: ImageSide, seed: int, cache: Path,
     log: Log, *, pointwise: bool = False,
@@ -276,17 +188,13 @@ def training_images(
     With `pointwise`, a tower that learns from cached feature maps computes its 1 × 1 convolutions in bfloat16; other
     towers are not affected.
     """
-    maps = extensions.load(extensions.CACHED_MAPS)
     cache = side.cache or cache
     if side.train == "full" and side.frozen_blocks:
         log(f'image.frozen_blocks = {side.frozen_blocks} freezes nothing with train = "full": the whole tower learns.')
     if side.train == "locked":
         return LockedImages(model, pixels, pictures, cache, log, side)
-    if side.train == "partial" and (
-        extensions.load(extensions.TOWERS).is_splittable(model.vision_model) or side.map_scale is not None
-    ):
-        own: TrainingImages = maps.BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
-        return own
+    if side.train == "partial" and (is_splittable(model.vision_model) or side.map_scale is not None):
+        return BranchImages(model, pixels, pictures, side, seed, cache, log, pointwise=pointwise)
     stamps = repr([(str(path), stamp(path)) for path in pictures]).encode()
     # this empty file says that all these pictures could be opened before, so they are not checked again
     readable = cache / f"readable-{hashlib.sha256(stamps).hexdigest()[:16]}"

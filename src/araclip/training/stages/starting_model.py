@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,9 +13,8 @@ from torch import nn
 from araclip.core import atomic
 from araclip.errors import RecipeError
 from araclip.models import folder as model_folder
-from araclip.training import extensions
 from araclip.training.data.pictures import FileMixture, PictureMixture
-from araclip.training.data.text import Mixture, read_pairs
+from araclip.training.data.text import Mixture
 from araclip.training.failures import failures
 from araclip.training.loop.run_folder import Reporter, SilentReporter, StepProgress, without_nulls
 from araclip.training.model import towers
@@ -90,37 +88,6 @@ def saved_model(context: StageContext, named: str, why: str) -> Path:
     return folder
 
 
-def members_of(
-    names: Sequence[str], context: StageContext, why: str
-) -> tuple[dict[str, AraCLIPModel], AraCLIPProcessor]:
-    """Load the models that a stage puts together; return them by name.
-
-    A model's query bank (against hubness) and its names part (the numbers of a vector that stand for class names) are
-    left out, see `mini.heads`. The first model's processor is returned, too, set to squash pictures to squares.
-
-    Args:
-        names: stages, folders or bundled models, each once. why: what the stage does with them, such as "joins".
-
-    Raises:
-        RecipeError: there is no such model, or two of them read texts or pictures in different ways.
-    """
-    found = [load_plain(saved_model(context, name, f"stage '{context.name}' {why}")) for name in names]
-    processors = [processor.squashing() for _, processor in found]
-    read = []  # of each model, the settings besides weights on which the vectors of texts and pictures depend
-    for (model, _), processor in zip(found, processors, strict=True):
-        settings = {key: getattr(model.config, key) for key in ("text_pooling", "vision_pooling", "vision_mirror")}
-        if processor.image_processor is not None:
-            settings |= asdict(processor.preprocessing)
-        read.append({**settings, "max_tokens": processor.max_tokens})
-    for name, theirs in zip(names[1:], read[1:], strict=True):
-        if differing := [f"{key} ({read[0][key]} and {theirs[key]})" for key in theirs if theirs[key] != read[0][key]]:
-            raise RecipeError(
-                f"stage '{context.name}' {why} '{names[0]}' and '{name}', which differ in {', '.join(differing)}, so "
-                "that no one model can do what each of them does. Train both with one [model]."
-            )
-    return dict(zip(names, (model for model, _ in found), strict=True)), processors[0]
-
-
 def is_model(recipe: Recipe, named: str) -> bool:
     """True if `named` is a stage of the recipe or an exported model; false for a hub id or a folder of transformers."""
     return named in recipe.stages or model_folder.names_model_folder(named)
@@ -146,7 +113,8 @@ def beginning(recipe: Recipe, name: str) -> dict[str, str]:
     stage = recipe.stage(name)
     if not isinstance(stage, StartingStage) or stage.model is not None:
         return {}
-    towers = json.dumps(without_nulls(to_jsonable_python(recipe.model)), sort_keys=True, ensure_ascii=False)
+    spec = {"vocabulary": [], **without_nulls(to_jsonable_python(recipe.model))}  # a key that runs before had empty
+    towers = json.dumps(spec, sort_keys=True, ensure_ascii=False)
     return {"begins with": recipe.start_of[name] or towers}
 
 
@@ -166,8 +134,8 @@ def models_of(recipe: Recipe, name: str) -> list[tuple[str, str]]:
 def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = False) -> ModelAndProcessor:
     """Load the model and processor that a stage starts from.
 
-    Unless `as_it_is`, what araclip-mini adds to projections is left out: the query bank, a correction against hubness,
-    and the names part, numbers for class names (see `mini.heads`).
+    Unless `as_it_is`, the model's query bank (against hubness) and names part (for class names) are left out, see
+    `heads`.
     """
     with failures(
         f"the model that [{context.name}] starts from", "name another, or run the stage that made it again", RecipeError
@@ -181,7 +149,7 @@ def start_of(stage: StartingStage, context: StageContext, *, as_it_is: bool = Fa
 
 
 def image_tower_of(named: str, context: StageContext) -> Any:
-    """Load the image tower of an earlier stage or exported model, or a tower from a package, a folder or a hub."""
+    """Load the image tower of an earlier stage or exported model, or a tower from a folder or a hub."""
     if is_model(context.recipe, named):
         return load_plain(saved_model(context, named, "`vision` names"))[0].vision_model
     return _load_vision(ModelSpec(vision=named))[0]
@@ -200,11 +168,9 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     }  # fmt: skip
     if text_from:
         trained = {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
-        for name, value in {**trained, "vocabulary": ()}.items():
+        for name, value in trained.items():
             if (asked := getattr(spec, name)) not in (value, getattr(ModelSpec, name)):
-                raise RecipeError(
-                    f"[model] {name} = {asked}, but {spec.text} was trained with {value or 'its own'}. Leave it out."
-                )
+                raise RecipeError(f"[model] {name} = {asked}, but {spec.text} was trained with {value}. Leave it out.")
         options |= trained
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
@@ -269,44 +235,15 @@ def _combine_towers(
     return model, squashing_processor(processor.image_processor, spec.image_size)
 
 
-def _packaged_towers() -> Any:
-    """Import the module that loads pretrained towers from packages of the Python index."""
-    return extensions.load(extensions.PACKAGED_TOWERS)
-
-
-def packaged_names() -> list[str]:
-    """Return the names of the towers that come in packages of the Python index."""
-    return [*_packaged_towers().TEXT_TOWERS, *_packaged_towers().IMAGE_TOWERS]
-
-
 def _load_text(spec: ModelSpec) -> tuple[Any, Any]:
-    if spec.text not in _packaged_towers().TEXT_TOWERS:
-        known = ", ".join(_packaged_towers().TEXT_TOWERS)
-        with failures(f"[model] text = {spec.text}", f"give a folder, a hub id, or one of {known}", RecipeError):
-            return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
-
-    def vocabulary_texts() -> list[str]:
-        texts: set[str] = set()
-        for pattern in spec.vocabulary:
-            files = sorted(pattern.parent.glob(pattern.name))
-            if not files:
-                raise RecipeError(f"[model] vocabulary: no file matches {pattern}.")
-            for file in files:
-                texts.update(text for pair in read_pairs(file) for text in (pair.english, pair.arabic))
-        return sorted(texts)
-
-    found: tuple[Any, Any] = _packaged_towers().TEXT_TOWERS[spec.text](vocabulary_texts if spec.vocabulary else None)
-    return found
+    with failures(f"[model] text = {spec.text}", "give a folder or a hub id", RecipeError):
+        return towers.load_text_tower(spec.text), AraCLIPProcessor.from_towers(spec.text).tokenizer
 
 
 def _load_vision(spec: ModelSpec) -> tuple[Any, Any]:
     if spec.vision is None:
         return None, None
-    if spec.vision in _packaged_towers().IMAGE_TOWERS:
-        tower = _packaged_towers().IMAGE_TOWERS[spec.vision]()
-        return tower, squashing_processor(timm_image_processor(tower.config), spec.image_size)
-    known = ", ".join(_packaged_towers().IMAGE_TOWERS)
-    with failures(f"[model] vision = {spec.vision}", f"give a folder, a hub id, or one of {known}", RecipeError):
+    with failures(f"[model] vision = {spec.vision}", "give a folder or a hub id", RecipeError):
         tower = towers.load_image_tower(spec.vision, spec.vision_projection == "identity", None)
         timm = tower.config.model_type == "timm_wrapper"
         published = timm_image_processor(tower.config) if timm else image_processor_at(spec.vision)
