@@ -50,12 +50,12 @@ docs: .venv/.docs
 # The site in a real browser (both languages, light and dark, narrow and wide, its search, no other host), the code blocks of
 # READMEs and guides, and the tutorials.
 test-docs: docs .venv/.browser chromium
-	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/test_docs_code.py tests/test_docs_strict.py
+	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/docs/test_docs_code.py tests/docs/test_docs_strict.py
 
 # OCR with the real Tesseract and RapidOCR; `make test` tries all around them with a program in their place. Installs what
 # is missing.
 test-ocr: .venv/.ocr tesseract
-	@OMP_NUM_THREADS=1 ARACLIP_TEST_OCR=1 $(BIN)/python -m pytest tests/test_ocr.py
+	@OMP_NUM_THREADS=1 ARACLIP_TEST_OCR=1 $(BIN)/python -m pytest tests/pictures/test_ocr.py
 
 .venv/.ocr: pyproject.toml .venv/.test
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
@@ -84,7 +84,7 @@ MOTO = $(PIP) install --no-compile 'moto[server]>=5' boto3==$$($(BIN)/python -c 
 ARACLIP_TEST_POSTGRES ?= private
 test-postgres: .venv/.test postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
-	  tests/test_postgres.py tests/test_gallery_kinds.py tests/test_gallery_contract.py tests/test_server_writes.py tests/test_photo_metadata.py tests/test_cli_remote.py tests/test_bulk.py tests/test_server_browsing.py tests/test_server_search.py tests/test_server_contract.py tests/test_server_remote.py tests/test_videos.py tests/test_recorded_model.py -k "postgres or on_a_server or remote"
+	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk/test_bulk.py tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
 
 postgres:
 	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \
@@ -114,7 +114,7 @@ exiftool:
 
 # The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
 test-oldest: .venv/.test .venv/.oldest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest --hypothesis-profile=few tests/test_model.py tests/test_registration.py tests/test_transformers_contract.py tests/test_processor_contract.py
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest --hypothesis-profile=few tests/training/test_model.py tests/training/test_registration.py tests/training/test_transformers_contract.py tests/training/test_processor_contract.py
 
 .venv/.oldest: .venv/bin/python
 	@$(PIP) install --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
@@ -168,7 +168,7 @@ lint-github: .venv/.test
 
 # Wheel and sdist as they would be released, checked: minutes, and the package index. From the unpacked sdist the core's tests
 # run; with SDIST_TESTS=all the whole suite in an environment with all that it needs, as before a release; with
-# SDIST_TESTS="tests/test_query.py …" some files. SDIST_WORKERS=1 leaves a core of a busy machine to others.
+# SDIST_TESTS="tests/gallery/test_query.py …" some files. SDIST_WORKERS=1 leaves a core of a busy machine to others.
 SDIST_TESTS ?= core
 SDIST_WORKERS ?= 2
 release-check: .venv/.release

@@ -9,7 +9,7 @@ process and asks it 500 Arabic captions of the dev split by `search(…, literal
 recall@10 is the index's own: against exact scores of the float16 vectors. Results are added to
 benchmarks/scale.jsonl, one line a size and engine, a later one in place of an earlier one; --again asks a folder's
 gallery that is there and fills none. Engines: `folder`; `postgres`, a private server on this machine
-(tests/postgres_server.py) with 1 GB of shared buffers.
+(tests/support/postgres_server.py) with 1 GB of shared buffers.
 
 Processor time is what filling and building cost all processes, in core-seconds, so other work on the machine hardly
 changes it; p50 and p99 are by the clock and want a quiet machine. `law` fits two shapes by least squares of relative
@@ -38,7 +38,7 @@ from araclip import AraCLIP, open_gallery
 from araclip.bulk.ingest import fill, shards_in
 from araclip.gallery.catalog.records import RecordedModel
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 RESULTS = Path(__file__).with_name("scale.jsonl")
 QUERIES, WANTED = 500, 10
 ENGINES = ("folder", "postgres")

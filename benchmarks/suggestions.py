@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.records import File
 from araclip.models.encoder_base import usable_cores

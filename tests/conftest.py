@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+import pictures
+from command_line import Ran, Run, caller
 from tiny import write_tiny_model
 
 if TYPE_CHECKING:
@@ -201,3 +203,25 @@ def taught(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(taught: Path, tmp_path: Path) -> Path:
     """A copy of `taught` to write in."""
     return shutil.copytree(taught, tmp_path / "runs")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> Run:
+    """Call `araclip` with the tiny model, a data directory of its own, and a wide terminal."""
+    monkeypatch.setenv("ARACLIP_DATA", str(tmp_path / "data"))
+    call = caller(monkeypatch, capsys, columns=400)
+
+    def with_model(*arguments: str, model: bool = True) -> Ran:
+        return call(*arguments, *(["--model", str(tiny_model)] if model else []))
+
+    return with_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "صور العائلة"
+    root.mkdir()
+    pictures.solid(root / "أحمر.jpg")
+    pictures.solid(root / "green.png", (0, 255, 0))
+    pictures.solid(root / "blue [1].gif", (0, 0, 255))
+    return root

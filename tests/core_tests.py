@@ -27,9 +27,9 @@ SAMPLES = "not test_the_demo"  # the sample pictures need the extra demo
 
 def core_tests(*, without: tuple[str, ...] = ()) -> list[str]:
     """The paths of the test files, sorted."""
-    galleries = [path for path in HERE.glob("test_gallery*.py") if not path.stem.endswith(EXTRAS)]
-    servers = [path for path in HERE.glob("test_server_*.py") if not path.stem.endswith(EXTRAS)]
-    every = [*galleries, *servers, *(HERE / f"test_{name}.py" for name in OTHERS)]
+    galleries = [path for path in HERE.rglob("test_gallery*.py") if not path.stem.endswith(EXTRAS)]
+    servers = [path for path in HERE.rglob("test_server_*.py") if not path.stem.endswith(EXTRAS)]
+    every = [*galleries, *servers, *(path for name in OTHERS for path in HERE.rglob(f"test_{name}.py"))]
     return sorted(str(path) for path in every if path.stem.removeprefix("test_") not in without)
 
 

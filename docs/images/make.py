@@ -18,7 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1] / "tests" / "browser"))
+sys.path[:0] = [str(HERE.parents[1] / "tests" / each) for each in ("browser", "support")]
 
 from doing import CHROMIUM, FLAGS, serving, shown, until  # noqa: E402  (the helpers of the page's tests)
 

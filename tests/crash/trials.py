@@ -31,10 +31,11 @@ from typing import Any
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[threads] = "1"  # before NumPy starts threads: a process with threads must not be forked
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import faiss  # noqa: F401  (loaded once; the processes are forked from this one)
 import onnxruntime  # noqa: F401
+from crash.story import QUERIES, Action, Workspace, pictures_bytes, story
 from PIL import Image
 
 from araclip.core import atomic
@@ -43,7 +44,6 @@ from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.pictures import plugins
 from araclip.text.resources import interpreter
-from crash.story import QUERIES, Action, Workspace, pictures_bytes, story
 from forked import Forked, Send
 from tiny import write_tiny_model
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 TESTS = Path(__file__).parents[1]
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "support"))
 from raw_files import dng  # noqa: E402
 
 USUAL = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")

@@ -22,14 +22,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from crash.story import pictures_bytes
 
 from araclip import AraCLIP, Gallery
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import fill, shards_in
 from araclip.errors import InputError
 from araclip.gallery.open import restore_gallery
-from crash.story import pictures_bytes
 from tiny import write_tiny_model
 
 OTHERS = (

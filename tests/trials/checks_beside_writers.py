@@ -16,13 +16,14 @@ from contextlib import suppress
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from crash.story import pictures_bytes
+from crash.uploads import process
 
 from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import ServerError
-from crash.story import pictures_bytes
-from crash.uploads import process
 from tiny import write_tiny_model
 
 

@@ -24,14 +24,14 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
+from crash.story import pictures_bytes
 from PIL import Image
 
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError
-from crash.story import pictures_bytes
 from tiny import write_tiny_model
 
 HELD = 400  # pictures in the gallery, about

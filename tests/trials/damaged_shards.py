@@ -34,7 +34,7 @@ def main() -> None:
 
 def made(folder: Path) -> Path:
     """A shard of forty pictures in plain colours."""
-    sys.path.insert(0, str(Path(__file__).parent.parent))
+    sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
     import pictures
 
     for number in range(40):

@@ -32,7 +32,7 @@ from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import psutil
 from PIL import Image

@@ -33,11 +33,12 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from crash.story import pictures_bytes
 
 from araclip import AraCLIP, Filters, Gallery
 from araclip.errors import AraCLIPError, GalleryCorrupt
-from crash.story import pictures_bytes
 from tiny import write_tiny_model
 
 PAGE = 4096

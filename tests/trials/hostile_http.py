@@ -24,14 +24,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import httpx2
 import psutil
+from crash.uploads import process
 from PIL import ExifTags, Image
 
 import pictures
-from crash.uploads import process
 from hostile_requests import FORMS, HOSTILE_NAMES, SMUGGLING, WRONG_HOSTS
 from serving import READ, WRITE, bearer, encoded, make_gallery, photo_album
 from tiny import write_tiny_model

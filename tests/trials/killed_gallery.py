@@ -17,11 +17,13 @@ from pathlib import Path
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[threads] = "1"  # before NumPy starts threads
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import faiss  # noqa: F401  (loaded once)
 import onnxruntime  # noqa: F401
 import watchfiles  # noqa: F401
+from crash.story import QUERIES as ALL_QUERIES
+from crash.story import pictures_bytes
 
 import araclip.cli.commands
 import araclip.server.run
@@ -34,8 +36,6 @@ from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.ingest import intake, watch
 from araclip.server.settings import Settings
 from catalog_file import edited
-from crash.story import QUERIES as ALL_QUERIES
-from crash.story import pictures_bytes
 from forked import Forked, Send
 
 FILES, UPLOADS = range(200), range(200, 500)  # numbers of the pictures

@@ -36,14 +36,15 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from crash.story import pictures_bytes
+from trials.killed_gallery import FILE_NAME, FILES, QUERIES, UPLOADS, KilledGallery, Scores
 
 from araclip import AraCLIP, Gallery
-from crash.story import pictures_bytes
 from forked import Forked, Send
 from pictures import written
 from tiny import write_tiny_model
-from trials.killed_gallery import FILE_NAME, FILES, QUERIES, UPLOADS, KilledGallery, Scores
 
 KINDS = {"index": 0.3, "update": 0.2, "watch": 0.2, "serve": 0.3}  # shares of the kills
 KILLS_A_ROUND = 20

@@ -27,14 +27,15 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from crash.story import pictures_bytes
+from crash.uploads import SOURCE, process
 
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.client import Client
 from araclip.errors import ServerError
-from crash.story import pictures_bytes
-from crash.uploads import SOURCE, process
 from tiny import write_tiny_model
 
 PATIENCE = 900  # seconds until a round that makes no progress has failed

@@ -2,11 +2,11 @@
 
     PYTHONPATH=src python tests/trials/model_folders.py --cases 1000 --seed 7
 
-Cases are the hostile folders of tests/hostile_folders.py and of SLOW below, then random changes: a field of config.json
-or tokenizer.json is deleted or gets another value, or bytes of a part are flipped, cut, repeated or replaced; hashes
-are made to fit. Each case loads the model and encodes texts and pictures. A case fails with anything but a result or an
-error of ours in one line, with more than 5 s of the CPU or 1 GB of memory (children counted), or when it is killed.
-Prints a table; Linux only.
+Cases are the hostile folders of tests/support/hostile_folders.py and of SLOW below, then random changes: a field of
+config.json or tokenizer.json is deleted or gets another value, or bytes of a part are flipped, cut, repeated or
+replaced; hashes are made to fit. Each case loads the model and encodes texts and pictures. A case fails with anything
+but a result or an error of ours in one line, with more than 5 s of the CPU or 1 GB of memory (children counted), or
+when it is killed. Prints a table; Linux only.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
 from onnx import helper

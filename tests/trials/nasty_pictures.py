@@ -29,7 +29,7 @@ import psutil
 from PIL import Image
 
 TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(Path(__file__).parent), str(TESTS / "crash"), str(TESTS)]
+sys.path[:0] = [str(Path(__file__).parent), str(TESTS / "crash"), str(TESTS / "support")]
 from nasty_corpus import KINDS, corpus
 from uploads import process
 

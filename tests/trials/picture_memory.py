@@ -23,7 +23,7 @@ from pathlib import Path
 
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parents[1] / "support")]
 from araclip.gallery.ingest.intake import COMMIT_EVERY
 from araclip.pictures.limits import PEAK
 from tiny import write_tiny_model

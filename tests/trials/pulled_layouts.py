@@ -15,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
 import torch
 from PIL import Image
+from test_pull import BOTH, LAYOUTS, TEXTS, written
 from transformers import CLIPImageProcessor, SiglipImageProcessor
 
 from araclip import AraCLIP
@@ -27,7 +28,6 @@ from araclip.errors import AraCLIPError
 from araclip.peers.conversion import make_model_folder
 from araclip.pictures.image_transform import ImageTransform
 from araclip.training.model.foreign import on_pillow
-from test_pull import BOTH, LAYOUTS, TEXTS, written
 from tiny_peers import small_open_clip
 
 CLOSE = 1e-4

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from araclip.errors import AraCLIPError
 from hostile_inputs import KINDS, Kind
