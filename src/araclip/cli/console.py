@@ -37,7 +37,7 @@ PANELS = {  # heading in --help → the commands below it
         "stats", "verify", "repair", "duplicates", "remove", "hide", "compact", "backup", "restore", "export-gallery",
         "doctor",
     ),
-    "Use and measure models": ("models", "pull", "push", "classify", "tag", "evaluate", "mteb"),
+    "Use and measure models": ("models", "pull", "push", "classify", "tag", "evaluate"),
     "Train models": ("train", "export", "unpack"),
 }  # fmt: skip
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}

@@ -1,4 +1,4 @@
-"""The commands that measure models: classify, evaluate (with --suite and --robustness), mteb."""
+"""The commands that measure models: classify, evaluate (with --suite and --robustness)."""
 
 import csv
 import io
@@ -311,42 +311,6 @@ def evaluate(
         write_report(report, summaries, [dialects[row] for row in owner] if dialects else None, losses, leaks)
     if report is not None:
         err.print(f"The report is in [bold]{escape(shown(str(report)))}[/]", soft_wrap=True)
-
-
-@app.command()
-def mteb(
-    tasks: Annotated[list[str], typer.Argument(help="Tasks of mteb, such as XM3600T2IRetrieval WITT2IRetrieval.")],
-    model: AnyModelOption = DEFAULT_MODEL,
-    languages: Annotated[
-        list[str] | None, typer.Option("--language", help="Languages to run, such as ara; by default all of a task.")
-    ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Folder of mteb's own result files.")] = Path("mteb-results"),
-    as_json: JsonOption = False,
-) -> None:
-    """Run tasks of the Massive Text Embedding Benchmark, as its leaderboard does (extra `mteb`).
-
-    The data come from the Hugging Face hub; tasks with results in --out are not run again.
-    """
-    from araclip.evaluation.mteb_model import run_tasks, tasks_by_name
-    from araclip.models.encoder import AraCLIP
-
-    chosen = tasks_by_name(tasks, languages or [])
-    scores = run_tasks(AraCLIP.load(model), chosen, folder)
-    if as_json:
-        print_json({"model": model, "results": [asdict(score) for score in scores]})
-        return
-    table = Table(title=escape(shown(f"{model} on mteb")), title_justify="left")
-    for name in ("task", "split", "subset"):
-        table.add_column(name)
-    # the names of all measures that any task has, each name once
-    columns = dict.fromkeys(name for score in scores for name in score.values)
-    for name in columns:
-        table.add_column(name, justify="right")
-    for score in scores:
-        names = (escape(shown(name)) for name in (score.task, score.split, score.subset))
-        table.add_row(*names, *(f"{score.values[name]:.3f}" if name in score.values else "–" for name in columns))
-    out.print(table)
-    out.print(f"mteb's files are in [bold]{escape(shown(str(folder)))}[/]", soft_wrap=True)
 
 
 def _evaluate(models: Sequence[str], pictures: "PictureSet", captions: str, cache: Path | None) -> "list[Evaluated]":
