@@ -34,7 +34,7 @@ from araclip.core import atomic
 from araclip.errors import AraCLIPError
 from araclip.training.data.text import read_pairs
 from concepts import class_names, name_variants, synsets, write_concepts
-from drawings import emoji_sets
+from emoji_drawings import emoji_sets
 from features import FeatureCache
 from held import LABELLED, choice_split, held_fifth, keys_of, without_near, write_parallel
 from more import SETS

@@ -28,7 +28,7 @@ from araclip.errors import AraCLIPError, ImageError, InputError
 from araclip.pictures.images import map_ahead, open_image
 from araclip.text.folding import fold
 from concepts import without_article
-from drawings import SIZE, draw_one
+from emoji_drawings import SIZE, draw_one
 from sets import DATA_HINT, Row, fingerprint, read_table, write_set
 
 LISTING = 8 * 2**20  # bytes of a list of names or captions

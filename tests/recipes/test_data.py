@@ -25,7 +25,7 @@ for needed in ("timm", "torch", "resvg_py"):  # extras train and demo
     pytest.importorskip(needed)
 mini_sets, mini_packages, mini_emoji, mini_concepts, mini_held, mini_siblings, mini_data = map(
     importlib.import_module,
-    ("sets", "packages", "drawings", "concepts", "held", "siblings", "data"),
+    ("sets", "packages", "emoji_drawings", "concepts", "held", "siblings", "data"),
 )
 
 arabic_words = st.text("ابتةحدرسشعقكلمنهوي", min_size=1, max_size=8)
