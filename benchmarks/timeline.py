@@ -24,7 +24,8 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / each) for each in ("browser", "support")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "browser"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from doing import CHROMIUM, FLAGS, serving
 
 from araclip import AraCLIP, Gallery
