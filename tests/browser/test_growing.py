@@ -67,7 +67,7 @@ def test_a_picture_that_moves_within_its_month_keeps_the_focus(visit: Visit, tin
 def test_a_term_that_is_typed_stays_while_the_gallery_changes(visit: Visit) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     shown(page)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.get_by_role("button", name="إضافة").click()
     page.keyboard.type("أخ")
     changed(page)
@@ -89,7 +89,7 @@ def test_nothing_found_is_said_once_until_something_is(visit: Visit) -> None:
 
 def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visit: Visit) -> None:
     page = visit("?show=map", expecting=FAILED)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.wait_for_selector("#map [role=status]:not(:empty)")
     larger = page.get_by_role("button", name="تكبير")
     larger.click()
@@ -114,7 +114,7 @@ def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visi
 
 def test_the_keyboard_stays_on_an_album_while_the_gallery_changes(visit: Visit) -> None:
     page = visit("?show=albums", expecting=FAILED)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.locator("#albums .card").nth(1).focus()
     with page.expect_response("**/folders?*"):
         changed(page)
