@@ -24,6 +24,9 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 def test_new_pictures_join_those_that_are_looked_at(visit: Visit, tiny_model: Path, folder: Path) -> None:
     with serving(folder.parent / "gallery", tiny_model, offer=folder) as address:
         page = visit(at=address)
+        page.click("#filter-switch")  # its panel is made when it is first opened
+        page.wait_for_selector("#filters fieldset")
+        page.click("#filter-switch")
         first = page.locator("#timeline .tile a").first
         first.focus()
         # What is drawn anew has lost these marks.
