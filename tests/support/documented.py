@@ -78,6 +78,8 @@ class Blocks:
 
     def recipe(self, example: Example) -> None:
         """Read a recipe, or a part of one, as `araclip train` reads it: unknown keys and wrong values raise."""
+        if not_run(example):  # of kinds of stages that `araclip train` does not have
+            return
         text = str(example.parsed)
         path = Path("recipe.toml")
         path.write_text(text if text.startswith("name") else f'name = "part"\n{text}', encoding="utf-8")
@@ -121,6 +123,9 @@ class Blocks:
         elif program == "python":
             script = ROOT / arguments[0]
             source = script.read_text(encoding="utf-8")
+            if 'sys.argv.insert(1, "train")' in source:  # its arguments are those of `araclip train`
+                parsed(["train", *arguments[1:]])
+                return
             unknown = [word for word in arguments if word.startswith("--") and f'"{word}"' not in source]
             assert not unknown, f"{script.name} has no {unknown}"
         elif program == "export":
