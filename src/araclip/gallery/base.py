@@ -38,7 +38,7 @@ from araclip.gallery.ingest.videos import ingest_pictures_and_videos
 from araclip.gallery.maintenance.duplicates import find_duplicates
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, file_faults
-from araclip.gallery.plan import Interpretation, Part, Planner
+from araclip.gallery.plan import Interpretation, Planner, QueryPart
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
@@ -435,7 +435,7 @@ class BaseGallery(ABC):
         text_weight: float = TEXT_WEIGHT,
         sort: str = "relevance",
         literal: bool = False,
-        ignore: Collection[Part] = (),
+        ignore: Collection[QueryPart] = (),
     ) -> Hits:
         """Return the k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
 
@@ -542,7 +542,7 @@ class BaseGallery(ABC):
         self._interpreter = value
 
     def _planner(
-        self, query: Query, snapshot: Snapshot, page: Page, literal: bool, ignore: Collection[Part]
+        self, query: Query, snapshot: Snapshot, page: Page, literal: bool, ignore: Collection[QueryPart]
     ) -> Planner:
         """Return the planner of a query, which knows the gallery's names of folders and places."""
         reader, generation = self._reader, snapshot.generation

@@ -6,7 +6,7 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from araclip.gallery.plan import PARTS, Part
+from araclip.gallery.plan import PARTS, QueryPart
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
 from araclip.gallery.results import TEXT_WEIGHT, Album, Listed, Month, Place, Result, Suggestion
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
@@ -91,7 +91,7 @@ class SearchOptions(BaseModel):
     text_weight: TextWeight = Field(default=TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
+    ignore: list[QueryPart] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
 
 
 class TextSearch(SearchOptions):

@@ -244,8 +244,8 @@ class PostgresCatalog(Store):
             group = pictures[start : start + PUT_AT_ONCE]
             # If a path comes twice, the first picture with it counts.
             paths = {group[row].file.path: row for row in reversed(range(len(group)))}
-            asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
-            taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (asked,))}
+            pairs = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
+            taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (pairs,))}
             new = [group[row] for row in sorted(paths.values()) if row not in taken]
             values = json.dumps(list({each.digest: _picture_values(each) for each in reversed(new)}.values()))
             added += len(database.rows(_CONTENTS, (timestamp(), values)))
