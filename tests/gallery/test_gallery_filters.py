@@ -17,6 +17,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.gallery.catalog.selection import select
 from araclip.pictures.facts import Facts
 from pictures import read_facts
 
@@ -209,7 +210,7 @@ def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
         return 0
 
     rare.connection._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
-    found = rare.select(Filters(**filters).condition())  # type: ignore[arg-type]
+    found = select(rare, Filters(**filters).condition())  # type: ignore[arg-type]
     rare.connection._db.set_progress_handler(None, 1)
     assert found.tolist() == list(range(1, ROWS + 1, ROWS // RARE))
     assert steps < ROWS

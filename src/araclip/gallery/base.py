@@ -19,7 +19,8 @@ from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
-from araclip.gallery.catalog.store import JOINED, Store
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.explanation import Explanation, explanation_steps
 from araclip.gallery.ingest.intake import (
     PictureSource,
@@ -346,7 +347,7 @@ class BaseGallery(ABC):
                 found = self._files_at(path, "nothing changes")
                 contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
             with self._catalog.writing():
-                changed = self._catalog.set_hidden(contents, hidden)
+                changed = self._catalog.hidden_pictures.set(contents, hidden)
             self._finish_writing()
         return changed
 
