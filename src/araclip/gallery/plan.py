@@ -10,7 +10,7 @@ things (man, woman, child …), which are called kinds.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, fields_of
 from araclip.gallery.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
+from araclip.gallery.results import FilterPart, QueryInterpretation, ReadFilter, ReadText
 from araclip.gallery.text_matches import TextQuery
 from araclip.models.vectors import Vectors
 from araclip.text.dates import Dated, split_date
@@ -57,7 +58,7 @@ class DerivedFilter:
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
-    part: QueryPart
+    part: FilterPart
     words: str
     where: tuple[str, ...]
     filters: Filters
@@ -100,21 +101,22 @@ class Interpretation:
         """True if the query was understood exactly as it was typed."""
         return not (self.readings or self.excluded or self.qualities or self.filters or self.suggestion)
 
+    def answer(self) -> QueryInterpretation:
+        """Return what a server answers."""
+        return QueryInterpretation(
+            language=self.language,
+            literal=self.literal,
+            also=list(self.also),
+            readings=[ReadText(reading.text, round(reading.weight, 3)) for reading in self.readings],
+            excluded=list(self.excluded),
+            qualities=list(self.qualities),
+            filters=[ReadFilter(each.part, each.words, list(each.where), each.applied) for each in self.filters],
+            suggestion=self.suggestion,
+        )
+
     def json(self) -> dict[str, Any]:
         """Return plain data (dicts, lists, texts), as `araclip search --json` prints them."""
-        return {
-            "language": self.language,
-            "literal": self.literal,
-            "also": list(self.also),
-            "readings": [{"text": reading.text, "weight": round(reading.weight, 3)} for reading in self.readings],
-            "excluded": list(self.excluded),
-            "qualities": list(self.qualities),
-            "filters": [
-                {"part": each.part, "words": each.words, "where": list(each.where), "applied": each.applied}
-                for each in self.filters
-            ],
-            "suggestion": self.suggestion,
-        }
+        return asdict(self.answer())
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.explanation import explanation_steps
-from araclip.gallery.plan import PARTS, Planner, QueryPart
-from araclip.gallery.plan import Interpretation as Understood
+from araclip.gallery.plan import PARTS, Interpretation, Planner, QueryPart
 from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
@@ -45,7 +44,6 @@ from araclip.server.routes.dependencies import (
 from araclip.server.schemas import (
     MAX_WHERE,
     Identity,
-    Interpretation,
     NearAnswer,
     PictureSearch,
     SearchAnswer,
@@ -136,7 +134,7 @@ async def run_search(
         and (not results or fits_nothing([each.relevance for each in results], by_date=dated)),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
-        interpretation=Interpretation.model_validate(interpretation.json()),
+        interpretation=interpretation.answer(),
     )
 
 
@@ -190,7 +188,7 @@ def stored_vector(service: Service, identity: str) -> Vectors:
 
 def _page_steps(
     service: Service, planner: Planner, snapshot: Snapshot, sent: Mapping[str, Vectors], text_weight: float
-) -> Steps[tuple[list[Result], bool, int, Understood]]:
+) -> Steps[tuple[list[Result], bool, int, Interpretation]]:
     """Search for `planner.page.k` hits, one more than the client options for.
 
     Return the results without the additional hit; True if the additional hit was found, so that there is a next page;
