@@ -96,8 +96,6 @@ class SearchAnswer(BaseModel):
     took_ms: float
     generation: str
     interpretation: QueryInterpretation | None = Field(default=None, description="How its words were understood.")
-        default=None, description="How the query's words were understood."
-    )
 
 
 class PictureText(BaseModel):
