@@ -149,7 +149,7 @@ def test_the_credits_name_openmoji_and_every_photographer() -> None:
 
 
 def test_the_queries_are_of_the_pool_that_is_measured() -> None:
-    pool = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "demo_queries.py"))["POOL"]
+    pool = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "queries.py"))["POOL"]
     assert set(demo.QUERIES) <= set(pool)
     assert len(pool) >= 4 * len(demo.QUERIES)
 
