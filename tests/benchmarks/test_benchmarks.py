@@ -85,7 +85,7 @@ def test_a_benchmark_runs_at_toy_size(
     arguments = TOY[case]
     for name, place in places.items():
         arguments = arguments.replace(name, place)
-    run(case.split()[0], arguments.split(), monkeypatch)
+    run(case.split(maxsplit=1)[0], arguments.split(), monkeypatch)
     assert capsys.readouterr().out or case == "tables"
 
 
