@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,8 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import araclip
+from araclip import Gallery
 
 SOURCE = Path(araclip.__file__).parent
 ROOMS = (  # a room imports only from the rooms above it; inside a room, any order but no circles
@@ -266,7 +269,7 @@ def printed_by(code: str) -> list[str]:
 
 def test_commands_are_listed_and_words_stemmed_without_numpy() -> None:
     assert printed_by(
-        "import sys, araclip.cli.commands; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
+        "import sys; from araclip.cli import app; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
         "import araclip.text.words; print(early, [name for name in sys.modules if name.endswith('yiddish_stemmer')])"
     ) == ["set()", "[]"]
 
@@ -276,6 +279,25 @@ def test_search_is_imported_without_faiss_and_indexing() -> None:
         "import sys, araclip.gallery.open, araclip.models.encoder, araclip.cli.searching; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
     ) == ["set()"]
+
+
+def test_a_text_search_loads_at_most_100_of_our_modules(tmp_path: Path) -> None:
+    with Gallery.open(tmp_path / "gallery", create=True) as gallery:
+        gallery.add([Image.new("RGB", (32, 32))])
+    *_, count = printed_by(
+        f"import sys; sys.argv = ['araclip', 'search', 'قطة', '--paths', '--gallery', {str(tmp_path / 'gallery')!r}]\n"
+        "from araclip import cli\ncli.main()\nprint(len([name for name in sys.modules if name.startswith('araclip')]))"
+    )
+    assert int(count) <= 100
+
+
+def test_names_of_tests_are_short_and_stand_for_one_test() -> None:
+    named: dict[str, list[str]] = {}
+    for path in Path(__file__).parent.rglob("test_*.py"):
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
+            named.setdefault(name, []).append(path.name)
+    assert [name for name in named if len(name) > 60] == []
+    assert {name: paths for name, paths in named.items() if len(paths) > 1} == {}
 
 
 def test_a_server_limits_numpys_blas_threads_before_its_import() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from araclip.cli.commands import app
+from araclip.cli import app
 from araclip.gallery.catalog.filters import FILTERS
 
 if TYPE_CHECKING:

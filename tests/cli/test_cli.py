@@ -14,6 +14,7 @@ import typer
 
 import pictures
 from araclip import AraCLIP, cli, demo
+from araclip.cli.commands import MODULES
 from araclip.core import atomic
 from araclip.gallery.catalog import writer_lock
 from araclip.gallery.gallery import Gallery
@@ -258,11 +259,20 @@ def test_every_command_and_option_has_help_and_stands_in_docs() -> None:
     assert checked.returncode == 0, f"{checked.stderr}run: python docs/site/command_options.py"
 
 
+def test_the_table_of_modules_names_each_command_with_its_module() -> None:
+    found: dict[str, list[str]] = {}
+    for each in cli.app.registered_commands:
+        assert each.callback is not None
+        name = each.name or each.callback.__name__.replace("_", "-")
+        found.setdefault(each.callback.__module__.removeprefix("araclip.cli."), []).append(name)
+    assert {module: sorted(names) for module, names in found.items()} == {
+        module: sorted(names) for module, names in MODULES.items()
+    }
+
+
 def test_help_lists_commands_in_the_order_of_the_docs() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    listing = (
-        "from araclip.cli.commands import app; print(*(each.callback.__name__ for each in app.registered_commands))"
-    )
+    listing = "from araclip.cli import app; print(*(each.callback.__name__ for each in app.registered_commands))"
     names = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True).stdout.split()
     # A process of its own: here other tests may have imported a command first.
     assert [name.replace("_", "-") for name in names] == re.findall(r"^## araclip (\S+)$", page, re.MULTILINE)

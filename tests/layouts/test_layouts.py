@@ -18,7 +18,7 @@ import tiny
 import tiny_hf
 import tiny_published
 from araclip import AraCLIP
-from araclip.cli.commands import app
+from araclip.cli import app
 from araclip.errors import ExportRejected, InputError
 from araclip.layouts.layout import LAYOUTS, write_layout
 from araclip.layouts.sentence_transformers_module import AraCLIPModule

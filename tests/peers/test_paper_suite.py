@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import pictures
 import tiny_published
-from araclip.cli.commands import app
+from araclip.cli import app
 from araclip.peers.paper_suite import ROWS
 from tiny_peers import small_open_clip, write_araclip, write_mclip
 

@@ -95,9 +95,9 @@ def test_without_a_command_a_terminal_is_asked_what_to_do(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called: list[object] = []
-    monkeypatch.setattr(commands.indexing, "index", called.append)
-    monkeypatch.setattr(commands.searching, "search", called.append)
-    monkeypatch.setattr(commands.serve, "serve", lambda: called.append("serve"))
+    monkeypatch.setattr("araclip.cli.indexing.index", called.append)
+    monkeypatch.setattr("araclip.cli.searching.search", called.append)
+    monkeypatch.setattr("araclip.cli.serve.serve", lambda: called.append("serve"))
     assert typed(monkeypatch, "1\nقطة على طاولة\n") == 0
     assert called == [folder, ["قطة على طاولة"]]  # it was never indexed
     said = capsys.readouterr().err

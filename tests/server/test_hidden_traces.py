@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 import pictures
 from araclip import AraCLIP, Gallery
-from araclip.cli.commands import app
+from araclip.cli import app
 from araclip.server.indexing.supervisor import Indexing
 from command_line import Run, caller
 from serving import encoded, serving, settings_for

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from araclip import Gallery
-from araclip.cli.commands import app
+from araclip.cli import app
 from araclip.client import Client
 from araclip.server.schemas import SearchOptions
 from postgres_server import needs_server

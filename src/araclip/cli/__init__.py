@@ -20,7 +20,7 @@ def main() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        from araclip.cli.commands import app
+        from araclip.cli.commands import import_commands
 
-        return app
+        return import_commands()
     raise AttributeError(f"module 'araclip.cli' has no attribute {name!r}. It has: app, main.")

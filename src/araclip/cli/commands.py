@@ -1,8 +1,9 @@
-"""Imports all commands, runs the one that the arguments name, and prints its errors."""
+"""Imports the command that the arguments name, or all, runs it, and prints its errors."""
 
 import io
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,31 @@ from araclip.cli.stopping import exit_code
 from araclip.core.messages import in_arabic, message
 from araclip.errors import AraCLIPError, InputError
 
-# isort: off
-# Importing these modules adds their commands to the app, in the order in which --help and docs/commands.md list them.
-from araclip.cli import indexing, embed, searching, maintenance, serve, demo, train, evaluating, tagging, models  # noqa: F401
-# isort: on
+# the modules with their commands, in the order in which --help and docs/commands.md list them
+MODULES = {
+    "indexing": ("index", "watch"),
+    "embed": ("embed",),
+    "searching": ("search", "similar", "explain"),
+    "maintenance": (
+        "stats", "verify", "repair", "duplicates", "remove", "hide", "compact", "backup", "restore", "export-gallery",
+        "doctor",
+    ),
+    "serve": ("serve",),
+    "demo": ("demo",),
+    "train": ("train", "export", "unpack"),
+    "evaluating": ("classify", "evaluate"),
+    "tagging": ("tag",),
+    "models": ("models", "pull", "push"),
+}  # fmt: skip
 
-__all__ = ["app", "run"]
+__all__ = ["app", "import_commands", "run"]
+
+
+def import_commands(named: str = "") -> typer.Typer:
+    """Import the module of the named command, so that the app has it; all modules if no command has this name."""
+    for module in [module for module, commands in MODULES.items() if named in commands] or MODULES:
+        import_module(f"araclip.cli.{module}")
+    return app
 
 
 def _print_version(value: bool) -> None:
@@ -55,6 +75,8 @@ def _ask_what_to_do(ctx: typer.Context) -> None:
         raise InputError(f"{number} is none of the choices. Choose 1 to 4.")
     if number == 4:
         typer.echo(ctx.get_help(), nl=False)
+    from araclip.cli import indexing, searching, serve
+
     if number == 3:
         serve.serve()
     if number == 2 or (number == 1 and is_unindexed(folder)):
@@ -76,6 +98,7 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
+            import_commands("" if "_ARACLIP_COMPLETE" in os.environ else "".join(sys.argv[1:2]))
             with print_warnings():
                 app()
         finally:

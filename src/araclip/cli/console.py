@@ -21,7 +21,6 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from araclip.cli.stopping import exit_code
-from araclip.core import progress as drawing
 from araclip.core.display import json_shown, shown
 from araclip.errors import InputError
 from araclip.models.devices import VARIABLE
@@ -199,11 +198,15 @@ _REMEDIES = {
 
 def progress(title: str) -> "AbstractContextManager[Callable[[float, int], None]]":
     """Give a `with` block a function `show(done, total)` that draws a progress bar; the first call makes the bar."""
+    from araclip.core import progress as drawing
+
     return drawing.progress(title, err)
 
 
 def bars() -> "AbstractContextManager[Callable[[str, float, int], None]]":
     """Give a `with` block a function `show(title, done, total)` that draws a progress bar for each title."""
+    from araclip.core import progress as drawing
+
     return drawing.bars(err)
 
 

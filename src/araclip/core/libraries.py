@@ -8,6 +8,7 @@ from typing import Any, cast
 from araclip.core import system
 
 # glibc's mallopt parameters, <malloc.h>
+_MUCH = 100_000_000  # more freed bytes than this are returned to the system at once, which takes a millisecond
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 _NEVER = -1  # value of the trim threshold with which freed memory at the heap's end is never given back
 _GROWTH = 256 * 2**20  # bytes by which the heap grows at a time
@@ -27,6 +28,12 @@ def use_one_malloc_arena() -> bool:
     """
     library = _glibc()
     return library is not None and library.mallopt(_ARENA_MAX, 1) == 1
+
+
+def return_freed_memory(freed: int) -> None:
+    """Give freed memory back to the system, if much was freed; glibc would keep it, in an arena for each thread."""
+    if freed > _MUCH:
+        trim_heap()
 
 
 def trim_heap() -> None:

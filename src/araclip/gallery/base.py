@@ -1,5 +1,7 @@
 """The base class of galleries in folders and in PostgreSQL: ingestion, removal, search."""
 
+from __future__ import annotations
+
 import math
 import os
 import time
@@ -8,37 +10,18 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.paths import data_home, text_path, user_path
-from araclip.core.progress import progress_if_watched
 from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
-from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.sql_store import JOINED, Turn
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.explanation import Explanation, explanation_steps
-from araclip.gallery.ingest.intake import (
-    PictureSource,
-    Turn,
-    add_embedded,
-    check_is_several,
-    index_paths,
-    metadata_for_each,
-    read_source,
-    scene_jpeg,
-    source_of,
-)
-from araclip.gallery.ingest.scan import checked_root
-from araclip.gallery.ingest.update import FilesProgress, Skip, unreadable_line, update, update_at
-from araclip.gallery.ingest.videos import ingest_pictures_and_videos
-from araclip.gallery.maintenance.duplicates import find_duplicates
-from araclip.gallery.maintenance.export import write_export
-from araclip.gallery.maintenance.verify import file_fault, file_faults
 from araclip.gallery.plan import Interpretation, Planner, QueryPart
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
@@ -47,11 +30,14 @@ from araclip.gallery.results import TEXT_WEIGHT, Addition, Fault, Filled, Group,
 from araclip.gallery.search import Hits, run, search_steps
 from araclip.gallery.suggestions import Suggestions
 from araclip.models.encoder_base import Encoder, pixel_vectors, text_vectors
-from araclip.pictures.image_transform import transform_of
-from araclip.pictures.images import read_file
 from araclip.pictures.video.scenes import scene_of, stored_path
 from araclip.text.interpretation import Interpreter
 from araclip.text.resources import interpreter
+
+if TYPE_CHECKING:
+    from araclip.gallery.explanation import Explanation
+    from araclip.gallery.ingest.intake import PictureSource
+    from araclip.gallery.ingest.update import FilesProgress, Skip
 
 # in a gallery with more files than this, folders are listed only for a query that says "folder": listing takes long
 FEW_FILES = 100_000
@@ -148,6 +134,8 @@ class BaseGallery(ABC):
         Raises:
             InputError: an unknown kind.
         """
+        from araclip.gallery.maintenance.duplicates import find_duplicates
+
         files: dict[int, list[tuple[str, int, int]]] = {}  # files of each picture: (path, size in bytes, pixels)
         for content, path, size, pixels in self._catalog.rows(
             f"SELECT content, path, size, coalesce(CAST(width AS bigint) * height, 0) FROM {JOINED} "
@@ -176,6 +164,8 @@ class BaseGallery(ABC):
             contents: also read every file and compare its hash; this finds damage that left size and time unchanged.
             progress: called with (files done, files in all).
         """
+        from araclip.gallery.maintenance.verify import file_faults
+
         faults = list(self._store_faults())
         with suppress(GalleryCorrupt):  # damage, which `_store_faults` has reported, ends the check of files
             faults += file_faults(self._catalog, contents, progress or (lambda done, total: None))
@@ -205,6 +195,8 @@ class BaseGallery(ABC):
         Raises:
             InputError: the folder holds files that are not an export.
         """
+        from araclip.gallery.maintenance.export import write_export
+
         store = self._catalog
         with store.reading():
             ids, vectors = store.vectors()
@@ -235,6 +227,11 @@ class BaseGallery(ABC):
             InputError: a folder does not exist, or holds no picture. What was indexed there stays indexed, because an
                 unplugged drive looks like an empty folder.
         """
+        from araclip.core.progress import progress_if_watched
+        from araclip.gallery.ingest.intake import check_is_several
+        from araclip.gallery.ingest.scan import checked_root
+        from araclip.gallery.ingest.update import update
+
         roots = [checked_root(folder) for folder in check_is_several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
         with self._ingestion_run() as turn, drawing as show:
@@ -245,6 +242,10 @@ class BaseGallery(ABC):
 
         All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
+        from araclip.gallery.ingest.intake import check_is_several
+        from araclip.gallery.ingest.scan import checked_root
+        from araclip.gallery.ingest.update import update_at
+
         roots = [checked_root(folder) for folder in check_is_several(folders, "update_at", "folder")]
         at = [text_path(path) for path in check_is_several(paths, "update_at", "path")]
         with self._ingestion_run() as turn:
@@ -273,6 +274,10 @@ class BaseGallery(ABC):
             InputError: `pictures` is a single picture instead of several, one of them is a folder or a path that does
                 not exist, or the metadata cannot be stored as JSON or is not one mapping for each; nothing is added.
         """
+        from araclip.gallery.ingest.intake import check_is_several, metadata_for_each, source_of
+        from araclip.gallery.ingest.update import unreadable_line
+        from araclip.gallery.ingest.videos import ingest_pictures_and_videos
+
         sources = [source_of(picture) for picture in check_is_several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
         lines: list[str] = []
@@ -303,6 +308,8 @@ class BaseGallery(ABC):
         Args:
             progress: called after each commit with the number of pictures read so far.
         """
+        from araclip.gallery.ingest.intake import add_embedded
+
         with self._ingestion_run() as turn:
             report = add_embedded(self._catalog, groups, turn, progress or (lambda done: None))
             begin = time.perf_counter()
@@ -318,6 +325,8 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
         """
+        from araclip.gallery.ingest.intake import check_is_several
+
         with self._hold_lock():
             gone: set[str] = set()
             for path in check_is_several(paths, "remove", "path"):
@@ -341,6 +350,8 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing changes.
         """
+        from araclip.gallery.ingest.intake import check_is_several
+
         with self._hold_lock():
             contents = dict[int, None]()
             for path in check_is_several(paths, "hide", "path"):
@@ -358,6 +369,8 @@ class BaseGallery(ABC):
             InputError: the gallery has no such file or folder. The message ends with `then`, which says what happens
                 to the other paths of the call.
         """
+        from araclip.gallery.ingest.intake import index_paths
+
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
         if found is None:
@@ -377,6 +390,9 @@ class BaseGallery(ABC):
             InputError: the path is not in the gallery, or the picture's file is on another machine (see `bulk.ingest`).
             OSError, ImageError: the file cannot be read, or something else than a file has its path now.
         """
+        from araclip.gallery.ingest.intake import scene_jpeg
+        from araclip.pictures.images import read_file
+
         content, path = self._id_at_path(path), stored_path(text_path(path))
         if scene := scene_of(path):
             return scene_jpeg(scene)
@@ -412,6 +428,9 @@ class BaseGallery(ABC):
         Files that cannot be read or have changed since they were indexed are left out. A scene's path is that of a
         hit, such as clip.mp4#t=00083.200.
         """
+        from araclip.gallery.ingest.intake import index_paths
+        from araclip.gallery.maintenance.verify import file_fault
+
         files = next(filter(None, map(self._catalog.files, index_paths(folder))), dict[str, File]())
         unchanged = [path for path, file in files.items() if not any(file_fault(file, None))]
         contents = {path: self._catalog.content_of(path) for path in unchanged}
@@ -501,6 +520,8 @@ class BaseGallery(ABC):
             InputError: the query is empty or malformed; or `picture` is neither in the gallery nor a file.
             ImageError, OSError: the picture is not in the gallery, and its file cannot be read.
         """
+        from araclip.gallery.explanation import Explanation, explanation_steps
+
         parsed = query if isinstance(query, Query) else parse(query, files=files)
         snapshot = self._reader.latest()
         path = stored_path(text_path(picture))
@@ -583,6 +604,9 @@ class BaseGallery(ABC):
         The vector of a video's scene, or of a picture whose pixels the gallery stores (`picture:…`), is read from the
         store; any other picture is encoded. The id is None if the gallery does not have the picture.
         """
+        from araclip.gallery.ingest.intake import read_source, source_of
+        from araclip.pictures.image_transform import transform_of
+
         if isinstance(picture, str) and (picture.startswith(STORED_PREFIX) or scene_of(picture)):
             content = self._id_at_path(picture)
             return self._catalog.vector(content), content

@@ -1,30 +1,30 @@
 """A gallery in a folder: its catalogue, index and lock."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from araclip.core import atomic
 from araclip.core.paths import user_path
 from araclip.errors import GalleryCorrupt, InputError, ModelNotFound
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.salvage import salvage
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.index import scan_index
-from araclip.gallery.ingest.intake import Turn
-from araclip.gallery.ingest.ocr import SECONDS, Reading, read_pictures
-from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import location_of
-from araclip.gallery.maintenance.backup import write_backup
-from araclip.gallery.maintenance.duplicates import distinct_files
-from araclip.gallery.maintenance.repair import repair
-from araclip.gallery.maintenance.verify import catalogue_faults
 from araclip.gallery.reader import FolderReader
 from araclip.gallery.recorded_model import encoder_for, read_record, record_whereabouts
 from araclip.gallery.results import Fault
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
-from araclip.pictures.ocr.engines import Engine, open_engine
+
+if TYPE_CHECKING:
+    from araclip.gallery.ingest.ocr import Reading
+    from araclip.gallery.ingest.update import FilesProgress, Skip
+    from araclip.pictures.ocr.engines import Engine
 
 
 class Gallery(BaseGallery):
@@ -46,7 +46,7 @@ class Gallery(BaseGallery):
     @classmethod
     def open(
         cls, path: str | os.PathLike[str], *, model: ModelLike | None = None, create: bool = False, checked: bool = True
-    ) -> "Gallery":
+    ) -> Gallery:
         """Open the gallery in folder `path`.
 
         Args:
@@ -84,6 +84,8 @@ class Gallery(BaseGallery):
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
             GalleryError, ModelNotFound, InputError, OSError: the gallery cannot be opened or written.
         """
+        from araclip.gallery.catalog.salvage import salvage
+
         encoder, actions = None if model is None else as_encoder(model), list[str]()
         try:
             gallery = cls.open(path, model=encoder, checked=False)
@@ -97,9 +99,13 @@ class Gallery(BaseGallery):
         return scan_index.recall(self._catalog)
 
     def _files_to_compare(self, copies: list[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        from araclip.gallery.maintenance.duplicates import distinct_files
+
         return distinct_files(copies)
 
     def _store_faults(self) -> Iterator[Fault]:
+        from araclip.gallery.maintenance.verify import catalogue_faults
+
         return catalogue_faults(self._catalog)
 
     def compact(self) -> int:
@@ -122,6 +128,8 @@ class Gallery(BaseGallery):
             GalleryCorrupt: the gallery is damaged; an earlier backup stays.
             OSError: the disk is full or read-only; an earlier backup stays.
         """
+        from araclip.gallery.maintenance.backup import write_backup
+
         return write_backup(self._catalog, user_path(folder))
 
     def repair(self, *, progress: FilesProgress | None = None) -> list[str]:
@@ -133,6 +141,9 @@ class Gallery(BaseGallery):
         Raises:
             GalleryCorrupt: nothing can be recovered; the message says how to start over.
         """
+        from araclip.gallery.catalog.salvage import salvage
+        from araclip.gallery.maintenance.repair import repair
+
         actions = list[str]()
         if self._catalog.find_damage():
             self.close()
@@ -149,7 +160,7 @@ class Gallery(BaseGallery):
         self,
         *,
         engine: Engine | None = None,
-        seconds: float = SECONDS,
+        seconds: float | None = None,
         progress: FilesProgress | None = None,
         skip: Skip | None = None,
     ) -> Reading:
@@ -161,7 +172,8 @@ class Gallery(BaseGallery):
         Args:
             engine: the OCR engine; by default RapidOCR if its recogniser is on this machine, else Tesseract
                 (`araclip.pictures.ocr.engines`).
-            seconds: how long reading one picture may take; a slower picture is given up and not tried again.
+            seconds: how long reading one picture may take, by default 60; a slower picture is given up and not tried
+                again.
             progress: called with (pictures done, pictures in all).
             skip: called with one line for each picture that is given up, or cannot be read now.
 
@@ -169,6 +181,9 @@ class Gallery(BaseGallery):
             InputError: no OCR engine is installed, or the engine does not work; the message says what to do. Pictures
                 whose text is not read yet are read by the next run.
         """
+        from araclip.gallery.ingest.ocr import read_pictures
+        from araclip.pictures.ocr.engines import open_engine
+
         show, log = progress or (lambda done, total: None), skip or (lambda line: None)
         with open_engine(engine) as reader, self._ingestion_run() as turn:
             return read_pictures(self._catalog, reader, self.model.threads, turn, show, log, seconds)

@@ -1,5 +1,7 @@
 """Open a gallery by its location: a folder, or an address in PostgreSQL (which needs the extra `postgres`)."""
 
+from __future__ import annotations
+
 import os
 from contextlib import closing
 from functools import partial
@@ -11,15 +13,13 @@ from araclip.errors import InputError, ModelNotFound, WidthMismatch
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.gallery import Gallery
-from araclip.gallery.ingest.reembed import reembed, reembed_store, seconds_to_encode
-from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.gallery.locations import Address, location_of
-from araclip.gallery.maintenance.backup import restore_backup, write_backup
 from araclip.gallery.reader import FolderReader, GalleryReader
 from araclip.gallery.recorded_model import AbsentModel, encoder_for, read_record
 from araclip.models.encoder import Encoder, ModelLike
 
 if TYPE_CHECKING:
+    from araclip.gallery.ingest.update import FilesProgress, Skip
     from araclip.gallery.postgres.gallery import PostgresGallery
 
 MISSING = "A gallery on a PostgreSQL server needs the package pg8000. Run: pip install 'araclip[postgres]'"
@@ -27,7 +27,7 @@ MISSING = "A gallery on a PostgreSQL server needs the package pg8000. Run: pip i
 LocationLike = str | os.PathLike[str] | Address
 
 
-def _postgres() -> "type[PostgresGallery]":
+def _postgres() -> type[PostgresGallery]:
     """Import and return the class of galleries in PostgreSQL, which needs the extra `postgres`.
 
     Raises:
@@ -127,6 +127,8 @@ def backup_gallery(location: LocationLike, folder: str | os.PathLike[str]) -> in
     Raises:
         InputError: the gallery is in PostgreSQL; and the errors of `Gallery.backup`.
     """
+    from araclip.gallery.maintenance.backup import write_backup
+
     target = location_of(location)
     if isinstance(target, Address):
         raise InputError(f"{target} is on a PostgreSQL server. Use pg_dump to back it up (docs/remote.md).")
@@ -144,6 +146,8 @@ def restore_gallery(backup: str | os.PathLike[str], location: LocationLike) -> P
         InputError: the location is in PostgreSQL, or holds files that are not a gallery's.
         GalleryError: the backup cannot be used, or a process is writing the gallery. OSError: the disk is full.
     """
+    from araclip.gallery.maintenance.backup import restore_backup
+
     target = location_of(location)
     if isinstance(target, Address):
         raise InputError(f"{target} is on a PostgreSQL server. Restore its dump with psql (docs/remote.md).")
@@ -155,6 +159,8 @@ def reembedding_time(location: LocationLike, model: ModelLike | None) -> tuple[i
 
     The estimate is measured on a few of the pictures, or on noise if none of their files is on this machine.
     """
+    from araclip.gallery.ingest.reembed import seconds_to_encode
+
     target, encoder = location_of(location), encoder_of(location, model)
     with (
         _postgres().open_store(target) if isinstance(target, Address) else closing(Catalog.open(target, None)) as store
@@ -171,6 +177,8 @@ def reembed_gallery(
     skip: Skip | None = None,
 ) -> int:
     """Encode all pictures of a gallery again with another model, as `gallery.ingest.reembed.reembed` does."""
+    from araclip.gallery.ingest.reembed import reembed, reembed_store
+
     target, encoder = location_of(location), encoder_of(location, model)
     if not isinstance(target, Address):
         return reembed(target, encoder, forget_missing=forget_missing, progress=progress, skip=skip)

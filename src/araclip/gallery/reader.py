@@ -19,11 +19,11 @@ from araclip.gallery.catalog.catalog import Catalog, CatalogPool
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.photos import HIDDEN
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.folder_search import FolderSearch
 from araclip.gallery.index.rabitq import EXACT_UP_TO
 from araclip.gallery.index.scan_index import REBUILD_AFTER, ScanIndex
-from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.near_hashes import HashTable
 from araclip.gallery.ranking import Hybrid, Page, Relevance, StoreSearch, exclusion_of, near_hits, rank_page
 from araclip.gallery.reference_queries import reference_vectors

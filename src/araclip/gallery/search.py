@@ -16,7 +16,6 @@ from araclip.gallery.ranking import SORTS, Page
 from araclip.gallery.reader import Snapshot
 from araclip.gallery.results import Hit
 from araclip.models.vectors import Vectors
-from araclip.pictures.images import encode_picture, open_with_facts
 
 T = TypeVar("T")
 IN_NOTEBOOK, THUMBNAIL = 30, 160  # how many hits a notebook shows at most; the longer side of a thumbnail in pixels
@@ -61,6 +60,8 @@ class Hits(list[Hit]):
         )
 
     def _image_html(self, hit: Hit) -> str:
+        from araclip.pictures.images import encode_picture, open_with_facts
+
         if self._pictures is None:
             return ""
         try:

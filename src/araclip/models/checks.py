@@ -24,10 +24,7 @@ from araclip.errors import InputError
 from araclip.models import folder as model_folder
 from araclip.models.devices import CPU, OPENVINO
 from araclip.models.folder import TOWERS, ModelConfig, check_hash
-from araclip.models.graph_file import check_graph
 from araclip.models.inference import ImageTower, TextTower
-from araclip.models.tokenizer_file import check_tokenizer
-from araclip.models.trial import LETTERS, SHORT, try_tower
 from araclip.models.vectors import Vectors
 
 
@@ -91,6 +88,8 @@ def check_device(folder: Path, config: ModelConfig, tower: TextTower | ImageTowe
 def _probe_vectors(tower: TextTower | ImageTower, config: ModelConfig) -> Vectors:
     """Encode a few test texts, or test pictures, with a tower: (n, D)."""
     if isinstance(tower, TextTower):
+        from araclip.models.trial import LETTERS, SHORT
+
         return tower.encode((*SHORT, *(letter * 40 for letter in LETTERS)), batch_size=4)
     side, rng = config.image.size, np.random.default_rng(0)
     noise = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
@@ -138,6 +137,9 @@ def check_tower(folder: Path, config: ModelConfig, tower: str) -> None:
     """
     if folder in bundled().values() or has_passed(_inputs_of_check(config, tower)):
         return
+    from araclip.models.graph_file import check_graph  # here, since a bundled model is not checked
+    from araclip.models.trial import try_tower
+
     for part in config.parts_of(tower):
         check_hash(folder, config, part)
     check_graph(folder / f"{tower}.onnx", _data_file(folder, config, tower))
@@ -150,6 +152,9 @@ def check_written(folder: Path, config: ModelConfig) -> None:
 
     The towers are not tried (`try_tower`).
     """
+    from araclip.models.graph_file import check_graph
+    from araclip.models.tokenizer_file import check_tokenizer
+
     check_tokenizer(folder / "tokenizer.json")
     for tower in TOWERS:
         check_graph(folder / f"{tower}.onnx", _data_file(folder, config, tower))

@@ -11,7 +11,6 @@ from functools import cache
 from importlib.util import find_spec
 
 from araclip.core.display import shown
-from araclip.core.libraries import count_gpus, nvidia_driver
 from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 
@@ -77,6 +76,8 @@ def _has_cuda_runtime() -> bool:
 @cache
 def _count_gpus() -> int:
     """Return how many GPUs NVIDIA's driver reports; 0 without a driver."""
+    from araclip.core.libraries import count_gpus, nvidia_driver
+
     try:
         return count_gpus(nvidia_driver())
     except (OSError, AttributeError):

@@ -26,7 +26,6 @@ from araclip.models.encoder_base import (
     missing_members,
 )
 from araclip.models.inference import ImageTower, TextTower
-from araclip.pictures.images import open_image
 
 __all__ = ["AraCLIP", "Encoder", "ModelLike", "as_encoder", "is_known_peer"]
 
@@ -175,6 +174,8 @@ class AraCLIP(EncoderBase):
         return self._text.encode(texts, batch_size)
 
     def _prepare(self, picture: Openable) -> NDArray[np.uint8]:
+        from araclip.pictures.images import open_image
+
         return self.image_transform.pixels(open_image(picture, self.image_size))  # (height, width, 3)
 
     def _encode_pictures(self, pictures: tuple[Any, ...]) -> Vectors:

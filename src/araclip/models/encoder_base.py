@@ -14,7 +14,7 @@ from PIL import Image
 from araclip.core.processes import usable_cores
 from araclip.errors import InputError
 from araclip.models.vectors import Vector, Vectors, checked_vectors
-from araclip.pictures.images import Openable, map_ahead
+from araclip.pictures.formats import Openable
 
 __all__ = [
     "IMAGE_BATCH", "MAX_LETTERS", "TEXT_BATCH", "Encoder", "EncoderBase", "Openable", "Picture", "Vector", "Vectors",
@@ -171,6 +171,8 @@ class EncoderBase(ABC):
             ModelMismatch: the two towers of a published model make vectors of different widths.
             InvalidVectors: the model did not return one vector of unit length for each picture.
         """
+        from araclip.pictures.images import map_ahead
+
         decoded = (prepared for _, prepared in map_ahead(self._prepare, checked_pictures(pictures), self.threads))
         vectors = self._concatenate(
             checked_vectors(self._encode_pictures(group), len(group), self) for group in batches(decoded, batch_size)

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.display import shortened, shown
+from araclip.core.libraries import return_freed_memory
 from araclip.errors import AraCLIPError, ModelMismatch, first_line
 from araclip.models.devices import CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import batches
 from araclip.models.folder import ModelConfig, TextConfig, check_hash
 from araclip.models.vectors import Vectors, checked_vectors
-from araclip.pictures.limits import return_freed_memory
 from araclip.text.normalization import normalize, without_surrogates
 
 if TYPE_CHECKING:

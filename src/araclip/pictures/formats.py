@@ -6,8 +6,13 @@ The walk of folders, its count of files that were not read, and messages all use
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from os import PathLike
 from pathlib import PurePath
+from typing import IO
 
+from PIL import Image
+
+Openable = str | PathLike[str] | IO[bytes] | Image.Image  # a path, a binary file object, or a PIL picture
 ALWAYS: Mapping[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),

@@ -24,10 +24,12 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from araclip.core.files import open_to_read, stream_of
+from araclip.core.libraries import return_freed_memory
 from araclip.core.messages import message
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage, UnsupportedFormat
 from araclip.pictures import formats, plugins
 from araclip.pictures.facts import Facts, read_facts
+from araclip.pictures.formats import Openable
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.limits import (
     DECODE_SECONDS,
@@ -41,7 +43,6 @@ from araclip.pictures.limits import (
     check_budget,
     check_free_memory,
     check_header,
-    return_freed_memory,
     unpacked_bytes,
 )
 from araclip.pictures.pillow_messages import PILLOW_MESSAGES, silence_libtiff
@@ -52,7 +53,6 @@ AHEAD = 32  # decoded squares that may wait for the encoder: 5 MB at 224 pixels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Openable = str | PathLike[str] | IO[bytes] | Image.Image  # a path, a binary file object, or a PIL picture
 Source = TypeVar("Source", bound=Openable)
 
 

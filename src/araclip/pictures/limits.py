@@ -23,7 +23,6 @@ from typing import IO, Any
 
 from PIL import ExifTags, Image
 
-from araclip.core.libraries import trim_heap
 from araclip.core.messages import message
 from araclip.core.system import free_memory
 from araclip.errors import ImageTooLarge, UnreadableImage
@@ -210,7 +209,6 @@ def count_pattern(stream: IO[bytes], pattern: bytes) -> int:
 
 PEAK = 1_500_000_000  # limit: bytes of memory that reading pictures takes besides the model; measured by tests/trials
 PARSE_SECONDS = 3.0  # processor time allowed for a header; ordinary headers take milliseconds
-TRIM = 100_000_000  # more freed bytes than this are returned to the system at once, which takes a millisecond
 DECODE_SECONDS = 30.0  # processor time allowed for the pixels; 150 megapixels take 1 to 6 seconds on one core
 
 
@@ -249,12 +247,6 @@ class ByteBudget:
 READING = ByteBudget(190_000_000)  # budget of all threads for reading files into memory
 PARSING = ByteBudget(60_000_000)  # budget for unpacked headers: texts, profiles, directories
 DECODING = ByteBudget(1_150_000_000)  # budget for pixels; allocators and finished pictures take the rest of PEAK
-
-
-def return_freed_memory(freed: int) -> None:
-    """Give freed memory back to the system, if much was freed; glibc would keep it, in an arena for each thread."""
-    if freed > TRIM:
-        trim_heap()
 
 
 class TimedStream:

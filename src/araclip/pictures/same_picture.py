@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from araclip.errors import ImageError
-from araclip.pictures.images import Openable, open_image
+from araclip.pictures.formats import Openable
+from araclip.pictures.images import open_image
 
 SIDE = 512  # most pixels a side that are compared
 SMALLEST = 64  # smaller pictures are enlarged to this side, so that they have some cells

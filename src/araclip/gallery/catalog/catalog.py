@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,6 @@ from araclip.gallery.catalog.catalog_file import CatalogFile
 from araclip.gallery.catalog.filters import Condition, Filters
 from araclip.gallery.catalog.history import History
 from araclip.gallery.catalog.matching import date_in_names, name_at
-from araclip.gallery.catalog.next_vectors import CatalogNextVectors
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
@@ -44,8 +43,10 @@ from araclip.gallery.catalog.sql_store import JOINED
 from araclip.gallery.catalog.store import LATER_SCENES, NextVectors, as_files
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
-from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import NOTHING_KNOWN, PhotoMetadata, date_in_name
+
+if TYPE_CHECKING:
+    from araclip.pictures.facts import Facts
 
 BLOCK = 16_384  # number of vectors that are read at once
 PARTS = {  # table → what a report calls a damaged row of this table
@@ -95,7 +96,7 @@ class Catalog(CatalogFile):
         )
         return int(content)
 
-    def put_facts(self, content: int, facts: Facts, phash: int) -> None:
+    def put_facts(self, content: int, facts: "Facts", phash: int) -> None:
         self.change(
             "UPDATE contents SET format = ?, width = ?, height = ?, phash = ? WHERE id = ?",
             (facts.format, facts.width, facts.height, to_signed(phash), content),
@@ -223,6 +224,8 @@ class Catalog(CatalogFile):
 
     @property
     def next_vectors(self) -> NextVectors:
+        from araclip.gallery.catalog.next_vectors import CatalogNextVectors
+
         return CatalogNextVectors(self)
 
     @property

@@ -16,7 +16,6 @@ from araclip.gallery.catalog.connection import Connection
 from araclip.gallery.catalog.records import RecordedModel
 from araclip.gallery.catalog.schema import FILE_NAME
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.catalog.writer_lock import writer_lock
 from araclip.models.encoder_base import Encoder
 
 # For `large_writes`: 200 MB of cache (negative: in kB), and 200 MB of log (in pages of 4 kB).
@@ -143,6 +142,8 @@ class CatalogFile(Store):
             GalleryLocked: other processes write for longer than `patience` seconds.
             WidthMismatch: the gallery was re-embedded with another model.
         """
+        from araclip.gallery.catalog.writer_lock import writer_lock
+
         with writer_lock(self.folder, patience=patience):
             self.check_model(model)
             yield

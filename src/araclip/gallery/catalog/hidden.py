@@ -12,7 +12,6 @@ from datetime import timedelta
 
 from araclip.gallery.catalog.records import timestamp
 from araclip.gallery.catalog.sql_store import JOINED, SqlStore
-from araclip.pictures.phash import is_edited
 from araclip.pictures.video.scenes import MARK, file_of, is_at_or_below, scene_of
 
 _SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
@@ -135,4 +134,6 @@ class HiddenPictures:
 
 def _may_be_edited(before: int | None, after: int) -> bool:
     """True if a picture may be an edited version of another, by their perceptual hashes; None: not known."""
+    from araclip.pictures.phash import is_edited  # here, since a search needs no decoder of pictures
+
     return before is None or is_edited(before % 2**64, after % 2**64)

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog.records import RecordedModel
 
 AT_ONCE = 500  # limit: parameters that one SQL statement gets
+Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
 JOINED = "files JOIN contents ON contents.id = files.content"
 
 

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +39,12 @@ from araclip.gallery.catalog.records import (
 from araclip.gallery.catalog.sql_store import AT_ONCE, JOINED, SqlStore
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, Vectors
-from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
 from araclip.pictures.video.formats import FORMATS
 from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below
+
+if TYPE_CHECKING:
+    from araclip.pictures.facts import Facts
 
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
@@ -95,7 +97,7 @@ class Store(SqlStore):
         """Store the vector of the picture with this SHA-256, or replace the stored one; return the picture's id."""
 
     @abstractmethod
-    def put_facts(self, content: int, facts: Facts, phash: int) -> None:
+    def put_facts(self, content: int, facts: "Facts", phash: int) -> None:
         """Store the facts (format, size, date …) and the perceptual hash (64 bits) of a picture."""
 
     @abstractmethod

@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BufferedReader
@@ -28,6 +28,7 @@ from araclip.core.paths import text_path, user_path
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
 from araclip.models.encoder_base import Encoder, picture_of, pixel_vectors
@@ -290,7 +291,6 @@ COMMIT_EVERY = 128  # limit: new pictures in a commit: a killed run loses their 
 LINK_EVERY = 8
 
 Refused = Callable[[int, OSError | ImageError], None]  # called with the position of an unusable source, and the error
-Turn = Callable[[], AbstractContextManager[None]]  # returns a context manager that holds the writer's lock for a commit
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from PIL import Image
 from araclip.errors import ImageError, OcrFailed
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX
-from araclip.gallery.ingest.intake import Turn, scene_jpeg
+from araclip.gallery.catalog.sql_store import Turn
+from araclip.gallery.ingest.intake import scene_jpeg
 from araclip.gallery.ingest.update import FilesProgress, Skip
 from araclip.pictures.images import encode_picture, map_ahead, open_image
 from araclip.pictures.ocr.detector import SIDE, looks_like_text
@@ -57,7 +58,7 @@ class _OcrResult:
 
 def read_pictures(
     catalog: Catalog, engine: Engine, threads: int, turn: Turn, progress: FilesProgress, skip: Skip,
-    seconds: float = SECONDS,
+    seconds: float | None = None,
 ) -> Reading:  # fmt: skip
     """Read and store the text of every picture that OCR has not processed yet; see `Gallery.ocr`."""
     waiting = catalog.without_ocr()
@@ -80,7 +81,7 @@ def read_pictures(
                 fault = f"{paths[0]}: its text was not read ({getattr(error, 'strerror', None) or error})"
                 continue
             try:
-                return _OcrResult(engine.name, engine.read(png, seconds))
+                return _OcrResult(engine.name, engine.read(png, SECONDS if seconds is None else seconds))
             except OcrFailed as error:
                 return _OcrResult(f"given up: {error}"[:200], "", f"{paths[0]}: OCR {error}; it is not tried again.")
         return _OcrResult(None, "", fault or f"{paths[0]}: its text was not read, its file is gone")

@@ -14,8 +14,8 @@ from araclip.core.display import Log
 from araclip.core.files import openable
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Turn
 from araclip.pictures import metadata
 from araclip.pictures.captions import SIDECAR_BYTES, group_sidecars, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES

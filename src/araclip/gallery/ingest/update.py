@@ -11,9 +11,9 @@ from araclip.core.files import lexists, openable
 from araclip.core.paths import is_below
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File, read_metadata
-from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.sql_store import JOINED, Turn
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake, Turn
+from araclip.gallery.ingest.intake import Intake
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
 from araclip.gallery.ingest.videos import VideoIntake, merge_scenes, scene_paths, stored_paths

@@ -14,8 +14,9 @@ from typing import IO, Any, cast
 
 from araclip.errors import ImageError, ImageTooLarge, UnreadableImage
 from araclip.gallery.catalog.records import File
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Intake, Refused, Source, Turn, vectors_in_batches
+from araclip.gallery.ingest.intake import Intake, Refused, Source, vectors_in_batches
 from araclip.models.encoder_base import Encoder
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import map_ahead, open_file

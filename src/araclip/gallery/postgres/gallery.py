@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import RecordedModel
-from araclip.gallery.ingest.intake import Turn
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.locations import Address
 from araclip.gallery.maintenance.repair import encode_again
 from araclip.gallery.maintenance.verify import bad_vectors

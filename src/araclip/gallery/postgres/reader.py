@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
+from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
-from araclip.gallery.ingest.intake import Turn
 from araclip.gallery.locations import Address, reference_home
 from araclip.gallery.postgres.catalog import PostgresCatalog
 from araclip.gallery.postgres.database import Database
