@@ -1,39 +1,59 @@
-"""`embed` encodes the pictures of a source and writes shards: in this process, in several, or on a Ray cluster."""
+"""`embed`: a Ray Data pipeline, on this machine or on a cluster, that turns a source into shards of vectors.
 
+list the source ─► leave out what stands in shards ─► read and decode ─► encode (a pool of actors) ─► write shards
+"""
+
+import hashlib
+import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from araclip.bulk.places import ShardFolder
-from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, make_plan, make_tasks, parse_shard
-from araclip.bulk.shard import Outcome, ShardReport, report_if_finished, try_embed_shard
-from araclip.bulk.shard_file import schema_of
-from araclip.bulk.sources import list_source
-from araclip.errors import InputError, ShardFailed
+import numpy as np
+
+from araclip.bulk.shard_file import (
+    ShardFolder,
+    ShardHeader,
+    absolute_place,
+    key_of,
+    read_path,
+    read_rows,
+    schema_of,
+    stored_path,
+    write_shard,
+)
+from araclip.bulk.sources import is_container, list_source, read_pictures
+from araclip.core import atomic
+from araclip.core.processes import usable_cores
+from araclip.errors import AraCLIPError, BulkError, InputError, ShardMismatch, SourceError, first_line
+from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.gallery.ingest.intake import ENCODE_BATCH, vectors_in_batches
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.models.folder import DEFAULT_MODEL
+from araclip.pictures.image_transform import ImageTransform, transform_of
 
-ENGINES = ("processes", "ray")
-OnShard = Callable[[ShardReport, int], None]
+MISSING_RAY = "Embedding in bulk needs Ray Data. Run: pip install 'araclip[ray]'"
+SHARD_ROWS = 4096  # pictures of a shard: a killed run loses so many, about a minute of two cores
+BLOCK = 64  # files of a task that reads
+MAX_BLOCKS = 20_000  # limit: tasks that read; with more files each task reads more of them
+FINISHED = "finished.json"
 
 
-@dataclass
-class BulkReport:
-    """The result of `embed`: the plan of the shards, a report on each shard, and notes on files that were left out."""
+@dataclass(frozen=True)
+class EmbedReport:
+    """The result of `embed`: what stands in OUT now, how much of it is new, and notes on files that were left out."""
 
-    plan: Plan
-    shards: list[ShardReport] = field(default_factory=list)
+    out: str
+    model: str
+    pictures: int
+    refused: int
+    new: int
     notes: tuple[str, ...] = ()
-
-    @property
-    def pictures(self) -> int:
-        """The number of pictures embedded, in all shards."""
-        return sum(each.pictures for each in self.shards)
-
-    @property
-    def refused(self) -> int:
-        """The number of pictures that could not be read or decoded, in all shards."""
-        return sum(each.refused for each in self.shards)
 
 
 def embed(
@@ -41,104 +61,215 @@ def embed(
     out: str | os.PathLike[str],
     *,
     model: ModelLike | None = None,
-    shard: str | None = None,
-    shards: int | None = None,
-    jobs: int = 1,
-    engine: str = "processes",
+    jobs: int | None = None,
     device: str | None = None,
-    on_shard: OnShard = lambda report, total: None,
-) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written completely and only once.
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> EmbedReport:
+    """Embed the pictures of a source into shards: on the Ray cluster that $RAY_ADDRESS names, or on this machine.
 
-    A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
-    a file beside their shard.
+    Pictures that stand in a shard are not embedded again, so a run that was killed goes on. A picture that cannot be
+    used is listed, with the reason, in a .refused.jsonl file.
 
     Args:
-        source: path or URL of the pictures: a folder, tar, parquet file, picture, pattern with *, or list of these.
+        source: a folder, a picture, a tar or a parquet file of pictures; a path, or a URL of an object store.
         out: a folder or a URL; created if it does not exist.
         model: a name, a path or an encoder, as `AraCLIP.load` takes; araclip-mini by default.
-        shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
-        shards: the number of shards, if `shard` is not given; by default as many as the folder has already, or else as
-            the size of the source suggests.
-        jobs: the number of processes on this machine. With Ray, the greatest number of workers; 0 means one worker for
-            each core of the cluster.
-        engine: "processes" or "ray" (extra `ray`).
+        jobs: the number of encoders; by default one for each core, or for each GPU with `device` "cuda".
         device: the device that encodes, such as "cpu" or "cuda"; by default $ARACLIP_DEVICE or the CPU.
-        on_shard: called for each finished shard, also for those of earlier runs, with the shard's report and the number
-            of all shards to make.
+        progress: called with the number of pictures done, and of files to read, after each shard.
 
     Raises:
-        InputError: the source does not exist or holds nothing; `shard`, `shards` or `engine` is invalid; a package is
-            missing.
-        ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
-        ShardFailed: some shards could not be finished; all other shards are finished.
-        SourceError: the source cannot be read now. ModelError: the model cannot be found or used.
-        OSError: the folder `out` cannot be made or listed.
+        InputError: the source does not exist or holds nothing; a package is missing.
+        ShardMismatch: the folder holds shards of another source or model.
+        SourceError: the source, or some of its pictures, cannot be read now; all others are embedded.
+        BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
-    if engine not in ENGINES:
-        raise InputError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")
-    if shards is not None and not 1 <= shards <= MAX_SHARDS:
-        raise InputError(f"{shards:,} shards are asked for; 1 to {MAX_SHARDS:,} can be had.")
-    chosen, count = (None, shards) if shard is None else parse_shard(shard)
-    if shard is not None and shards not in (None, count):
-        raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
-    encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
-    schema_of(encoder.width)  # raises InputError now, before the source is listed, if pyarrow is missing
-    folder, listed = ShardFolder(out), list_source(source)
-    names = set(folder.names())
-    plan = make_plan(listed, encoder, names, folder.place, count)
-    folder.make()
-    report = BulkReport(plan, notes=listed.notes)
-    tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
-    for task in tasks:
-        # read only shards that the folder lists: an object store takes minutes to say that thousands are missing
-        if plan.file_name(task.shard) in names and (done := report_if_finished(task, folder)):
-            report.shards.append(done)
-            on_shard(done, len(tasks))
-        else:
-            waiting.append(task)
-    failed = []
-    for outcome in _run_tasks(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
-        if isinstance(outcome, ShardReport):
-            report.shards.append(outcome)
-            on_shard(outcome, len(tasks))
-        else:
-            failed.append(outcome)
-    report.shards.sort(key=lambda each: each.shard)
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise InputError(MISSING_RAY) from None
+    encoder, folder, name = as_encoder(model or DEFAULT_MODEL, device=device), ShardFolder(out), absolute_place(source)
+    header = ShardHeader(stored_path(name), RecordedModel.of(encoder))
+    try:
+        files, notes = list_source(name, folder.place)
+        done, counts = _what_stands(folder, header)
+        todo = _leave_out(files, done)
+        # tars and parquet files are read again to see what is left of them, unless a run has finished all
+        listing = hashlib.sha256(b"".join(map(key_of, files))).hexdigest()
+        if folder.names(FINISHED) and json.loads(folder.read(FINISHED)) == [listing, *counts]:
+            todo = []
+    except OSError as error:
+        raise SourceError(f"{name} or {out} cannot be read ({first_line(error):.200}). Run it again later.") from None
+    failed, new = list[str](), 0
+    for each in _run(todo, encoder, name_to_load(model, encoder), header, folder, jobs, device) if todo else ():
+        counts = counts[0] + each["pictures"], counts[1] + each["refused"]
+        new, failed = new + each["pictures"], failed + each["retry"]
+        progress(new + each["refused"], len(todo))
     if failed:
-        first = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(failed)[:3])
-        more = f" (and {len(failed) - 3:,} more)" if len(failed) > 3 else ""
-        raise ShardFailed(
-            f"{len(failed):,} of {plan.shards:,} shards were not finished: {first}{more} Run the same command again."
+        raise SourceError(
+            f"{len(failed):,} files could not be read now, such as {failed[0]}. Run the same command again: the "
+            f"{counts[0]:,} pictures in {folder.place} are kept."
         )
-    return report
+    folder.write(FINISHED, json.dumps([listing, *counts]).encode())
+    return EmbedReport(folder.place, header.model.label, *counts, new, tuple(notes))
 
 
-def _run_tasks(
-    tasks: Sequence[ShardTask], encoder: Encoder, out: ShardFolder, jobs: int, engine: str, model: ModelLike | None,
-    device: str | None,
-) -> Iterable[Outcome]:  # fmt: skip
-    if engine == "ray":
-        from araclip.bulk.ray_engine import run_on_ray
+def _what_stands(folder: ShardFolder, header: ShardHeader) -> tuple[dict[bytes, str], tuple[int, int]]:
+    """Return key and path of each picture that is embedded or refused for good, and how many there are of either kind.
 
-        return run_on_ray(tasks, name_to_load(model, encoder), device, out.place, jobs)
-    if jobs <= 1 or len(tasks) == 1:
-        return (try_embed_shard(task, encoder, out) for task in tasks)
-    from araclip.bulk.worker_processes import run_processes
+    Raises:
+        ShardMismatch: the folder holds shards of another source or model.
+    """
+    done: dict[bytes, str] = {}
+    for name in folder.names(".parquet"):
+        for found, batch in read_rows(folder.path_of(name), columns := ("path", "size", "mtime_ns"), SHARD_ROWS):
+            found.refuse_another(header.model, header.source, folder.path_of(name))
+            rows = zip(*(batch[each].to_pylist() for each in columns), strict=True)
+            done |= {key_of(File(read_path(row[0]), *row[1:])): row[0] for row in rows}
+    embedded = len(done)
+    for name in folder.names(".refused.jsonl"):
+        for row in map(json.loads, folder.read(name).splitlines()):
+            if not row["retry"]:
+                done[key_of(File(read_path(row["path"]), row["size"], row["mtime_ns"]))] = row["path"]
+    return done, (embedded, len(done) - embedded)
 
-    return run_processes(tasks, name_to_load(model, encoder), device, out.place, jobs)
+
+def _leave_out(files: list[File], done: dict[bytes, str]) -> list[tuple[File, bytes]]:
+    """Return the files that are to be read, each with the keys of the pictures inside that are done."""
+    inside: dict[str, list[bytes]] = {file.path: [] for file in files if is_container(file.path)}
+    for key, stored in done.items() if inside else ():
+        outer = path = read_path(stored)
+        while outer and outer not in inside:
+            outer = outer.rpartition("/")[0]
+        if outer and outer != path:
+            inside[outer].append(key)
+    return [
+        (file, b"".join(inside.get(file.path, ()))) for file in files if file.path in inside or key_of(file) not in done
+    ]
+
+
+def _run(
+    todo: list[tuple[File, bytes]], encoder: Encoder, model: str, header: ShardHeader, folder: ShardFolder,
+    jobs: int | None, device: str | None,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """Run the pipeline; yield for each shard how many pictures it has, how many were refused, and what to retry."""
+    import pyarrow as pa
+    import ray.data
+
+    if folder.is_local:
+        atomic.remove_abandoned(Path(folder.place))
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # turns off Ray's usage reports
+        own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": usable_cores(), "include_dashboard": False}
+        ray.init(**own, log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    resources, gpus = ray.cluster_resources(), int(str(device).startswith("cuda"))
+    cores = int(resources.get("CPU", 1))
+    jobs = jobs or int(resources.get("GPU", 1) if gpus else cores)
+    files = pa.table({
+        **{name: [getattr(file, name) for file, _ in todo] for name in ("size", "mtime_ns")},
+        "path": [stored_path(file.path) for file, _ in todo], "done": [done for _, done in todo],
+    })  # fmt: skip
+    size = max(1, min(BLOCK, len(todo) // jobs), len(todo) // MAX_BLOCKS)
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=jobs)
+    of_actors = model, header.model, max(1, cores // jobs), device
+    begun, whole = time.strftime("%Y%m%dT%H%M%S"), {"batch_size": None, "batch_format": "pyarrow"}
+    # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
+    # encoders of a machine that dies find room on the others.
+    rows = (
+        ray.data.from_arrow([files.slice(at, size) for at in range(0, len(files), size)])
+        .map_batches(decode, num_cpus=0.5, fn_args=(transform_of(encoder),), **whole)
+        .map_batches(Embedder, compute=pool, fn_constructor_args=of_actors, num_cpus=0.5, num_gpus=gpus, **whole)
+        .map_batches(write, num_cpus=0, fn_args=(folder.place, header, begun), **whole | {"batch_size": SHARD_ROWS})
+    )
+    try:
+        yield from rows.iter_rows()
+    except ray.exceptions.RayError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise BulkError(f"Ray has given up ({why:.300}). Shards are kept: run the same command again.") from None
+
+
+def _schema(width: int) -> Any:
+    """Return the schema of rows on their way: with pixels before there are vectors, and why a picture is refused."""
+    import pyarrow as pa
+
+    fields = [field for field in schema_of(width or 1) if width or field.name != "vector"]
+    pixels = [] if width else [pa.field("pixels", pa.binary())]
+    return pa.schema([*fields, *pixels, pa.field("reason", pa.string()), pa.field("retry", pa.bool_())])
+
+
+def decode(files: Any, transform: ImageTransform) -> Iterator[Any]:
+    """Read and decode the pictures of files, a table of Ray Data; yield tables of rows with pixels."""
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = []
+    for file in files.to_pylist():
+        keys = {file["done"][at : at + 16] for at in range(0, len(file["done"]), 16)}
+        for row in read_pictures(File(read_path(file["path"]), file["size"], file["mtime_ns"]), keys, transform):
+            rows.append(row)
+            if len(rows) == ENCODE_BATCH:
+                yield pa.Table.from_pylist(rows, _schema(0))
+                rows = []
+    yield pa.Table.from_pylist(rows, _schema(0))
+
+
+class Embedder:
+    """An actor of Ray that turns the pixels of rows into vectors; it loads the model once."""
+
+    def __init__(self, model: str, record: RecordedModel, threads: int, device: str | None) -> None:
+        self._model, self._record, self._threads, self._device = model, record, threads, device
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        encoder = as_encoder(self._model, threads=self._threads, device=self._device)
+        if encoder.fingerprint != self._record.fingerprint:
+            raise ShardMismatch(
+                f"a machine has {encoder.label}, this run {self._record.label}. Install the same model."
+            )
+        return encoder
+
+    def __call__(self, rows: Any) -> Any:
+        """Encode a table of rows; the rows of refused pictures get a vector of zeros."""
+        import pyarrow as pa
+
+        schema, vectors = _schema(self._record.width), np.zeros((len(rows), self._record.width), np.float16)
+        columns = {name: rows[name] for name in rows.column_names}
+        found = [number for number, pixels in enumerate(rows["pixels"]) if pixels.is_valid]
+        try:
+            shape = (self._encoder.image_size, self._encoder.image_size, 3)
+            pixels = [np.frombuffer(rows["pixels"][each].as_buffer(), np.uint8).reshape(shape) for each in found]
+            vectors[found] = vectors_in_batches(self._encoder, pixels) if found else 0
+        except AraCLIPError as error:  # for example because this machine does not have the model
+            columns["reason"], columns["retry"] = pa.array([str(error)] * len(rows)), pa.array([True] * len(rows))
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(
+            pa.array(vectors.reshape(-1)), type=schema.field("vector").type
+        )
+        return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def write(rows: Any, place: str, header: ShardHeader, begun: str) -> Any:
+    """Write a shard of rows, and the list of its refused pictures; return a table of one row that counts them."""
+    import pyarrow as pa
+
+    # The name depends on the rows alone: a task that Ray repeats replaces its file.
+    name = f"{begun}-{hashlib.sha256(chr(0).join(rows['path'].to_pylist()).encode()).hexdigest()[:16]}"
+    folder = ShardFolder(place)
+    refused = rows.filter(rows["reason"].is_valid()).select(["path", "size", "mtime_ns", "reason", "retry"]).to_pylist()
+    pictures = rows.filter(rows["reason"].is_null()).select(schema_of(header.model.width).names)
+    if refused:
+        folder.write(f"{name}.refused.jsonl", "".join(json.dumps(each) + "\n" for each in refused).encode())
+    if len(pictures):
+        write_shard(folder, f"{name}.parquet", pictures, header)
+    retry = [f"{each['path']} ({each['reason']})" for each in refused if each["retry"]]
+    return pa.table({"pictures": [len(pictures)], "refused": [len(refused) - len(retry)], "retry": [retry]})
 
 
 def name_to_load(model: ModelLike | None, encoder: Encoder) -> str:
-    """Return the name or path by which another process can load the same model.
-
-    Raises:
-        InputError: the encoder was passed as an object that has no name to load it by.
-    """
-    if model is None:
-        return DEFAULT_MODEL
+    """Return the name or path by which another process loads the same model; raise InputError if it has none."""
     if origin := getattr(encoder, "origin", ""):
         return str(origin)
-    if isinstance(model, str | os.PathLike):
-        return os.fspath(model)
-    raise InputError("several processes cannot share an encoder object. Name the model, or use one process.")
+    if model is None or isinstance(model, str | os.PathLike):
+        return os.fspath(model or DEFAULT_MODEL)
+    raise InputError("several processes cannot share an encoder object. Name the model.")

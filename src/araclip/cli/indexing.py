@@ -247,12 +247,9 @@ def fill_from_shards(
         pictures = len(opened)
     make_default(location)
     if as_json:
-        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
+        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures}
         print_json(about | asdict(report))
         return
-    if found.missing:
-        left = counted(found.missing, "shard is", "shards are")
-        err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
     rate = report.read / report.row_seconds if report.row_seconds else 0
     out.print(
         f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "
