@@ -29,6 +29,7 @@ from araclip.bulk.shard_file import (
 )
 from araclip.bulk.sources import is_container, list_source, read_pictures
 from araclip.core import atomic
+from araclip.core.display import counted
 from araclip.core.processes import usable_cores
 from araclip.errors import AraCLIPError, BulkError, InputError, ShardMismatch, SourceError, first_line
 from araclip.gallery.catalog.records import File, RecordedModel
@@ -108,8 +109,8 @@ def embed(
         progress(new + each["refused"], len(todo))
     if failed:
         raise SourceError(
-            f"{len(failed):,} files could not be read now, such as {failed[0]}. Run the same command again: the "
-            f"{counts[0]:,} pictures in {folder.place} are kept."
+            f"{counted(len(failed), 'file')} could not be read now, such as {failed[0]}. Run the same command again: "
+            f"the {counts[0]:,} pictures in {folder.place} are kept."
         )
     folder.write(FINISHED, json.dumps([listing, *counts]).encode())
     return EmbedReport(folder.place, header.model.label, *counts, new, tuple(notes))
@@ -136,13 +137,13 @@ def _what_stands(folder: ShardFolder, header: ShardHeader) -> tuple[dict[bytes, 
 
 
 def _leave_out(files: list[File], done: dict[bytes, str]) -> list[tuple[File, bytes]]:
-    """Return the files that are to be read, each with the keys of the pictures inside that are done."""
+    """Return the files that are to be read, each with the keys that are done of a tar or parquet file."""
     inside: dict[str, list[bytes]] = {file.path: [] for file in files if is_container(file.path)}
     for key, stored in done.items() if inside else ():
-        outer = path = read_path(stored)
+        outer = read_path(stored)
         while outer and outer not in inside:
             outer = outer.rpartition("/")[0]
-        if outer and outer != path:
+        if outer:
             inside[outer].append(key)
     return [
         (file, b"".join(inside.get(file.path, ()))) for file in files if file.path in inside or key_of(file) not in done

@@ -25,6 +25,7 @@ from araclip.gallery.locations import URL
 from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.image_transform import ImageTransform
+from araclip.pictures.images import open_file
 from araclip.pictures.video.formats import is_video
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", *([".tar.zst"] if sys.version_info >= (3, 14) else []))
@@ -47,11 +48,12 @@ def list_source(name: str, out: str) -> tuple[list[File], list[str]]:
         InputError: the source does not exist, or holds nothing that is read. OSError: it cannot be read now.
     """
     try:
-        found = list(_list_store(name) if URL.match(name) else _list_local(name))
+        listed = _list_store(name) if URL.match(name) else _list_local(name)
+        found = [file for file in listed if not file.path.startswith(f"{out}/")]
     except FileNotFoundError:
         raise InputError(f"{name}: no such file or folder. Check the path.") from None
-    files = [file for file in found if _is_read(file.path) and not file.path.startswith(f"{out}/")]
-    others = sum(not _is_read(file.path) for file in found)
+    files = [file for file in found if _is_read(file.path)]
+    others = len(found) - len(files)
     if not files:
         raise EmptyFolder(f"{name} holds no picture, no tar and no parquet file. Name the folder that does.")
     left_out = f"left out: {counted(others, 'file')} of other kinds than pictures, tars and parquet files."
@@ -116,7 +118,8 @@ def read_pictures(file: File, done: Set[bytes], transform: ImageTransform) -> It
             if key_of(inside) not in done:
                 yield _decode(inside, data, caption, transform)
     except (AraCLIPError, OSError) as error:  # damaged: the pictures before the damage are kept, the rest is lost
-        yield _refuse(file, error, retry=bool(URL.match(file.path)))
+        if key_of(file) not in done:
+            yield _refuse(file, error, retry=bool(URL.match(file.path)))
 
 
 def _fetch(file: File) -> bytes | Exception:
@@ -162,7 +165,7 @@ def _read_tar(tar: File) -> Iterator[Found]:
             yield *sample.pop(), join_captions(captions)
 
     try:
-        with open_place(tar.path) as stream:
+        with open_place(tar.path) if URL.match(tar.path) else open_file(tar.path) as stream:
             for member in member_files(stream, tar.path, tar.size):
                 mine, suffix = split_sample_name(member.name)
                 if mine != key:
