@@ -69,14 +69,14 @@ mutation: .venv/.test
 	@$(PIP) install --quiet 'cosmic-ray>=8.7'
 	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE) --seed $(SEED)
 
-# Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
+# Bulk embedding on this machine, on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what
+# is missing.
 test-ray: .venv/.ray
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/bulk
 
-# aiobotocore takes a few releases of botocore, and boto3 goes by botocore's number; by itself pip would search for an hour.
-MOTO = $(PIP) install --no-compile 'moto[server]>=5' boto3==$$($(BIN)/python -c 'import botocore; print(botocore.__version__)')
+MOTO := 'moto[server]>=5' boto3
 .venv/.ray: pyproject.toml .venv/.test
-	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
+	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
 	@touch $@
 
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
@@ -220,11 +220,11 @@ clean:
 	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
 
-# All of these in two steps: pip resolves and builds fewer times, and looks for Ray's and S3's packages beside what is there.
+# All of these in two steps: pip resolves and builds fewer times, and looks for Ray's packages beside what is there.
 .venv/.everything: pyproject.toml .venv/bin/python
 	@echo "Installing all that tests need (once, a few minutes) …"
 	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser]'
-	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
+	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
 	@touch .venv/.test .venv/.demo .venv/.docs .venv/.browser .venv/.ray $@
 
 .venv/.docs: pyproject.toml .venv/.test

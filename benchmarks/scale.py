@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filling import digest_of, write_shards
+from bulk import digest_of, write_shards
 from million import BLOCK, made_vectors, memory, real_vectors, some_captions
 
 from araclip import AraCLIP, open_gallery
@@ -221,7 +221,7 @@ def prepared(work: Path, real: np.ndarray, texts: np.ndarray, pictures: int, mod
             yield block
 
     record = RecordedModel(model.config.name, model.fingerprint, model.config.width)
-    write_shards(out, seen(), -(-pictures // BLOCK), record, work / "elsewhere")
+    write_shards(out, seen(), record, work / "elsewhere")
     np.save(out / "truth.npy", rows)
     return out
 

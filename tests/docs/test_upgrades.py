@@ -71,6 +71,7 @@ def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
     from araclip.training.teachers import teacher
 
     assert formats("Checkpoints") == list(range(1, checkpoint.FORMAT + 1))
+    assert formats("Shards") == list(range(1, shard_file.FORMAT + 1))
     assert formats("Teacher caches") == list(range(1, teacher.FORMAT + 1))
 
 

@@ -81,7 +81,7 @@ class Trial:
         self.number = 0
         for at, name in enumerate(NAMES):
             (self.album / name).write_bytes(pictures_bytes(1_000 + at))
-        embed(self.album, folder / "shards", model=str(folder / "model"))
+        embed(self.album, folder / "shards", model=str(folder / "model"), jobs=1)
         self.shards = shards_in(folder / "shards")
         self.in_shards = {str(path): digest(path.read_bytes()) for path in self.album.iterdir()}
 

@@ -1,0 +1,142 @@
+"""How many pictures a second `araclip embed` turns into shards, and `araclip index --from` takes from shards.
+
+    python benchmarks/bulk.py embed --work FOLDER [--pictures 3600] [--model araclip-mini]
+    python benchmarks/bulk.py fill --work FOLDER [--pictures 200000] [--elsewhere]
+
+`embed` makes photographs of noise (JPEG, 1024 × 768), encodes them in this process with all its threads
+(`AraCLIP.encode_image`: the encoder alone), then a third of them and all of them with Ray on this machine, after a run
+that has started Ray. Two runs tell the time that every run takes (processes that load the model) from the rate.
+
+`fill` writes shards of made-up pictures (random unit vectors, names of a camera's files in folders by month, a third
+with date and camera); their folders exist, or, with --elsewhere, do not, so that names go into metadata. They are read
+into a new gallery. Rows are searchable when committed, with their words; the index follows.
+"""
+
+import argparse
+import hashlib
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from araclip.bulk.embed import SHARD_ROWS, embed
+from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.shard_file import ShardFolder, ShardHeader, row_of, schema_of, write_shard
+from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.gallery.gallery import Gallery
+from araclip.models.encoder import as_encoder
+from araclip.pictures.facts import Facts
+
+
+def make_photographs(home: Path, pictures: int) -> list[Path]:
+    """Photographs of noise over soft patches, each of other bytes."""
+    draw, made = np.random.default_rng(0), [home / f"{number:06}.jpg" for number in range(pictures)]
+    home.mkdir(parents=True, exist_ok=True)
+    for path in made:
+        patches = Image.fromarray(draw.integers(0, 255, (12, 16, 3), np.uint8))
+        soft = np.asarray(patches.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
+        Image.fromarray((soft + draw.integers(-12, 12, soft.shape)).clip(0, 255).astype(np.uint8)).save(path, quality=85)
+    return made
+
+
+def measure_embedding(work: Path, pictures: int, model: str) -> dict[str, float]:
+    """Pictures a second of the encoder alone and of whole runs with Ray, and seconds that each run takes in any case."""
+    few = make_photographs(work / "few", pictures // 3)
+    many = make_photographs(work / "many", pictures)
+    encoder = as_encoder(model)
+    encoder.encode_image(many[:16])
+    found, seconds = {}, {}
+    begin = time.perf_counter()
+    encoder.encode_image(many)
+    found["encoder alone"] = pictures / (time.perf_counter() - begin)
+    for name, paths in (("start", few[:2]), ("few", few), ("many", many)):
+        source = paths[0].parent if name != "start" else paths[0]
+        shutil.rmtree(work / "out", ignore_errors=True)
+        begin = time.perf_counter()
+        report = embed(source, work / "out", model=model)
+        seconds[name] = time.perf_counter() - begin
+        assert report.pictures == (len(paths) if name != "start" else 1)
+    found["with Ray, whole run"] = pictures / seconds["many"]
+    found["with Ray, once it runs"] = (len(many) - len(few)) / (seconds["many"] - seconds["few"])
+    found["seconds of any run"] = seconds["many"] - len(many) / found["with Ray, once it runs"]
+    found["seconds of the first run, of one picture"] = seconds["start"]
+    return found
+
+
+def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:
+    """Unit vectors in blocks of a shard."""
+    rng = np.random.default_rng(0)
+    for start in range(0, pictures, SHARD_ROWS):
+        vectors = rng.standard_normal((min(SHARD_ROWS, pictures - start), width), np.float32)
+        yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def write_shards(out: Path, blocks: Iterable[np.ndarray], model: RecordedModel, home: Path) -> None:
+    """Shards of made-up pictures, one of each block of vectors, as `araclip embed` would have written them."""
+    first, schema = 0, schema_of(model.width)
+    for shard, vectors in enumerate(blocks):
+        flat = pa.array(vectors.astype(np.float16).reshape(-1))
+        columns = pa.Table.from_pylist([_row(first + each, home) for each in range(len(vectors))], schema).to_pydict()
+        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type)
+        table = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+        write_shard(ShardFolder(out), f"{shard:05}.parquet", table, ShardHeader("made-up", model))
+        first += len(vectors)
+
+
+def digest_of(number: int) -> bytes:
+    """The hash that stands for the bytes of a made-up picture."""
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def _row(number: int, home: Path) -> dict[str, object]:
+    date = f"20{number % 25:02}-{number % 12 + 1:02}-{number % 28 + 1:02}T12:00:00" if number % 3 == 0 else None
+    facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
+    path = f"{home}/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
+    digest = digest_of(number)
+    return row_of(File(path, 2_000_000 + number, number), digest, facts, int.from_bytes(digest[:8]), has_file=True)
+
+
+def measure_filling(work: Path, pictures: int, model: str, *, elsewhere: bool) -> dict[str, float]:
+    """Pictures a second that come into a new gallery."""
+    encoder = as_encoder(model)
+    home, out = work / ("elsewhere" if elsewhere else "here"), work / "shards"
+    for made in (out, work / "gallery", home):
+        shutil.rmtree(made, ignore_errors=True)
+    write_shards(out, random_vectors(pictures, encoder.width), RecordedModel.of(encoder), home)
+    for year, month in itertools.product(range(25), range(12) if not elsewhere else ()):
+        (home / f"20{year:02}" / f"{month + 1:02}").mkdir(parents=True)
+    with Gallery.open(work / "gallery", model=encoder, create=True) as gallery:
+        begin = time.perf_counter()
+        report = fill(gallery, shards_in(out))
+        whole = report.read / (time.perf_counter() - begin)
+        assert gallery._catalog.find_damage() == []
+    return {"rows and their words": report.read / report.row_seconds, "all together": whole}
+
+
+def main() -> None:
+    """Measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("embed", "fill"))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--pictures", type=int)
+    parser.add_argument("--model", default="araclip-mini")
+    parser.add_argument("--elsewhere", action="store_true")
+    options = parser.parse_args()
+    if options.what == "embed":
+        found = measure_embedding(options.work, options.pictures or 3600, options.model)
+    else:
+        pictures = options.pictures or 200_000
+        found = measure_filling(options.work, pictures, options.model, elsewhere=options.elsewhere)
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for name, value in found.items():
+        print(f"{name:<42} {value:>9,.1f}")
+
+
+if __name__ == "__main__":
+    main()
