@@ -41,7 +41,9 @@ def make_photographs(home: Path, pictures: int) -> list[Path]:
     for path in made:
         patches = Image.fromarray(draw.integers(0, 255, (12, 16, 3), np.uint8))
         soft = np.asarray(patches.resize((1024, 768), Image.Resampling.BICUBIC), np.int16)
-        Image.fromarray((soft + draw.integers(-12, 12, soft.shape)).clip(0, 255).astype(np.uint8)).save(path, quality=85)
+        Image.fromarray((soft + draw.integers(-12, 12, soft.shape)).clip(0, 255).astype(np.uint8)).save(
+            path, quality=85
+        )
     return made
 
 
@@ -79,12 +81,13 @@ def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:
 
 def write_shards(out: Path, blocks: Iterable[np.ndarray], model: RecordedModel, home: Path) -> None:
     """Shards of made-up pictures, one of each block of vectors, as `araclip embed` would have written them."""
-    first, schema = 0, schema_of(model.width)
+    first = 0
     for shard, vectors in enumerate(blocks):
-        flat = pa.array(vectors.astype(np.float16).reshape(-1))
-        columns = pa.Table.from_pylist([_row(first + each, home) for each in range(len(vectors))], schema).to_pydict()
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type)
-        table = pa.table({name: columns[name] for name in schema.names}, schema=schema)
+        rows = [
+            _row(first + each, home) | {"data": vector.tobytes()} for each, vector in enumerate(vectors.astype("<f2"))
+        ]
+        fields = [pa.field("data", pa.binary()), *(field for field in schema_of(1) if field.name != "vector")]
+        table = pa.Table.from_pylist(rows, pa.schema(fields))
         write_shard(ShardFolder(out), f"{shard:05}.parquet", table, ShardHeader("made-up", model))
         first += len(vectors)
 

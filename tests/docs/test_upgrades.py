@@ -10,6 +10,7 @@ from release.licences import fits, strange
 
 import araclip
 from araclip import errors
+from araclip.bulk.shard_file import FORMAT as SHARD_FORMAT
 from araclip.core.installed_models import bundled
 from araclip.errors import AraCLIPError
 from araclip.gallery.catalog.schema import SCHEMA
@@ -63,6 +64,7 @@ def test_each_error_class_has_a_paragraph_that_it_names_and_stands_in_the_tree()
 def test_the_notes_on_upgrades_have_every_format_that_the_code_has() -> None:
     assert formats("Galleries") == [SCHEMA]
     assert formats("Model folders") == [MODEL_FORMAT]
+    assert formats("Shards") == list(range(1, SHARD_FORMAT + 1))
 
 
 def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
@@ -71,7 +73,6 @@ def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
     from araclip.training.teachers import teacher
 
     assert formats("Checkpoints") == list(range(1, checkpoint.FORMAT + 1))
-    assert formats("Shards") == list(range(1, shard_file.FORMAT + 1))
     assert formats("Teacher caches") == list(range(1, teacher.FORMAT + 1))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from araclip.bulk.shard_file import (
+    KEY_BYTES,
     ShardFolder,
     ShardHeader,
     absolute_place,
@@ -29,16 +30,17 @@ from araclip.bulk.shard_file import (
 )
 from araclip.bulk.sources import is_container, list_source, read_pictures
 from araclip.core import atomic
+from araclip.core.bounded_parquet import MISSING
 from araclip.core.display import counted
 from araclip.core.processes import usable_cores
 from araclip.errors import AraCLIPError, BulkError, InputError, ShardMismatch, SourceError, first_line
 from araclip.gallery.catalog.records import File, RecordedModel
 from araclip.gallery.ingest.intake import ENCODE_BATCH, vectors_in_batches
+from araclip.models.devices import requested_device
 from araclip.models.encoder import Encoder, ModelLike, as_encoder
 from araclip.models.folder import DEFAULT_MODEL
 from araclip.pictures.image_transform import ImageTransform, transform_of
 
-MISSING_RAY = "Embedding in bulk needs Ray Data. Run: pip install 'araclip[ray]'"
 SHARD_ROWS = 4096  # pictures of a shard: a killed run loses so many, about a minute of two cores
 BLOCK = 64  # files of a task that reads
 MAX_BLOCKS = 20_000  # limit: tasks that read; with more files each task reads more of them
@@ -86,22 +88,21 @@ def embed(
         BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
     try:
-        import ray
-        import ray.data
+        import ray.data  # noqa: F401
     except ImportError:
-        raise InputError(MISSING_RAY) from None
+        raise InputError(MISSING) from None
+    device = requested_device(device)
     encoder, folder, name = as_encoder(model or DEFAULT_MODEL, device=device), ShardFolder(out), absolute_place(source)
     header = ShardHeader(stored_path(name), RecordedModel.of(encoder))
     try:
         files, notes = list_source(name, folder.place)
         done, counts = _what_stands(folder, header)
-        todo = _leave_out(files, done)
         # tars and parquet files are read again to see what is left of them, unless a run has finished all
         listing = hashlib.sha256(b"".join(map(key_of, files))).hexdigest()
-        if folder.names(FINISHED) and json.loads(folder.read(FINISHED)) == [listing, *counts]:
-            todo = []
+        finished = folder.names(FINISHED) and json.loads(folder.read(FINISHED)) == [listing, *counts]
     except OSError as error:
         raise SourceError(f"{name} or {out} cannot be read ({first_line(error):.200}). Run it again later.") from None
+    todo = [] if finished else _leave_out(files, done)
     failed, new = list[str](), 0
     for each in _run(todo, encoder, name_to_load(model, encoder), header, folder, jobs, device) if todo else ():
         counts = counts[0] + each["pictures"], counts[1] + each["refused"]
@@ -152,7 +153,7 @@ def _leave_out(files: list[File], done: dict[bytes, str]) -> list[tuple[File, by
 
 def _run(
     todo: list[tuple[File, bytes]], encoder: Encoder, model: str, header: ShardHeader, folder: ShardFolder,
-    jobs: int | None, device: str | None,
+    jobs: int | None, device: str,
 ) -> Iterator[dict[str, Any]]:  # fmt: skip
     """Run the pipeline; yield for each shard how many pictures it has, how many were refused, and what to retry."""
     import pyarrow as pa
@@ -161,12 +162,13 @@ def _run(
     if folder.is_local:
         atomic.remove_abandoned(Path(folder.place))
     if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # turns off Ray's usage reports
+        # no reports of usage to Ray's makers, and no lines of its C++
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"} | os.environ
         own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": usable_cores(), "include_dashboard": False}
         ray.init(**own, log_to_driver=False, logging_level="error")
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    resources, gpus = ray.cluster_resources(), int(str(device).startswith("cuda"))
+    resources, gpus = ray.cluster_resources(), int(device.startswith("cuda"))
     cores = int(resources.get("CPU", 1))
     jobs = jobs or int(resources.get("GPU", 1) if gpus else cores)
     files = pa.table({
@@ -176,7 +178,7 @@ def _run(
     size = max(1, min(BLOCK, len(todo) // jobs), len(todo) // MAX_BLOCKS)
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=jobs)
     of_actors = model, header.model, max(1, cores // jobs), device
-    begun, whole = time.strftime("%Y%m%dT%H%M%S"), {"batch_size": None, "batch_format": "pyarrow"}
+    begun, whole = time.strftime("%Y%m%dT%H%M%S", time.gmtime()), {"batch_size": None, "batch_format": "pyarrow"}
     # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
     # encoders of a machine that dies find room on the others.
     rows = (
@@ -192,34 +194,34 @@ def _run(
         raise BulkError(f"Ray has given up ({why:.300}). Shards are kept: run the same command again.") from None
 
 
-def _schema(width: int) -> Any:
-    """Return the schema of rows on their way: with pixels before there are vectors, and why a picture is refused."""
+def _table(rows: list[dict[str, Any]]) -> Any:
+    """Return rows on their way as a pyarrow table: a shard's columns but `vector`, the bytes of pixels or of the vector
+    (`data`), and why a picture is refused.
+    """
     import pyarrow as pa
 
-    fields = [field for field in schema_of(width or 1) if width or field.name != "vector"]
-    pixels = [] if width else [pa.field("pixels", pa.binary())]
-    return pa.schema([*fields, *pixels, pa.field("reason", pa.string()), pa.field("retry", pa.bool_())])
+    fields = [field for field in schema_of(1) if field.name != "vector"]
+    more = {"data": pa.binary(), "reason": pa.string(), "retry": pa.bool_()}
+    return pa.Table.from_pylist(rows, pa.schema([*fields, *more.items()]))
 
 
 def decode(files: Any, transform: ImageTransform) -> Iterator[Any]:
     """Read and decode the pictures of files, a table of Ray Data; yield tables of rows with pixels."""
-    import pyarrow as pa
-
     rows: list[dict[str, Any]] = []
     for file in files.to_pylist():
-        keys = {file["done"][at : at + 16] for at in range(0, len(file["done"]), 16)}
+        keys = {file["done"][at : at + KEY_BYTES] for at in range(0, len(file["done"]), KEY_BYTES)}
         for row in read_pictures(File(read_path(file["path"]), file["size"], file["mtime_ns"]), keys, transform):
             rows.append(row)
             if len(rows) == ENCODE_BATCH:
-                yield pa.Table.from_pylist(rows, _schema(0))
+                yield _table(rows)
                 rows = []
-    yield pa.Table.from_pylist(rows, _schema(0))
+    yield _table(rows)
 
 
 class Embedder:
     """An actor of Ray that turns the pixels of rows into vectors; it loads the model once."""
 
-    def __init__(self, model: str, record: RecordedModel, threads: int, device: str | None) -> None:
+    def __init__(self, model: str, record: RecordedModel, threads: int, device: str) -> None:
         self._model, self._record, self._threads, self._device = model, record, threads, device
 
     @cached_property
@@ -231,23 +233,18 @@ class Embedder:
             )
         return encoder
 
-    def __call__(self, rows: Any) -> Any:
-        """Encode a table of rows; the rows of refused pictures get a vector of zeros."""
-        import pyarrow as pa
-
-        schema, vectors = _schema(self._record.width), np.zeros((len(rows), self._record.width), np.float16)
-        columns = {name: rows[name] for name in rows.column_names}
-        found = [number for number, pixels in enumerate(rows["pixels"]) if pixels.is_valid]
+    def __call__(self, table: Any) -> Any:
+        """Encode a table of rows."""
+        rows = table.to_pylist()
+        found = [row for row in rows if row["data"]]
         try:
             shape = (self._encoder.image_size, self._encoder.image_size, 3)
-            pixels = [np.frombuffer(rows["pixels"][each].as_buffer(), np.uint8).reshape(shape) for each in found]
-            vectors[found] = vectors_in_batches(self._encoder, pixels) if found else 0
+            pixels = [np.frombuffer(row["data"], np.uint8).reshape(shape) for row in found]
+            for row, vector in zip(found, vectors_in_batches(self._encoder, pixels), strict=True):
+                row["data"] = vector.astype("<f2").tobytes()
         except AraCLIPError as error:  # for example because this machine does not have the model
-            columns["reason"], columns["retry"] = pa.array([str(error)] * len(rows)), pa.array([True] * len(rows))
-        columns["vector"] = pa.FixedSizeListArray.from_arrays(
-            pa.array(vectors.reshape(-1)), type=schema.field("vector").type
-        )
-        return pa.table([columns[name] for name in schema.names], schema=schema)
+            rows = [row | {"data": None, "reason": str(error), "retry": True} for row in rows]
+        return _table(rows)
 
 
 def write(rows: Any, place: str, header: ShardHeader, begun: str) -> Any:
@@ -256,13 +253,12 @@ def write(rows: Any, place: str, header: ShardHeader, begun: str) -> Any:
 
     # The name depends on the rows alone: a task that Ray repeats replaces its file.
     name = f"{begun}-{hashlib.sha256(chr(0).join(rows['path'].to_pylist()).encode()).hexdigest()[:16]}"
-    folder = ShardFolder(place)
     refused = rows.filter(rows["reason"].is_valid()).select(["path", "size", "mtime_ns", "reason", "retry"]).to_pylist()
-    pictures = rows.filter(rows["reason"].is_null()).select(schema_of(header.model.width).names)
     if refused:
-        folder.write(f"{name}.refused.jsonl", "".join(json.dumps(each) + "\n" for each in refused).encode())
-    if len(pictures):
-        write_shard(folder, f"{name}.parquet", pictures, header)
+        lines = "".join(json.dumps(each) + "\n" for each in refused)
+        ShardFolder(place).write(f"{name}.refused.jsonl", lines.encode())
+    if len(pictures := rows.filter(rows["data"].is_valid())):
+        write_shard(ShardFolder(place), f"{name}.parquet", pictures, header)
     retry = [f"{each['path']} ({each['reason']})" for each in refused if each["retry"]]
     return pa.table({"pictures": [len(pictures)], "refused": [len(refused) - len(retry)], "retry": [retry]})
 

@@ -26,6 +26,7 @@ from araclip.pictures.video.scenes import file_of
 _BYTES_PREFIX = "bytes:"
 FORMAT = 2  # version of the file format; the headers of format 1 also number the shards, its columns are the same
 KEY = b"araclip"
+KEY_BYTES = 16  # a billion files have a chance of 10⁻²¹ that two have the same key
 MAX_HEADER = 100_000  # limit: bytes of the header
 FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption")
@@ -144,15 +145,23 @@ def row_of(file: File, digest: bytes, facts: Facts, phash: int, *, has_file: boo
 
 
 def write_shard(folder: ShardFolder, name: str, rows: Any, header: ShardHeader) -> None:
-    """Write rows, a pyarrow table with the columns of `schema_of`, as a shard: completely or not at all."""
+    """Write rows as a shard: completely or not at all.
+
+    Args:
+        rows: a pyarrow table with the columns of `schema_of`, but `data`, the bytes of float16, in place of `vector`.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    about = json.dumps(asdict(replace(header, rows=len(rows))))
+    schema, numbers = schema_of(header.model.width), pa.py_buffer(b"".join(rows["data"].to_pylist()))
+    flat = pa.Array.from_buffers(pa.float16(), len(rows) * header.model.width, [None, numbers])
+    vectors = pa.FixedSizeListArray.from_arrays(flat, type=schema.field("vector").type)
+    columns = [vectors if name == "vector" else rows[name] for name in schema.names]
+    table = pa.table(columns, schema=schema.with_metadata({KEY: json.dumps(asdict(replace(header, rows=len(rows))))}))
     # vectors cannot be compressed; parquet lists their column as `vector.list.element`
-    compression = {name: "zstd" for name in rows.column_names if name != "vector"} | {"vector.list.element": "none"}
+    compression = {name: "zstd" for name in schema.names if name != "vector"} | {"vector.list.element": "none"}
     parquet.write_table(
-        rows.replace_schema_metadata({KEY: about}), sink := pa.BufferOutputStream(), write_page_checksum=True,
+        table, sink := pa.BufferOutputStream(), write_page_checksum=True,
         compression=compression, use_dictionary=[name for name in TEXTS if name != "path"],
     )  # fmt: skip
     folder.write(name, sink.getvalue().to_pybytes())
@@ -224,4 +233,4 @@ def read_path(text: str) -> str:
 
 def key_of(file: File) -> bytes:
     """Return the key by which a run knows a file again, from its path, its size and its time."""
-    return hashlib.sha256(f"{stored_path(file.path)}\0{file.size}\0{file.mtime_ns}".encode()).digest()[:16]
+    return hashlib.sha256(f"{stored_path(file.path)}\0{file.size}\0{file.mtime_ns}".encode()).digest()[:KEY_BYTES]

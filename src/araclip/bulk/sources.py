@@ -104,7 +104,7 @@ def _list_store(url: str) -> Iterator[File]:
 def read_pictures(file: File, done: Set[bytes], transform: ImageTransform) -> Iterator[dict[str, Any]]:
     """Read and decode the pictures of a file within the limits of `pictures`; yield a row for each but those `done`.
 
-    The row of a picture has the columns of a shard, with `pixels` in place of the vector; that of a picture that cannot
+    The row of a picture has the columns of a shard, with its pixels as `data` in place of the vector; that of a picture that cannot
     be used has `reason`, and `retry`: True if it may be readable another time, as after a fault of the network.
     """
     try:
@@ -145,7 +145,7 @@ def _decode(file: File, data: File | bytes | Exception, caption: str, transform:
     facts = loaded.decoded.facts
     facts = replace(facts, caption=join_captions([*facts.caption.splitlines(), *caption.splitlines()]))
     row = row_of(loaded.file, loaded.digest, facts, loaded.decoded.phash, has_file=own)
-    return row | {"pixels": loaded.decoded.pixels.tobytes()}
+    return row | {"data": loaded.decoded.pixels.tobytes()}
 
 
 def _refuse(file: File, error: Exception, *, retry: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from araclip.errors import AraCLIPError, InputError, first_line
 
-MISSING = "Parquet files are read and written by the package pyarrow. Run: pip install 'araclip[ray]'"
+MISSING = "Parquet files need the package pyarrow, embedding in bulk Ray Data. Run: pip install 'araclip[ray]'"
 MAX_FOOTER = 64_000_000  # limit: bytes of a parquet file's footer; a footer of 10,000 row groups has about 20 MB
 TEXT_TYPES = ("string", "large_string", "string_view")  # types of text columns; programs write different ones
 
