@@ -5,7 +5,8 @@
 
 `embed` makes photographs of noise (JPEG, 1024 × 768), encodes them in this process with all its threads
 (`AraCLIP.encode_image`: the encoder alone), then a third of them and all of them with Ray on this machine, after a run
-that has started Ray. Two runs tell the time that every run takes (processes that load the model) from the rate.
+that has started Ray. Two runs tell the time that every run takes (processes that load the model) from the rate. Time of
+the processor counts all processes, Ray's own too; other work on the machine changes it less than the clock.
 
 `fill` writes shards of made-up pictures (random unit vectors, names of a camera's files in folders by month, a third
 with date and camera); their folders exist, or, with --elsewhere, do not, so that names go into metadata. They are read
@@ -22,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from PIL import Image
 
@@ -47,28 +49,36 @@ def make_photographs(home: Path, pictures: int) -> list[Path]:
     return made
 
 
+def core_seconds() -> float:
+    """Time of the processor that this process and all below it have taken, those that ended included."""
+    me = psutil.Process()
+    return sum(sum(each.cpu_times()[:4]) for each in (me, *me.children(recursive=True)))
+
+
 def measure_embedding(work: Path, pictures: int, model: str) -> dict[str, float]:
-    """Pictures a second of the encoder alone and of whole runs with Ray, and seconds that each run takes in any case."""
-    few = make_photographs(work / "few", pictures // 3)
-    many = make_photographs(work / "many", pictures)
+    """Pictures a second, by the clock and of a core, of the encoder alone and with Ray; seconds of any run with Ray."""
+    few, many = make_photographs(work / "few", pictures // 3), make_photographs(work / "many", pictures)
     encoder = as_encoder(model)
     encoder.encode_image(many[:16])
-    found, seconds = {}, {}
-    begin = time.perf_counter()
-    encoder.encode_image(many)
-    found["encoder alone"] = pictures / (time.perf_counter() - begin)
-    for name, paths in (("start", few[:2]), ("few", few), ("many", many)):
-        source = paths[0].parent if name != "start" else paths[0]
+    times = {}
+    for name, source in (("alone", many), ("start", few[0]), ("few", work / "few"), ("many", work / "many")):
         shutil.rmtree(work / "out", ignore_errors=True)
-        begin = time.perf_counter()
-        report = embed(source, work / "out", model=model)
-        seconds[name] = time.perf_counter() - begin
-        assert report.pictures == (len(paths) if name != "start" else 1)
-    found["with Ray, whole run"] = pictures / seconds["many"]
-    found["with Ray, once it runs"] = (len(many) - len(few)) / (seconds["many"] - seconds["few"])
-    found["seconds of any run"] = seconds["many"] - len(many) / found["with Ray, once it runs"]
-    found["seconds of the first run, of one picture"] = seconds["start"]
-    return found
+        clock, cores = time.perf_counter(), core_seconds()
+        if isinstance(source, Path):
+            embed(source, work / "out", model=model)
+        else:
+            encoder.encode_image(source)
+        times[name] = np.array([time.perf_counter() - clock, core_seconds() - cores])
+    rate = (times["many"] - times["few"]) / (len(many) - len(few))  # seconds of each further picture
+    return {
+        "encoder alone, pictures a second": pictures / times["alone"][0],
+        "with Ray, the whole run": pictures / times["many"][0],
+        "with Ray, once it runs": 1 / rate[0],
+        "encoder alone, ms of a core": times["alone"][1] / pictures * 1e3,
+        "with Ray, ms of a core": rate[1] * 1e3,
+        "with Ray, seconds before and after": times["many"][0] - pictures * rate[0],
+        "with Ray, seconds of a first run": times["start"][0],
+    }
 
 
 def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:

@@ -198,6 +198,16 @@ def test_without_ray_the_command_names_the_extra(tmp_path: Path, run: Run, monke
     assert (ran.code, "pip install 'araclip[ray]'" in ran.err.replace("\n", " ")) == (2, True)
 
 
+def test_the_benchmark_measures_and_fills(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    import bulk
+
+    found = bulk.measure_embedding(tmp_path, 6, str(tiny_model)) | bulk.measure_filling(
+        tmp_path, 30, str(tiny_model), elsewhere=True
+    )
+    assert {"encoder alone, pictures a second", "with Ray, once it runs", "all together"} <= found.keys()
+
+
 # ------------------------------------------------------------------ tars and parquet files
 
 
