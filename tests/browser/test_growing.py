@@ -24,6 +24,9 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
 def test_new_pictures_join_those_that_are_looked_at(visit: Visit, tiny_model: Path, folder: Path) -> None:
     with serving(folder.parent / "gallery", tiny_model, offer=folder) as address:
         page = visit(at=address)
+        page.click("#filter-switch")  # its panel is made when it is first opened
+        page.wait_for_selector("#filters fieldset")
+        page.click("#filter-switch")
         first = page.locator("#timeline .tile a").first
         first.focus()
         # What is drawn anew has lost these marks.
@@ -67,7 +70,7 @@ def test_a_picture_that_moves_within_its_month_keeps_the_focus(visit: Visit, tin
 def test_a_term_that_is_typed_stays_while_the_gallery_changes(visit: Visit) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     shown(page)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.get_by_role("button", name="إضافة").click()
     page.keyboard.type("أخ")
     changed(page)
@@ -89,7 +92,7 @@ def test_nothing_found_is_said_once_until_something_is(visit: Visit) -> None:
 
 def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visit: Visit) -> None:
     page = visit("?show=map", expecting=FAILED)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.wait_for_selector("#map [role=status]:not(:empty)")
     larger = page.get_by_role("button", name="تكبير")
     larger.click()
@@ -114,7 +117,7 @@ def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visi
 
 def test_the_keyboard_stays_on_an_album_while_the_gallery_changes(visit: Visit) -> None:
     page = visit("?show=albums", expecting=FAILED)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.locator("#albums .card").nth(1).focus()
     with page.expect_response("**/folders?*"):
         changed(page)

@@ -68,7 +68,7 @@ def test_pictures_by_month_that_come_again_do_not_take_back_what_was_scrolled_me
 
 def test_another_list_is_not_counted_on_the_map(visit: Visit) -> None:
     page = visit()
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
     page.wait_for_selector("#timeline .tile")
     page.get_by_role("link", name="الخريطة").click()
     page.click("#filter-switch")
@@ -171,7 +171,7 @@ def test_until_the_next_picture_has_come_its_place_is_held_and_the_last_one_is_g
 def test_the_hint_of_new_results_goes_with_the_results(visit: Visit) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     shown(page)
-    until(page, "document.querySelector('#filters').children.length")
+    until(page, "document.body.dataset.generation")
 
     def turned_round(route: Route) -> None:
         answer = route.fetch().json()

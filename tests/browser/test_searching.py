@@ -328,7 +328,7 @@ def test_a_file_that_the_server_cannot_read_either_is_refused_with_the_formats_i
 
 def test_a_file_that_is_no_picture_is_refused_with_a_message(visit: Visit) -> None:
     page = visit()
-    until(page, "document.querySelector('#filters').children.length")  # the page knows what the server reads
+    until(page, "document.body.dataset.generation")  # the page knows what the server reads
     hand_over(page, "drop", b"not a picture", "image/png")
     expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
     for name in formats.READ:

@@ -176,7 +176,7 @@ def test_new_pictures_come_by_themselves_below_what_is_seen_and_else_wait(
     with serving(copy, tiny_model) as address:
         page = visit("?q=أحمر", at=address, expecting="Failed to load resource")
         shown(page)
-        until(page, "document.querySelector('#filters').children.length")
+        until(page, "document.body.dataset.generation")
         before = page.locator(".tile").first.bounding_box(), shown(page)
         Image.new("RGB", (320, 240), "#f00").save(tmp_path / "reddest.png")
         with Gallery.open(copy, model=AraCLIP(tiny_model)) as other:

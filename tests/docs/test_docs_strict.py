@@ -52,7 +52,7 @@ def test_broken_links_missing_anchors_and_undocumented_names_end_the_build(tmp_p
 def test_a_recipes_key_has_the_comment_on_its_line_or_above_it() -> None:
     page = Path(os.environ["ARACLIP_DOCS"], "recipe-keys.html").read_text(encoding="utf-8")
     rows = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in page.split("<tr")]
-    said = {key: " ".join(row) for row in rows for key in ("logit_bias", "vocabulary", "image_size") if key in row}
+    said = {key: " ".join(row) for row in rows for key in ("logit_bias", "hard_negatives", "image_size") if key in row}
     assert "sigmoid loss needs" in said["logit_bias"] and "pieces" not in said["logit_bias"]
-    assert "keeps only the pieces" in said["vocabulary"]
+    assert "How many hard negatives" in said["hard_negatives"]
     assert "side of the input pictures" in said["image_size"]

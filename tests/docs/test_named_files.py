@@ -39,7 +39,7 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_found() -> None:
-    text = "`src/araclip/cli/`, `tests/test_q*.py`, `a/b.py`, `tests/test_nothing*.py` and `src/araclip/gone.py`"
+    text = "`src/araclip/cli/`, `tests/gallery/test_q*.py`, `a/b`, `tests/test_nothing*.py` and `src/araclip/gone.py`"
     assert missing_files(text) == ["tests/test_nothing*.py", "src/araclip/gone.py"]
 
 

@@ -9,8 +9,9 @@ import json
 import tempfile
 from pathlib import Path
 
-from araclip import AraCLIP
 from drawings import EVERY, recall_on_drawings
+
+from araclip import AraCLIP
 
 TEXTS = ("قطة على طاولة", "كلب أسود يجري على الشاطئ", "a red car", "🚀 صاروخ")
 

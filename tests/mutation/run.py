@@ -18,23 +18,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PARTS = {
-    "metrics": (("evaluation/scores.py",), ("test_metrics.py",)),
+    "metrics": (("evaluation/scores.py",), ("evaluation/test_metrics.py",)),
     "store": (
         ("gallery/catalog/catalog.py", "gallery/catalog/store.py", "gallery/catalog/connection.py"),
         (  # those that notice most come first
-            "test_gallery.py",
-            "test_gallery_incremental.py",
-            "test_gallery_upkeep.py",
-            "test_gallery_contract.py",
-            "test_gallery_pictures.py",
-            "test_gallery_filters.py",
-            "test_gallery_schema.py",
-            "test_photo_metadata.py",
-            "test_videos.py",
-            "test_reembed.py",
-            "test_gallery_checksums.py",
-            "test_gallery_repair.py",
-            "test_gallery_damage.py",
+            "gallery/test_gallery.py",
+            "gallery/test_gallery_incremental.py",
+            "gallery/test_gallery_upkeep.py",
+            "gallery/test_gallery_contract.py",
+            "gallery/test_gallery_pictures.py",
+            "gallery/test_gallery_filters.py",
+            "gallery/test_gallery_schema.py",
+            "pictures/test_photo_metadata.py",
+            "gallery/test_videos.py",
+            "gallery/test_reembed.py",
+            "gallery/test_gallery_checksums.py",
+            "gallery/test_gallery_repair.py",
+            "gallery/test_gallery_damage.py",
         ),
     ),
 }

@@ -20,6 +20,7 @@ from sybil.parsers.markdown import CodeBlockParser
 
 from araclip import cli
 from araclip.training.recipe.recipe import read_recipe
+from mini_stages import stages_of_mini
 
 ROOT = Path(__file__).parents[2]
 MARK = re.compile(r"<!-- not run: ([^>]+) -->\s*\Z")
@@ -77,11 +78,16 @@ class Blocks:
             exec(code, example.namespace)
 
     def recipe(self, example: Example) -> None:
-        """Read a recipe, or a part of one, as `araclip train` reads it: unknown keys and wrong values raise."""
+        """Read a recipe, or a part of one, as `araclip train` reads it: unknown keys and wrong values raise.
+
+        Only the page about araclip-mini may have the kinds of stages that its own program adds.
+        """
         text = str(example.parsed)
         path = Path("recipe.toml")
         path.write_text(text if text.startswith("name") else f'name = "part"\n{text}', encoding="utf-8")
-        read_recipe(path, ["data=."])
+        of_mini = Path(example.path).name == "training-mini.md"
+        with stages_of_mini() if of_mini else contextlib.nullcontext():
+            read_recipe(path, ["data=."])
 
     def other(self, example: Example) -> None:
         """A language that is never run here."""
@@ -121,6 +127,9 @@ class Blocks:
         elif program == "python":
             script = ROOT / arguments[0]
             source = script.read_text(encoding="utf-8")
+            if 'sys.argv.insert(1, "train")' in source:  # its arguments are those of `araclip train`
+                parsed(["train", *arguments[1:]])
+                return
             unknown = [word for word in arguments if word.startswith("--") and f'"{word}"' not in source]
             assert not unknown, f"{script.name} has no {unknown}"
         elif program == "export":

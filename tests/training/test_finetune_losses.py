@@ -50,17 +50,11 @@ def all_captions() -> AllCaptionsLoss:
     return AllCaptionsLoss(model(), texts, mixture)  # type: ignore[arg-type]
 
 
-def test_the_contrast_of_several_branches_is_the_mean_of_each_ones() -> None:
-    one, other = torch.eye(2), torch.eye(2).flip(0)  # the second branch takes each picture for the other
-    loss = ContrastLoss(objective)(batch([0, 1]), torch.eye(2), torch.stack([one, other], dim=1))
-    assert loss.item() == pytest.approx((PAIR + SWAPPED) / 2)
-
-
 def test_all_captions_find_a_batchs_pictures_whatever_their_order_and_count_half() -> None:
     every = all_captions()
     assert every([1, 0], torch.eye(2).flip(0)).item() == pytest.approx(PAIR)
     assert every([0, 1], torch.eye(2).flip(0)).item() == pytest.approx(SWAPPED)
-    loss = ContrastLoss(objective, every)(batch([1, 0]), torch.eye(2), torch.eye(2).unsqueeze(1))
+    loss = ContrastLoss(objective, every)(batch([1, 0]), torch.eye(2), torch.eye(2))
     assert loss.item() == pytest.approx((PAIR + SWAPPED) / 2)  # among the batch right, among all captions wrong
 
 

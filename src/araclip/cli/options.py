@@ -38,7 +38,7 @@ def complete_filter(incomplete: str) -> Iterable[tuple[str, str]]:
     from araclip.gallery.catalog.filters import NAMED
 
     spelled = {name if name.endswith(".") else f"{name}=": filter.example for name, filter in NAMED.items()}
-    return [(name, example) for name, example in spelled.items() if name.startswith(incomplete)]
+    return make_completer(spelled)(incomplete)
 
 
 def complete_peer(incomplete: str) -> Iterable[str]:

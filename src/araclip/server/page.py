@@ -4,19 +4,24 @@ The page's HTML names each asset by an address that contains the version of all 
 without asking again: requests for forty modules would take a third of the time until the page shows pictures. An
 address without a version, or with an old version (from a page that was open while the server was upgraded), also gets
 the present file; but then the browser asks at each use whether the file has changed.
+
+The HTML also holds the names of filters, which the page needs before the first answer of the server.
 """
 
 import gzip
 import hashlib
+import json
 import mimetypes
 import re
 from dataclasses import dataclass
+from html import escape
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
+from araclip.gallery.catalog.filters import LABELS
 from araclip.server.http.errors import Problem
 from araclip.server.http.representations import accepts_gzip, is_known
 
@@ -49,10 +54,12 @@ def _read_page() -> tuple[dict[str, _File], str]:
     found: dict[str, _File] = {}
     contents = _read_files(files("araclip.server") / "web")
     assets = b"".join(name.encode() + data for name, data in sorted(contents.items()) if name.startswith(_ASSETS))
+    labels = json.dumps({name: {"ar": arabic, "en": english} for name, arabic, english in LABELS}, ensure_ascii=False)
     version = f"{hashlib.sha256(assets).hexdigest()[:12]}/"
     for name, data in contents.items():
         if name.endswith(".html"):
             data = data.replace(b'="assets/', f'="{_ASSETS}{version}'.encode())  # noqa: PLW2901
+            data = data.replace(b'data-labels=""', f'data-labels="{escape(labels)}"'.encode())  # noqa: PLW2901
         kind = _TYPES.get(name[name.rfind(".") :]) or mimetypes.guess_type(name)[0] or "application/octet-stream"
         etag = f'W/"{hashlib.sha256(data).hexdigest()[:16]}"'
         found[name] = _File(data, gzip.compress(data, 9, mtime=0), kind, etag)

@@ -190,13 +190,6 @@ class Details(BaseModel):
     texts: list[PictureText] = Field(default_factory=list, description="Its captions, and the letters seen in it.")
 
 
-class FilterLabel(BaseModel):
-    """The name of a filter for people, in Arabic and in English."""
-
-    ar: str
-    en: str
-
-
 class Stats(BaseModel):
     """Statistics of the gallery, and the caller's rights."""
 
@@ -212,7 +205,6 @@ class Stats(BaseModel):
     uploads: bool
     writable: bool
     can: list[str] = Field(description="hide, paths: what else this caller may do with pictures.")
-    filters: dict[str, FilterLabel] = Field(description="Names of filters, by KEY of `where`.")
     examples: list[str] = Field(description="Arabic queries that suit the gallery's pictures.")
     examples_en: list[str] = Field(default_factory=list, description="The same in English.")
 

@@ -302,7 +302,7 @@ class Filter:
 
     name: str  # KEY of KEY=VALUE; "" if no text sets these fields; a name that ends with "." goes on with any key
     fields: tuple[str, ...]  # fields of `Filters`
-    label: tuple[str, str] = ("", "")  # its name on the page: Arabic, English; "" where a chip shows the value alone
+    label: tuple[str, str] = ("", "")  # its name on the page: Arabic, English; ("", "") to show KEY
     example: str = ""  # values, as the shell's completion shows them
     help: str = ""  # meaning, as docs/gallery.md says it
     read: Callable[[str], Values] = lambda text: (text,)
@@ -572,7 +572,9 @@ FILTERS: tuple[Filter, ...] = (
     ),
 )  # fmt: skip
 NAMED = {filter.name: filter for filter in FILTERS if filter.name}
-LABELS = [(filter.name, *filter.label) for filter in NAMED.values() if filter.label[0]]
+LABELS = [  # KEY, its name in Arabic, its name in English
+    (filter.name, *filter.label) for filter in NAMED.values() if filter.label[0]
+]
 FILTER_NAMES = ", ".join(name + "KEY" if name.endswith(".") else name for name in NAMED)
 
 

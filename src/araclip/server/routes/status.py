@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from araclip.core.display import shown
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.filters import LABELS
 from araclip.gallery.reference_queries import ENGLISH
 from araclip.gallery.suggestions import sort_by_pictures
 from araclip.pictures import formats
@@ -18,7 +17,7 @@ from araclip.server.http.tokens import unauthorized
 from araclip.server.indexing.supervisor import State
 from araclip.server.indexing.worker import Cause
 from araclip.server.routes.dependencies import READ, TOKEN_ONLY, WRITE, ClientOf, GuardedRoute, ServiceOf, problems
-from araclip.server.schemas import FilterLabel, Health, Session, SessionRequest, Stats
+from araclip.server.schemas import Health, Session, SessionRequest, Stats
 from araclip.server.service import Service
 
 router = APIRouter(route_class=GuardedRoute, tags=["status"])
@@ -50,7 +49,6 @@ def _collect_stats(service: Service, may_write: bool) -> Stats:
         uploads=service.settings.uploads,
         writable=service.settings.uploads and may_write,
         can=[name for name, holds in allowed.items() if holds],
-        filters={name: FilterLabel(ar=ar, en=en) for name, ar, en in LABELS},
         examples=list(examples),
         examples_en=[ENGLISH[text] for text in examples],
     )

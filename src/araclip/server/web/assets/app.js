@@ -247,6 +247,7 @@ function galleryChanged({ generation, pictures }) {
 
 async function loadStats() {
   stats = await api.stats();
+  document.body.dataset.generation = stats.generation; // the gallery's state that the page knows
   filters.build(stats, state);
   showFrame();
   if (results) show();

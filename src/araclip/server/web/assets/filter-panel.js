@@ -10,14 +10,13 @@ const SIZES = ['..100kB', '100kB..1MB', '1MB..']; // values of `--where size=`
 export class FilterPanel {
   /** `change` is called with { where, strong, collapse }. */
   constructor(change) {
-    Object.assign(this, { form: $('filters'), change, stats: null });
+    Object.assign(this, { form: $('filters'), change });
     this.form.addEventListener('submit', (event) => event.preventDefault());
     this.form.addEventListener('change', ({ target }) => { if (!unfinished(target)) this.#changed(); });
   }
 
   /** Build the controls, when the panel is first opened and when the gallery or the language has changed. */
   build(stats, state) {
-    this.stats = stats;
     const built = JSON.stringify([language(), Object.keys(stats.formats ?? {}).sort(), [...stats.folders ?? []].sort(), stats.captured_at]);
     if (built === this.built) return this.sync(state); // unchanged: a control in use stays while pictures are indexed
     this.built = built;

@@ -6,7 +6,7 @@ import { $ } from './dom.js';
 import { bytes, date, isolated, language, listed, monthName, number, t } from './i18n.js';
 
 export const ORIENTATIONS = ['landscape', 'portrait', 'square'];
-let labels = {}; // KEY → { ar, en }: its name, as the server has it
+const labels = JSON.parse($('filters').dataset.labels); // KEY → { ar, en }: its name
 
 export class Filters {
   /** `change` is called with { where, strong, collapse } or { sort }. */
@@ -18,7 +18,6 @@ export class Filters {
   /** Take the gallery's statistics, at start and when the gallery or the language has changed. */
   build(stats, state) {
     this.stats = stats;
-    labels = stats.filters;
     this.sync(state);
     this.panel?.build(stats, state);
   }
