@@ -26,14 +26,14 @@ import numpy as np
 import psutil
 import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet
 
 from araclip.bulk.embed import SHARD_ROWS, embed
 from araclip.bulk.ingest import fill, shards_in
-from araclip.bulk.shard_file import ShardFolder, ShardHeader, row_of, schema_of, write_shard
-from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.bulk.shard_file import write_options
+from araclip.gallery.catalog.records import RecordedModel, identity_of
 from araclip.gallery.gallery import Gallery
 from araclip.models.encoder import as_encoder
-from araclip.pictures.facts import Facts
 
 
 def make_photographs(home: Path, pictures: int) -> list[Path]:
@@ -91,14 +91,12 @@ def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:
 
 def write_shards(out: Path, blocks: Iterable[np.ndarray], model: RecordedModel, home: Path) -> None:
     """Shards of made-up pictures, one of each block of vectors, as `araclip embed` would have written them."""
-    first = 0
+    options, first = write_options(model), 0
+    out.mkdir(parents=True)
+    schema = options.pop("schema")
     for shard, vectors in enumerate(blocks):
-        rows = [
-            _row(first + each, home) | {"data": vector.tobytes()} for each, vector in enumerate(vectors.astype("<f2"))
-        ]
-        fields = [pa.field("data", pa.binary()), *(field for field in schema_of(1) if field.name != "vector")]
-        table = pa.Table.from_pylist(rows, pa.schema(fields))
-        write_shard(ShardFolder(out), f"{shard:05}.parquet", table, ShardHeader("made-up", model))
+        rows = [_row(first + each, home) | {"vector": vector} for each, vector in enumerate(vectors.astype(np.float16))]
+        parquet.write_table(pa.Table.from_pylist(rows, schema), out / f"{shard:05}.parquet", **options)
         first += len(vectors)
 
 
@@ -109,10 +107,13 @@ def digest_of(number: int) -> bytes:
 
 def _row(number: int, home: Path) -> dict[str, object]:
     date = f"20{number % 25:02}-{number % 12 + 1:02}-{number % 28 + 1:02}T12:00:00" if number % 3 == 0 else None
-    facts = Facts("JPEG", 4000, 3000, date, "", "Canon EOS R5" if date else None)
+    digest, camera = digest_of(number), "Canon EOS R5" if date else None
     path = f"{home}/20{number % 25:02}/{number % 12 + 1:02}/IMG_{number:08}.jpg"
-    digest = digest_of(number)
-    return row_of(File(path, 2_000_000 + number, number), digest, facts, int.from_bytes(digest[:8]), has_file=True)
+    return {
+        "id": identity_of(digest), "path": path, "sha256": digest, "phash": int.from_bytes(digest[:8]),
+        "size": 2_000_000 + number, "mtime_ns": number, "has_file": True, "format": "JPEG", "width": 4000,
+        "height": 3000, "captured_at": date, "camera": camera, "caption": "",
+    }  # fmt: skip
 
 
 def measure_filling(work: Path, pictures: int, model: str, *, elsewhere: bool) -> dict[str, float]:

@@ -1,26 +1,34 @@
-"""List the pictures, tars and parquet files of a source, and read their pictures one by one.
+"""List the pictures, tars and parquet files of a source, and read their pictures one by one, within our limits.
 
-The path of a picture inside a tar or parquet file is the path of that file, a slash, and the picture's name in it;
-nothing is extracted to a disk. Parquet files have pictures in their rows, like data sets on the Hugging Face hub: in a
-column of bytes, or of structs {bytes, path}.
+Ray's own readers decode without limits, and end the run at the first damaged file. The path of a picture inside a tar
+or parquet file is the path of that file, a slash, and the picture's name in it; nothing is extracted to a disk. Parquet
+files have pictures in their rows, like data sets on the Hugging Face hub: in a column of bytes, or of structs
+{bytes, path}.
 """
 
-import os
-import stat
+import re
 import sys
-from collections.abc import Iterator, Set
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import Any
 
-from araclip.bulk.shard_file import can_be_stored, key_of, row_of, store_of, stored_path
-from araclip.core.bounded_parquet import TEXT_TYPES, bounded_batches, open_place, parquet_file
+from pyarrow.fs import FileSelector, FileType
+
+from araclip.bulk.shard_file import can_be_stored, stored_path
+from araclip.core.bounded_parquet import bounded_batches, open_place, parquet_file, store_of
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
-from araclip.core.display import counted
-from araclip.errors import AraCLIPError, EmptyFolder, ImageError, ImageTooLarge, InputError, UnreadableImage, first_line
-from araclip.gallery.catalog.records import File
+from araclip.errors import (
+    AraCLIPError,
+    EmptyFolder,
+    InputError,
+    SourceError,
+    UnreadableImage,
+    first_line,
+)
+from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.ingest.intake import PictureBytes, read_source
-from araclip.gallery.ingest.scan import unread_kind
+from araclip.gallery.ingest.scan import Walk, unread_line
 from araclip.gallery.locations import URL
 from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_caption
 from araclip.pictures.formats import SUFFIXES
@@ -28,172 +36,141 @@ from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_file
 from araclip.pictures.video.formats import is_video
 
-TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", *([".tar.zst"] if sys.version_info >= (3, 14) else []))
+CONTAINERS = (".parquet", ".tar", ".tar.gz", ".tgz", ".tar.xz", *([".tar.zst"] if sys.version_info >= (3, 14) else []))
 MAX_GROUP = 4_000_000_000  # limit: bytes of an unpacked row group; those of data sets have some hundred MB
 MAX_NAME = 1000  # limit: characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usually one or two, but names may be repeated without end
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-Found = tuple[File, bytes | Exception, str]  # a picture in a tar or parquet file, its bytes or its fault, its caption
+_TEXT_TYPE = re.compile(r"(dictionary<values=)?(large_)?string")
+Found = tuple[File, bytes, str]  # a picture in a tar or parquet file, its bytes, its caption
 
 
-def list_source(name: str, out: str) -> tuple[list[File], list[str]]:
-    """List the pictures, tars and parquet files of a source, sorted; and notes on files that are left out.
+def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
+    """List the pictures, tars and parquet files of a folder with its subfolders, or of a single file; a path or a URL.
 
-    Args:
-        name: a folder, also with subfolders, without hidden files; or a single file. Absolute, or a URL.
-        out: the folder of the shards, which may lie in the source and is left out.
+    Hidden files, and those below `out`, are left out. Also return notes on what cannot be read.
 
     Raises:
-        InputError: the source does not exist, or holds nothing that is read. OSError: it cannot be read now.
+        EmptyFolder: nothing is found. SourceError: the store does not answer.
     """
-    try:
-        listed = _list_store(name) if URL.match(name) else _list_local(name)
-        found = [file for file in listed if not file.path.startswith(f"{out}/")]
-    except FileNotFoundError:
-        raise InputError(f"{name}: no such file or folder. Check the path.") from None
-    files = [file for file in found if _is_read(file.path)]
-    others = len(found) - len(files)
+    walk = Walk(also=CONTAINERS)
+    found = _list_store(place) if URL.match(place) else walk.at(place)
+    files = [file for file in found if not file.path.startswith(f"{out}/") and not is_video(file.path)]
+    notes = [*walk.faults(), *([unread_line(walk.unread)] if walk.unread else [])]
     if not files:
-        raise EmptyFolder(f"{name} holds no picture, no tar and no parquet file. Name the folder that does.")
-    left_out = f"left out: {counted(others, 'file')} of other kinds than pictures, tars and parquet files."
-    return sorted(files, key=lambda file: os.fsencode(file.path)), [left_out] if others else []
+        raise EmptyFolder(" ".join([f"{place} holds no picture, tar or parquet file. Check the name.", *notes[:3]]))
+    return files, notes
 
 
 def is_container(path: str) -> bool:
     """True for the path of a tar or parquet file."""
-    return path.lower().endswith((*TARS, ".parquet"))
-
-
-def _is_read(path: str) -> bool:
-    kind = PurePosixPath(path.lower()).suffix in SUFFIXES or unread_kind(path)  # the latter are refused with a remedy
-    return is_container(path) or bool(kind and not is_video(path))
-
-
-def _list_local(name: str) -> Iterator[File]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    if not stat.S_ISDIR((about := os.stat(name)).st_mode):  # noqa: PTH116  (names that are not UTF-8 stay text)
-        yield File.of(name, about)
-        return
-    seen = set[tuple[int, int]]()
-    for folder, below, names in os.walk(name, followlinks=True, onerror=fail):  # follow links, enter each folder once
-        here = os.stat(folder)  # noqa: PTH116
-        below[:] = sorted(each for each in below if not each.startswith("."))
-        if (here.st_dev, here.st_ino) in seen:
-            below.clear()
-            continue
-        seen.add((here.st_dev, here.st_ino))
-        for path in (os.path.join(folder, each) for each in names if not each.startswith(".")):  # noqa: PTH118
-            yield File.of(path, os.stat(path) if os.path.exists(path) else os.lstat(path))  # noqa: PTH110, PTH116
+    return path.lower().endswith(CONTAINERS)
 
 
 def _list_store(url: str) -> Iterator[File]:
-    from pyarrow.fs import FileSelector, FileType
-
     system, path = store_of(url)
-    (named,) = system.get_file_info([path])
-    below = [named] if named.type == FileType.File else system.get_file_info(FileSelector(path, recursive=True))
-    for file in below:
-        inside = file.path.removeprefix(path)
-        if file.type == FileType.File and not any(each.startswith(".") for each in inside.split("/")):
-            yield File(url + inside, file.size, file.mtime_ns or 0)
+    try:
+        (named,) = system.get_file_info([path])
+        below = FileSelector(path, recursive=True, allow_not_found=True)
+        for file in [named] if named.type == FileType.File else system.get_file_info(below):
+            inside = file.path.removeprefix(path)
+            is_read = is_container(inside or path) or PurePosixPath((inside or path).lower()).suffix in SUFFIXES
+            if file.type == FileType.File and is_read and "/." not in inside:
+                yield File(url + inside, file.size, file.mtime_ns or 0)
+    except OSError as error:
+        raise SourceError(f"{url} cannot be read ({first_line(error):.200}). Run it again later.") from None
 
 
-def read_pictures(file: File, done: Set[bytes], transform: ImageTransform) -> Iterator[dict[str, Any]]:
-    """Read and decode the pictures of a file within the limits of `pictures`; yield a row for each but those `done`.
+def read_pictures(file: File, is_done: Callable[[File], bool], transform: ImageTransform) -> Iterator[dict[str, Any]]:
+    """Read and decode the pictures of a file within the limits of `pictures`; yield a row for each that is not done.
 
-    The row of a picture has the columns of a shard, with its pixels as `data` in place of the vector; that of a picture that cannot
-    be used has `reason`, and `retry`: True if it may be readable another time, as after a fault of the network.
+    A row has the columns of a shard, with `pixels` in place of the vector. For what cannot be used it has `reason`, and
+    `retry`: True if it may be readable another time, as after a fault of the network.
     """
     try:
-        if not URL.match(file.path) and not stat.S_ISREG(os.stat(file.path).st_mode):  # noqa: PTH116
-            raise UnreadableImage("it is not a file")
         if not is_container(file.path):
-            yield _decode(file, _fetch(file) if URL.match(file.path) else file, "", transform)
+            yield _row_of(file, _fetch(file) if URL.match(file.path) else file, "", transform)
             return
         read = _read_parquet if file.path.lower().endswith(".parquet") else _read_tar
         for inside, data, caption in read(file):
-            if key_of(inside) not in done:
-                yield _decode(inside, data, caption, transform)
+            if not is_done(inside):
+                yield _row_of(inside, PictureBytes(inside, data), caption, transform)
     except (AraCLIPError, OSError) as error:  # damaged: the pictures before the damage are kept, the rest is lost
-        if key_of(file) not in done:
-            yield _refuse(file, error, retry=bool(URL.match(file.path)))
+        if not is_done(file):
+            yield _refused(file, error, retry=bool(URL.match(file.path)))
 
 
-def _fetch(file: File) -> bytes | Exception:
+def _fetch(file: File) -> PictureBytes:
+    if file.size > MAX_MEMBER:
+        raise UnreadableImage(f"{file.size:,} bytes, the limit is {MAX_MEMBER:,}. Save a smaller copy.")
     with open_place(file.path) as stream:
-        return bytes(stream.read()) if stream.size() <= MAX_MEMBER else _too_large(stream.size())
+        return PictureBytes(file, stream.read(MAX_MEMBER))
 
 
-def _too_large(size: int) -> ImageError:
-    return ImageTooLarge(f"{size:,} bytes, the limit is {MAX_MEMBER:,}. Save a smaller copy.")
-
-
-def _decode(file: File, data: File | bytes | Exception, caption: str, transform: ImageTransform) -> dict[str, Any]:
+def _row_of(file: File, data: File | PictureBytes, caption: str, transform: ImageTransform) -> dict[str, Any]:
     try:
-        if isinstance(data, Exception):
-            raise data
         if not can_be_stored(file.path):
             raise UnreadableImage("its path is too long, or that of a scene in a video: a gallery cannot hold it")
-        own = isinstance(data, File)
-        loaded = read_source(PictureBytes(file, data) if isinstance(data, bytes) else data, set(), transform)
+        loaded = read_source(data, set(), transform)
     except (OSError, AraCLIPError) as error:
-        return _refuse(file, error)
+        return _refused(file, error)
     assert loaded.decoded is not None  # because no hash was given as known
-    facts = loaded.decoded.facts
-    facts = replace(facts, caption=join_captions([*facts.caption.splitlines(), *caption.splitlines()]))
-    row = row_of(loaded.file, loaded.digest, facts, loaded.decoded.phash, has_file=own)
-    return row | {"data": loaded.decoded.pixels.tobytes()}
+    facts = vars(loaded.decoded.facts)
+    facts["caption"] = join_captions([*facts["caption"].splitlines(), *caption.splitlines()])
+    row = {"id": identity_of(loaded.digest), "sha256": loaded.digest, "phash": loaded.decoded.phash, **facts}
+    return row | file_columns(loaded.file) | {
+        "has_file": isinstance(data, File), "pixels": loaded.decoded.pixels.tobytes()
+    }  # fmt: skip
 
 
-def _refuse(file: File, error: Exception, *, retry: bool = False) -> dict[str, Any]:
+def _refused(file: File, error: Exception, *, retry: bool = False) -> dict[str, Any]:
     retry |= isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    row = {"path": stored_path(file.path), "size": file.size, "mtime_ns": file.mtime_ns, "retry": retry}
-    return row | {"reason": getattr(error, "strerror", None) or first_line(error)}
+    return file_columns(file) | {"reason": getattr(error, "strerror", None) or first_line(error), "retry": retry}
+
+
+def file_columns(file: File) -> dict[str, Any]:
+    """Return the columns that tell which file a row is about."""
+    return {"path": stored_path(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
 
 
 def _read_tar(tar: File) -> Iterator[Found]:
     """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
-    sample: list[tuple[File, bytes]] = []
-    captions: list[str] = []
-    key = ""
-
-    def take_sample() -> Iterator[Found]:
-        while sample:
-            yield *sample.pop(), join_captions(captions)
-
+    waiting: tuple[File, bytes] | None = None
+    captions, sample = list[str](), ""
     try:
         with open_place(tar.path) if URL.match(tar.path) else open_file(tar.path) as stream:
             for member in member_files(stream, tar.path, tar.size):
-                mine, suffix = split_sample_name(member.name)
-                if mine != key:
-                    yield from take_sample()
-                    captions.clear()
-                    key = mine
-                file = _file_inside(tar, member.name, member.size)
-                if mine and f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES:
-                    yield from take_sample()  # first, so that its memory is free before this picture is read
-                    sample.append((file, member.read()))
-                elif mine and suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
-                    try:
-                        captions.append(sidecar_caption(member.read(SIDECAR_BYTES + 1), file.path))
-                    except AraCLIPError as error:
-                        yield file, error, ""
+                name, suffix = split_sample_name(member.name)
+                is_picture = bool(name) and f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES
+                if waiting and (is_picture or name != sample):
+                    yield *waiting, join_captions(captions)
+                    waiting = None  # so that its memory is free before the next picture is read
+                if name != sample:
+                    captions, sample = [], name
+                if is_picture:
+                    waiting = _file_inside(tar, member.name, member.size), member.read()
+                elif name and suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
+                    with suppress(AraCLIPError):  # a malformed text is no caption
+                        captions.append(sidecar_caption(member.read(SIDECAR_BYTES + 1), member.name))
     except InputError:
-        yield from take_sample()
+        if waiting:
+            yield *waiting, join_captions(captions)
         raise
-    yield from take_sample()
+    if waiting:
+        yield *waiting, join_captions(captions)
 
 
 def _read_parquet(table: File) -> Iterator[Found]:
     with parquet_file(table.path) as file:
-        import pyarrow
-
-        column, is_category = _picture_column(file.schema_arrow, table.path), pyarrow.types.is_dictionary
-        kinds = {each.name: each.type.value_type if is_category(each.type) else each.type for each in file.schema_arrow}
-        texts = [name for name, kind in kinds.items() if name.lower() in CAPTIONS and str(kind) in TEXT_TYPES]
+        kinds = {each.name: str(each.type) for each in file.schema_arrow}
+        texts = [name for name, kind in kinds.items() if name.lower() in CAPTIONS and _TEXT_TYPE.match(kind)]
+        # such as binary, large_binary, struct<bytes: binary, path: string>, but not fixed_size_binary, as of hashes
+        found = [name for name, kind in kinds.items() if re.search(r"(?<!fixed_size_)binary", kind)]
+        named = [name for name in PICTURES if name in found]
+        if not named and len(found) != 1:
+            raise InputError(f"{table.path} has no column of pictures, which are bytes. Name one of bytes `image`.")
+        column = (named or found)[0]
         # Rows are read one at a time: in a dictionary-encoded column, many rows may share one picture of hundreds of
         # MB, and each row that is read gets a copy of it.
         for number, batch in enumerate(bounded_batches(file, table.path, 1, [column, *texts], (MAX_GROUP, 0))):
@@ -201,26 +178,7 @@ def _read_parquet(table: File) -> Iterator[Found]:
             cell = row[column] if isinstance(row[column], dict) else {"bytes": row[column]}
             data, name = cell.get("bytes") or b"", PurePosixPath(str(cell.get("path") or "")).name
             inside = _file_inside(table, f"{number:08}{'-' if name else ''}{name}", len(data))
-            fault: ImageError | None = None if data else UnreadableImage("the row has no bytes of a picture")
-            fault = _too_large(len(data)) if len(data) > MAX_MEMBER else fault
-            yield inside, fault or data, join_captions(str(row[each]) for each in texts if row[each])
-
-
-def _picture_column(schema: Any, place: str) -> str:
-    """Return the first column of bytes that PICTURES names, or else the only column of bytes; or raise InputError."""
-    import pyarrow
-
-    def is_bytes(kind: Any) -> bool:
-        if pyarrow.types.is_struct(kind):
-            return any(each.name == "bytes" and is_bytes(each.type) for each in kind)
-        return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind))
-
-    found = [each.name for each in schema if is_bytes(each.type)]
-    named = [name for name in PICTURES if name in found]
-    if not named and len(found) != 1:
-        which = f"the columns of bytes {', '.join(found)}" if found else "no column of bytes"
-        raise InputError(f"{place} has {which}; expected one of pictures, such as `image`. Rename it.")
-    return (named or found)[0]
+            yield inside, data, join_captions(str(row[each]) for each in texts if row[each])
 
 
 def _file_inside(outer: File, name: str, size: int) -> File:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from araclip.cli.console import app, print_json, progress, say, stoppable
+from araclip.cli.console import app, print_json, say, stoppable
 from araclip.cli.console import out as screen
 from araclip.cli.options import AnyModelOption, JsonOption
 from araclip.core.display import counted
@@ -23,21 +23,19 @@ def embed(
     model: AnyModelOption = DEFAULT_MODEL,
     as_json: JsonOption = False,
 ) -> None:
-    """Embed pictures into parquet shards with Ray, each picture exactly once.
+    """Embed pictures into parquet shards with Ray, each picture once.
 
     What stands in a shard is not embedded again, so the same command goes on after a stop or a kill. `araclip index
     --from OUT` then fills a gallery.
     """
     from araclip.bulk.embed import embed as embed_source
 
-    with stoppable("Shards are kept; run the same command again to resume."), progress("Files") as show:
-        report = embed_source(source, out, model=model, jobs=jobs, progress=show)
+    with stoppable("Shards are kept; run the same command again to resume."):
+        report = embed_source(source, out, model=model, jobs=jobs)
     if as_json:
         print_json(asdict(report))
         return
     for note in report.notes:
         say(note, "yellow")
-    screen.print(
-        f"{counted(report.pictures, 'picture')} in {report.out}, {report.new:,} new; {report.refused:,} refused, "
-        "listed in .refused.jsonl files.", soft_wrap=True, markup=False,
-    )  # fmt: skip
+    embedded = f"{counted(report.pictures, 'picture')} in {report.out}, {report.new:,} new"
+    screen.print(f"{embedded}; {report.refused:,} refused.", soft_wrap=True, markup=False)

@@ -226,6 +226,7 @@ def fill_from_shards(
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
     """
     from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
+    from araclip.gallery.locations import URL
     from araclip.gallery.open import open_gallery
 
     if folder is not None or others:
@@ -234,16 +235,16 @@ def fill_from_shards(
             "index` on the folder afterwards, with the same --gallery."
         )
     found = shards_in(shards)
-    if gallery is None and not found.folder.is_local:
-        raise InputError(f"name the gallery that is to be filled from {found.folder.place}: --gallery FOLDER.")
-    location = gallery_location(gallery, Path(found.folder.place))
+    if gallery is None and URL.match(found.place):
+        raise InputError(f"name the gallery that is to be filled from {found.place}: --gallery FOLDER.")
+    location = gallery_location(gallery, Path(found.place))
     encoder = encoder_of_shards(found, model)
     with (
         stoppable("What was committed is indexed; run the same command again to resume."),
         open_gallery(location, model=encoder, create=True) as opened,
     ):
         with progress("Pictures") as show:
-            report = fill(opened, found, progress=lambda done: show(done, found.pictures))
+            report = fill(opened, found, progress=lambda done: show(done, found.rows))
         pictures = len(opened)
     make_default(location)
     if as_json:

@@ -13,21 +13,36 @@ MAX_FOOTER = 64_000_000  # limit: bytes of a parquet file's footer; a footer of 
 TEXT_TYPES = ("string", "large_string", "string_view")  # types of text columns; programs write different ones
 
 
-def open_place(place: str) -> Any:
-    """Open a file for reading by pyarrow: a path, or the URL of an object store (s3://, gs:// …).
+def store_of(place: str) -> tuple[Any, str]:
+    """Return the pyarrow file system of an absolute path or a URL (s3://, gs:// …), and the path in it.
 
     Raises:
-        InputError: pyarrow is missing. OSError: the file cannot be opened. ValueError: pyarrow knows no such store.
+        InputError: pyarrow is missing, or knows no such store.
     """
     try:
-        from pyarrow import OSFile
-        from pyarrow.fs import FileSystem
+        from pyarrow.fs import FileSystem, LocalFileSystem
     except ImportError:
         raise InputError(MISSING) from None
-    if "://" not in place:
-        return OSFile(os.fsencode(place))  # bytes, because pyarrow refuses a path that is not UTF-8
-    system, path = FileSystem.from_uri(place)
-    return system.open_input_file(path)
+    try:
+        place.encode()
+        return FileSystem.from_uri(place) if "://" in place else (LocalFileSystem(), place)
+    except (ValueError, OSError) as error:
+        why = first_line(error)
+        raise InputError(
+            f"{place!r:.200} cannot be opened ({why:.100}). Name a folder, or a URL of s3:// or gs://."
+        ) from None
+
+
+def open_place(place: str) -> Any:
+    """Open a file, a path or a URL, for reading by pyarrow; raise OSError if it cannot be opened."""
+    if "://" in place:
+        system, path = store_of(place)
+        return system.open_input_file(path)
+    try:
+        from pyarrow import OSFile
+    except ImportError:
+        raise InputError(MISSING) from None
+    return OSFile(os.fsencode(place))  # bytes, because pyarrow refuses a path that is not UTF-8
 
 
 @contextmanager
