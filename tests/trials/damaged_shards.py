@@ -15,8 +15,8 @@ from pathlib import Path
 
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import FACTS, REQUIRED
-from araclip.bulk.shard_file import read_rows
-from araclip.errors import InputError
+from araclip.bulk.shard_file import read_model, read_shard
+from araclip.errors import InputError, ShardMismatch
 
 BYTES = (0, 255)
 
@@ -47,6 +47,7 @@ def made(folder: Path) -> Path:
 def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
     """How many mutants were read and how many refused; any other error ends the trial."""
     data, draw, counts = shard.read_bytes(), random.Random(args.seed), Counter[str](read=0, refused=0)
+    model, _ = read_model(str(shard))
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     for _ in range(args.mutants):
         mutant, first = bytearray(data), footer if draw.random() < 2 / 3 else 0
@@ -56,9 +57,9 @@ def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
         (folder / "mutant.parquet").write_bytes(mutant)
         place = str(folder / "mutant.parquet")
         try:
-            list(read_rows(place, (*REQUIRED, *FACTS), 100))
+            list(read_shard(place, model, (*REQUIRED, *FACTS), 100))
             counts["read"] += 1
-        except InputError:
+        except (InputError, ShardMismatch):
             counts["refused"] += 1
     return counts
 

@@ -17,18 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from araclip.bulk.shard_file import (
-    OTHER_BYTES,
-    absolute_place,
-    key_of,
-    list_shards,
-    read_path,
-    read_shard,
-    refuse_another,
-    schema_of,
-    write_options,
-)
-from araclip.bulk.sources import file_columns, is_container, list_source, read_pictures
+from araclip.bulk import shard_file, sources
 from araclip.core.bounded_parquet import MISSING, store_of
 from araclip.core.display import counted
 from araclip.core.processes import usable_cores
@@ -84,18 +73,20 @@ def embed(
         SourceError: the source, or some of its pictures, cannot be read now; all others are embedded.
         BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
-    place, encoder = absolute_place(out), as_encoder(model, device=requested_device(device))
+    place, encoder = shard_file.absolute_place(out), as_encoder(model, device=requested_device(device))
     name = getattr(encoder, "origin", "") or os.fspath(model)  # by which the actors load it
-    files, notes = list_source(absolute_place(source), place)
+    files, notes = sources.list_source(shard_file.absolute_place(source), place)
     _remove_torn(place)
-    before = list_shards(place)
+    before = shard_file.list_shards(place)
     done, pictures, refused, _ = _what_stands(before, encoder)
-    containers = [file for file in files if is_container(file.path)]
-    single = [file for file in files if not is_container(file.path) and not _is_in(done, file)]
+    containers = [file for file in files if sources.is_container(file.path)]
+    single = [file for file in files if not sources.is_container(file.path) and not _is_in(done, file)]
     new, more, failed = 0, 0, list[str]()
     if containers or single:
         _run(containers, single, done, encoder, name, place, jobs, requested_device(device))
-        _, new, more, failed = _what_stands([each for each in list_shards(place) if each not in before], encoder)
+        _, new, more, failed = _what_stands(
+            [each for each in shard_file.list_shards(place) if each not in before], encoder
+        )
     if failed:
         raise SourceError(
             f"{counted(len(failed), 'file')} could not be read now, such as {failed[0]}. Run the same command again: "
@@ -117,18 +108,20 @@ def _what_stands(shards: list[str], model: Encoder) -> tuple[NDArray[np.bytes_],
     """Return the sorted keys of the files that are done, how many are embedded and refused, and what failed and why."""
     keys, failed, refused = list[str](), list[str](), 0
     for place in shards:
-        for batch in read_shard(place, model, ("path", "size", "mtime_ns", "reason", "retry"), SHARD_ROWS):
+        for batch in shard_file.read_shard(place, model, ("path", "size", "mtime_ns", "reason", "retry"), SHARD_ROWS):
             for row in batch.to_pylist():
                 if row["retry"]:
                     failed.append(f"{row['path']} ({row['reason']})")
                 else:
-                    keys.append(key_of(File(read_path(row["path"]), row["size"], row["mtime_ns"])))
+                    keys.append(
+                        shard_file.key_of(File(shard_file.read_path(row["path"]), row["size"], row["mtime_ns"]))
+                    )
                     refused += row["reason"] is not None
     return np.unique(np.array(keys, "S20")), len(keys) - refused, refused, failed
 
 
 def _is_in(done: NDArray[np.bytes_], file: File) -> bool:
-    at = np.searchsorted(done, key := np.bytes_(key_of(file)))
+    at = np.searchsorted(done, key := np.bytes_(shard_file.key_of(file)))
     return bool(at < len(done) and done[at] == key)
 
 
@@ -144,7 +137,9 @@ def _run(
         ray.init(**own, log_to_driver=False, logging_level="error")
     context, model = ray.data.DataContext.get_current(), RecordedModel.of(encoder)
     context.enable_progress_bars = sys.stderr.isatty()
-    context.target_max_block_size = SHARD_ROWS * (2 * model.width + OTHER_BYTES)  # so that a tar fills several shards
+    context.target_max_block_size = SHARD_ROWS * (
+        2 * model.width + shard_file.OTHER_BYTES
+    )  # so that a tar fills several shards
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     resources, gpus = ray.cluster_resources(), int(device.startswith("cuda"))
     cores = int(resources.get("CPU", 1))
@@ -152,43 +147,36 @@ def _run(
     size = max(1, min(BLOCK, len(single) // jobs))
     tasks = [[file] for file in containers] + [single[at : at + size] for at in range(0, len(single), size)]
     system, path = store_of(place)
+    # later runs' shards come last; a task that Ray repeats replaces its file
+    names = FilenameProvider(time.strftime("%Y%m%dT%H%M%S", time.gmtime()), "parquet")
     whole = {"batch_size": None, "batch_format": "pyarrow"}
     pool = {"compute": ray.data.ActorPoolStrategy(min_size=1, max_size=jobs), "num_gpus": gpus}
     of_actors = name, model, max(1, cores // jobs), device
     # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
     # encoders of a machine that dies find room on the others.
     rows = (
-        ray.data.from_arrow([pa.Table.from_pylist([*map(file_columns, files)]) for files in tasks])
+        ray.data.from_arrow([pa.Table.from_pylist([*map(sources.file_columns, files)]) for files in tasks])
         .map_batches(decode, num_cpus=0.5, fn_args=(done, transform_of(encoder)), **whole)
         .map_batches(Embedder, num_cpus=0.5, fn_constructor_args=of_actors, **pool, **whole)
     )
     try:
         rows.write_parquet(
-            path, filesystem=system, filename_provider=ShardNames(), min_rows_per_file=SHARD_ROWS,
-            ray_remote_args={"num_cpus": 0}, **write_options(model),
+            path, filesystem=system, filename_provider=names, min_rows_per_file=SHARD_ROWS,
+            ray_remote_args={"num_cpus": 0}, **shard_file.write_options(model),
         )  # fmt: skip
     except ray.exceptions.RayError as error:
         why = str(error).strip().splitlines()[-1]
         raise BulkError(f"Ray has given up ({why:.300}). Shards are kept: run the same command again.") from None
 
 
-class ShardNames(FilenameProvider):  # type: ignore[misc]  # a class of Ray, which has no types
-    """Names of shards, of which later runs' come last. A task that Ray repeats replaces its file."""
-
-    def __init__(self) -> None:
-        self._begun = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-
-    def get_filename_for_task(self, write_uuid: str, task_index: int) -> str:
-        """Return the name of the file that a task writes."""
-        return f"{self._begun}-{write_uuid}-{task_index:06}.parquet"
-
-
 def decode(files: pa.Table, done: NDArray[np.bytes_], transform: ImageTransform) -> Iterator[pa.Table]:
     """Read and decode the pictures of files; yield tables of a shard's rows, with `pixels` in place of `vector`."""
-    rows, columns = list[dict[str, Any]](), [field for field in schema_of(1) if field.name != "vector"]
+    rows, columns = list[dict[str, Any]](), [field for field in shard_file.schema_of(1) if field.name != "vector"]
     table_of = partial(pa.Table.from_pylist, schema=pa.schema([*columns, pa.field("pixels", pa.binary())]))
     for path, size, mtime_ns in zip(*(files[name].to_pylist() for name in ("path", "size", "mtime_ns")), strict=True):
-        for row in read_pictures(File(read_path(path), size, mtime_ns), partial(_is_in, done), transform):
+        for row in sources.read_pictures(
+            File(shard_file.read_path(path), size, mtime_ns), partial(_is_in, done), transform
+        ):
             rows.append(row)
             if len(rows) == ENCODE_BATCH:
                 yield table_of(rows)
@@ -201,11 +189,11 @@ class Embedder:
 
     def __init__(self, name: str, model: RecordedModel, threads: int, device: str) -> None:
         self._encoder = as_encoder(name, threads=threads, device=device)
-        refuse_another(model, self._encoder, "the run of which this machine is a part")
+        shard_file.refuse_another(model, self._encoder, "the run of which this machine is a part")
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode a table of rows."""
-        schema, found = schema_of(self._encoder.width), table["pixels"].is_valid().to_numpy()
+        schema, found = shard_file.schema_of(self._encoder.width), table["pixels"].is_valid().to_numpy()
         shape = -1, self._encoder.image_size, self._encoder.image_size, 3
         pixels = np.frombuffer(b"".join(filter(None, table["pixels"].to_pylist())), np.uint8).reshape(shape)
         vectors = np.zeros((len(table), self._encoder.width), np.float16)

@@ -42,26 +42,33 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     return named.rstrip("/")
 
 
-def list_shards(place: str) -> list[str]:
-    """Return the paths or URLs of the shards in a folder, the earliest run's first; none if it does not exist."""
+def list_files(place: str, *, recursive: bool = False) -> Iterator[File]:
+    """Yield the files in a folder, or the file itself, a path or a URL; nothing if it does not exist."""
     system, path = store_of(place)
     try:
-        names = [each.base_name for each in system.get_file_info(FileSelector(path, allow_not_found=True))]
+        (named,) = system.get_file_info([path])
+        below = FileSelector(path, recursive=recursive, allow_not_found=True)
+        for found in [named] if named.is_file else system.get_file_info(below):
+            if found.is_file:
+                yield File(place + found.path.removeprefix(path), found.size, found.mtime_ns or 0)
     except OSError as error:
-        raise SourceError(f"{place} cannot be read ({first_line(error):.200}). Check the name.") from None
-    return sorted(f"{place}/{name}" for name in names if name.endswith(".parquet"))
+        raise SourceError(f"{place} cannot be read ({first_line(error):.200}). Run it again later.") from None
+
+
+def list_shards(place: str) -> list[str]:
+    """Return the paths or URLs of the shards in a folder, the earliest run's first."""
+    return sorted(file.path for file in list_files(place) if file.path.endswith(".parquet"))
 
 
 def schema_of(width: int) -> Any:
     """Return the pyarrow schema of shards with vectors of this width."""
     # Reading takes half the time if the numbers of a vector are not nullable.
     vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
-    texts = {name: pa.string() for name in ("captured_at", "camera", "lens", "place")}
     return pa.schema({
-        "id": pa.string(), "path": pa.string(), "vector": vector, "sha256": pa.binary(32),
-        "phash": pa.uint64(), "size": pa.int64(), "mtime_ns": pa.int64(), "has_file": pa.bool_(),
-        "format": pa.string(), "width": pa.int32(), "height": pa.int32(), **texts, "latitude": pa.float64(),
-        "longitude": pa.float64(), "caption": pa.string(), "reason": pa.string(), "retry": pa.bool_(),
+        "id": "string", "path": "string", "vector": vector, "sha256": pa.binary(32), "phash": "uint64",
+        "size": "int64", "mtime_ns": "int64", "has_file": "bool", "format": "string", "width": "int32",
+        "height": "int32", "captured_at": "string", "camera": "string", "lens": "string", "place": "string",
+        "latitude": "double", "longitude": "double", "caption": "string", "reason": "string", "retry": "bool",
     })  # fmt: skip
 
 

@@ -10,22 +10,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from pyarrow.fs import FileSelector, FileType
-
-from araclip.bulk.shard_file import can_be_stored, stored_path
-from araclip.core.bounded_parquet import bounded_batches, open_place, parquet_file, store_of
+from araclip.bulk.shard_file import can_be_stored, list_files, stored_path
+from araclip.core.bounded_parquet import bounded_batches, open_place, parquet_file
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
-from araclip.errors import (
-    AraCLIPError,
-    EmptyFolder,
-    InputError,
-    SourceError,
-    UnreadableImage,
-    first_line,
-)
+from araclip.errors import AraCLIPError, EmptyFolder, InputError, UnreadableImage, first_line
 from araclip.gallery.catalog.records import File, identity_of
 from araclip.gallery.ingest.intake import PictureBytes, read_source
 from araclip.gallery.ingest.scan import Walk, unread_line
@@ -34,15 +26,15 @@ from araclip.pictures.captions import SIDECAR_BYTES, join_captions, sidecar_capt
 from araclip.pictures.formats import SUFFIXES
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_file
-from araclip.pictures.video.formats import is_video
 
 CONTAINERS = (".parquet", ".tar", ".tar.gz", ".tgz", ".tar.xz", *([".tar.zst"] if sys.version_info >= (3, 14) else []))
 MAX_GROUP = 4_000_000_000  # limit: bytes of an unpacked row group; those of data sets have some hundred MB
-MAX_NAME = 1000  # limit: characters that are kept of a name inside a file
 MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usually one or two, but names may be repeated without end
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
-_TEXT_TYPE = re.compile(r"(dictionary<values=)?(large_)?string")
+TEXT_TYPE = re.compile(r"(dictionary<values=)?(large_)?string")
+# such as binary, large_binary, struct<bytes: binary, path: string>, but not fixed_size_binary, as of hashes
+PICTURE_TYPE = re.compile("(?<!fixed_size_)binary")
 Found = tuple[File, bytes, str]  # a picture in a tar or parquet file, its bytes, its caption
 
 
@@ -54,9 +46,9 @@ def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
     Raises:
         EmptyFolder: nothing is found. SourceError: the store does not answer.
     """
-    walk = Walk(also=CONTAINERS)
-    found = _list_store(place) if URL.match(place) else walk.at(place)
-    files = [file for file in found if not file.path.startswith(f"{out}/") and not is_video(file.path)]
+    walk, is_url = Walk(also=CONTAINERS), URL.match(place)
+    found = [file for file in (list_files(place, recursive=True) if is_url else walk.at(place)) if _is_read(file.path)]
+    files = [file for file in found if not file.path.startswith(f"{out}/") and "/." not in file.path[len(place) :]]
     notes = [*walk.faults(), *([unread_line(walk.unread)] if walk.unread else [])]
     if not files:
         raise EmptyFolder(" ".join([f"{place} holds no picture, tar or parquet file. Check the name.", *notes[:3]]))
@@ -68,18 +60,8 @@ def is_container(path: str) -> bool:
     return path.lower().endswith(CONTAINERS)
 
 
-def _list_store(url: str) -> Iterator[File]:
-    system, path = store_of(url)
-    try:
-        (named,) = system.get_file_info([path])
-        below = FileSelector(path, recursive=True, allow_not_found=True)
-        for file in [named] if named.type == FileType.File else system.get_file_info(below):
-            inside = file.path.removeprefix(path)
-            is_read = is_container(inside or path) or PurePosixPath((inside or path).lower()).suffix in SUFFIXES
-            if file.type == FileType.File and is_read and "/." not in inside:
-                yield File(url + inside, file.size, file.mtime_ns or 0)
-    except OSError as error:
-        raise SourceError(f"{url} cannot be read ({first_line(error):.200}). Run it again later.") from None
+def _is_read(path: str) -> bool:
+    return is_container(path) or PurePosixPath(path.lower()).suffix in SUFFIXES
 
 
 def read_pictures(file: File, is_done: Callable[[File], bool], transform: ImageTransform) -> Iterator[dict[str, Any]]:
@@ -116,17 +98,17 @@ def _row_of(file: File, data: File | PictureBytes, caption: str, transform: Imag
     except (OSError, AraCLIPError) as error:
         return _refused(file, error)
     assert loaded.decoded is not None  # because no hash was given as known
-    facts = vars(loaded.decoded.facts)
-    facts["caption"] = join_captions([*facts["caption"].splitlines(), *caption.splitlines()])
-    row = {"id": identity_of(loaded.digest), "sha256": loaded.digest, "phash": loaded.decoded.phash, **facts}
-    return row | file_columns(loaded.file) | {
-        "has_file": isinstance(data, File), "pixels": loaded.decoded.pixels.tobytes()
-    }  # fmt: skip
+    captions = f"{loaded.decoded.facts.caption}\n{caption}".splitlines()
+    facts = replace(loaded.decoded.facts, caption=join_captions(captions))
+    row = {"id": identity_of(loaded.digest), "sha256": loaded.digest, "phash": loaded.decoded.phash, **vars(facts)}
+    row |= {"has_file": isinstance(data, File), "pixels": loaded.decoded.pixels.tobytes()}
+    return row | file_columns(loaded.file)
 
 
 def _refused(file: File, error: Exception, *, retry: bool = False) -> dict[str, Any]:
     retry |= isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
-    return file_columns(file) | {"reason": getattr(error, "strerror", None) or first_line(error), "retry": retry}
+    reason = str(getattr(error, "strerror", None) or first_line(error)).encode(errors="replace").decode()
+    return file_columns(file) | {"reason": reason[:1000], "retry": retry}
 
 
 def file_columns(file: File) -> dict[str, Any]:
@@ -136,52 +118,46 @@ def file_columns(file: File) -> dict[str, Any]:
 
 def _read_tar(tar: File) -> Iterator[Found]:
     """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
-    waiting: tuple[File, bytes] | None = None
-    captions, sample = list[str](), ""
+    waiting, captions, sample, fault = list[tuple[File, bytes]](), list[str](), "", None
     try:
         with open_place(tar.path) if URL.match(tar.path) else open_file(tar.path) as stream:
             for member in member_files(stream, tar.path, tar.size):
                 name, suffix = split_sample_name(member.name)
                 is_picture = bool(name) and f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES
-                if waiting and (is_picture or name != sample):
-                    yield *waiting, join_captions(captions)
-                    waiting = None  # so that its memory is free before the next picture is read
+                if waiting and (is_picture or name != sample):  # now, so that its memory is free for the next picture
+                    yield *waiting.pop(), join_captions(captions)
                 if name != sample:
                     captions, sample = [], name
                 if is_picture:
-                    waiting = _file_inside(tar, member.name, member.size), member.read()
+                    waiting.append((_file_inside(tar, member.name, member.size), member.read()))
                 elif name and suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
                     with suppress(AraCLIPError):  # a malformed text is no caption
                         captions.append(sidecar_caption(member.read(SIDECAR_BYTES + 1), member.name))
-    except InputError:
-        if waiting:
-            yield *waiting, join_captions(captions)
-        raise
-    if waiting:
-        yield *waiting, join_captions(captions)
+    except InputError as error:
+        fault = error
+    for each in waiting:
+        yield *each, join_captions(captions)
+    if fault:
+        raise fault
 
 
 def _read_parquet(table: File) -> Iterator[Found]:
     with parquet_file(table.path) as file:
         kinds = {each.name: str(each.type) for each in file.schema_arrow}
-        texts = [name for name, kind in kinds.items() if name.lower() in CAPTIONS and _TEXT_TYPE.match(kind)]
-        # such as binary, large_binary, struct<bytes: binary, path: string>, but not fixed_size_binary, as of hashes
-        found = [name for name, kind in kinds.items() if re.search(r"(?<!fixed_size_)binary", kind)]
-        named = [name for name in PICTURES if name in found]
-        if not named and len(found) != 1:
+        texts = [name for name, kind in kinds.items() if name.lower() in CAPTIONS and TEXT_TYPE.match(kind)]
+        found = [name for name, kind in kinds.items() if PICTURE_TYPE.search(kind)]
+        named = [name for name in PICTURES if name in found] or found[: len(found) == 1]
+        if not named:
             raise InputError(f"{table.path} has no column of pictures, which are bytes. Name one of bytes `image`.")
-        column = (named or found)[0]
         # Rows are read one at a time: in a dictionary-encoded column, many rows may share one picture of hundreds of
         # MB, and each row that is read gets a copy of it.
-        for number, batch in enumerate(bounded_batches(file, table.path, 1, [column, *texts], (MAX_GROUP, 0))):
+        for number, batch in enumerate(bounded_batches(file, table.path, 1, [named[0], *texts], (MAX_GROUP, 0))):
             (row,) = batch.to_pylist()
-            cell = row[column] if isinstance(row[column], dict) else {"bytes": row[column]}
+            cell = row[named[0]] if isinstance(row[named[0]], dict) else {"bytes": row[named[0]]}
             data, name = cell.get("bytes") or b"", PurePosixPath(str(cell.get("path") or "")).name
             inside = _file_inside(table, f"{number:08}{'-' if name else ''}{name}", len(data))
             yield inside, data, join_captions(str(row[each]) for each in texts if row[each])
 
 
 def _file_inside(outer: File, name: str, size: int) -> File:
-    """Return the file of a picture inside another file; ".", ".." and empty pieces of its name are dropped."""
-    safe = [piece for piece in name.replace("\0", "").replace("\\", "/").split("/") if piece not in ("", ".", "..")]
-    return File(f"{outer.path}/{'/'.join(safe)[:MAX_NAME] or 'unnamed'}", size, outer.mtime_ns)
+    return File(f"{outer.path}/{name}", size, outer.mtime_ns)
