@@ -29,7 +29,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from araclip.bulk.embed import SHARD_ROWS, embed
-from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.ingest import fill
 from araclip.bulk.shard_file import write_options
 from araclip.gallery.catalog.records import RecordedModel, identity_of
 from araclip.gallery.gallery import Gallery
@@ -127,7 +127,7 @@ def measure_filling(work: Path, pictures: int, model: str, *, elsewhere: bool) -
         (home / f"20{year:02}" / f"{month + 1:02}").mkdir(parents=True)
     with Gallery.open(work / "gallery", model=encoder, create=True) as gallery:
         begin = time.perf_counter()
-        report = fill(gallery, shards_in(out))
+        report = fill(gallery, out)
         whole = report.read / (time.perf_counter() - begin)
         assert gallery._catalog.find_damage() == []
     return {"rows and their words": report.read / report.row_seconds, "all together": whole}

@@ -19,7 +19,7 @@ from ray.cluster_utils import Cluster
 from araclip import AraCLIP, Gallery
 from araclip.bulk import embed as module
 from araclip.bulk.embed import embed
-from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.ingest import fill
 
 PICTURES = 60
 STORE = 80_000_000  # bytes of each daemon's memory for objects, the least that Ray takes
@@ -79,6 +79,6 @@ def test_a_machine_dies_and_each_picture_is_embedded_once(
     assert sorted(paths) == [str(folder / f"{number:04}.png") for number in range(PICTURES)]
     assert embed(folder, out, model=tiny_model).new == 0
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
-        assert fill(gallery, shards_in(out)).added == PICTURES
-        assert fill(gallery, shards_in(out)).added == 0
+        assert fill(gallery, out).added == PICTURES
+        assert fill(gallery, out).added == 0
         assert gallery.verify() == []

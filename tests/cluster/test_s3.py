@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 import pictures
 from araclip import AraCLIP, Gallery
 from araclip.bulk.embed import embed
-from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.ingest import fill
 from araclip.errors import InputError, SourceError
 
 
@@ -47,7 +47,7 @@ def test_a_bucket_is_embedded_into_a_bucket_and_goes_on(
     store.put_object(Bucket="photos", Key="2024/more.png", Body=pictures.solid(tmp_path / "x.png").read_bytes())
     assert embed(source, out, model=tiny_model, jobs=1).new == 1
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
-        assert fill(gallery, shards_in(out)).read == 4
+        assert fill(gallery, out).read == 4
     with pytest.raises(InputError, match=r"s3://photos/none: no such file or folder"):
         embed("s3://photos/none", tmp_path / "out", model=tiny_model)
     with pytest.raises(SourceError, match=r"s3://nowhere/x .*cannot be read|no such file"):

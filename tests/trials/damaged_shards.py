@@ -15,7 +15,7 @@ from pathlib import Path
 
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import FACTS, REQUIRED
-from araclip.bulk.shard_file import read_model, read_shard
+from araclip.bulk.shard_file import read_shard, what_made
 from araclip.errors import InputError, ShardMismatch
 
 BYTES = (0, 255)
@@ -47,7 +47,7 @@ def made(folder: Path) -> Path:
 def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
     """How many mutants were read and how many refused; any other error ends the trial."""
     data, draw, counts = shard.read_bytes(), random.Random(args.seed), Counter[str](read=0, refused=0)
-    model, _ = read_model(str(shard))
+    model, _ = what_made(shard.parent)
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     for _ in range(args.mutants):
         mutant, first = bytearray(data), footer if draw.random() < 2 / 3 else 0

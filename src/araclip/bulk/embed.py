@@ -38,6 +38,7 @@ except ImportError:
 
 SHARD_ROWS = 4096  # pictures of a shard: a killed run loses so many, about a minute of two cores
 BLOCK = 64  # pictures of a task that reads; a tar or parquet file has a task of its own
+MAX_TASKS = 20_000  # limit: tasks that read pictures; with more pictures, each task reads more of them
 
 
 @dataclass(frozen=True)
@@ -74,19 +75,15 @@ def embed(
         BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
     place, encoder = shard_file.absolute_place(out), as_encoder(model, device=requested_device(device))
-    name = getattr(encoder, "origin", "") or os.fspath(model)  # by which the actors load it
     files, notes = sources.list_source(shard_file.absolute_place(source), place)
     _remove_torn(place)
-    before = shard_file.list_shards(place)
-    done, pictures, refused, _ = _what_stands(before, encoder)
-    containers = [file for file in files if sources.is_container(file.path)]
-    single = [file for file in files if not sources.is_container(file.path) and not _is_in(done, file)]
+    done, pictures, refused, _ = _what_stands(before := shard_file.list_shards(place), encoder)
     new, more, failed = 0, 0, list[str]()
-    if containers or single:
-        _run(containers, single, done, encoder, name, place, jobs, requested_device(device))
-        _, new, more, failed = _what_stands(
-            [each for each in shard_file.list_shards(place) if each not in before], encoder
-        )
+    if todo := [file for file in files if sources.is_container(file.path) or not _is_in(done, file)]:
+        name = getattr(encoder, "origin", "") or os.fspath(model)  # by which the actors load it
+        _run(todo, done, encoder, name, place, jobs, requested_device(device))
+        written = [shard for shard in shard_file.list_shards(place) if shard not in before]
+        _, new, more, failed = _what_stands(written, encoder)
     if failed:
         raise SourceError(
             f"{counted(len(failed), 'file')} could not be read now, such as {failed[0]}. Run the same command again: "
@@ -106,17 +103,15 @@ def _remove_torn(place: str) -> None:
 
 def _what_stands(shards: list[str], model: Encoder) -> tuple[NDArray[np.bytes_], int, int, list[str]]:
     """Return the sorted keys of the files that are done, how many are embedded and refused, and what failed and why."""
+    columns = "path", "size", "mtime_ns", "reason", "retry"
+    batches = (batch for shard in shards for batch in shard_file.read_shard(shard, model, columns, SHARD_ROWS))
     keys, failed, refused = list[str](), list[str](), 0
-    for place in shards:
-        for batch in shard_file.read_shard(place, model, ("path", "size", "mtime_ns", "reason", "retry"), SHARD_ROWS):
-            for row in batch.to_pylist():
-                if row["retry"]:
-                    failed.append(f"{row['path']} ({row['reason']})")
-                else:
-                    keys.append(
-                        shard_file.key_of(File(shard_file.read_path(row["path"]), row["size"], row["mtime_ns"]))
-                    )
-                    refused += row["reason"] is not None
+    for row in (row for batch in batches for row in batch.to_pylist()):
+        if row["retry"]:
+            failed.append(f"{row['path']} ({row['reason']})")
+        else:
+            keys.append(shard_file.key_of(shard_file.read_file(row)))
+            refused += row["reason"] is not None
     return np.unique(np.array(keys, "S20")), len(keys) - refused, refused, failed
 
 
@@ -126,10 +121,10 @@ def _is_in(done: NDArray[np.bytes_], file: File) -> bool:
 
 
 def _run(
-    containers: list[File], single: list[File], done: NDArray[np.bytes_], encoder: Encoder, name: str,
+    todo: list[File], done: NDArray[np.bytes_], encoder: Encoder, name: str,
     place: str, jobs: int | None, device: str,
 ) -> None:  # fmt: skip
-    """Run the pipeline over tars and parquet files, each a task of its own, and over single pictures."""
+    """Run the pipeline."""
     if not ray.is_initialized():
         # no reports of usage to Ray's makers, and no lines of its C++
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"} | os.environ
@@ -144,8 +139,10 @@ def _run(
     resources, gpus = ray.cluster_resources(), int(device.startswith("cuda"))
     cores = int(resources.get("CPU", 1))
     jobs = jobs or int(resources.get("GPU", 1) if gpus else cores)
-    size = max(1, min(BLOCK, len(single) // jobs))
-    tasks = [[file] for file in containers] + [single[at : at + size] for at in range(0, len(single), size)]
+    single = [file for file in todo if not sources.is_container(file.path)]
+    size = max(1, min(BLOCK, len(single) // jobs), len(single) // MAX_TASKS)
+    tasks = [[file] for file in todo if sources.is_container(file.path)]
+    tasks += [single[at : at + size] for at in range(0, len(single), size)]
     system, path = store_of(place)
     # later runs' shards come last; a task that Ray repeats replaces its file
     names = FilenameProvider(time.strftime("%Y%m%dT%H%M%S", time.gmtime()), "parquet")
@@ -155,7 +152,7 @@ def _run(
     # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
     # encoders of a machine that dies find room on the others.
     rows = (
-        ray.data.from_arrow([pa.Table.from_pylist([*map(sources.file_columns, files)]) for files in tasks])
+        ray.data.from_arrow([pa.Table.from_pylist([*map(shard_file.columns_of, files)]) for files in tasks])
         .map_batches(decode, num_cpus=0.5, fn_args=(done, transform_of(encoder)), **whole)
         .map_batches(Embedder, num_cpus=0.5, fn_constructor_args=of_actors, **pool, **whole)
     )
@@ -173,10 +170,8 @@ def decode(files: pa.Table, done: NDArray[np.bytes_], transform: ImageTransform)
     """Read and decode the pictures of files; yield tables of a shard's rows, with `pixels` in place of `vector`."""
     rows, columns = list[dict[str, Any]](), [field for field in shard_file.schema_of(1) if field.name != "vector"]
     table_of = partial(pa.Table.from_pylist, schema=pa.schema([*columns, pa.field("pixels", pa.binary())]))
-    for path, size, mtime_ns in zip(*(files[name].to_pylist() for name in ("path", "size", "mtime_ns")), strict=True):
-        for row in sources.read_pictures(
-            File(shard_file.read_path(path), size, mtime_ns), partial(_is_in, done), transform
-        ):
+    for file in map(shard_file.read_file, files.to_pylist()):
+        for row in sources.read_pictures(file, partial(_is_in, done), transform):
             rows.append(row)
             if len(rows) == ENCODE_BATCH:
                 yield table_of(rows)

@@ -5,7 +5,7 @@ vectors are float16, of unit length.
 import base64
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from araclip.core.bounded_parquet import MISSING, bounded_batches, parquet_file, store_of
@@ -60,12 +60,28 @@ def list_shards(place: str) -> list[str]:
     return sorted(file.path for file in list_files(place) if file.path.endswith(".parquet"))
 
 
+def what_made(out: str | os.PathLike[str]) -> tuple[RecordedModel, int]:
+    """Return the model of all shards in a folder, and how many rows these have.
+
+    Raises:
+        InputError: the folder holds no shard, or a shard is damaged. ShardMismatch: shards of several models.
+    """
+    first, rows = None, 0
+    for shard in list_shards(place := absolute_place(out)):
+        with parquet_file(shard, checksums=True, remedy=REMEDY) as file:
+            model, rows = _model_of(file, shard), rows + file.metadata.num_rows
+        refuse_another(first := first or model, model, shard)
+    if not first:
+        raise InputError(f"no shards in {place}. Make them with `araclip embed SOURCE {place}`.")
+    return first, rows
+
+
 def schema_of(width: int) -> Any:
     """Return the pyarrow schema of shards with vectors of this width."""
     # Reading takes half the time if the numbers of a vector are not nullable.
     vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
     return pa.schema({
-        "id": "string", "path": "string", "vector": vector, "sha256": pa.binary(32), "phash": "uint64",
+        "path": "string", "vector": vector, "sha256": pa.binary(32), "phash": "uint64",
         "size": "int64", "mtime_ns": "int64", "has_file": "bool", "format": "string", "width": "int32",
         "height": "int32", "captured_at": "string", "camera": "string", "lens": "string", "place": "string",
         "latitude": "double", "longitude": "double", "caption": "string", "reason": "string", "retry": "bool",
@@ -79,12 +95,6 @@ def write_options(model: RecordedModel) -> dict[str, Any]:
     compression = {name: "zstd" for name in schema.names if name != "vector"} | {"vector.list.element": "none"}
     once = [name for name in TEXTS if name != "path"]
     return {"schema": schema, "compression": compression, "use_dictionary": once, "write_page_checksum": True}
-
-
-def read_model(place: str) -> tuple[RecordedModel, int]:
-    """Return the model of a shard, and how many rows it has; raise InputError if it is damaged or no shard."""
-    with parquet_file(place, checksums=True, remedy=REMEDY) as file:
-        return _model_of(file, place), file.metadata.num_rows
 
 
 def read_shard(place: str, model: Encoder | RecordedModel, columns: Sequence[str], most: int) -> Iterator[Any]:
@@ -126,20 +136,23 @@ def can_be_stored(path: str) -> bool:
     return bool(path) and len(path) <= MAX_PATH and "\0" not in path and not other_kind
 
 
-def stored_path(path: str) -> str:
-    """Write a path, absolute or a URL, as valid Unicode: one that is not UTF-8 becomes `bytes:` and base64."""
+def columns_of(file: File) -> dict[str, Any]:
+    """Return the columns that tell which file a row is about; a path that is not UTF-8 becomes `bytes:` and base64."""
     try:
-        path.encode()
+        path = file.path.encode().decode()
     except UnicodeEncodeError:
-        return _BYTES_PREFIX + base64.b64encode(os.fsencode(path)).decode()
-    return path
+        path = _BYTES_PREFIX + base64.b64encode(os.fsencode(file.path)).decode()
+    return {"path": path, "size": file.size, "mtime_ns": file.mtime_ns}
 
 
-def read_path(text: str) -> str:
-    """Return the original path, given the text that `stored_path` made of it."""
-    return os.fsdecode(base64.b64decode(text[len(_BYTES_PREFIX) :])) if text.startswith(_BYTES_PREFIX) else text
+def read_file(row: Mapping[str, Any]) -> File:
+    """Return the file that a row is about."""
+    path = row["path"]
+    if path.startswith(_BYTES_PREFIX):
+        path = os.fsdecode(base64.b64decode(path.removeprefix(_BYTES_PREFIX)))
+    return File(path, row["size"], row["mtime_ns"])
 
 
 def key_of(file: File) -> str:
     """Return the key by which a run knows a file again, 80 bits of a hash of its path, its size and its time."""
-    return hashlib.sha256(f"{stored_path(file.path)}\0{file.size}\0{file.mtime_ns}".encode()).hexdigest()[:20]
+    return hashlib.sha256(repr(file).encode()).hexdigest()[:20]

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from araclip.bulk.shard_file import can_be_stored, list_files, stored_path
+from araclip.bulk.shard_file import can_be_stored, columns_of, list_files
 from araclip.core.bounded_parquet import bounded_batches, open_place, parquet_file
 from araclip.core.bounded_tar import MAX_MEMBER, member_files, split_sample_name
 from araclip.errors import AraCLIPError, EmptyFolder, InputError, UnreadableImage, first_line
-from araclip.gallery.catalog.records import File, identity_of
+from araclip.gallery.catalog.records import File
 from araclip.gallery.ingest.intake import PictureBytes, read_source
 from araclip.gallery.ingest.scan import Walk, unread_line
 from araclip.gallery.locations import URL
@@ -29,13 +29,12 @@ from araclip.pictures.images import open_file
 
 CONTAINERS = (".parquet", ".tar", ".tar.gz", ".tgz", ".tar.xz", *([".tar.zst"] if sys.version_info >= (3, 14) else []))
 MAX_GROUP = 4_000_000_000  # limit: bytes of an unpacked row group; those of data sets have some hundred MB
-MAX_CAPTIONS = 16  # limit: captions of a picture in a tar; usually one or two, but names may be repeated without end
 PICTURES = ("image", "picture", "img", "photo", "jpg", "jpeg", "png", "webp", "bytes", "image_bytes", "content")
 CAPTIONS = ("caption", "text", "title", "description", "alt_text", "caption_ar", "txt")
 TEXT_TYPE = re.compile(r"(dictionary<values=)?(large_)?string")
 # such as binary, large_binary, struct<bytes: binary, path: string>, but not fixed_size_binary, as of hashes
 PICTURE_TYPE = re.compile("(?<!fixed_size_)binary")
-Found = tuple[File, bytes, str]  # a picture in a tar or parquet file, its bytes, its caption
+Found = tuple[File, bytes | None, str]  # a picture, its bytes if it is no file of this machine, and its caption
 
 
 def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
@@ -70,73 +69,67 @@ def read_pictures(file: File, is_done: Callable[[File], bool], transform: ImageT
     A row has the columns of a shard, with `pixels` in place of the vector. For what cannot be used it has `reason`, and
     `retry`: True if it may be readable another time, as after a fault of the network.
     """
+    read = _read_parquet if file.path.lower().endswith(".parquet") else _read_tar
     try:
-        if not is_container(file.path):
-            yield _row_of(file, _fetch(file) if URL.match(file.path) else file, "", transform)
-            return
-        read = _read_parquet if file.path.lower().endswith(".parquet") else _read_tar
-        for inside, data, caption in read(file):
+        for inside, data, caption in read(file) if is_container(file.path) else _read_file(file):
             if not is_done(inside):
-                yield _row_of(inside, PictureBytes(inside, data), caption, transform)
+                yield _row_of(inside, data, caption, transform)
     except (AraCLIPError, OSError) as error:  # damaged: the pictures before the damage are kept, the rest is lost
         if not is_done(file):
             yield _refused(file, error, retry=bool(URL.match(file.path)))
 
 
-def _fetch(file: File) -> PictureBytes:
-    if file.size > MAX_MEMBER:
-        raise UnreadableImage(f"{file.size:,} bytes, the limit is {MAX_MEMBER:,}. Save a smaller copy.")
-    with open_place(file.path) as stream:
-        return PictureBytes(file, stream.read(MAX_MEMBER))
-
-
-def _row_of(file: File, data: File | PictureBytes, caption: str, transform: ImageTransform) -> dict[str, Any]:
+def _row_of(file: File, data: bytes | None, caption: str, transform: ImageTransform) -> dict[str, Any]:
     try:
         if not can_be_stored(file.path):
             raise UnreadableImage("its path is too long, or that of a scene in a video: a gallery cannot hold it")
-        loaded = read_source(data, set(), transform)
+        loaded = read_source(file if data is None else PictureBytes(file, data), set(), transform)
     except (OSError, AraCLIPError) as error:
         return _refused(file, error)
     assert loaded.decoded is not None  # because no hash was given as known
     captions = f"{loaded.decoded.facts.caption}\n{caption}".splitlines()
     facts = replace(loaded.decoded.facts, caption=join_captions(captions))
-    row = {"id": identity_of(loaded.digest), "sha256": loaded.digest, "phash": loaded.decoded.phash, **vars(facts)}
-    row |= {"has_file": isinstance(data, File), "pixels": loaded.decoded.pixels.tobytes()}
-    return row | file_columns(loaded.file)
+    row = {"sha256": loaded.digest, "phash": loaded.decoded.phash, "has_file": data is None, **vars(facts)}
+    return row | columns_of(loaded.file) | {"pixels": loaded.decoded.pixels.tobytes()}
 
 
 def _refused(file: File, error: Exception, *, retry: bool = False) -> dict[str, Any]:
     retry |= isinstance(error, OSError) and not isinstance(error, FileNotFoundError)
     reason = str(getattr(error, "strerror", None) or first_line(error)).encode(errors="replace").decode()
-    return file_columns(file) | {"reason": reason[:1000], "retry": retry}
+    return columns_of(file) | {"reason": reason[:1000], "retry": retry}
 
 
-def file_columns(file: File) -> dict[str, Any]:
-    """Return the columns that tell which file a row is about."""
-    return {"path": stored_path(file.path), "size": file.size, "mtime_ns": file.mtime_ns}
+def _read_file(file: File) -> Iterator[Found]:
+    if not URL.match(file.path):
+        yield file, None, ""
+    elif file.size > MAX_MEMBER:
+        raise UnreadableImage(f"{file.size:,} bytes, the limit is {MAX_MEMBER:,}. Save a smaller copy.")
+    else:
+        with open_place(file.path) as stream:
+            yield file, stream.read(MAX_MEMBER), ""
 
 
 def _read_tar(tar: File) -> Iterator[Found]:
     """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
-    waiting, captions, sample, fault = list[tuple[File, bytes]](), list[str](), "", None
+    waiting, caption, sample, fault = list[tuple[File, bytes]](), "", "", None
     try:
         with open_place(tar.path) if URL.match(tar.path) else open_file(tar.path) as stream:
             for member in member_files(stream, tar.path, tar.size):
                 name, suffix = split_sample_name(member.name)
                 is_picture = bool(name) and f".{suffix.lower().rpartition('.')[2]}" in SUFFIXES
                 if waiting and (is_picture or name != sample):  # now, so that its memory is free for the next picture
-                    yield *waiting.pop(), join_captions(captions)
+                    yield *waiting.pop(), caption
                 if name != sample:
-                    captions, sample = [], name
+                    caption, sample = "", name
                 if is_picture:
                     waiting.append((_file_inside(tar, member.name, member.size), member.read()))
-                elif name and suffix.lower() in ("txt", "json", "caption") and len(captions) < MAX_CAPTIONS:
+                elif name and suffix.lower() in ("txt", "json", "caption"):
                     with suppress(AraCLIPError):  # a malformed text is no caption
-                        captions.append(sidecar_caption(member.read(SIDECAR_BYTES + 1), member.name))
+                        text = sidecar_caption(member.read(SIDECAR_BYTES + 1), member.name)
+                        caption = join_captions(f"{caption}\n{text}".splitlines())
     except InputError as error:
         fault = error
-    for each in waiting:
-        yield *each, join_captions(captions)
+    yield from ((*each, caption) for each in waiting)
     if fault:
         raise fault
 

@@ -225,7 +225,8 @@ def fill_from_shards(
     Args:
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
     """
-    from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
+    from araclip.bulk.ingest import encoder_of_shards, fill
+    from araclip.bulk.shard_file import absolute_place, what_made
     from araclip.gallery.locations import URL
     from araclip.gallery.open import open_gallery
 
@@ -234,17 +235,17 @@ def fill_from_shards(
             "--from fills a gallery from shards alone; FOLDER, --reembed, --ocr and --scenes read files. Run `araclip "
             "index` on the folder afterwards, with the same --gallery."
         )
-    found = shards_in(shards)
-    if gallery is None and URL.match(found.place):
-        raise InputError(f"name the gallery that is to be filled from {found.place}: --gallery FOLDER.")
-    location = gallery_location(gallery, Path(found.place))
-    encoder = encoder_of_shards(found, model)
+    place, (recorded, rows) = absolute_place(shards), what_made(shards)
+    if gallery is None and URL.match(place):
+        raise InputError(f"name the gallery that is to be filled from {place}: --gallery FOLDER.")
+    location = gallery_location(gallery, Path(place))
+    encoder = encoder_of_shards(place, recorded, model)
     with (
         stoppable("What was committed is indexed; run the same command again to resume."),
         open_gallery(location, model=encoder, create=True) as opened,
     ):
         with progress("Pictures") as show:
-            report = fill(opened, found, progress=lambda done: show(done, found.rows))
+            report = fill(opened, place, progress=lambda done: show(done, rows))
         pictures = len(opened)
     make_default(location)
     if as_json:

@@ -1,6 +1,5 @@
 """Open untrusted parquet files: the size of the footer is checked before pyarrow parses it, in C++."""
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,14 +34,8 @@ def store_of(place: str) -> tuple[Any, str]:
 
 def open_place(place: str) -> Any:
     """Open a file, a path or a URL, for reading by pyarrow; raise OSError if it cannot be opened."""
-    if "://" in place:
-        system, path = store_of(place)
-        return system.open_input_file(path)
-    try:
-        from pyarrow import OSFile
-    except ImportError:
-        raise InputError(MISSING) from None
-    return OSFile(os.fsencode(place))  # bytes, because pyarrow refuses a path that is not UTF-8
+    system, path = store_of(place)
+    return system.open_input_file(path)
 
 
 @contextmanager
