@@ -575,9 +575,9 @@ def test_shards_of_strangers_are_checked_before_a_gallery(one: Path, tmp_path: P
     no_text = pa.Array.from_buffers(pa.string(), 8, [None, ends, pa.py_buffer(b"\xff" * 8)])
     faults: dict[str, tuple[Any, str]] = {
         "vector": ([[5.0] * 8] * 8, "not of unit length"),
-        "path": (["picture:" + "0" * 32] * 8, "the path"),
+        "path": (["picture:" + "0" * 32] * 8, "a path, a format"),
         "path of bytes": (["bytes:a"] * 8, "a text that cannot be read"),
-        "format": (["EXE"] * 8, "formats or sizes"),
+        "format": (["EXE"] * 8, "a path, a format or a size"),
         "sha256": ([None] * 8, "gaps in the column sha256"),
         "caption": (no_text, "a text that cannot be read"),
         "caption of 20 kB": (["x" * 20_000] * 8, "a text of 20,000 bytes in the column caption"),

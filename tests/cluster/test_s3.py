@@ -48,7 +48,7 @@ def test_a_bucket_is_embedded_into_a_bucket_and_goes_on(
     assert embed(source, out, model=tiny_model, jobs=1).new == 1
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
         assert fill(gallery, out).read == 4
-    with pytest.raises(InputError, match=r"s3://photos/none: no such file or folder"):
+    with pytest.raises(InputError, match=r"s3://photos/none holds no picture"):
         embed("s3://photos/none", tmp_path / "out", model=tiny_model)
-    with pytest.raises(SourceError, match=r"s3://nowhere/x .*cannot be read|no such file"):
+    with pytest.raises(SourceError, match=r"s3://nowhere/x cannot be read"):
         embed("s3://nowhere/x", tmp_path / "out", model=tiny_model)

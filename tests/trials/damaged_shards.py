@@ -14,8 +14,7 @@ from collections import Counter
 from pathlib import Path
 
 from araclip.bulk.embed import embed
-from araclip.bulk.ingest import FACTS, REQUIRED
-from araclip.bulk.shard_file import read_shard, what_made
+from araclip.bulk.shard_file import read_shard, schema_of, what_made
 from araclip.errors import InputError, ShardMismatch
 
 BYTES = (0, 255)
@@ -57,7 +56,7 @@ def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
         (folder / "mutant.parquet").write_bytes(mutant)
         place = str(folder / "mutant.parquet")
         try:
-            list(read_shard(place, model, (*REQUIRED, *FACTS), 100))
+            list(read_shard(place, model, schema_of(model.width).names, 100))
             counts["read"] += 1
         except (InputError, ShardMismatch):
             counts["refused"] += 1

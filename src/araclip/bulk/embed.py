@@ -10,14 +10,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from araclip.bulk import shard_file, sources
+from araclip.bulk.shard_file import OTHER_BYTES, columns_of, read_file, read_shard, schema_of, write_options
 from araclip.core.bounded_parquet import MISSING, store_of
 from araclip.core.display import counted
 from araclip.core.processes import usable_cores
@@ -32,7 +33,6 @@ from araclip.pictures.image_transform import ImageTransform, transform_of
 
 try:
     import ray.data
-    from ray.data.datasource import FilenameProvider
 except ImportError:
     raise InputError(MISSING) from None
 
@@ -103,14 +103,13 @@ def _remove_torn(place: str) -> None:
 
 def _what_stands(shards: list[str], model: Encoder) -> tuple[NDArray[np.bytes_], int, int, list[str]]:
     """Return the sorted keys of the files that are done, how many are embedded and refused, and what failed and why."""
-    columns = "path", "size", "mtime_ns", "reason", "retry"
-    batches = (batch for shard in shards for batch in shard_file.read_shard(shard, model, columns, SHARD_ROWS))
-    keys, failed, refused = list[str](), list[str](), 0
+    columns, keys, failed, refused = ("path", "size", "mtime_ns", "reason", "retry"), list[str](), list[str](), 0
+    batches = (batch for shard in shards for batch in read_shard(shard, model, columns, SHARD_ROWS))
     for row in (row for batch in batches for row in batch.to_pylist()):
         if row["retry"]:
             failed.append(f"{row['path']} ({row['reason']})")
         else:
-            keys.append(shard_file.key_of(shard_file.read_file(row)))
+            keys.append(shard_file.key_of(read_file(row)))
             refused += row["reason"] is not None
     return np.unique(np.array(keys, "S20")), len(keys) - refused, refused, failed
 
@@ -121,45 +120,40 @@ def _is_in(done: NDArray[np.bytes_], file: File) -> bool:
 
 
 def _run(
-    todo: list[File], done: NDArray[np.bytes_], encoder: Encoder, name: str,
-    place: str, jobs: int | None, device: str,
-) -> None:  # fmt: skip
-    """Run the pipeline."""
+    todo: list[File], done: NDArray[np.bytes_], encoder: Encoder, name: str, place: str, jobs: int | None, device: str
+) -> None:
+    """Run the pipeline: read and decode, encode, write."""
     if not ray.is_initialized():
         # no reports of usage to Ray's makers, and no lines of its C++
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"} | os.environ
         own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": usable_cores(), "include_dashboard": False}
         ray.init(**own, log_to_driver=False, logging_level="error")
-    context, model = ray.data.DataContext.get_current(), RecordedModel.of(encoder)
+    context, (system, path) = ray.data.DataContext.get_current(), store_of(place)
     context.enable_progress_bars = sys.stderr.isatty()
-    context.target_max_block_size = SHARD_ROWS * (
-        2 * model.width + shard_file.OTHER_BYTES
-    )  # so that a tar fills several shards
+    context.target_max_block_size = SHARD_ROWS * (2 * encoder.width + OTHER_BYTES)  # so that a tar fills several shards
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    resources, gpus = ray.cluster_resources(), int(device.startswith("cuda"))
-    cores = int(resources.get("CPU", 1))
-    jobs = jobs or int(resources.get("GPU", 1) if gpus else cores)
+    gpus, cores = int(device.startswith("cuda")), int(ray.cluster_resources().get("CPU", 1))
+    jobs = jobs or (int(ray.cluster_resources().get("GPU", 1)) if gpus else cores)
     single = [file for file in todo if not sources.is_container(file.path)]
     size = max(1, min(BLOCK, len(single) // jobs), len(single) // MAX_TASKS)
     tasks = [[file] for file in todo if sources.is_container(file.path)]
     tasks += [single[at : at + size] for at in range(0, len(single), size)]
-    system, path = store_of(place)
-    # later runs' shards come last; a task that Ray repeats replaces its file
-    names = FilenameProvider(time.strftime("%Y%m%dT%H%M%S", time.gmtime()), "parquet")
-    whole = {"batch_size": None, "batch_format": "pyarrow"}
+    whole, model = {"batch_size": None, "batch_format": "pyarrow"}, RecordedModel.of(encoder)
     pool = {"compute": ray.data.ActorPoolStrategy(min_size=1, max_size=jobs), "num_gpus": gpus}
     of_actors = name, model, max(1, cores // jobs), device
+    # later runs' shards come last; a task that Ray repeats replaces its file
+    names = ray.data.datasource.FilenameProvider(time.strftime("%Y%m%dT%H%M%S", time.gmtime()), "parquet")
     # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
     # encoders of a machine that dies find room on the others.
     rows = (
-        ray.data.from_arrow([pa.Table.from_pylist([*map(shard_file.columns_of, files)]) for files in tasks])
+        ray.data.from_arrow([pa.Table.from_pylist([*map(columns_of, files)]) for files in tasks])
         .map_batches(decode, num_cpus=0.5, fn_args=(done, transform_of(encoder)), **whole)
         .map_batches(Embedder, num_cpus=0.5, fn_constructor_args=of_actors, **pool, **whole)
     )
     try:
         rows.write_parquet(
             path, filesystem=system, filename_provider=names, min_rows_per_file=SHARD_ROWS,
-            ray_remote_args={"num_cpus": 0}, **shard_file.write_options(model),
+            ray_remote_args={"num_cpus": 0}, **write_options(model),
         )  # fmt: skip
     except ray.exceptions.RayError as error:
         why = str(error).strip().splitlines()[-1]
@@ -168,15 +162,10 @@ def _run(
 
 def decode(files: pa.Table, done: NDArray[np.bytes_], transform: ImageTransform) -> Iterator[pa.Table]:
     """Read and decode the pictures of files; yield tables of a shard's rows, with `pixels` in place of `vector`."""
-    rows, columns = list[dict[str, Any]](), [field for field in shard_file.schema_of(1) if field.name != "vector"]
-    table_of = partial(pa.Table.from_pylist, schema=pa.schema([*columns, pa.field("pixels", pa.binary())]))
-    for file in map(shard_file.read_file, files.to_pylist()):
-        for row in sources.read_pictures(file, partial(_is_in, done), transform):
-            rows.append(row)
-            if len(rows) == ENCODE_BATCH:
-                yield table_of(rows)
-                rows = []
-    yield table_of(rows)
+    table_of, is_done = partial(pa.Table.from_pylist, schema=schema_of(None)), partial(_is_in, done)
+    found = (row for file in files.to_pylist() for row in sources.read_pictures(read_file(file), is_done, transform))
+    while rows := list(islice(found, ENCODE_BATCH)):
+        yield table_of(rows)
 
 
 class Embedder:
@@ -188,12 +177,11 @@ class Embedder:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode a table of rows."""
-        schema, found = shard_file.schema_of(self._encoder.width), table["pixels"].is_valid().to_numpy()
-        shape = -1, self._encoder.image_size, self._encoder.image_size, 3
+        found, shape = table["pixels"].is_valid().to_numpy(), (-1, *[self._encoder.image_size] * 2, 3)
         pixels = np.frombuffer(b"".join(filter(None, table["pixels"].to_pylist())), np.uint8).reshape(shape)
         vectors = np.zeros((len(table), self._encoder.width), np.float16)
         if len(pixels):
             vectors[found] = vectors_in_batches(self._encoder, list(pixels))
-        kind = schema.field("vector").type
-        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=kind, mask=pa.array(~found))
-        return pa.table([column if name == "vector" else table[name] for name in schema.names], schema)
+        vector = schema_of(self._encoder.width).field("vector")
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=vector.type, mask=pa.array(~found))
+        return table.set_column(table.schema.get_field_index("pixels"), vector, column)

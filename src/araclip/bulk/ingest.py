@@ -6,24 +6,14 @@ file. It is found like any other picture, under its name, but cannot be shown un
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from functools import cache, lru_cache
-from itertools import repeat, takewhile
 from typing import Any
 
 import numpy as np
 
-from araclip.bulk.shard_file import (
-    FACTS,
-    absolute_place,
-    can_be_stored,
-    list_shards,
-    read_file,
-    read_shard,
-    refuse_another,
-    what_made,
-)
+from araclip.bulk import shard_file
+from araclip.bulk.shard_file import can_be_stored, read_file, read_shard, refuse_another, schema_of
 from araclip.errors import InputError, ModelNotFound, first_line
 from araclip.gallery.base import BaseGallery
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, RecordedModel, identity_of
@@ -34,7 +24,6 @@ from araclip.models.encoder import Encoder, as_encoder
 from araclip.pictures.captions import MAX_LETTERS
 from araclip.pictures.facts import Facts
 from araclip.pictures.formats import FORMATS
-from araclip.pictures.images import map_ahead
 from araclip.pictures.metadata import clean_name, coordinates, iso_time
 
 GROUP = 8192  # pictures stored in one commit: a quarter of a second of work
@@ -42,11 +31,7 @@ REQUIRED = ("path", "vector", "sha256", "phash", "size", "mtime_ns", "has_file",
 
 
 def encoder_of_shards(out: str | os.PathLike[str], recorded: RecordedModel, model: str | None = None) -> Encoder:
-    """Return the encoder that made the shards; an `AbsentModel`, which cannot encode, if it is not on this machine.
-
-    Raises:
-        ShardMismatch: `model` is given and is not the model that made the shards.
-    """
+    """Return the encoder that made the shards; an `AbsentModel`, which cannot encode, if it is not on this machine."""
     try:
         encoder = as_encoder(model) if model else recorded_encoder(recorded, out)
     except ModelNotFound as why:
@@ -68,27 +53,24 @@ def fill(gallery: BaseGallery, out: str | os.PathLike[str], *, progress: Callabl
         InputError: a shard is damaged, or none is there; everything read before is committed.
         GalleryError: the gallery cannot be written. OSError: the disk is full or read-only.
     """
-    refuse_another(what_made(out)[0], gallery.model, str(out))
-    latest_first = reversed(list_shards(absolute_place(out)))
-    groups = (group for shard in latest_first for group in _read_pictures(shard, gallery.model) if group)
-    # One thread reads the next group while the gallery commits the last one.
-    with closing(map_ahead(lambda _: next(groups, []), repeat(None), threads=1, most=2)) as ahead:
-        return gallery.add_embedded(takewhile(len, (group for _, group in ahead)), progress=progress)
+    refuse_another(shard_file.what_made(out)[0], gallery.model, str(out))
+    latest_first = reversed(shard_file.list_shards(shard_file.absolute_place(out)))
+    groups = (group for shard in latest_first for group in _read_pictures(shard, gallery.model))
+    return gallery.add_embedded(groups, progress=progress)
 
 
 def _read_pictures(shard: str, model: Encoder) -> Iterator[list[EmbeddedPicture]]:
     """Yield the pictures of a shard; check them, because a shard may come from an untrusted source."""
     try:
-        for batch in read_shard(shard, model, (*REQUIRED, *FACTS, "reason"), GROUP):
+        for batch in read_shard(shard, model, schema_of(model.width).names, GROUP):
             yield _convert_rows(batch.filter(batch["reason"].is_null()), shard)
     except ValueError as error:  # a text is not UTF-8, or a path is not valid base64
         raise _damaged(shard, f"a text that cannot be read ({first_line(error):.80})") from None
 
 
 def _convert_rows(batch: Any, shard: str) -> list[EmbeddedPicture]:
-    for name in REQUIRED:
-        if batch.column(name).null_count:
-            raise _damaged(shard, f"gaps in the column {name}")
+    if gaps := [name for name in REQUIRED if batch.column(name).null_count]:
+        raise _damaged(shard, f"gaps in the column {gaps[0]}")
     flat = batch.column("vector").flatten()  # `to_numpy` would import pandas if installed, which takes a second
     vectors = np.frombuffer(flat.buffers()[1], "<f2", len(flat), 2 * flat.offset).reshape(len(batch), -1)
     if not are_unit(vectors).all():
@@ -101,10 +83,8 @@ def _convert_rows(batch: Any, shard: str) -> list[EmbeddedPicture]:
 
     for row, vector in zip(batch.drop_columns("vector").to_pylist(), vectors, strict=True):
         file, about = read_file(row), {}
-        if not can_be_stored(file.path):
-            raise _damaged(shard, f"the path {file.path[:80]!r}")
-        if row["format"] not in FORMATS or row["width"] < 1 or row["height"] < 1:
-            raise _damaged(shard, "formats or sizes that no picture has")
+        if not can_be_stored(file.path) or row["format"] not in FORMATS or min(row["width"], row["height"]) < 1:
+            raise _damaged(shard, f"a path, a format or a size that no picture has ({file.path!r:.80})")
         if not (row["has_file"] and is_here(os.path.dirname(file.path))):  # noqa: PTH120
             # the file's name is cut from its path, because the row holds base64 if the path is not UTF-8
             name = os.fsencode(file.path).decode("utf-8", "replace").rpartition("/")[2]

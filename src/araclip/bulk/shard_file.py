@@ -23,7 +23,6 @@ except ImportError:
     raise InputError(MISSING) from None
 
 FORMAT = "1"  # version of the file format, under the key `araclip` of the file's metadata
-FACTS = ("captured_at", "camera", "lens", "latitude", "longitude", "place")
 TEXTS = ("path", "format", "captured_at", "camera", "lens", "place", "caption", "reason")
 MAX_PATH = 4096  # limit: characters of a picture's path
 MAX_TEXT = 16_384  # limit: bytes of one text: captions have at most 4,000 letters, paths 4,096
@@ -61,11 +60,7 @@ def list_shards(place: str) -> list[str]:
 
 
 def what_made(out: str | os.PathLike[str]) -> tuple[RecordedModel, int]:
-    """Return the model of all shards in a folder, and how many rows these have.
-
-    Raises:
-        InputError: the folder holds no shard, or a shard is damaged. ShardMismatch: shards of several models.
-    """
+    """Return the model of the shards in a folder, and how many rows they have; raise ShardMismatch for two models."""
     first, rows = None, 0
     for shard in list_shards(place := absolute_place(out)):
         with parquet_file(shard, checksums=True, remedy=REMEDY) as file:
@@ -76,15 +71,16 @@ def what_made(out: str | os.PathLike[str]) -> tuple[RecordedModel, int]:
     return first, rows
 
 
-def schema_of(width: int) -> Any:
-    """Return the pyarrow schema of shards with vectors of this width."""
+def schema_of(width: int | None) -> Any:
+    """Return the pyarrow schema of shards with vectors of this width; None: with `pixels` in place of `vector`."""
     # Reading takes half the time if the numbers of a vector are not nullable.
-    vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width)
+    vector = pa.list_(pa.field("element", pa.float16(), nullable=False), width or 1)
     return pa.schema({
-        "path": "string", "vector": vector, "sha256": pa.binary(32), "phash": "uint64",
-        "size": "int64", "mtime_ns": "int64", "has_file": "bool", "format": "string", "width": "int32",
-        "height": "int32", "captured_at": "string", "camera": "string", "lens": "string", "place": "string",
-        "latitude": "double", "longitude": "double", "caption": "string", "reason": "string", "retry": "bool",
+        "path": "string", **({"vector": vector} if width else {"pixels": "binary"}), "sha256": pa.binary(32),
+        "phash": "uint64", "size": "int64", "mtime_ns": "int64", "has_file": "bool", "format": "string",
+        "width": "int32", "height": "int32", "captured_at": "string", "camera": "string", "lens": "string",
+        "place": "string", "latitude": "double", "longitude": "double", "caption": "string", "reason": "string",
+        "retry": "bool",
     })  # fmt: skip
 
 

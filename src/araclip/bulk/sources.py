@@ -41,9 +41,6 @@ def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
     """List the pictures, tars and parquet files of a folder with its subfolders, or of a single file; a path or a URL.
 
     Hidden files, and those below `out`, are left out. Also return notes on what cannot be read.
-
-    Raises:
-        EmptyFolder: nothing is found. SourceError: the store does not answer.
     """
     walk, is_url = Walk(also=CONTAINERS), URL.match(place)
     found = [file for file in (list_files(place, recursive=True) if is_url else walk.at(place)) if _is_read(file.path)]
@@ -111,7 +108,7 @@ def _read_file(file: File) -> Iterator[Found]:
 
 def _read_tar(tar: File) -> Iterator[Found]:
     """Yield the pictures of a tar. Texts with a picture's name and another suffix are its captions (WebDataset)."""
-    waiting, caption, sample, fault = list[tuple[File, bytes]](), "", "", None
+    waiting, caption, sample = list[tuple[File, bytes]](), "", ""
     try:
         with open_place(tar.path) if URL.match(tar.path) else open_file(tar.path) as stream:
             for member in member_files(stream, tar.path, tar.size):
@@ -122,16 +119,15 @@ def _read_tar(tar: File) -> Iterator[Found]:
                 if name != sample:
                     caption, sample = "", name
                 if is_picture:
-                    waiting.append((_file_inside(tar, member.name, member.size), member.read()))
+                    waiting.append((File(f"{tar.path}/{member.name}", member.size, tar.mtime_ns), member.read()))
                 elif name and suffix.lower() in ("txt", "json", "caption"):
                     with suppress(AraCLIPError):  # a malformed text is no caption
                         text = sidecar_caption(member.read(SIDECAR_BYTES + 1), member.name)
                         caption = join_captions(f"{caption}\n{text}".splitlines())
-    except InputError as error:
-        fault = error
+    except InputError:
+        yield from ((*each, caption) for each in waiting)
+        raise
     yield from ((*each, caption) for each in waiting)
-    if fault:
-        raise fault
 
 
 def _read_parquet(table: File) -> Iterator[Found]:
@@ -148,9 +144,5 @@ def _read_parquet(table: File) -> Iterator[Found]:
             (row,) = batch.to_pylist()
             cell = row[named[0]] if isinstance(row[named[0]], dict) else {"bytes": row[named[0]]}
             data, name = cell.get("bytes") or b"", PurePosixPath(str(cell.get("path") or "")).name
-            inside = _file_inside(table, f"{number:08}{'-' if name else ''}{name}", len(data))
+            inside = File(f"{table.path}/{number:08}{'-' if name else ''}{name}", len(data), table.mtime_ns)
             yield inside, data, join_captions(str(row[each]) for each in texts if row[each])
-
-
-def _file_inside(outer: File, name: str, size: int) -> File:
-    return File(f"{outer.path}/{name}", size, outer.mtime_ns)
