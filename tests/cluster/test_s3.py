@@ -12,7 +12,7 @@ import pictures
 from araclip import AraCLIP, Gallery
 from araclip.bulk.embed import embed
 from araclip.bulk.ingest import fill
-from araclip.errors import InputError, SourceError
+from araclip.errors import InputError
 
 
 @pytest.fixture
@@ -48,7 +48,6 @@ def test_a_bucket_is_embedded_into_a_bucket_and_goes_on(
     assert embed(source, out, model=tiny_model, jobs=1).new == 1
     with Gallery.open(tmp_path / "gallery", model=model, create=True) as gallery:
         assert fill(gallery, out).read == 4
-    with pytest.raises(InputError, match=r"s3://photos/none holds no picture"):
-        embed("s3://photos/none", tmp_path / "out", model=tiny_model)
-    with pytest.raises(SourceError, match=r"s3://nowhere/x cannot be read"):
-        embed("s3://nowhere/x", tmp_path / "out", model=tiny_model)
+    for wrong in ("s3://photos/none", "s3://nowhere/x"):
+        with pytest.raises(InputError, match=f"{wrong} holds no picture"):
+            embed(wrong, tmp_path / "out", model=tiny_model)
