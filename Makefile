@@ -82,7 +82,7 @@ MOTO := 'moto[server]>=5' boto3
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
 # missing; ARACLIP_TEST_POSTGRES=postgresql://… takes a server that runs already.
 ARACLIP_TEST_POSTGRES ?= private
-test-postgres: .venv/.test postgres
+test-postgres: .venv/.ray postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
 	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk/test_bulk.py tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
 
@@ -139,7 +139,7 @@ bench: .venv/.test
 
 # Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
 # table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
-trials: .venv/.test
+trials: .venv/.ray
 	@failed=; HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/trials || failed=pytest; \
 	for trial in $$(grep -l __main__ tests/trials/*.py); do \
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \

@@ -21,7 +21,7 @@ AraCLIPError
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
 ├── BulkError               a bulk run cannot start or go on; shards stay
 │   ├── SourceError         a source, or some of its pictures, cannot be read now: network, rights
-│   └── ShardMismatch       the folder holds shards of another source or model
+│   └── ShardMismatch       the folder holds shards of another model
 ├── OcrFailed               OCR of a picture was given up; the picture is indexed without its text
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or continue; what it has written stays usable
@@ -165,7 +165,7 @@ class SourceError(BulkError):
 
 
 class ShardMismatch(BulkError):
-    """The folder holds shards of another source or model."""
+    """The folder holds shards of another model."""
 
 
 class ServerError(AraCLIPError):
