@@ -31,6 +31,7 @@ from PIL import Image
 from araclip import AraCLIP, Gallery
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
+from araclip.gallery.catalog.selection import select
 from araclip.gallery.index.rabitq import best_rows
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.reference_queries import EVERYDAY
@@ -298,7 +299,7 @@ def whole(folder: Path) -> None:
             begun = time.perf_counter()
             gallery.model.encode_text([query])
             encode.append(time.perf_counter() - begun)
-        index, allowed = gallery._reader.latest().index, gallery._catalog.select(rare.condition())
+        index, allowed = gallery._reader.latest().index, select(gallery._catalog, rare.condition())
         vectors = gallery.model.encode_text(list(EVERYDAY))
         scans = []
         for vector in vectors:

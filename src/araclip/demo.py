@@ -121,8 +121,10 @@ def first_samples(samples: Sequence[Sample]) -> list[Sample]:
     pictures among others.
     """
     # «شمسية» is CLDR's name of the umbrella emoji; QUERIES has the synonym «مظلة», which would not find this drawing.
-    asked = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]
-    named = {each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in asked)}
+    query_words = [set(fold(query).split()) for query in (*QUERIES, "شمسية")]
+    named = {
+        each.path for each in samples if not each.emoji or any(q <= set(fold(each.arabic).split()) for q in query_words)
+    }
     others = [each for each in samples if each.path not in named]
     room = max(0, FIRST - len(named))
     spread = [others[i * len(others) // room] for i in range(min(room, len(others)))]

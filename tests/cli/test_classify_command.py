@@ -187,7 +187,7 @@ def test_accuracy_is_measured_on_a_folder_a_class(run: Run, tmp_path: Path) -> N
         (["--dataset", "set", "--label-field", "class"], "has a caption in 'class'"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_2(
+def test_what_cannot_be_classified_is_one_line_and_exit_2(
     run: Run, files: list[Path], labelled: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[Any], message: str
 ) -> None:
     monkeypatch.chdir(labelled.parent)

@@ -298,7 +298,7 @@ def test_ctrl_c_says_what_is_measured_and_how_to_go_on(
         (["--dataset", "SET", "--model", "MODEL", "--cache", "FILE"], "(?i)exists"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_2(
+def test_what_cannot_be_evaluated_is_one_line_and_exit_2(
     run: Run, tiny_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str],
     message: str,
 ) -> None:  # fmt: skip

@@ -189,7 +189,7 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
 ]
 
 
-def test_a_filter_lets_exactly_its_pictures_pass(gallery: BaseGallery, folder: Path) -> None:
+def test_a_filter_passes_the_same_pictures_in_both_stores(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     about: dict[str, object] = {"album": "رحلة", "stars": 5, "tags": ["شمس", "بحر"], "ratio": 1.5, "raw": True}
     about |= {"flags": [7, True], "far": 1e20}
@@ -377,7 +377,7 @@ def test_a_day_in_words_is_that_day_of_every_year(gallery: BaseGallery, folder: 
     assert [each.applied for each in hits.interpretation.filters] == [False]  # type: ignore[union-attr]
 
 
-def test_a_query_that_only_excludes_shows_every_other_picture(gallery: BaseGallery, folder: Path) -> None:
+def test_an_exclusion_alone_shows_the_rest_in_both_stores(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     green = {hit.path for hit in gallery.search("صورة - أخضر", 100)} ^ {hit.path for hit in gallery.search("صورة", 100)}
     assert 0 < len(green) < 22

@@ -17,6 +17,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.gallery.catalog.selection import select
 from araclip.pictures.facts import Facts
 from pictures import read_facts
 
@@ -61,16 +62,10 @@ ALL = {"may.jpg", "new year.jpg", "scan.webp", "no clock.jpg", "turned.jpg", "pl
         ({"captured_from": "2023-05-17 18:30", "captured_to": "2023"}, {"may.jpg", "new year.jpg"}),
         ({"captured_from": "2023-05-17T18:30:01", "captured_to": "2023-12"}, {"new year.jpg"}),
         ({"added_from": "2020"}, ALL),
-        ({"added_to": "2020"}, set()),
-        ({"formats": ("png", "WEBP")}, {"scan.webp", "plain.png"}),
-        ({"formats": ("jpg",), "orientation": "landscape"}, {"may.jpg", "no clock.jpg", "turned.jpg"}),
-        ({"orientation": "portrait"}, {"new year.jpg"}),
         ({"orientation": "square"}, {"scan.webp", "plain.png"}),
-        ({"max_size": 0}, set()),
-        ({"min_size": 1}, ALL),
     ],
 )
-def test_a_filter_lets_exactly_its_pictures_pass(
+def test_dates_are_those_of_the_clock_where_it_was_taken(
     gallery: Gallery, filters: dict[str, object], expected: set[str]
 ) -> None:
     assert found(gallery, **filters) == expected
@@ -215,7 +210,7 @@ def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
         return 0
 
     rare.connection._db.set_progress_handler(step, 1)  # called for each instruction of SQLite's machine
-    found = rare.select(Filters(**filters).condition())  # type: ignore[arg-type]
+    found = select(rare, Filters(**filters).condition())  # type: ignore[arg-type]
     rare.connection._db.set_progress_handler(None, 1)
     assert found.tolist() == list(range(1, ROWS + 1, ROWS // RARE))
     assert steps < ROWS
@@ -309,6 +304,10 @@ def test_a_filter_of_a_wrong_type_is_refused_with_what_would_do(gallery: Gallery
         outside=st.lists(st.sampled_from(["/صور = a", "رحلة"]), unique=True).map(tuple),
         captured_from=st.sampled_from([None, "2023", "2023-05-17T18:30"]),
         added_to=st.sampled_from([None, "2024-01"]),
+        near=st.none() | st.tuples(st.floats(-90, 90), st.floats(-180, 180), st.floats(0.01, 20_000_000)),
+        name=st.none() | st.text("abc 123أبج-*?", min_size=1, max_size=20).filter(str.strip),
+        camera=st.sampled_from([None, "Canon"]),
+        hidden=st.sampled_from([None, True, False]),
         min_size=st.none() | st.integers(0, 10**12),
         formats=st.lists(st.sampled_from(["JPEG", "PNG", "TIFF"]), unique=True).map(tuple),
         orientation=st.sampled_from([None, "portrait", "square"]),

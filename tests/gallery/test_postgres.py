@@ -479,7 +479,7 @@ def test_reembed_goes_on_where_it_was_and_switches_nothing_while_a_picture_canno
 
 
 @needs_server
-def test_a_damaged_vector_is_found_and_encoded_again(address: str, model: AraCLIP, folder: Path) -> None:
+def test_a_damaged_vector_in_postgres_is_encoded_again(address: str, model: AraCLIP, folder: Path) -> None:
     with open_gallery(address, model=model, create=True) as gallery:
         assert isinstance(gallery, PostgresGallery)
         gallery.update([folder])

@@ -245,7 +245,7 @@ def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
         """What a writer does at its end; and the file that is there then."""
         index = index_of(catalog, before)
         index.save(catalog)
-        catalog.forget_changes_before(index.file_generation)
+        catalog.history.forget_before(index.file_generation)
         return index, base_file(catalog).name
 
     put(catalog, range(300), vectors[:300])
@@ -270,10 +270,10 @@ def test_a_long_log_of_changes_is_forgotten_and_goes_on(catalog: Catalog, later:
     put(catalog, range(2000), units(0, 2000))
     generation = catalog.generation
     put(catalog, range(2000, 2000 + later), units(1, later))
-    catalog.forget_changes_before(generation)
+    catalog.history.forget_before(generation)
     assert catalog.rows("SELECT count(*) FROM changes") == [(later,)]
     put(catalog, [5000], units(2, 1))  # the triggers are there again
-    changed = catalog.changed_since(generation)
+    changed = catalog.history.changed_since(generation)
     assert changed is not None and len(changed) == later + 1
     assert catalog.find_damage() == []
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, SiglipImageProcessor
 import tiny_hf
 from araclip import AraCLIP
 from araclip.errors import ModelMismatch
-from araclip.peers.loading import parse_request
+from araclip.peers.request import parse_request
 from tiny_published import PublishedMexma, write_mexma
 
 TEXTS = ["قطة سوداء جالسة على طاولة", "a black cat", "كلب", "كلب " * 50, ""]

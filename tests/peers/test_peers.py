@@ -48,7 +48,7 @@ from araclip import AraCLIP, Gallery, open_gallery
 from araclip.errors import ImageError, InputError, ModelMismatch, ModelNotFound, UnreadableImage, WidthMismatch
 from araclip.models.encoder import Encoder
 from araclip.peers import loading, model_registry
-from araclip.peers.loading import parse_request
+from araclip.peers.request import parse_request
 from araclip.peers.translation import Translated
 from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import open_image

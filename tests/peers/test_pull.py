@@ -20,7 +20,8 @@ from araclip import AraCLIP, AraCLIPModel, AraCLIPProcessor, open_gallery
 from araclip.errors import ExportRejected, InputError, ModelMismatch
 from araclip.peers import conversion, tokenizers
 from araclip.peers.conversion import make_model_folder
-from araclip.peers.loading import load_request, parse_request
+from araclip.peers.loading import load_request
+from araclip.peers.request import parse_request
 from araclip.peers.tokenizers import encode_padded
 from araclip.peers.towers import Source, split_towers
 from araclip.peers.vocabulary import characters_of, cut_vocabulary

@@ -455,20 +455,6 @@ def test_a_filter_that_makes_no_sense_says_what_is_wrong(where: str, words: str 
         Filters.read([where])
 
 
-@given(
-    st.floats(-90, 90), st.floats(-180, 180), st.floats(0.01, 20_000_000),
-    st.text("abc 123أبج-*?", min_size=1, max_size=20),
-)  # fmt: skip
-def test_filters_written_as_texts_are_read_as_the_same(
-    latitude: float, longitude: float, metres: float, name: str
-) -> None:
-    try:
-        filters = Filters(near=(latitude, longitude, metres), name=name, camera="Canon", hidden=None)
-    except InputError:
-        return
-    assert Filters.read(filters.texts()) == filters
-
-
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-90, 90), st.floats(-180, 180))
 def test_a_distance_is_symmetric_and_at_most_half_the_earth(a: float, b: float, c: float, d: float) -> None:
     there = distance(a, b, c, d)

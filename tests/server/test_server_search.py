@@ -69,7 +69,7 @@ def test_signs_and_weights_of_the_query_language_count(client: TestClient) -> No
     assert not any(name.startswith("أحمر") for name in names(client, q="أخضر - أحمر"))
 
 
-def test_a_query_that_only_excludes_shows_every_other_picture(client: TestClient) -> None:
+def test_an_exclusion_alone_is_not_answered_by_nothing_found(client: TestClient) -> None:
     for query in ("بدون أحمر", "- أحمر"):
         answer = client.get("/search", params={"q": query, "k": 50}).json()
         shown = [result["name"] for result in answer["results"]]

@@ -317,12 +317,12 @@ def _evaluate(models: Sequence[str], pictures: "PictureSet", captions: str, cach
     from araclip.evaluation.retrieval import evaluate
     from araclip.models import folder as model_folder
     from araclip.models.encoder import AraCLIP
-    from araclip.peers import loading
+    from araclip.peers.request import parse_request
 
     if cache is not None:
         cache.mkdir(parents=True, exist_ok=True)
     for name in models:  # fail on a misspelt name before the first model is measured
-        if model_folder.names_model_folder(name) or loading.parse_request(name) is None:
+        if model_folder.names_model_folder(name) or parse_request(name) is None:
             AraCLIP.load(name)
     if pictures.missing:
         lost = counted(pictures.missing, "picture of the list is", "pictures of the list are")

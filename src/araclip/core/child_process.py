@@ -349,7 +349,7 @@ class Parent:
         assert self._socket is not None
         while True:
             _, handed, *_ = socket.recv_fds(self._socket, 1, 1)
-            if not handed or (asked := self.question()) is None:
+            if not handed or (question := self.question()) is None:
                 return
             with open(handed[0], "rb", buffering=0) as file:  # noqa: PTH123  (a descriptor)
-                yield asked[0], cast(BinaryIO, file)
+                yield question[0], cast(BinaryIO, file)

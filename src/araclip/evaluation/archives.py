@@ -168,8 +168,8 @@ def _choose_split(hub: Hub, saved: Any) -> Any:
         return saved[hub.split] if splits else saved
     if not splits:
         raise InputError(f"{hub.id} has no splits, so none is '{hub.split}'. Leave the split out.")
-    asked = f", not '{hub.split}'" if hub.split else ""
-    raise InputError(f"{hub.id} has the splits {', '.join(splits)}{asked}. Name one of them.")
+    rejected = f", not '{hub.split}'" if hub.split else ""
+    raise InputError(f"{hub.id} has the splits {', '.join(splits)}{rejected}. Name one of them.")
 
 
 def _read_hub_samples(rows: Any, hub: Hub) -> Rows:

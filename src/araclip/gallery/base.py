@@ -19,7 +19,8 @@ from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
 from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
-from araclip.gallery.catalog.store import JOINED, Store
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.explanation import Explanation, explanation_steps
 from araclip.gallery.ingest.intake import (
     PictureSource,
@@ -38,7 +39,7 @@ from araclip.gallery.ingest.videos import ingest_pictures_and_videos
 from araclip.gallery.maintenance.duplicates import find_duplicates
 from araclip.gallery.maintenance.export import write_export
 from araclip.gallery.maintenance.verify import file_fault, file_faults
-from araclip.gallery.plan import Interpretation, Part, Planner
+from araclip.gallery.plan import Interpretation, Planner, QueryPart
 from araclip.gallery.query import Query, combine, parse
 from araclip.gallery.ranking import Page
 from araclip.gallery.reader import GalleryReader, Snapshot
@@ -346,7 +347,7 @@ class BaseGallery(ABC):
                 found = self._files_at(path, "nothing changes")
                 contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
             with self._catalog.writing():
-                changed = self._catalog.set_hidden(contents, hidden)
+                changed = self._catalog.hidden_pictures.set(contents, hidden)
             self._finish_writing()
         return changed
 
@@ -435,7 +436,7 @@ class BaseGallery(ABC):
         text_weight: float = TEXT_WEIGHT,
         sort: str = "relevance",
         literal: bool = False,
-        ignore: Collection[Part] = (),
+        ignore: Collection[QueryPart] = (),
     ) -> Hits:
         """Return the k best pictures for a query such as «قطة + سجادة حمراء - كلب», best first.
 
@@ -542,7 +543,7 @@ class BaseGallery(ABC):
         self._interpreter = value
 
     def _planner(
-        self, query: Query, snapshot: Snapshot, page: Page, literal: bool, ignore: Collection[Part]
+        self, query: Query, snapshot: Snapshot, page: Page, literal: bool, ignore: Collection[QueryPart]
     ) -> Planner:
         """Return the planner of a query, which knows the gallery's names of folders and places."""
         reader, generation = self._reader, snapshot.generation

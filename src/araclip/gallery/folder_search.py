@@ -13,6 +13,7 @@ from araclip.gallery.catalog.catalog import Catalog
 from araclip.gallery.catalog.filters import EVERYTHING
 from araclip.gallery.catalog.full_text import Document
 from araclip.gallery.catalog.records import STORED_PREFIX
+from araclip.gallery.catalog.selection import by_date, select
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.index.scan_index import ScanIndex
 from araclip.gallery.near_hashes import HashTable
@@ -40,7 +41,7 @@ class FolderSearch(StoreSearch):
         self._wanted = page.offset + page.k
         self._condition = condition = catalog.condition(page.filters)
         self._allowed = (
-            None if condition == EVERYTHING else index.cached_selection(condition, lambda: catalog.select(condition))
+            None if condition == EVERYTHING else index.cached_selection(condition, lambda: select(catalog, condition))
         )
         self._words = WordIndex(catalog)
 
@@ -53,7 +54,7 @@ class FolderSearch(StoreSearch):
             ids, scores = self._index.search(self._vector, 2 * done, self._allowed)
 
     def by_date(self, *, oldest: bool) -> Iterator[int]:
-        return iter(self._catalog.by_date(self._condition, oldest=oldest))
+        return iter(by_date(self._catalog, self._condition, oldest=oldest))
 
     def best_score(self) -> float:
         scores = self._first_found[1] if self._allowed is None else self._index.search(self._vector, 1)[1]

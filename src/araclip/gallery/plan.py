@@ -10,7 +10,7 @@ things (man, woman, child …), which are called kinds.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, get_args
 
@@ -20,6 +20,7 @@ from araclip.errors import InputError
 from araclip.gallery.catalog.filters import Filters, fields_of
 from araclip.gallery.query import MAX_TERMS, Query, Term, excluding_terms, unit_sum
 from araclip.gallery.ranking import SORTS, Page
+from araclip.gallery.results import FilterPart, QueryInterpretation, ReadFilter, ReadText
 from araclip.gallery.text_matches import TextQuery
 from araclip.models.vectors import Vectors
 from araclip.text.dates import Dated, split_date
@@ -33,12 +34,12 @@ from araclip.text.places import split_place
 from araclip.text.script import is_arabic, words
 from araclip.text.words import Word, asked_words
 
-Part = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
-PARTS: tuple[Part, ...] = get_args(Part)
-ALL: frozenset[Part] = frozenset(PARTS)
+QueryPart = Literal["words", "exclusions", "date", "folder", "place", "kind", "order"]
+PARTS: tuple[QueryPart, ...] = get_args(QueryPart)
+ALL: frozenset[QueryPart] = frozenset(PARTS)
 # the parts of a query that become filters → the fields of `Filters`
-FIELDS: dict[Part, tuple[str, ...]] = {part: fields for part in PARTS if (fields := fields_of(part))}
-FILTERS: frozenset[Part] = frozenset(FIELDS)
+FIELDS: dict[QueryPart, tuple[str, ...]] = {part: fields for part in PARTS if (fields := fields_of(part))}
+FILTERS: frozenset[QueryPart] = frozenset(FIELDS)
 MAX_TEXTS = 12  # limit: readings (texts that a term may stand for) encoded for one query; at least one for each term
 # a reading (text that a term may mean) is mentioned to the user if it has this share of the likeliest's weight
 SHOWN = 0.6
@@ -57,7 +58,7 @@ class DerivedFilter:
     `applied` is False if no picture matched, so that the words were searched as ordinary words instead.
     """
 
-    part: Part
+    part: FilterPart
     words: str
     where: tuple[str, ...]
     filters: Filters
@@ -100,21 +101,22 @@ class Interpretation:
         """True if the query was understood exactly as it was typed."""
         return not (self.readings or self.excluded or self.qualities or self.filters or self.suggestion)
 
+    def answer(self) -> QueryInterpretation:
+        """Return what a server answers."""
+        return QueryInterpretation(
+            language=self.language,
+            literal=self.literal,
+            also=list(self.also),
+            readings=[ReadText(reading.text, round(reading.weight, 3)) for reading in self.readings],
+            excluded=list(self.excluded),
+            qualities=list(self.qualities),
+            filters=[ReadFilter(each.part, each.words, list(each.where), each.applied) for each in self.filters],
+            suggestion=self.suggestion,
+        )
+
     def json(self) -> dict[str, Any]:
         """Return plain data (dicts, lists, texts), as `araclip search --json` prints them."""
-        return {
-            "language": self.language,
-            "literal": self.literal,
-            "also": list(self.also),
-            "readings": [{"text": reading.text, "weight": round(reading.weight, 3)} for reading in self.readings],
-            "excluded": list(self.excluded),
-            "qualities": list(self.qualities),
-            "filters": [
-                {"part": each.part, "words": each.words, "where": list(each.where), "applied": each.applied}
-                for each in self.filters
-            ],
-            "suggestion": self.suggestion,
-        }
+        return asdict(self.answer())
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,7 @@ def plan(
     today: date,
     folders: Callable[[bool], Collection[str]] = lambda explicit: (),
     places: Callable[[], Mapping[str, str]] = dict,
-    ignore: Collection[Part] = (),
+    ignore: Collection[QueryPart] = (),
     unapplied: Sequence[DerivedFilter] = (),
 ) -> QueryPlan:
     """Plan a query: find what its text terms may mean, and note how they were understood.
@@ -331,7 +333,7 @@ class Planner:
     folders: Callable[[bool], Collection[str]]
     places: Callable[[], Mapping[str, str]]
     literal: bool
-    ignore: Collection[Part] = ()
+    ignore: Collection[QueryPart] = ()
 
     def plan(self) -> QueryPlan:
         """Interpret the query; this takes a millisecond, and the first time 0.1 s to load the tables of words."""
@@ -346,7 +348,7 @@ class Planner:
         unapplied = [each for each in plan.interpretation.filters if each.part in FILTERS]
         return self._plan({*self.ignore, *(FILTERS - _set_parts(self.page.filters))}, unapplied)
 
-    def _plan(self, ignore: Collection[Part], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
+    def _plan(self, ignore: Collection[QueryPart], unapplied: Sequence[DerivedFilter] = ()) -> QueryPlan:
         found = plan(
             self.query, self.interpreter, today=date.today(), folders=self.folders, places=self.places, ignore=ignore,
             unapplied=unapplied,
@@ -373,7 +375,7 @@ class _TermSplitter:
     today: date
     folders: Callable[[bool], Collection[str]]
     places: Callable[[], Mapping[str, str]]
-    taken: set[Part]
+    taken: set[QueryPart]
     excluded: list[str] = field(default_factory=list)
     denied: list[str] = field(default_factory=list)  # dates and places that the text denies: «ليست من 2019»
     filters: list[DerivedFilter] = field(default_factory=list)
@@ -538,7 +540,7 @@ def _without_denied(text: str, words: str, *, outside: bool) -> str | None:
     return None if begin is None else cut_out(before + after, leading.spans[begin][0], len(before))
 
 
-def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collection[Part]) -> bool:
+def _only_asks_for_pictures(text: str, interpreter: Interpreter, ignore: Collection[QueryPart]) -> bool:
     """True if a text asks for pictures without saying what they show: «صور», «عايز صور» (pictures, I want pictures)."""
     return shows_nothing(text) or (
         "words" not in ignore and shows_nothing(interpreter.interpret(text).readings[0].text)
@@ -551,7 +553,7 @@ def _interpret_terms(
     filters: Sequence[DerivedFilter],
     unapplied: Sequence[DerivedFilter],
     excluded: Sequence[Term],
-    ignore: Collection[Part],
+    ignore: Collection[QueryPart],
     only_filters: bool,
 ) -> QueryPlan:
     """Find what each term may mean (its readings), and for excluded general words the kinds of thing that they name.
@@ -597,7 +599,7 @@ def _asks_by_pictures_alone(query: Query) -> bool:
     return all(term.kind != "text" for term in query.terms if term.weight > 0)
 
 
-def _set_parts(filters: Filters) -> set[Part]:
+def _set_parts(filters: Filters) -> set[QueryPart]:
     """Return which parts of a query (date, folder, place, kind) are set in `filters`."""
     return {part for part, names in FIELDS.items() if any(getattr(filters, name) for name in names)}
 

@@ -385,15 +385,15 @@ def rank_page(
     # `merge` needs sorted inputs: `others` and `by_text` are sorted, and no picture is in both
     candidates: Iterator[Candidate] = heapq.merge(others, by_text, key=sort_key)
     if hybrid and matches.answered:
-        asked = hybrid
+        sought = hybrid
 
         def with_description(ids: Sequence[int]) -> set[int]:
-            return search.with_description(ids, in_arabic=asked.query.in_arabic)
+            return search.with_description(ids, in_arabic=sought.query.in_arabic)
 
         def lower(each: Candidate) -> Candidate:
-            value = each.value - asked.doubt * asked.meaning
-            lowered = relevance(asked.lower_cosine(each.score, best)) if relevance else None
-            raised = None if lowered is None else asked.raise_relevance(lowered, *matches.match_of(each.content))
+            value = each.value - sought.doubt * sought.meaning
+            lowered = relevance(sought.lower_cosine(each.score, best)) if relevance else None
+            raised = None if lowered is None else sought.raise_relevance(lowered, *matches.match_of(each.content))
             return replace(each, value=value, relevance=raised)
 
         candidates = lower_described(candidates, with_description, lower)

@@ -60,7 +60,7 @@ class Snapshot(ABC):
     @cached_property
     def shown(self) -> int:
         """The number of pictures that are not hidden."""
-        return self.pictures - self._store().hidden_count()
+        return self.pictures - self._store().hidden_pictures.count()
 
     @property
     @abstractmethod
@@ -311,7 +311,7 @@ class FolderReader(GalleryReader):
         if not isinstance(snapshot, FolderSnapshot) or snapshot.generation != catalog.generation:
             self._snapshot = snapshot = self._new_snapshot(snapshot, REBUILD_AFTER)
         snapshot.index.save(catalog)
-        catalog.forget_changes_before(snapshot.index.file_generation)
+        catalog.history.forget_before(snapshot.index.file_generation)
         snapshot.prepare()
 
     def close(self) -> None:

@@ -211,6 +211,9 @@ class Group:
 # ------------------------------------------------------------------ answers over HTTP, which never contain a path
 
 
+FilterPart = Literal["date", "folder", "place", "kind", "order"]  # the parts of a query that become filters
+
+
 def _described(description: str) -> dict[str, str]:
     """Return dataclass metadata that describes a field in the server's OpenAPI document."""
     return {"description": description}
@@ -236,6 +239,47 @@ class Result:
     near: int = field(default=0, metadata=_described("With collapse=near: how many near-duplicates the picture has."))
     time: float | None = field(default=None, metadata=_TIME)
     matched: Sequence[Match] = field(default=(), metadata=_described("Where words of the query stand in its texts."))
+
+
+@dataclass(frozen=True)
+class ReadText:
+    """A text that was searched as a likely meaning of a part of the query; `weight`: share of this meaning, 0 to 1."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class ReadFilter:
+    """A filter that was read from words of the query.
+
+    `applied` is false if the filter was left out, because no picture passes it together with the other filters.
+    """
+
+    part: FilterPart
+    words: str
+    where: list[str] = field(
+        metadata=_described("KEY=VALUE, as the parameter `where` takes it; an order is sort=date or oldest.")
+    )
+    applied: bool
+
+
+@dataclass(frozen=True)
+class QueryInterpretation:
+    """How the query's words were understood. `literal` takes all words as typed, `ignore` some words."""
+
+    language: str = field(metadata=_described("ar, en, arabizi, mixed or other."))
+    literal: bool
+    also: list[str] = field(metadata=_described("Words that were searched beside, or in place of, those typed."))
+    readings: list[ReadText]
+    excluded: list[str]
+    qualities: list[str] = field(
+        metadata=_described("Colours and the like that the query excludes; their pictures remain.")
+    )
+    filters: list[ReadFilter]
+    suggestion: str | None = field(
+        metadata=_described("«هل تقصد»: a query spelled as captions are, where little was found.")
+    )
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def search_steps(
     plan, vectors = yield from plan_steps(planner, snapshot, picture)
     page, excluded = planner.page, plan.excluded(vectors)
     dated = excluded is None or snapshot.scale is not None
-    asked = replace(
+    planned = replace(
         page,
         filters=plan.add_filters(page.filters),
         sort=page.sort if page.sort != SORTS[0] else plan.interpretation.sort or page.sort,
@@ -155,4 +155,4 @@ def search_steps(
     # the excluded thing's vector is subtracted from the query's vector instead.
     vector = combine(vectors.terms, plan.query, subtract=snapshot.scale is None)
     text = plan.words_to_find(text_weight)
-    return plan, snapshot.search(vector, asked, relevance=plan.has_relevance, exclude=exclude, text=text)
+    return plan, snapshot.search(vector, planned, relevance=plan.has_relevance, exclude=exclude, text=text)

@@ -50,13 +50,13 @@ def _without_article(folded: str) -> str:
 
 def phrases_beginning_with(typed: str, phrases: Iterable[str], most: int) -> list[str]:
     """Return the first `most` phrases in which each typed word is a word or the beginning of one."""
-    asked = list(words(typed))
-    if not asked:
+    typed_words = list(words(typed))
+    if not typed_words:
         return []
     found = []
     for phrase in phrases:
         there = _words_of_phrase(phrase)
-        if all(any(letters_before(each.folded, word) is not None for word in there) for each in asked):
+        if all(any(letters_before(each.folded, word) is not None for word in there) for each in typed_words):
             found.append(phrase)
             if len(found) == most:
                 break
@@ -84,16 +84,16 @@ def completions(
         queries: queries known to find something.
         places: the names of the gallery's places.
     """
-    asked = list(words(typed))
-    if not asked or asked[-1].end != len(typed):
+    typed_words = list(words(typed))
+    if not typed_words or typed_words[-1].end != len(typed):
         return []
     found = [Suggestion(name, "folder") for name in phrases_beginning_with(typed, sort_by_pictures(folders), FOLDERS)]
     found += [Suggestion(name, "place") for name in phrases_beginning_with(typed, places, PLACES)]
     if source:
-        found += [Suggestion(text, "word") for text in _complete_last_word(typed, asked, source)]
+        found += [Suggestion(text, "word") for text in _complete_last_word(typed, typed_words, source)]
     found += [Suggestion(text, "query") for text in phrases_beginning_with(typed, queries, QUERIES)]
-    if source and len(asked[-1].folded) >= LEAST:
-        last = asked[-1]
+    if source and len(typed_words[-1].folded) >= LEAST:
+        last = typed_words[-1]
         names = dict.fromkeys(source.names((_without_article(last.folded), last.stem), _shorter_stems(last), 8 * FILES))
         found += [Suggestion(name, "file") for name in phrases_beginning_with(typed, filter(_is_telling, names), FILES)]
     # a text that was found as a folder and as a word, say, is suggested once, as the first kind
@@ -101,9 +101,9 @@ def completions(
     return sorted(once.values(), key=found.index)[:most]
 
 
-def _complete_last_word(typed: str, asked: Sequence[Word], source: WordIndex) -> list[str]:
+def _complete_last_word(typed: str, typed_words: Sequence[Word], source: WordIndex) -> list[str]:
     """Return the typed text with its last word completed in several ways; words that most pictures have come first."""
-    last = asked[-1]
+    last = typed_words[-1]
     if not last.folded[0].isalpha():
         return []
     # the stem of the complete word may begin with the typed letters, with or without their article, or with their stem

@@ -63,9 +63,9 @@ def changes(
         stop_event=stop, raise_interrupt=True,
     ):  # fmt: skip
         paths |= {path for _, path in changed if _may_concern_pictures(Path(path), roots)}
-        asked = walk is not None and walk.is_set()
-        everything = asked or time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
-        if asked and walk:
+        requested = walk is not None and walk.is_set()
+        everything = requested or time.monotonic() - walked > full_walk_s or len(paths) > MAX_PATHS
+        if requested and walk:
             walk.clear()
         if everything or paths:
             due = Due(None if everything else frozenset(paths))
@@ -73,7 +73,7 @@ def changes(
             if not due.postponed:
                 paths.clear()
                 walked = time.monotonic() if everything else walked
-            elif asked and walk:
+            elif requested and walk:
                 walk.set()
 
 

@@ -34,7 +34,7 @@ ModelLike = str | PathLike[str] | Encoder  # a model's name or path, or an encod
 
 _opening_lock = threading.Lock()  # one lock for all models, since an encoder that holds a lock cannot be pickled
 # loads published models; imported only when needed, because it imports this module in turn, by way of `training`
-PEERS = "araclip.peers.loading"
+PEERS, REQUESTS = "araclip.peers.loading", "araclip.peers.request"
 
 
 def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | None = None) -> Encoder:
@@ -57,7 +57,7 @@ def as_encoder(model: ModelLike, *, threads: int | None = None, device: str | No
     try:
         return peer or AraCLIP(model, threads=threads, device=device)
     except ModelNotFound as error:
-        near = import_module(PEERS).nearest_names(str(model))
+        near = import_module(REQUESTS).nearest_names(str(model))
         raise ModelNotFound(f"{error} Did you mean {' or '.join(near)}?" if near else str(error)) from None
 
 
@@ -67,7 +67,7 @@ def is_known_peer(text: str) -> bool:
     The model must be one that this release knows, or lie in a folder on this machine. None of its code is run; its
     weights may be downloaded.
     """
-    known: bool = import_module(PEERS).is_known_request(text)
+    known: bool = import_module(REQUESTS).is_known_request(text)
     return known
 
 

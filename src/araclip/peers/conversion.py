@@ -21,7 +21,8 @@ from araclip.models import folder as model_folder
 from araclip.models.encoder import AraCLIP
 from araclip.models.encoder_base import Vectors
 from araclip.models.folder import ModelConfig, TextConfig, existing_folder
-from araclip.peers.loading import Request, load_request, parse_request
+from araclip.peers.loading import load_request
+from araclip.peers.request import Request, parse_request
 from araclip.peers.tokenizers import encode_padded
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.towers import ImagePart, Source, TextPart, split_towers

@@ -9,7 +9,7 @@ from transformers import AutoModel, PreTrainedModel
 
 from araclip.errors import ModelMismatch
 from araclip.models.folder import existing_folder
-from araclip.peers.loading import Request
+from araclip.peers.request import Request
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, make_image_tower, make_preparer
 from araclip.training.failures import failures
 from araclip.training.model import foreign, towers

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from araclip.errors import ModelMismatch, ModelNotFound
 from araclip.peers.libraries import open_clip_pictures
-from araclip.peers.loading import KINDS, Request
+from araclip.peers.request import KINDS, Request
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.weight_files import check_fit, local_folder, read_json, read_state
 from araclip.training.failures import failures

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import SiglipVisionConfig, SiglipVisionModel, XLMRobertaConfig, XLMRobertaModel
 
 from araclip.errors import ModelMismatch
-from araclip.peers.loading import Request
+from araclip.peers.request import Request
 from araclip.peers.torch_encoder import TorchEncoder, make_image_tower, make_preparer
 from araclip.peers.weight_files import check_fit, local_folder, read_state
 from araclip.training.failures import failures

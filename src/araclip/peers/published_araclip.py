@@ -28,7 +28,7 @@ from araclip.models.encoder import AraCLIP, Encoder
 from araclip.models.folder import existing_folder
 from araclip.peers import model_registry
 from araclip.peers.libraries import open_clip_pictures
-from araclip.peers.loading import HEADS, KINDS, Request, find_heads, kind_of_folder
+from araclip.peers.request import HEADS, KINDS, Request, find_heads, kind_of_folder
 from araclip.peers.torch_encoder import ImageTower, TorchEncoder, make_image_tower, make_preparer
 from araclip.peers.weight_files import check_fit, is_saved_model, local_folder, read_head, read_json, read_state
 from araclip.training.export.model_card import About

@@ -28,7 +28,7 @@ from araclip.models.encoder_base import usable_cores
 from araclip.models.folder import PARTS, ModelConfig, megabytes, weights_by_tower
 from araclip.models.speed import Speed
 from araclip.peers import model_registry
-from araclip.peers.loading import KINDS, Request, nearest_names, parse_request
+from araclip.peers.request import KINDS, Request, nearest_names, parse_request
 
 if TYPE_CHECKING:
     from araclip.peers.published_araclip import Trainable

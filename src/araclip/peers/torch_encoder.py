@@ -16,7 +16,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import InputError, ModelMismatch
 from araclip.models.devices import AUTO, CPU, CUDA, OPENVINO, device_error
 from araclip.models.encoder_base import IMAGE_BATCH, EncoderBase, Openable, Vectors, batches, checked_pixels
-from araclip.peers.loading import Request, text_of_request
+from araclip.peers.request import Request, text_of_request
 from araclip.pictures.image_transform import ImageTransform
 from araclip.pictures.images import open_image
 from araclip.text.normalization import without_surrogates

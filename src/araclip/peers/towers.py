@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 from araclip.errors import ModelMismatch
 from araclip.models.folder import ImageConfig
 from araclip.peers.libraries import pooled_vectors
-from araclip.peers.loading import Request
+from araclip.peers.request import Request
 from araclip.peers.tokenizers import convert_open_clip, convert_transformers
 from araclip.peers.torch_encoder import TorchEncoder
 from araclip.peers.vocabulary import pieces_by_id

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from araclip.errors import InputError
 from araclip.models.encoder import AraCLIP, Encoder
 from araclip.models.encoder_base import IMAGE_BATCH, TEXT_BATCH, Picture, Vectors, checked_texts
-from araclip.peers.loading import KINDS, Request
+from araclip.peers.request import KINDS, Request
 from araclip.pictures.image_transform import ImageTransform, transform_of
 
 Translate = Callable[[str], str]

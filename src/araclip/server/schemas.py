@@ -6,9 +6,9 @@ from fastapi import UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic_core import PydanticCustomError
 
-from araclip.gallery.plan import PARTS, Part
+from araclip.gallery.plan import PARTS, QueryPart
 from araclip.gallery.query import MAX_TERMS, MAX_WEIGHT
-from araclip.gallery.results import TEXT_WEIGHT, Album, Listed, Month, Place, Result, Suggestion
+from araclip.gallery.results import TEXT_WEIGHT, Album, Listed, Month, Place, QueryInterpretation, Result, Suggestion
 from araclip.gallery.text_matches import MAX_TEXT_WEIGHT
 
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
@@ -30,40 +30,6 @@ NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
-
-
-class ReadText(BaseModel):
-    """A text that was searched as a likely meaning of a part of the query; `weight`: share of this meaning, 0 to 1."""
-
-    text: str
-    weight: float
-
-
-class DerivedFilter(BaseModel):
-    """A filter that was read from words of the query.
-
-    `applied` is false if the filter was left out, because no picture passes it together with the other filters.
-    """
-
-    part: Literal["date", "folder", "place", "kind", "order"]
-    words: str
-    where: list[str] = Field(
-        description="KEY=VALUE, as the parameter `where` takes it; an order is sort=date or oldest."
-    )
-    applied: bool
-
-
-class Interpretation(BaseModel):
-    """How the query's words were understood. `literal` takes all words as typed, `ignore` some words."""
-
-    language: str = Field(description="ar, en, arabizi, mixed or other.")
-    literal: bool
-    also: list[str] = Field(description="Words that were searched beside, or in place of, those typed.")
-    readings: list[ReadText]
-    excluded: list[str]
-    qualities: list[str] = Field(description="Colours and the like that the query excludes; their pictures remain.")
-    filters: list[DerivedFilter]
-    suggestion: str | None = Field(description="«هل تقصد»: a query spelled as captions are, where little was found.")
 
 
 class Like(_Request):
@@ -91,7 +57,7 @@ class SearchOptions(BaseModel):
     text_weight: TextWeight = Field(default=TEXT_WEIGHT, description="How much words in the pictures' texts count.")
     sort: Sort = "relevance"
     literal: bool = Field(default=False, description="Take the words as they are typed.")
-    ignore: list[Part] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
+    ignore: list[QueryPart] = Field(default=[], max_length=len(PARTS), description="Parts taken as they are typed.")
 
 
 class TextSearch(SearchOptions):
@@ -129,7 +95,7 @@ class SearchAnswer(BaseModel):
     away: bool = Field(default=False, description="No result, for the pictures' files cannot be found now.")
     took_ms: float
     generation: str
-    interpretation: Interpretation | None = Field(default=None, description="How the query's words were understood.")
+    interpretation: QueryInterpretation | None = Field(default=None, description="How its words were understood.")
 
 
 class PictureText(BaseModel):

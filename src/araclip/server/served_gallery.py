@@ -202,7 +202,7 @@ class ServedGallery:
         """Hide pictures, or show them again; return how many have changed. A scene's whole video is hidden or shown."""
         store, turn = self._reader.writer(PATIENCE_S)
         with turn(), store.writing():
-            return store.set_hidden(contents, hidden)
+            return store.hidden_pictures.set(contents, hidden)
 
     def close(self) -> None:
         """Close every connection."""

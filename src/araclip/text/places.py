@@ -180,11 +180,11 @@ def wanted_tokens(text: str) -> tuple[frozenset[str], ...]:
 
 def _wanted_tokens_of_part(text: str) -> tuple[frozenset[str], ...]:
     """Return the sets of tokens that mean the single place `text`, see `wanted_tokens`."""
-    asked = name_key(text)
-    if not (same := _areas_by_key().get(asked)):
+    key = name_key(text)
+    if not (same := _areas_by_key().get(key)):
         return (frozenset(_name_words(text)),)
     usual = {name_key(name) for each in same for name in (each.english[:1] or each.arabic[:1])}
-    return tuple(frozenset(("=" + name,)) for name in sorted({asked, *usual}))
+    return tuple(frozenset(("=" + name,)) for name in sorted({key, *usual}))
 
 
 @cache

@@ -10,23 +10,23 @@ catalogue gives.
 
 import json
 import os
-import secrets
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from araclip.core import atomic
-from araclip.errors import GalleryCorrupt, GalleryError, WidthMismatch
-from araclip.gallery.catalog import connection, full_text, photos, schema, seal
-from araclip.gallery.catalog.connection import Connection
-from araclip.gallery.catalog.filters import EVERYTHING, Condition, Filters
+from araclip.errors import GalleryCorrupt
+from araclip.gallery.catalog import full_text, photos
+from araclip.gallery.catalog.catalog_file import CatalogFile
+from araclip.gallery.catalog.filters import Condition, Filters
+from araclip.gallery.catalog.history import History
 from araclip.gallery.catalog.matching import date_in_names, name_at
+from araclip.gallery.catalog.next_vectors import CatalogNextVectors
 from araclip.gallery.catalog.photos import HIDDEN
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
@@ -34,15 +34,14 @@ from araclip.gallery.catalog.records import (
     EmbeddedPicture,
     File,
     PictureRecord,
-    RecordedModel,
     identity_of,
     read_metadata,
     timestamp,
     to_signed,
 )
-from araclip.gallery.catalog.schema import FILE_NAME
-from araclip.gallery.catalog.store import JOINED, LATER_SCENES, HiddenRun, Store, as_files
-from araclip.gallery.catalog.writer_lock import writer_lock
+from araclip.gallery.catalog.selection import fetch_ids, select
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import LATER_SCENES, NextVectors, as_files
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, StoredVectors
 from araclip.pictures.facts import Facts
@@ -66,14 +65,11 @@ _RECORDS = (
     f"path, size, metadata FROM {JOINED} "
     "LEFT JOIN photos ON photos.content = contents.id"
 )
-# For `large_writes`: 200 MB of cache (negative: in kB), and 200 MB of log (in pages of 4 kB).
-_LARGE_WRITES = {"cache_size": -200_000, "wal_autocheckpoint": 50_000}
 
 
-class Catalog(Store):
-    """A connection to a gallery's catalogue, an SQLite file. All changes are made inside `writing()`."""
+class Catalog(CatalogFile):
+    """A gallery's catalogue: what stands in the tables of its SQLite file."""
 
-    folder: Path
     hidden = HIDDEN
     is_hidden = "EXISTS (SELECT 1 FROM photos WHERE photos.content = files.content AND photos.hidden <> 0)"
     unread = (
@@ -84,253 +80,6 @@ class Catalog(Store):
     shown = "TRUE"
     stored = f"(SELECT count(*) FROM kept WHERE content NOT IN ({HIDDEN}))"
     loose = "SELECT 1 FROM loose LIMIT 1"
-
-    def __init__(self, folder: Path, database: Connection) -> None:
-        self.folder = folder.absolute()  # made absolute, so that the path stays valid if the working folder changes
-        self.path = self.folder / FILE_NAME
-        self.connection = database
-        self.hidden_run = HiddenRun()
-        self._file = seal.file_id(self.path)
-
-    @classmethod
-    def create(cls, folder: Path, model: Encoder | RecordedModel) -> "Catalog":
-        """Open the catalogue in `folder`, creating it if there is none.
-
-        A new catalogue records the model's name and fingerprint, and from where the model can be loaded.
-
-        Raises:
-            GalleryCorrupt, NewerGallery: the existing file cannot be used.
-            WidthMismatch: the catalogue holds another model's vectors.
-        """
-        folder.mkdir(parents=True, exist_ok=True)
-        with closing(schema.connect(folder / FILE_NAME, create=True)) as database:
-            # The token "birth" never changes, also in copies, so it tells which backups are of this catalogue; each
-            # commit replaces the token "generation".
-            tokens = {name: secrets.token_hex(8) for name in ("birth", "generation")}
-            with connection.translate_errors(folder / FILE_NAME, writing=True):
-                derived = {name: value for name, (value, _) in photos.DERIVED.items()}
-                schema.create(database, RecordedModel.of(model).settings() | tokens | derived)
-        return cls.open(folder, model)
-
-    @classmethod
-    def open(cls, folder: Path, model: Encoder | RecordedModel | None, *, checked: bool = True) -> "Catalog":
-        """Open an existing catalogue, of any model if `model` is None.
-
-        Args:
-            checked: False to open a catalogue with damaged rows, for repair.
-
-        Raises:
-            GalleryNotFound: there is no catalogue.
-            GalleryCorrupt, NewerGallery: the file cannot be used. GalleryError: it is older than the first release.
-            WidthMismatch: the catalogue holds another model's vectors.
-        """
-        path = folder / FILE_NAME
-        catalog = cls._connect(folder)
-        try:
-            with catalog.translate_errors():
-                schema.check_schema(catalog.connection, path)
-                if checked:
-                    catalog._check_seal()
-                record = catalog.recorded
-            if not (record.fingerprint and record.width):
-                raise connection.damage_error(path, "it does not say what model it is of")
-            if model is not None:
-                record.check(model, catalog.folder)
-        except BaseException:
-            catalog.close()
-            raise
-        return catalog
-
-    @classmethod
-    def _connect(cls, folder: Path) -> "Catalog":
-        return cls(folder, schema.connect(folder / FILE_NAME))
-
-    def _check_seal(self) -> None:
-        """Compare the catalogue with its seal, a file that records the last commit (see `seal`).
-
-        If the catalogue file is not in the state that the seal records, the whole file is checked.
-
-        Raises:
-            GalleryCorrupt: commits are lost, or the file is damaged.
-        """
-        sealed = seal.read(self.folder)
-        if sealed and not self.has_commit(sealed.generation):
-            self.check_current()
-            raise GalleryCorrupt(
-                f"{self.path} is not what the last run committed: its log {self.path.name}-wal was damaged or removed, "
-                "or this is a copy made while a program was writing. Copy it again with `araclip backup`, or run "
-                "`araclip repair`, then `araclip index` on your folders."
-            )
-        if not (sealed and sealed.file == seal.file_state(self.path)):
-            self.check()
-
-    def check(self) -> None:
-        """Check the whole file; if it is sound, record its state in the seal, so that the next opening needs no check.
-
-        Raises:
-            GalleryCorrupt: the file is damaged.
-        """
-        if damages := self.find_damage():
-            raise GalleryCorrupt(
-                f"{self.path} is damaged: {damages[0]}. Run `araclip repair`, which recovers readable rows and encodes "
-                "your pictures again where needed; they are not touched. If this is a copy made while a program was "
-                "writing, copy it again with `araclip backup`."
-            )
-        if self.connection.may_write:
-            seal.write(self.path, self.meta("generation"), known=True)
-
-    def has_commit(self, generation: str) -> bool:
-        """True if this catalogue's history contains the commit with this token (`generation`)."""
-        return bool(self.rows("SELECT 1 FROM commits WHERE generation = ?", (generation,)))
-
-    def translate_errors(self) -> AbstractContextManager[None]:
-        """Turn SQLite's errors into araclip's, in a `with` block that uses `connection`."""
-        return connection.translate_errors(self.path)
-
-    def close(self) -> None:
-        """Close the connection. After the file's last connection, SQLite copies the write-ahead log into the file."""
-        self.connection.close()
-
-    # ------------------------------------------------------------------ transactions
-
-    @contextmanager
-    def turn(self, model: Encoder, patience: float | None = None) -> Iterator[None]:
-        """Hold the folder's writer lock, for the length of a `with` block.
-
-        Raises:
-            GalleryLocked: other processes write for longer than `patience` seconds.
-            WidthMismatch: the gallery was re-embedded with another model.
-        """
-        with writer_lock(self.folder, patience=patience):
-            self.check_model(model)
-            yield
-
-    @contextmanager
-    def writing(self, *, visible: bool = True) -> Iterator[None]:
-        """Run a `with` block as one transaction, committed completely or not at all.
-
-        Args:
-            visible: True to give the catalogue a new generation, so that readers notice the change.
-
-        Raises:
-            OSError: the disk is full or read-only; earlier commits stay.
-            GalleryError: the catalogue file was replaced since it was opened.
-        """
-        self.check_current()
-        known = seal.is_known(self.path)
-        with connection.translate_errors(self.path, writing=True):
-            if not self.connection.may_write and connection.may_write(self.path):  # opened while the disk was full
-                self.connection = schema.connect(self.path)
-            with self.connection.transaction():
-                self.connection.execute(schema.GONE)  # creates tables that older galleries of this schema lack
-                yield
-                full_text.index_changed(self.connection)
-                generation = secrets.token_hex(8) if visible else self.meta("generation")
-                if visible:
-                    self.connection.execute("UPDATE meta SET value = ? WHERE key = 'generation'", (generation,))
-                atomic.step("commit")
-            atomic.step("committed")
-        seal.write(self.path, generation, known=known)
-
-    @contextmanager
-    def large_writes(self) -> Iterator[None]:
-        """Make SQLite faster for many writes, in a `with` block: keep more pages in memory, and make fewer checkpoints.
-
-        The SHA-256 hashes of new pictures change random pages of an index, and each checkpoint copies all these pages.
-        """
-        usual = {name: self.rows(f"PRAGMA {name}")[0][0] for name in _LARGE_WRITES}
-        for name, value in _LARGE_WRITES.items():
-            self.rows(f"PRAGMA {name} = {value}")
-        try:
-            yield
-        finally:
-            for name, value in usual.items():
-                self.rows(f"PRAGMA {name} = {value}")
-
-    def checkpoint(self, *, vacuum: bool = False) -> None:
-        """Copy the write-ahead log into the catalogue, after a write.
-
-        `vacuum`: True to rewrite the file first, without its free pages.
-        """
-        known = seal.is_known(self.path)
-        with connection.translate_errors(self.path, writing=vacuum):
-            if vacuum:
-                self.connection.execute("VACUUM")
-            self.connection.checkpoint()
-        seal.write(self.path, self.meta("generation"), known=known)
-
-    def copy_to(self, path: Path) -> None:
-        """Copy the last commit into a new SQLite file, even while others write."""
-        self.rows("SELECT 1")  # if this catalogue is closed, raise an error before a file is made
-        with connection.translate_errors(path, writing=True):
-            self.connection.copy_to(path)
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self.translate_errors(), self.connection.snapshot():
-            yield
-
-    @contextmanager
-    def frozen(self) -> Iterator["Catalog"]:
-        """Yield a consistent view of the catalogue: a second connection inside one read transaction."""
-        with closing(self._connect(self.folder)) as frozen, frozen.reading():
-            _ = frozen.generation  # any SELECT will do: SQLite's read transaction begins only with its first SELECT
-            yield frozen
-
-    @property
-    def generation(self) -> str:
-        """A random token that each visible commit replaces; equal tokens mean equal content.
-
-        It is not a counter, because a counter would repeat after the file is restored from a backup or recreated.
-        """
-        self.check_current()
-        return self.meta("generation")
-
-    @property
-    def is_current(self) -> bool:
-        """True if the file that this connection has open is still the gallery's catalogue."""
-        try:
-            return seal.file_id(self.path) == self._file
-        except OSError:
-            return False
-
-    @property
-    def stored_bytes(self) -> int:
-        return self.path.stat().st_size
-
-    def check_current(self) -> None:
-        """Raise GalleryError if the file was replaced, because changes written to the old file would be lost."""
-        if not self.is_current:
-            raise GalleryError(
-                f"gallery {self.folder} was replaced since it was opened: repaired, restored or deleted. Open it again."
-            )
-
-    def check_model(self, model: Encoder) -> None:
-        """Raise WidthMismatch if the gallery was re-embedded with another model since it was opened."""
-        if self.meta("fingerprint") != model.fingerprint:
-            raise WidthMismatch(
-                f"gallery {self.folder} has the vectors of {self.meta('model')} now, and was opened with {model.name}. "
-                "Open it again, or start the server again."
-            )
-
-    # ------------------------------------------------------------------ running SQL for other modules
-
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with self.translate_errors():
-            return self.connection.execute(sql, values)
-
-    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Run one SQL statement inside `writing()`; return the number of rows that it changed."""
-        return self.connection.change(sql, values)
-
-    # ------------------------------------------------------------------ settings
-
-    def meta(self, key: str) -> str:
-        return self._first_value("SELECT value FROM meta WHERE key = ?", key) or ""
-
-    def put_meta(self, key: str, value: str) -> None:
-        """Store a value of the `meta` table, inside `writing()`."""
-        self.change("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
 
     def remember_drives(self, drives: set[str]) -> None:
         with self.writing(visible=False):
@@ -472,38 +221,14 @@ class Catalog(Store):
         with self.translate_errors():
             return dict(full_text.read_documents(self.connection, ids))
 
-    def without_next_vector(self, model: Encoder) -> list[int]:
-        if self.meta("next_fingerprint") != model.fingerprint:
-            with self.writing(visible=False):
-                self.change("DELETE FROM next_vectors")
-                self.put_meta("next_fingerprint", model.fingerprint)
-        sql = "SELECT id FROM contents WHERE id NOT IN (SELECT content FROM next_vectors) ORDER BY id"
-        return [content for (content,) in self.rows(sql)]
+    @property
+    def next_vectors(self) -> NextVectors:
+        return CatalogNextVectors(self)
 
-    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
-        with self.writing(visible=False):
-            rows = ((content, vector.tobytes()) for content, vector in vectors)
-            self.connection.change_each("INSERT INTO next_vectors (content, vector) VALUES (?, ?)", rows)
-
-    def switch_model(self, model: Encoder) -> None:
-        with self.writing():
-            missing = self.rows("SELECT path FROM files WHERE content NOT IN (SELECT content FROM next_vectors)")
-            self.remove_files([os.fsdecode(raw) for (raw,) in missing])
-            self.change("UPDATE contents SET vector = (SELECT vector FROM next_vectors WHERE content = contents.id)")
-            for key, value in RecordedModel.of(model).settings().items():
-                self.put_meta(key, value)
-            self._forget_next_vectors()
-        self.checkpoint()
-
-    def drop_next_vectors(self) -> None:
-        if self.meta("next_fingerprint"):
-            with self.writing(visible=False):
-                self._forget_next_vectors()
-            self.checkpoint()
-
-    def _forget_next_vectors(self) -> None:
-        self.change("DELETE FROM next_vectors")
-        self.change("DELETE FROM meta WHERE key = 'next_fingerprint'")
+    @property
+    def history(self) -> History:
+        """The log of commits and changes."""
+        return History(self)
 
     # ------------------------------------------------------------------ paths
 
@@ -512,7 +237,7 @@ class Catalog(Store):
     ) -> None:
         raw, before = os.fsencode(file.path), self.content_of(file.path)
         named = [metadata, self.metadata_of(file.path)] if file.path.startswith(STORED_PREFIX) else [None]
-        self._keep_hidden(raw, content, before, new)
+        self.hidden_pictures.keep(raw, content, before, new)
         self.change(
             "INSERT INTO files (path, size, mtime_ns, content) VALUES (?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content",
@@ -530,7 +255,7 @@ class Catalog(Store):
     def remove_files(self, paths: Iterable[str]) -> None:
         for raw in map(os.fsencode, paths):
             has_sidecar = photos.has_sidecar_metadata(self.connection, raw)
-            self._record_hidden_removal(raw, timestamp())
+            self.hidden_pictures.record_removal(raw, timestamp())
             for content, metadata in self.connection.execute(
                 "DELETE FROM files WHERE path = ? RETURNING content, metadata", (raw,)
             ):
@@ -634,48 +359,13 @@ class Catalog(Store):
         sql = f"SELECT hash FROM contents WHERE {there} ORDER BY id DESC LIMIT ?"
         return [identity_of(digest) for (digest,) in self.rows(sql, (count,))]
 
-    # ------------------------------------------------------------------ pictures that pass a filter
-
-    def select(self, condition: Condition) -> Ids:
-        """Return the ids (n,) of the pictures that pass a condition, ascending; some may have no path any more."""
-        passed: Ids | None = None
-        for table, column, sql, values in (
-            ("files", "content", condition.of_file, condition.file_values),
-            ("contents", "id", condition.of_content, condition.content_values),
-        ):
-            if sql != EVERYTHING.of_file:
-                ids = self._fetch_ids(f"SELECT group_concat({column}) FROM {table} WHERE {sql}", values)
-                passed = ids if passed is None else np.intersect1d(passed, ids, assume_unique=True)
-        if passed is None:
-            passed = self._fetch_ids("SELECT group_concat(content) FROM files")
-        if condition.hidden is None:
-            return passed
-        hidden = self._fetch_ids(f"SELECT group_concat(content) FROM ({HIDDEN})")
-        return np.intersect1d(passed, hidden) if condition.hidden else np.setdiff1d(passed, hidden)
-
-    def by_date(self, condition: Condition, *, oldest: bool) -> list[int]:
-        """Return the ids of the pictures that pass a condition, newest or `oldest` first, undated pictures last."""
-        passed = set(self.select(condition).tolist())
-        rows = self.rows(f"SELECT id FROM contents ORDER BY taken IS NULL, taken {'ASC' if oldest else 'DESC'}, id")
-        return [content for (content,) in rows if content in passed]
-
-    def _fetch_ids(self, sql: str, values: Sequence[Any] = ()) -> Ids:
-        """Run a query that returns ids joined by commas; return the ids, sorted and without repetition.
-
-        One text is three times as fast to fetch as rows. The query must not sort: with DISTINCT or ORDER BY, SQLite
-        would scan the index of the id column instead of the index for the condition, which takes 0.7 s instead of
-        0.003 s for 1 % of a million pictures.
-        """
-        ((text,),) = self.rows(sql, values)
-        return np.unique(np.fromstring(text or "", np.int64, sep=","))
-
     # ------------------------------------------------------------------ browsing
 
     def ids_and_dates(self, filters: Filters) -> tuple[Ids, Sequence[str]]:
         """Return ids (n,) and dates of pictures that pass (see `Store.ids_and_dates`); 0.1 s for 100,000 pictures."""
-        passed = self.select(self.condition(filters))
+        passed = select(self, self.condition(filters))
         if not filters.every_scene:
-            later = self._fetch_ids(f"SELECT group_concat(content) FROM ({LATER_SCENES})")
+            later = fetch_ids(self, f"SELECT group_concat(content) FROM ({LATER_SCENES})")
             passed = np.setdiff1d(passed, later, assume_unique=True)
         # Fetching all ids and dates as two long texts is three times as fast as row by row. One index holds both
         # columns.
@@ -715,7 +405,7 @@ class Catalog(Store):
         """Return the filters' SQL condition; it excludes hidden pictures, if the gallery has any."""
         return filters.condition(hidden_exist=bool(self.rows(f"{HIDDEN} LIMIT 1")))
 
-    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
+    def mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
         changed = 0
         for content in contents:
             known = self.rows("SELECT 1 FROM contents WHERE id = ?", (content,))
@@ -731,63 +421,6 @@ class Catalog(Store):
     def has_more_than(self, count: int) -> bool:
         """True if the catalogue has more than `count` pictures; faster than counting them all."""
         return bool(self.rows("SELECT 1 FROM contents LIMIT 1 OFFSET ?", (count,)))
-
-    # ------------------------------------------------------------------ history
-
-    # With the log of changes, an index of an earlier generation can be updated instead of
-    # rebuilt. A generation is unknown if the log lacks it: after a backup was restored, the catalogue recreated, or the
-    # log shortened.
-
-    def change_number(self, generation: str) -> int | None:
-        """Return the number, in the log of changes, of the last change made by commit `generation` or before it.
-
-        None if the log does not reach back to that commit.
-        """
-        rows = self.rows("SELECT number FROM commits WHERE generation = ? AND number >= 0", (generation,))
-        return rows[0][0] if rows else None
-
-    def changed_since(self, generation: str) -> Ids | None:
-        """Return the sorted ids (n,) of pictures whose vector was added, changed or removed after commit `generation`.
-
-        None if the log of changes does not reach back to that commit.
-        """
-        number = self.change_number(generation)
-        if number is None:
-            return None
-        rows = self.rows("SELECT DISTINCT content FROM changes WHERE number > ? ORDER BY content", (number,))
-        return np.fromiter((row[0] for row in rows), np.int64, len(rows))
-
-    def forget_changes_before(self, generation: str) -> None:
-        """Drop the changes of commit `generation`, and of earlier commits, from the log. The caller holds the lock."""
-        if number := self.change_number(generation):
-            with self.writing(visible=False):
-                self.change("DELETE FROM changes WHERE number <= ?", (number,))
-                self.change("UPDATE commits SET number = -1 WHERE number >= 0 AND number < ?", (number,))
-
-    # ------------------------------------------------------------------ damage
-
-    def damage_error(self, what: str) -> GalleryCorrupt:
-        return connection.damage_error(self.path, what)
-
-    def find_damage(self) -> list[str]:
-        """Check the whole file with SQLite's own check; return a line for each fault.
-
-        Faults are pages that do not match their checksums, rows missing in an index, and references to missing rows.
-        The check has a connection of its own: on a connection that has read before, FTS5 compares its older state with
-        what other processes have committed since, and calls a sound index damaged.
-        """
-        lines = []
-        try:
-            with self.frozen() as fresh:
-                checked = fresh.connection.execute("PRAGMA integrity_check")
-                lines += [f"SQLite reports: {line}" for (line,) in checked if line != "ok"]
-                loose = fresh.connection.execute("PRAGMA foreign_key_check")
-                lines += [f"a row of {table} refers to a missing picture" for table, *_ in loose]
-        except GalleryCorrupt as error:
-            if error.__cause__ is None:  # a repair was stopped half way: no damage of the file
-                raise
-            lines.append(connection.describe_damage(error.__cause__))
-        return lines
 
 
 class CatalogPool:

@@ -51,7 +51,7 @@ _MOST_LETTERS = 200
 _FORMAT_ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": "HEIF", "JP2": "JPEG2000"}
 
 Values = tuple[Any, ...]
-Part = tuple[str, Values]  # an SQL condition, and the values of its parameters
+Clause = tuple[str, Values]  # an SQL condition, and the values of its parameters
 
 
 @dataclass(frozen=True)
@@ -264,13 +264,13 @@ def parse_format(name: str) -> str:
 # ------------------------------------------------------------------ SQL
 
 
-def all_of(parts: Sequence[Part]) -> Part:
+def all_of(parts: Sequence[Clause]) -> Clause:
     """Return an SQL condition, with its values, that is true if all given conditions are true."""
     values = tuple(value for _, some in parts for value in some)
     return " AND ".join(f"({sql})" for sql, _ in parts) or "TRUE", values
 
 
-def any_of(parts: Sequence[Part]) -> Part:
+def any_of(parts: Sequence[Clause]) -> Clause:
     """Return an SQL condition, with its values, that is true if any given condition is true."""
     values = tuple(value for _, some in parts for value in some)
     return " OR ".join(f"({sql})" for sql, _ in parts) or "FALSE", values
@@ -282,7 +282,7 @@ def possible_roots(folder: str | os.PathLike[str]) -> list[str]:
     return list(dict.fromkeys(str(as_stored(root)) for root in (Path(os.path.normpath(named)), named.resolve())))
 
 
-def _path_is_below(folder: str) -> Part:
+def _path_is_below(folder: str) -> Clause:
     return "path > ? AND path < ?", prefix_range(os.fsencode(folder).rstrip(os.sep.encode()) + os.sep.encode())
 
 
@@ -309,8 +309,8 @@ class Filter:
     write: Callable[..., Iterable[str]] = lambda value: (str(value),)  # the texts after "KEY=", if any value is set
     check: Callable[..., Values] = lambda *values: values  # returns the values in one form, or raises InputError
     of_file: bool = False  # True: the SQL is about the table `files`; False: about `contents`
-    sqlite: Callable[..., list[Part]] = lambda *values: []
-    postgres: Callable[..., list[Part]] | None = None  # None: the same SQL as `sqlite`
+    sqlite: Callable[..., list[Clause]] = lambda *values: []
+    postgres: Callable[..., list[Clause]] | None = None  # None: the same SQL as `sqlite`
     passes: Callable[..., bool] = lambda file, metadata, *values: True  # whether a file passes, for filters of files
     repeatable: bool = False
     part: str | None = None  # the part of a query's words that sets it: date, folder, place, kind
@@ -332,16 +332,16 @@ def split_folder(folder: str | os.PathLike[str]) -> tuple[str | os.PathLike[str]
     return (None, str(folder)) if is_name else (folder, None)
 
 
-def _in_folder(folder: str | os.PathLike[str] | None) -> list[Part]:
+def _in_folder(folder: str | os.PathLike[str] | None) -> list[Clause]:
     return [] if folder is None else [any_of([_path_is_below(root) for root in possible_roots(folder)])]
 
 
-def _in_named_folder(contains: str, names: str | tuple[str, ...] | None) -> list[Part]:
+def _in_named_folder(contains: str, names: str | tuple[str, ...] | None) -> list[Clause]:
     raw = (os.fsencode(f"{os.sep}{name}{os.sep}") for name in folder_names(names))
     return [] if names is None else [any_of([(contains, (name,)) for name in raw])]
 
 
-def _outside(contains: str, folders: Sequence[str | os.PathLike[str]]) -> list[Part]:
+def _outside(contains: str, folders: Sequence[str | os.PathLike[str]]) -> list[Clause]:
     inside = [(*_in_folder(path), *_in_named_folder(contains, name)) for path, name in map(split_folder, folders)]
     return [(f"NOT ({sql})", values) for sql, values in map(all_of, inside)]
 
@@ -352,30 +352,30 @@ def _is_in(path: str, folder: str | os.PathLike[str] | None, name: str | tuple[s
     return name is None or bool({*folder_names(name)} & {*PurePath(path).parent.parts})
 
 
-def _between_dates(column: str, first: str | None, last: str | None) -> list[Part]:
+def _between_dates(column: str, first: str | None, last: str | None) -> list[Clause]:
     # "\x7f" sorts after all characters of dates, so that 2023 includes 2023-05
     ends = ((f"{column} >= ?", first), (f"{column} < ?", last and f"{last}\x7f"))
     return [(sql, (end,)) for sql, end in ends if end]
 
 
-def _between_sizes(least: int | None, most: int | None) -> list[Part]:
+def _between_sizes(least: int | None, most: int | None) -> list[Clause]:
     return [(f"size {sign} ?", (size,)) for sign, size in ((">=", least), ("<=", most)) if size is not None]
 
 
-def _in_numbers(start: int, numbers: tuple[int, ...]) -> list[Part]:
+def _in_numbers(start: int, numbers: tuple[int, ...]) -> list[Clause]:
     marks = ", ".join("?" * len(numbers))
     return [(f"CAST(substr(taken, {start}, 2) AS INTEGER) IN ({marks})", numbers)] if numbers else []
 
 
-def _pg_in_numbers(start: int, numbers: tuple[int, ...]) -> list[Part]:
+def _pg_in_numbers(start: int, numbers: tuple[int, ...]) -> list[Clause]:
     return [(f"substr(taken, {start}, 2) = ANY(?)", ([f"{number:02}" for number in numbers],))] if numbers else []
 
 
-def _in_formats(formats: tuple[str, ...], is_in: str = "IN") -> list[Part]:
+def _in_formats(formats: tuple[str, ...], is_in: str = "IN") -> list[Clause]:
     return [(f"format {is_in} ({', '.join('?' * len(formats))})", formats)] if formats else []
 
 
-def _of_photo(column: str, test: str, wanted: str | None) -> list[Part]:
+def _of_photo(column: str, test: str, wanted: str | None) -> list[Clause]:
     # A million pictures have only a few hundred cameras, so the SQL lists the different values from an index and
     # compares each of them once.
     listed = f"SELECT DISTINCT {column} FROM photos WHERE {column} IS NOT NULL"
@@ -384,16 +384,16 @@ def _of_photo(column: str, test: str, wanted: str | None) -> list[Part]:
     return [] if wanted is None else [(sql, (wanted,))]
 
 
-def _pg_of_photo(column: str, wanted: str | None) -> list[Part]:
+def _pg_of_photo(column: str, wanted: str | None) -> list[Clause]:
     return [] if wanted is None else [(f"{column}_words @> ?", (sorted(tokens(wanted)),))]
 
 
-def _pg_at_place(wanted: str | None) -> list[Part]:
+def _pg_at_place(wanted: str | None) -> list[Clause]:
     alternatives = [] if wanted is None else wanted_tokens(wanted)
     return [] if wanted is None else [any_of([("place_words @> ?", (sorted(each),)) for each in alternatives])]
 
 
-def _near(near: tuple[float, float, float] | None) -> list[Part]:
+def _near(near: tuple[float, float, float] | None) -> list[Clause]:
     if near is None:
         return []
     latitude, longitude, metres = near  # an index finds pictures at near latitudes; only their distances are computed
@@ -404,7 +404,7 @@ def _near(near: tuple[float, float, float] | None) -> list[Part]:
     return [(sql, (*latitudes_near(latitude, metres), latitude, longitude, metres))]
 
 
-def _pg_near(near: tuple[float, float, float] | None) -> list[Part]:
+def _pg_near(near: tuple[float, float, float] | None) -> list[Clause]:
     if near is None:
         return []
     latitude, longitude, metres = near
@@ -416,7 +416,7 @@ def _write_near(near: tuple[float, float, float]) -> tuple[str]:
     return ("{},{},{}m".format(*(f"{part:.7f}".rstrip("0").rstrip(".") for part in near)),)
 
 
-def _pg_name(name: str | None) -> list[Part]:
+def _pg_name(name: str | None) -> list[Clause]:
     if name is None or is_glob(name):  # PostgreSQL knows no globs: they are compared in Python, after the query
         return []
     return [("name_words @> ?", (sorted(tokens(name)),))]
@@ -692,10 +692,10 @@ class Filters:
             for text in filter.write(*self.values_of(filter))
         ]
 
-    def conditions(self, *, postgres: bool = False) -> tuple[list[Part], list[Part]]:
+    def conditions(self, *, postgres: bool = False) -> tuple[list[Clause], list[Clause]]:
         """Return the SQL conditions of all filters that are set: a list on `files`, and a list on `contents`."""
-        of_file: list[Part] = []
-        of_content: list[Part] = []
+        of_file: list[Clause] = []
+        of_content: list[Clause] = []
         for filter in FILTERS:
             sql = filter.postgres if postgres and filter.postgres else filter.sqlite
             (of_file if filter.of_file else of_content).extend(sql(*self.values_of(filter)))

@@ -3,11 +3,6 @@
 Tables and columns that the SQL here names are the same in both; the SQL runs in SQLite and in PostgreSQL. A video
 counts as one file, however many scenes it has, although each scene has a row in `files`.
 
-What is hidden is a picture, wherever it moves. When it loses its last path, the table `hidden_removed` keeps its hash,
-and it is hidden again whenever it comes back. Another picture that takes its path is shown, unless it seems to be an
-edited version: the gallery did not have it, it looks like the hidden one, and the hidden one turns up at no other new
-path. It is hidden at once, and noted in `hidden_edits`; if the hidden one turns up elsewhere later, it is shown again.
-
 Hidden pictures leave no trace in what is told to others: `overview`, `values`, `listing`, and every search and list
 that is not asked for hidden pictures, leave them out.
 
@@ -17,43 +12,38 @@ file's metadata until the file is whole, or is deleted.
 
 import json
 import os
+import weakref
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from araclip.core.files import lexists
-from araclip.errors import GalleryCorrupt
 from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.full_text import Document
+from araclip.gallery.catalog.hidden import HiddenPictures
 from araclip.gallery.catalog.records import (
     STORED_PREFIX,
     EmbeddedPicture,
     File,
     Overview,
     PictureRecord,
-    RecordedModel,
     prefix_range,
     read_metadata,
-    timestamp,
 )
+from araclip.gallery.catalog.sql_store import AT_ONCE, JOINED, SqlStore
 from araclip.models.encoder_base import Encoder
 from araclip.models.vectors import Ids, Vectors
 from araclip.pictures.facts import Facts
 from araclip.pictures.metadata import PhotoMetadata
-from araclip.pictures.phash import is_edited
 from araclip.pictures.video.formats import FORMATS
-from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below, scene_of
+from araclip.pictures.video.scenes import MARK, SUFFIX_BYTES, file_of, is_at_or_below
 
-AT_ONCE = 500  # limit: parameters that one SQL statement gets
-JOINED = "files JOIN contents ON contents.id = files.content"
 _SCENES = f"FROM files JOIN contents ON id = content WHERE format IN ({', '.join(map(repr, FORMATS))})"
 _VIDEO = f"substr(path, 1, length(path) - {SUFFIX_BYTES})"
 _VIDEOS = f"(SELECT max(size) AS size {_SCENES} GROUP BY {_VIDEO}) AS videos"
@@ -61,96 +51,42 @@ LATER_SCENES = (  # selects the ids of all scenes but the first of each video
     f"SELECT content FROM (SELECT content, row_number() OVER (PARTITION BY {_VIDEO} ORDER BY path) AS place {_SCENES}) "
     "AS placed WHERE place > 1"
 )
-_SAME = "hash = (SELECT hash FROM contents WHERE id = ?)"
-# An edited version appears at the path of a removed hidden picture within this time after the removal: some programs
-# delete a file and write it anew.
-EDITED_WITHIN = timedelta(days=7)
-_ID_OF = "SELECT id FROM contents WHERE hash = ?"
 
 
-@dataclass
-class HiddenRun:
-    """What one ingestion run found about hidden pictures.
+class NextVectors(ABC):
+    """The vectors of the next model, which re-embedding stores beside the old ones until every picture has one."""
 
-    `moved` has the hashes of hidden pictures that came to a new path. `edits` has the files of new pictures that are
-    hidden as edited versions of hidden ones, by their hashes.
-    """
+    @abstractmethod
+    def missing(self, model: Encoder) -> list[int]:
+        """Return the ids of pictures that `model` has not re-embedded yet; delete the new vectors of other models."""
 
-    moved: set[bytes] = field(default_factory=set)
-    edits: dict[bytes, str] = field(default_factory=dict)
+    @abstractmethod
+    def put(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+        """Store vectors (D,) of the new model beside the old ones, each with its picture's id, in one transaction."""
+
+    @abstractmethod
+    def switch(self, model: Encoder) -> None:
+        """Replace all vectors by those of the new model; remove pictures that it has not re-embedded."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Delete the vectors that an unfinished re-embedding has stored, if there are any."""
 
 
-class Store(ABC):
+class Store(SqlStore):
     """The store of one gallery: its catalogue file or PostgreSQL tables. All changes are made in `writing()`.
 
     Attributes:
-        folder: the gallery's location, for messages.
-        hidden: SQL that selects the ids of all hidden pictures.
-        is_hidden: an SQL condition on a row of `files` joined with `contents`: the picture is hidden.
         unread: an SQL condition on `contents`: the picture lacks facts, which the next update reads from its file.
         shown: an SQL condition on `contents`: the picture has a path.
         stored: an SQL expression: how many pictures have no file, so that the store has their pixels.
         loose: SQL that returns a row only if pictures may have lost their last path since `remove_files` last ran.
-        hidden_run: what the present ingestion run found about hidden pictures; an update begins with a new one.
     """
 
-    folder: Path | str
-    hidden: str
-    is_hidden: str
     unread: str
     shown: str
     stored: str
     loose: str
-    hidden_run: HiddenRun
-
-    @property
-    @abstractmethod
-    def generation(self) -> str:
-        """A token of the last commit; equal tokens mean equal content."""
-
-    @abstractmethod
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
-        """Run an SQL statement and return its rows."""
-
-    @abstractmethod
-    def meta(self, key: str) -> str:
-        """Return a setting of the gallery, such as "model", "fingerprint" or "width"; "" if there is none."""
-
-    @property
-    def recorded(self) -> RecordedModel:
-        """What the gallery records about its model."""
-        return RecordedModel.read(self.meta)
-
-    @abstractmethod
-    def reading(self) -> AbstractContextManager[None]:
-        """Run a `with` block as a read transaction: all reads inside see the same state."""
-
-    @abstractmethod
-    def writing(self) -> AbstractContextManager[None]:
-        """Run a `with` block as a transaction: all changes inside are committed, or none."""
-
-    @property
-    @abstractmethod
-    def stored_bytes(self) -> int:
-        """The size of the store in bytes: of its catalogue file or, in PostgreSQL, of its tables with their indexes."""
-
-    def damage_error(self, what: str) -> GalleryCorrupt:
-        """Return the error to raise when a read has found damage; `what` says what is damaged."""
-        return GalleryCorrupt(f"{self.folder} is damaged: {what}. Run `araclip repair`.")
-
-    def rows_in(self, sql: str, values: Sequence[Any]) -> Iterator[Any]:
-        """Yield the rows of an SQL query that contains `IN ({marks})`, for any number of values.
-
-        The query is run for a few hundred values at a time.
-        """
-        for start in range(0, len(values), AT_ONCE):
-            some = values[start : start + AT_ONCE]
-            yield from self.rows(sql.format(marks=", ".join("?" * len(some))), some)
-
-    def _first_value(self, sql: str, *values: Any) -> Any:
-        """Return the first value of the first row of a query; None if there is no row."""
-        found = self.rows(sql, values)
-        return found[0][0] if found else None
 
     # ------------------------------------------------------------------ pictures
 
@@ -190,24 +126,6 @@ class Store(ABC):
     def documents(self, ids: Sequence[int]) -> dict[int, Document]:
         """Return the given pictures' texts by field (name, caption …); pictures without a path are left out."""
 
-    # Re-embedding stores a new model's vector of each picture beside the old vector, until all pictures have both.
-
-    @abstractmethod
-    def without_next_vector(self, model: Encoder) -> list[int]:
-        """Return the ids of pictures that `model` has not re-embedded yet; delete the new vectors of other models."""
-
-    @abstractmethod
-    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
-        """Store vectors (D,) of the new model beside the old ones, each with its picture's id, in one transaction."""
-
-    @abstractmethod
-    def switch_model(self, model: Encoder) -> None:
-        """Replace all vectors by those of the new model; remove pictures that it has not re-embedded."""
-
-    @abstractmethod
-    def drop_next_vectors(self) -> None:
-        """Delete the vectors that an unfinished re-embedding has stored, if there are any."""
-
     @abstractmethod
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         """Compute values that earlier releases did not derive, such as place names.
@@ -233,6 +151,11 @@ class Store(ABC):
         sql = "SELECT id, coalesce(phash, 0) FROM contents WHERE id IN (SELECT content FROM files) ORDER BY id"
         known = np.array(self.rows(sql), np.int64).reshape(-1, 2)
         return known[:, 0], known[:, 1].astype(np.uint64)  # the hashes are stored as signed integers
+
+    @property
+    @abstractmethod
+    def next_vectors(self) -> NextVectors:
+        """The vectors of the next model, while the gallery is re-embedded."""
 
     # ------------------------------------------------------------------ paths
 
@@ -298,11 +221,6 @@ class Store(ABC):
         content: int | None = self._first_value("SELECT content FROM files WHERE path = ?", os.fsencode(path))
         return content
 
-    def known_paths(self, content: int) -> list[str]:
-        """Return the paths of a picture, sorted by bytes."""
-        rows = self.rows("SELECT path FROM files WHERE content = ? ORDER BY path", (content,))
-        return [os.fsdecode(raw) for (raw,) in rows]
-
     def metadata_of(self, path: str) -> dict[str, Any]:
         """Return the metadata stored with a path; empty if there is none."""
         return read_metadata(self._first_value("SELECT metadata FROM files WHERE path = ?", os.fsencode(path)) or "{}")
@@ -349,11 +267,6 @@ class Store(ABC):
             "count(DISTINCT content) FROM files"
         )
         return files, pictures
-
-    def hidden_count(self) -> int:
-        """Return how many pictures are hidden."""
-        ((count,),) = self.rows(f"SELECT count(DISTINCT content) FROM files WHERE content IN ({self.hidden})")
-        return int(count)
 
     def overview(self) -> Overview:
         """Describe what the gallery shows, without hidden pictures: counts, sizes, formats, folders, dates.
@@ -423,97 +336,12 @@ class Store(ABC):
         ):
             yield os.fsdecode(raw), content, date
 
-    # ------------------------------------------------------------------ hidden pictures
-
-    @abstractmethod
-    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
-        """Mark pictures as hidden (`hide`), or as not hidden; return the number of pictures changed."""
-
-    def set_hidden(self, contents: Iterable[int], hide: bool) -> int:
-        """Hide pictures (`hide`) or show them again; return how many changed. With a scene, its whole video changes."""
-        whole = dict.fromkeys(contents)
-        for content in list(whole):
-            for scene in filter(None, map(scene_of, self.known_paths(content))):
-                start = os.fsencode(scene.video + MARK)
-                sql = "SELECT content, path FROM files WHERE path > ? AND path < ?"
-                rows = self.rows(sql, (start, start + b":"))
-                whole |= {each: None for each, path in rows if is_at_or_below(os.fsdecode(path), scene.video)}
-        for content in whole:  # the user decides anew, so forget what was found out about the picture
-            for table in ("hidden_removed", "hidden_edits"):
-                self.rows(f"DELETE FROM {table} WHERE {_SAME}", (content,))
-            at = "path IN (SELECT path FROM files WHERE content = ?)"
-            self.rows(f"UPDATE hidden_removed SET removed_at = '' WHERE {at}", (content,))
-        return self._mark_hidden(list(whole), hide)
-
-    def _record_hidden_removal(self, raw: bytes, when: str) -> None:
-        """Note in `hidden_removed` that the picture at a path, if it is hidden and has no other path, loses this path.
-
-        `when` is the time of the removal, or "" if another picture takes the path in this transaction.
-        """
-        self.rows(
-            "INSERT INTO hidden_removed (hash, path, phash, removed_at) SELECT hash, path, phash, ? FROM files JOIN "
-            f"contents ON id = content WHERE path = ? AND {self.is_hidden} AND NOT EXISTS "
-            "(SELECT 1 FROM files AS other WHERE other.content = files.content AND other.path <> files.path) "
-            "ON CONFLICT (hash) DO UPDATE SET path = excluded.path, removed_at = excluded.removed_at",
-            (when, raw),
-        )
-
-    def _keep_hidden(self, raw: bytes, content: int, replaced: int | None, new: bool) -> None:
-        """Hide the picture `content`, which is about to be recorded at the path `raw`, if it must be hidden.
-
-        It must if it was hidden when it was removed, or is an edited version of a hidden picture. If it is hidden and
-        comes to another path, it was moved: pictures that were taken for edited versions of it are shown again.
-
-        Args:
-            replaced: the picture that loses the path now, or None.
-            new: True if the gallery did not have `content` before this transaction.
-        """
-        if replaced == content:
-            return
-        ((digest,),) = self.rows("SELECT hash FROM contents WHERE id = ?", (content,))
-        if self.rows("DELETE FROM hidden_removed WHERE hash = ? RETURNING hash", (digest,)):
-            self._mark_hidden([content], True)
-            self._show_edits_of(digest)
-        elif new and (original := self._hidden_original(raw, content)):
-            self._mark_hidden([content], True)
-            self.rows(
-                "INSERT INTO hidden_edits VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET original = excluded.original",
-                (digest, original),
-            )
-            self.hidden_run.edits[digest] = file_of(os.fsdecode(raw))
-        elif self.rows(f"SELECT 1 WHERE ? IN ({self.hidden})", (content,)):
-            self._show_edits_of(digest)
-        if replaced is not None:
-            self._record_hidden_removal(raw, "")
-
-    def _show_edits_of(self, original: bytes) -> None:
-        """Show pictures that were taken for edited versions of a hidden picture, which has come to another path now."""
-        self.hidden_run.moved.add(original)
-        for (digest,) in self.rows("DELETE FROM hidden_edits WHERE original = ? RETURNING hash", (original,)):
-            self._mark_hidden([content for (content,) in self.rows(_ID_OF, (digest,))], False)
-            self.rows("DELETE FROM hidden_removed WHERE hash = ?", (digest,))
-            self.hidden_run.edits.pop(digest, None)
-
-    def _hidden_original(self, raw: bytes, content: int) -> bytes | None:
-        """Return the hash of the hidden picture of which a new picture at the path `raw` is an edited version, if any.
-
-        That is a hidden picture which has this path now or lost it, as its last path, less than EDITED_WITHIN ago, was
-        not moved in this run, and looks like the new one. For a scene, every hidden scene of its video counts, however
-        it looks.
-        """
-        scene = scene_of(os.fsdecode(raw))
-        first, last = (raw, raw) if scene is None else (os.fsencode(scene.video + end) for end in (MARK, f"{MARK}:"))
-        ((bits,),) = self.rows("SELECT coalesce(phash, 0) FROM contents WHERE id = ?", (content,))
-        for path, digest, before in self.rows(
-            f"SELECT path, hash, phash FROM {JOINED} WHERE path BETWEEN ? AND ? AND content <> ? AND {self.is_hidden} "
-            "UNION ALL SELECT path, hash, phash FROM hidden_removed WHERE path BETWEEN ? AND ? AND removed_at > ?",
-            (first, last, content, first, last, timestamp(before=EDITED_WITHIN)),
-        ):
-            if digest in self.hidden_run.moved or digest in self.hidden_run.edits:
-                continue
-            if is_at_or_below(os.fsdecode(path), scene.video) if scene else _may_be_edited(before, bits):
-                return bytes(digest)
-        return None
+    @cached_property
+    def hidden_pictures(self) -> HiddenPictures:
+        """Hides pictures, and keeps them hidden wherever they move."""
+        # a weak reference, so that the connection of a thread that has ended is closed at once
+        store: SqlStore = weakref.proxy(self)
+        return HiddenPictures(store)
 
     # ------------------------------------------------------------------ metadata of damaged files
 
@@ -538,11 +366,6 @@ class Store(ABC):
                 self.put_file(self.files(path)[path], content, read_metadata(about))
             if content is not None or not lexists(file_of(path)):
                 self.rows("DELETE FROM metadata_gone WHERE path = ?", (raw,))
-
-
-def _may_be_edited(before: int | None, after: int) -> bool:
-    """True if a picture may be an edited version of another, by their perceptual hashes; None: not known."""
-    return before is None or is_edited(before % 2**64, after % 2**64)
 
 
 def as_files(rows: Iterable[Sequence[Any]]) -> dict[str, File]:

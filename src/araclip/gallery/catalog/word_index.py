@@ -108,14 +108,14 @@ class WordIndex:
         A picture is found if a file's name, or the names of the folders just above the file, have a word whose stem is
         one of `stems` or begins with one of `beginnings`.
         """
-        asked = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
-        ids = self._visible_matches(f"names : ({' OR '.join(asked)})", most)
+        expressions = [*(f"{_quote(each)} *" for each in dict.fromkeys(beginnings)), *map(_quote, stems)]
+        ids = self._visible_matches(f"names : ({' OR '.join(expressions)})", most)
         return [names[0] for each in self._catalog.documents(ids).values() if (names := each.get("names"))]
 
-    def _visible_matches(self, asked: str, most: int) -> list[int]:
+    def _visible_matches(self, expression: str, most: int) -> list[int]:
         """Return the ids of at most `most` pictures that match an FTS5 query and are not hidden."""
         rows = self._catalog.rows(
-            f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (asked, most)
+            f"SELECT rowid FROM words WHERE words MATCH ? AND rowid NOT IN ({HIDDEN}) LIMIT ?", (expression, most)
         )
         return [content for (content,) in rows]
 

@@ -134,10 +134,10 @@ class ScanIndex:
         """
         if frozen.generation == self.generation:
             return self
-        new = frozen.changed_since(self.generation)
+        new = frozen.history.changed_since(self.generation)
         if new is None or _width(frozen) != self._exact_part.width or (self.base and not self.base.path.is_file()):
             return None
-        changed = frozen.changed_since(self.base.generation) if self.base else None
+        changed = frozen.history.changed_since(self.base.generation) if self.base else None
         if len(new if changed is None else changed) > (rebuild_after if self.base else len(self._exact_part) // 4):
             return None
         same = np.ones(len(self._exact_part), bool)
@@ -154,7 +154,7 @@ class ScanIndex:
         """Write the file of vectors if the existing file is too old; do nothing in a large gallery (with a base)."""
         if self.base:
             return
-        changed = catalog.changed_since(self._file_generation) if self._file_generation else None
+        changed = catalog.history.changed_since(self._file_generation) if self._file_generation else None
         if changed is not None and len(changed) <= len(self._exact_part) // REWRITE_PART:
             return
         # if the file cannot be written (read-only or full disk), the next process builds the index again
@@ -268,7 +268,9 @@ def _generation_in_name(path: Path) -> str:
 
 def _own_files(catalog: Catalog) -> list[Path]:
     """List the index files that belong to this catalogue's history, the latest first."""
-    numbers = {path: catalog.change_number(_generation_in_name(path)) for path in catalog.folder.glob("scan-*.faiss")}
+    numbers = {
+        path: catalog.history.last_change(_generation_in_name(path)) for path in catalog.folder.glob("scan-*.faiss")
+    }
     known = {path: number for path, number in numbers.items() if number is not None}
     return sorted(known, key=lambda path: -known[path])
 

@@ -66,10 +66,10 @@ def reembed_store(
     """Encode a gallery's pictures again with `model`, as `reembed` does; the caller holds the writer's lock."""
     record = store.recorded
     if record.fingerprint == model.fingerprint:
-        store.drop_next_vectors()
+        store.next_vectors.drop()
         return 0
     store.remove_loose(nullcontext)
-    waiting = store.without_next_vector(model)
+    waiting = store.next_vectors.missing(model)
     ((total,),) = store.rows("SELECT count(*) FROM contents")
     progress = progress or (lambda done, total: None)
     encoded = missing = 0
@@ -79,7 +79,7 @@ def reembed_store(
         nonlocal encoded
         vectors = [vector.astype("<f2") for vector in vectors_in_batches(model, [pixels for _, pixels in group])]
         if group:
-            store.put_next_vectors(model, zip((content for content, _ in group), vectors, strict=True))
+            store.next_vectors.put(model, zip((content for content, _ in group), vectors, strict=True))
         encoded += len(group)
         group.clear()
 
@@ -103,7 +103,7 @@ def reembed_store(
             f"of {record.label}. Reconnect the drive or run `araclip index` with that model first, then try again (the "
             "new vectors are kept), or forget them with --forget-missing."
         )
-    store.switch_model(model)
+    store.next_vectors.switch(model)
     return encoded
 
 

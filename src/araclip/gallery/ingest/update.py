@@ -11,7 +11,8 @@ from araclip.core.files import lexists, openable
 from araclip.core.paths import is_below
 from araclip.errors import EmptyFolder, ImageError, InputError
 from araclip.gallery.catalog.records import File, read_metadata
-from araclip.gallery.catalog.store import JOINED, HiddenRun, Store
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.ingest.intake import Intake, Turn
 from araclip.gallery.ingest.scan import Walk, may_come_back, unread_line, why_unreadable
 from araclip.gallery.ingest.sidecars import pictures_beside, synchronise
@@ -31,7 +32,7 @@ def update(
     scenes: int | None = None,
 ) -> Update:  # fmt: skip
     """Synchronise `catalog` with the folders `roots`; see `BaseGallery.update`."""
-    catalog.hidden_run = HiddenRun()
+    catalog.hidden_pictures.begin_run()
     catalog.derive(turn)
     stored = catalog.files()
     walk, known = Walk(), merge_scenes(stored)
@@ -60,7 +61,7 @@ def update_at(
     scenes: int | None = None,
 ) -> Update | None:  # fmt: skip
     """Synchronise `catalog` with `paths` only; return None if all of `roots` must be walked instead."""
-    catalog.hidden_run = HiddenRun()
+    catalog.hidden_pictures.begin_run()
     walk, changed = Walk(), set(paths)
     changed |= pictures_beside(changed)
     found, stored = dict[str, File](), dict[str, File]()
@@ -191,7 +192,7 @@ def _reconcile(
 def _count(report: Update, catalog: Store) -> Update:
     """Complete the report of an update with what the gallery has after it."""
     report.files, report.pictures = catalog.counts()
-    report.hidden = len(set(catalog.hidden_run.edits.values()))
+    report.hidden = len(set(catalog.hidden_pictures.edits.values()))
     return report
 
 

@@ -13,7 +13,8 @@ from araclip.errors import GalleryCorrupt, ImageError
 from araclip.gallery.catalog.catalog import PARTS, Catalog
 from araclip.gallery.catalog.records import STORED_PREFIX, File
 from araclip.gallery.catalog.salvage import damaged_keys
-from araclip.gallery.catalog.store import JOINED, Store
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import Store
 from araclip.gallery.index import scan_index
 from araclip.gallery.ingest.update import FilesProgress
 from araclip.gallery.results import Fault

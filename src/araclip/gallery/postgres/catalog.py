@@ -22,7 +22,8 @@ from araclip.gallery.catalog.records import (
     timestamp,
     to_signed,
 )
-from araclip.gallery.catalog.store import JOINED, LATER_SCENES, HiddenRun, Store, as_files
+from araclip.gallery.catalog.sql_store import JOINED
+from araclip.gallery.catalog.store import LATER_SCENES, NextVectors, Store, as_files
 from araclip.gallery.postgres.conditions import any_file_passes, condition_of
 from araclip.gallery.postgres.database import PATIENCE, Database
 from araclip.gallery.postgres.schema import (
@@ -84,7 +85,6 @@ class PostgresCatalog(Store):
         self.database = database
         self.folder = database.name
         self._model = model
-        self.hidden_run = HiddenRun()
         self._changed: dict[int, None] = {}  # pictures whose derived columns must be updated before the commit
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[list[Any]]:
@@ -244,8 +244,8 @@ class PostgresCatalog(Store):
             group = pictures[start : start + PUT_AT_ONCE]
             # If a path comes twice, the first picture with it counts.
             paths = {group[row].file.path: row for row in reversed(range(len(group)))}
-            asked = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
-            taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (asked,))}
+            pairs = json.dumps([[os.fsencode(path).hex(), row] for path, row in paths.items()])
+            taken = {int(row) for (row,) in database.rows(_KNOWN_PATHS, (pairs,))}
             new = [group[row] for row in sorted(paths.values()) if row not in taken]
             values = json.dumps(list({each.digest: _picture_values(each) for each in reversed(new)}.values()))
             added += len(database.rows(_CONTENTS, (timestamp(), values)))
@@ -270,7 +270,7 @@ class PostgresCatalog(Store):
     ) -> None:
         raw, about = os.fsencode(file.path), dict(metadata or {})
         before = self.content_of(file.path)
-        self._keep_hidden(raw, content, before, new)
+        self.hidden_pictures.keep(raw, content, before, new)
         kept = "" if metadata is None else (
             ", metadata = excluded.metadata, marks = excluded.marks, name_words = excluded.name_words"
         )  # fmt: skip
@@ -292,7 +292,7 @@ class PostgresCatalog(Store):
         )
         self._changed |= {content: None for (content,) in found}
 
-    def _mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
+    def mark_hidden(self, contents: Sequence[int], hide: bool) -> int:
         sql = "UPDATE contents SET hidden = ? WHERE id = ANY(?) AND hidden <> ? RETURNING id"
         return len(self.rows(sql, (hide, contents, hide)))
 
@@ -301,7 +301,7 @@ class PostgresCatalog(Store):
 
     def remove_files(self, paths: Iterable[str]) -> None:
         for path in paths:
-            self._record_hidden_removal(os.fsencode(path), timestamp())
+            self.hidden_pictures.record_removal(os.fsencode(path), timestamp())
             sql = "DELETE FROM files WHERE path = ? RETURNING content, metadata, marks"
             for content, metadata, marks in self.database.rows(sql, (os.fsencode(path),)):
                 self._changed[content] = None
@@ -327,31 +327,9 @@ class PostgresCatalog(Store):
         """Return the given pictures' texts by field; a gallery in PostgreSQL has no OCR texts."""
         return {row.id: texts_by_field(row) for row in self.pictures("shown AND id = ANY(?)", (list(ids),))}
 
-    def without_next_vector(self, model: Encoder) -> list[int]:
-        drop_vectors_but(self.database, self.table, vectors_table(model.fingerprint))
-        table = create_vectors(self.database, model)
-        rows = self.rows(f"SELECT id FROM contents WHERE shown AND id NOT IN (SELECT content FROM {table}) ORDER BY id")
-        return [content for (content,) in rows]
-
-    def put_next_vectors(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
-        with self.database.transaction():
-            for content, vector in vectors:
-                self.put_vector(vectors_table(model.fingerprint), content, vector)
-
-    def switch_model(self, model: Encoder) -> None:
-        old, new, record = self.table, vectors_table(model.fingerprint), RecordedModel.of(model)
-        build_graph(self.database, new)
-        with self.database.transaction():
-            self.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
-            self.rows(
-                "UPDATE gallery SET model = ?, fingerprint = ?, width = ?, model_origin = ?, model_source = ?, "
-                + NEXT_GENERATION,
-                (record.name, record.fingerprint, record.width, record.origin, record.source),
-            )
-            self.rows(f"DROP TABLE {old}")
-
-    def drop_next_vectors(self) -> None:
-        drop_vectors_but(self.database, self.table)
+    @property
+    def next_vectors(self) -> NextVectors:
+        return PostgresNextVectors(self)
 
     def derive(self, turn: Callable[[], AbstractContextManager[None]]) -> None:
         placed = "latitude IS NOT NULL OR cardinality(place_words) > 0"
@@ -366,6 +344,41 @@ class PostgresCatalog(Store):
         for table in ("contents", "files", self.table):
             self.database.rows(f"VACUUM (ANALYZE) {table}")
         return max(0, before - self.stored_bytes)
+
+
+class PostgresNextVectors(NextVectors):
+    """The next model's table of vectors; each model has one of its own."""
+
+    def __init__(self, catalog: PostgresCatalog) -> None:
+        self._catalog = catalog
+
+    def missing(self, model: Encoder) -> list[int]:
+        drop_vectors_but(self._catalog.database, self._catalog.table, vectors_table(model.fingerprint))
+        table = create_vectors(self._catalog.database, model)
+        rows = self._catalog.rows(
+            f"SELECT id FROM contents WHERE shown AND id NOT IN (SELECT content FROM {table}) ORDER BY id"
+        )
+        return [content for (content,) in rows]
+
+    def put(self, model: Encoder, vectors: Iterable[tuple[int, NDArray[np.float16]]]) -> None:
+        with self._catalog.database.transaction():
+            for content, vector in vectors:
+                self._catalog.put_vector(vectors_table(model.fingerprint), content, vector)
+
+    def switch(self, model: Encoder) -> None:
+        old, new, record = self._catalog.table, vectors_table(model.fingerprint), RecordedModel.of(model)
+        build_graph(self._catalog.database, new)
+        with self._catalog.database.transaction():
+            self._catalog.rows(f"DELETE FROM contents WHERE id NOT IN (SELECT content FROM {new})")
+            self._catalog.rows(
+                "UPDATE gallery SET model = ?, fingerprint = ?, width = ?, model_origin = ?, model_source = ?, "
+                + NEXT_GENERATION,
+                (record.name, record.fingerprint, record.width, record.origin, record.source),
+            )
+            self._catalog.rows(f"DROP TABLE {old}")
+
+    def drop(self) -> None:
+        drop_vectors_but(self._catalog.database, self._catalog.table)
 
 
 def _derive(row: Row) -> dict[str, Any]:

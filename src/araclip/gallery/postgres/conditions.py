@@ -1,10 +1,10 @@
 """Filters in PostgreSQL: their SQL condition, and the order of a picture's paths."""
 
-from araclip.gallery.catalog.filters import Filters, Part, all_of
+from araclip.gallery.catalog.filters import Clause, Filters, all_of
 from araclip.gallery.postgres.schema import Row
 
 
-def condition_of(filters: Filters | None) -> Part:
+def condition_of(filters: Filters | None) -> Clause:
     """Return an SQL condition, with its values, for pictures with a path that passes the filters (None: any path).
 
     A filter for file names that is a glob (IMG_20*) is left out of the condition.

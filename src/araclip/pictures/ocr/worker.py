@@ -33,9 +33,9 @@ def main() -> None:
         parent.answer({"error": f"{type(error).__name__}: {error}"[:300]})
         return
     parent.answer({"ready": True})
-    while (asked := parent.question()) is not None:
+    while (question := parent.question()) is not None:
         try:
-            answer = {"text": read(asked[1][0])}
+            answer = {"text": read(question[1][0])}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"[:300]}
         parent.answer(answer)

@@ -19,8 +19,7 @@ from araclip.gallery.catalog.filters import Filters
 from araclip.gallery.catalog.records import STORED_PREFIX, PictureRecord
 from araclip.gallery.catalog.word_index import WordIndex
 from araclip.gallery.explanation import explanation_steps
-from araclip.gallery.plan import PARTS, Part, Planner
-from araclip.gallery.plan import Interpretation as Understood
+from araclip.gallery.plan import PARTS, Interpretation, Planner, QueryPart
 from araclip.gallery.query import Query as ParsedQuery
 from araclip.gallery.query import parse, with_terms
 from araclip.gallery.ranking import Page
@@ -45,7 +44,6 @@ from araclip.server.routes.dependencies import (
 from araclip.server.schemas import (
     MAX_WHERE,
     Identity,
-    Interpretation,
     NearAnswer,
     PictureSearch,
     SearchAnswer,
@@ -68,10 +66,10 @@ ARABIC_OF = {english: arabic for arabic, english in ENGLISH.items()}
 
 @router.get("/search", responses=ANSWERS)
 async def search(
-    service: ServiceOf, request: Request, client: ClientOf, asked: Annotated[TextSearch, Query()]
+    service: ServiceOf, request: Request, client: ClientOf, options: Annotated[TextSearch, Query()]
 ) -> SearchAnswer:
     """Search by text; best pictures first."""
-    body = SearchRequest(**asked.model_dump())
+    body = SearchRequest(**options.model_dump())
     return await while_connected(request, run_search(service, body, [], client))
 
 
@@ -87,11 +85,11 @@ async def search_with_pictures(
 
 @router.post("/search/image", dependencies=ONE_PICTURE, responses=ANSWERS)
 async def search_by_image(
-    service: ServiceOf, request: Request, client: ClientOf, asked: Annotated[PictureSearch, File()]
+    service: ServiceOf, request: Request, client: ClientOf, options: Annotated[PictureSearch, File()]
 ) -> SearchAnswer:
     """Search by an uploaded picture, combined with the text `q` if it is given."""
-    data = await read_upload(service, asked.file)
-    body = SearchRequest(**asked.model_dump(exclude={"file"}))
+    data = await read_upload(service, options.file)
+    body = SearchRequest(**options.model_dump(exclude={"file"}))
     return await while_connected(request, run_search(service, body, [data], client, sent_weight=1.0))
 
 
@@ -136,7 +134,7 @@ async def run_search(
         and (not results or fits_nothing([each.relevance for each in results], by_date=dated)),
         took_ms=round((time.perf_counter() - began) * 1e3, 1),
         generation=snapshot.generation,
-        interpretation=Interpretation.model_validate(interpretation.json()),
+        interpretation=interpretation.answer(),
     )
 
 
@@ -145,7 +143,9 @@ def _check_length(service: Service, query: str) -> None:
         raise InputError(message("query characters", characters=len(query), most=most))
 
 
-def planner_of(service: Service, query: ParsedQuery, page: Page, *, literal: bool, ignore: Collection[Part]) -> Planner:
+def planner_of(
+    service: Service, query: ParsedQuery, page: Page, *, literal: bool, ignore: Collection[QueryPart]
+) -> Planner:
     """Return the planner of a query, which knows the gallery's names of folders and places."""
     return Planner(
         query, service.interpreter, page, lambda explicit: service.gallery.overview().folders,
@@ -188,8 +188,8 @@ def stored_vector(service: Service, identity: str) -> Vectors:
 
 def _page_steps(
     service: Service, planner: Planner, snapshot: Snapshot, sent: Mapping[str, Vectors], text_weight: float
-) -> Steps[tuple[list[Result], bool, int, Understood]]:
-    """Search for `planner.page.k` hits, one more than the client asked for.
+) -> Steps[tuple[list[Result], bool, int, Interpretation]]:
+    """Search for `planner.page.k` hits, one more than the client options for.
 
     Return the results without the additional hit; True if the additional hit was found, so that there is a next page;
     the number of pictures that pass the filters; and how the query was read. If the query is just a picture of the
@@ -261,14 +261,14 @@ async def explain(
     identity: Identity,
     q: Annotated[str, Query(description="The query, as for /search.")],
     literal: Annotated[bool, Query(description="Take the words as they are typed.")] = False,
-    ignore: Annotated[list[Part], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
+    ignore: Annotated[list[QueryPart], Query(max_length=len(PARTS), description="Parts taken as they are typed.")] = [],  # noqa: B006
 ) -> Explanation:
-    """Return for each word of the query what the picture's score loses when the query is asked without that word."""
+    """Return for each word of the query what the picture's score loses when the query is options without that word."""
     return await while_connected(request, _explain_words(service, client, identity, q, literal, ignore))
 
 
 async def _explain_words(
-    service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[Part]
+    service: Service, client: str, identity: str, q: str, literal: bool, ignore: list[QueryPart]
 ) -> Explanation:
     _check_length(service, q)
     query = parse(q)

@@ -120,8 +120,8 @@ def input_means(graph: Path, feeds: Sequence[Feed]) -> dict[str, NDArray[np.floa
         mean = helper.make_node("ReduceMean", [source, "all_but_channels"], [f"{source}_mean"], keepdims=0)
         model.graph.node.extend([mean, helper.make_node("ReduceMin", [source], [f"{source}_least"], keepdims=0)])
     found: dict[str, list[NDArray[np.float32]]] = {source: [] for source in sources}
-    asked = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
-    for made in outputs_of(model, graph, asked, feeds):
+    names = [f"{source}_{what}" for source in sources for what in ("mean", "least")]
+    for made in outputs_of(model, graph, names, feeds):
         for source in sources:
             if np.isfinite(made[f"{source}_least"]):  # infinite if no picture reached the input
                 found[source].append(made[f"{source}_mean"])

@@ -194,8 +194,8 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
         """Make the configuration of a config.json; keep its `attn_implementation`, which transformers 5.0 drops."""
-        if (asked := config_dict.get("attn_implementation")) is not None:
-            kwargs.setdefault("attn_implementation", asked)
+        if (implementation := config_dict.get("attn_implementation")) is not None:
+            kwargs.setdefault("attn_implementation", implementation)
         return super().from_dict(config_dict, **kwargs)
 
     def to_diff_dict(self) -> dict[str, Any]:

@@ -169,8 +169,8 @@ def from_spec(spec: ModelSpec, context: StageContext) -> ModelAndProcessor:
     if text_from:
         trained = {name: getattr(text_from[0].config, name) for name in ("text_pooling", "max_tokens")}
         for name, value in trained.items():
-            if (asked := getattr(spec, name)) not in (value, getattr(ModelSpec, name)):
-                raise RecipeError(f"[model] {name} = {asked}, but {spec.text} was trained with {value}. Leave it out.")
+            if (given := getattr(spec, name)) not in (value, getattr(ModelSpec, name)):
+                raise RecipeError(f"[model] {name} = {given}, but {spec.text} was trained with {value}. Leave it out.")
         options |= trained
     if spec.logit_scale is not None:
         options["logit_scale_init_value"] = spec.logit_scale
