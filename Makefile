@@ -84,7 +84,7 @@ MOTO := 'moto[server]>=5' boto3
 ARACLIP_TEST_POSTGRES ?= private
 test-postgres: .venv/.ray postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
-	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk/test_bulk.py tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
+	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
 
 postgres:
 	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \

@@ -94,7 +94,7 @@ def embed(
 
 def _remove_torn(place: str) -> None:
     """Remove shards that a killed run has begun to write on a disk; in a store a file is whole or is not there."""
-    for path in Path(place).glob("*.parquet") if not URL.match(place) else ():
+    for path in Path(place).glob("[0-9]*T[0-9]*_*_[0-9]*-*.parquet") if not URL.match(place) else ():
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - 4))
             if file.tell() < 8 or file.read() != b"PAR1":
