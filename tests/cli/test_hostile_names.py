@@ -161,11 +161,12 @@ def test_embedding_in_bulk_prints_no_control_character(
 ) -> None:
     pytest.importorskip("ray")
     for form in ((), ("--json",)):
-        place = tmp_path / f"shards {HOSTILE} {len(form)}"
+        place = tmp_path / f"shards {HOSTILE.encode('utf-8', 'ignore').decode()} {len(form)}"
         said = shown("embed", album, place, "--model", tiny_model, *form)
         assert '"refused": 1' in said or "1 refused" in said
         shown("index", "--from", place, "-g", tmp_path / f"gallery {HOSTILE}", "--model", tiny_model, *form)
     shown("embed", tmp_path / f"none {HOSTILE}", place, code=2)
+    shown("embed", album, tmp_path / HOSTILE, code=2)  # a name that is not UTF-8, which pyarrow cannot write to
 
 
 def test_models_of_strangers_print_no_control_character(shown: Shown, tmp_path: Path, tiny_model: Path) -> None:
