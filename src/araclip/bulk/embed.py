@@ -75,6 +75,8 @@ def embed(
         BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
     place, encoder = shard_file.absolute_place(out), as_encoder(model, device=requested_device(device))
+    if not place.isprintable():  # Ray would leave out some of its characters, and write elsewhere
+        raise InputError(f"{place!r:.200} has characters that cannot be printed. Name another folder for the shards.")
     files, notes = sources.list_source(shard_file.absolute_place(source), place)
     _remove_torn(place)
     done, pictures, refused, _ = _what_stands(before := shard_file.list_shards(place), encoder)

@@ -36,6 +36,7 @@ def absolute_place(named: str | os.PathLike[str]) -> str:
     """Return a path made absolute, without links, or a URL without a final slash; refuse a URL with a password."""
     if not isinstance(named, str) or not URL.match(named):
         return str(user_path(named).resolve())
+    user_path(named.partition("://")[2])  # refuses an empty one
     if "@" in named:
         raise InputError(f"{without_secret(named)!r:.200}: a URL with an @ could hold a password; it is not read.")
     return named.rstrip("/")

@@ -43,8 +43,9 @@ def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
     Hidden files, and those below `out`, are left out. Also return notes on what cannot be read.
     """
     walk, is_url = Walk(also=CONTAINERS), URL.match(place)
-    found = [file for file in (list_files(place, recursive=True) if is_url else walk.at(place)) if _is_read(file.path)]
-    files = [file for file in found if not file.path.startswith(f"{out}/") and "/." not in file.path[len(place) :]]
+    found = list_files(place, recursive=True) if is_url else walk.at(place)
+    found = (file for file in found if not file.path.startswith(f"{out}/") and "/." not in file.path[len(place) :])
+    files = [file for file in found if file.path.lower().endswith((*CONTAINERS, *SUFFIXES))]
     notes = [*walk.faults(), *([unread_line(walk.unread)] if walk.unread else [])]
     if not files:
         raise EmptyFolder(" ".join([f"{place} holds no picture, tar or parquet file. Check the name.", *notes[:3]]))
@@ -54,10 +55,6 @@ def list_source(place: str, out: str) -> tuple[list[File], list[str]]:
 def is_container(path: str) -> bool:
     """True for the path of a tar or parquet file."""
     return path.lower().endswith(CONTAINERS)
-
-
-def _is_read(path: str) -> bool:
-    return is_container(path) or PurePosixPath(path.lower()).suffix in SUFFIXES
 
 
 def read_pictures(file: File, is_done: Callable[[File], bool], transform: ImageTransform) -> Iterator[dict[str, Any]]:
