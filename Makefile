@@ -140,7 +140,7 @@ bench: .venv/.test
 # Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
 # table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
 trials: .venv/.ray
-	@failed=; HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/trials || failed=pytest; \
+	@failed=; HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TRIALS=1 $(BIN)/python -m pytest tests/trials tests/benchmarks || failed=pytest; \
 	for trial in $$(grep -l __main__ tests/trials/*.py); do \
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
 	done; echo "failed:$${failed:- none}"; test -z "$$failed"

@@ -13,6 +13,11 @@ each counts with its median.
 --published adds ViT-B/32 and ViT-B/16 at 224 pixels with random weights (extra peers), pulled into model folders;
 beside them the same checkpoint in transformers (plain PyTorch, one by one and in batches), sentence-transformers, and
 the architecture in open_clip; all float32, with as many threads. 0 leaves out what it counts.
+
+    python benchmarks/indexing.py --memory FOLDER [--model NAME]
+
+Instead: peak memory of indexing a folder of photographs, in this process. The goal is 1.5 times the weights and 500 MB.
+Run it once for each model: a process keeps its peak.
 """
 
 import argparse
@@ -20,7 +25,9 @@ import copy
 import json
 import os
 import platform
+import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -232,6 +239,21 @@ def _tokenizer(kind: Any, folder: Path) -> Any:
     return kind.from_pretrained(folder)
 
 
+def memory(name: str, photographs: Path) -> None:
+    """Index a folder into a temporary gallery; print the speed and the peak."""
+    model = AraCLIP.load(name)
+    weights = sum((model.folder / part).stat().st_size for part in model.config.files) / 1e6
+    with tempfile.TemporaryDirectory() as folder, Gallery.open(folder, model=model, create=True) as gallery:
+        begin, used = time.perf_counter(), time.process_time()
+        added = gallery.update([photographs]).added
+        took, used = time.perf_counter() - begin, time.process_time() - used
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    print(
+        f"{model.label}: {added} pictures, {added / took:.2f} a second, {used / max(added, 1):.3f} s of the CPU each; "
+        f"peak {peak:.0f} MB, goal {1.5 * weights + 500:.0f} MB (weights {weights:.0f} MB)"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=400)
@@ -239,7 +261,11 @@ def main() -> None:
     parser.add_argument("--published", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", action="append", help="a name or folder, araclip-mini by default; may be repeated")
+    parser.add_argument("--memory", type=Path, metavar="FOLDER", help="a folder of photographs")
     given = parser.parse_args()
+    if given.memory:
+        memory((given.model or [MINI])[0], given.memory)
+        return
     load = os.getloadavg()[0]
     print(f"{platform.machine()}, {usable_cores()} cores, Python {platform.python_version()}, load {load:.1f}")
     with tempfile.TemporaryDirectory() as scratch:

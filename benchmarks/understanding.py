@@ -9,10 +9,18 @@ the one that queries are read with (docs/evaluation.md). `understood` is what a 
 weighted by confidence. `--ways`: `alone` the likeliest reading, `mean` all readings alike, `maximum` the best cosine of
 any. Times are those of reading alone, without the encoder, in processor time of one thread. `--split choice` are 600
 pictures of train (sorted by name, every tenth), on which choices are made; `dev` is for what is reported.
+
+    python benchmarks/understanding.py --dialects FILE [FILE …]
+
+Instead: accuracy of the marker words of `evaluation.breakdown` on sentences of known dialect. Each FILE is a table
+(.tsv, or .tsv.xz) with a header line, the Arabic text in column `ar` and, where there are several, the dialect in
+column `dialect`. A file without that column is a single group.
 """
 
 import argparse
+import lzma
 import time
+from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,20 +29,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from araclip import AraCLIP
+from araclip.evaluation.breakdown import MARKERS, NO_MARKER, dialect_of
 from araclip.evaluation.published_sets import load_dataset
 from araclip.evaluation.rewriting import KINDS, kinds_by_name
 from araclip.evaluation.robustness import UnderstoodEncoder, picture_vectors
 from araclip.text.resources import default_interpreter
 
+
+def dialects(files: list[Path]) -> None:
+    """How many sentences of each dialect have the marker words of which."""
+    counts_of: dict[str, Counter[str]] = defaultdict(Counter)
+    for path in files:
+        with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
+            header = next(lines).rstrip("\n").split("\t")
+            for line in lines:
+                row = dict(zip(header, line.rstrip("\n").split("\t"), strict=False))
+                counts_of[f"{path.name.partition('.')[0]} {row.get('dialect', '')}".strip()][dialect_of(row["ar"])] += 1
+    columns = (*MARKERS, NO_MARKER)
+    print(f"{'':28}{'sentences':>10}", *(f"{column:>24}" for column in columns))
+    for group, counts in counts_of.items():
+        total = counts.total()
+        print(f"{group:28}{total:10,}", *(f"{counts[column] / total:24.1%}" for column in columns))
+
+
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--data", required=True)
+parser.add_argument("--data")
 parser.add_argument("--split", default="dev")
 parser.add_argument("--model", default="araclip-mini")
 parser.add_argument("--every", type=int, default=1, help="ask for every so many pictures only")
 parser.add_argument("--kind", action="append", default=[])
 parser.add_argument("--images", type=Path, help="the pictures' vectors, (N, D); made and kept there if missing")
 parser.add_argument("--ways", action="store_true", help="also the other ways to combine readings")
+parser.add_argument("--dialects", type=Path, nargs="+", metavar="FILE")
 args = parser.parse_args()
+if args.dialects:
+    dialects(args.dialects)
+    raise SystemExit
 
 dataset = load_dataset(args.data, split="train" if args.split == "choice" else args.split)
 queries, owner = dataset.queries("first")

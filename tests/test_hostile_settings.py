@@ -78,7 +78,7 @@ def test_the_keys_are_those_of_the_recipe() -> None:
 
 @settings(max_examples=100)
 @given(key=st.sampled_from(KEYS), value=strange_values(), as_change=st.booleans())
-def test_whatever_a_key_of_a_recipe_holds_it_is_read_or_refused_in_one_line(
+def test_any_key_of_a_recipe_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, key: tuple[str, ...], value: Any, as_change: bool
 ) -> None:
     recipe = tmp_path_factory.getbasetemp() / "strange.toml"
@@ -129,7 +129,7 @@ def one_strange_value(name: str, folder: Path, place: Path, data: st.DataObject)
 
 @settings(max_examples=60)
 @given(st.data())
-def test_whatever_a_field_of_a_data_set_holds_it_is_used_or_refused_in_one_line(
+def test_any_field_of_a_data_set_is_used_or_refused(
     tmp_path_factory: pytest.TempPathFactory, whole: Callable[[str], Path], data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(DATA), label="kind")
@@ -138,7 +138,7 @@ def test_whatever_a_field_of_a_data_set_holds_it_is_used_or_refused_in_one_line(
 
 @settings(max_examples=40)
 @given(st.data())
-def test_whatever_a_setting_of_a_published_model_holds_it_is_used_or_refused_in_one_line(
+def test_any_setting_of_a_published_model_is_used_or_refused(
     tmp_path_factory: pytest.TempPathFactory, whole: Callable[[str], Path], data: st.DataObject
 ) -> None:
     name = data.draw(st.sampled_from(MODELS), label="kind")

@@ -264,21 +264,21 @@ def printed_by(code: str) -> list[str]:
     return run.stdout.split()
 
 
-def test_the_commands_are_listed_without_numpy_and_a_word_is_stemmed_without_other_languages() -> None:
+def test_commands_are_listed_and_words_stemmed_without_numpy() -> None:
     assert printed_by(
         "import sys, araclip.cli.commands; early = {'numpy', 'faiss', 'onnxruntime'} & set(sys.modules); "
         "import araclip.text.words; print(early, [name for name in sys.modules if name.endswith('yiddish_stemmer')])"
     ) == ["set()", "[]"]
 
 
-def test_what_searches_is_imported_without_faiss_and_what_only_indexing_needs() -> None:
+def test_search_is_imported_without_faiss_and_indexing() -> None:
     assert printed_by(
         "import sys, araclip.gallery.open, araclip.models.encoder, araclip.cli.searching; "
         "print({'faiss', 'onnxruntime', 'tokenizers', 'rich.progress'} & set(sys.modules))"
     ) == ["set()"]
 
 
-def test_a_server_tells_numpys_blas_before_numpy_is_there_that_requests_are_its_threads() -> None:
+def test_a_server_limits_numpys_blas_threads_before_its_import() -> None:
     assert printed_by(
         "import os, sys; os.environ.pop('OPENBLAS_NUM_THREADS', None); sys.modules['araclip.server.run'] = None\n"
         "from araclip.cli.serve import serve\n"
@@ -298,7 +298,7 @@ def test_every_public_name_of_the_package_can_be_had() -> None:
 # ------------------------------------------------------------------ the text of the source
 
 
-def test_every_file_documents_its_public_names_and_does_not_print() -> None:
+def test_every_file_documents_its_names_and_does_not_print() -> None:
     faults = []
     for _, path in modules(SOURCE):
         place = str(path.relative_to(SOURCE))

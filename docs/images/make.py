@@ -2,7 +2,7 @@
 
     python docs/images/make.py --gallery FOLDER      (extras demo and browser; Debian's chromium, or CHROMIUM names one)
 
-The queries are some whose answers benchmarks/demo_queries.py found good, so the pictures show the page and say nothing
+The queries are some whose answers benchmarks/queries.py found good, so the pictures show the page and say nothing
 of how good answers are.
 """
 

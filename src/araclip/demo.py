@@ -52,7 +52,7 @@ CREDITS: tuple[str, ...] = (
     *(f"Photograph {name}: {credit}. From scikit-image." for name, (_, credit) in PHOTOGRAPHS.items()),
 )
 
-# benchmarks/demo_queries.py tries 48 queries, and finds a right first hit for 26 of them. These are ten of the 26:
+# benchmarks/queries.py tries 48 queries, and finds a right first hit for 26 of them. These are ten of the 26:
 # first those whose right hit is a photograph, then those whose right hit is a drawing.
 QUERIES: tuple[str, ...] = (
     "وجه قطة",

@@ -43,7 +43,7 @@ def test_a_langchain_store_finds_texts_and_pictures_by_arabic(model: AraCLIP, tm
     assert embeddings.embed_image(uris=[str(red)]) == [row]  # as Chroma's, LanceDB's and VDMS's stores call it
 
 
-def test_adapters_read_the_words_of_queries_where_they_are_given_a_reader(model: AraCLIP) -> None:
+def test_adapters_read_words_of_queries_where_given_a_reader(model: AraCLIP) -> None:
     pytest.importorskip("langchain_core")
     from araclip.adapters.langchain import AraCLIPEmbeddings
     from araclip.text.resources import interpreter
@@ -55,7 +55,7 @@ def test_adapters_read_the_words_of_queries_where_they_are_given_a_reader(model:
     assert both != pytest.approx(plain.embed_query("عربية"), abs=1e-3)
 
 
-def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: AraCLIP, tmp_path: Path) -> None:
+def test_llama_index_places_texts_and_pictures_in_one_space(model: AraCLIP, tmp_path: Path) -> None:
     pytest.importorskip("llama_index.core")
     from araclip.adapters.llama_index import AraCLIPEmbedding
 
@@ -69,7 +69,7 @@ def test_a_llama_index_embedding_places_texts_and_pictures_in_one_space(model: A
     assert np.allclose(embedding.get_text_embedding_batch(["أحمر", "أزرق"]), [query, other])
 
 
-def test_a_llama_index_embedding_of_a_server_takes_the_pictures_of_its_nodes(tiny_model: Path, tmp_path: Path) -> None:
+def test_llama_index_over_a_server_takes_pictures_of_nodes(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("llama_index.core")
     from llama_index.core.schema import ImageNode
 

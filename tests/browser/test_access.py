@@ -144,7 +144,7 @@ def test_from_search_to_viewer_and_back_by_keyboard_alone(visit: Visit) -> None:
     assert focused(page) == "عرض المزيد"  # the grid is one stop
 
 
-def test_the_skip_link_is_the_first_stop_and_leads_to_the_results(visit: Visit) -> None:
+def test_skip_link_is_first_stop_and_leads_to_results(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)
     page.keyboard.press("Tab")
@@ -197,7 +197,7 @@ def test_every_stop_of_the_keyboard_can_be_seen(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("key", "code"), [("a", "KeyQ"), ("ش", "KeyA")])
-def test_all_are_chosen_by_the_key_of_the_letter_wherever_a_layout_has_it(visit: Visit, key: str, code: str) -> None:
+def test_all_are_chosen_by_key_of_letter_wherever_layout_has_it(visit: Visit, key: str, code: str) -> None:
     page = visit()
     page.wait_for_selector("#timeline .tile")
     page.click("#filter-switch")  # the panel is beside the pictures, not in front of them

@@ -17,7 +17,7 @@ def tiles(page: Page) -> int:
     return page.locator("#timeline .tile").count()
 
 
-def test_home_shows_the_pictures_by_month_and_the_viewer_turns_through_them(visit: Visit) -> None:
+def test_home_shows_months_and_the_viewer_turns_through_them(visit: Visit) -> None:
     page = visit(height=700)
     expect(page.locator("#timeline .month").first).to_contain_text("٢٠٢٣")
     until(page, "document.querySelectorAll('#timeline .tile').length > 6")
@@ -40,7 +40,7 @@ def test_home_shows_the_pictures_by_month_and_the_viewer_turns_through_them(visi
     until(page, "id => document.activeElement.href?.includes(id)", arg=second)
 
 
-def test_albums_lead_to_their_pictures_and_filters_work_without_words(visit: Visit) -> None:
+def test_albums_lead_to_their_pictures_and_filters_need_no_words(visit: Visit) -> None:
     page = visit("?show=albums")
     page.get_by_role("link", name="holiday").click()
     expect(page.locator("#count")).to_have_text("٤٨ صورة")
@@ -115,7 +115,7 @@ def test_a_finger_held_on_a_picture_chooses_and_then_taps_do(visit: Visit) -> No
     expect(page.locator("#viewer")).to_be_hidden()
 
 
-def test_a_tap_after_holding_counts_also_where_no_click_followed_the_holding(visit: Visit) -> None:
+def test_a_tap_after_holding_counts_without_a_click(visit: Visit) -> None:
     page = visit(width=390, height=780, has_touch=True, is_mobile=True)
     fingers = Fingers(page)
     first, second = (page.locator("#timeline .tile").nth(number) for number in (0, 1))
@@ -160,7 +160,7 @@ def test_the_map_follows_the_mouse_and_two_fingers_zoom_it(visit: Visit) -> None
     until(page, "location.search.includes('near')")
 
 
-def test_names_on_the_map_of_a_phone_lie_neither_on_each_other_nor_on_pictures(visit: Visit) -> None:
+def test_names_on_a_phones_map_do_not_overlap(visit: Visit) -> None:
     towns = [("القاهرة", 30.0, 31.2, 9), ("بور سعيد", 31.3, 32.3, 5), ("المدينة المنورة", 24.5, 39.6, 4)]
     places = [
         {"latitude": north, "longitude": east, "pictures": n, "cover": None, "box": [north, east, north, east],
@@ -182,7 +182,7 @@ def test_names_on_the_map_of_a_phone_lie_neither_on_each_other_nor_on_pictures(v
     expect(names.nth(1)).to_be_visible()
 
 
-def test_the_button_that_opens_a_menu_does_not_take_hold_of_the_map(visit: Visit) -> None:
+def test_button_that_opens_menu_does_not_take_hold_of_map(visit: Visit) -> None:
     page = visit("?show=map")
     page.wait_for_selector("#map [role=status]:not(:empty)")
     page.get_by_role("button", name="تكبير").click()
@@ -244,7 +244,7 @@ def protected(gallery: Path, tiny_model: Path) -> Iterator[str]:
         yield address
 
 
-def test_a_message_in_a_dialog_that_is_closed_does_not_take_later_ones_along(visit: Visit) -> None:
+def test_a_closed_dialogs_message_takes_no_later_ones_along(visit: Visit) -> None:
     page = visit()
     page.evaluate("""async () => {
         const { toast } = await import(new URL('toast.js', document.querySelector('script[type=module]').src));
@@ -261,7 +261,7 @@ def test_a_message_in_a_dialog_that_is_closed_does_not_take_later_ones_along(vis
     expect(page.locator("body > #toast")).to_have_text("ما بعده")
 
 
-def test_the_albums_of_the_last_click_are_shown_whatever_answer_comes_last(visit: Visit) -> None:
+def test_the_albums_of_the_last_click_are_shown(visit: Visit) -> None:
     page = visit("?show=albums")
     cards = page.locator("#albums .card")
     expect(cards).to_have_count(2)

@@ -43,7 +43,7 @@ def page(browser: Browser, site: str) -> Iterator[Page]:
     assert faults == []
 
 
-def test_pages_fit_narrow_and_wide_light_and_dark_and_run_in_their_direction(page: Page, site: str) -> None:
+def test_pages_fit_narrow_and_wide_light_and_dark(page: Page, site: str) -> None:
     for name in PAGES:
         page.goto(site + name)
         arabic = name.startswith("ar/")
@@ -58,7 +58,7 @@ def test_pages_fit_narrow_and_wide_light_and_dark_and_run_in_their_direction(pag
             assert page.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
 
-def test_the_menu_opens_on_a_narrow_screen_from_the_side_where_reading_begins(page: Page, site: str) -> None:
+def test_the_menu_opens_from_the_side_where_reading_begins(page: Page, site: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     for name, inside in (("start.html", lambda box: box["x"] == 0), ("ar/start.html", lambda box: box["x"] > 0)):
         page.goto(site + name)
@@ -80,9 +80,7 @@ def test_the_menu_opens_on_a_narrow_screen_from_the_side_where_reading_begins(pa
         ("Gallery.duplicates", "python.html"),
     ],
 )
-def test_search_finds_english_and_arabic_words_however_they_are_written(
-    page: Page, site: str, query: str, found: str
-) -> None:
+def test_search_finds_words_however_they_are_written(page: Page, site: str, query: str, found: str) -> None:
     start = "ar/start.html" if found.startswith("ar/") else "start.html"
     page.goto(site + start)
     page.locator(".sidebar-search").fill(query)

@@ -32,9 +32,7 @@ def unanswered(visit: Visit) -> Page:
 
 
 @pytest.mark.parametrize(("language", "letters"), [("ar", "ا"), ("en", "e")])
-def test_a_query_that_cannot_be_read_is_explained_in_the_readers_language(
-    visit: Visit, language: str, letters: str
-) -> None:
+def test_an_unreadable_query_is_explained_in_ones_language(visit: Visit, language: str, letters: str) -> None:
     page = visit("?q=-%200.5:كلب", language=language, expecting=FAILED)
     alert = page.get_by_role("alert")
     expect(alert).to_be_visible()
@@ -52,7 +50,7 @@ def test_a_query_that_cannot_be_read_is_explained_in_the_readers_language(
         (problem(422, "عنوان", "raw English of a library"), "عنوان"),
     ],
 )
-def test_no_english_of_a_server_or_proxy_stands_in_the_arabic_page(
+def test_no_english_of_server_or_proxy_stands_in_arabic_page(
     visit: Visit, answer: dict[str, object], said: str
 ) -> None:
     page = visit(expecting=FAILED)
@@ -98,7 +96,7 @@ def test_all_that_failed_at_the_start_comes_with_a_retry(visit: Visit) -> None:
     expect(page.locator("#count")).to_contain_text("٩٦")
 
 
-def test_an_error_is_said_anew_in_the_language_that_is_switched_to(visit: Visit) -> None:
+def test_error_is_said_anew_in_language_that_is_switched_to(visit: Visit) -> None:
     page = unanswered(visit)
     page.click("#language")
     expect(page.get_by_role("alert")).to_contain_text("The server does not answer")
@@ -116,7 +114,7 @@ def test_where_the_browser_keeps_nothing_the_page_works(visit: Visit) -> None:
     page.wait_for_selector(".card")
 
 
-def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) -> None:
+def test_without_network_it_retries_by_itself_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.context.set_offline(True)
     ask(page, "أحمر")
@@ -125,7 +123,7 @@ def test_without_a_network_it_retries_by_itself_once_there_is_one(visit: Visit) 
     page.wait_for_selector(".tile")
 
 
-def test_without_a_network_a_view_says_so_and_comes_once_there_is_one(visit: Visit) -> None:
+def test_without_a_network_a_view_comes_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.wait_for_selector("#timeline .tile")
     page.context.set_offline(True)
@@ -159,7 +157,7 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(visit: Visit) -> N
     assert len(asked) == 2
 
 
-def test_a_failure_while_paging_leaves_the_results_and_the_button(visit: Visit) -> None:
+def test_failure_while_paging_leaves_results_and_button(visit: Visit) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     had = len(shown(page))
     page.route("**/search?*", lambda route: route.fulfill(**problem(503, "لا يعمل", "لاحقًا")))
@@ -257,7 +255,7 @@ def test_the_progress_of_indexing_is_shown(visit: Visit, news: dict[str, object]
     expect(page.locator("#progress p")).to_have_text(text)
 
 
-def test_a_failure_of_indexing_that_was_closed_stays_closed_until_there_is_other_news(visit: Visit) -> None:
+def test_a_closed_failure_of_indexing_stays_closed_until_news(visit: Visit) -> None:
     page = visit("?q=أحمر", expecting=FAILED)
     shown(page)
     news = {"state": "failed", "done": 1, "found": 9, "cause": "full"}
@@ -278,7 +276,7 @@ def test_a_failure_of_indexing_that_was_closed_stays_closed_until_there_is_other
     expect(page.locator("#progress")).to_be_visible()
 
 
-def test_pictures_by_month_that_do_not_come_are_not_asked_for_without_end(visit: Visit) -> None:
+def test_months_that_do_not_come_are_not_asked_for_without_end(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     asked = []
 
@@ -312,7 +310,7 @@ def test_pictures_that_are_gone_leave_the_results_when_asked_for(
         page.close()  # before the server, whose end would be an error on the console
 
 
-def test_pictures_by_month_that_fail_to_come_again_stay_and_can_be_chosen(visit: Visit) -> None:
+def test_months_that_fail_to_come_stay_and_can_be_chosen(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.wait_for_selector("#timeline .tile")
     page.route("**/hidden", lambda route: route.fulfill(json={"changed": 1}))
@@ -333,7 +331,7 @@ def test_pictures_by_month_that_fail_to_come_again_stay_and_can_be_chosen(visit:
     expect(page.locator("#chosen p")).to_have_text("صورة محددة")
 
 
-def test_a_failure_far_down_is_said_in_sight_and_what_was_looked_at_stays(visit: Visit) -> None:
+def test_a_failure_far_down_is_said_in_sight(visit: Visit) -> None:
     page = visit(height=400, expecting=FAILED)
     page.wait_for_selector("#timeline .tile")
     counts = {"months": [{"month": None, "pictures": 600}], "pictures": 600}
@@ -353,7 +351,7 @@ def test_a_failure_far_down_is_said_in_sight_and_what_was_looked_at_stays(visit:
     expect(page.locator("#chosen p")).to_have_text("صورة محددة")
 
 
-def test_statistics_that_fail_while_a_search_succeeds_are_asked_for_again(visit: Visit) -> None:
+def test_statistics_that_fail_are_asked_for_again(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.route("**/stats", lambda route: route.fulfill(**problem(429, "مشغول", "طلبات كثيرة")))
     page.goto(page.url + "?q=أحمر")

@@ -130,7 +130,7 @@ def test_a_filter_chosen_before_the_search_holds_for_it(visit: Visit) -> None:
     assert max(ratios(page)) < 1
 
 
-def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visit) -> None:
+def test_filter_by_hand_in_address_is_kept_beside_controls(visit: Visit) -> None:
     page = visit("?q=أحمر&where=added%3D2020..")
     shown(page)
     expect(page.locator(".chip.filter > span")).to_have_text("تاريخ الإضافة: منذ \u2068٢٠٢٠\u2069")
@@ -139,7 +139,7 @@ def test_a_filter_by_hand_in_the_address_is_kept_beside_the_controls(visit: Visi
     expect(page.locator(".chip.filter")).to_have_count(2)
 
 
-def test_a_filter_that_no_control_can_show_stays_when_another_one_is_set(visit: Visit) -> None:
+def test_a_filter_without_a_control_stays_when_another_is_set(visit: Visit) -> None:
     page = visit("?q=أحمر&where=captured%3D2021&where=size%3D1kB..&where=meta.album%3Dx")
     shown(page)
     opened(page)
@@ -166,12 +166,12 @@ def test_the_keyboard_stays_in_the_filters_when_they_are_reset(visit: Visit) -> 
     expect(page.locator("#filter-switch")).to_be_focused()
 
 
-def test_a_folder_that_no_picture_lies_in_is_said_with_those_there_are(visit: Visit) -> None:
+def test_a_filter_by_an_empty_folder_lists_the_others(visit: Visit) -> None:
     page = visit("?q=أحمر&where=folder%3Dx", expecting="400")
     expect(page.get_by_role("alert")).to_contain_text("لا صورة في المجلد")
 
 
-def test_a_browser_that_speaks_english_gets_the_page_in_english_until_another_language_is_chosen(visit: Visit) -> None:
+def test_the_page_is_english_for_a_browser_that_speaks_english(visit: Visit) -> None:
     page = visit("", locale="en-GB")
     expect(page.locator("html")).to_have_attribute("lang", "en")
     page.locator("#language").click()
@@ -204,12 +204,12 @@ def test_a_list_by_filters_alone_says_how_many_there_are(visit: Visit) -> None:
         ("folder!=a, b", "Outside of folder: \u2068a, b\u2069"),
     ],
 )
-def test_only_where_a_comma_stands_between_values_a_chip_shows_several(visit: Visit, filter_: str, chip: str) -> None:
+def test_only_commas_between_values_make_a_chip_show_several(visit: Visit, filter_: str, chip: str) -> None:
     page = visit(f"?q=red&where={quote(filter_)}", language="en", expecting=FAILED)
     expect(page.locator(".chip.filter > span")).to_have_text(chip)
 
 
-def test_that_nothing_passes_the_filters_is_still_said_while_folders_are_indexed(visit: Visit) -> None:
+def test_no_match_is_said_while_folders_are_indexed(visit: Visit) -> None:
     page = visit()
     news = {"state": "running", "done": 1, "found": 9, "folders": ["صور"], "newest": []}
     body = f"event: indexing\ndata: {json.dumps(news)}\n\n"

@@ -100,7 +100,7 @@ def test_the_bar_above_the_results_is_tidy_on_a_phone(visit: Visit, query: str, 
     assert play["x"] == pytest.approx(results["x"], abs=1)
 
 
-def test_a_long_name_without_spaces_leaves_its_button_inside_the_window(visit: Visit) -> None:
+def test_a_long_name_leaves_its_button_inside_the_window(visit: Visit) -> None:
     page = visit(f"?q=أحمر&where=name%3D{'x' * 200}", width=360)
     shown(page)
     (button,) = boxes(page, ".chip.filter button")
@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_cut_at_its_own_end(visit: Visit, language: str, te
     assert first["right"] <= whole["right"] + 1
 
 
-def test_the_language_switch_turns_the_page_round_and_is_remembered(visit: Visit) -> None:
+def test_language_switch_turns_page_round_and_is_remembered(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)
     brand = page.locator(".brand").bounding_box()
@@ -159,7 +159,7 @@ def test_what_stays_on_the_page_follows_the_language(visit: Visit) -> None:
     expect(page.locator("#chosen p")).to_have_text("صورة محددة")
 
 
-def test_the_language_switch_leaves_a_list_where_it_was_scrolled_to(visit: Visit) -> None:
+def test_language_switch_leaves_list_where_it_was_scrolled_to(visit: Visit) -> None:
     page = visit("?where=size%3D..1MB", height=400)
     until(page, "document.querySelectorAll('#timeline .tile').length > 9")
     page.evaluate("scrollTo(0, 600)")

@@ -90,7 +90,7 @@ def test_nothing_found_is_said_once_until_something_is(visit: Visit) -> None:
     expect(page.locator(".notice")).to_have_count(0)
 
 
-def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visit: Visit) -> None:
+def test_the_map_stays_where_it_was_moved_to(visit: Visit) -> None:
     page = visit("?show=map", expecting=FAILED)
     until(page, "document.body.dataset.generation")
     page.wait_for_selector("#map [role=status]:not(:empty)")
@@ -115,7 +115,7 @@ def test_the_map_stays_where_it_was_moved_to_and_the_keyboard_on_its_button(visi
     assert page.evaluate(seen) == before
 
 
-def test_the_keyboard_stays_on_an_album_while_the_gallery_changes(visit: Visit) -> None:
+def test_keyboard_stays_on_album_while_gallery_changes(visit: Visit) -> None:
     page = visit("?show=albums", expecting=FAILED)
     until(page, "document.body.dataset.generation")
     page.locator("#albums .card").nth(1).focus()

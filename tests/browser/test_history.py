@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 SETTLED = "history.state?.scroll > 600"  # the page has stood still, and its place is kept
 
 
-def test_forward_and_a_reload_lead_to_where_the_results_were_left(visit: Visit) -> None:
+def test_forward_and_reload_lead_to_where_results_were_left(visit: Visit) -> None:
     page = visit(height=500)
     search(page, "أحمر")
     page.mouse.wheel(0, 700)
@@ -69,7 +69,7 @@ def test_going_back_closes_the_suggestions(visit: Visit) -> None:
     expect(page.locator("#suggestions li")).to_have_count(0)
 
 
-def test_links_of_the_home_page_do_not_open_the_picture_that_its_own_address_opens(visit: Visit) -> None:
+def test_links_of_home_do_not_open_the_picture_of_their_address(visit: Visit) -> None:
     page = visit()
     page.wait_for_selector("#timeline .open")
     page.goto(page.url + page.locator("#timeline .open").first.get_attribute("href"))

@@ -35,7 +35,7 @@ def hide(page: Page, at: int) -> None:
     page.get_by_role("button", name="إخفاء", exact=True).click()
 
 
-def test_results_keep_their_number_and_their_place_when_the_pictures_by_month_come(visit: Visit) -> None:
+def test_results_keep_their_place_when_months_come(visit: Visit) -> None:
     page = visit(height=500)
     held = hold(page, BY_MONTH)
     page.reload()
@@ -54,7 +54,7 @@ def test_results_keep_their_number_and_their_place_when_the_pictures_by_month_co
     assert page.evaluate("scrollY") == 0
 
 
-def test_pictures_by_month_that_come_again_do_not_take_back_what_was_scrolled_meanwhile(visit: Visit) -> None:
+def test_months_that_come_again_keep_what_was_scrolled(visit: Visit) -> None:
     page = visit(height=400)
     until(page, "document.querySelectorAll('#timeline .tile').length > 9")
     page.evaluate("scrollTo(0, 500)")
@@ -78,7 +78,7 @@ def test_another_list_is_not_counted_on_the_map(visit: Visit) -> None:
     expect(page.locator("#count")).to_be_empty()
 
 
-def test_a_jump_past_pages_that_are_still_coming_fetches_those_in_sight(visit: Visit) -> None:
+def test_a_jump_past_coming_pages_fetches_those_in_sight(visit: Visit) -> None:
     page = visit(width=3000, height=2000, expecting=FAILED)  # a large screen shows several pages; no thumbnails
     late: list[Route] = []
     slow = [True]
@@ -122,7 +122,7 @@ def test_a_picture_that_was_turned_back_from_is_left_no_more(visit: Visit) -> No
     assert page.url == address
 
 
-def test_a_picture_that_the_server_reads_is_not_searched_by_once_something_else_is(visit: Visit) -> None:
+def test_a_read_picture_is_not_searched_by_after_something_else(visit: Visit) -> None:
     page = visit()
     file = io.BytesIO()
     Image.new("RGB", (300, 200), (0, 200, 0)).save(file, "TIFF")
@@ -151,7 +151,7 @@ def test_a_part_that_was_given_up_is_not_searched_by(visit: Visit) -> None:
     assert "picture=" not in page.url
 
 
-def test_until_the_next_picture_has_come_its_place_is_held_and_the_last_one_is_gone(visit: Visit) -> None:
+def test_the_next_pictures_place_is_held_until_it_has_come(visit: Visit) -> None:
     page = visit()
     page.locator("#timeline .open").nth(1).click()
     page.wait_for_selector("#viewer dl")
@@ -206,7 +206,7 @@ def test_what_is_typed_stays_when_a_busy_server_is_asked_again(visit: Visit) -> 
     expect(page.locator("#query")).to_have_value("أخضر و")
 
 
-def test_a_map_waits_for_its_styles_without_which_it_would_grow_each_time_it_is_drawn(visit: Visit) -> None:
+def test_a_map_waits_for_its_styles(visit: Visit) -> None:
     place = {"latitude": 30.0, "longitude": 31.2, "pictures": 9, "cover": None, "box": [30.0, 31.2, 30.0, 31.2]}
     answer = {"known": True, "pictures": 9, "places": [place], "generation": "x"}
     page = visit(expecting=FAILED)

@@ -17,7 +17,7 @@ def page(visit: Visit) -> Page:
     return visit()
 
 
-def test_both_languages_have_the_same_messages_with_the_same_values(page: Page) -> None:
+def test_both_languages_have_same_messages_with_same_values(page: Page) -> None:
     messages = page.evaluate("import('./assets/messages.js').then(({ messages }) => messages)")
     assert list(messages["ar"]) == list(messages["en"])
     for key, arabic in messages["ar"].items():

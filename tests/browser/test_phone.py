@@ -86,7 +86,7 @@ def share(page: Page) -> None:
 
 
 @pytest.mark.parametrize("below", [False, True], ids=["at the root", "below a path"])
-def test_it_is_installed_takes_a_shared_picture_and_opens_without_a_network(
+def test_the_page_is_installed_and_opens_without_a_network(
     visit: Visit, address: str, request: pytest.FixtureRequest, below: bool
 ) -> None:
     at = request.getfixturevalue("prefixed") if below else address

@@ -46,7 +46,7 @@ def test_a_town_is_an_album_a_pin_and_a_detail(
     page.close()
 
 
-def test_a_place_is_suggested_and_read_from_words_and_can_be_taken_back(visit: Visit, there: str) -> None:
+def test_a_place_is_suggested_read_and_taken_back(visit: Visit, there: str) -> None:
     page = visit(at=there)
     page.fill("#query", "دب")
     page.get_by_role("option", name="دبي").click()

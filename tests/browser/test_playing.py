@@ -43,7 +43,7 @@ def test_a_scene_shows_its_time_and_opens_the_video_there(visit: Visit, videos: 
     expect(playing).to_have_count(0)
 
 
-def test_of_a_video_that_the_browser_cannot_play_a_still_is_shown(visit: Visit, videos: str) -> None:
+def test_of_video_that_browser_cannot_play_still_is_shown(visit: Visit, videos: str) -> None:
     page = visit("?q=أزرق", at=videos)
     page.locator(".tile a", has_text="old.avi").click()
     expect(page.locator(".facts")).to_contain_text("لا يمكن تشغيل هذا الفيديو")

@@ -71,7 +71,7 @@ def test_what_was_understood_is_shown_with_a_way_back(visit: Visit) -> None:
     expect(understood).to_be_hidden()
 
 
-def test_a_query_that_only_excludes_lists_the_others_and_calls_none_the_nearest(visit: Visit) -> None:
+def test_a_query_that_only_excludes_lists_the_others(visit: Visit) -> None:
     page = visit("?q=بدون كلاب")
     had = len(shown(page))
     assert had > 10
@@ -91,7 +91,7 @@ def test_a_date_that_was_understood_is_named_alone(visit: Visit) -> None:
     expect(page.locator("#understood .chip")).to_have_text("تاريخ الالتقاط: ٢٠٢٣")
 
 
-def test_filters_that_nothing_satisfies_together_are_named_together(visit: Visit) -> None:
+def test_filters_that_nothing_satisfies_are_named_together(visit: Visit) -> None:
     page = visit("?q=أحمر مجلد رحلة 2023")  # pictures of this folder have no date
     shown(page)
     expect(page.locator("#understood")).to_contain_text(re.compile("لا صور تجمع .*2023.*، فبحثنا عن الكلمات"))
@@ -170,7 +170,7 @@ def test_the_latest_result_wins_when_answers_overtake_each_other(visit: Visit) -
     assert set(colours(page)[:10]) == {2}
 
 
-def test_thumbnails_of_the_last_search_are_cancelled_by_the_next_one(visit: Visit) -> None:
+def test_thumbnails_of_last_search_are_cancelled_by_next_one(visit: Visit) -> None:
     page = visit()
     held: set[str] = set()
     given_up: set[str] = set()
@@ -197,7 +197,7 @@ def test_a_search_that_is_left_before_its_answer_leaves_no_trace(visit: Visit) -
     assert page.locator("main").get_attribute("data-late") is None
 
 
-def test_back_from_a_search_without_an_answer_brings_thumbnails_that_were_cancelled(visit: Visit) -> None:
+def test_back_from_a_failed_search_brings_its_thumbnails(visit: Visit) -> None:
     page = visit()
     held: list[Route] = []
     page.route("**/thumbnails/*", lambda route: held.append(route))  # noqa: PLW0108
@@ -241,7 +241,7 @@ def test_a_picture_dropped_or_pasted_finds_pictures_like_it(visit: Visit, event:
     assert set(colours(page)[:10]) == {2}
 
 
-def test_text_that_comes_with_a_picture_of_itself_is_pasted_as_text(visit: Visit) -> None:
+def test_text_with_a_picture_of_itself_is_pasted_as_text(visit: Visit) -> None:
     page = visit()
     page.focus("#query")
     taken = page.evaluate(  # as cells of a table are copied
@@ -256,7 +256,7 @@ def test_text_that_comes_with_a_picture_of_itself_is_pasted_as_text(visit: Visit
     assert not taken  # the browser puts the text into the field
 
 
-def test_a_picture_that_a_link_has_lost_is_there_again_once_it_is_dropped(visit: Visit) -> None:
+def test_a_picture_lost_by_a_link_is_there_again_once_dropped(visit: Visit) -> None:
     page = visit()
     hand_over(page, "drop", picture_bytes("#00f"))
     shown(page)
@@ -298,7 +298,7 @@ def test_a_picture_sent_is_small_and_carries_no_metadata(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(("form", "kind"), [("TIFF", "image/tiff"), ("JPEG2000", "")])
-def test_a_picture_that_only_the_server_can_read_finds_pictures_like_it(visit: Visit, form: str, kind: str) -> None:
+def test_a_picture_only_the_server_reads_finds_others_like_it(visit: Visit, form: str, kind: str) -> None:
     page = visit()
     hand_over(page, "drop", picture_bytes("#00f", form), kind)
     assert set(colours(page)[:10]) == {2}
@@ -312,7 +312,7 @@ def test_a_heic_can_be_picked(visit: Visit) -> None:
     until(page, "document.querySelector('.chip img').naturalHeight === 96")
 
 
-def test_a_file_that_the_server_cannot_read_either_is_refused_with_the_formats_it_reads(visit: Visit) -> None:
+def test_a_file_that_nobody_can_read_is_refused_with_the_formats(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     hand_over(page, "drop", b"<svg></svg>", "image/svg+xml")
     said = page.locator("#toast")
@@ -386,7 +386,7 @@ def test_a_query_of_several_parts_shows_them_as_chips(visit: Visit) -> None:
     expect(page.locator(".chip.minus .what")).to_have_text(["أزرق"])
 
 
-def test_adding_looks_like_what_is_included_and_excluding_like_what_is_not(visit: Visit) -> None:
+def test_adding_looks_like_included_and_excluding_does_not(visit: Visit) -> None:
     page = visit("?q=أحمر + أخضر - أزرق".replace("+", "%2B"))
     shown(page)
     colour = "node => getComputedStyle(node).backgroundColor"
@@ -411,7 +411,7 @@ def test_something_is_excluded_by_a_chip_and_taken_back(visit: Visit) -> None:
     expect(page.locator("#query")).to_have_value("أحمر + أزرق")
 
 
-def test_escape_closes_the_field_of_a_chip_and_gives_the_focus_back(visit: Visit) -> None:
+def test_escape_closes_field_of_chip_and_gives_focus_back(visit: Visit) -> None:
     page = visit("?q=أحمر")
     page.get_by_role("button", name="إضافة", exact=True).click()
     page.keyboard.press("Escape")
@@ -421,7 +421,7 @@ def test_escape_closes_the_field_of_a_chip_and_gives_the_focus_back(visit: Visit
 # ------------------------------------------------------------------ recent searches
 
 
-def test_recent_searches_are_kept_on_the_device_and_can_be_forgotten(visit: Visit) -> None:
+def test_recent_searches_are_kept_on_device_and_can_be_forgotten(visit: Visit) -> None:
     page = visit()
     for query in ("أحمر", "أخضر", "أزرق"):
         search(page, query)

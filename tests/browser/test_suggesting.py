@@ -95,7 +95,7 @@ def test_escape_closes_the_list_and_leaves_what_is_typed(visit: Visit) -> None:
     assert "شاطئ" in page.input_value("#query")
 
 
-def test_a_picture_to_search_by_is_asked_for_with_a_button_that_says_so(visit: Visit) -> None:
+def test_a_picture_to_search_by_is_asked_for_by_a_clear_button(visit: Visit) -> None:
     page = visit(width=360)
     with page.expect_file_chooser(timeout=PATIENCE_MS) as asked:
         page.get_by_role("button", name="بحث بصورة").click()
@@ -103,7 +103,7 @@ def test_a_picture_to_search_by_is_asked_for_with_a_button_that_says_so(visit: V
     expect(page.locator("#toast")).to_contain_text("تعذّرت قراءة الصورة")
 
 
-def test_near_duplicates_stand_behind_one_tile_and_beside_it_when_asked_for(visit: Visit) -> None:
+def test_near_duplicates_stand_behind_one_tile_or_beside_it(visit: Visit) -> None:
     page = visit("?q=أحمر")
     names = shown(page)
     tile = page.locator(".tile", has=page.locator(".near"))
@@ -127,7 +127,7 @@ def test_near_duplicates_stand_behind_one_tile_and_beside_it_when_asked_for(visi
     expect(page.locator(".near")).to_have_count(0)
 
 
-def test_near_duplicates_pass_the_filters_that_are_read_from_the_words(visit: Visit) -> None:
+def test_near_duplicates_pass_filters_that_are_read_from_words(visit: Visit) -> None:
     asked: list[list[str]] = []
     read = {"part": "date", "words": "2021", "where": ["captured=2021..2021"], "applied": True}
     order = {"part": "order", "words": "أحدث", "where": ["sort=date"], "applied": True}
@@ -169,7 +169,7 @@ def weakened(answer: dict) -> dict:
     return answer
 
 
-def test_new_pictures_come_by_themselves_below_what_is_seen_and_else_wait(
+def test_new_pictures_come_by_themselves_below_what_is_seen(
     visit: Visit, album: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(album / "gallery", tmp_path / "gallery")
@@ -235,7 +235,7 @@ def test_icons_stay_without_a_network(visit: Visit) -> None:
     assert all(page.locator("#notice use, .tools use, .box use:visible").evaluate_all(drawn))
 
 
-def test_on_paper_each_picture_has_its_name_and_nothing_is_there_to_be_pressed(visit: Visit) -> None:
+def test_on_paper_each_picture_has_its_name(visit: Visit) -> None:
     page = visit("?q=أحمر")
     names = shown(page)
     page.emulate_media(media="print")

@@ -91,7 +91,7 @@ def test_details_are_shown(visit: Visit) -> None:
     expect(page.locator("#viewer code")).to_contain_text(HOSTILE_NAME)
 
 
-def test_names_in_both_directions_are_kept_apart_from_their_surroundings(visit: Visit) -> None:
+def test_names_in_both_directions_are_kept_apart(visit: Visit) -> None:
     page = visit("?q=أحمر")
     shown(page)
     expect(page.locator(".tile .name bdi").filter(has_text=MIXED_NAME)).to_have_count(1)

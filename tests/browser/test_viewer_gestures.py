@@ -36,9 +36,7 @@ def at_rest(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("language", "onward"), [("ar", 1), ("en", -1)])
-def test_a_swipe_follows_the_finger_turns_as_one_reads_and_neither_closes_nor_leaves(
-    visit: Visit, language: str, onward: int
-) -> None:
+def test_a_swipe_follows_the_finger_and_closes_nothing(visit: Visit, language: str, onward: int) -> None:
     page = visit("?q=red", language=language, **PHONE)
     names = opened(page)
     before = page.evaluate("history.length")
@@ -106,7 +104,7 @@ def test_two_fingers_zoom_one_moves_the_picture_and_down_closes(visit: Visit) ->
     assert names[1] in focused(page)
 
 
-def test_wheel_and_keys_zoom_within_bounds_and_arrows_move_what_is_zoomed(visit: Visit) -> None:
+def test_wheel_and_keys_zoom_within_bounds(visit: Visit) -> None:
     page = visit("?q=red")
     names = opened(page)
     image = page.locator(".photo img")
@@ -150,7 +148,7 @@ def test_wheel_and_keys_zoom_within_bounds_and_arrows_move_what_is_zoomed(visit:
     patiently(page, lambda: place(page, ".photo img") == [0, 0, 1])
 
 
-def test_space_home_and_end_turn_and_a_focused_button_keeps_its_space(visit: Visit) -> None:
+def test_space_home_and_end_turn_the_viewer(visit: Visit) -> None:
     page = visit("?q=red")
     names = opened(page)
     heading = page.locator("#viewer h2")

@@ -51,7 +51,7 @@ def opened(page: Page, name: str) -> None:
     page.wait_for_selector("#viewer[open] dl")
 
 
-def test_details_tell_camera_place_captions_copies_and_an_isolated_path(visit: Visit, photos: str) -> None:
+def test_details_tell_camera_place_captions_copies_and_path(visit: Visit, photos: str) -> None:
     page = visit("?q=برج", at=photos, permissions=["clipboard-read", "clipboard-write"])
     opened(page, "copy")
     facts = page.locator("#viewer .facts")
@@ -79,7 +79,7 @@ def test_details_tell_camera_place_captions_copies_and_an_isolated_path(visit: V
     assert code.locator("bdi").all_inner_texts()[-2:] == [FOLDER, "red.png"]
 
 
-def test_a_large_picture_is_shown_as_a_preview_and_its_original_when_zoomed_beyond(visit: Visit, photos: str) -> None:
+def test_a_large_picture_has_a_preview_and_its_original_zoomed(visit: Visit, photos: str) -> None:
     page = visit("?q=برج", at=photos)
     opened(page, "copy")
     source = "document.querySelector('.photo img').src"
@@ -132,9 +132,7 @@ def test_a_box_on_a_picture_searches_by_that_part(visit: Visit, photos: str, by:
     assert size[0] / size[1] == pytest.approx(ratio, abs=0.05)
 
 
-def test_the_slideshow_goes_on_by_itself_waits_when_asked_and_starts_again_at_the_end(
-    visit: Visit, photos: str
-) -> None:
+def test_the_slideshow_goes_on_by_itself_and_waits(visit: Visit, photos: str) -> None:
     page = visit("?q=برج", at=photos)
     names = shown(page)
     heading = page.locator("#viewer h2")

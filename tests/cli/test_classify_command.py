@@ -68,9 +68,7 @@ def test_json_has_the_labels_of_each_picture_best_first(run: Run, files: list[Pa
         assert sum(shares) == pytest.approx(1, abs=1e-3)
 
 
-def test_a_folder_is_classified_as_csv_with_other_and_a_damaged_file_skipped(
-    run: Run, files: list[Path], tmp_path: Path
-) -> None:
+def test_a_folder_is_classified_as_csv_and_damage_is_skipped(run: Run, files: list[Path], tmp_path: Path) -> None:
     (tmp_path / "torn.png").write_bytes(files[0].read_bytes()[:40])
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, out, err = run(tmp_path, "--labels", WORDS, "--other", "--csv")
@@ -110,7 +108,7 @@ def test_csv_names_files_as_they_are_called(run: Run, tmp_path: Path) -> None:
     assert list(csv.reader(out.splitlines()))[1][0] == str(picture)
 
 
-def test_other_is_likelier_the_nearer_everyday_words_are_and_the_more_labels_there_are() -> None:
+def test_other_is_likelier_near_everyday_words_and_many_labels() -> None:
     everyday = np.random.default_rng(0).normal(0, 0.1, (1, 100))
 
     def none(best: float, labels: int = 3) -> float:
@@ -129,7 +127,7 @@ def test_probabilities_are_the_softmax_of_scaled_cosines(tiny_model: Path, files
     np.testing.assert_allclose(label_probabilities(model, files, labels, ["{}"]), expected, atol=1e-5)
 
 
-def test_labels_are_read_between_commas_of_either_script_and_once(tmp_path: Path) -> None:
+def test_labels_are_read_between_commas_of_either_script(tmp_path: Path) -> None:
     assert read_labels("قِطّة، كلب,سيارة حمراء ,,كلب") == ("قطة", "كلب", "سيارة حمراء")
     assert len(read_labels(",".join(f"كلمة {number}" for number in range(500)))) == 500  # longer than any file name
     with pytest.raises(InputError, match="names no labels"):
@@ -145,7 +143,7 @@ def test_labels_are_read_between_commas_of_either_script_and_once(tmp_path: Path
         read_labels(str(tmp_path / "labels"))
 
 
-def test_accuracy_is_measured_on_a_set_whose_list_names_the_classes(run: Run, labelled: Path) -> None:
+def test_accuracy_is_measured_on_set_whose_list_names_classes(run: Run, labelled: Path) -> None:
     code, out, _ = run("--dataset", labelled)
     assert (code, out.splitlines()[0]) == (0, "set: 4 pictures of 3 classes")
     assert out.splitlines()[1] == "top 1 0.750, top 5 1.000, mean over classes of top 1 0.833"

@@ -65,7 +65,7 @@ def test_a_bidi_override_in_a_file_name_is_shown_escaped(run: Run, folder: Path)
     assert "a\\u202egpj.jpg" in run("search", "red").out
 
 
-def test_the_gallery_of_the_working_folder_comes_before_the_latest(
+def test_gallery_of_working_folder_comes_before_latest(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = tmp_path / "other"
@@ -94,7 +94,7 @@ def test_a_bad_file_costs_one_line_on_stderr_and_the_run_exits_0(run: Run, folde
     assert "damaged or cut short" in line
 
 
-def test_a_command_says_for_whom_it_waits_and_gives_up_in_one_line(
+def test_command_says_for_whom_it_waits_and_gives_up_in_one_line(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = ("--gallery", str(tmp_path / "g"))
@@ -125,7 +125,7 @@ def test_a_command_says_for_whom_it_waits_and_gives_up_in_one_line(
         (["search", "قطة", "--gallery", "GALLERY", "--model", "no-such"], "araclip-mini"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_exit_2_and_nothing_is_lost(
+def test_what_cannot_be_done_is_one_line_and_exit_2(
     run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -174,7 +174,7 @@ def test_the_command_that_index_suggests_works_when_pasted(run: Run, folder: Pat
     assert run(*words[1:], model=False).code == 0
 
 
-def test_a_folder_named_like_the_bundled_model_does_not_stand_in_its_way(
+def test_a_folder_named_like_the_bundled_model_is_no_obstacle(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "araclip-mini").mkdir()
@@ -192,7 +192,7 @@ def test_version_and_help(run: Run) -> None:
     assert "else the one indexed last" in run("verify", "--help", model=False).out
 
 
-def test_the_demo_gives_a_sample_gallery_of_an_earlier_model_the_vectors_of_this_one(
+def test_the_demo_updates_a_sample_gallery_of_an_earlier_model(
     run: Run, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everything = demo.available
@@ -244,7 +244,7 @@ def test_every_option_model_completes_the_models_of_this_machine(
     assert {name for name, models in found.items() if models != ["araclip-mini"]} == set()
 
 
-def test_every_command_and_option_has_help_and_stands_in_the_docs() -> None:
+def test_every_command_and_option_has_help_and_stands_in_docs() -> None:
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert sorted(commands()) == sorted(re.findall(r"^## araclip (\S+)$", page, re.MULTILINE))
     for name, command in commands().items():

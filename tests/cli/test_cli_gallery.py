@@ -43,9 +43,7 @@ def test_where_offset_threshold_and_collapse_narrow_a_search(run: Run, indexed: 
     assert len(paths(run, "--collapse", "-k", "50")) == 15  # flat pictures are no near-duplicates
 
 
-def test_near_duplicates_stand_behind_the_best_of_them_for_people_and_alone_for_programs(
-    run: Run, indexed: Path, folder: Path
-) -> None:
+def test_near_duplicates_stand_behind_the_best_for_people(run: Run, indexed: Path, folder: Path) -> None:
     saved = pictures.photograph(folder / "photograph.jpg", (640, 480))
     Image.open(saved).resize((320, 240)).save(folder / "smaller.jpg")
     assert run("index", str(folder)).code == 0
@@ -69,7 +67,7 @@ def test_an_invalid_filter_is_one_line_and_exit_2(run: Run, indexed: Path) -> No
     assert "empty part" in run("search", "cat + - dog").err
 
 
-def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
+def test_a_query_may_name_a_picture_file(
     run: Run,
     indexed: Path,
     folder: Path,
@@ -93,7 +91,7 @@ def test_a_query_may_name_a_picture_file_and_similar_finds_similar_ones(
     assert all("grey" in like["path"] for like in likes)
 
 
-def test_a_folder_of_pictures_that_is_named_as_the_gallery_stands_for_its_own(run: Run, folder: Path) -> None:
+def test_a_folder_of_pictures_named_as_gallery_means_its_own(run: Run, folder: Path) -> None:
     run("index", str(folder))
     found = run("search", "أحمر", "-k", "1", "--paths", "-g", str(folder))
     assert (found.code, found.out.strip()) == (0, str(folder / "أحمر.jpg"))
@@ -134,7 +132,7 @@ def test_a_search_is_told_of_in_the_language_of_its_query(
 
 
 @pytest.mark.parametrize("answer", ["n\n", ""])
-def test_who_does_not_agree_to_a_restore_is_told_that_nothing_was_changed(
+def test_without_agreement_a_restore_changes_nothing(
     run: Run, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     run("backup", str(tmp_path / "backup"), model=False)
@@ -144,7 +142,7 @@ def test_who_does_not_agree_to_a_restore_is_told_that_nothing_was_changed(
     assert refused.err.endswith("Nothing was changed.\n")
 
 
-def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, indexed: Path, folder: Path) -> None:
+def test_drive_that_is_away_is_said_in_place_of_blaming_words(run: Run, indexed: Path, folder: Path) -> None:
     away = folder.with_name("away")
     folder.rename(away)
     ran = run("search", "أحمر")
@@ -161,9 +159,7 @@ def test_a_drive_that_is_away_is_said_in_place_of_blaming_the_words(run: Run, in
     assert "Nothing found. Try fewer filters" in run("search", "red", "--where", "captured=1999").err
 
 
-def test_pictures_of_a_year_are_listed_with_their_dates_and_without_scores(
-    run: Run, indexed: Path, folder: Path
-) -> None:
+def test_pictures_of_a_year_are_listed_with_their_dates(run: Run, indexed: Path, folder: Path) -> None:
     (folder / "grey" / "00.png").rename(folder / "grey" / "IMG-20210302-WA0001.png")
     ran = run("index", str(folder))
     assert "1 file has the very picture of another" in " ".join(ran.out.split())
@@ -177,7 +173,7 @@ def test_stats_for_people_and_programs(run: Run, indexed: Path) -> None:
     assert (numbers["pictures"], numbers["files"], numbers["formats"]["PNG"]) == (15, 16, 13)
 
 
-def test_verify_exits_1_with_a_line_for_each_fault_and_repair_puts_right(
+def test_verify_exits_1_with_a_line_for_each_fault(
     run: Run,
     indexed: Path,
     folder: Path,

@@ -41,7 +41,7 @@ def test_every_command_takes_an_address_for_a_gallery(run: Run, folder: Path, ad
 
 
 @needs_server
-def test_an_address_without_a_gallery_or_a_server_is_one_line_and_exit_2(
+def test_an_address_without_a_gallery_is_one_line_and_exit_2(
     run: Run, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran = run("search", "أحمر", "--gallery", address)

@@ -86,9 +86,7 @@ def test_index_that_is_stopped_says_how_to_resume_and_resumes(
 
 
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
-def test_a_command_that_is_over_ends_as_it_would_though_a_signal_comes_while_the_interpreter_exits(
-    by: signal.Signals, tmp_path: Path
-) -> None:
+def test_a_finished_command_ends_well_though_a_signal_comes(by: signal.Signals, tmp_path: Path) -> None:
     """Libraries take a third of a second to be unloaded; the process died of the signal, without a word."""
     slow = (
         f"{HEEDS}; import atexit, os, sys; from araclip import cli; sys.argv = ['araclip', 'stats', '-g', 'nowhere']\n"
@@ -101,9 +99,7 @@ def test_a_command_that_is_over_ends_as_it_would_though_a_signal_comes_while_the
     assert "araclip index" in done.stderr
 
 
-def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_resumes(
-    root: Path, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_reembed_stopped_with_ctrl_c_keeps_old_model_and_resumes(root: Path, tmp_path: Path, tiny_model: Path) -> None:
     from tiny import write_tiny_model
 
     old, new = AraCLIP.load(tiny_model, threads=1), write_tiny_model(tmp_path / "new", width=12, seed=1, name="new")
@@ -119,7 +115,7 @@ def test_reembed_stopped_with_ctrl_c_keeps_the_old_model_and_resumes(
 
 
 @pytest.mark.parametrize("command", ["repair", "compact", "export-gallery"])
-def test_maintenance_stopped_with_ctrl_c_leaves_a_sound_gallery_and_says_what_to_do(
+def test_maintenance_stopped_by_ctrl_c_leaves_a_sound_gallery(
     command: str, root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     model = AraCLIP.load(tiny_model, threads=1)
@@ -164,9 +160,7 @@ def test_ctrl_c_while_libraries_are_imported_is_one_line(module: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "code", "last"), [(b"\x03", 130, "Stopped."), (b"\x04", 1, "Aborted.")])
-def test_ctrl_c_at_a_question_ends_as_anywhere_and_the_end_of_the_input_is_no_answer(
-    tmp_path: Path, key: bytes, code: int, last: str
-) -> None:
+def test_ctrl_c_at_a_question_ends_as_anywhere(tmp_path: Path, key: bytes, code: int, last: str) -> None:
     at_keyboard, terminal = os.openpty()
     begin = f"{HEEDS}; import os, sys; os.login_tty({terminal}); os.execv(sys.argv[1], sys.argv[1:])"
     araclip = [sys.executable, "-m", "araclip"]

@@ -40,15 +40,13 @@ def searched(run: Run, folder: Path) -> Run:
         (("- blue",), "- blue"),
     ],
 )
-def test_a_query_needs_no_quotation_marks_and_its_minus_is_no_option(
-    searched: Run, words: tuple[str, ...], query: str
-) -> None:
+def test_a_query_needs_no_quotation_marks(searched: Run, words: tuple[str, ...], query: str) -> None:
     found = searched("search", "--json", *words, model=False)
     assert found.code == 0, found.err
     assert f'"query": "{query}"' in found.out
 
 
-def test_an_unknown_option_is_refused_and_says_how_to_exclude_a_word(searched: Run) -> None:
+def test_unknown_option_is_refused_and_says_how_to_exclude_word(searched: Run) -> None:
     refused = searched("search", "cat", "-dog")
     assert refused.code == 2
     assert "write: - dog" in " ".join(refused.err.split())

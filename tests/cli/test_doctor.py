@@ -15,7 +15,7 @@ from catalog_file import damage
 from command_line import Run
 
 
-def test_it_tells_versions_devices_models_and_the_gallery_without_a_path(
+def test_it_tells_versions_devices_models_and_the_gallery(
     run: Run,
     folder: Path,
     tmp_path: Path,
@@ -44,7 +44,7 @@ def test_without_a_gallery_it_says_how_to_make_one(run: Run, tmp_path: Path) -> 
     assert "none yet  → Index a folder" in said.out
 
 
-def test_a_pulled_model_with_a_flipped_bit_is_a_fault_and_the_bundled_one_is_whole(
+def test_a_pulled_model_with_a_flipped_bit_is_a_fault(
     run: Run,
     tmp_path: Path,
     tiny_model: Path,

@@ -68,7 +68,7 @@ def test_one_model_is_a_row_with_intervals_and_its_protocol(run: Run, tiny_model
     assert "Picture → text" not in ran.out
 
 
-def test_further_models_are_tested_against_the_first_in_both_directions(
+def test_further_models_are_tested_both_ways_against_the_first(
     run: Run, tiny_model: Path, other_model: Path, colours: Path
 ) -> None:
     ran = run("evaluate", "--model", tiny_model, "--model", other_model, "--dataset", colours, "--both")
@@ -149,7 +149,7 @@ def test_a_split_is_measured_whatever_stands_in_rows_of_another(
         assert "Gulf" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
-def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny_model: Path, tmp_path: Path) -> None:
+def test_what_of_test_side_stands_in_training_data_is_counted(run: Run, tiny_model: Path, tmp_path: Path) -> None:
     for name in ("test", "one", "two"):
         (tmp_path / name).mkdir()
     copied, fresh = (tmp_path / "test" / f"{name}.png" for name in ("copied", "fresh"))
@@ -183,9 +183,7 @@ def test_what_of_the_test_side_stands_in_training_data_is_counted(run: Run, tiny
     )
 
 
-def test_training_pictures_that_are_missing_are_said_not_to_be_compared(
-    run: Run, tiny_model: Path, colours: Path
-) -> None:
+def test_missing_training_pictures_are_said(run: Run, tiny_model: Path, colours: Path) -> None:
     rows = [json.loads(line) for line in (colours / "captions.jsonl").read_text(encoding="utf-8").splitlines()]
     write_rows(colours, *rows, {"image": "gone.png", "split": "train", "caption_ar": ARABIC["blue"]})
     ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--train-data", colours)
@@ -224,7 +222,7 @@ def test_a_tilde_is_the_home_folder_in_every_place(
     assert not list((tmp_path / "here").iterdir())
 
 
-def test_a_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny_model: Path, colours: Path) -> None:
+def test_picture_that_is_not_there_is_counted_and_takes_no_part(run: Run, tiny_model: Path, colours: Path) -> None:
     (colours / "green.png").unlink()
     ran = run("evaluate", "--model", tiny_model, "--dataset", colours, "--split", "dev", "--json")
     assert ran.code == 0
@@ -244,7 +242,7 @@ def test_names_that_would_fool_a_terminal_are_shown_not_obeyed(run: Run, tmp_pat
 # ------------------------------------------------------------------ what is kept
 
 
-def test_what_was_measured_is_kept_in_the_cache_and_not_measured_again(
+def test_what_was_measured_is_kept_in_the_cache(
     run: Run, tiny_model: Path, other_model: Path, colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["evaluate", "--dataset", colours, "--json", "--cache", tmp_path / "new" / "cache", "--model", tiny_model]

@@ -107,7 +107,7 @@ def album(tmp_path: Path) -> Path:
     return folder
 
 
-def test_every_command_on_a_gallery_of_hostile_names_prints_no_control_character(
+def test_no_command_prints_control_characters_of_names(
     shown: Shown, album: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / f"gallery {HOSTILE}"
@@ -203,7 +203,7 @@ def test_no_command_on_galleries_is_forgotten_here() -> None:
     assert {name for name in commands - others if f'"{name}"' not in own} == set()
 
 
-def test_errors_that_quote_a_hostile_name_are_one_line_without_control_characters(
+def test_errors_that_quote_a_hostile_name_are_one_line(
     shown: Shown, album: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     place = tmp_path / "g"

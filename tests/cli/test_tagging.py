@@ -87,7 +87,7 @@ def test_a_least_probability_of_zero_chooses_every_label(folder: Path, tiny_mode
 # ------------------------------------------------------------------ the command
 
 
-def test_it_shows_what_it_would_write_then_writes_it_and_takes_it_back(run: Run, folder: Path) -> None:
+def test_it_shows_writes_and_takes_back_keywords(run: Run, folder: Path) -> None:
     before = contents(folder)
     code, out, err = run()
     assert "label prompts" in err  # their encoding takes longest where pictures are few
@@ -136,9 +136,7 @@ def test_indexed_pictures_are_not_encoded_again(
     assert all(ARABIC[name] in str(found) for name in COLOURS)
 
 
-def test_a_folders_gallery_of_another_model_is_not_used_and_a_named_one_is_refused(
-    run: Run, folder: Path, tmp_path: Path
-) -> None:
+def test_a_folders_gallery_of_another_model_is_not_used(run: Run, folder: Path, tmp_path: Path) -> None:
     other = write_tiny_model(tmp_path / "other", width=12, name="other")
     with Gallery.open(gallery_of(folder), model=other, create=True) as gallery:
         gallery.update([folder])
@@ -225,7 +223,7 @@ def test_a_linked_folder_is_tagged_and_undone_too(run: Run, folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("at", ["open", "fill", "fsync", "rename", "fsync folder"])
-def test_a_crash_leaves_each_side_car_old_or_new_and_the_next_run_continues(
+def test_a_crash_leaves_each_side_car_whole_and_the_run_goes_on(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     for name in COLOURS:
@@ -260,7 +258,7 @@ def test_a_full_disk_is_said_and_the_others_go_on(run: Run, folder: Path, monkey
     assert all(f"{name}.png.xmp: No space left" in "".join(err.split("\n")) for name in COLOURS)
 
 
-def test_a_link_that_leads_nowhere_is_named_and_not_silently_left_out(run: Run, folder: Path) -> None:
+def test_a_link_that_leads_nowhere_is_named(run: Run, folder: Path) -> None:
     (folder / "away.png").symlink_to(folder / "unplugged" / "x.png")
     assert json.loads(run("--json")[1])["skipped"] == [
         f"{folder / 'away.png'}: cannot be read (the link leads nowhere; is a drive unplugged?)."
@@ -317,7 +315,7 @@ def test_a_side_car_full_of_one_thing_is_kept(at: str, inside: str, times: int) 
     assert without_keywords(new, "a") == full
 
 
-def test_a_keyword_of_ours_that_stands_there_many_times_is_removed() -> None:
+def test_keyword_of_ours_that_stands_there_many_times_is_removed() -> None:
     new = with_keywords(DIGIKAM, {SUBJECT: ["a"]}, "a")
     assert without_keywords(new.replace(b"<r:li>a</r:li>", b"<r:li>a</r:li>" * 60_000, 1), "a") == DIGIKAM
 
@@ -366,7 +364,7 @@ def test_exiftool_reads_and_keeps_them(tmp_path: Path, data: bytes | None) -> No
 # ------------------------------------------------------------------ lists
 
 
-def test_the_bundled_list_has_groups_and_probabilities_and_names_that_only_compete() -> None:
+def test_the_bundled_list_has_groups_and_competing_names() -> None:
     labels = read_labels("everyday")
     written = [label for label in labels if not label.competes_only]
     assert len(written) > 100 and len(labels) > 400
@@ -379,7 +377,7 @@ def test_labels_that_everyday_scenes_refute_are_not_written() -> None:
     assert (labels["kangaroo"].least or 0) >= 0.9  # dogs
 
 
-def test_the_bundled_lists_remarks_are_precisions_of_eight_tenths_and_more() -> None:
+def test_the_bundled_lists_remarks_are_good_precisions() -> None:
     from importlib.resources import files
 
     lines = files("araclip.text").joinpath("data", "labels.txt").read_text("utf-8").splitlines()
@@ -410,7 +408,7 @@ def test_a_list_may_have_names_alone() -> None:
     ]
 
 
-def test_a_list_of_labels_that_is_no_text_or_too_large_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_list_of_labels_too_large_or_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "large.txt").write_text("قطة; cat\n" * 100_000, encoding="utf-8")
     with pytest.raises(InputError, match="more than 1,000,000"):
         read_labels(tmp_path / "large.txt")

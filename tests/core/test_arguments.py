@@ -64,7 +64,7 @@ def test_what_is_no_query_is_refused(gallery: Gallery, value: Any) -> None:
         gallery.search(value)
 
 
-def test_the_metadata_of_what_is_no_path_is_refused_and_of_an_unknown_path_is_empty(gallery: Gallery) -> None:
+def test_metadata_of_no_path_is_refused(gallery: Gallery) -> None:
     for value in (5, None, b"x", HALF):
         with pytest.raises(InputError):
             gallery.metadata(value)
@@ -93,7 +93,7 @@ def test_parts_of_a_query_to_ignore_are_a_list_of_known_ones(gallery: Gallery, p
     ],
     ids=ascii,
 )  # fmt: skip
-def test_a_filter_that_cannot_be_meant_is_refused_in_one_short_line(
+def test_a_filter_without_sense_is_refused_in_one_short_line(
     gallery: Gallery, where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InputError) as caught:
@@ -130,7 +130,7 @@ def test_one_format_may_be_a_text_and_the_largest_size_is_a_size() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=30))
-def test_any_text_is_a_query_that_can_be_encoded_or_an_error_of_ours(text: str) -> None:
+def test_any_text_is_query_that_can_be_encoded_or_error_of_ours(text: str) -> None:
     try:
         query = parse(text, files=True)
     except AraCLIPError:

@@ -56,7 +56,7 @@ def test_the_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_new_file_appears_whole_while_the_target_is_untouched_during_filling(tmp_path: Path) -> None:
+def test_a_new_file_appears_whole(tmp_path: Path) -> None:
     target = tmp_path / "index.bin"
 
     def fill(temporary: Path) -> None:
@@ -102,7 +102,7 @@ def test_other_users_may_read_the_file_as_they_may_any_new_file(tmp_path: Path) 
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
 
-def test_readers_see_the_old_file_or_the_new_one_and_never_a_part(tmp_path: Path) -> None:
+def test_readers_see_old_file_or_new_one_and_never_part(tmp_path: Path) -> None:
     target, done = tmp_path / "index.bin", threading.Event()
     atomic.write_text(target, "0" * 50_000)
     seen = set()
@@ -154,7 +154,7 @@ atomic.write_folder(Path(sys.argv[1]), fill)
 
 
 @pytest.mark.parametrize("where", ["fill", "fill beside", "rename", "remove the old"])
-def test_what_a_kill_leaves_beside_a_folder_goes_with_the_next_write(
+def test_what_kill_leaves_beside_folder_goes_with_next_write(
     tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, other = tmp_path / "out", tmp_path / ".out.notes.old"
@@ -217,7 +217,7 @@ while True:
 """
 
 
-def test_a_process_that_waits_comes_before_one_that_had_the_lock_just_now(tmp_path: Path) -> None:
+def test_a_waiting_process_comes_before_the_last_owner(tmp_path: Path) -> None:
     lock, rounds = tmp_path / "writer.lock", tmp_path / "rounds"
     with another_process(HOG, lock, rounds):
         for _ in range(3):
@@ -259,7 +259,7 @@ def test_a_process_that_is_killed_in_the_queue_leaves_its_place(tmp_path: Path) 
             pass
 
 
-def test_a_refused_process_does_not_take_the_name_of_the_owner_away(tmp_path: Path) -> None:
+def test_refused_process_does_not_take_name_of_owner_away(tmp_path: Path) -> None:
     lock = tmp_path / "writer.lock"
     with another_process(HOLD, lock) as process:
         for _ in range(2):

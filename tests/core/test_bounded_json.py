@@ -32,9 +32,7 @@ def nodes(value: object) -> int:
 
 @settings(max_examples=40, deadline=None)
 @given(value=VALUES, ascii_only=st.booleans(), limit=st.integers(0, 6))
-def test_whatever_is_within_its_limits_is_read_and_what_is_not_is_refused(
-    value: object, ascii_only: bool, limit: int
-) -> None:
+def test_what_is_within_its_limits_is_read(value: object, ascii_only: bool, limit: int) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     assert bounded_json.parse(text, "it") == value
     if depth(value) <= limit:
@@ -68,7 +66,7 @@ def test_whatever_is_within_its_limits_is_read_and_what_is_not_is_refused(
         (b"[]", r"must be an object"),
     ],
 )
-def test_a_hostile_text_is_refused_in_one_line_and_in_linear_time(text: bytes, message: str) -> None:
+def test_hostile_text_is_refused_in_one_line_and_in_linear_time(text: bytes, message: str) -> None:
     began = time.process_time()
     with pytest.raises(InputError, match=rf"^body: .*{message}") as raised:
         bounded_json.parse(text, "body", max_bytes=2_000_000, max_nodes=100_000, kind=dict)
@@ -76,7 +74,7 @@ def test_a_hostile_text_is_refused_in_one_line_and_in_linear_time(text: bytes, m
     assert time.process_time() - began < 5
 
 
-def test_texts_full_of_punctuation_are_no_nodes_and_pairs_of_surrogates_are_letters() -> None:
+def test_texts_full_of_punctuation_are_no_nodes() -> None:
     assert bounded_json.parse('\ufeff["[,:{\\"", "\\ud83d\\ude00"]'.encode(), "it", max_nodes=5, max_depth=1) == [
         '[,:{"',
         "😀",

@@ -76,7 +76,7 @@ def test_blobs_come_back_and_no_token_is_given(pool: Pool, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("job", "how"), [("die", "SIGKILL"), ("nonsense", "0")])
-def test_a_child_that_dies_or_talks_nonsense_is_told_with_its_end_and_replaced(pool: Pool, job: str, how: str) -> None:
+def test_a_child_that_dies_or_talks_nonsense_is_replaced(pool: Pool, job: str, how: str) -> None:
     with pytest.raises(ChildEnded) as caught, pool.child() as child:
         child.ask({"job": job}, seconds=60)
     assert (caught.value.how, pool.replaced, len(pool.idle)) == (how, 1, 0)
@@ -109,7 +109,7 @@ def test_a_late_child_is_killed_and_what_it_told_before_is_known(pool: Pool) -> 
     assert not child.alive and pid(pool)
 
 
-def test_an_error_of_the_one_who_is_told_of_progress_stays_that_error(pool: Pool) -> None:
+def test_error_of_one_who_is_told_of_progress_stays_that_error(pool: Pool) -> None:
     def full(said: object) -> None:
         raise OSError("the disk is full")
 
@@ -138,7 +138,7 @@ def test_what_is_asked_in_another_thread_can_be_stopped(pool: Pool) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no open file is handed over there")
-def test_a_child_reads_the_open_files_it_is_handed_from_their_beginning(module: str, tmp_path: Path) -> None:
+def test_a_child_reads_open_files_from_their_beginning(module: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("صورة", encoding="utf-8")
     with Child(module, "files", seconds=60, takes_files=True) as child, (tmp_path / "file").open("rb") as file:
         for _ in range(2):
@@ -146,14 +146,14 @@ def test_a_child_reads_the_open_files_it_is_handed_from_their_beginning(module: 
     assert child._process.returncode is not None
 
 
-def test_a_module_that_is_not_there_is_told_as_a_child_that_has_ended() -> None:
+def test_a_module_not_there_is_told_as_an_ended_child() -> None:
     with pytest.raises(ChildEnded) as caught:
         Child("araclip.no_such_module", seconds=60)
     assert caught.value.how == "1"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows forks nothing")
-def test_a_forked_process_neither_asks_nor_ends_the_children_of_its_parent(pool: Pool) -> None:
+def test_a_forked_process_leaves_its_parents_children_alone(pool: Pool) -> None:
     code = """
 import os, sys
 from araclip.core.child_process import Child, Pool

@@ -40,7 +40,7 @@ def test_control_marks_are_escaped_and_letters_stay(text: str, seen: str) -> Non
         ("\x1b[0m", "KeyError"),
     ],
 )
-def test_the_first_line_of_an_error_holds_nothing_that_a_terminal_obeys(said: str, line: str) -> None:
+def test_first_line_of_error_holds_nothing_that_terminal_obeys(said: str, line: str) -> None:
     class Said(KeyError):
         def __str__(self) -> str:
             return said
@@ -50,7 +50,7 @@ def test_the_first_line_of_an_error_holds_nothing_that_a_terminal_obeys(said: st
 
 
 @given(ANY_TEXT)
-def test_what_is_shown_is_one_line_that_can_be_written_anywhere_and_shows_itself(text: str) -> None:
+def test_what_is_shown_is_one_line_that_shows_itself(text: str) -> None:
     seen = shown(text)
     seen.encode()
     assert len(seen.splitlines()) <= 1

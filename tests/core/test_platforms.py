@@ -102,7 +102,7 @@ def test_only_the_core_asks_which_system_this_is() -> None:
 # ------------------------------------------------------------------ files
 
 
-def test_on_windows_a_byte_beyond_the_text_is_locked_and_a_second_writer_is_refused(
+def test_on_windows_a_byte_is_locked_against_a_second_writer(
     tmp_path: Path, on: Callable[[str], None], msvcrt: set[tuple[int, int, int]]
 ) -> None:
     on("windows")
@@ -113,7 +113,7 @@ def test_on_windows_a_byte_beyond_the_text_is_locked_and_a_second_writer_is_refu
     assert not msvcrt
 
 
-def test_a_file_that_windows_does_not_let_go_is_replaced_once_its_reader_has_left(
+def test_a_file_held_by_windows_is_replaced_once_it_is_free(
     tmp_path: Path, on: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals = [PermissionError(13, "Access is denied")] * 3
@@ -148,7 +148,7 @@ def test_folders_are_flushed_except_on_windows(
         assert len(flushed) == times
 
 
-def test_bytes_are_flushed_with_fsync_where_there_is_no_fdatasync(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_are_flushed_with_fsync_without_fdatasync(monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     monkeypatch.setattr(os, "fsync", flushed.append)
     monkeypatch.delattr(os, "fdatasync", raising=False)  # as on macOS and Windows
@@ -170,18 +170,14 @@ def test_bytes_are_flushed_with_fsync_where_there_is_no_fdatasync(monkeypatch: p
         ("d" * 300, None),  # below the working folder
     ],
 )
-def test_a_path_of_more_than_260_letters_is_opened_with_the_prefix_of_long_ones(
-    on: Callable[[str], None], path: str, opened: str | None
-) -> None:
+def test_a_path_above_260_letters_has_the_long_prefix(on: Callable[[str], None], path: str, opened: str | None) -> None:
     on("windows")
     assert files.openable(path) == (opened or path)
     on("darwin")
     assert files.openable(path) == path
 
 
-def test_a_walk_gives_paths_without_the_prefix_they_were_opened_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_walk_gives_paths_without_prefix_they_were_opened_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "صور"
     solid(folder / "كلب" / "1.png")
     (tmp_path / "long").symlink_to(tmp_path, target_is_directory=True)
@@ -225,7 +221,7 @@ def test_a_picture_is_named_however_its_name_is_typed(tmp_path: Path, tiny_model
         assert gallery.remove([typed]) == 1
 
 
-def test_what_lies_below_a_folder_is_found_by_the_separator_of_the_system(
+def test_what_lies_below_folder_is_found_by_separator_of_system(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("trip\\1.png", "trip\\2.png", "trip 2.png", "trip0.png"):  # paths as Windows has them
@@ -236,9 +232,7 @@ def test_what_lies_below_a_folder_is_found_by_the_separator_of_the_system(
         assert gallery.remove([tmp_path / "p" / "trip"]) == 2
 
 
-def test_names_that_differ_only_so_are_two_where_the_disk_tells_them_apart(
-    tmp_path: Path, on: Callable[[str], None]
-) -> None:
+def test_names_that_differ_only_so_are_two_on_some_disks(tmp_path: Path, on: Callable[[str], None]) -> None:
     both = [tmp_path / DECOMPOSED, tmp_path / COMPOSED]
     for folder in both:
         folder.mkdir()
@@ -313,7 +307,7 @@ def test_on_windows_a_job_limits_memory_processes_and_time(kernel32: Kernel32) -
     assert len(kernel32.inside) == 1  # one job, whose limits change
 
 
-def test_on_windows_what_must_not_run_without_limits_fails_where_a_job_is_refused(kernel32: Kernel32) -> None:
+def test_on_windows_what_needs_limits_fails_without_a_job(kernel32: Kernel32) -> None:
     for call in ("CreateJobObjectW", "AssignProcessToJobObject", "SetInformationJobObject"):
         limits.own_job.cache_clear()
         kernel32.refuses = call
@@ -323,7 +317,7 @@ def test_on_windows_what_must_not_run_without_limits_fails_where_a_job_is_refuse
     assert kernel32.set == []
 
 
-def test_on_windows_another_program_runs_in_the_job_of_one_that_ends_with_it(
+def test_on_windows_another_program_ends_with_its_job(
     kernel32: Kernel32, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     program = [sys.executable, "-S", "-c", "import sys; print(sys.stdin.read()[::-1]); sys.exit(3)"]
@@ -358,7 +352,7 @@ def test_a_limit_that_the_system_lacks_is_left_out(monkeypatch: pytest.MonkeyPat
     assert kept == [("cpu", (7, 7))]
 
 
-def test_a_process_steps_back_and_counts_its_cores_where_calls_for_it_are_missing(
+def test_a_process_works_where_system_calls_are_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[object] = []
@@ -401,7 +395,7 @@ def test_how_a_process_ended_is_a_signal_or_a_number() -> None:
     assert processes.status_name(3221225477) == "3221225477"  # Windows: access violation
 
 
-def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_signals_that_stop_command_are_those_that_system_has(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "HANGUP", None)
     monkeypatch.setattr(processes, "BREAK", 21)
     assert processes.stop_signals() == (signal.SIGINT, signal.SIGTERM, 21)
@@ -410,7 +404,7 @@ def test_the_signals_that_stop_a_command_are_those_that_the_system_has(monkeypat
 # ------------------------------------------------------------------ what the system offers
 
 
-def test_the_free_memory_is_that_of_the_machine_or_of_a_smaller_container(
+def test_free_memory_is_that_of_machine_or_of_smaller_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(system, "_CGROUP", tmp_path)
@@ -463,7 +457,7 @@ def test_a_socket_without_the_setting_is_left_as_it_is(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.ar.md"])
-def test_both_commands_stand_there_for_windows_with_the_extras_that_make_installs(page: str) -> None:
+def test_both_commands_for_windows_have_makes_extras(page: str) -> None:
     root = Path(__file__).parents[2]
     text, make = (root / page).read_text(encoding="utf-8"), (root / "Makefile").read_text(encoding="utf-8")
     assert "py -m venv .venv" in text

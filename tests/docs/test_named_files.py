@@ -51,7 +51,7 @@ def test_each_thing_to_add_has_one_file_to_start_from() -> None:
     assert [start for start in starts if len(start) != 1 or not (ROOT / start[0]).is_file()] == []
 
 
-def test_the_architecture_names_files_that_are_there_and_every_package() -> None:
+def test_the_architecture_names_files_and_every_package() -> None:
     text = read(ARCHITECTURE)
     below = [name for name in CODE.findall(text) if FILE.fullmatch(name) and name.split("/")[0] not in TOP]
     folders = (SOURCE, SOURCE / "server" / "http")  # its text names three modules of one folder together

@@ -39,7 +39,7 @@ def test_documents_hold_the_tables_of_the_results():
     assert (done.returncode, done.stdout) == (0, ""), f"{done.stdout}{done.stderr}Run python benchmarks/tables.py."
 
 
-def test_figures_that_are_read_from_right_to_left_do_not_begin_with_a_point():
+def test_figures_read_from_right_to_left_begin_with_no_point():
     assert re.findall(r"\| *\.\d+", (ROOT / "README.ar.md").read_text(encoding="utf-8")) == []
 
 

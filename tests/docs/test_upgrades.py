@@ -51,7 +51,7 @@ def formats(title: str) -> list[int]:
     return [int(number) for number in re.findall(r"^\| (\d+) \| \S", section("upgrading.md", title), re.MULTILINE)]
 
 
-def test_each_error_class_has_a_paragraph_that_it_names_and_stands_in_the_tree() -> None:
+def test_each_error_class_has_a_paragraph_and_a_place() -> None:
     text = (DOCS / "errors.md").read_text(encoding="utf-8")
     headings = re.findall(r"^### (\w+)\n\n\S", text, re.MULTILINE)
     assert sorted(headings) == sorted(classes())
@@ -60,7 +60,7 @@ def test_each_error_class_has_a_paragraph_that_it_names_and_stands_in_the_tree()
         assert re.search(rf"\b{name} ", errors.__doc__ or "") or kind is AraCLIPError, name
 
 
-def test_the_notes_on_upgrades_have_every_format_that_the_code_has() -> None:
+def test_notes_on_upgrades_have_every_format_that_code_has() -> None:
     assert formats("Galleries") == [SCHEMA]
     assert formats("Model folders") == [MODEL_FORMAT]
 
@@ -111,7 +111,7 @@ def test_a_licence_fits_when_each_of_its_parts_does(licence: str, fitting: bool)
     assert fits(licence) is fitting
 
 
-def test_exceptions_of_licences_are_for_a_package_or_for_a_family_by_any_spelling_of_its_name() -> None:
+def test_exceptions_of_licences_are_for_packages_or_families() -> None:
     found = [{"Name": name, "Version": "1", "License": "GPL"} for name in ("Pi_Heif", "nvidia-nccl-cu13", "other")]
     assert strange(found, {"pi-heif": "replaceable", "nvidia-*": "of PyTorch"}) == ["other 1: GPL"]
 

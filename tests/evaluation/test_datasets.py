@@ -251,7 +251,7 @@ def test_half_a_character_in_a_json_member_is_no_crash(tmp_path: Path, picture: 
     assert texts[0].endswith(" قطة")
 
 
-def test_a_folder_of_shards_has_the_splits_that_their_names_begin_with(tmp_path: Path, picture: bytes) -> None:
+def test_folder_of_shards_has_splits_that_their_names_begin_with(tmp_path: Path, picture: bytes) -> None:
     for name in ("train-0", "test-0", "test-1"):
         tar(tmp_path / "shards" / f"{name}.tar", a__jpg=picture, a__txt=name.encode())
     texts = {

@@ -39,7 +39,7 @@ def test_the_examples_run(
     assert "3 of 3 test pictures have a near copy among 3 training pictures" in said
 
 
-def test_every_known_set_is_in_the_table_with_its_hub_and_licence() -> None:
+def test_every_known_set_is_in_table_with_its_hub_and_licence() -> None:
     lines = {name: line for line in GUIDE.splitlines() for name in KNOWN if line.startswith(f"| `{name}`")}
     assert set(lines) == set(KNOWN)
     for name, source in KNOWN.items():

@@ -92,7 +92,7 @@ def decoded(uri: str | None) -> bytes:
 # ------------------------------------------------------------------ the page
 
 
-def test_the_report_is_one_page_with_numbers_intervals_and_p_values(tmp_path: Path, photographs: list[Path]) -> None:
+def test_report_is_one_page_with_numbers_intervals_and_p_values(tmp_path: Path, photographs: list[Path]) -> None:
     first, second = evaluated("mini", pictures=photographs), evaluated("أكبر", skill=0.2, seed=3, pictures=photographs)
     rows = summarise([first, second])
     path = tmp_path / "report.html"
@@ -176,7 +176,7 @@ def test_equal_input_gives_equal_bytes(alone: Page, photographs: list[Path]) -> 
     assert report.render(summarise([evaluated(pictures=photographs)])) == alone.source
 
 
-def test_what_is_printed_is_light_and_has_its_pictures_and_folded_tables(both: Page) -> None:
+def test_what_is_printed_is_light_and_has_its_pictures(both: Page) -> None:
     assert all("loading" not in attributes for attributes in both.of("img"))  # a lazy picture below is not printed
     printed = both.source[both.source.index("@media print") :]
     assert "color-scheme: light" in printed
@@ -226,7 +226,7 @@ def test_one_model_has_no_p_values_and_no_pareto_plot(alone: Page, both: Page) -
     assert ['id="pareto-' in made.source for made in (alone, both)] == [False, True]
 
 
-def test_costs_that_were_not_measured_are_dashes_and_take_no_part_in_the_front(photographs: list[Path]) -> None:
+def test_unmeasured_costs_are_dashes_and_not_in_the_front(photographs: list[Path]) -> None:
     free = Cost(megabytes=1.0, width=8, text_ms=None, image_ms=None)
     dear = Cost(megabytes=5000.0, width=8, text_ms=99.0, image_ms=999.0)
     made = page(
@@ -253,7 +253,7 @@ def test_missing_pictures_ties_and_stated_dialects_are_reported(alone: Page, pho
         assert words not in alone.text
 
 
-def test_a_guessed_dialect_is_called_a_guess_and_a_single_group_is_noted_without_a_chart(alone: Page) -> None:
+def test_a_guessed_dialect_is_called_a_guess(alone: Page) -> None:
     assert "guessed from marker words" in alone.text
     assert "Grouped by dialect, all 40 queries are one group: no dialect marker." in alone.text
 
@@ -290,7 +290,7 @@ def test_thumbnails_are_small_and_keep_nothing_but_pixels(tmp_path: Path) -> Non
         assert (small.size, small.format, len(small.getexif())) == ((64, 192), "JPEG", 0)  # upright
 
 
-def test_a_picture_that_cannot_be_opened_leaves_a_gap_with_its_name(tmp_path: Path) -> None:
+def test_picture_that_cannot_be_opened_leaves_gap_with_its_name(tmp_path: Path) -> None:
     assert single.thumbnail(tmp_path / "nowhere.jpg") is None
     for content in (b"", b"not a picture", b"\xff\xd8\xff\xe0 cut short"):
         (tmp_path / "bad.jpg").write_bytes(content)
@@ -302,7 +302,7 @@ def test_a_picture_that_cannot_be_opened_leaves_a_gap_with_its_name(tmp_path: Pa
 
 
 @pytest.mark.parametrize("models", [1, 5, 30])
-def test_the_number_of_pictures_is_capped_however_many_models_there_are(photographs: list[Path], models: int) -> None:
+def test_the_number_of_pictures_in_a_report_is_capped(photographs: list[Path], models: int) -> None:
     made = single.examples([evaluated(f"m{i}", seed=i, pictures=photographs) for i in range(models)])
     cases = [case for model in made for case in (*model.worst, *model.best)]
     assert all(model.worst and model.best for model in made)
@@ -316,7 +316,7 @@ def test_models_of_one_name_are_told_apart() -> None:
     assert [row.evaluated.name for row in summarise(same)] == ["mini@3f2a (1)", "mini@3f2a (2)", "mini@ffff"]
 
 
-def test_an_example_shows_the_right_picture_its_rank_and_the_best_of_the_others(photographs: list[Path]) -> None:
+def test_example_shows_right_picture_its_rank_and_best_of_others(photographs: list[Path]) -> None:
     model = evaluated(skill=0.0, pictures=photographs)
     shown = single.examples([model])[0].worst[0]
     row = int(np.lexsort((model.t2i.margin, -model.t2i.ranks))[0])
@@ -332,9 +332,7 @@ def test_an_example_shows_the_right_picture_its_rank_and_the_best_of_the_others(
 # ------------------------------------------------------------------ refusals, and JSON
 
 
-def test_a_report_without_its_libraries_is_refused_with_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_without_its_libraries_is_refused_with_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(report, "NEEDED", ("matplotlib", "no_such_library"))
     with pytest.raises(InputError, match=r"needs no_such_library\. .*pip install 'araclip\[report\]'"):
         report.check_ready(tmp_path / "r.html")

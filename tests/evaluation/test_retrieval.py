@@ -60,7 +60,7 @@ def test_a_model_that_knows_its_colours_finds_them_all(coloured: PictureSet, tin
     assert found.cost.text_ms is not None and found.cost.text_ms > 0
 
 
-def test_any_own_caption_of_a_picture_counts_and_equal_captions_tie(tmp_path: Path) -> None:
+def test_any_own_caption_of_a_picture_counts(tmp_path: Path) -> None:
     files = tuple(pictures.solid(tmp_path / f"{name}.png") for name in "abc")
     dataset = PictureSet("set", None, "caption_ar", files, (("قطة", "كلب"), ("كلب",), ()))
     model = Table(
@@ -105,7 +105,7 @@ def test_a_broken_encoder_gets_no_number(tmp_path: Path, vector: list[float], me
         evaluate(Table({"قطة": vector}, {"a.png": [1.0, 0.0]}), dataset, label="broken@0")
 
 
-def test_a_model_without_a_label_and_a_set_without_captions_are_refused(coloured: PictureSet, tiny_model: Path) -> None:
+def test_a_model_without_label_or_a_set_without_captions_fails(coloured: PictureSet, tiny_model: Path) -> None:
     with pytest.raises(InputError, match="a Table does not say which model it is"):
         evaluate(Table({}, {}), coloured)
     with pytest.raises(InputError, match="none of the 3 pictures has a caption in 'caption_ar'"):
@@ -139,7 +139,7 @@ def untimed(found: Evaluated) -> Evaluated:
     return replace(found, cost=replace(found.cost, text_ms=None, image_ms=None))
 
 
-def test_results_are_kept_under_their_protocol_and_read_back_whole_but_for_times(
+def test_results_are_kept_under_their_protocol(
     coloured: PictureSet, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, cache = AraCLIP.load(tiny_model), tmp_path / "results" / "cache"
@@ -165,7 +165,7 @@ def test_a_device_that_rounds_otherwise_has_results_of_its_own(
     assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz")} == {name, str(Path("gpu-1", name))}
 
 
-def test_a_cache_that_cannot_be_written_is_said_and_loses_no_result(
+def test_an_unwritable_cache_is_said_and_loses_no_result(
     coloured: PictureSet, tiny_model: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
@@ -177,7 +177,7 @@ def test_a_cache_that_cannot_be_written_is_said_and_loses_no_result(
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "another"])
-def test_a_damaged_result_is_computed_again_with_a_line_that_says_so(
+def test_damaged_result_is_computed_again_with_line_that_says_so(
     coloured: PictureSet, tiny_model: Path, tmp_path: Path, damage: str
 ) -> None:
     model = AraCLIP.load(tiny_model)

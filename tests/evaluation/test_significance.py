@@ -34,7 +34,7 @@ def test_equal_models_differ_significantly_one_time_in_twenty() -> None:
         assert 0.02 < share < 0.09  # 0.05 ± three standard errors of 300 trials
 
 
-def test_five_captions_of_a_picture_are_no_five_times_the_evidence() -> None:
+def test_five_captions_of_picture_are_no_five_times_evidence() -> None:
     rng = np.random.default_rng(2)
     apart = rng.normal(0.15, 1.0, 60)
     once = paired_permutation(apart, np.zeros(60), range(60))
@@ -67,7 +67,7 @@ def test_changing_the_sides_changes_the_sign_only(values: list[float], seed: int
     )
 
 
-def test_two_models_are_compared_on_any_metric_and_the_same_again() -> None:
+def test_two_models_are_compared_on_any_metric_and_same_again() -> None:
     rng = np.random.default_rng(4)
     gallery = rng.normal(size=(50, 16)).astype(np.float32)
     owner = np.repeat(range(50), 2)

@@ -20,20 +20,20 @@ def candidates(count: int) -> list[Candidate]:
     return [Candidate(i, 1 - i / count, None, 1 - i / count) for i in range(count)]
 
 
-def test_texts_after_a_whole_minus_exclude_and_lighter_ones_only_push_away() -> None:
+def test_texts_after_a_whole_minus_exclude() -> None:
     query = parse("شاطئ - ناس - 0.5:كلب + رمل - 2:سيارة")
     assert excluding_terms(query) == [1, 4]
     assert excluding_terms(parse("شاطئ")) == []
 
 
-def test_what_is_excluded_takes_no_part_in_the_ranking_but_in_a_gallery_of_a_few_pictures() -> None:
+def test_what_is_excluded_takes_no_part_in_the_ranking() -> None:
     vectors = np.eye(2, dtype=np.float32)
     assert combine(vectors, parse("شاطئ - ناس")).tolist() == [1, 0]
     assert combine(vectors, parse("شاطئ - ناس"), subtract=True)[1] < 0
     assert combine(vectors, parse("شاطئ - 0.5:ناس"))[1] < 0  # a lighter minus pushes away
 
 
-def test_beside_what_is_asked_a_picture_is_left_out_that_shows_the_term_more_than_the_first_hits_do() -> None:
+def test_beside_a_query_what_shows_the_excluded_term_is_left_out() -> None:
     scale, term = made_up(), unit(np.random.default_rng(1).normal(size=(1, D)))
     excluding = exclusion_of(term, scale, alone=False)
     assert excluding is not None
@@ -50,7 +50,7 @@ def test_beside_what_is_asked_a_picture_is_left_out_that_shows_the_term_more_tha
     assert few == list(range(5))  # nothing to compare with
 
 
-def test_where_nothing_is_asked_a_picture_is_left_out_where_the_term_is_not_weak_or_far_above_its_average() -> None:
+def test_an_exclusion_alone_leaves_out_what_is_not_weak() -> None:
     scale, term = made_up(), unit(np.random.default_rng(1).normal(size=(1, D)))
     excluding = exclusion_of(term, scale, alone=True)
     assert excluding is not None
@@ -63,7 +63,7 @@ def test_where_nothing_is_asked_a_picture_is_left_out_where_the_term_is_not_weak
     assert exclusion_of(term, None, alone=True) is None
 
 
-def test_the_rest_keeps_its_order_however_long_the_run_of_excluded_ones() -> None:
+def test_rest_keeps_its_order_however_long_run_of_excluded_ones() -> None:
     excluding = Exclusion(np.eye(2, dtype=np.float32), np.array([0.5, 0.9]))
     asked: list[int] = []
 
@@ -78,7 +78,7 @@ def test_the_rest_keeps_its_order_however_long_the_run_of_excluded_ones() -> Non
     assert [each.content for each in drop_excluded(iter(candidates(3)), None, cosines)] == [0, 1, 2]
 
 
-def test_hits_of_a_query_with_a_minus_hold_nothing_of_it_and_pages_continue_each_other(gallery) -> None:
+def test_hits_of_a_query_with_a_minus_hold_nothing_of_it(gallery) -> None:
     whole = gallery.search("صورة - أحمر", 40, text_weight=0)
     found = gallery.search("صورة", 40, text_weight=0)
     limit = gallery._reader.latest().scale.excluded_cosine(gallery.model.encode_text("أحمر"))
@@ -92,7 +92,7 @@ def test_hits_of_a_query_with_a_minus_hold_nothing_of_it_and_pages_continue_each
     assert len(gallery.search("صورة - 0.5:أحمر", 40, text_weight=0)) == 40  # only pushed away
 
 
-def test_a_query_of_a_folder_alone_leaves_out_what_it_excludes_too(gallery) -> None:
+def test_query_of_folder_alone_leaves_out_what_it_excludes_too(gallery) -> None:
     from_folder, without = gallery.search("صور مجلد p", 40), gallery.search("صور مجلد p بدون أحمر", 40)
     assert without.interpretation is not None
     assert [each.part for each in without.interpretation.filters] == ["folder"]
@@ -104,7 +104,7 @@ def test_a_query_of_a_folder_alone_leaves_out_what_it_excludes_too(gallery) -> N
 
 
 @pytest.mark.parametrize("query", ["بدون أحمر", "- أحمر", "صور - أحمر", "عايز صور بدون أحمر", "- أحمر - أخضر"])
-def test_a_query_that_only_excludes_shows_every_other_picture_in_the_order_of_capture(gallery, query: str) -> None:
+def test_an_exclusion_alone_shows_the_rest_by_date(gallery, query: str) -> None:
     scale, vectors = gallery._reader.latest().scale, gallery.model.encode_text(["أحمر", "أخضر"])
     left_out: set[str] = set()
     for name, vector in zip(("أحمر", "أخضر"), vectors, strict=True):
@@ -125,7 +125,7 @@ def test_a_query_that_only_excludes_shows_every_other_picture_in_the_order_of_ca
         assert [hit.path for hit in gallery.search(query, 40, literal=True)] != expected
 
 
-def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_away(tmp_path, tiny_model) -> None:
+def test_in_a_small_gallery_what_is_excluded_is_pushed_away(tmp_path, tiny_model) -> None:
     for number in range(4):
         pictures.solid(tmp_path / "p" / f"{number}.png", (250, 60 * number, 60 * number))
     with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model, threads=1), create=True) as few:
@@ -136,7 +136,7 @@ def test_in_a_gallery_of_a_few_pictures_what_a_query_only_excludes_is_pushed_awa
 
 
 @pytest.mark.parametrize("minus", ["0.5:أحمر", "RED"])
-def test_what_only_pushes_away_orders_pictures_of_which_a_folder_alone_is_asked(gallery, minus: str) -> None:
+def test_what_only_pushes_away_orders_a_folders_pictures(gallery, minus: str) -> None:
     minus = minus.replace("RED", gallery.search("أحمر", 1, text_weight=0)[0].path)
     found, pushed = (
         gallery.search(f"{words} - {minus}", 40, files=True, text_weight=0) for words in ("صور مجلد p", '"صورة"')
@@ -144,7 +144,7 @@ def test_what_only_pushes_away_orders_pictures_of_which_a_folder_alone_is_asked(
     assert found and [(hit.path, hit.score) for hit in found] == [(hit.path, hit.score) for hit in pushed]
 
 
-def test_beside_a_picture_words_that_only_exclude_leave_out_what_they_leave_out_alone(gallery) -> None:
+def test_words_that_only_exclude_do_so_beside_a_picture_too(gallery) -> None:
     red = gallery.search("أحمر", 1, text_weight=0)[0].path
     left_out = {hit.path for hit in gallery.search("أحمر", 40)} - {hit.path for hit in gallery.search("بدون أحمر", 40)}
     assert red in left_out
@@ -156,7 +156,7 @@ def test_beside_a_picture_words_that_only_exclude_leave_out_what_they_leave_out_
 @pytest.mark.parametrize(
     "query", ["- ناس", "بدون الناس", "صور من غير ناس", "photos without people", "picture:sent + بدون ناس"]
 )
-def test_who_does_nothing_but_exclude_people_excludes_men_women_and_children(query: str) -> None:
+def test_excluding_people_excludes_men_women_and_children(query: str) -> None:
     read = plan(parse(query), default_interpreter(), today=date(2026, 1, 1))
     assert {"رجل", "امرأة", "طفل"} <= set(read.kinds)
     texts = np.eye(len(read.texts), dtype=np.float32)
@@ -191,7 +191,7 @@ def test_a_colour_or_a_quality_is_not_left_out_and_said(
 
 
 @pytest.mark.parametrize("query", ["ناس على الشاطئ", "شاطئ - كلب", "شاطئ - ناس", "شاطئ بدون ناس", '- "ناس"'])
-def test_words_that_exclude_nothing_or_are_no_general_words_stand_for_themselves(query: str) -> None:
+def test_words_that_exclude_nothing_stand_for_themselves(query: str) -> None:
     assert plan(parse(query), default_interpreter(), today=date(2026, 1, 1)).kinds == ()
 
 

@@ -27,7 +27,7 @@ def test_the_word_that_a_picture_shows_has_the_largest_share(gallery) -> None:
     assert alone.share == pytest.approx(gallery.explain("أحمر", best.path).score, abs=1e-5)
 
 
-def test_a_picture_found_by_its_texts_has_the_relevance_that_the_search_gave_it(gallery) -> None:
+def test_a_hit_by_text_explains_the_relevance_of_its_search(gallery) -> None:
     path = gallery.search("أحمر", 1)[0].path
     found = gallery.search(f"شيء {Path(path).stem}", 1)[0]
     explained = gallery.explain(f"شيء {Path(path).stem}", found.path)
@@ -44,7 +44,7 @@ def test_a_relative_path_is_the_picture_of_the_gallery(gallery, monkeypatch: pyt
     assert relative.relevance == pytest.approx(whole.relevance, abs=1e-3)
 
 
-def test_the_texts_of_all_shortened_queries_are_encoded_at_once_and_a_thousand_words_are_bounded(
+def test_shortened_queries_are_encoded_at_once_and_bounded(
     gallery,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -58,7 +58,7 @@ def test_the_texts_of_all_shortened_queries_are_encoded_at_once_and_a_thousand_w
     assert len(calls) <= 3  # the search's, the query's, the shortened ones
 
 
-def test_a_picture_outside_the_gallery_is_explained_and_one_that_is_none_refused(
+def test_a_picture_outside_the_gallery_is_explained(
     gallery,
     tmp_path: Path,
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_picture_outside_the_gallery_is_explained_and_one_that_is_none_refused
         gallery.explain("", inside)
 
 
-def test_the_command_prints_words_texts_and_how_the_query_was_read(run: Run, gallery) -> None:
+def test_command_prints_words_texts_and_how_query_was_read(run: Run, gallery) -> None:
     path = gallery.search("أحمر", 1)[0].path
     name = Path(path).stem
     asked = ("explain", f"احمر {name}", path, "--gallery", gallery.folder, "--model", gallery.model.folder)

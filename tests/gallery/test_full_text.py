@@ -73,17 +73,13 @@ def found(gallery: Gallery, query: str, k: int = 10, **options: object) -> dict[
         ("عقبه 412", "IMG_0412", "0412"),
     ],
 )
-def test_a_picture_is_found_by_words_of_its_name_however_they_are_spelt(
-    gallery: Gallery, query: str, name: str, marked: str
-) -> None:
+def test_a_picture_is_found_by_words_of_its_name(gallery: Gallery, query: str, name: str, marked: str) -> None:
     best = gallery.search(query, 1)[0]
     assert Path(best.path).stem == name
     assert found(gallery, query, 1)[name] == [("name", marked)]
 
 
-def test_folder_names_count_and_a_picture_needs_only_one_of_its_paths_to_have_the_word(
-    gallery: Gallery, root: Path
-) -> None:
+def test_folder_names_count_on_any_path_of_a_picture(gallery: Gallery, root: Path) -> None:
     assert found(gallery, "العقبة").keys() == {"IMG_0412", "IMG_0413"}
     (root / "copy of bill.png").write_bytes((root / "other 3.png").read_bytes())
     gallery.update([root])
@@ -91,7 +87,7 @@ def test_folder_names_count_and_a_picture_needs_only_one_of_its_paths_to_have_th
     assert {Path(path).name for path in (best.path, *best.copies)} == {"copy of bill.png", "other 3.png"}
 
 
-def test_a_text_weight_of_zero_looks_at_pictures_alone_and_a_wrong_one_is_refused(gallery: Gallery) -> None:
+def test_a_text_weight_of_zero_looks_at_pictures_alone(gallery: Gallery) -> None:
     alone = gallery.search("فاتورة أحمر", 12, text_weight=0)
     assert not any(hit.matched for hit in alone)
     assert [hit.score for hit in alone] == sorted((hit.score for hit in alone), reverse=True)
@@ -117,9 +113,7 @@ def test_pages_continue_each_other_and_filters_keep_the_order(gallery: Gallery) 
 
 
 @pytest.mark.parametrize("query", ["فاتورة الكهرباء", "رحلة أحمر", "bill copy", "other 3", "العقبة غروب"])
-def test_hits_found_by_words_and_by_what_they_show_stand_by_one_number(
-    gallery: Gallery, root: Path, query: str
-) -> None:
+def test_hits_by_words_and_by_looks_stand_by_one_number(gallery: Gallery, root: Path, query: str) -> None:
     gallery.add([root / "other 3.png"], metadata=[{"caption": "قارب صغير في البحر"}])
     hits = gallery.search(query, 12)
     relevances = [hit.relevance for hit in hits if hit.relevance is not None]
@@ -133,9 +127,7 @@ def test_hits_found_by_words_and_by_what_they_show_stand_by_one_number(
         assert gallery.explain(query, hit.path).relevance == pytest.approx(hit.relevance, abs=1e-3)
 
 
-def test_a_description_that_does_not_answer_lowers_its_picture_only_in_the_querys_script(
-    gallery: Gallery, root: Path
-) -> None:
+def test_an_unanswering_description_lowers_in_its_script_alone(gallery: Gallery, root: Path) -> None:
     def others() -> list[str]:
         return [hit.path for hit in gallery.search("فاتورة الكهرباء", 12) if not hit.matched]
 
@@ -159,7 +151,7 @@ def test_lowered_pictures_come_where_their_value_places_them(rated: list[tuple[f
     assert list(lower_described(iter(candidates), described.intersection, lower)) == sorted(lowered, key=sort_key)
 
 
-def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away(gallery: Gallery) -> None:
+def test_a_text_match_passes_the_threshold_unless_excluded(gallery: Gallery) -> None:
     best = gallery.search("فاتورة الكهرباء", threshold=0.5)
     assert [Path(hit.path).stem for hit in best if hit.matched] == ["فاتورة الكهرباء"]
     assert not best[0].weak
@@ -167,7 +159,7 @@ def test_a_text_match_passes_the_threshold_and_a_minus_word_takes_the_match_away
     assert found(gallery, "العقبة - 0412").keys() == {"IMG_0413"}
 
 
-def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Gallery) -> None:
+def test_part_of_word_or_half_of_words_is_no_strong_match(gallery: Gallery) -> None:
     def told(*words: str) -> float:
         text = TextQuery.of(words, (), 1.0)
         assert text is not None
@@ -178,7 +170,7 @@ def test_a_part_of_a_word_or_half_of_the_words_is_no_strong_match(gallery: Galle
     assert 0.2 < told("فاتورة زرافة") < STRONG
 
 
-def test_a_word_that_is_left_out_may_be_in_more_pictures_than_are_ranked(
+def test_a_word_left_out_may_be_in_more_pictures_than_ranked(
     gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.add(sorted(root.rglob("*.png")), metadata={"album": "كلب"})
@@ -266,7 +258,7 @@ def test_captions_in_and_beside_pictures_are_found_and_followed(gallery: Gallery
     assert gallery.verify(contents=True) == []
 
 
-def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is_read_later(
+def test_an_unreadable_caption_file_keeps_its_caption_for_later(
     gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captioned(root)
@@ -285,9 +277,7 @@ def test_a_caption_file_that_cannot_be_read_for_a_while_keeps_its_caption_and_is
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "Png", "pNg"])
-def test_a_caption_beside_a_file_as_cameras_name_them_is_followed_from_its_path_alone(
-    gallery: Gallery, root: Path, suffix: str
-) -> None:
+def test_a_caption_named_as_cameras_do_is_followed_from_its_path(gallery: Gallery, root: Path, suffix: str) -> None:
     pictures.solid(root / f"IMG_1.{suffix}", pictures.GREEN)
     gallery.update([root])
     (root / "IMG_1.txt").write_text("برج الساعة", encoding="utf-8")
@@ -317,16 +307,14 @@ def test_a_side_car_is_read_whatever_its_capital_letters(gallery: Gallery, root:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1256"])
-def test_a_caption_beside_a_picture_is_read_in_the_encodings_of_windows(
-    gallery: Gallery, root: Path, encoding: str
-) -> None:
+def test_caption_beside_picture_is_read_in_encodings_of_windows(gallery: Gallery, root: Path, encoding: str) -> None:
     pictures.solid(root / "b.png", pictures.GREEN)
     (root / "b.txt").write_text("Café: برج الساعة 2024", encoding=encoding)
     gallery.update([root])
     assert list(found(gallery, "برج")) == list(found(gallery, "café")) == ["b"]
 
 
-def test_an_older_caption_put_back_beside_a_newer_side_car_is_noticed(gallery: Gallery, root: Path) -> None:
+def test_older_caption_put_back_beside_newer_side_car_is_noticed(gallery: Gallery, root: Path) -> None:
     caption, newest = root / "b.txt", root / "b.png.json"
     pictures.solid(root / "b.png", pictures.GREEN)
     caption.write_text("برج", encoding="utf-8")
@@ -358,7 +346,7 @@ def test_a_side_car_with_another_name_is_read_as_another_kind(gallery: Gallery, 
     assert (list(found(gallery, "برج")), found(gallery, "جسر")) == (["b"], {})
 
 
-def test_a_bad_caption_file_is_named_and_costs_nothing_but_the_caption(gallery: Gallery, root: Path) -> None:
+def test_bad_caption_file_is_named_and_costs_nothing_but_caption(gallery: Gallery, root: Path) -> None:
     (root / "other 1.json").write_text('{"title": "نصف', encoding="utf-8")
     (root / "other 2.png.json").write_text("[" * 10_000, encoding="utf-8")
     (root / "other 3.txt").write_bytes("كلمة ".encode() * 20_000 + b"\xff\x00" * 50)
@@ -405,7 +393,7 @@ def test_damaged_texts_are_found_and_made_again(gallery: Gallery, root: Path, mo
         assert again.repair() is not None and found(again, "صلالة")
 
 
-def test_a_damaged_index_of_words_is_an_error_of_ours_that_repair_mends(gallery: Gallery, model: AraCLIP) -> None:
+def test_a_damaged_index_of_words_is_repaired(gallery: Gallery, model: AraCLIP) -> None:
     place = Path(gallery.folder)
     with gallery._catalog.writing():
         gallery._catalog.change("UPDATE words_data SET block = zeroblob(40) WHERE id > 10")

@@ -40,7 +40,7 @@ def names(gallery: Gallery, query: str, k: int = 10) -> list[str]:
     return [Path(hit.path).name for hit in gallery.search(query, k)]
 
 
-def test_names_of_folders_are_read_once_for_each_state_of_a_gallery(
+def test_names_of_folders_are_read_once_for_each_state(
     gallery: Gallery, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.update([folder])
@@ -74,7 +74,7 @@ def test_an_unchanged_file_is_not_read_again(gallery: Gallery, folder: Path) -> 
     assert len(gallery) == 3
 
 
-def test_a_touched_or_renamed_or_copied_file_keeps_its_vector_without_a_decode(
+def test_a_touched_renamed_or_copied_file_keeps_its_vector(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.update([folder])
@@ -101,9 +101,7 @@ def test_an_edited_file_is_found_by_its_new_content_only(gallery: Gallery, folde
     assert len(gallery) == 3
 
 
-def test_pictures_of_other_folders_stay_when_one_folder_is_updated(
-    gallery: Gallery, folder: Path, tmp_path: Path
-) -> None:
+def test_pictures_of_other_folders_stay_in_an_update(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "صوري٢"  # begins like the first folder's name
     other.mkdir()
     pictures.solid(other / "white.png", (255, 255, 255))
@@ -126,9 +124,7 @@ def test_an_emptied_folder_is_refused_and_its_pictures_are_kept(gallery: Gallery
     assert len(gallery) == 3
 
 
-def test_pictures_behind_a_link_that_leads_nowhere_for_a_while_are_kept(
-    gallery: Gallery, folder: Path, tmp_path: Path
-) -> None:
+def test_pictures_behind_a_broken_link_are_kept(gallery: Gallery, folder: Path, tmp_path: Path) -> None:
     drive, unplugged = tmp_path / "drive", tmp_path / "unplugged"
     drive.mkdir()
     pictures.solid(drive / "white.png", (255, 255, 255))
@@ -144,7 +140,7 @@ def test_pictures_behind_a_link_that_leads_nowhere_for_a_while_are_kept(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs folders without read permission")
-def test_a_folder_that_cannot_be_read_keeps_its_pictures_but_not_those_of_its_namesakes(
+def test_an_unreadable_folder_keeps_its_own_pictures_alone(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "ab"):
@@ -165,7 +161,7 @@ def test_a_folder_that_cannot_be_read_keeps_its_pictures_but_not_those_of_its_na
     assert "a.png" in names(gallery, "صورة")
 
 
-def test_a_folder_that_may_not_be_read_at_all_is_not_called_empty(
+def test_folder_that_may_not_be_read_at_all_is_not_called_empty(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def scandir(path: str) -> object:  # root may read everything, so the refusal is made here
@@ -210,7 +206,7 @@ def test_a_catalogue_made_anew_never_meets_the_old_scan_file(gallery: Gallery, f
         assert [Path(hit.path).name for hit in red_now] == ["بحر.webp"]
 
 
-def test_a_name_with_a_quotation_mark_and_a_gallery_path_that_is_not_utf8(folder: Path, tmp_path: Path) -> None:
+def test_names_with_quotation_marks_and_bytes_beyond_utf8(folder: Path, tmp_path: Path) -> None:
     sara = AraCLIP.load(write_tiny_model(tmp_path / "sara", name="Sara's model"))
     place = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9") if sys.platform == "linux" else str(tmp_path / "cafe")
     with Gallery.open(place, model=sara, create=True) as gallery:
@@ -262,7 +258,7 @@ def test_a_picture_that_became_unreadable_is_forgotten(gallery: Gallery, folder:
     assert "green.png" not in names(gallery, "أخضر")
 
 
-def test_hidden_files_links_in_circles_and_dangling_links_do_no_harm(gallery: Gallery, folder: Path) -> None:
+def test_hidden_files_and_links_in_circles_do_no_harm(gallery: Gallery, folder: Path) -> None:
     (folder / ".cache").mkdir()
     pictures.solid(folder / ".cache" / "thumb.jpg")
     (folder / "loop").symlink_to(folder, target_is_directory=True)
@@ -280,9 +276,7 @@ def test_a_name_that_is_not_utf8_is_indexed_and_found(gallery: Gallery, folder: 
     assert os.fsencode(gallery.search("أحمر", 1)[0].path) == raw
 
 
-def test_exif_orientation_does_not_make_another_picture_of_the_same_scene(
-    gallery: Gallery, tmp_path: Path, model: AraCLIP
-) -> None:
+def test_exif_orientation_makes_no_other_picture(gallery: Gallery, tmp_path: Path, model: AraCLIP) -> None:
     upright, turned = pictures.oriented(tmp_path / "upright.jpg", 1), pictures.oriented(tmp_path / "turned.jpg", 6)
     first, second = model.encode_image([upright, turned])
     assert float(first @ second) > 0.99
@@ -305,9 +299,7 @@ def test_a_damaged_catalogue_is_our_own_error(tmp_path: Path, model: AraCLIP) ->
             Gallery.open(tmp_path / "g", model=model, create=create)
 
 
-def test_a_damaged_or_missing_scan_file_is_rebuilt_from_the_catalogue(
-    gallery: Gallery, folder: Path, model: AraCLIP
-) -> None:
+def test_damaged_or_missing_scan_file_is_rebuilt_from_catalogue(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
     gallery.update([folder])
     wanted = gallery.search("أحمر")
     (scan,) = gallery.folder.glob("scan-*.faiss")
@@ -344,9 +336,7 @@ def test_runs_on_one_gallery_take_turns(gallery: Gallery, folder: Path, model: A
     assert gallery.update([folder]).unchanged == 3
 
 
-def test_a_picture_that_another_process_removes_during_a_run_is_encoded_again(
-    gallery: Gallery, folder: Path, model: AraCLIP
-) -> None:
+def test_a_picture_removed_during_a_run_is_encoded_again(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
     gallery.update([folder])
     copies = shutil.copytree(folder, folder.with_name("copies"))  # their hashes are known, so they are not decoded
 
@@ -360,9 +350,7 @@ def test_a_picture_that_another_process_removes_during_a_run_is_encoded_again(
     assert gallery.verify() == []
 
 
-def test_a_file_that_came_back_and_was_indexed_by_another_process_stays(
-    gallery: Gallery, folder: Path, model: AraCLIP
-) -> None:
+def test_a_file_that_another_process_indexed_again_stays(gallery: Gallery, folder: Path, model: AraCLIP) -> None:
     gallery.update([folder])
     away = (folder / "green.png").rename(folder.with_name("green.png"))
 
@@ -387,7 +375,7 @@ Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1), create=Tru
 """
 
 
-def test_a_killed_run_loses_nothing_committed_and_the_next_one_resumes(tmp_path: Path, tiny_model: Path) -> None:
+def test_killed_run_loses_nothing_committed_and_next_one_resumes(tmp_path: Path, tiny_model: Path) -> None:
     many = tmp_path / "many"
     many.mkdir()
     rng = np.random.default_rng(0)
@@ -420,7 +408,7 @@ def test_a_killed_run_loses_nothing_committed_and_the_next_one_resumes(tmp_path:
 
 
 @pytest.mark.skipif(os.name != "posix" or not shutil.which("mount"), reason="needs a small file system to fill")
-def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
+def test_a_full_disk_is_our_error_and_commits_are_kept(
     tmp_path: Path, folder: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = tmp_path / "disk"
@@ -448,7 +436,7 @@ def test_a_full_disk_is_our_own_error_and_what_was_committed_is_kept(
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_an_address_and_a_wrong_type_are_refused_with_the_right_call(tmp_path: Path, tiny_model: Path) -> None:
+def test_address_and_wrong_type_are_refused_with_right_call(tmp_path: Path, tiny_model: Path) -> None:
     for open_ in (Gallery.open, Gallery.rescue):
         with pytest.raises(InputError, match=r"on a server.*araclip\.open_gallery\('postgresql://me@host/pictures'\)"):
             open_("postgresql://me@host/pictures", model=tiny_model)
@@ -469,9 +457,7 @@ def test_a_gallery_shows_where_it_is_and_whose_vectors_it_has(tmp_path: Path, ti
         assert repr(gallery) == f"Gallery('{tmp_path / 'صور'}', model='{gallery.model.label}')"
 
 
-def test_a_gallery_that_was_given_another_model_meanwhile_is_neither_searched_nor_written(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_gallery_of_another_model_is_not_written(tmp_path: Path, tiny_model: Path) -> None:
     from araclip.gallery.ingest.reembed import reembed
 
     pictures.solid(tmp_path / "pictures" / "a.png")

@@ -89,9 +89,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("sql", ROWS.values(), ids=ROWS)
-def test_a_damaged_row_is_named_by_verify_refused_in_a_copy_and_repaired(
-    sql: str, place: Path, model: AraCLIP, root: Path
-) -> None:
+def test_a_damaged_row_is_named_by_verify_and_repaired(sql: str, place: Path, model: AraCLIP, root: Path) -> None:
     with Gallery.open(place, model=model) as gallery:
         wanted = {hit.path: hit.score for hit in gallery.search("أحمر", 100)}
         damage(place, sql)
@@ -160,7 +158,7 @@ def test_every_change_leaves_a_sound_catalogue(place: Path, model: AraCLIP, root
         assert gallery._catalog.find_damage() == []
 
 
-def test_a_gallery_that_was_compacted_need_not_be_checked_whole_again(place: Path, model: AraCLIP) -> None:
+def test_a_compacted_gallery_need_not_be_checked_again(place: Path, model: AraCLIP) -> None:
     rest(place, model)
     with Gallery.open(place, model=model) as gallery:
         gallery.compact()
@@ -182,9 +180,7 @@ def test_connections_of_threads_that_have_ended_are_closed(place: Path, model: A
         assert of_threads(3) == of_threads(10)
 
 
-def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
-    place: Path, model: AraCLIP, root: Path
-) -> None:
+def test_threads_that_share_a_gallery_do_not_deadlock(place: Path, model: AraCLIP, root: Path) -> None:
     """A thread in a statement that calls a function in Python needs the interpreter's lock."""
     with Gallery.open(place, model=model) as gallery, ThreadPoolExecutor(3) as threads:
         path = str(root / "صورة 3.png")
@@ -195,7 +191,7 @@ def test_threads_that_share_a_gallery_do_not_wait_for_each_other_for_ever(
         assert {str(read.result()) for read in reads} == {str({"album": "رحلة"})}
 
 
-def test_threads_that_share_a_gallery_see_commits_whole_and_wait_for_them(
+def test_threads_that_share_a_gallery_see_commits_whole(
     place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them use one connection, on which the commit of one is open."""
@@ -256,7 +252,7 @@ def test_a_copy_is_checked_once_and_a_torn_one_is_refused(place: Path, model: Ar
     rest(whole, model)
 
 
-def test_a_backup_beside_a_writer_is_whole_and_replaces_an_earlier_one(
+def test_backup_beside_writer_is_whole_and_replaces_earlier_one(
     place: Path, model: AraCLIP, root: Path, tmp_path: Path
 ) -> None:
     backup = tmp_path / "نسخة" / "g"
@@ -271,7 +267,7 @@ def test_a_backup_beside_a_writer_is_whole_and_replaces_an_earlier_one(
     assert sorted(path.name for path in backup.parent.iterdir()) == ["g"]
 
 
-def test_a_backup_is_refused_over_other_files_over_itself_and_of_a_damaged_gallery(
+def test_a_backup_is_refused_over_other_files_and_of_damage(
     place: Path, model: AraCLIP, root: Path, tmp_path: Path
 ) -> None:
     with Gallery.open(place, model=model) as gallery:
@@ -312,7 +308,7 @@ def test_a_backup_never_replaces_another_gallery_or_other_files(
         assert (len(gallery), len(replaced)) == (1, 1)
 
 
-def test_what_is_written_to_a_catalogue_that_was_replaced_is_refused(place: Path, model: AraCLIP, root: Path) -> None:
+def test_writes_to_a_replaced_catalogue_are_refused(place: Path, model: AraCLIP, root: Path) -> None:
     with Gallery.open(place, model=model) as gallery:
         gallery.search("أحمر")
         shutil.copyfile(place / "catalog.sqlite", place / "other")
@@ -380,7 +376,7 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 """
 
 
-def test_what_a_process_has_acknowledged_is_kept_when_another_one_closes_the_gallery(
+def test_what_is_acknowledged_is_kept_when_another_closes(
     place: Path, tiny_model: Path, model: AraCLIP, root: Path, tmp_path: Path
 ) -> None:
     rest(place, model)
@@ -417,7 +413,7 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 @pytest.mark.usefixtures("unreadable_data_home")
 @pytest.mark.parametrize("mode", [0o555, 0o777], ids=["nothing", "the file, but the folder"])
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
-def test_a_reader_who_may_not_write_follows_the_owner_and_leaves_no_file_that_locks_it_out(
+def test_a_reader_without_rights_follows_the_owner(
     place: Path, tiny_model: Path, model: AraCLIP, root: Path, mode: int
 ) -> None:
     rest(place, model)
@@ -457,7 +453,7 @@ def test_a_reader_who_may_not_write_follows_the_owner_and_leaves_no_file_that_lo
     assert "Traceback" not in stderr
 
 
-def test_the_text_of_a_trigger_that_changed_is_noticed_and_a_repair_makes_it_anew(place: Path, model: AraCLIP) -> None:
+def test_a_changed_trigger_is_noticed_and_repaired(place: Path, model: AraCLIP) -> None:
     rest(place, model)
     raw = (place / "catalog.sqlite").read_bytes()
     begun = raw.index(b"INSERT INTO changes")
@@ -473,9 +469,7 @@ def test_the_text_of_a_trigger_that_changed_is_noticed_and_a_repair_makes_it_ane
 # ------------------------------------------------------------------ one bit in the schema, and what a repair keeps
 
 
-def test_of_a_catalogue_with_one_damaged_bit_in_its_schema_every_row_is_saved_and_the_file_is_kept(
-    place: Path, model: AraCLIP
-) -> None:
+def test_of_a_schema_with_a_damaged_bit_every_row_is_saved(place: Path, model: AraCLIP) -> None:
     with Gallery.open(place, model=model) as gallery:
         wanted = {record.path: gallery.metadata(record.path) for record in gallery.search("أحمر", 100)}
     raw, drawn = (place / "catalog.sqlite").read_bytes(), random.Random(3)
@@ -528,9 +522,7 @@ def test_a_backup_never_replaces_what_is_newer_than_the_gallery(
         assert len(restored) == kept
 
 
-def test_a_backup_on_schedule_replaces_the_one_before_however_much_was_written_between(
-    place: Path, model: AraCLIP, root: Path, tmp_path: Path
-) -> None:
+def test_a_scheduled_backup_replaces_the_one_before(place: Path, model: AraCLIP, root: Path, tmp_path: Path) -> None:
     for turn in range(3):
         with Gallery.open(place, model=model) as gallery:
             gallery.backup(tmp_path / "backup")
@@ -542,9 +534,7 @@ def test_a_backup_on_schedule_replaces_the_one_before_however_much_was_written_b
         assert gallery.backup(tmp_path / "backup") == len(gallery)
 
 
-def test_a_backup_is_not_written_over_a_gallery_that_cannot_be_read(
-    place: Path, model: AraCLIP, tmp_path: Path
-) -> None:
+def test_backup_is_not_written_over_gallery_that_cannot_be_read(place: Path, model: AraCLIP, tmp_path: Path) -> None:
     with Gallery.open(place, model=model) as gallery:
         gallery.backup(tmp_path / "backup")
         (tmp_path / "backup" / "catalog.sqlite").write_bytes(b"of nobody" * 999)
@@ -580,9 +570,7 @@ def test_a_backup_replaces_one_that_was_searched_and_served(place: Path, model: 
         assert gallery.backup(tmp_path / "backup") == PICTURES + 1
 
 
-def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
-    place: Path, model: AraCLIP, tmp_path: Path
-) -> None:
+def test_restored_backup_takes_place_of_gallery_that_is_kept(place: Path, model: AraCLIP, tmp_path: Path) -> None:
     backup = tmp_path / "backup"
     with Gallery.open(place, model=model) as gallery:
         gallery.backup(backup)
@@ -606,7 +594,7 @@ def test_a_restored_backup_takes_the_place_of_a_gallery_that_is_kept(
         restore_gallery(tmp_path / "nothing", place)
 
 
-def test_a_restore_through_a_link_keeps_the_gallery_that_the_link_leads_to(
+def test_restore_through_link_keeps_gallery_that_link_leads_to(
     place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Gallery.open(place, model=model) as gallery:
@@ -621,7 +609,7 @@ def test_a_restore_through_a_link_keeps_the_gallery_that_the_link_leads_to(
         assert (len(now), len(before)) == (PICTURES + 1, PICTURES + 2)
 
 
-def test_after_a_restore_that_was_killed_half_way_the_gallery_that_it_moved_aside_is_named(
+def test_after_a_killed_restore_the_gallery_aside_is_named(
     place: Path, model: AraCLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Gallery.open(place, model=model) as gallery:

@@ -110,7 +110,7 @@ def test_vectors_are_given_for_files_that_did_not_change(gallery: BaseGallery, f
     assert gallery.vectors(folder / "ti") == {}
 
 
-def test_files_that_change_places_are_found_under_their_new_names(
+def test_files_that_change_places_are_found_by_their_new_names(
     gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake, "COMMIT_EVERY", 1)
@@ -129,7 +129,7 @@ def test_files_that_change_places_are_found_under_their_new_names(
     assert gallery.update([folder]).pictures == 21
 
 
-def test_a_file_that_cannot_be_used_is_one_line_and_the_rest_goes_on(gallery: BaseGallery, folder: Path) -> None:
+def test_file_that_cannot_be_used_is_one_line_and_rest_goes_on(gallery: BaseGallery, folder: Path) -> None:
     pictures.text_as_picture(folder / "text.jpg")
     lines: list[str] = []
     report = gallery.update([folder], skip=lines.append)
@@ -209,9 +209,7 @@ def test_a_filter_passes_the_same_pictures_in_both_stores(gallery: BaseGallery, 
     assert (Path(hit.path).name, [Path(path).name for path in hit.copies]) == ("copy.png", ["green.png"])
 
 
-def test_the_word_null_and_texts_of_any_length_are_stored_and_filtered_like_others(
-    gallery: BaseGallery, folder: Path
-) -> None:
+def test_the_word_null_and_long_texts_are_stored_like_others(gallery: BaseGallery, folder: Path) -> None:
     letters = np.random.default_rng(5).choice(list("ابتثجحخدذرزسشصضطظعغفقكلمنهوي"), 5000)  # nothing that compresses
     long = "".join(letters)
     pictures.solid(folder / "null.png", (1, 2, 3))
@@ -225,7 +223,7 @@ def test_the_word_null_and_texts_of_any_length_are_stored_and_filtered_like_othe
     assert gallery.search("null", 1, literal=True)[0].matched
 
 
-def test_scans_with_the_date_of_their_taking_are_found_by_day_and_month(gallery: BaseGallery, tmp_path: Path) -> None:
+def test_scans_with_a_date_are_found_by_day_and_month(gallery: BaseGallery, tmp_path: Path) -> None:
     for year in (1868, 1969, 1970, 2026):
         exif = Image.Exif()
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{year}:07:20 23:59:59"
@@ -254,7 +252,7 @@ def test_pictures_without_a_file_are_kept_found_and_given_back(gallery: BaseGall
         gallery.picture(best.path)
 
 
-def test_a_few_pictures_are_added_without_reading_the_hashes_of_all(
+def test_few_pictures_are_added_without_reading_hashes_of_all(
     gallery: BaseGallery, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.update([folder])
@@ -351,7 +349,7 @@ def test_another_model_is_refused_with_both_names(
     assert len(gallery.search("أحمر", 100)) == 22
 
 
-def test_what_is_not_there_is_not_found_and_a_new_gallery_finds_nothing(opening: Open) -> None:
+def test_what_is_not_there_is_not_found(opening: Open) -> None:
     with pytest.raises(GalleryNotFound, match="araclip index"):
         opening(create=False)
     new = opening()
@@ -415,7 +413,7 @@ def test_a_folder_and_a_server_in_postgres_answer_alike(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_words_in_names_metadata_and_captions_are_found_and_shown(opening: Open, tmp_path: Path) -> None:
+def test_words_in_names_metadata_and_captions_are_found(opening: Open, tmp_path: Path) -> None:
     root = tmp_path / "صور"
     for i in range(5):
         pictures.solid(root / f"other {i}.png", (40 * i, 0, 0))
@@ -440,7 +438,7 @@ def test_words_in_names_metadata_and_captions_are_found_and_shown(opening: Open,
     assert not any(hit.matched for hit in gallery.search("برج", literal=True))
 
 
-def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
+def test_a_filter_finds_a_picture_though_many_share_its_words(
     gallery: BaseGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_matches, "MOST", 3)  # pictures that a text lifts, among 11 that have the word
@@ -465,7 +463,7 @@ def test_a_filter_finds_a_picture_by_its_words_however_many_others_have_them(
     assert matched() == ["new", "new"]
 
 
-def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: BaseGallery, folder: Path) -> None:
+def test_picture_without_date_has_one_in_its_name_and_says_so(gallery: BaseGallery, folder: Path) -> None:
     named = folder / "IMG-20240110-WA0007.png"
     (folder / "green.png").rename(named)
     (folder / "may.jpg").rename(folder / "IMG_20200101_000000.jpg")  # its own date counts
@@ -512,9 +510,7 @@ def test_a_picture_without_a_date_has_the_one_in_its_name_and_says_so(gallery: B
 # ------------------------------------------------------------------ what filters name
 
 
-def test_a_folder_is_filtered_by_its_name_and_what_no_picture_has_is_refused_with_what_there_is(
-    gallery: BaseGallery, folder: Path
-) -> None:
+def test_a_folder_without_pictures_is_refused_with_those_there(gallery: BaseGallery, folder: Path) -> None:
     assert gallery.search("أحمر", where="folder=nothing") == []  # there is nothing to name yet
     exif = Image.Exif()
     exif[ExifTags.Base.Model] = "Pixel 8"
@@ -547,9 +543,7 @@ def test_a_folder_is_filtered_by_its_name_and_what_no_picture_has_is_refused_wit
 # ------------------------------------------------------------------ what Python gives
 
 
-def test_hits_carry_date_folder_and_size_and_details_are_what_an_export_writes(
-    gallery: BaseGallery, folder: Path, tmp_path: Path
-) -> None:
+def test_hits_carry_date_folder_and_size_as_an_export_does(gallery: BaseGallery, folder: Path, tmp_path: Path) -> None:
     gallery.update([folder])
     gallery.add([folder / "may.jpg"], metadata={"album": "عيد"})
     (hit,) = gallery.search("أحمر", 1, where="captured=2023")
@@ -594,7 +588,7 @@ def test_a_notebook_shows_hits_as_thumbnails(gallery: BaseGallery, folder: Path)
     assert gallery.search("x", where="format=GIF")._repr_html_().count("<figure") == 0
 
 
-def test_an_update_draws_a_bar_on_a_terminal_and_nothing_elsewhere(
+def test_update_draws_bar_on_terminal_and_nothing_elsewhere(
     gallery: BaseGallery, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     gallery.update([folder])
@@ -610,7 +604,7 @@ def test_an_update_draws_a_bar_on_a_terminal_and_nothing_elsewhere(
 # ------------------------------------------------------------------ what is hidden stays so
 
 
-def test_a_hidden_picture_stays_hidden_when_a_save_pauses_or_its_file_moves_between_folders(
+def test_hidden_stays_hidden_when_a_save_pauses_or_a_file_moves(
     gallery: BaseGallery, folder: Path, tmp_path: Path
 ) -> None:
     gallery.update([folder])
@@ -736,7 +730,7 @@ def test_a_hidden_picture_comes_back_hidden_wherever(gallery: BaseGallery, tmp_p
     assert gallery.hidden() == [str(later / "1.png"), str(later / "2.png")]
 
 
-def test_a_picture_whose_only_path_an_added_file_takes_is_gone_at_once(gallery: BaseGallery, tmp_path: Path) -> None:
+def test_a_picture_loses_its_only_path_to_an_added_file_at_once(gallery: BaseGallery, tmp_path: Path) -> None:
     path = pictures.solid(tmp_path / "a.png", pictures.RED)
     pictures.solid(tmp_path / "b.png", pictures.BLUE)
     gallery.add([path, tmp_path / "b.png"])
@@ -746,9 +740,7 @@ def test_a_picture_whose_only_path_an_added_file_takes_is_gone_at_once(gallery: 
     assert names(gallery, formats=("PNG",)) == ["b.png"] and len(gallery) == 2
 
 
-def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_query(
-    gallery: BaseGallery, folder: Path
-) -> None:
+def test_folders_of_hidden_pictures_are_not_listed(gallery: BaseGallery, folder: Path) -> None:
     gallery.update([folder])
     assert gallery._catalog.overview().folders == {"صور": 5, "رحلة 🏖️": 2, "ties": 16}
     gallery.hide([folder / "ties"])
@@ -761,9 +753,7 @@ def test_folders_with_only_hidden_pictures_are_not_listed_and_are_words_in_a_que
 
 
 @pytest.mark.parametrize("kind", ["folder"], indirect=True)
-def test_files_that_are_gone_are_no_hits_and_only_all_of_them_are_a_drive_that_is_away(
-    gallery: BaseGallery, tmp_path: Path
-) -> None:
+def test_files_that_are_gone_are_no_hits(gallery: BaseGallery, tmp_path: Path) -> None:
     root = tmp_path / "صور"
     one = pictures.solid(root / "A" / "x.png", pictures.RED)
     (root / "B").mkdir()
@@ -791,9 +781,7 @@ def test_files_that_are_gone_are_no_hits_and_only_all_of_them_are_a_drive_that_i
 @pytest.mark.parametrize(
     "name", ["clip.mp4#t=1 copy.jpg", "clip.mp4#t=.jpg", "clip.mp4#t=00001.000.png", "clip.mp4#t=9/a.png"]
 )
-def test_a_picture_named_like_a_scene_is_not_removed_or_hidden_with_the_file_whose_name_it_begins_with(
-    name: str, gallery: BaseGallery, tmp_path: Path
-) -> None:
+def test_a_picture_named_like_a_scene_is_not_removed_with_it(name: str, gallery: BaseGallery, tmp_path: Path) -> None:
     root = tmp_path / "صور"
     other, like = pictures.solid(root / "clip.mp4.jpg", pictures.RED), pictures.solid(root / name, pictures.BLUE)
     (root / "clip.mp4").write_bytes(other.read_bytes())  # no video, and no picture by its name
@@ -815,9 +803,7 @@ def test_a_number_of_a_removed_picture_is_never_used_again(gallery: BaseGallery,
     assert None not in used and not used & again
 
 
-def test_what_ocr_reads_for_a_picture_that_was_removed_meanwhile_lands_on_no_other(
-    tmp_path: Path, model: AraCLIP, folder: Path
-) -> None:
+def test_ocr_of_a_removed_picture_lands_on_no_other(tmp_path: Path, model: AraCLIP, folder: Path) -> None:
     with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
         gallery.update([folder])
         ((content, (path, *_)), *_) = gallery._catalog.without_ocr()[-1:]
@@ -830,9 +816,7 @@ def test_what_ocr_reads_for_a_picture_that_was_removed_meanwhile_lands_on_no_oth
         assert gallery.verify() == []
 
 
-def test_a_reader_answers_again_when_the_folder_of_a_gallery_was_away_and_is_back(
-    tmp_path: Path, model: AraCLIP, folder: Path
-) -> None:
+def test_a_gallery_folder_that_comes_back_answers_again(tmp_path: Path, model: AraCLIP, folder: Path) -> None:
     with Gallery.open(tmp_path / "g", model=model, create=True) as gallery:
         gallery.update([folder])
     reader = open_reader(tmp_path / "g", model)

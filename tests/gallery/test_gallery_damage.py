@@ -90,7 +90,7 @@ def cut(raw: bytes, drawn: random.Random) -> bytes:
 
 @pytest.mark.parametrize("state", ["resting", "killed"])
 @pytest.mark.parametrize("blow", [flipped, cut], ids=lambda blow: blow.__name__)
-def test_a_damaged_file_never_changes_an_answer_and_repair_and_index_bring_it_back(
+def test_a_damaged_file_changes_no_answer_and_is_repaired(
     state: str,
     blow: Callable[[bytes, random.Random], bytes],
     request: pytest.FixtureRequest,
@@ -143,9 +143,7 @@ def test_a_file_beside_the_catalogue_that_vanished_costs_nothing(resting: Path, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders there")
-def test_a_pipe_in_place_of_a_file_beside_the_catalogue_is_not_waited_for(
-    resting: Path, tmp_path: Path, model: AraCLIP
-) -> None:
+def test_a_pipe_beside_the_catalogue_is_not_waited_for(resting: Path, tmp_path: Path, model: AraCLIP) -> None:
     shutil.copytree(resting, tmp_path / "g")
     for path in list((tmp_path / "g").iterdir()):
         if path.name != "catalog.sqlite":
@@ -159,7 +157,7 @@ def test_a_pipe_in_place_of_a_file_beside_the_catalogue_is_not_waited_for(
         gallery.remove([resting])
 
 
-def test_a_catalogue_restored_from_a_backup_with_its_folder_is_accepted(
+def test_a_catalogue_restored_with_its_folder_is_accepted(
     resting: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:
     place = tmp_path / "g"
@@ -240,7 +238,7 @@ with Gallery.open(sys.argv[1], model=AraCLIP.load(sys.argv[2], threads=1)) as ga
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of a file there")
 @pytest.mark.parametrize("kilobytes", [0, 8, 40, 90])
-def test_a_file_that_cannot_grow_is_an_error_of_ours_and_nothing_is_lost(
+def test_a_file_that_cannot_grow_is_an_error_and_loses_nothing(
     kilobytes: int, resting: Path, tmp_path: Path, tiny_model: Path, model: AraCLIP, root: Path
 ) -> None:
     place, more = tmp_path / "g", tmp_path / "more"
@@ -284,7 +282,7 @@ with Gallery.open(sys.argv[4], model=model) as copy:
 
 @pytest.mark.usefixtures("unreadable_data_home")
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
-def test_a_gallery_that_may_only_be_read_is_searched_and_refuses_to_be_written(
+def test_a_read_only_gallery_is_searched_and_not_written(
     resting: Path, tmp_path: Path, tiny_model: Path, root: Path
 ) -> None:
     place = tmp_path / "g"
@@ -332,7 +330,7 @@ def writer(resting: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         process.kill()
 
 
-def test_a_second_process_may_search_but_not_write_until_the_first_is_dead(
+def test_a_second_process_searches_and_waits_to_write(
     writer: subprocess.Popen[str], tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:
     with Gallery.open(tmp_path / "g", model=model) as gallery:
@@ -361,7 +359,7 @@ def test_the_lock_file_of_a_dead_writer_blocks_nobody(
         assert f"process {os.getpid()} on " in (tmp_path / "g" / "lock").read_text()
 
 
-def test_a_writer_stopped_right_after_its_commit_leaves_the_seal_of_the_next_one_as_it_is(
+def test_a_writer_stopped_after_its_commit_leaves_the_next_seal(
     tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server's uploads and its indexing process write alternately, under one lock."""
@@ -383,7 +381,7 @@ def test_a_writer_stopped_right_after_its_commit_leaves_the_seal_of_the_next_one
     quick.close()
 
 
-def test_a_disk_that_is_full_after_the_last_commit_says_what_is_saved(
+def test_disk_that_is_full_after_last_commit_says_what_is_saved(
     tmp_path: Path, model: AraCLIP, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last, steps = 0, list[str]()

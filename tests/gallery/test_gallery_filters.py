@@ -87,7 +87,7 @@ def test_a_folder_is_that_folder_and_below_not_its_namesakes(
     assert found(gallery, folder="2024") == found(gallery, folder="2023/../2024") == below
 
 
-def test_pictures_outside_of_folders_are_found_by_the_paths_or_names_of_these(gallery: Gallery) -> None:
+def test_pictures_outside_of_folders_are_found_by_these(gallery: Gallery) -> None:
     root = gallery.folder.parent / "صور"
     outside = ALL - {"scan.webp", "no clock.jpg", "turned.jpg"}
     assert found(gallery, outside=root / "2024") == found(gallery, outside=("2024",)) == outside
@@ -153,9 +153,7 @@ def many(tmp_path_factory: pytest.TempPathFactory, model: AraCLIP) -> Iterator[G
 
 @pytest.mark.parametrize("k", [1, 2, 7, 59, 60, 100])
 @pytest.mark.parametrize("filters", [None, Filters(formats=("PNG",))])
-def test_pages_fit_together_without_gap_or_repetition_though_scores_tie(
-    many: Gallery, k: int, filters: Filters | None
-) -> None:
+def test_pages_of_tied_scores_fit_together_without_a_gap(many: Gallery, k: int, filters: Filters | None) -> None:
     whole = many.search("قطة", 1000, where=filters)
     assert len(whole) == (10 if filters else 60)
     pages = [hit for start in range(0, 60, k) for hit in many.search("قطة", k, offset=start, where=filters)]
@@ -163,7 +161,7 @@ def test_pages_fit_together_without_gap_or_repetition_though_scores_tie(
     assert [hit.rank for hit in whole] == list(range(1, len(whole) + 1))
 
 
-def test_a_selective_filter_finds_what_an_exact_scan_of_its_pictures_finds(many: Gallery, model: AraCLIP) -> None:
+def test_a_selective_filter_finds_what_an_exact_scan_finds(many: Gallery, model: AraCLIP) -> None:
     pngs = [hit.path for hit in many.search("سيارة", 60) if hit.path.endswith(".png")]
     scores = model.encode_image(pngs) @ model.encode_text(["سيارة"])[0]
     hits = many.search("سيارة", 3, where=Filters(formats=("PNG",)))
@@ -199,9 +197,7 @@ def rare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
 
 
 @pytest.mark.parametrize("filters", SELECTIVE, ids=lambda filters: next(iter(filters)))
-def test_a_selective_filter_is_answered_without_a_look_at_every_picture(
-    filters: dict[str, object], rare: Catalog
-) -> None:
+def test_a_selective_filter_does_not_look_at_every_picture(filters: dict[str, object], rare: Catalog) -> None:
     steps = 0
 
     def step() -> int:
@@ -279,7 +275,7 @@ def test_a_text_that_is_no_filter_is_refused(text: str, message: str) -> None:
         Filters.read(["format=PNG", "format=JPEG"])
 
 
-def test_where_takes_filters_one_text_or_several_and_means_the_same(gallery: Gallery) -> None:
+def test_where_takes_filters_one_text_or_several_and_means_same(gallery: Gallery) -> None:
     wanted = gallery.search("صورة", 50, where=Filters(formats=("JPEG",), orientation="landscape"))
     assert wanted
     assert gallery.search("صورة", 50, where=["format=JPEG", "orientation=landscape"]) == wanted
@@ -319,7 +315,7 @@ def test_filters_written_as_texts_are_read_as_the_same(filters: Filters) -> None
 
 
 @pytest.mark.parametrize("metadata", [{"a=b": "1"}, {"": "1"}, {"album": ""}, {"album": ".."}, {"album": " رحلة"}])
-def test_metadata_that_no_text_can_name_is_refused_instead_of_written_as_other_metadata(
+def test_metadata_no_text_can_name_is_refused(
     metadata: dict[str, str],
 ) -> None:
     with pytest.raises(InputError, match="KEY=VALUE"):

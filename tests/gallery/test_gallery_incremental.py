@@ -106,7 +106,7 @@ def test_a_link_in_a_moved_folder_gives_no_picture_a_second_path(gallery: Galler
     assert paths(gallery) == {str(root / name) for name in ("a.png", "b.png", "sub/c.png", "moved/d.png")}
 
 
-def test_a_changed_picture_that_is_unreadable_or_hidden_is_not_indexed(gallery: Gallery, root: Path) -> None:
+def test_a_changed_picture_unreadable_or_hidden_is_not_indexed(gallery: Gallery, root: Path) -> None:
     pictures.text_as_picture(root / "a.png")
     pictures.solid(root / ".hidden" / "x.png")
     report = gallery.update_at([str(root / "a.png"), str(root / ".hidden" / "x.png")], [root])
@@ -146,7 +146,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(
     assert "growing.png" in names(gallery)
 
 
-def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidden(
+def test_a_picture_being_written_keeps_metadata_and_hiding(
     gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     edited = root / "a.png"
@@ -171,9 +171,7 @@ def test_a_picture_that_is_still_being_written_keeps_its_metadata_and_stays_hidd
 
 
 @pytest.mark.parametrize("between", ["nothing", "deleted", "an update elsewhere"])
-def test_a_picture_that_is_written_so_slowly_that_it_counted_as_gone_has_its_metadata_once_it_is_whole(
-    gallery: Gallery, root: Path, between: str
-) -> None:
+def test_a_slowly_written_picture_gets_its_metadata_back(gallery: Gallery, root: Path, between: str) -> None:
     edited, whole = root / "a.png", pictures_bytes(702)
     gallery.add([edited], metadata={"album": "رحلة"})
     edited.write_bytes(whole[:-40])
@@ -188,7 +186,7 @@ def test_a_picture_that_is_written_so_slowly_that_it_counted_as_gone_has_its_met
     assert gallery.metadata(edited) == ({} if between == "deleted" else {"album": "رحلة"})
 
 
-def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
+def test_file_that_is_replaced_while_it_is_read_ends_as_new_one(
     gallery: Gallery, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced = root / "a.png"
@@ -210,9 +208,7 @@ def test_a_file_that_is_replaced_while_it_is_read_ends_as_the_new_one(
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="one form of a name only")
-def test_arabic_and_emoji_names_in_both_forms_of_unicode_are_files_of_their_own(
-    gallery: Gallery, root: Path, tmp_path: Path
-) -> None:
+def test_names_in_both_forms_of_unicode_are_different_files(gallery: Gallery, root: Path, tmp_path: Path) -> None:
     for number, name in enumerate(("آلة", "café", "한글", "👩‍👩‍👧 عائلة")):
         for form in ("NFC", "NFD"):
             pictures.written(root / f"{unicodedata.normalize(form, name)}.png", pictures_bytes(700 + number))
@@ -234,7 +230,7 @@ with Gallery.open(sys.argv[1], model=model) as gallery:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="becomes another user, which only root can")
-def test_a_folder_and_a_file_that_another_user_may_not_read_keep_their_pictures(
+def test_a_forbidden_folder_or_file_keeps_its_pictures(
     gallery: Gallery, root: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
     for above in [*root.parents, *gallery.folder.parents]:
@@ -255,7 +251,7 @@ def test_a_folder_and_a_file_that_another_user_may_not_read_keep_their_pictures(
 
 @pytest.mark.parametrize("errno", [5, 107], ids=["EIO", "ENOTCONN"])
 @pytest.mark.parametrize("told", [False, True], ids=["walked", "told which paths"])
-def test_a_drive_that_fails_in_the_middle_of_the_walk_keeps_all_its_pictures(
+def test_a_drive_that_fails_in_the_walk_keeps_its_pictures(
     errno: int, told: bool, gallery: Gallery, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "a.png").unlink()
@@ -289,9 +285,7 @@ def test_a_drive_that_fails_in_the_middle_of_the_walk_keeps_all_its_pictures(
     assert "c.png" in names(gallery)
 
 
-def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_paths_are_given(
-    gallery: Gallery, root: Path, tmp_path: Path
-) -> None:
+def test_a_root_gone_or_emptied_keeps_its_pictures(gallery: Gallery, root: Path, tmp_path: Path) -> None:
     told = [str(path) for path in root.rglob("*.png")]
     root.rename(tmp_path / "unplugged")
     with pytest.raises(InputError, match="reconnect the drive"):
@@ -306,7 +300,7 @@ def test_a_root_that_is_gone_or_emptied_keeps_its_pictures_whatever_paths_are_gi
 
 
 @pytest.mark.skipif(sys.platform != "linux" or not shutil.which("mount"), reason="mounts a file system")
-def test_a_drive_mounted_below_the_root_keeps_its_pictures_while_it_is_away(gallery: Gallery, root: Path) -> None:
+def test_a_drive_below_the_root_keeps_its_pictures_while_away(gallery: Gallery, root: Path) -> None:
     drive = root / "usb"
     drive.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(drive)], capture_output=True, check=False).returncode:
@@ -326,9 +320,7 @@ def test_a_drive_mounted_below_the_root_keeps_its_pictures_while_it_is_away(gall
     assert gallery.update([root]).pictures == 3
 
 
-def test_two_paths_of_a_picture_that_are_edited_in_one_run_are_both_followed(
-    gallery: Gallery, root: Path, tmp_path: Path
-) -> None:
+def test_two_paths_edited_in_one_run_are_both_followed(gallery: Gallery, root: Path, tmp_path: Path) -> None:
     shutil.copy(root / "a.png", root / "copy.png")
     gallery.update([root])
     for number, name in enumerate(("a.png", "copy.png")):

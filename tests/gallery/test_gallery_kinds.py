@@ -141,7 +141,7 @@ def alike(one: list[Hit] | str, other: list[Hit] | str) -> bool:
     ) and all(any(abs(rating(hit) - end) < NEARLY for end in ends) for hit in beyond)
 
 
-def test_an_exclusion_on_a_server_is_judged_by_the_first_hits_whose_names_pass_the_glob(
+def test_an_exclusion_in_postgres_is_judged_within_the_glob(
     both: tuple[BaseGallery, BaseGallery],
 ) -> None:
     in_folder, on_server = (answer(each, "سيارة - folder بدون", 12, where=["name=*.png"]) for each in both)
@@ -149,7 +149,7 @@ def test_an_exclusion_on_a_server_is_judged_by_the_first_hits_whose_names_pass_t
     assert alike(in_folder, on_server)
 
 
-def test_random_queries_and_filters_have_the_same_answer_in_a_folder_and_on_a_server(
+def test_random_filters_have_the_same_answer_in_both_stores(
     both: tuple[BaseGallery, BaseGallery],
 ) -> None:
     draw, different, found = random.Random(3), [], 0

@@ -41,7 +41,7 @@ def test_paths_bytes_and_pil_pictures_are_found_by_text(gallery: Gallery, tmp_pa
         assert gallery.search(word, 1)[0].path == path
 
 
-def test_a_picture_without_a_file_keeps_its_pixels_bounded_and_upright(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_picture_without_file_keeps_bounded_upright_pixels(gallery: Gallery, tmp_path: Path) -> None:
     large = pictures.photograph(tmp_path / "large.jpg", (3000, 1500)).read_bytes()
     turned = pictures.oriented(tmp_path / "turned.jpg", 6).read_bytes()
     kept = [Image.open(io.BytesIO(gallery.picture(path))) for path in gallery.add([large, turned]).paths if path]
@@ -72,7 +72,7 @@ def test_a_bad_picture_costs_one_line_and_the_others_are_added(gallery: Gallery,
 
 
 @pytest.mark.parametrize("wrong", ["nowhere.png", ".", ""])
-def test_a_path_that_is_not_a_file_is_refused_before_anything_is_added(
+def test_a_path_that_is_no_file_is_refused_before_adding(
     gallery: Gallery, tmp_path: Path, wrong: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -129,9 +129,7 @@ def test_metadata_belongs_to_a_path_and_follows_a_renamed_file(gallery: Gallery,
 
 
 @pytest.mark.parametrize("other", ["a new picture", "a copy of another", "swapped"])
-def test_metadata_follow_a_renamed_file_whose_old_name_another_file_takes(
-    gallery: Gallery, tmp_path: Path, other: str
-) -> None:
+def test_metadata_follow_a_file_whose_old_name_is_taken(gallery: Gallery, tmp_path: Path, other: str) -> None:
     folder = tmp_path / "pictures"
     red, blue = pictures.solid(folder / "a.png"), pictures.solid(folder / "b.png", pictures.BLUE)
     gallery.add([red, blue], metadata=[{"album": "رحلة"}, {"album": "عيد"}])
@@ -148,9 +146,7 @@ def test_metadata_follow_a_renamed_file_whose_old_name_another_file_takes(
     assert gallery.metadata(red) == ({"album": "عيد"} if other == "swapped" else {})
 
 
-def test_an_edited_file_keeps_its_metadata_though_its_earlier_state_was_copied(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_an_edited_file_keeps_its_metadata_though_copied_before(gallery: Gallery, tmp_path: Path) -> None:
     edited = pictures.solid(tmp_path / "pictures" / "a.png")
     shutil.copy2(edited, edited.with_name("before.png"))
     gallery.update([edited.parent])
@@ -160,7 +156,7 @@ def test_an_edited_file_keeps_its_metadata_though_its_earlier_state_was_copied(
     assert gallery.metadata(edited) == {"album": "رحلة"}
 
 
-def test_similar_finds_the_likest_first_and_leaves_the_picture_itself_out(gallery: Gallery, tmp_path: Path) -> None:
+def test_similar_finds_the_likest_first_without_itself(gallery: Gallery, tmp_path: Path) -> None:
     red = pictures.solid(tmp_path / "red.png", (250, 5, 5))
     pinkish = pictures.solid(tmp_path / "pinkish.png", (250, 60, 60))
     blue = pictures.solid(tmp_path / "blue.png", pictures.BLUE)
@@ -202,7 +198,7 @@ def test_removed_pictures_are_not_found_and_their_files_stay(gallery: Gallery, t
         gallery.picture(str(kept))
 
 
-def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
+def test_relative_path_and_one_through_link_name_same_picture(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "pictures"
@@ -215,9 +211,7 @@ def test_a_relative_path_and_one_through_a_link_name_the_same_picture(
     assert gallery.remove([os.path.join("pictures", "a.png")]) == 1  # noqa: PTH118
 
 
-def test_pictures_below_a_linked_folder_are_hidden_and_removed_by_the_paths_of_their_hits(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_pictures_below_a_link_are_hidden_by_the_paths_of_hits(gallery: Gallery, tmp_path: Path) -> None:
     pictures.solid(tmp_path / "drive" / "a.png")
     folder = tmp_path / "pictures"
     pictures.solid(folder / "b.png", pictures.BLUE)
@@ -250,7 +244,7 @@ def test_an_empty_path_is_not_the_working_folder(
     assert gallery.remove(["."]) == 1
 
 
-def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(
+def test_links_to_an_indexed_folder_name_its_pictures(
     gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures.solid(tmp_path / "pictures" / "sub" / "a.png")
@@ -265,9 +259,7 @@ def test_a_link_to_an_indexed_folder_and_a_way_back_to_it_name_its_pictures(
     assert gallery.remove([tmp_path / "link"]) == 1
 
 
-def test_a_folder_and_a_link_to_it_that_comes_first_by_name_give_the_pictures_the_folder_s_path(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_a_linked_folder_gives_pictures_the_folders_own_path(gallery: Gallery, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     pictures.solid(folder / "zoo" / "a.png")
     (folder / "best").symlink_to(folder / "zoo", target_is_directory=True)

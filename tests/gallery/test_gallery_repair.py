@@ -116,7 +116,7 @@ def test_rows_between_two_damaged_pages_are_saved(tmp_path: Path, model: AraCLIP
     assert {picture for picture, page in zip(before, pages, strict=True) if page not in hurt} <= stored
 
 
-def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_knows(
+def test_a_catalogue_that_lost_its_models_name_keeps_its_rows(
     sound: Path, tmp_path: Path, model: AraCLIP, root: Path
 ) -> None:
     place = Path(shutil.copytree(sound, tmp_path / "g"))
@@ -133,7 +133,7 @@ def test_a_catalogue_that_does_not_say_its_model_any_more_keeps_what_only_it_kno
 
 
 @pytest.mark.parametrize("killed_at", ["set the log aside", "set aside", "rename", "unlink"])
-def test_a_second_repair_that_is_killed_goes_on_with_its_own_file(
+def test_second_repair_that_is_killed_goes_on_with_its_own_file(
     killed_at: str, sound: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Path(shutil.copytree(sound, tmp_path / "g"))
@@ -165,9 +165,7 @@ def test_a_second_repair_that_is_killed_goes_on_with_its_own_file(
         assert len(gallery) == PICTURES + 3
 
 
-def test_whatever_reads_a_damaged_catalogue_whose_time_was_kept_ends_in_an_error_of_ours(
-    sound: Path, tmp_path: Path, model: AraCLIP, root: Path
-) -> None:
+def test_a_damaged_catalogue_ends_in_an_error_of_ours(sound: Path, tmp_path: Path, model: AraCLIP, root: Path) -> None:
     pages = list(root_pages(sound / "catalog.sqlite"))
     for number, (name, start) in enumerate(pages):
         place = Path(shutil.copytree(sound, tmp_path / name))

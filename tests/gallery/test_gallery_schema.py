@@ -15,7 +15,7 @@ def number(place: Path) -> int:
     return int(str(value(place, "PRAGMA user_version")))
 
 
-def test_a_gallery_from_before_the_first_release_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP) -> None:
+def test_a_gallery_older_than_the_first_release_is_refused(tmp_path: Path, model: AraCLIP) -> None:
     place = tmp_path / "old"
     Gallery.open(place, model=model, create=True).close()
     with closing(edited(place)) as database:
@@ -38,7 +38,7 @@ def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path, model: AraCLIP
     assert number(place) == 99
 
 
-def test_a_gallery_that_was_only_begun_is_made_by_indexing_again_without_naming_a_model(
+def test_a_begun_gallery_is_made_by_indexing_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path
 ) -> None:
     """A disk that was full, or a process killed, while the file was created: indexing again was refused for ever."""
@@ -49,7 +49,7 @@ def test_a_gallery_that_was_only_begun_is_made_by_indexing_again_without_naming_
         assert len(gallery) == 0
 
 
-def test_a_catalogue_whose_schema_number_is_damaged_asks_for_a_repair(tmp_path: Path, model: AraCLIP) -> None:
+def test_a_damaged_schema_number_asks_for_a_repair(tmp_path: Path, model: AraCLIP) -> None:
     Gallery.open(tmp_path, model=model, create=True).close()
     with closing(edited(tmp_path)) as database:
         database.execute("PRAGMA user_version = 0")

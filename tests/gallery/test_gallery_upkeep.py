@@ -68,7 +68,7 @@ def test_a_sound_gallery_has_no_fault(gallery: Gallery) -> None:
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_verify_names_files_that_are_gone_changed_or_silently_damaged(gallery: Gallery, folder: Path) -> None:
+def test_verify_names_files_gone_changed_or_damaged(gallery: Gallery, folder: Path) -> None:
     (folder / "copy.png").unlink()
     pictures.solid(folder / "blue.webp", pictures.WHITE, (99, 99))
     red = folder / "أحمر.jpg"
@@ -104,16 +104,14 @@ def test_a_damaged_vector_is_found_and_encoded_again(gallery: Gallery, vector: b
     assert gallery.search("أخضر") == wanted
 
 
-def test_a_damaged_vector_of_a_picture_without_a_file_comes_back_from_its_pixels(
-    gallery: Gallery, folder: Path
-) -> None:
+def test_a_damaged_vector_comes_back_from_stored_pixels(gallery: Gallery, folder: Path) -> None:
     (kept,) = gallery.add([pictures.solid(folder.parent / "x.png", (90, 90, 0)).read_bytes()]).paths
     damage(gallery, "UPDATE contents SET vector = x'' WHERE id IN (SELECT content FROM kept)")
     assert gallery.repair() == [f"{kept}: encoded again."]
     assert gallery.verify() == []
 
 
-def test_a_damaged_vector_whose_picture_is_gone_or_another_is_forgotten(gallery: Gallery, folder: Path) -> None:
+def test_a_damaged_vector_without_its_picture_is_forgotten(gallery: Gallery, folder: Path) -> None:
     damage(gallery, "UPDATE contents SET vector = x'00' WHERE format <> 'PNG'")
     (folder / "أحمر.jpg").unlink()
     pictures.solid(folder / "blue.webp", pictures.WHITE)
@@ -159,7 +157,7 @@ def test_an_export_holds_vectors_and_pictures_row_by_row(gallery: Gallery, folde
     assert (green["width"], green["height"], green["captured_at"]) == (64, 48, None)
 
 
-def test_an_export_is_of_one_moment_though_another_process_writes(
+def test_export_is_of_one_moment_though_another_process_writes(
     gallery: Gallery, folder: Path, tmp_path: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = Catalog.vectors
@@ -178,9 +176,7 @@ def test_an_export_is_of_one_moment_though_another_process_writes(
     assert len((tmp_path / "out" / "pictures.jsonl").read_text(encoding="utf-8").splitlines()) == 3
 
 
-def test_what_a_killed_process_left_is_swept_up_and_what_is_being_written_is_not(
-    gallery: Gallery, folder: Path
-) -> None:
+def test_what_a_killed_process_left_is_swept_up(gallery: Gallery, folder: Path) -> None:
     old, young = gallery.folder / ".scan.0a.tmp", gallery.folder / ".scan.0b.tmp"
     for left_over in (old, young):
         left_over.write_bytes(b"half")
@@ -196,7 +192,7 @@ def test_an_export_never_replaces_a_folder_with_other_files(gallery: Gallery, fo
     assert (folder / "green.png").is_file()
 
 
-def test_every_write_is_refused_while_another_process_holds_the_lock(
+def test_every_write_is_refused_while_another_process_holds_lock(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gallery.update([folder])
@@ -216,9 +212,7 @@ def test_every_write_is_refused_while_another_process_holds_the_lock(
 
 
 @pytest.mark.parametrize("page", [2, 4, 6, 8, 10])
-def test_of_a_catalogue_with_a_destroyed_page_everything_readable_is_saved_and_the_rest_read_again(
-    tmp_path: Path, model: AraCLIP, page: int
-) -> None:
+def test_of_a_destroyed_page_everything_readable_is_saved(tmp_path: Path, model: AraCLIP, page: int) -> None:
     root = tmp_path / "many"
     for i in range(60):
         pictures.solid(root / f"{'a long name' * 9}{i:02}.png", (i, 2 * i, 255 - i), (8, 8))
@@ -246,7 +240,7 @@ def test_of_a_catalogue_with_a_destroyed_page_everything_readable_is_saved_and_t
         assert {(hit.path, hit.score) for hit in gallery.search("صورة", 100)} == wanted
 
 
-def test_a_repair_that_was_killed_after_moving_the_damaged_file_goes_on(gallery: Gallery, model: AraCLIP) -> None:
+def test_a_repair_killed_after_moving_the_file_goes_on(gallery: Gallery, model: AraCLIP) -> None:
     wanted = gallery.search("أحمر")
     gallery.close()
     (gallery.folder / "catalog.sqlite").rename(gallery.folder / "catalog.sqlite.damaged")
@@ -264,7 +258,7 @@ def test_a_missing_or_unreadable_catalogue_cannot_be_recovered(tmp_path: Path) -
     assert (tmp_path / "catalog.sqlite").read_bytes() == b"junk" * 1000
 
 
-def test_a_gallery_opened_by_a_relative_path_is_the_same_one_after_a_change_of_the_working_directory(
+def test_a_gallery_by_a_relative_path_survives_chdir(
     model: AraCLIP, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

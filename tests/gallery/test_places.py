@@ -100,9 +100,7 @@ def test_a_place_is_found_however_its_name_is_spelled(gallery: Any, spelled: str
         ("القاهرة | Dubai", {"cairo", "dubai"}),
     ],
 )
-def test_a_place_is_a_town_a_region_or_a_country_and_an_ambiguous_one_is_all(
-    gallery: Any, where: str, found: set[str]
-) -> None:
+def test_a_place_is_a_town_region_or_country_or_all_of_them(gallery: Any, where: str, found: set[str]) -> None:
     assert names(gallery.search("صورة", where=Filters(place=where))) == found
 
 
@@ -111,7 +109,7 @@ def test_an_unknown_place_is_refused_with_the_places_there_are(gallery: Any) -> 
         gallery.search("صورة", where="place=باريس")
 
 
-def test_a_gallery_of_an_earlier_release_gains_places_with_the_next_update(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_earlier_gallery_gains_places_with_the_next_update(tmp_path: Path, tiny_model: Path) -> None:
     trips(tmp_path / "trips")
     with Gallery.open(tmp_path / "g", model=AraCLIP(tiny_model, threads=1), create=True) as gallery:
         gallery.update([tmp_path / "trips"])
@@ -224,13 +222,13 @@ def test_a_query_names_a_place_of_the_gallery(query: str, left: str, filters: li
         ("جمهورية مصر العربية", ["القاهرة، مصر · Cairo, Egypt"], ["place=مصر"]),
     ],
 )
-def test_a_name_that_only_one_place_has_does_not_become_one_that_several_have(
+def test_a_name_of_one_place_does_not_become_that_of_several(
     query: str, gallery: list[str], filters: list[str]
 ) -> None:
     assert read(query, dict(names_by_key(tuple(gallery))))[1] == filters
 
 
-def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco() -> None:
+def test_a_ring_of_gold_and_the_sunset_prayer_are_no_places() -> None:
     known = names_by_key(tuple(filter(None, (place_at(28.5, 34.51), place_at(33.57, -7.59)))))
     for text in ("خاتم دهب", "صلاة المغرب", "بعد المغرب"):
         assert read(text, dict(known)) == (text, [])
@@ -238,7 +236,7 @@ def test_a_ring_of_gold_is_from_nowhere_and_the_sunset_prayer_is_not_in_morocco(
 
 
 @pytest.mark.parametrize("name", ["بني", "مرسى", "نخل", "المدينة", "القصر", "Nice", "Reading", "Bath", "Orange"])
-def test_an_everyday_word_is_no_place_even_if_pictures_lie_at_one_of_that_name(name: str) -> None:
+def test_an_everyday_word_is_no_place_though_pictures_lie_there(name: str) -> None:
     known = names_by_key((name,))
     for query in (name, f"صور {name}", f"شيء في {name}", f"a thing in {name}"):
         assert read(query, known)[1] == []
@@ -253,7 +251,7 @@ def test_a_thing_of_a_dialect_is_a_place_only_after_in(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["كابل", "بيرو", "بيشاور"])
-def test_a_country_or_a_large_town_is_a_place_even_if_a_dialect_has_such_a_word(name: str) -> None:
+def test_a_large_town_is_a_place_even_if_a_dialect_has_the_word(name: str) -> None:
     assert read(f"صور {name}", names_by_key((name,)))[1] == [f"place={name}"]
 
 
@@ -311,7 +309,7 @@ def test_the_reading_is_shown_and_can_be_taken_back(gallery: Any) -> None:
         *("don't show photos from Cairo", "صور غير 2019"),
     ],
 )
-def test_no_filter_stands_for_an_excluded_place_or_date_and_the_answer_says_that_they_remain(query: str) -> None:
+def test_no_filter_stands_for_an_excluded_place_or_date(query: str) -> None:
     found = plan(parse(query), interpreter(), today=date(2026, 11, 30), places=lambda: HERE)
     interpretation = found.interpretation
     left = [each.where for each in interpretation.filters if each.where != ("captured=2023..2023",)]
@@ -354,7 +352,7 @@ def test_a_query_asks_for_videos_or_for_the_newest(query: str, left: str, filter
     assert read(query) == (left, filters)
 
 
-def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_are_searched(gallery: Any) -> None:
+def test_the_newest_and_the_oldest_come_first_by_words(gallery: Any) -> None:
     newest = ["sea", "libya", "lebanon", "dubai", "alexandria", "cairo"]
     assert [Path(hit.path).stem for hit in gallery.search("أحدث الصور", 6)] == newest
     assert [Path(hit.path).stem for hit in gallery.search("أقدم الصور", 6)] == newest[::-1]
@@ -367,7 +365,7 @@ def test_the_newest_and_the_oldest_come_first_and_where_no_videos_are_the_words_
     assert any("مع بقية الشروط: لا فيديو" in line for line in interpretation_lines(hits.interpretation))
 
 
-def test_a_filter_of_the_caller_replaces_one_of_the_words_and_the_answer_names_only_what_was_done(gallery: Any) -> None:
+def test_a_callers_filter_replaces_that_of_the_words(gallery: Any) -> None:
     hits = gallery.search("فيديوهات القاهرة", where=["kind=picture"])
     assert [(each.part, each.applied) for each in hits.interpretation.filters] == [("place", True)]
     assert [Path(hit.path).stem for hit in hits] == ["cairo"]
@@ -378,7 +376,7 @@ def test_a_filter_of_the_caller_replaces_one_of_the_words_and_the_answer_names_o
     assert [(each.part, each.applied) for each in words.filters] == [("place", False)]
 
 
-def test_a_query_of_a_date_alone_is_sorted_by_date_even_if_the_caller_sets_another(gallery: Any) -> None:
+def test_a_query_of_a_date_alone_is_sorted_by_date(gallery: Any) -> None:
     every = [hit.path for hit in gallery.search("صور", where=["kind=picture"], sort="date")]
     assert len(every) > 3
     assert [hit.path for hit in gallery.search("فيديوهات", where=["kind=picture"])] == every
@@ -430,9 +428,7 @@ def test_details_and_suggestions_name_places(client: TestClient) -> None:
     assert {"text": "Dubai", "kind": "place"} in client.get("/suggestions", params={"q": "dub"}).json()["suggestions"]
 
 
-def test_results_come_by_date_over_http_from_the_client_and_on_the_command_line(
-    place: Path | str, tiny_model: Path, client: TestClient
-) -> None:
+def test_results_come_by_date_from_every_interface(place: Path | str, tiny_model: Path, client: TestClient) -> None:
     newest = ["sea", "libya", "lebanon", "dubai", "alexandria", "cairo", "nowhere"]
     found = client.get("/search", params={"q": "بحر", "sort": "date"}).json()
     assert [Path(each["name"]).stem for each in found["results"]] == newest
@@ -464,7 +460,7 @@ def by_date(*relevances: float | None) -> list[int]:
     return [each.content for each in sort_by_date(candidates(*relevances), newest)]
 
 
-def test_what_fits_comes_newest_first_and_what_is_weak_is_left_out() -> None:
+def test_what_fits_comes_newest_first_and_weak_is_left_out() -> None:
     assert by_date(0.9, 0.7, 0.6, 0.3, 0.2, 0.19, 0.1) == [4, 3, 2, 1, 0]
 
 

@@ -86,7 +86,7 @@ def test_the_password_of_an_address_is_never_shown(text: str, message: str) -> N
         "postgresql+psycopg2://me:pass@host/c", "FTP://me:pass@host/c",
     ],
 )  # fmt: skip
-def test_an_address_of_another_kind_of_server_is_refused_with_the_one_that_is_taken(text: str) -> None:
+def test_an_address_of_another_kind_of_server_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"not the address of a gallery.*PostgreSQL with pgvector") as caught:
         open_gallery(text)
     assert "postgresql://USER@HOST/DATABASE" in str(caught.value) and "pass" not in str(caught.value).split(".")[0]
@@ -102,13 +102,13 @@ def test_without_the_extra_the_package_is_named(tiny_model: Path, monkeypatch: p
 
 
 @given(st.floats(-1e9, 1e9).map(lambda number: round(number, 5)) | st.integers(-(2**63), 2**63 - 1))
-def test_numbers_are_written_as_the_local_catalogue_compares_them(number: float) -> None:
+def test_numbers_are_written_as_local_catalogue_compares_them(number: float) -> None:
     with closing(sqlite3.connect(":memory:")) as database:
         (text,) = database.execute("SELECT CAST(? AS TEXT)", (number,)).fetchone()
     assert marks_of({"k": number}) == [mark("k", text)]
 
 
-def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_it(
+def test_an_address_without_a_user_is_refused_if_none_is_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("PGUSER", "LOGNAME", "USER", "LNAME", "USERNAME"):
@@ -121,7 +121,7 @@ def test_an_address_without_a_user_is_refused_where_the_system_has_no_name_for_i
     assert address.user == "me"
 
 
-def test_a_server_that_does_not_answer_is_named_without_the_password(
+def test_server_that_does_not_answer_is_named_without_password(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "PAUSE", 0.001)
@@ -156,7 +156,7 @@ def gallery(address: str, model: AraCLIP, root: Path) -> Iterator[PostgresGaller
 
 
 @needs_server
-def test_a_commit_that_is_cut_off_leaves_nothing_and_frees_the_lock(
+def test_commit_that_is_cut_off_leaves_nothing_and_frees_lock(
     gallery: PostgresGallery, address: str, root: Path, model: AraCLIP
 ) -> None:
     database, before = gallery._catalog.database, gallery.stats().generation
@@ -178,7 +178,7 @@ def test_a_commit_that_is_cut_off_leaves_nothing_and_frees_the_lock(
 
 
 @needs_private
-def test_after_a_crash_of_the_server_searches_go_on_and_commits_are_there(gallery: PostgresGallery, root: Path) -> None:
+def test_after_a_server_crash_searches_go_on_with_all_commits(gallery: PostgresGallery, root: Path) -> None:
     before = [hit.path for hit in gallery.search("أحمر", 50)]
     server = postgres_server.private()
     server.stop(at_once=True)
@@ -288,7 +288,7 @@ def test_a_dump_restored_elsewhere_is_the_same_gallery(
 
 
 @needs_private
-def test_a_replica_answers_searches_refuses_writes_and_takes_over(
+def test_replica_answers_searches_refuses_writes_and_takes_over(
     gallery: PostgresGallery, address: str, root: Path, model: AraCLIP
 ) -> None:
     server = postgres_server.private()
@@ -337,9 +337,7 @@ def test_refusals_say_what_to_do(
 
 
 @needs_private
-def test_a_database_that_other_programs_share_and_an_administrator_has_set_up_takes_a_gallery(
-    address: str, model: AraCLIP, root: Path
-) -> None:
+def test_a_shared_database_with_an_administrator_takes_a_gallery(address: str, model: AraCLIP, root: Path) -> None:
     server, admin = postgres_server.private(), Database(Address.read(address))
 
     def at(schema: str, user: str = "araclip") -> str:
@@ -397,7 +395,7 @@ def test_parts_of_words_are_found_as_in_a_folder(
 
 
 @needs_server
-def test_a_query_that_is_only_a_date_is_answered_newest_first_as_in_a_folder(
+def test_a_date_alone_is_newest_first_in_postgres_too(
     gallery: PostgresGallery, root: Path, tmp_path: Path, model: AraCLIP
 ) -> None:
     for month in (3, 11, 7):
@@ -434,9 +432,7 @@ def found(gallery: BaseGallery) -> list[str]:
 
 
 @needs_server
-def test_reembed_switches_all_vectors_at_once_and_keeps_everything_else(
-    address: str, model: AraCLIP, other: AraCLIP, folder: Path
-) -> None:
+def test_reembed_switches_all_vectors_at_once(address: str, model: AraCLIP, other: AraCLIP, folder: Path) -> None:
     with open_gallery(address, model=model, create=True) as old:
         old.update([folder])
         old.add([folder / "0.png"], metadata={"album": "رحلة"})
@@ -457,7 +453,7 @@ def test_reembed_switches_all_vectors_at_once_and_keeps_everything_else(
 
 
 @needs_server
-def test_reembed_goes_on_where_it_was_and_switches_nothing_while_a_picture_cannot_be_read(
+def test_reembed_goes_on_and_waits_for_unreadable_pictures(
     address: str, model: AraCLIP, other: AraCLIP, folder: Path
 ) -> None:
     with open_gallery(address, model=model, create=True) as old:

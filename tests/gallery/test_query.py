@@ -99,7 +99,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("text", "message"), MESSAGES)
-def test_a_query_that_means_nothing_is_refused_with_a_message_that_stands_in_the_docs(text: str, message: str) -> None:
+def test_a_meaningless_query_is_refused_with_the_docs_message(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
         parse(text)
     assert "\n" not in str(refused.value)

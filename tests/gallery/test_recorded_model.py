@@ -77,15 +77,13 @@ def test_a_server_uses_the_model_of_its_gallery(run: Run, indexed: Path) -> None
         assert len(client.get("/search", params={"q": "أحمر"}).json()["results"]) == 3
 
 
-def test_a_model_that_was_pulled_meanwhile_is_found_by_its_fingerprint(
-    run: Run, indexed: Path, home: Path, tmp_path: Path
-) -> None:
+def test_a_model_pulled_meanwhile_is_found_by_fingerprint(run: Run, indexed: Path, home: Path, tmp_path: Path) -> None:
     home.mkdir(parents=True)
     (tmp_path / "own" / "model").rename(home / "another-name")
     assert best(run) == "أحمر.jpg"
 
 
-def test_a_model_that_is_gone_is_named_with_its_place_and_its_source(run: Run, indexed: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_gone_is_named_with_its_source(run: Run, indexed: Path, tmp_path: Path) -> None:
     with Gallery.open(indexed) as gallery:
         label = gallery.model.label
     shutil.rmtree(tmp_path / "own")
@@ -124,7 +122,7 @@ def test_a_folder_that_holds_another_model_now_is_not_taken(run: Run, indexed: P
         Gallery.open(indexed)
 
 
-def test_another_release_of_a_model_is_refused_with_both_fingerprints(run: Run, indexed: Path, home: Path) -> None:
+def test_another_release_of_a_model_is_refused_by_fingerprint(run: Run, indexed: Path, home: Path) -> None:
     write_tiny_model(home / "own", width=12, seed=5, name="own")
     shutil.rmtree(indexed.parents[2] / "own")
     with pytest.raises(WidthMismatch, match=r"8-wide vectors of own@\w+, but own@\w+ makes 12-wide"):
@@ -132,13 +130,13 @@ def test_another_release_of_a_model_is_refused_with_both_fingerprints(run: Run, 
 
 
 @pytest.mark.parametrize("origin", ["translate:os:getcwd/araclip-mini", "transformers:some/repository", "models/own"])
-def test_a_gallery_of_a_stranger_loads_neither_code_nor_downloads(origin: str) -> None:
+def test_gallery_of_stranger_loads_neither_code_nor_downloads(origin: str) -> None:
     record = RecordedModel("unknown", "f" * 12, 8, origin)
     with pytest.raises(ModelNotFound, match="not on this machine"):
         recorded_encoder(record, "gallery")
 
 
-def test_another_model_for_a_gallery_is_answered_with_the_time_it_takes(
+def test_another_model_for_a_gallery_is_told_with_its_time(
     run: Run, indexed: Path, folder: Path, tmp_path: Path
 ) -> None:
     other = str(write_tiny_model(tmp_path / "other", width=12, seed=1, name="other"))
@@ -151,7 +149,7 @@ def test_another_model_for_a_gallery_is_answered_with_the_time_it_takes(
     assert json.loads(run("stats", "--json", model=False).out)["model"].startswith("other@")
 
 
-def test_a_model_that_moved_is_recorded_anew_when_the_gallery_is_written(
+def test_a_moved_model_is_recorded_anew_with_the_next_write(
     run: Run, indexed: Path, folder: Path, tmp_path: Path
 ) -> None:
     moved = shutil.move(tmp_path / "own" / "model", tmp_path / "moved")

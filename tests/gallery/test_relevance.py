@@ -16,7 +16,7 @@ from araclip.gallery.results import STRONG, WEAK, fits_nothing, strength
 from made_up_relevance import D, made_up, unit
 
 
-def test_a_query_along_which_pictures_differ_means_something_and_another_does_not() -> None:
+def test_a_query_along_which_pictures_differ_means_something() -> None:
     scale = made_up()
     axes = np.eye(D, dtype=np.float32)
     assert scale.meaning(axes[0]) > 0.9
@@ -24,7 +24,7 @@ def test_a_query_along_which_pictures_differ_means_something_and_another_does_no
 
 
 @given(st.integers(0, 50), st.lists(st.floats(-1, 1), min_size=2, max_size=20))
-def test_relevance_lies_between_0_and_1_and_never_rises_as_the_score_falls(seed: int, scores: list[float]) -> None:
+def test_relevance_never_rises_as_the_score_falls(seed: int, scores: list[float]) -> None:
     scale, query = made_up(seed), unit(np.random.default_rng(seed).normal(size=D))
     relevance = scale.relevance(query)
     found = [relevance(score) for score in sorted(scores, reverse=True)]
@@ -38,7 +38,7 @@ def test_an_average_picture_is_weak_for_every_query() -> None:
         assert scale.relevance(query)(float(query @ scale.sample.mean(axis=0))) <= WEAK + 1e-6
 
 
-def test_a_model_whose_cosines_all_lie_higher_and_closer_gives_the_same_relevances() -> None:
+def test_a_model_of_higher_cosines_gives_the_same_relevances() -> None:
     """As of a pulled model, with a scale of its own: a common part in every picture and every text."""
     scale, query = made_up(), unit(np.random.default_rng(3).normal(size=D) * [1, 1, *[0.3] * (D - 2)])
     common = 3.0
@@ -92,7 +92,7 @@ def test_a_few_pictures_have_no_scale() -> None:
     assert 0 <= scale.meaning(queries[0]) <= 1
 
 
-def test_the_reference_queries_are_fixed_and_the_two_lists_share_nothing() -> None:
+def test_reference_queries_are_fixed_and_two_lists_share_nothing() -> None:
     assert nonsense_queries() == nonsense_queries()
     assert len(set(nonsense_queries())) == 64
     assert len(set(EVERYDAY)) == len(EVERYDAY) > 100
@@ -112,7 +112,7 @@ def test_hits_carry_a_relevance_that_a_threshold_cuts(gallery: Gallery) -> None:
     assert gallery.search("أحمر", 2, threshold=WEAK, offset=1) == kept[1:3]
 
 
-def test_at_a_threshold_letters_in_a_row_find_nothing_and_a_real_query_its_picture(tmp_path: Path) -> None:
+def test_at_a_threshold_random_letters_find_nothing(tmp_path: Path) -> None:
     demo.sample_pictures(tmp_path / "p", lambda done, total: None, limit=12)  # photographs
     with Gallery.open(tmp_path / "real", model=AraCLIP.load(threads=1), create=True) as gallery:  # the bundled model
         gallery.update([tmp_path / "p"])
@@ -129,9 +129,7 @@ def test_a_threshold_that_is_no_relevance_is_refused(gallery: Gallery) -> None:
             gallery.search("أحمر", threshold=threshold)
 
 
-def test_in_a_gallery_of_a_few_pictures_relevance_is_not_known_and_nothing_is_cut(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_in_a_small_gallery_relevance_is_not_known(tmp_path: Path, tiny_model: Path) -> None:
     pictures.solid(tmp_path / "p" / "a.png")
     with Gallery.open(tmp_path / "g", model=AraCLIP.load(tiny_model), create=True) as gallery:
         gallery.update([tmp_path / "p"])
@@ -139,9 +137,7 @@ def test_in_a_gallery_of_a_few_pictures_relevance_is_not_known_and_nothing_is_cu
         assert (hit.relevance, hit.weak) == (None, False)
 
 
-def test_the_file_of_reference_vectors_is_made_once_and_made_anew_when_damaged(
-    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_file_of_reference_vectors_is_made_once(gallery: Gallery, monkeypatch: pytest.MonkeyPatch) -> None:
     (path,) = gallery.folder.glob("background-*")
     wanted = [hit.relevance for hit in gallery.search("أحمر")]
     lengths: list[int] = []
@@ -160,7 +156,7 @@ def test_the_file_of_reference_vectors_is_made_once_and_made_anew_when_damaged(
     assert sorted(lengths) == [1, 1, 1, 1, 171, 171, 171]
 
 
-def test_a_query_with_a_picture_has_no_relevance_and_a_threshold_cuts_nothing(gallery: Gallery, tmp_path: Path) -> None:
+def test_a_query_with_a_picture_has_no_relevance(gallery: Gallery, tmp_path: Path) -> None:
     picture = str(tmp_path / "p" / "00.png")
     for hits in (gallery.search(f"{picture} + أحمر", threshold=0.9, files=True), gallery.similar(picture)):
         assert [hit.relevance for hit in hits] == [None] * 10

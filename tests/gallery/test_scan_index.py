@@ -181,9 +181,7 @@ def test_a_short_answer_begins_a_longer_one_whatever_the_depth(
 
 
 @pytest.mark.parametrize("rounded", [False, True])  # FAISS does so, on some processors
-def test_pictures_that_are_alike_come_in_order_of_age_though_they_are_more_than_the_depth(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rounded: bool
-) -> None:
+def test_pictures_alike_come_in_order_of_age(catalog: Catalog, monkeypatch: pytest.MonkeyPatch, rounded: bool) -> None:
     scanned = rabitq._CodeScan.search
 
     def by_place(scan: Any, query: np.ndarray, k: int) -> Any:
@@ -223,7 +221,7 @@ def test_few_pictures_that_pass_a_filter_are_compared_exactly(
 # ------------------------------------------------------------------ files and generations
 
 
-def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Catalog) -> None:
+def test_changes_are_compared_beside_codes_until_there_are_many(catalog: Catalog) -> None:
     put(catalog, range(100), units(0, 100))
     index = index_of(catalog)
     path = base_file(catalog)
@@ -235,7 +233,7 @@ def test_changes_are_compared_beside_the_codes_until_there_are_many(catalog: Cat
     assert base_file(catalog) != path
 
 
-def test_the_file_of_few_pictures_is_not_written_anew_for_each_that_changes(
+def test_the_file_of_few_pictures_is_not_written_for_each_change(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan_index, "EXACT_UP_TO", 1000)
@@ -278,7 +276,7 @@ def test_a_long_log_of_changes_is_forgotten_and_goes_on(catalog: Catalog, later:
     assert catalog.find_damage() == []
 
 
-def test_a_catalogue_restored_from_a_backup_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
+def test_a_restored_catalogue_is_not_answered_from_the_future(catalog: Catalog, tmp_path: Path) -> None:
     put(catalog, range(100), units(0, 100))
     index_of(catalog)
     catalog.checkpoint()
@@ -313,7 +311,7 @@ def test_a_file_that_fails_the_quick_check_is_rebuilt(catalog: Catalog, part: st
     assert list(scan_index.damaged_files(catalog)) == []
 
 
-def test_damage_of_a_mapped_vector_is_found_by_verify_and_put_right_by_repair(
+def test_damage_of_a_mapped_vector_is_verified_and_repaired(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scan_index, "EXACT_UP_TO", 2)
@@ -351,7 +349,7 @@ scan_index.ScanIndex.of(catalog, lambda: np.eye(32, dtype=np.float32)[:20])
 """
 
 
-def test_a_kill_while_codes_are_written_leaves_an_index_that_answers_right(catalog: Catalog) -> None:
+def test_a_kill_while_codes_are_written_leaves_a_right_index(catalog: Catalog) -> None:
     put(catalog, range(3000), units(0, 3000))
     for trial in range(5):
         command = [sys.executable, "-c", BUILDER, str(catalog.folder)]
@@ -366,7 +364,7 @@ def test_a_kill_while_codes_are_written_leaves_an_index_that_answers_right(catal
     assert same(index_of(catalog).search(TEXTS[0], 3000), brute(catalog, TEXTS[0]))
 
 
-def test_a_folder_that_cannot_be_written_is_answered_without_a_file(
+def test_folder_that_cannot_be_written_is_answered_without_file(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(catalog, range(100), units(0, 100))

@@ -59,7 +59,7 @@ def test_a_query_finds_the_scene_that_shows_it_with_its_time(gallery: Gallery, f
     assert [hit.time for hit in gallery.search("red", where="format=PNG")] == [None]
 
 
-def test_a_video_is_one_hit_at_its_best_scene_unless_every_scene_is_asked_for(gallery: Gallery) -> None:
+def test_a_video_is_one_hit_at_its_best_scene(gallery: Gallery) -> None:
     assert [moment(hit) for hit in gallery.search("blue")] == [("رحلة.mp4", 4.0), ("red.png", None)]
     pages = [gallery.search("blue", 1, offset=at) for at in range(3)]
     assert [moment(hit) for page in pages for hit in page] == [("رحلة.mp4", 4.0), ("red.png", None)]
@@ -81,7 +81,7 @@ def test_filters_tell_videos_from_pictures(gallery: Gallery) -> None:
         gallery.search("red", where="kind=film")
 
 
-def test_an_unchanged_video_is_not_read_again_and_a_moved_one_is_not_decoded(
+def test_an_unchanged_or_moved_video_is_not_decoded(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def undecodable(*_: object) -> None:
@@ -95,7 +95,7 @@ def test_an_unchanged_video_is_not_read_again_and_a_moved_one_is_not_decoded(
     assert moment(gallery.search("أخضر", 1)[0]) == ("trip.mp4", 2.0)
 
 
-def test_metadata_follow_a_renamed_video_whose_old_name_another_takes(gallery: Gallery, folder: Path) -> None:
+def test_metadata_follow_a_video_whose_old_name_is_taken(gallery: Gallery, folder: Path) -> None:
     gallery.add([folder / "رحلة.mp4"], metadata={"album": "بحر"})
     (folder / "رحلة.mp4").rename(folder / "trip.mp4")
     video(folder / "رحلة.mp4", noise=1)
@@ -105,9 +105,7 @@ def test_metadata_follow_a_renamed_video_whose_old_name_another_takes(gallery: G
     assert len(hits) == 3
 
 
-def test_a_changed_video_has_the_scenes_of_its_new_content_and_a_deleted_one_none(
-    gallery: Gallery, folder: Path
-) -> None:
+def test_a_changed_video_has_new_scenes_and_a_deleted_one_none(gallery: Gallery, folder: Path) -> None:
     video(folder / "رحلة.mp4", [BLUE, pictures.RED], noise=1)
     assert gallery.update([folder]).added == 1
     assert [hit.time for hit in gallery.search("blue", where=["kind=video", "scenes=all"])] == [0.0, 2.0]
@@ -116,7 +114,7 @@ def test_a_changed_video_has_the_scenes_of_its_new_content_and_a_deleted_one_non
     assert len(gallery) == 1
 
 
-def test_a_scene_can_be_named_by_its_time_and_a_video_removed_by_its_path(gallery: Gallery, folder: Path) -> None:
+def test_a_scene_is_named_by_its_time_and_removed_by_its_path(gallery: Gallery, folder: Path) -> None:
     path = str(folder / "رحلة.mp4")
     assert gallery.picture(f"{path}#t=2").startswith(b"\xff\xd8")  # JPEG
     assert [moment(hit) for hit in gallery.similar(f"{path}#t=0", 1)] == [("red.png", None)]
@@ -127,7 +125,7 @@ def test_a_scene_can_be_named_by_its_time_and_a_video_removed_by_its_path(galler
     assert len(gallery) == 1
 
 
-def test_who_hides_or_shows_a_scene_hides_or_shows_its_whole_video(gallery: Gallery, folder: Path) -> None:
+def test_who_hides_or_shows_scene_hides_or_shows_its_whole_video(gallery: Gallery, folder: Path) -> None:
     scene, beside = gallery.search("green", 1)[0].path, folder / "رحلة.mp4 2.png"  # a name that begins like the video's
     pictures.solid(beside, pictures.GREEN)
     gallery.update([folder])
@@ -146,7 +144,7 @@ def test_words_of_a_video_find_it_once(gallery: Gallery) -> None:
     assert len(found) == 2
 
 
-def test_verify_tells_of_a_video_once_and_repair_decodes_a_damaged_scene_again(gallery: Gallery, folder: Path) -> None:
+def test_verify_tells_of_a_video_once_and_repair_mends_a_scene(gallery: Gallery, folder: Path) -> None:
     assert gallery.verify(contents=True) == []
     catalog = gallery._catalog
     with catalog.writing():
@@ -173,9 +171,7 @@ def test_an_export_has_the_time_of_each_scene(gallery: Gallery, tmp_path: Path, 
     assert [file["path"] for file in files if "time" not in file] == [str(folder / "red.png")]
 
 
-def test_damaged_and_hostile_videos_are_skipped_with_a_line_and_open_no_other_file(
-    gallery: Gallery, folder: Path
-) -> None:
+def test_damaged_and_hostile_videos_are_skipped_with_a_line(gallery: Gallery, folder: Path) -> None:
     whole = (folder / "رحلة.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(whole[: len(whole) // 3])
     (folder / "empty.mkv").write_bytes(b"")
@@ -189,7 +185,7 @@ def test_damaged_and_hostile_videos_are_skipped_with_a_line_and_open_no_other_fi
     assert report.added == 0
 
 
-def test_a_process_that_takes_too_long_is_ended_and_the_next_video_is_read(
+def test_a_slow_process_is_ended_and_the_next_video_is_read(
     gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video(folder / "new.mp4", [BLUE], noise=2)
@@ -215,7 +211,7 @@ def test_a_picture_file_cannot_take_the_name_of_a_scene(gallery: Gallery, folder
         gallery.add([folder / "رحلة.mp4#t=00002.000"])
 
 
-def test_a_video_can_be_added_with_pictures_and_limited_to_a_few_scenes(gallery: Gallery, folder: Path) -> None:
+def test_a_video_can_be_added_with_pictures_and_few_scenes(gallery: Gallery, folder: Path) -> None:
     clip = video(folder / "many.mp4", [BLUE, pictures.RED] * 2, seconds=1, noise=4)
     gallery.scenes = 2
     added = gallery.add([folder / "red.png", clip, folder / "رحلة.mp4"], metadata={"album": "رحلة"})

@@ -85,9 +85,7 @@ def test_new_changed_and_vanished_pictures_are_updated(watched: Watched, folder:
     assert [Path(hit.path).name for hit in watched.gallery.search("أزرق")] == ["b.png"]
 
 
-def test_a_folder_that_is_emptied_for_a_while_costs_a_line_and_no_picture(
-    watched: Watched, folder: Path, tmp_path: Path
-) -> None:
+def test_an_emptied_folder_costs_a_line_and_no_picture(watched: Watched, folder: Path, tmp_path: Path) -> None:
     shutil.move(folder / "a.png", tmp_path / "a.png")
     watched.until(lambda: any("Is a drive unplugged?" in line for line in watched.lines))
     assert len(watched.gallery) == 1
@@ -117,7 +115,7 @@ def test_only_changed_paths_are_scanned(watched: Watched, folder: Path, monkeypa
     assert watched.lines == []
 
 
-def test_changes_that_the_system_did_not_report_are_found_by_the_next_full_walk(
+def test_unreported_changes_are_found_by_the_next_full_walk(
     tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Gallery, "update_at", lambda self, paths, folders, skip: Update())  # as if the queue ran over
@@ -127,7 +125,7 @@ def test_changes_that_the_system_did_not_report_are_found_by_the_next_full_walk(
         watched.until(lambda: len(watched.gallery) == 2)
 
 
-def test_a_gallery_inside_the_folder_that_it_watches_does_not_wake_it(
+def test_gallery_inside_folder_that_it_watches_does_not_wake_it(
     tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[set[str]] = []
@@ -146,7 +144,7 @@ def test_a_gallery_inside_the_folder_that_it_watches_does_not_wake_it(
         assert len(told) <= 2
 
 
-def test_a_folder_that_is_away_does_not_keep_another_one_from_being_followed(
+def test_a_folder_that_is_away_does_not_keep_others_from_updates(
     tmp_path: Path, tiny_model: Path, folder: Path
 ) -> None:
     drive = pictures.solid(tmp_path / "usb" / "u.png", pictures.GREEN).parent
@@ -187,9 +185,7 @@ def test_a_missing_folder_is_refused(tmp_path: Path, tiny_model: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
-def test_ctrl_c_ends_the_command_with_a_line_that_says_how_to_resume(
-    folder: Path, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_ctrl_c_ends_command_with_line_that_says_how_to_resume(folder: Path, tmp_path: Path, tiny_model: Path) -> None:
     # A job in the background of a shell ignores Ctrl-C, and so would its child.
     heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     command = [sys.executable, "-c", f"{heeds}; from araclip import cli; cli.main()"]

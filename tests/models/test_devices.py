@@ -26,9 +26,7 @@ from araclip.training.model.unpack import probe_squares
 TEXTS = ["قطة على طاولة", "a dog", "", "سيارة حمراء أمام بيت " * 9]
 
 
-def test_a_device_that_is_not_there_is_an_error_that_lists_those_that_are(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_absent_device_is_an_error_that_lists_the_others(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "available", lambda: ["cpu"])
     for named in ("cuda", "cuda:3", "openvino", "tpu"):
         for load in (AraCLIP, AraCLIP.load):
@@ -52,14 +50,14 @@ def test_auto_is_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> 
         devices.graph_device("cuda:2")
 
 
-def test_a_gpu_that_onnx_runtime_cannot_use_after_all_is_no_reason_to_use_the_cpu(tiny_model: Path) -> None:
+def test_an_unusable_gpu_is_no_reason_to_use_the_cpu(tiny_model: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("it can use one here")
     with pytest.raises(InputError, match="cannot load CUDA's libraries"):
         open_session(tiny_model / "text.onnx", "cuda", 1)
 
 
-def test_every_command_that_takes_a_model_takes_a_device_and_uses_it(
+def test_every_command_that_takes_model_takes_device_and_uses_it(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
@@ -86,7 +84,7 @@ def tiny_picture(path: Path) -> None:
 # ------------------------------------------------------------------ OpenVINO
 
 
-def test_openvino_gives_the_cpus_vectors_also_from_several_threads(tiny_model: Path) -> None:
+def test_openvino_gives_cpus_vectors_also_from_several_threads(tiny_model: Path) -> None:
     pytest.importorskip("openvino")
     here, there = AraCLIP(tiny_model, threads=1), AraCLIP(tiny_model, threads=1, device="openvino")
     pixels = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
@@ -97,7 +95,7 @@ def test_openvino_gives_the_cpus_vectors_also_from_several_threads(tiny_model: P
     assert np.allclose(np.stack(rows), np.tile(here.encode_text(TEXTS), (8, 1)), atol=1e-5)
 
 
-def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_other_side() -> None:
+def test_the_bundled_model_runs_on_openvino() -> None:
     pytest.importorskip("openvino")
     here, there = AraCLIP(threads=1), AraCLIP(threads=1, device="openvino")
     assert here.config.in_int8("text")
@@ -110,7 +108,7 @@ def test_the_bundled_model_runs_on_openvino_which_rounds_some_numbers_to_the_oth
         assert (one * other).sum(axis=1).min() > checks.LEAST_COSINE_INT8
 
 
-def test_a_device_with_other_vectors_is_refused_and_a_good_one_compared_once(
+def test_a_device_with_other_vectors_is_refused(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino")

@@ -44,7 +44,7 @@ def is_unit(vectors: NDArray[np.float32]) -> bool:
 # ------------------------------------------------------------------ text
 
 
-def test_a_model_loaded_by_a_relative_path_bears_another_working_folder(
+def test_a_model_by_a_relative_path_bears_another_folder(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tiny_model.parent)
@@ -60,7 +60,7 @@ def test_texts_become_unit_vectors_of_the_models_width(model: AraCLIP) -> None:
     assert is_unit(vectors)
 
 
-def test_vectors_come_in_the_order_of_their_texts_however_long_those_are(model: AraCLIP) -> None:
+def test_vectors_come_in_the_order_of_their_texts(model: AraCLIP) -> None:
     together = model.encode_text(MIXED)
     alone = np.concatenate([model.encode_text([text]) for text in MIXED])
     assert np.allclose(together, alone, atol=1e-6)
@@ -81,16 +81,14 @@ def shared(folder: Path, models: dict[Path, AraCLIP] = {}) -> AraCLIP:  # noqa: 
 
 
 @pytest.mark.parametrize("name", ["tiny", "araclip-mini"])
-def test_a_text_tower_that_was_opened_for_few_texts_makes_the_same_vectors(tiny_model: Path, name: str) -> None:
+def test_a_text_tower_opened_for_few_texts_gives_same_vectors(tiny_model: Path, name: str) -> None:
     folder = tiny_model if name == "tiny" else name
     usual, few = AraCLIP(folder, threads=1), AraCLIP(folder, threads=1)
     few.open_text_tower()
     assert np.allclose(few.encode_text(MIXED), usual.encode_text(MIXED), atol=2e-6)
 
 
-def test_large_graphs_read_few_texts_at_once_and_give_the_same_vectors(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_graphs_read_few_texts_at_once(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = AraCLIP(tiny_model, threads=1).encode_text(MIXED * 3)
     monkeypatch.setattr(inference, "SMALL_GRAPH", 0)
     monkeypatch.setattr(inference, "LARGE_TEXTS", 5)
@@ -175,15 +173,13 @@ def test_text_that_no_encoding_can_hold_still_has_a_vector(model: AraCLIP) -> No
 
 
 @pytest.mark.parametrize("colour", tiny.COLOURS)
-def test_a_colour_word_in_either_language_finds_the_picture_of_that_colour(
-    model: AraCLIP, tmp_path: Path, colour: str
-) -> None:
+def test_a_colour_word_in_either_language_finds_its_picture(model: AraCLIP, tmp_path: Path, colour: str) -> None:
     files = [pictures.solid(tmp_path / f"{name}.png", rgb) for name, rgb in tiny.COLOURS.items()]
     scores = model.encode_text([colour, tiny.ARABIC[colour]]) @ model.encode_image(files).T  # (2, 3)
     assert scores.argmax(axis=1).tolist() == [list(tiny.COLOURS).index(colour)] * 2
 
 
-def test_pictures_become_unit_vectors_in_their_order_from_paths_text_and_memory(model: AraCLIP, tmp_path: Path) -> None:
+def test_pictures_become_unit_vectors_in_their_order(model: AraCLIP, tmp_path: Path) -> None:
     red = pictures.solid(tmp_path / "red.png", pictures.RED)
     black = Image.new("L", (9, 9), 0)
     vectors = model.encode_image([black, red, str(red), Image.open(red), black])
@@ -228,7 +224,7 @@ def test_one_picture_of_any_kind_gives_one_vector(model: AraCLIP, tmp_path: Path
             assert np.allclose(vector, expected, atol=1e-6), one
 
 
-def test_arrays_of_pixels_are_pictures_and_a_batch_of_them_is_several(model: AraCLIP) -> None:
+def test_arrays_of_pixels_are_pictures(model: AraCLIP) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 20, 30, 3), dtype=np.uint8)
     expected = model.encode_image([Image.fromarray(one) for one in pixels])
     assert np.array_equal(model.encode_image(pixels), expected)
@@ -294,7 +290,7 @@ def test_threads_may_share_a_model_that_nobody_used_before(tiny_model: Path) -> 
     assert all(np.allclose(images, results[0][1], atol=1e-6) for _, images in results)
 
 
-def test_the_builder_makes_the_same_model_twice_and_another_one_for_another_seed_or_width(tmp_path: Path) -> None:
+def test_the_builder_makes_the_same_model_twice(tmp_path: Path) -> None:
     first, again, other, wide = (
         AraCLIP.load(tiny.write_tiny_model(tmp_path / name, **options))
         for name, options in (("a", {}), ("b", {}), ("c", {"seed": 1}), ("d", {"width": 12}))
@@ -481,7 +477,7 @@ def test_a_missing_part_is_named(copy: Path, part: str) -> None:
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, list) else "",
 )
-def test_a_contradiction_names_the_folder_both_sides_and_a_remedy(
+def test_contradiction_names_folder_both_sides_and_remedy(
     copy: Path, break_it: Callable[[Path], None], says: list[str]
 ) -> None:
     break_it(copy)
@@ -504,7 +500,7 @@ def test_text_only_use_never_opens_the_image_graph(copy: Path) -> None:
     assert AraCLIP.load(str(copy)).encode_text(["قطة"]).shape == (1, 8)
 
 
-def test_an_unknown_name_is_refused_with_the_models_on_this_machine(tmp_path: Path) -> None:
+def test_unknown_name_is_refused_with_models_on_this_machine(tmp_path: Path) -> None:
     known = ", ".join(installed()) or "none"
     for name in ("araclip-huge", str(tmp_path / "nowhere")):
         with pytest.raises(ModelNotFound) as caught:
@@ -513,7 +509,7 @@ def test_an_unknown_name_is_refused_with_the_models_on_this_machine(tmp_path: Pa
         assert f"({known})" in str(caught.value)
 
 
-def test_a_folder_without_a_model_is_refused_with_the_list_of_parts(tmp_path: Path) -> None:
+def test_folder_without_model_is_refused_with_list_of_parts(tmp_path: Path) -> None:
     with pytest.raises(ModelMismatch, match=r"a model folder holds config\.json, tokenizer\.json"):
         AraCLIP.load(tmp_path)
 

@@ -99,7 +99,7 @@ def test_a_folder_of_open_clip_cannot_switch_on_its_own_code(tmp_path: Path, mar
         assert refusal and "open_clip_config.json" in str(refusal) and "trust_remote_code" in str(refusal)
 
 
-def test_a_text_tower_that_open_clip_is_told_to_fetch_runs_no_code_either(tmp_path: Path, marker: Path) -> None:
+def test_a_text_tower_for_open_clip_to_fetch_runs_no_code(tmp_path: Path, marker: Path) -> None:
     write_nllb_clip(tmp_path / "nllb")
     poison(tmp_path / "nllb", marker)
     edit(tmp_path / "nllb" / "config.json", lambda c: c.update(model_type="evil"))
@@ -128,7 +128,7 @@ def test_a_folder_of_transformers_runs_no_code(
         )
 
 
-def test_a_folder_whose_settings_name_nothing_but_code_is_refused_by_saying_so(tmp_path: Path, marker: Path) -> None:
+def test_a_folder_of_settings_for_code_alone_is_refused(tmp_path: Path, marker: Path) -> None:
     folder = poison(write_clip(tmp_path / "model"), marker)
     edit(folder / "config.json", lambda c: c.pop("model_type"))
     with pytest.raises(ModelMismatch, match=r"asks to run its own code \(auto_map\)"):
@@ -176,7 +176,7 @@ EXPLOSIVE = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isola
     ids=["a text of 100 GB", "for ever"],
 )
 @pytest.mark.parametrize("write", [write_clip, write_sentence_transformers, write_nllb_clip])
-def test_a_tokenizer_that_makes_texts_endless_is_refused_in_every_layout(
+def test_a_tokenizer_of_endless_texts_is_refused_in_any_layout(
     tmp_path: Path, marker: Path, write: Callable[[Path], Any], change: dict[str, Any]
 ) -> None:
     write(tmp_path / "model")
@@ -214,7 +214,7 @@ def test_special_tokens_name_no_file_elsewhere_as_the_vocabulary(tmp_path: Path,
         ("Siglip2ImageProcessor", "patch_size", 10**6, "expected at most 4096 pixels"),
     ],
 )
-def test_an_image_processor_that_would_make_pictures_of_any_size_is_refused(
+def test_an_image_processor_of_pictures_of_any_size_is_refused(
     tmp_path: Path, kind: str, key: str, value: object, message: str
 ) -> None:
     folder = write_clip(tmp_path / "clip")
@@ -266,7 +266,7 @@ def test_a_saved_model_and_its_processor_run_no_code(tmp_path: Path, marker: Pat
         assert not marker.exists()
 
 
-def test_a_network_of_timm_brings_no_file_and_no_folder_of_its_own(tmp_path: Path, marker: Path) -> None:
+def test_network_of_timm_brings_no_file_and_no_folder_of_its_own(tmp_path: Path, marker: Path) -> None:
     model = tiny_hf.tiny_model(image="timm vit")
     folder = tiny_hf.saved(tmp_path / "saved", model, tiny_hf.tiny_processor())
     torch.save({"x": Pickled(marker)}, tmp_path / "evil.pth")

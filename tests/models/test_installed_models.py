@@ -25,7 +25,7 @@ def test_a_pulled_model_is_found_by_its_name(tiny_model: Path, home: Path, tmp_p
         assert gallery.model.fingerprint == AraCLIP(tiny_model).fingerprint
 
 
-def test_the_name_of_a_peer_means_the_pulled_folder_and_needs_no_pytorch(tiny_model: Path, home: Path) -> None:
+def test_name_of_peer_means_pulled_folder_and_needs_no_pytorch(tiny_model: Path, home: Path) -> None:
     shutil.copytree(tiny_model, home / "siglip2-b16-256")
     assert AraCLIP.load("siglip2-b16-256").width == 8
 

@@ -68,9 +68,7 @@ def test_what_could_do_harm_is_refused_before_a_library_opens_it(
 
 
 @pytest.mark.parametrize(("change", "says"), hostile.TRIED.values(), ids=hostile.TRIED)
-def test_what_shows_when_it_runs_is_refused_by_a_trial_in_another_process(
-    copy: Path, change: Change, says: str
-) -> None:
+def test_what_shows_when_it_runs_is_refused_by_a_trial(copy: Path, change: Change, says: str) -> None:
     change(copy)
     with pytest.raises(ModelError, match=says) as caught:
         AraCLIP.load(copy).encode_text("قطة")
@@ -78,7 +76,7 @@ def test_what_shows_when_it_runs_is_refused_by_a_trial_in_another_process(
 
 
 @pytest.mark.usefixtures("trials")
-def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gigabyte = 1_000_000_000
     assert trial.memory_of_trial(50_000_000, 20 * gigabyte) == 1_500_000_000  # what its size explains
     assert trial.memory_of_trial(50_000_000, gigabyte) == 750_000_000  # of what is free
@@ -90,7 +88,7 @@ def test_a_trial_takes_no_more_memory_than_this_machine_can_spare(copy: Path, mo
     assert "10 MB are free: end other programs" in str(caught.value)
 
 
-def test_a_whole_folder_is_checked_and_its_configuration_returned(tiny_model: Path) -> None:
+def test_whole_folder_is_checked_and_its_configuration_returned(tiny_model: Path) -> None:
     assert check_model_folder(tiny_model).name == check_model_folder(str(tiny_model)).name == "tiny"
     assert check_model_folder(model_folder.DEFAULT_MODEL).width == 512
     for nothing in ("nothing", "~nobody/x", "x" * 5000, "a\0b"):
@@ -113,14 +111,14 @@ def test_a_content_is_tried_once_and_a_changed_one_again(copy: Path, trials: lis
     assert trials == ["text", "image", "text"]
 
 
-def test_a_remembered_folder_whose_file_is_another_now_is_refused(copy: Path) -> None:
+def test_remembered_folder_whose_file_is_another_now_is_refused(copy: Path) -> None:
     check_model_folder(copy)
     (copy / "text.onnx").write_bytes(b"garbage")
     with pytest.raises(ModelMismatch, match=r"text\.onnx has hash"):
         AraCLIP.load(copy).encode_text("قطة")
 
 
-def test_the_bundled_model_is_known_and_a_cache_that_cannot_be_written_is_no_obstacle(
+def test_the_bundled_model_is_known_without_a_cache(
     copy: Path, trials: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert AraCLIP.load().encode_text("قطة").shape == (512,)
@@ -160,16 +158,14 @@ def test_a_folder_of_the_hugging_face_cache_links_to_its_blobs(tiny_model: Path,
         ("a" * 2001, "has 2001 characters"),
     ],
 )
-def test_regular_expressions_of_published_tokenizers_are_allowed_and_nested_repetitions_are_not(
-    pattern: str, fault: str | None
-) -> None:
+def test_nested_repetitions_of_tokenizers_are_refused(pattern: str, fault: str | None) -> None:
     assert _fault_of_pattern(pattern) == fault
 
 
 # ------------------------------------------------------------------ errors of libraries
 
 
-def test_a_panic_of_tokenizers_becomes_an_error_that_names_the_file(copy: Path) -> None:
+def test_panic_of_tokenizers_becomes_error_that_names_file(copy: Path) -> None:
     hostile.tokenizer(hostile.split("(?:a|a|aa)*[bc]$"))(copy)  # no repetition is repeated: nothing to see before
     model = AraCLIP.load(copy)
     assert model.encode_text("قطة").shape == (8,)
@@ -177,9 +173,7 @@ def test_a_panic_of_tokenizers_becomes_an_error_that_names_the_file(copy: Path) 
         model.encode_text("a" * 60 + "bx")
 
 
-def test_what_onnx_runtime_would_print_stands_in_the_error_and_nowhere_else(
-    copy: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_what_onnx_runtime_prints_stands_in_the_error_alone(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def only_seven(model: Any) -> None:  # texts of the trial have less tokens, or more
         shape = hostile.constant("shape", [-1, 8])
         hostile.before_output(shape, helper.make_node("Reshape", ["embedding0", "shape"], ["embedding"]))(model)
@@ -210,7 +204,7 @@ def locations(value: Any) -> list[tuple[Any, ...]]:
 
 @settings(max_examples=60)
 @given(st.data())
-def test_whatever_a_field_of_the_configuration_holds_the_folder_works_or_an_error_of_ours_names_the_file(
+def test_any_configuration_works_or_its_file_is_named(
     tiny_model: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = tmp_path_factory.mktemp("mutated")
@@ -283,9 +277,7 @@ def units(rows: int) -> NDArray[np.float32]:
         (lambda n: None, "NoneType"),
     ],
 )
-def test_vectors_that_cannot_be_compared_are_neither_stored_nor_searched_with(
-    tmp_path: Path, made: Callable[[int], Any], says: str
-) -> None:
+def test_vectors_that_cannot_be_compared_are_not_stored(tmp_path: Path, made: Callable[[int], Any], says: str) -> None:
     for name, colour in (("red", pictures.RED), ("blue", pictures.BLUE)):
         pictures.solid(tmp_path / "pictures" / f"{name}.png", colour)
     broken = Broken(made)
@@ -326,7 +318,7 @@ def test_a_graph_of_other_types_or_rank_is_refused(copy: Path, part: str) -> Non
 # ------------------------------------------------------------------ long texts
 
 
-def test_fifty_million_letters_are_cut_before_anything_looks_at_them(tiny_model: Path, tmp_path: Path) -> None:
+def test_fifty_million_letters_are_cut_first(tiny_model: Path, tmp_path: Path) -> None:
     model = AraCLIP.load(tiny_model)
     long = "أحمر " * 10_000_000
     assert np.array_equal(model.encode_text(long), model.encode_text(long[:MAX_LETTERS]))
@@ -339,7 +331,7 @@ def test_fifty_million_letters_are_cut_before_anything_looks_at_them(tiny_model:
 
 
 @pytest.mark.parametrize("room", ["gallery", "server"])
-def test_galleries_and_the_server_ask_an_encoder_only_where_its_vectors_are_checked(room: str) -> None:
+def test_encoders_are_asked_only_where_vectors_are_checked(room: str) -> None:
     source = Path(araclip.__file__).parent / room
     asked = re.compile(r"\.encode_(text|pixels|image)\(|\.encode_(text|pixels|image)\b[^(`]")
     assert [path.name for path in source.rglob("*.py") if asked.search(path.read_text(encoding="utf-8"))] == []

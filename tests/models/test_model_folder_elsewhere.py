@@ -33,14 +33,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", [CLIPModel, SiglipModel, BertModel, AutoModel])
-def test_classes_of_transformers_refuse_a_model_folder_with_the_names_of_the_right_ones(
-    exported: Path, kind: Any
-) -> None:
+def test_transformers_classes_refuse_a_model_folder_by_names(exported: Path, kind: Any) -> None:
     with pytest.raises(ValueError, match=r"AraCLIP\.load .* AraCLIPModel\.from_pretrained and AraCLIPProcessor"):
         kind.from_pretrained(exported)
 
 
-def test_clips_processor_and_tokenizer_read_a_model_folder_as_its_own_processor_does(exported: Path) -> None:
+def test_clips_processor_reads_a_model_folder_as_its_own_does(exported: Path) -> None:
     theirs, ours = CLIPProcessor.from_pretrained(exported), AraCLIPProcessor.from_pretrained(exported)
     for text in TEXTS:
         assert theirs(text=text)["input_ids"] == ours(text=text)["input_ids"][0]
@@ -59,7 +57,7 @@ def test_the_readmes_snippet_runs_with_an_exported_folder(exported: Path) -> Non
     np.testing.assert_allclose(outputs.text_embeds[0], AraCLIP(exported).encode_text(TEXTS[0]), atol=1e-4)
 
 
-def test_a_pulled_folder_of_another_architecture_names_araclip_load(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_pulled_folder_of_another_kind_names_araclip_load(tiny_model: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "pulled"))
     config = tiny.read_config(folder)
     tiny.write_config(folder, {**config, "source": {"id": "google/siglip2", "kind": "transformers"}})

@@ -39,7 +39,7 @@ def siglip(folder: Path) -> Path:
     return folder
 
 
-def test_texts_are_padded_to_one_length_with_the_given_id_and_no_mask(copy: Path) -> None:
+def test_texts_are_padded_with_the_given_id_and_no_mask(copy: Path) -> None:
     model = AraCLIP(siglip(copy), threads=1)
     texts = ["قطة", "", "house " * 40, "سيارة على طاولة"]
     session = onnxruntime.InferenceSession(str(copy / "text.onnx"))
@@ -51,7 +51,7 @@ def test_texts_are_padded_to_one_length_with_the_given_id_and_no_mask(copy: Path
     assert np.allclose(model.encode_text(texts[0]), model.encode_text(texts)[0], atol=1e-6)
 
 
-def test_without_a_normaliser_a_text_reaches_the_tokenizer_as_typed(copy: Path) -> None:
+def test_without_normaliser_text_reaches_tokenizer_as_typed(copy: Path) -> None:
     hostile.config(text__normalizer=0)(copy)
     plain, decorated = AraCLIP(copy, threads=1).encode_text(["أحمر", "أَحْمَر"])  # whose word is unknown
     assert not np.allclose(plain, decorated)
@@ -62,7 +62,7 @@ def test_without_a_normaliser_a_text_reaches_the_tokenizer_as_typed(copy: Path) 
     {"image__interpolation": "lanczos"}, {"text__attention_mask": False}, {"image__reduction": "exact"},
     {"image__crop_offset": "floor"},
 ])  # fmt: skip
-def test_another_preparation_is_another_model_but_facts_about_it_are_not(copy: Path, changed: dict[str, Any]) -> None:
+def test_another_preparation_is_another_model_and_facts_are_not(copy: Path, changed: dict[str, Any]) -> None:
     before = model_folder.read_config(copy)
     hostile.config(source={"id": "org/name", "revision": "abc"}, languages=["ar", "en"])(copy)
     assert model_folder.read_config(copy).fingerprint == before.fingerprint
@@ -110,9 +110,7 @@ def test_an_input_that_config_json_does_not_declare_is_named(copy: Path) -> None
 
 
 @pytest.mark.parametrize("part", ["text.onnx", "image.onnx"])
-def test_weights_in_a_listed_file_beside_the_graph_are_used_and_their_hash_is_compared(
-    copy: Path, part: str, tiny_model: Path
-) -> None:
+def test_weights_beside_the_graph_are_used_and_hashed(copy: Path, part: str, tiny_model: Path) -> None:
     hostile.data_file(part)(copy)
     assert (copy / part).stat().st_size < (tiny_model / part).stat().st_size
     config = check_model_folder(copy)
@@ -127,9 +125,7 @@ def test_weights_in_a_listed_file_beside_the_graph_are_used_and_their_hash_is_co
         changed.encode_text("قطة") if part == "text.onnx" else changed.encode_image(picture)
 
 
-def test_large_pictures_and_large_graphs_are_run_a_few_at_a_time_with_the_same_vectors(
-    copy: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_pictures_are_run_a_few_at_a_time(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert inference.rows_per_run(224, 30_000_000) == 16
     assert [inference.rows_per_run(size, 370_000_000) for size in (224, 256, 384, 512)] == [4, 3, 1, 1]
     assert (squares_ahead(224), squares_ahead(512)) == (32, 6)

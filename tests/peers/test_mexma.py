@@ -25,9 +25,7 @@ NAMES: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("names", NAMES)
-def test_the_vectors_are_those_of_the_published_layers_whatever_their_names(
-    tmp_path: Path, names: dict[str, str]
-) -> None:
+def test_the_vectors_are_those_of_the_published_layers(tmp_path: Path, names: dict[str, str]) -> None:
     folder = write_mexma(tmp_path / "mexma", **names)
     published = PublishedMexma(**names).eval()
     published.load_state_dict({name: t.float() for name, t in load_file(folder / "model.safetensors").items()})

@@ -43,7 +43,7 @@ def finished(tiny_model: Path, tmp_path: Path) -> Path:
 # ------------------------------------------------------------------ pull: finished folders
 
 
-def test_a_finished_folder_is_pulled_by_its_path_then_indexed_and_searched_by_name(
+def test_a_finished_folder_is_pulled_indexed_and_searched(
     run: Run, finished: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pull, "find_spec", lambda name: None)  # no PyTorch here
@@ -58,7 +58,7 @@ def test_a_finished_folder_is_pulled_by_its_path_then_indexed_and_searched_by_na
     assert run("search", "أحمر", "--paths", model=False).out.splitlines()[0].endswith("أحمر.jpg")
 
 
-def test_a_finished_folder_is_pulled_from_the_hub_without_pytorch(
+def test_finished_folder_is_pulled_from_hub_without_pytorch(
     run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pull, "find_spec", lambda name: None)
@@ -100,7 +100,7 @@ def graph_of(online: FakeHub, finished: Path, tmp_path: Path) -> tuple[str, Path
     return url, tmp_path / "blobs" / "image", len(content), hashlib.sha256(content).hexdigest()
 
 
-def test_a_network_that_goes_away_is_said_and_is_no_fault_of_a_file(
+def test_network_that_goes_away_is_said_and_is_no_fault_of_file(
     online: FakeHub, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     about = graph_of(online, finished, tmp_path)
@@ -207,9 +207,7 @@ def test_a_gated_repository_says_where_its_terms_are(
         assert part in ran.err
 
 
-def test_a_repository_that_does_not_exist_or_holds_no_model_is_refused(
-    run: Run, online: FakeHub, tmp_path: Path
-) -> None:
+def test_a_repository_that_is_absent_or_no_model_is_refused(run: Run, online: FakeHub, tmp_path: Path) -> None:
     assert "no repository someone/nothing" in run("pull", "hf:someone/nothing", model=False).err
     (tmp_path / "page").mkdir()
     (tmp_path / "page" / "README.md").write_text("a page")
@@ -217,7 +215,7 @@ def test_a_repository_that_does_not_exist_or_holds_no_model_is_refused(
     assert "holds no weights" in run("pull", "hf:someone/page", model=False).err
 
 
-def test_without_a_network_the_cache_is_used_and_what_is_not_there_is_named(
+def test_without_a_network_the_cache_is_used(
     run: Run, online: FakeHub, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from huggingface_hub import constants
@@ -250,7 +248,7 @@ def test_a_full_disk_is_found_before_anything_is_downloaded(
     assert online.sent == 0
 
 
-def test_a_published_model_without_pytorch_says_what_to_install_before_it_downloads(
+def test_a_published_model_says_what_to_install_before_download(
     run: Run, online: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pull, "find_spec", lambda name: None)
@@ -306,9 +304,7 @@ def test_models_lists_bundled_pulled_and_published_ones(run: Run, finished: Path
     assert rows["m-clip-labse-l14"]["recall"] == []
 
 
-def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_narrow_terminal_lists_models_with_whole_licences(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("araclip.cli.models.out", Console(width=80))
     ran = run("models", model=False)
     assert ran.code == 0, ran.err
@@ -317,7 +313,7 @@ def test_in_a_narrow_terminal_models_are_listed_without_cutting_their_licences(
     assert "Apache-2.0" in lines["siglip2-so400m-384"]
 
 
-def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_source() -> None:
+def test_published_figures_name_protocol_and_source() -> None:
     for table in (model_registry._FIRST_CAPTION_RECALL, model_registry._ALL_CAPTIONS_RECALL):
         assert set(table) <= set(model_registry.BY_NAME)
     for peer in model_registry.PEERS:
@@ -327,7 +323,7 @@ def test_published_figures_belong_to_rows_of_the_registry_and_name_protocol_and_
             assert one.at is None or abs(sum(one.at) / 3 - one.mean) < 0.06
 
 
-def test_the_registry_cites_published_recall_as_it_stands_at_its_source() -> None:
+def test_the_registry_cites_published_recall_of_its_source() -> None:
     copied = json.loads((Path(__file__).parents[2] / "benchmarks" / "published_recall.json").read_text("utf-8"))[
         "models"
     ]
@@ -364,7 +360,7 @@ def test_of_a_pulled_model_that_is_a_link_the_link_is_removed(run: Run, finished
     assert (place / "config.json").is_file()
 
 
-def test_a_pulled_model_with_a_published_ones_name_is_pulled_again_where_it_is_missing_not_loaded_by_its_library(
+def test_a_missing_model_with_a_peers_name_is_pulled_again(
     run: Run, online: FakeHub, finished: Path, folder: Path
 ) -> None:
     online.add("someone/reds", finished)

@@ -67,7 +67,7 @@ def run(*words: str) -> tuple[int, str, str]:
     return ran.exit_code, ran.stdout, " ".join(f"{ran.stderr} {ran.exception or ''}".split())
 
 
-def test_every_row_is_measured_on_every_set_beside_what_was_claimed(places: list[str], models: list[str]) -> None:
+def test_every_row_is_measured_on_every_set(places: list[str], models: list[str]) -> None:
     code, printed, _ = run(*places, *models)
     assert code == 0
     for words in ("xtd-ar · 3 texts", "flickr8k-ar-eljundi · 6 texts", ".452/.683/.542", ".553/.789/.631"):
@@ -84,7 +84,7 @@ def test_every_row_is_measured_on_every_set_beside_what_was_claimed(places: list
     assert "not reproduced" in told["claimed"]["what"]
 
 
-def test_a_pulled_model_is_taken_and_what_is_missing_is_named_with_how_to_get_it(
+def test_a_pulled_model_is_taken_and_a_missing_one_is_named(
     places: list[str], tiny_model: Path, own_data: Path
 ) -> None:
     shutil.copytree(tiny_model, own_data / "models" / "altclip-m18")
@@ -97,9 +97,7 @@ def test_a_pulled_model_is_taken_and_what_is_missing_is_named_with_how_to_get_it
     assert "araclip pull araclip-published (915 MB)" in missing["AraCLIP (araclip-published)"]
 
 
-def test_a_model_that_is_found_damaged_when_it_is_used_is_named_and_the_rows_before_it_stay(
-    places: list[str], tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_model_found_damaged_in_use_is_named(places: list[str], tiny_model: Path, tmp_path: Path) -> None:
     damaged = shutil.copytree(tiny_model, tmp_path / "damaged")
     with (damaged / "image.onnx").open("ab") as file:
         file.write(b"x")
@@ -111,7 +109,7 @@ def test_a_model_that_is_found_damaged_when_it_is_used_is_named_and_the_rows_bef
     assert [each["what"] for each in found["missing"]] == [f"AltCLIP ({damaged})"]
 
 
-def test_without_sets_or_models_nothing_is_measured_and_all_that_is_missing_is_said(places: list[str]) -> None:
+def test_without_sets_or_models_what_is_missing_is_said(places: list[str]) -> None:
     code, _, said = run()
     assert code != 0
     assert "xtd-ar: no path was given" in said

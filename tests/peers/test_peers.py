@@ -162,9 +162,7 @@ def test_araclip_as_published(tmp_path: Path, pictures: list[Any]) -> None:
 
 
 @torch.inference_mode()
-def test_an_older_araclip_takes_its_head_from_the_pickle_and_its_image_tower_from_open_clip(
-    tmp_path: Path, pictures: list[Any]
-) -> None:
+def test_an_older_araclip_takes_head_and_tower_from_elsewhere(tmp_path: Path, pictures: list[Any]) -> None:
     model = write_older_araclip(tmp_path / "older")
     siglip = open_clip.create_model("ViT-B-16-SigLIP-512", load_weights=False).eval()
     torch.save(siglip.state_dict(), tmp_path / "siglip.pt")
@@ -210,7 +208,7 @@ def test_open_clip(tmp_path: Path, pictures: list[Any], clip_weights: str) -> No
     same(AraCLIP.load(tmp_path / "folder"), text, image, pictures)
 
 
-def test_a_gallery_cuts_oblong_pictures_where_the_models_own_library_does(tmp_path: Path, clip_weights: str) -> None:
+def test_a_gallery_cuts_pictures_where_the_models_library_does(tmp_path: Path, clip_weights: str) -> None:
     wide = Image.new("RGB", (120, 40), "red")
     wide.paste((0, 255, 0), (40, 0, 80, 40))
     model = AraCLIP.load(f"open_clip:{clip_weights}")
@@ -291,9 +289,7 @@ def test_a_chinese_clip_reads_as_many_tokens_as_it_has_positions(tmp_path: Path)
 
 
 @pytest.mark.parametrize("layout", ["clip", "m-clip"])
-def test_the_side_that_a_tokenizer_pads_on_changes_no_text_beside_a_longer_one(
-    layout: str, tmp_path: Path, clip_weights: str
-) -> None:
+def test_the_side_a_tokenizer_pads_on_changes_no_text(layout: str, tmp_path: Path, clip_weights: str) -> None:
     folder = tmp_path / layout
     (tiny_published.write_clip if layout == "clip" else write_mclip)(folder)
     path = folder / "tokenizer_config.json"
@@ -316,7 +312,7 @@ def test_a_multimodal_model_of_sentence_transformers(tmp_path: Path, pictures: l
     same(AraCLIP.load(f"sentence-transformers:{location}+sentence-transformers:{location}"), text, image, pictures)
 
 
-def test_weights_that_a_folder_of_sentence_transformers_lacks_are_not_drawn_at_random(tmp_path: Path) -> None:
+def test_weights_a_folder_lacks_are_not_drawn_at_random(tmp_path: Path) -> None:
     folder = write_clip_of_sentence_transformers(tmp_path)
     weights = folder / "model.safetensors"
     state = load_file(weights)
@@ -332,7 +328,7 @@ def test_weights_that_a_folder_of_sentence_transformers_lacks_are_not_drawn_at_r
         AraCLIP.load(folder)
 
 
-def test_texts_of_a_plain_folder_of_transformers_are_encoded_by_sentence_transformers(tmp_path: Path) -> None:
+def test_plain_folders_are_encoded_by_sentence_transformers(tmp_path: Path) -> None:
     """Without modules.json it adds the module that takes the mean of the tokens."""
     from sentence_transformers import SentenceTransformer
 
@@ -359,7 +355,7 @@ def test_a_text_that_names_a_picture_stays_a_text(tmp_path: Path, pictures: list
     np.testing.assert_allclose(encoder.encode_text(texts), l2_normalize(wanted, dim=-1).numpy(), **CLOSE)
 
 
-def test_a_default_prompt_stands_before_every_text_and_changes_the_label(tmp_path: Path) -> None:
+def test_a_default_prompt_stands_before_texts_and_in_the_label(tmp_path: Path) -> None:
     folder = write_clip_of_sentence_transformers(tmp_path)
     plain, path = AraCLIP.load(folder), folder / "config_sentence_transformers.json"
     asked = {"prompts": {"query": "a cat "}, "default_prompt_name": "query"}
@@ -420,7 +416,7 @@ def encoder(clip_weights: str) -> Encoder:
     return AraCLIP.load(f"open_clip:{clip_weights}", threads=2)
 
 
-def test_rows_are_unit_float32_and_depend_neither_on_the_batch_nor_on_the_order(encoder: Encoder) -> None:
+def test_rows_are_unit_float32_whatever_batch_and_order(encoder: Encoder) -> None:
     images = [tiny_hf.picture((shade, 255 - shade, 40)) for shade in range(0, 250, 30)]
     texts = ["cat " * count for count in (9, 1, 5, 3)]
     for encode, items in ((encoder.encode_text, texts), (encoder.encode_image, images)):
@@ -438,7 +434,7 @@ def test_half_a_surrogate_pair_is_no_letter(tmp_path: Path) -> None:
     np.testing.assert_allclose(encoder.encode_text("cat \ud800"), encoder.encode_text("cat \ufffd"), **CLOSE)
 
 
-def test_an_iterator_is_read_as_it_is_needed_and_stops_at_a_picture_that_cannot_be_used(encoder: Encoder) -> None:
+def test_an_iterator_is_read_as_needed_up_to_a_bad_picture(encoder: Encoder) -> None:
     items = iter([tiny_hf.picture(), "no such file.png", *[tiny_hf.picture()] * 98])
     with pytest.raises(UnreadableImage, match=r"no such file\.png"):
         encoder.encode_image(items, batch_size=4)
@@ -502,7 +498,7 @@ def test_the_bundled_model_keeps_to_the_contract_too() -> None:
 # ------------------------------------------------------------------ names
 
 
-def test_the_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
+def test_registry_agrees_with_open_clip_and_has_each_name_once() -> None:
     names = [peer.name for peer in model_registry.PEERS]
     assert len(set(names)) == len(names) >= 20
     known = set(open_clip.list_pretrained())
@@ -528,14 +524,14 @@ def test_every_peer_stands_in_the_docs() -> None:
 
 
 @pytest.mark.parametrize("name", ["m-clip-b16plus", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus"])
-def test_a_registry_name_or_hub_id_asks_for_the_hub_id_and_its_image_tower(name: str) -> None:
+def test_a_registry_name_asks_for_its_hub_id_and_image_tower(name: str) -> None:
     parsed = parse_request(name)
     assert parsed is not None
     assert (parsed.kind, parsed.location) == ("m-clip", "M-CLIP/XLM-Roberta-Large-Vit-B-16Plus")
     assert parsed.image == "ViT-B-16-plus-240/laion400m_e32"
 
 
-def test_a_copy_of_a_known_repository_knows_its_image_tower_by_its_folder(tmp_path: Path) -> None:
+def test_a_copied_repository_knows_its_image_tower_by_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "LABSE-Vit-L-14"
     write_mclip(folder)
     parsed = parse_request(str(folder))
@@ -659,7 +655,7 @@ def test_towers_of_two_spaces_are_refused(tmp_path: Path, clip_weights: str) -> 
         AraCLIP.load(tmp_path)
 
 
-def test_a_missing_extra_or_misshapen_key_of_m_clip_fails_with_its_name(tmp_path: Path, clip_weights: str) -> None:
+def test_a_missing_or_misshapen_key_of_m_clip_fails_by_name(tmp_path: Path, clip_weights: str) -> None:
     write_mclip(tmp_path / "mclip")
     path = tmp_path / "mclip" / "pytorch_model.bin"
     state = torch.load(path)

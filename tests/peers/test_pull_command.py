@@ -35,7 +35,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield tiny_published.write_siglip2_of_open_clip(place)
 
 
-def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_missing(
+def test_a_published_model_is_pulled_indexed_and_named_if_gone(
     run: Run, online: FakeHub, published: Path, folder: Path
 ) -> None:
     online.add("someone/SigLIP2", published)
@@ -60,7 +60,7 @@ def test_a_published_model_is_pulled_from_the_hub_indexed_and_named_where_it_is_
 
 
 @pytest.mark.parametrize("model", ["siglip2-b16-256", "hf:someone/SigLIP2"])
-def test_unknown_languages_are_refused_before_weights_are_downloaded(
+def test_unknown_languages_are_refused_before_a_download(
     run: Run, online: FakeHub, published: Path, model: str
 ) -> None:
     online.add("someone/SigLIP2", published)
@@ -69,15 +69,13 @@ def test_unknown_languages_are_refused_before_weights_are_downloaded(
     assert "'xx', known are" in ran.err
 
 
-def test_a_model_that_was_not_pulled_is_indexed_with_and_pulling_is_named(
-    run: Run, published: Path, folder: Path
-) -> None:
+def test_a_model_not_pulled_is_used_and_pulling_is_named(run: Run, published: Path, folder: Path) -> None:
     ran = run("index", str(folder), "--model", str(published), model=False)
     assert ran.code == 0, ran.err
     assert "runs on PyTorch, which every search of the gallery then needs. `araclip pull`" in ran.err
 
 
-def test_a_checkpoint_of_transformers_that_does_not_fit_is_refused_by_a_tensors_name(run: Run, tmp_path: Path) -> None:
+def test_an_unfit_transformers_checkpoint_names_its_tensor(run: Run, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     tiny_published.write_siglip(damaged)
     weights = damaged / "model.safetensors"

@@ -61,7 +61,7 @@ def colours() -> Image.Image:
 @pytest.mark.parametrize(
     ("kind", "mode"), [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("JPEG", "RGB"), ("TIFF", "RGB")]
 )
-def test_the_red_of_display_p3_is_shown_as_the_red_that_was_photographed(kind: str, mode: str) -> None:
+def test_red_of_display_p3_is_shown_as_red_that_was_photographed(kind: str, mode: str) -> None:
     picture = Image.new("RGB", (16, 16), (200, 60, 60))
     picture = picture.quantize() if mode == "P" else picture.convert(mode)
     shown, _ = opened(picture, of_colorants(DISPLAY_P3), kind)
@@ -99,7 +99,7 @@ def test_cmyk_is_converted_by_its_profile() -> None:
     ],
     ids=["none", "sRGB", "cut short", "no profile", "programs", "another space", "empty", "too large"],
 )  # fmt: skip
-def test_srgb_and_what_is_no_profile_of_the_picture_change_no_pixel(colours: Image.Image, icc: bytes | None) -> None:
+def test_srgb_and_what_is_no_profile_of_picture_change_no_pixel(colours: Image.Image, icc: bytes | None) -> None:
     shown, stored = opened(colours, icc, "TIFF")
     assert np.array_equal(np.asarray(shown), np.asarray(stored.convert("RGB")))
 

@@ -30,7 +30,7 @@ def blobs(width: int, height: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_a_square_is_what_torchvision_makes_as_open_clip_calls_it(size: tuple[int, int]) -> None:
+def test_square_is_what_torchvision_makes_as_open_clip_calls_it(size: tuple[int, int]) -> None:
     picture = blobs(*size)
     for interpolation in INTERPOLATIONS:
         mode, side = InterpolationMode(interpolation), 64
@@ -41,7 +41,7 @@ def test_a_square_is_what_torchvision_makes_as_open_clip_calls_it(size: tuple[in
 
 
 @pytest.mark.parametrize("size", [(37, 501), (225, 224), (640, 481), (67, 64), (64, 71)], ids=str)
-def test_a_square_is_what_transformers_makes_with_pillow_and_its_tensors_round_otherwise(size: tuple[int, int]) -> None:
+def test_a_square_is_what_transformers_makes_with_pillow(size: tuple[int, int]) -> None:
     picture, side = blobs(*size), 64
     for interpolation in INTERPOLATIONS:
         plain = {"resample": PIL_NUMBERS[interpolation], "do_normalize": False, "do_rescale": False}
@@ -75,9 +75,7 @@ def model(request: Any, tmp_path: Path) -> AraCLIP:
     return AraCLIP(folder, threads=1)
 
 
-def test_files_uploads_stored_pixels_and_queries_see_a_picture_as_the_model_does(
-    model: AraCLIP, tmp_path: Path
-) -> None:
+def test_files_uploads_and_queries_are_seen_as_the_model_does(model: AraCLIP, tmp_path: Path) -> None:
     wide = Image.new("RGB", (90, 30), "red")
     wide.paste((0, 255, 0), (30, 0, 60, 30))
     path = tmp_path / "pictures" / "wide.png"
@@ -97,7 +95,7 @@ def test_files_uploads_stored_pixels_and_queries_see_a_picture_as_the_model_does
     assert np.array_equal(np.frombuffer(pixels, np.uint8), model.image_transform.pixels(wide).ravel())
 
 
-def test_an_encoder_that_says_nothing_of_it_gets_squashed_pictures(model: AraCLIP) -> None:
+def test_encoder_that_says_nothing_of_it_gets_squashed_pictures(model: AraCLIP) -> None:
     class Foreign:
         image_size = 16
 
@@ -110,7 +108,7 @@ def test_a_folder_of_format_1_sees_pictures_as_before(tiny_model: Path) -> None:
     assert AraCLIP(tiny_model).image_transform == ImageTransform(tiny.SIZE, "squash", "bicubic", 2.0)
 
 
-def test_a_large_jpeg_that_is_decoded_at_a_fraction_gives_nearly_the_same_square() -> None:
+def test_a_jpeg_decoded_at_a_fraction_gives_nearly_that_square() -> None:
     written = io.BytesIO()
     blobs(2400, 1800).save(written, "JPEG", quality=92)
     for resize in ("squash", "shortest"):

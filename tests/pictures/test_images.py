@@ -40,7 +40,7 @@ def test_every_allowed_format_opens_as_rgb(tmp_path: Path) -> None:
         assert path.suffix in SUFFIXES
 
 
-def test_a_path_as_text_a_file_object_and_a_picture_in_memory_open_alike(tmp_path: Path) -> None:
+def test_path_text_file_object_and_picture_open_alike(tmp_path: Path) -> None:
     path = pictures.solid(tmp_path / "one.png")
     with Image.open(path) as memory:
         opened = [
@@ -80,7 +80,7 @@ def test_an_unreadable_exif_block_does_not_cost_the_picture(tmp_path: Path) -> N
     assert open_image(tmp_path / "odd.jpg").size == (32, 16)
 
 
-def test_a_tag_that_pillow_cannot_write_does_not_keep_the_picture_from_being_turned(tmp_path: Path) -> None:
+def test_a_tag_pillow_cannot_write_does_not_prevent_turning(tmp_path: Path) -> None:
     width_as_text = b"\x01\x00\x00\x02\0\0\0\x04abc\0"
     orientation = b"\x01\x12\x00\x03\0\0\0\x01\x00\x06\0\0"
     block = b"Exif\0\0MM\0*\0\0\0\x08\x00\x02" + width_as_text + orientation + b"\0\0\0\0"
@@ -111,7 +111,7 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped(tmp_path: Path, suffix: str)
     assert np.abs(ramp - np.linspace(0, 255, 64)).max() <= 1
 
 
-def test_sixteen_bit_grey_with_a_transparent_level_is_no_white_sheet(tmp_path: Path) -> None:
+def test_sixteen_bit_grey_with_a_transparent_level_is_not_white(tmp_path: Path) -> None:
     Image.open(pictures.sixteen_bit(tmp_path / "ramp.png")).save(tmp_path / "glass.png", transparency=0)
     for size in (None, 4):
         ramp = np.asarray(open_image(tmp_path / "glass.png", size))[0, :, 0].astype(int)
@@ -129,7 +129,7 @@ def test_an_animation_is_its_first_frame(tmp_path: Path) -> None:
         assert close_to(open_image(pictures.animated(tmp_path / name)).getpixel((5, 5)), pictures.RED)
 
 
-def test_a_jpeg_with_a_second_picture_behind_it_is_its_first_one_and_decodes_small(tmp_path: Path) -> None:
+def test_a_jpeg_with_another_behind_it_is_its_first_one(tmp_path: Path) -> None:
     path = pictures.two_in_one(tmp_path / "phone.jpg")
     assert close_to(open_image(path).getpixel((5, 5)), pictures.RED)
     assert open_image(path, 64).size == (320, 240)
@@ -140,7 +140,7 @@ def test_flat_greys_of_any_depth_open(tmp_path: Path, mode: str) -> None:
     assert open_image(pictures.grey(tmp_path / "grey.tiff", 1, mode)).mode == "RGB"
 
 
-def test_floats_that_are_no_numbers_or_infinite_become_black_and_white() -> None:
+def test_floats_that_are_no_numbers_become_black_and_white() -> None:
     values = np.array([[np.nan, -np.inf, np.inf, 0.0, 1.0]], np.float32)
     opened = np.asarray(open_image(Image.fromarray(values)))[0, :, 0]
     assert opened.tolist() == [0, 0, 255, 0, 255]
@@ -177,7 +177,7 @@ def ugly_files(folder: Path) -> dict[str, tuple[Path, type[ImageError]]]:
     } | ({} if os.access(secret, os.R_OK) else {"a file of somebody else": (secret, UnreadableImage)})
 
 
-def test_every_bad_file_is_the_right_error_that_names_it_and_a_remedy(tmp_path: Path) -> None:
+def test_every_bad_file_is_right_error_that_names_it_and_remedy(tmp_path: Path) -> None:
     for what, (path, expected) in ugly_files(tmp_path).items():
         for open_it in (open_image, lambda source: open_image(source, 32)):
             with pytest.raises(ImageError) as caught:
@@ -201,7 +201,7 @@ def test_a_too_large_picture_is_refused_with_both_numbers(tmp_path: Path) -> Non
         open_image(pictures.bomb(tmp_path / "bomb.png"))
 
 
-def test_a_damaged_picture_that_was_opened_elsewhere_is_an_image_error_too(tmp_path: Path) -> None:
+def test_a_damaged_picture_opened_elsewhere_is_an_image_error(tmp_path: Path) -> None:
     with (
         Image.open(pictures.truncated(tmp_path / "short.jpg")) as lazy,
         pytest.raises(UnreadableImage, match="in memory"),
@@ -264,7 +264,7 @@ def test_of_damaged_bytes_only_image_errors_escape(tmp_path: Path, kind: str, su
 # ------------------------------------------------------------------ the model's square
 
 
-def test_the_square_has_the_shape_the_network_wants_whatever_the_proportions(tmp_path: Path) -> None:
+def test_square_has_shape_network_wants_whatever_proportions(tmp_path: Path) -> None:
     for size in ((64, 48), (1, 1), (500, 3), (3, 500), (16, 16)):
         pixels = square(open_image(pictures.solid(tmp_path / "any.png", pictures.GREEN, size)), 16)
         assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
@@ -297,7 +297,7 @@ def test_a_jpeg_is_never_decoded_below_twice_the_square(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ decoding ahead
 
 
-def test_squares_come_in_the_order_of_their_sources_even_when_the_first_takes_longest(tmp_path: Path) -> None:
+def test_squares_come_in_the_order_of_their_sources(tmp_path: Path) -> None:
     slow = pictures.photograph(tmp_path / "slow.png", (1200, 900))
     quick = [pictures.solid(tmp_path / f"{i}.png", (i, 0, 0), (8, 8)) for i in range(40)]
     decoded = list(decode_ahead([slow, *quick], 8, 4))
@@ -305,7 +305,7 @@ def test_squares_come_in_the_order_of_their_sources_even_when_the_first_takes_lo
     assert [int(pixels[0, 0, 0]) for _, pixels in decoded[1:]] == list(range(40))
 
 
-def test_errors_come_as_values_in_their_place_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_errors_come_as_values_in_their_place_and_rest_goes_on(tmp_path: Path) -> None:
     good, bad = pictures.solid(tmp_path / "good.png"), pictures.text_as_picture(tmp_path / "bad.jpg")
     with Image.open(pictures.truncated(tmp_path / "short.jpg")) as lazy:
         outcomes = [outcome for _, outcome in decode_ahead([good, bad, lazy, tmp_path / "gone.png", good], 8, 2)]
@@ -353,7 +353,7 @@ def test_an_error_of_the_iterator_itself_reaches_the_consumer(tmp_path: Path) ->
         list(decode_ahead(sources(), 8, 2))
 
 
-def test_work_of_any_kind_runs_ahead_in_order_and_several_at_once() -> None:
+def test_work_runs_ahead_in_order_and_several_at_once() -> None:
     together = threading.Barrier(4)
 
     def work(number: int) -> int:
@@ -376,7 +376,7 @@ def test_pillow_prints_no_warning_about_pictures_that_open(tmp_path: Path) -> No
     assert heard == []
 
 
-def test_decoding_in_many_threads_leaves_the_warning_filters_as_they_were(tmp_path: Path) -> None:
+def test_decoding_in_threads_leaves_warning_filters_alone(tmp_path: Path) -> None:
     path = pictures.solid(tmp_path / "one.png", size=(4, 4))
     before = list(warnings.filters)
     for _ in decode_ahead([path] * 600, 4, 8):

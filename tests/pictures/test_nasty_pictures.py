@@ -48,7 +48,7 @@ def names(gallery: Gallery) -> set[str]:
 # ------------------------------------------------------------------ files of strangers
 
 
-def test_a_sample_of_the_nasty_pictures_is_read_or_skipped_with_one_line_each(
+def test_nasty_pictures_are_read_or_skipped_with_one_line(
     gallery: Gallery, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder, count = tmp_path / "nasty", 0
@@ -68,9 +68,7 @@ def test_a_sample_of_the_nasty_pictures_is_read_or_skipped_with_one_line_each(
     assert capfd.readouterr() == ("", "")
 
 
-def test_pipes_sockets_and_devices_with_the_name_of_a_picture_are_named_and_skipped(
-    gallery: Gallery, tmp_path: Path
-) -> None:
+def test_pipes_and_devices_named_like_pictures_are_skipped(gallery: Gallery, tmp_path: Path) -> None:
     folder = tmp_path / "صور"
     pictures.solid(folder / "good.png")
     os.mkfifo(folder / "pipe.jpg")
@@ -86,7 +84,7 @@ def test_pipes_sockets_and_devices_with_the_name_of_a_picture_are_named_and_skip
     ]
 
 
-def test_a_pipe_or_socket_in_the_place_of_a_picture_is_not_waited_for(gallery: Gallery, tmp_path: Path) -> None:
+def test_pipe_or_socket_in_place_of_picture_is_not_waited_for(gallery: Gallery, tmp_path: Path) -> None:
     """They take its place after the walk has seen a file."""
     os.mkfifo(tmp_path / "pipe.jpg")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -125,7 +123,7 @@ def test_the_budgets_add_up_to_less_than_the_declared_peak() -> None:
     assert READING.total >= intake.WHOLE
 
 
-def test_pictures_that_do_not_fit_the_budget_are_refused_in_megapixels(tmp_path: Path) -> None:
+def test_pictures_beyond_the_budget_are_refused_in_megapixels(tmp_path: Path) -> None:
     column = pictures.bomb(tmp_path / "column.png", (1, 149_000_000))  # eight bytes a row besides its pixels
     with pytest.raises(ImageTooLarge, match=r"1 × 149000000 \(149 megapixels\) takes 1\.4 GB to decode, the limit is"):
         images.open_with_facts(column, 32, distort=True).__enter__()
@@ -148,7 +146,7 @@ def test_an_error_keeps_no_pixels_in_its_traceback(tmp_path: Path) -> None:
         assert error.__cause__.__traceback__ is None
 
 
-def test_an_extremely_long_picture_is_reduced_along_its_long_side_only_for_squares(
+def test_an_extremely_long_picture_is_reduced_only_for_squares(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(upright, "ELONGATED", 100_000)
@@ -187,9 +185,7 @@ def test_pixels_that_take_too_long_end(monkeypatch: pytest.MonkeyPatch) -> None:
         open_image(io.BytesIO(saved("PNG", (800, 800))), 32)
 
 
-def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_is_decoded_from_disk_unless_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pictures.photograph(tmp_path / "large.png", (300, 200))
     file = File.of(str(path), path.stat())
     small = read_source(file, set(), ImageTransform(32))
@@ -213,7 +209,7 @@ def test_a_large_file_is_decoded_from_the_disk_unless_somebody_writes_to_it(
 # ------------------------------------------------------------------ lines of others
 
 
-def test_what_pillow_warns_about_is_part_of_our_line_and_of_nothing_else() -> None:
+def test_what_pillow_warns_about_is_part_of_our_line() -> None:
     broken = jpeg(segment(0xE2, b"MPF\0II*\0\x08\0\0\0" + directory([(0xB001, 4, 1, 9)])), size=(300, 300))[:-300]
     with warnings.catch_warnings(record=True) as seen, pytest.raises(UnreadableImage) as caught:
         warnings.simplefilter("always")
@@ -223,7 +219,7 @@ def test_what_pillow_warns_about_is_part_of_our_line_and_of_nothing_else() -> No
     assert "\n" not in str(caught.value)
 
 
-def test_what_pillow_logs_is_part_of_our_line_and_of_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_pillow_logs_is_part_of_our_line(capfd: pytest.CaptureFixture[str]) -> None:
     """Without a handler, Python prints it to stderr."""
     with pytest.raises(
         UnsupportedFormat, match=r"many\.tiff: not a .* picture \(More samples per pixel.*2000\)\. Convert"

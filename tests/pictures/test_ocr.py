@@ -46,7 +46,7 @@ def on_path(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
-def test_only_pictures_that_look_like_text_are_read_once_and_found_by_it(
+def test_only_pictures_that_look_like_text_are_read_once(
     tmp_path: Path, root: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = Program(tmp_path / "bin")
@@ -77,7 +77,7 @@ def test_only_pictures_that_look_like_text_are_read_once_and_found_by_it(
         ("echo broken >&2; exit 3", r"ended with 3 \(broken\)"),
     ],
 )
-def test_a_picture_that_hangs_or_breaks_ocr_is_given_up_by_name_and_not_tried_again(
+def test_a_picture_that_breaks_ocr_is_named_and_given_up(
     tmp_path: Path, root: Path, model: AraCLIP, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
 ) -> None:
     program = Program(tmp_path / "bin", script)
@@ -108,7 +108,7 @@ NO_ARABIC = "Error opening data file /usr/share/tessdata/ara.traineddata"
         (f"echo {NO_ARABIC} >&2", NO_ARABIC),  # Tesseract reads on in the other language
     ],
 )
-def test_an_engine_that_does_not_work_ends_the_run_and_no_picture_is_given_up_for_it(
+def test_an_engine_that_does_not_work_gives_up_no_picture(
     tmp_path: Path, root: Path, model: AraCLIP, script: str, reason: str | None
 ) -> None:
     page(*LINES, "Another page").save(root / "other.png")
@@ -152,7 +152,7 @@ def test_what_was_read_before_an_engine_broke_is_kept(tmp_path: Path, root: Path
     assert report.read == rest.reads == 6 - 3
 
 
-def test_an_update_is_kept_and_a_watch_goes_on_where_ocr_does_not_work(
+def test_an_update_and_a_watch_go_on_where_ocr_does_not_work(
     tmp_path: Path, root: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     on_path(monkeypatch, Program(tmp_path / "bin", "exit 127").path.parent)
@@ -195,7 +195,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(
         assert len(gallery._catalog.rows("SELECT 1 FROM texts WHERE ocr_by IS NOT NULL")) == 6
 
 
-def test_without_tesseract_the_command_says_how_to_install_it_before_any_work(
+def test_without_tesseract_the_command_says_how_to_install_it(
     tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -258,9 +258,7 @@ def test_tesseract_reads_a_page(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ RapidOCR
 
 
-def test_a_recogniser_on_this_machine_goes_before_tesseract_and_what_it_lacks_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_local_recogniser_goes_before_tesseract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(tmp_path / "bin")
     on_path(monkeypatch, program.path.parent)
     monkeypatch.setenv("ARACLIP_DATA", str(tmp_path))
@@ -308,11 +306,11 @@ def test_a_file_that_is_no_recogniser_is_refused_with_the_reason(
         ("", ""),
     ],
 )
-def test_lines_seen_from_left_to_right_are_put_into_reading_order(seen: str, read: str) -> None:
+def test_lines_from_left_to_right_are_put_into_reading_order(seen: str, read: str) -> None:
     assert reading_order(seen) == read
 
 
-def test_boxes_become_lines_the_right_one_first_where_they_are_arabic() -> None:
+def test_boxes_become_lines_the_right_one_first_in_arabic() -> None:
     found = [
         ((0, 40, 90, 60), "دينار"),
         ((100, 41, 190, 61), "المبلغ"),
@@ -323,9 +321,7 @@ def test_boxes_become_lines_the_right_one_first_where_they_are_arabic() -> None:
 
 
 @NEEDS_RAPIDOCR
-def test_rapidocr_reads_pages_in_a_process_that_is_ended_when_it_is_late(
-    tmp_path: Path, root: Path, model: AraCLIP
-) -> None:
+def test_rapidocr_reads_pages_in_a_process_with_a_deadline(tmp_path: Path, root: Path, model: AraCLIP) -> None:
     import rapidocr
 
     reader = RapidOcr(Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx")

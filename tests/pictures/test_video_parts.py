@@ -31,7 +31,7 @@ def processes() -> Iterator[None]:
 
 @settings(max_examples=40)
 @given(st.text(min_size=1), st.floats(0, LATEST))
-def test_the_path_of_a_scene_tells_video_and_time_whatever_the_video_is_called(name: str, time: float) -> None:
+def test_the_path_of_a_scene_tells_video_and_time(name: str, time: float) -> None:
     path = scene_path(f"/{name}.mp4", time)
     assert scene_of(path) == (f"/{name}.mp4", round(time, 3))
     assert file_of(path) == f"/{name}.mp4"
@@ -60,11 +60,11 @@ def frames(*levels: int) -> list[worker.Small]:
     return made
 
 
-def test_a_scene_begins_where_much_has_changed_since_the_last_one() -> None:
+def test_scene_begins_where_much_has_changed_since_last_one() -> None:
     assert worker.choose_scenes(frames(0, 4, 250, 246, 0), 60) == [0, 2, 4]
 
 
-def test_slow_changes_add_up_and_plain_frames_are_left_out_while_there_are_others() -> None:
+def test_slow_changes_add_up_and_plain_frames_are_left_out() -> None:
     assert worker.choose_scenes(frames(128, 0, 20, 40, 60, 250), 60) == [1, 4, 5]
     assert worker.choose_scenes(frames(128, 128), 60) == [0]
     black, white = (np.full((worker.SIDE, worker.SIDE, 3), level, np.uint8) for level in (0, 255))
@@ -88,15 +88,13 @@ def test_containers_and_codecs_give_the_same_scenes(tmp_path: Path, name: str, c
 
 
 @pytest.mark.parametrize(("name", "codec"), [("a.mkv", "libx264"), ("b.webm", "libvpx")])
-def test_a_recording_that_does_not_say_its_length_has_all_its_scenes(tmp_path: Path, name: str, codec: str) -> None:
+def test_a_recording_without_a_length_has_all_its_scenes(tmp_path: Path, name: str, codec: str) -> None:
     with video(tmp_path / name, codec=codec, options={"live": "1"}).open("rb") as file:  # as browsers record
         assert decoder.find_scenes(file, name, ImageTransform(16)).times == (0.0, 2.0, 4.0)
 
 
 @pytest.mark.parametrize(("end", "times"), [(9.0, (0.0, 1.5, 3.5)), (0.9, (0.0,))])
-def test_a_video_that_was_trimmed_without_encoding_has_the_scene_it_begins_with(
-    tmp_path: Path, end: float, times: tuple[float, ...]
-) -> None:
+def test_a_trimmed_video_has_the_scene_it_begins_with(tmp_path: Path, end: float, times: tuple[float, ...]) -> None:
     path = trimmed(video(tmp_path / "whole.mp4"), tmp_path / "a.mp4", 0.5, end)
     with path.open("rb") as file:
         found = decoder.find_scenes(file, "a.mp4", ImageTransform(16))
@@ -117,7 +115,7 @@ class CountingReader(io.BufferedReader):
         return data
 
 
-def test_no_scene_is_lost_or_taken_sooner_where_a_jump_lands_early(tmp_path: Path) -> None:
+def test_no_scene_is_lost_or_taken_sooner_where_jump_lands_early(tmp_path: Path) -> None:
     colours = [RED, GREEN, BLUE] * 4
     with video(tmp_path / "a.wmv", colours, seconds=1, codec="wmv2").open("rb") as file:
         assert decoder.find_scenes(file, "a.wmv", ImageTransform(16)).times == tuple(map(float, range(12)))
@@ -137,7 +135,7 @@ def test_no_scene_is_lost_where_a_jump_lands_late(tmp_path: Path) -> None:
         assert len(decoder.find_scenes(file, "one.mts", ImageTransform(16)).times) == 1
 
 
-def test_minutes_without_a_key_frame_are_not_read_again_and_again(
+def test_minutes_without_key_frame_are_not_read_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = video(tmp_path / "a.mp4", [RED], seconds=120, rate=25, key_every=24, size=(640, 480))
@@ -148,7 +146,7 @@ def test_minutes_without_a_key_frame_are_not_read_again_and_again(
     assert reader.count < 2 * path.stat().st_size
 
 
-def test_scenes_of_a_program_stream_are_found_again_though_their_times_depend_on_the_jump(tmp_path: Path) -> None:
+def test_scenes_of_a_program_stream_are_found_again(tmp_path: Path) -> None:
     about: dict[str, Any] = {"codec": "mpeg2video", "rate": 30, "b_frames": 2, "size": (160, 112)}
     with video(tmp_path / "a.mpg", [RED, GREEN, BLUE] * 2, seconds=1, **about).open("rb") as file:
         found = decoder.find_scenes(file, "a.mpg", ImageTransform(16))
@@ -194,7 +192,7 @@ def test_damaged_bytes_give_scenes_or_an_error_of_ours(tmp_path: Path, name: str
             assert decoder.find_scenes(file, name, ImageTransform(16)).times
 
 
-def test_a_file_handed_to_the_process_is_read_whole_and_no_network_or_path_is_opened(tmp_path: Path) -> None:
+def test_a_handed_file_is_read_whole_and_nothing_else_is_opened(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("http://127.0.0.1:9/secret.mp4\n")
     with (tmp_path / "a.mp4").open("rb") as file, pytest.raises(ImageError, match=r"a\.mp4: not a video"):
         decoder.find_scenes(file, "a.mp4", ImageTransform(16))

@@ -34,7 +34,7 @@ arabic_words = st.text("ابتةحدرسشعقكلمنهوي", min_size=1, max_s
 # ── emoji ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_keywords_that_many_emoji_share_or_that_name_another_emoji_are_left_out() -> None:
+def test_keywords_of_several_emoji_are_left_out() -> None:
     names = {"🐈": "cat", "🐕": "dog", **{chr(0x1F600 + i): f"face {i}" for i in range(6)}}
     keywords = {"🐈": ["animal", "kitten", "dog", "cat", "ca"], "🐕": ["animal"]}
     keywords |= {face: ["face"] for face in names if face not in keywords}
@@ -51,7 +51,7 @@ def test_every_emoji_keeps_its_name_first_and_has_no_text_twice(names: dict[str,
         assert len(set(texts)) == len(texts) <= 1 + mini_emoji.KEYWORDS
 
 
-def test_artists_spell_code_points_each_their_way_and_mean_the_same_emoji() -> None:
+def test_artists_spell_code_points_each_their_way() -> None:
     assert mini_emoji.from_code("2764-fe0f-200d-1f525") == mini_emoji.from_code("2764-200d-1f525") == "❤\u200d🔥"
     assert mini_emoji.from_code("0023-fe0f-20e3") == mini_emoji.from_code("23-20e3") == "#\u20e3"
     assert mini_emoji.from_code("1f3f4-e0067_e0062") == "🏴\U000e0067\U000e0062"
@@ -74,7 +74,7 @@ def test_drawings_become_squares_on_white_listed_with_both_names(tmp_path: Path)
     assert np.asarray(Image.open(dog.path)).min() == 255  # all transparent
 
 
-def test_art_whose_package_tells_no_code_points_goes_by_names_older_ones_among_them(tmp_path: Path) -> None:
+def test_art_without_code_points_goes_by_names(tmp_path: Path) -> None:
     body = {"body": '<path d="M0 0H9V9H0z"/>'}
     icons = {
         "icons": {"cat-face": body, "flag-for-cote-divoire": body, "flag-for-flag-china": body, "unheard-of": body},
@@ -108,7 +108,7 @@ def test_art_without_one_named_emoji_is_refused(tmp_path: Path) -> None:
 # ── packages ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_npm_the_script_says_what_to_install_and_leaves_with_2(
+def test_without_npm_the_script_leaves_with_2(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -127,7 +127,7 @@ def test_an_archive_that_is_there_is_used_without_npm(tmp_path: Path, monkeypatc
     assert mini_packages.fetched("@iconify-json/noto@1.2.9", tmp_path) == archive
 
 
-def test_a_damaged_archive_or_one_without_the_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_named_with_the_remedy(tmp_path: Path) -> None:
     archive = tmp_path / "art-1.0.0.tgz"
     content = tmp_path / "icons.json"
     content.write_text("{}" * 50_000)
@@ -143,7 +143,7 @@ def test_a_damaged_archive_or_one_without_the_file_is_named_with_the_remedy(tmp_
 # ── sets ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_set_is_made_once_and_again_when_it_is_made_from_something_else(tmp_path: Path) -> None:
+def test_a_set_is_made_once_and_again_for_other_input(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     calls = []
 
@@ -160,7 +160,7 @@ def test_a_set_is_made_once_and_again_when_it_is_made_from_something_else(tmp_pa
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
-def test_a_set_that_was_cut_off_leaves_the_old_one_and_is_made_anew(tmp_path: Path) -> None:
+def test_set_that_was_cut_off_leaves_old_one_and_is_made_anew(tmp_path: Path) -> None:
     folder = tmp_path / "set"
 
     def cut_off(part: Path) -> Iterable[dict[str, str]]:
@@ -209,7 +209,7 @@ def test_a_missing_part_of_the_data_is_named_again_and_again(tmp_path: Path) -> 
     assert not (tmp_path / "link").is_symlink()
 
 
-def test_copies_of_the_same_pictures_are_read_from_another_folder(tmp_path: Path) -> None:
+def test_copies_of_same_pictures_are_read_from_another_folder(tmp_path: Path) -> None:
     rows = [{"image": "/pictures/images/قطة.jpg", "split": "train", "caption_ar": ["قطة"]}]
     assert mini_data.copies(rows, tmp_path) == [{**rows[0], "image": str(tmp_path / "قطة.jpg")}]
 
@@ -218,9 +218,7 @@ def test_copies_of_the_same_pictures_are_read_from_another_folder(tmp_path: Path
 
 
 @given(st.sets(st.integers(0, 20_000), max_size=200), st.sampled_from([3, 600]), st.data())
-def test_the_choice_split_is_every_tenth_train_picture_by_name_and_is_never_learned_from(
-    numbers: set[int], most: int, data: st.DataObject
-) -> None:
+def test_the_choice_split_is_every_tenth_picture_by_name(numbers: set[int], most: int, data: st.DataObject) -> None:
     rows = [{"image": f"/x/{n}.jpg", "split": data.draw(st.sampled_from(["train", "dev"]))} for n in numbers]
     with pytest.MonkeyPatch.context() as changed:
         changed.setattr(mini_held, "CHOICE", most)
@@ -231,7 +229,7 @@ def test_the_choice_split_is_every_tenth_train_picture_by_name_and_is_never_lear
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from("abc")), unique_by=lambda row: row[0]), st.data())
-def test_a_fifth_of_a_labelled_set_is_held_out_and_no_picture_is_on_both_sides(
+def test_a_fifth_of_a_labelled_set_is_held_out_without_overlap(
     pictures: list[tuple[int, str]], data: st.DataObject
 ) -> None:
     rows = [{"image": f"{number}.jpg", "label": label} for number, label in pictures]
@@ -242,7 +240,7 @@ def test_a_fifth_of_a_labelled_set_is_held_out_and_no_picture_is_on_both_sides(
     assert len(train) + len(held) == len(rows)
 
 
-def test_text_of_held_pictures_is_in_no_parallel_file_and_in_no_set_of_captions(tmp_path: Path) -> None:
+def test_text_of_held_pictures_is_in_no_training_text(tmp_path: Path) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     (data / "parallel").mkdir(parents=True)
     out.mkdir()
@@ -294,7 +292,7 @@ def test_class_names_are_known_with_and_without_article(name: str, ways: tuple[s
 
 
 @given(st.lists(arabic_words, min_size=1))
-def test_every_variant_of_a_name_is_there_once_and_the_name_itself_first(words: Sequence[str]) -> None:
+def test_every_variant_of_a_name_is_there_once(words: Sequence[str]) -> None:
     name = " ".join(words)
     ways = mini_concepts.name_variants(name)
     assert ways[0] == name
@@ -311,7 +309,7 @@ def test_labels_in_another_order_than_the_names_are_refused() -> None:
         mini_concepts.check_order(english[::-1], order, [right])
 
 
-def test_class_means_come_back_out_of_the_discriminant_that_was_made_of_them() -> None:
+def test_class_means_come_back_out_of_their_discriminant() -> None:
     rng = np.random.default_rng(0)
     spread = rng.normal(size=(12, 12)) / 12
     photographs = (5 + rng.normal(size=(4000, 12)) @ spread).astype(np.float32)
@@ -369,7 +367,7 @@ def test_pictures_to_measure_with_carry_the_published_name_alone() -> None:
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=40), st.lists(st.integers(0, 39), max_size=4), st.data())
-def test_captions_are_grouped_where_known_pictures_say_so_and_never_across_pictures(
+def test_captions_are_grouped_and_never_across_pictures(
     known: list[bool], short: list[int], data: st.DataObject
 ) -> None:
     sizes = [4 if picture in short else 5 for picture in range(len(known))]
@@ -382,7 +380,7 @@ def test_captions_are_grouped_where_known_pictures_say_so_and_never_across_pictu
         assert len(groups) == len(known) - 1  # the last has no neighbour that tells where it ends
 
 
-def test_captions_of_dev_pictures_stay_out_of_the_set_and_a_second_translation_joins_the_first(tmp_path: Path) -> None:
+def test_captions_of_dev_pictures_stay_out_of_the_set(tmp_path: Path) -> None:
     def table(name: str, rows: Iterable[Sequence[str]]) -> None:
         (tmp_path / "parallel").mkdir(exist_ok=True)
         with lzma.open(tmp_path / "parallel" / name, "wt", encoding="utf-8") as file:

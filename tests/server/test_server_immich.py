@@ -48,9 +48,7 @@ def test_ping_answers_pong_as_plain_text(client: TestClient) -> None:
     assert answer.headers["content-type"].startswith("text/plain")
 
 
-def test_a_text_becomes_the_models_vector_filled_up_to_the_width_that_immich_expects(
-    client: TestClient, tiny_model: Path
-) -> None:
+def test_a_text_vector_is_filled_up_to_the_width_of_immich(client: TestClient, tiny_model: Path) -> None:
     answer = ask(client, entries("textual", options={"language": "ar"}), text="قطة أحمر")
     assert answer.status_code == 200
     assert answer.json().keys() == {"clip"}
@@ -61,7 +59,7 @@ def test_a_text_becomes_the_models_vector_filled_up_to_the_width_that_immich_exp
     assert not vector[len(own) :].any()
 
 
-def test_a_picture_becomes_a_vector_of_the_same_space_with_its_upright_size(client: TestClient) -> None:
+def test_a_picture_becomes_a_vector_with_its_upright_size(client: TestClient) -> None:
     red = ask(client, entries("visual"), image=encoded(Image.new("RGB", (60, 30), pictures.RED))).json()
     assert (red["imageWidth"], red["imageHeight"]) == (60, 30)
     vectors = [json.loads(red["clip"])]
@@ -70,9 +68,7 @@ def test_a_picture_becomes_a_vector_of_the_same_space_with_its_upright_size(clie
     assert picture @ same > 0.9 > picture @ other
 
 
-def test_opencloud_and_whoever_knows_the_servers_model_by_name_are_answered_too(
-    client: TestClient, tiny_model: Path
-) -> None:
+def test_opencloud_and_others_by_name_are_answered_too(client: TestClient, tiny_model: Path) -> None:
     own = AraCLIP(tiny_model, threads=1)
     for name, width in ((OPENCLOUD, 512), (f"M-CLIP/{OPENCLOUD}", 512), ("tiny", own.width), (own.label, own.width)):
         vector = json.loads(ask(client, entries("textual", name), text="قطة").json()["clip"])
@@ -112,7 +108,7 @@ def test_what_is_no_picture_is_refused_and_the_server_goes_on(client: TestClient
     assert ask(client, entries("textual"), text="قطة").status_code == 200
 
 
-def test_a_model_that_is_too_wide_for_the_name_is_refused_with_names_that_fit(gallery: Path, tmp_path: Path) -> None:
+def test_a_model_too_wide_for_the_name_is_refused(gallery: Path, tmp_path: Path) -> None:
     model = tiny.write_tiny_model(tmp_path / "wide", width=600)
     wide = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), model)
     tiny.write_config(model, {**tiny.read_config(model), "matryoshka": [512]})

@@ -33,7 +33,7 @@ def client(gallery: Path, tiny_model: Path) -> Iterator[TestClient]:
 # ------------------------------------------------------------------ vectors
 
 
-def test_embeddings_have_the_shape_of_openai_for_texts_and_pictures(client: TestClient) -> None:
+def test_embeddings_have_shape_of_openai_for_texts_and_pictures(client: TestClient) -> None:
     red = data_uri(encoded(Image.new("RGB", (30, 30), pictures.RED)))
     answer = client.post(ADDRESS, json={"input": ["أحمر", red, "أزرق"], "model": "araclip-mini"}).json()
     assert answer["object"] == "list"
@@ -87,7 +87,7 @@ def test_fields_that_openai_knows_and_we_do_not_are_ignored(client: TestClient) 
         ({"input": [data_uri(b"x")] * 17}, "bad-query", "input", "17 pictures, the most is 16"),
     ],
 )
-def test_what_cannot_be_embedded_is_an_error_that_names_the_field(
+def test_what_cannot_be_embedded_is_error_that_names_field(
     client: TestClient, asked: dict[str, object], kind: str, param: str | None, words: str
 ) -> None:
     english = problem(client.post(ADDRESS, json=asked), kind)
@@ -97,7 +97,7 @@ def test_what_cannot_be_embedded_is_an_error_that_names_the_field(
     assert any("\u0600" < letter < "\u06ff" for letter in arabic)
 
 
-def test_a_model_trained_with_prefixes_gives_them_at_unit_length_and_no_others(client: TestClient) -> None:
+def test_a_model_trained_with_prefixes_gives_them_and_no_others(client: TestClient) -> None:
     whole = np.array(client.post(ADDRESS, json={"input": "أحمر"}).json()["data"][0]["embedding"])
     for form in ("float", "base64"):
         asked = {"input": "أحمر", "dimensions": 4, "encoding_format": form}
@@ -109,7 +109,7 @@ def test_a_model_trained_with_prefixes_gives_them_at_unit_length_and_no_others(c
 # ------------------------------------------------------------------ models and errors
 
 
-def test_the_one_model_is_listed_and_found_by_its_name_and_its_id(client: TestClient) -> None:
+def test_one_model_is_listed_and_found_by_its_name_and_its_id(client: TestClient) -> None:
     (only,) = client.get("/v1/models").json()["data"]
     assert only["object"] == "model"
     assert only["id"] == client.post(ADDRESS, json={"input": "x"}).json()["model"]
@@ -117,7 +117,7 @@ def test_the_one_model_is_listed_and_found_by_its_name_and_its_id(client: TestCl
     assert "tiny@" in problem(client.get("/v1/models/a/b"), "no-model")["message"]
 
 
-def test_every_error_below_v1_has_openais_shape_and_others_are_problem_details(
+def test_errors_below_v1_have_openais_shape_others_are_problems(
     gallery: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_for(gallery, tiny_model, token_read=READ, max_body=2000, max_searches=1)
@@ -155,7 +155,7 @@ def test_our_client_reads_errors_of_either_shape(gallery: Path, tiny_model: Path
 # ------------------------------------------------------------------ OpenAI's own client
 
 
-def test_openais_own_client_gets_vectors_models_and_its_own_errors(gallery: Path, tiny_model: Path) -> None:
+def test_openais_client_gets_vectors_models_and_its_own_errors(gallery: Path, tiny_model: Path) -> None:
     openai = pytest.importorskip("openai")
     expected = AraCLIP(tiny_model, threads=1).encode_text(["أحمر", "قطة"])
     with listening(settings_for(gallery, tiny_model, token_read=READ)) as address:

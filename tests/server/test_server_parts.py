@@ -75,7 +75,7 @@ def lengths(texts: Sequence[str]) -> np.ndarray:
     return np.array([[len(text)] for text in texts], np.float32)
 
 
-def test_texts_that_arrive_while_the_encoder_is_busy_are_encoded_together() -> None:
+def test_texts_that_arrive_meanwhile_are_encoded_together() -> None:
     seen: list[list[str]] = []
     release = threading.Event()
 
@@ -100,7 +100,7 @@ def test_texts_that_arrive_while_the_encoder_is_busy_are_encoded_together() -> N
     assert [len(group) for group in seen] == [1, 4, 2]  # alone when idle, at most four together, then the rest
 
 
-def test_an_error_of_the_encoder_reaches_all_who_wait_and_the_next_text_is_encoded() -> None:
+def test_an_encoders_error_reaches_all_who_wait_and_no_more() -> None:
     def encode(texts: Sequence[str]) -> np.ndarray:
         if "bad" in texts:
             raise ValueError("no")
@@ -131,7 +131,7 @@ def test_a_disconnected_client_does_not_affect_the_others() -> None:
     assert asyncio.run(story()) == 5
 
 
-def test_a_text_that_was_asked_for_is_not_encoded_again_and_memory_stays_bounded() -> None:
+def test_a_text_is_not_encoded_again_and_memory_is_bounded() -> None:
     async def story() -> tuple[int, int]:
         batcher = Batcher(lengths, most=8, name="test")
         remembered = TextVectorCache(batcher, most=3)
@@ -157,7 +157,7 @@ def in_sandbox(story, **options):  # type: ignore[no-untyped-def]
     return asyncio.run(whole())
 
 
-def test_hostile_pictures_are_an_error_each_and_the_process_continues(tmp_path: Path) -> None:
+def test_hostile_pictures_are_error_each_and_process_continues(tmp_path: Path) -> None:
     hostile = {
         pictures.bomb(tmp_path / "bomb.png").read_bytes(): ImageTooLarge,
         pictures.truncated(tmp_path / "cut.jpg").read_bytes(): UnreadableImage,
@@ -179,7 +179,7 @@ def test_hostile_pictures_are_an_error_each_and_the_process_continues(tmp_path: 
     assert in_sandbox(story) == 0
 
 
-def test_a_picture_that_needs_more_memory_than_allowed_affects_no_other(tmp_path: Path) -> None:
+def test_a_picture_above_its_memory_limit_affects_no_other(tmp_path: Path) -> None:
     whole = io.BytesIO()
     Image.new("RGB", (8, 8)).save(whole, "BMP")
     large = bytearray(whole.getvalue())
@@ -193,7 +193,7 @@ def test_a_picture_that_needs_more_memory_than_allowed_affects_no_other(tmp_path
     in_sandbox(story, memory=500_000_000)
 
 
-def test_a_picture_that_takes_too_long_is_cancelled_and_the_next_one_decoded() -> None:
+def test_a_picture_that_takes_too_long_is_cancelled() -> None:
     slow = encoded(Image.new("RGB", (5_000, 5_000)), compress_level=1)
 
     async def story(box: Sandbox) -> int:
@@ -208,7 +208,7 @@ def test_a_picture_that_takes_too_long_is_cancelled_and_the_next_one_decoded() -
     assert in_sandbox(story) == 1
 
 
-def test_a_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
+def test_decoding_process_that_is_killed_while_idle_is_replaced() -> None:
     async def story(box: Sandbox) -> None:
         small = encoded(Image.new("RGB", (9, 9)))
         await box.thumbnail(small, 64)
@@ -249,7 +249,7 @@ def test_a_decoding_process_sees_no_token_and_can_write_no_file(
     assert re.search(r"Max core file size +0 +0", limits)
 
 
-def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_decoding_process_reads_what_the_gallery_would(tmp_path: Path, tiny_model: Path) -> None:
     from araclip.gallery.ingest.intake import read_source
 
     data = pictures.photograph(tmp_path / "p.jpg", (300, 200)).read_bytes()
@@ -267,7 +267,7 @@ def test_what_a_decoding_process_reads_is_what_the_gallery_would_have_read(tmp_p
 # ------------------------------------------------------------------ events
 
 
-def test_a_new_listener_gets_the_latest_event_of_each_kind_and_a_slow_one_loses_the_oldest() -> None:
+def test_a_new_listener_gets_the_latest_event_of_each_kind() -> None:
     async def story() -> tuple[bytes, list[bytes]]:
         events = Events()
         events.start()
@@ -321,9 +321,7 @@ def search(served: ServedGallery, text: str) -> list[str]:
     return [hit.path for hit in served.snapshot.search(vector, page, relevance=True)]
 
 
-def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_waiting(
-    served: ServedGallery, album: Path
-) -> None:
+def test_a_server_sees_what_others_indexed_without_waiting(served: ServedGallery, album: Path) -> None:
     refreshed = threading.Event()
     refresher = Refresher(served, changed=refreshed.set, failed=lambda error: None)
     try:
@@ -340,7 +338,7 @@ def test_a_served_gallery_sees_what_another_process_indexed_without_a_search_wai
         refresher.stop()
 
 
-def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(served: ServedGallery) -> None:
+def test_threads_search_one_served_gallery_at_once(served: ServedGallery) -> None:
     expected, found = search(served, "أخضر"), []
 
     def many() -> None:
@@ -354,7 +352,7 @@ def test_threads_search_one_served_gallery_at_once_and_all_find_the_same(served:
     assert found == [expected] * 200
 
 
-def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_query_needs(
+def test_a_first_search_computes_nothing_that_every_query_needs(
     served: ServedGallery, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = RelevanceScale.spread
@@ -375,7 +373,7 @@ def test_a_search_after_the_start_or_after_a_change_computes_nothing_that_every_
     searched()
 
 
-def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(served: ServedGallery, tmp_path: Path) -> None:
+def test_a_gallery_of_another_model_is_searched_on_as_it_was(served: ServedGallery, tmp_path: Path) -> None:
     from araclip.gallery.ingest.reembed import reembed
 
     expected = search(served, "أحمر")
@@ -386,7 +384,7 @@ def test_a_gallery_that_was_given_another_model_is_searched_on_as_it_was(served:
     assert search(served, "أحمر") == expected
 
 
-def test_suggestions_are_queries_that_the_gallery_has_pictures_for() -> None:
+def test_suggestions_are_queries_that_gallery_has_pictures_for() -> None:
     everyday = np.eye(len(EVERYDAY), dtype=np.float32)
     row = EVERYDAY.index("قطة")
     assert example_queries(everyday, everyday[[row]])[0] == "قطة"
@@ -456,7 +454,7 @@ def test_quoted_text_of_the_client_is_unchanged_in_a_translation(words: str) -> 
     assert in_arabic(words) == words
 
 
-def test_both_languages_have_the_same_messages_and_the_arabic_ones_no_field_more() -> None:
+def test_both_languages_have_the_same_messages_and_fields() -> None:
     assert list(ENGLISH) == list(IN_ARABIC)
     for key, arabic in IN_ARABIC.items():
         assert {*re.findall(r"{(\w+)", arabic)} <= {*re.findall(r"{(\w+)", ENGLISH[key])}, key
@@ -507,7 +505,7 @@ def indexed(served: ServedGallery, album: Path, **options: Any) -> PublishedStat
     return states
 
 
-def test_the_indexing_process_looks_only_at_the_paths_that_changed(
+def test_indexing_process_looks_only_at_paths_that_changed(
     served: ServedGallery, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, missed = pictures.solid(album / "new.png", size=(77, 77)), pictures.solid(album / "missed.png", size=(78, 78))
@@ -565,7 +563,7 @@ def test_a_failure_of_the_indexing_process_tells_its_cause(
     assert str(tmp_path) not in json.dumps(states)
 
 
-def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
+def test_indexing_waits_for_another_writer(
     served: ServedGallery, album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
@@ -587,7 +585,7 @@ def test_indexing_waits_for_another_writer_and_then_does_what_was_due(
 
 
 @pytest.mark.parametrize("error", [TimeoutError("no answer in time"), OSError(errno.ENOMEM, "Cannot allocate memory")])
-def test_a_worker_that_cannot_be_started_is_reported_and_started_again_later(
+def test_a_worker_that_cannot_start_is_reported_and_retried(
     served: ServedGallery, album: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
     monkeypatch.setattr(supervisor, "RETRY_SECONDS", 0.01)
@@ -616,9 +614,7 @@ def test_a_worker_that_cannot_be_started_is_reported_and_started_again_later(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
 @pytest.mark.parametrize("content", ["pictures", "nothing"])
-def test_the_indexing_process_ends_by_itself_while_its_server_lives(
-    content: str, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_indexing_process_ends_by_itself_while_its_server_lives(content: str, tmp_path: Path, tiny_model: Path) -> None:
     album = tmp_path / "album"
     album.mkdir()
     if content == "pictures":
@@ -637,7 +633,7 @@ def test_the_indexing_process_ends_by_itself_while_its_server_lives(
     assert last["report"]["added"] == 14 if content == "pictures" else "no pictures in" in last["empty"]
 
 
-def test_a_gallery_that_cannot_be_read_for_hours_is_one_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gallery_unreadable_for_hours_is_one_line_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     tries, told = threading.Semaphore(0), list[str]()
 
     class Unreadable:

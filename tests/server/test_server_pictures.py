@@ -76,7 +76,7 @@ def opened(data: bytes) -> Image.Image:
 # ------------------------------------------------------------------ thumbnails
 
 
-def test_a_thumbnail_is_upright_small_and_holds_nothing_but_the_picture(client: TestClient) -> None:
+def test_a_thumbnail_is_upright_small_and_only_the_picture(client: TestClient) -> None:
     answer = client.get(f"/thumbnails/{id_of(client, 'private')}")
     assert answer.headers["content-type"] == "image/webp"
     assert b"SECRET" not in answer.content
@@ -86,9 +86,7 @@ def test_a_thumbnail_is_upright_small_and_holds_nothing_but_the_picture(client: 
     assert {"exif", "icc_profile", "comment", "xmp"}.isdisjoint(small.info)
 
 
-def test_an_upload_is_converted_to_a_small_picture_without_metadata_and_is_not_kept(
-    client: TestClient, album: Path
-) -> None:
+def test_an_upload_becomes_a_small_picture_without_metadata(client: TestClient, album: Path) -> None:
     before = client.get("/stats").json()
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "SECRET CAMERA"
@@ -110,7 +108,7 @@ def test_a_turned_picture_looks_the_same_as_the_upright_one(client: TestClient) 
     assert np.abs(np.asarray(small, np.int16) - np.asarray(upright, np.int16)).mean() < 12
 
 
-def test_after_its_thumbnail_a_picture_has_a_placeholder_of_less_than_200_bytes(client: TestClient) -> None:
+def test_a_picture_with_a_thumbnail_has_a_small_placeholder(client: TestClient) -> None:
     identity = id_of(client, "private")
     client.get(f"/thumbnails/{identity}")
     found = named(client, identity)
@@ -161,7 +159,7 @@ def test_json_is_compressed_for_those_who_take_it(client: TestClient, accepted: 
     assert "content-encoding" not in small.headers
 
 
-def test_a_picture_is_read_for_its_thumbnail_only_when_its_turn_has_come(
+def test_a_picture_is_read_for_a_thumbnail_at_its_turn(
     client: TestClient, album: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox, real, decoding = client.app.state.service.sandbox, originals.Original.read, []
@@ -180,7 +178,7 @@ def test_a_picture_is_read_for_its_thumbnail_only_when_its_turn_has_come(
     assert decoding == [1, 1]
 
 
-def test_thumbnails_survive_a_restart_and_need_the_picture_no_more(tmp_path: Path, tiny_model: Path) -> None:
+def test_thumbnails_survive_restart_and_need_picture_no_more(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     gallery = make_gallery(tmp_path / "gallery", album, tiny_model)
     settings = settings_for(gallery, tiny_model, cache=tmp_path / "cache")
@@ -193,7 +191,7 @@ def test_thumbnails_survive_a_restart_and_need_the_picture_no_more(tmp_path: Pat
         problem(client.get(f"/thumbnails/{identity}?size=512"), "no-picture")
 
 
-def test_the_cache_of_thumbnails_stays_within_its_bytes_and_keeps_what_was_wanted_last(tmp_path: Path) -> None:
+def test_the_cache_of_thumbnails_stays_within_its_bytes(tmp_path: Path) -> None:
     cache = Thumbnails(tmp_path, most_bytes=10_000)
     for i in range(50):
         cache.put(f"{i:032x}", 256, bytes([i]) * 1000, b"tiny")
@@ -218,7 +216,7 @@ def test_a_damaged_cache_is_an_empty_one(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_a_cache_whose_file_cannot_be_had_keeps_a_little_in_memory(tmp_path: Path) -> None:
+def test_cache_whose_file_cannot_be_had_keeps_little_in_memory(tmp_path: Path) -> None:
     (tmp_path / thumbnails.FILE_NAME).mkdir()  # SQLite refuses it, and nobody removes it
     cache = Thumbnails(tmp_path, most_bytes=100_000_000)
     for i in range(40):
@@ -232,7 +230,7 @@ def test_a_cache_whose_file_cannot_be_had_keeps_a_little_in_memory(tmp_path: Pat
 # ------------------------------------------------------------------ originals
 
 
-def test_a_picture_is_sent_as_it_is_with_its_type_and_runs_nothing(client: TestClient, album: Path) -> None:
+def test_picture_is_sent_as_it_is_with_its_type_and_runs_nothing(client: TestClient, album: Path) -> None:
     answer = client.get(f"/images/{id_of(client, 'private')}")
     assert answer.content == (album / "private.jpg").read_bytes()
     assert answer.headers["content-type"] == "image/jpeg"
@@ -254,7 +252,7 @@ def test_a_range_of_a_picture_is_sent(client: TestClient, album: Path, asked: st
     assert client.get(address, headers={"Range": f"bytes={asked}", "If-Range": '"other"'}).content == data
 
 
-def test_a_range_that_is_none_is_the_whole_and_one_beyond_the_end_is_refused(client: TestClient, album: Path) -> None:
+def test_an_unfit_range_is_the_whole_or_refused(client: TestClient, album: Path) -> None:
     data, address = (album / "private.jpg").read_bytes(), f"/images/{id_of(client, 'private')}"
     for asked in ("", "bytes", "bytes=-", "bytes=9-8", "bytes=0-1,5-6", "bytes=+1-5", "bytes=²-", "lines=0-1"):
         answer = client.get(address, headers={"Range": asked.encode("latin-1")})
@@ -266,9 +264,7 @@ def test_a_range_that_is_none_is_the_whole_and_one_beyond_the_end_is_refused(cli
         assert answer.headers["content-range"] == f"bytes */{len(data)}"
 
 
-def test_an_original_is_what_was_opened_and_hashed_whatever_happens_to_its_path(
-    client: TestClient, album: Path, tmp_path: Path
-) -> None:
+def test_an_original_is_what_was_opened_and_hashed(client: TestClient, album: Path, tmp_path: Path) -> None:
     path, store = album / "opened.png", client.app.state.service.gallery.store
     shutil.copy(album / "private.jpg", path)  # a copy's bytes are found under the same id
     record = store.record(id_of(client, "private"))
@@ -315,7 +311,7 @@ def test_a_picture_that_became_a_link_to_a_secret_is_not_served(
         problem(client.get(address), "no-picture")
 
 
-def test_a_picture_whose_content_changed_is_not_served_under_the_old_id(client: TestClient, album: Path) -> None:
+def test_a_changed_picture_is_not_served_under_its_old_id(client: TestClient, album: Path) -> None:
     identity = id_of(client, "changed")
     (album / "changed.png").write_bytes(b"something else")
     problem(client.get(f"/images/{identity}"), "no-picture")
@@ -370,7 +366,7 @@ def test_details_contain_the_path_only_if_the_server_shows_paths(
         assert str(album) not in answer.text
 
 
-def test_details_show_no_character_that_a_terminal_or_a_reader_would_obey(tmp_path: Path, tiny_model: Path) -> None:
+def test_details_show_no_character_that_a_terminal_obeys(tmp_path: Path, tiny_model: Path) -> None:
     hostile = "\x1b]0;owned\x07\x9b31m\u202egpj\u2066"
     with Gallery.open(tmp_path / "gallery", model=AraCLIP(tiny_model, threads=1), create=True) as gallery:
         picture = pictures.solid(tmp_path / f"{BIDI}.png", (9, 9, 9))
@@ -383,7 +379,7 @@ def test_details_show_no_character_that_a_terminal_or_a_reader_would_obey(tmp_pa
         assert not set(json.dumps(answer.json(), ensure_ascii=False)) & set("\x1b\x07\x9b\u202e\u2066")
 
 
-def test_texts_that_matched_are_shown_escaped_with_their_marks_in_place(tmp_path: Path, tiny_model: Path) -> None:
+def test_texts_that_matched_are_shown_escaped(tmp_path: Path, tiny_model: Path) -> None:
     picture = pictures.solid(tmp_path / "album" / "a.png", (9, 90, 200))
     picture.with_name("a.txt").write_text("\x1b[31m\u202eبحر\x9b هادئ\x07", encoding="utf-8")
     gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
@@ -442,9 +438,7 @@ def test_an_uploaded_picture_is_found_shown_and_forgotten(tmp_path: Path, tiny_m
         assert client.get("/stats").json()["pictures"] == before["pictures"]
 
 
-def test_a_browser_keeps_the_preview_of_an_upload_only_until_its_file_is_indexed(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_browser_keeps_an_upload_preview_until_it_is_indexed(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
     sent = encoded(Image.effect_noise((90, 60), 90).convert("RGB"))
     with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
@@ -464,7 +458,7 @@ def test_a_browser_keeps_the_preview_of_an_upload_only_until_its_file_is_indexed
         assert "immutable" in client.get(address).headers["cache-control"]
 
 
-def test_a_large_thumbnail_of_an_upload_gets_finer_when_its_file_is_indexed(tmp_path: Path, tiny_model: Path) -> None:
+def test_an_uploads_large_thumbnail_gets_finer_once_indexed(tmp_path: Path, tiny_model: Path) -> None:
     gallery = make_gallery(tmp_path / "gallery", photo_album(tmp_path / "album"), tiny_model)
     sent = encoded(pictures.landscape((2000, 1000)), "JPEG")
     with serving(settings_for(gallery, tiny_model, uploads=True)) as client:
@@ -479,9 +473,7 @@ def test_a_large_thumbnail_of_an_upload_gets_finer_when_its_file_is_indexed(tmp_
 
 
 @pytest.mark.parametrize("address", ["/thumbnails/{}", "/images/{}"])
-def test_a_picture_that_was_kept_is_not_sent_nor_confirmed_once_it_is_removed(
-    tmp_path: Path, tiny_model: Path, address: str
-) -> None:
+def test_a_removed_picture_is_neither_sent_nor_confirmed(tmp_path: Path, tiny_model: Path, address: str) -> None:
     album = photo_album(tmp_path / "album")
     gallery = make_gallery(tmp_path / "gallery", album, tiny_model)
     with serving(settings_for(gallery, tiny_model)) as client:
@@ -494,7 +486,7 @@ def test_a_picture_that_was_kept_is_not_sent_nor_confirmed_once_it_is_removed(
             problem(client.get(address, headers=headers), "no-picture")
 
 
-def test_a_converted_picture_that_a_browser_has_is_not_converted_again(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_converted_picture_in_the_browser_is_not_made_again(tmp_path: Path, tiny_model: Path) -> None:
     pictures.solid(tmp_path / "album" / "a.tiff", pictures.RED)
     gallery = make_gallery(tmp_path / "gallery", tmp_path / "album", tiny_model)
     with serving(settings_for(gallery, tiny_model)) as client:
@@ -538,7 +530,7 @@ def test_with_uploads_off_nothing_is_added_or_removed(gallery: Path, tiny_model:
         problem(client.delete(f"/images/{identity}"), "uploads-off")
 
 
-def test_while_another_program_writes_the_gallery_an_upload_gets_409(
+def test_while_another_program_writes_gallery_upload_gets_409(
     client: TestClient, gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import subprocess
@@ -560,9 +552,7 @@ def test_while_another_program_writes_the_gallery_an_upload_gets_409(
 
 
 @pytest.mark.parametrize("name", ["bomb", "truncated", "text", "nothing", "svg", "damaged"])
-def test_an_upload_that_is_no_good_picture_is_refused_and_the_next_one_taken(
-    client: TestClient, tmp_path: Path, name: str
-) -> None:
+def test_an_upload_that_is_no_good_picture_is_refused(client: TestClient, tmp_path: Path, name: str) -> None:
     data = {
         "bomb": pictures.bomb(tmp_path / "b.png").read_bytes(),
         "truncated": pictures.truncated(tmp_path / "t.jpg").read_bytes(),
@@ -578,7 +568,7 @@ def test_an_upload_that_is_no_good_picture_is_refused_and_the_next_one_taken(
     assert client.post("/images", files={"file": ("good.png", good)}).status_code == 201
 
 
-def test_a_picture_of_more_pixels_than_allowed_is_refused_before_it_is_decoded(gallery: Path, tiny_model: Path) -> None:
+def test_a_picture_of_too_many_pixels_is_not_decoded(gallery: Path, tiny_model: Path) -> None:
     with serving(settings_for(gallery, tiny_model, uploads=True, max_pixels=10_000)) as client:
         large = encoded(Image.new("RGB", (200, 100)))
         assert problem(client.post("/images", files={"file": ("l.png", large)}), "bad-picture")["detail"]
@@ -588,9 +578,7 @@ def test_a_picture_of_more_pixels_than_allowed_is_refused_before_it_is_decoded(g
         assert client.post("/search/image", files={"file": ("s.png", small)}).status_code == 200
 
 
-def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_original_opened_for_a_client_who_left_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pictures.solid(tmp_path / "a.png")
     started, go_on = threading.Event(), threading.Event()
     made: list[originals.Original] = []
@@ -618,9 +606,7 @@ def test_an_original_that_was_opened_for_a_client_who_has_left_is_closed(
     assert asyncio.run(asyncio.wait_for(left(), 60))
 
 
-def test_a_picture_that_browsers_cannot_show_is_converted_and_its_download_is_the_file(
-    tmp_path: Path, tiny_model: Path
-) -> None:
+def test_a_picture_browsers_cannot_show_is_converted(tmp_path: Path, tiny_model: Path) -> None:
     pytest.importorskip("pi_heif", reason="needs the extra heic")
     folder, heic = tmp_path / "heic", Path(__file__).parents[1] / "samples" / "turned.heic"
     pictures.written(folder / "صورة.heic", heic.read_bytes())

@@ -48,7 +48,7 @@ def seconds_until_closed(line: socket.socket) -> float:
     return time.monotonic() - began
 
 
-def test_a_client_that_sends_headers_or_body_slowly_is_disconnected(gallery: Path, tiny_model: Path) -> None:
+def test_a_client_that_sends_slowly_is_disconnected(gallery: Path, tiny_model: Path) -> None:
     with listening(settings_for(gallery, tiny_model, header_seconds=0.5, body_seconds=0.5)) as address:
         with connected(address) as silent, connected(address) as slow, connected(address) as body:
             slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
@@ -66,7 +66,7 @@ def test_a_client_that_sends_headers_or_body_slowly_is_disconnected(gallery: Pat
         assert httpx2.get(f"{address}/healthz").status_code == 200
 
 
-def test_a_client_that_does_not_read_its_response_is_disconnected(tmp_path: Path, tiny_model: Path) -> None:
+def test_client_that_does_not_read_its_response_is_disconnected(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     noise = os.urandom(3 * 1600 * 1600)
     Image.frombytes("RGB", (1600, 1600), noise).save(album / "large.bmp")  # 7.7 MB: more than any buffer between us
@@ -116,9 +116,7 @@ def no_http(gallery: Path, tiny_model: Path) -> Iterator[str]:
 # ------------------------------------------------------------------ impatient clients
 
 
-def test_the_end_of_an_answer_does_not_wait_for_its_beginning_to_be_acknowledged(
-    gallery: Path, tiny_model: Path
-) -> None:
+def test_the_end_of_an_answer_does_not_wait(gallery: Path, tiny_model: Path) -> None:
     with running(settings_for(gallery, tiny_model)) as (server, address), connected(address) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert line.recv(65536).startswith(b"HTTP/1.1 200")
@@ -166,7 +164,7 @@ def test_sigterm_completes_requests_in_progress_and_ends_streams(gallery: Path, 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
-def test_sigkill_during_uploads_loses_nothing_that_was_acknowledged(tmp_path: Path, tiny_model: Path) -> None:
+def test_sigkill_during_uploads_loses_nothing_acknowledged(tmp_path: Path, tiny_model: Path) -> None:
     """Three of the trials of tests/crash/uploads.py, which is run by hand for a hundred."""
     gallery, acknowledged, last = tmp_path / "gallery", Acknowledged(), Acknowledged()
     Gallery.open(gallery, model=AraCLIP(tiny_model, threads=1), create=True).close()
@@ -213,7 +211,7 @@ def test_threads_of_a_server_share_one_heap(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ indexing beside it
 
 
-def test_a_folder_is_indexed_while_the_server_answers_and_uploads_come_in(tmp_path: Path, tiny_model: Path) -> None:
+def test_a_folder_is_indexed_while_uploads_come_in(tmp_path: Path, tiny_model: Path) -> None:
     album = photo_album(tmp_path / "album")
     for i in range(150):
         pictures.solid(album / f"{i}.png", (i, 255 - i, i // 2), (30 + i, 40))
@@ -227,7 +225,7 @@ def test_a_folder_is_indexed_while_the_server_answers_and_uploads_come_in(tmp_pa
         assert client.search("أحمر", k=1).results[0].id
 
 
-def test_a_folder_that_is_followed_is_indexed_again_after_a_change_and_its_text_is_read(
+def test_a_followed_folder_is_indexed_again_and_its_text_read(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{Program(tmp_path / 'bin').path.parent}{os.pathsep}{os.environ['PATH']}")

@@ -35,9 +35,7 @@ def ids(client: TestClient) -> dict[str, str]:
 
 
 @needs_server
-def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
-    address: str, album: Path, tiny_model: Path
-) -> None:
+def test_pictures_come_from_files_or_what_the_gallery_keeps(address: str, album: Path, tiny_model: Path) -> None:
     make_gallery(address, album, tiny_model)
     with open_gallery(address, model=AraCLIP(tiny_model, threads=1)) as gallery:
         gallery.add([encoded(Image.new("RGB", (70, 50), (200, 9, 200)))], metadata={"name": "وردي.png"})
@@ -58,7 +56,7 @@ def test_pictures_come_from_their_files_and_else_from_what_the_gallery_keeps(
 
 
 @needs_server
-def test_stats_are_counted_by_the_server_and_follow_the_generation(
+def test_stats_are_counted_by_server_and_follow_generation(
     address: str, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_gallery(address, album, tiny_model)
@@ -88,7 +86,7 @@ def test_stats_are_counted_by_the_server_and_follow_the_generation(
 
 
 @needs_private
-def test_while_the_postgres_server_is_unavailable_requests_get_503(
+def test_while_postgres_server_is_unavailable_requests_get_503(
     address: str, album: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "PAUSE", 0.02)

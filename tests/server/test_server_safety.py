@@ -109,7 +109,7 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
     assert compared == [(32, 32)] * 10  # digests of one length, each known one, whatever was guessed
 
 
-def test_a_session_lets_a_browser_fetch_pictures_and_change_nothing(closed_server: TestClient) -> None:
+def test_session_lets_browser_fetch_pictures_and_change_nothing(closed_server: TestClient) -> None:
     problem(closed_server.post("/session", json={"token": "wrong" * 9}), "unauthorized")
     answer = closed_server.post("/session", json={"token": WRITE})
     assert answer.json()["scopes"] == ["read", "write"]
@@ -158,9 +158,7 @@ def test_a_public_address_needs_a_token(tmp_path: Path, host: str) -> None:
     assert Settings.read(gallery=tmp_path, host=host, token_read=READ).tokens == {"read": READ}
 
 
-def test_tokens_come_from_the_environment_or_a_file_and_must_be_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tokens_come_from_environment_or_file_and_must_be_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "token").write_text(f"{WRITE}\n")
     monkeypatch.setenv("ARACLIP_TOKEN_READ", READ)
     monkeypatch.setenv("ARACLIP_TOKEN_WRITE_FILE", str(tmp_path / "token"))
@@ -194,7 +192,7 @@ def test_invalid_settings_say_what_to_do(tmp_path: Path, given: dict[str, object
         Settings.read(gallery=tmp_path, **given)
 
 
-def test_every_setting_stands_in_the_docs_and_limits_with_their_defaults() -> None:
+def test_every_setting_stands_in_the_docs_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs" / "server.md").read_text(encoding="utf-8")
     words = " ".join(page.split("## Settings\n", 1)[1].split("\n## ", 1)[0].split())
     for name, field in Settings.model_fields.items():
@@ -266,7 +264,7 @@ def test_scripts_and_styles_carry_what_is_not_for_pages_alone(open_server: TestC
     assert "content-security-policy" not in headers  # half of what some of these files would take
 
 
-def test_browsers_keep_what_a_page_names_and_ask_for_it_again_when_it_changes(open_server: TestClient) -> None:
+def test_browsers_keep_what_a_page_names_until_it_changes(open_server: TestClient) -> None:
     named = re.findall(r'="(assets/[^"#]+)"', open_server.get("/").text)
     (version,) = {address.split("/")[1] for address in named}
     assert len(named) > 3
@@ -290,7 +288,7 @@ def test_the_page_about_the_api_loads_nothing_from_elsewhere(open_server: TestCl
 # ------------------------------------------------------------------ how much
 
 
-def test_a_body_over_the_cap_is_refused_by_its_length_and_by_its_bytes(open_server: TestClient) -> None:
+def test_body_over_cap_is_refused_by_its_length_and_by_its_bytes(open_server: TestClient) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(30):
             yield b" " * 10_000
@@ -303,7 +301,7 @@ def test_a_body_over_the_cap_is_refused_by_its_length_and_by_its_bytes(open_serv
     assert by_length.headers["connection"] == "close"
 
 
-def test_an_upload_over_its_own_cap_is_refused_inside_the_body_cap(open_server: TestClient) -> None:
+def test_upload_over_its_own_cap_is_refused_inside_body_cap(open_server: TestClient) -> None:
     data = b" " * 60_000
     problem(open_server.post("/images", files={"file": ("a", data)}), "too-large")
     problem(open_server.post("/search/image", files={"file": ("a", data)}), "too-large")
@@ -313,7 +311,7 @@ def test_an_upload_over_its_own_cap_is_refused_inside_the_body_cap(open_server: 
     problem(open_server.post("/search", json={"pictures": [{"data": uri}]}), "too-large")
 
 
-def test_more_searches_than_allowed_are_turned_away_with_a_time_to_come_back(
+def test_more_searches_than_allowed_are_turned_away(
     gallery: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(settings_for(gallery, tiny_model, max_searches=2)) as client:

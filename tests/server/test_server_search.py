@@ -40,7 +40,7 @@ def test_an_arabic_word_finds_the_pictures_that_show_it(client: TestClient) -> N
     assert all(name.startswith("blue") for name in names(client, q="أزرق"))
 
 
-def test_a_result_says_what_the_page_shows_and_nothing_of_where_the_file_lies(client: TestClient) -> None:
+def test_a_result_says_nothing_of_where_the_file_lies(client: TestClient) -> None:
     answer = client.get("/search", params={"q": "أحمر", "k": 4}).json()
     result = next(found for found in answer["results"] if found["copies"])
     assert set(result) == {
@@ -86,7 +86,7 @@ def test_a_picture_of_the_gallery_finds_what_looks_like_it(client: TestClient) -
     assert names(client, q=f"picture:{green} + 0.01:أخضر", k=1) == ["green0.png"]
 
 
-def test_a_picture_and_a_text_count_together_and_a_minus_takes_away(client: TestClient) -> None:
+def test_picture_and_text_count_together_and_minus_takes_away(client: TestClient) -> None:
     green = id_of(client, "green0.png")
     mixed = client.post("/search", json={"like": [{"id": green, "weight": 0.1}], "q": "أزرق", "k": 1}).json()
     assert mixed["results"][0]["name"].startswith("blue")
@@ -120,7 +120,7 @@ def test_filters_choose_by_format_and_by_a_folders_own_name(client: TestClient) 
     problem(client.get("/search", params={"q": "x", "where": "nonsense=1"}), "bad-query")
 
 
-def test_an_answer_tells_how_many_pictures_pass_its_filters_and_those_of_its_words(client: TestClient) -> None:
+def test_an_answer_counts_the_pictures_that_pass_its_filters(client: TestClient) -> None:
     def passing(**asked: object) -> int:
         return int(client.get("/search", params={"k": 2, **asked}).json()["passing"])
 
@@ -231,7 +231,7 @@ def test_a_hit_is_explained_word_by_word(client: TestClient) -> None:
     problem(client.get(f"/images/{hit['id']}/explain", params={"q": "a" * 3000}), "bad-query")
 
 
-def test_a_date_that_no_picture_has_is_explained_as_the_word_that_is_searched(client: TestClient) -> None:
+def test_a_date_without_pictures_is_explained_as_a_word(client: TestClient) -> None:
     answer = client.get("/search", params={"q": "أحمر 1999", "k": 1}).json()
     assert [each["applied"] for each in answer["interpretation"]["filters"]] == [False]
     identity = answer["results"][0]["id"]

@@ -50,9 +50,7 @@ def test_a_result_tells_the_time_and_details_name_the_video(client: TestClient) 
     assert len(listed) == 2
 
 
-def test_the_original_of_a_scene_is_the_video_in_ranges_and_its_thumbnail_a_still(
-    client: TestClient, clips: Path
-) -> None:
+def test_the_original_of_a_scene_is_its_video_in_ranges(client: TestClient, clips: Path) -> None:
     found = scene(client, "أزرق", "رحلة.mp4")
     whole = (clips / "رحلة.mp4").read_bytes()
     answer = client.get(f"/images/{found['id']}")
@@ -64,7 +62,7 @@ def test_the_original_of_a_scene_is_the_video_in_ranges_and_its_thumbnail_a_stil
     assert "media-src 'self'" in client.get("/").headers["content-security-policy"]
 
 
-def test_an_archive_counts_and_reads_a_video_once_and_never_in_the_event_loop(
+def test_an_archive_reads_a_video_once_outside_the_event_loop(
     client: TestClient, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = {"q": "لون", "k": 50, "where": ["kind=video", "scenes=all"]}

@@ -33,7 +33,7 @@ def names(client: TestClient, query: str = "صورة", **more: str) -> dict[str,
 
 
 @pytest.mark.parametrize("place", [POSTGRES], indirect=True)
-def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, tiny_model: Path) -> None:
+def test_uploads_hiding_and_forgetting_reach_gallery_on_server(place: str, tiny_model: Path) -> None:
     sent = encoded(Image.new("RGB", (70, 50), (250, 200, 10)))
     with serving(settings_for(place, tiny_model, uploads=True)) as client:
         assert "hide" in client.get("/stats").json()["can"]
@@ -56,7 +56,7 @@ def test_uploads_hiding_and_forgetting_reach_a_gallery_on_a_server(place: str, t
 
 
 @needs_server
-def test_a_page_makes_a_gallery_on_a_server_and_indexes_folders_into_it(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_page_makes_a_gallery_on_a_server_and_fills_it(tiny_model: Path, tmp_path: Path) -> None:
     album = photo_album(tmp_path / "album")
     with place_of("postgres", tmp_path) as place, serving(settings_for(place, tiny_model, index=(album,))) as client:
         ends = time.monotonic() + 60
@@ -90,9 +90,7 @@ def test_near_duplicates_of_a_picture_are_found(place: Path | str, tiny_model: P
 
 
 @pytest.mark.parametrize("place", ["folder", POSTGRES], indirect=True)
-def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
-    place: Path | str, tiny_model: Path, tmp_path: Path
-) -> None:
+def test_a_page_goes_on_with_the_new_model_of_its_gallery(place: Path | str, tiny_model: Path, tmp_path: Path) -> None:
     new = AraCLIP(write_tiny_model(tmp_path / "new-model", width=12, seed=1, name="new"), threads=1)
     with serving(settings_for(place, tiny_model)) as client:
         assert client.get("/stats").json()["model"].startswith("tiny@")
@@ -109,7 +107,7 @@ def test_a_page_goes_on_with_the_model_that_the_gallery_was_encoded_with_again(
 
 @pytest.mark.parametrize("wait", [False, True], ids=["at once", "when the model is loaded"])
 @pytest.mark.parametrize("place", ["folder"], indirect=True)
-def test_a_page_indexes_with_the_model_that_the_gallery_was_encoded_with_again(
+def test_a_page_indexes_with_the_new_model_of_its_gallery(
     place: Path, tiny_model: Path, tmp_path: Path, wait: bool
 ) -> None:
     new = AraCLIP(write_tiny_model(tmp_path / "new-model", width=12, seed=1, name="new"), threads=1)

@@ -42,7 +42,7 @@ def test_normalizing_twice_changes_nothing(text: str) -> None:
 
 
 @given(st.one_of(anything, troublesome))
-def test_the_result_is_composed_encodable_and_has_single_spaces_inside_only(text: str) -> None:
+def test_the_result_is_composed_encodable_and_single_spaced(text: str) -> None:
     result = normalize(text)
     assert unicodedata.is_normalized("NFC", result)
     assert result.encode("utf-8").decode("utf-8") == result
@@ -50,7 +50,7 @@ def test_the_result_is_composed_encodable_and_has_single_spaces_inside_only(text
 
 
 @given(st.one_of(anything, troublesome))
-def test_tatweel_tashkeel_bidi_zero_width_marks_and_arabic_digits_never_remain(text: str) -> None:
+def test_tatweel_tashkeel_and_arabic_digits_never_remain(text: str) -> None:
     assert not set(normalize(text)) & set(TATWEEL + TASHKEEL + BIDI + ZERO_WIDTH + DIGITS)
 
 
@@ -71,14 +71,14 @@ def test_letters_are_kept_as_they_are(word: str) -> None:
 
 
 @given(words, st.data())
-def test_vocalisation_tatweel_and_layout_marks_anywhere_in_a_word_do_not_matter(word: str, data: st.DataObject) -> None:
+def test_tashkeel_and_tatweel_anywhere_do_not_matter(word: str, data: st.DataObject) -> None:
     marks = st.text(st.sampled_from(TASHKEEL + TATWEEL + BIDI + ZERO_WIDTH + ZWJ), max_size=3)
     decorated = "".join(letter + data.draw(marks) for letter in word)
     assert normalize(decorated) == word
 
 
 @given(words, st.sampled_from(EMOJI), words)
-def test_emoji_survive_whole_between_words_with_or_without_spaces(before: str, emoji: str, after: str) -> None:
+def test_emoji_survive_whole_between_words(before: str, emoji: str, after: str) -> None:
     assert normalize(f"{before} {emoji} {after}") == f"{before} {emoji} {after}"
     assert normalize(before + emoji + after) == before + emoji + after
 
@@ -164,7 +164,7 @@ def unbounded(text: str) -> str:
 @example("a" + "\u0301" * (MAX_MARKS + 1))
 @example("\u0958" + "\u0301\u0316" * MAX_MARKS)
 @example(("a" + "\u0316" * 20 + "\u200d" + "\u0301" * 20) * 2)  # one run, once the joiner is gone
-def test_runs_of_marks_are_bounded_and_a_text_without_long_ones_is_normalized_as_ever(text: str) -> None:
+def test_runs_of_marks_are_bounded(text: str) -> None:
     result, before = normalize(text), unbounded(text)
     assert normalize(result) == result
     assert longest_run(result) <= MAX_MARKS

@@ -39,7 +39,7 @@ def test_the_written_out_steps_give_what_normalize_gives(text: str) -> None:
     assert written_out(text) == normalize(text)
 
 
-def test_every_arabic_letter_mark_and_glyph_alone_and_after_a_letter() -> None:
+def test_every_arabic_mark_and_glyph_alone_and_after_a_letter() -> None:
     for code in (*range(0x600, 0x900), *range(0x2000, 0x2070), *range(0xFB50, 0xFF00)):
         for text in (chr(code), f"ا{chr(code)}", f"{chr(code)}ب"):
             assert written_out(text) == normalize(text), ascii(text)
@@ -53,7 +53,7 @@ def test_marks_beyond_the_bound_go_in_the_same_order(letter: str) -> None:
         assert written_out(text) == normalize(text), ascii(text)
 
 
-def test_a_bundled_tokenizer_with_the_steps_before_its_own_gives_the_ids_of_normalized_text() -> None:
+def test_a_tokenizers_own_steps_give_the_ids_of_normalized_text() -> None:
     path = next(iter(bundled().values())) / "tokenizer.json"
     plain = Tokenizer.from_file(str(path))
     written = Tokenizer.from_str(prepend_normalizer(path.read_text(encoding="utf-8")))
@@ -67,7 +67,7 @@ def test_a_tokenizer_that_has_the_steps_stays_as_it_is() -> None:
     assert len(json.loads(once)["normalizer"]["normalizers"]) > 700
 
 
-def test_steps_written_with_another_pythons_unicode_are_not_written_twice() -> None:
+def test_steps_of_another_pythons_unicode_are_not_written_twice() -> None:
     once = prepend_normalizer(Tokenizer(models.BPE()).to_str())
     other = json.loads(once)
     for step in other["normalizer"]["normalizers"]:
@@ -79,9 +79,7 @@ def test_steps_written_with_another_pythons_unicode_are_not_written_twice() -> N
 
 
 @pytest.mark.parametrize("steps", [[], [normalizers.Replace(Regex(" {2,}"), " ")]])  # SentencePiece's, as exported
-def test_the_written_out_steps_pass_the_checks_that_a_strangers_tokenizer_has_to_pass(
-    steps: list[normalizers.Normalizer], tmp_path: Path
-) -> None:
+def test_the_written_out_steps_pass_the_tokenizer_checks(steps: list[normalizers.Normalizer], tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence(steps)
     path = tmp_path / "tokenizer.json"

@@ -76,7 +76,7 @@ def test_what_is_saved_comes_back_equal(tmp_path: Path) -> None:
     assert (loaded["name"], loaded["nested"]) == ("قطة", [{"step": 3}, (None, True)])
 
 
-def test_a_checkpoint_is_an_ordinary_archive_that_torch_loads_by_itself(tmp_path: Path) -> None:
+def test_a_checkpoint_is_an_archive_that_torch_loads_alone(tmp_path: Path) -> None:
     path = checkpoint.save(tmp_path, 1, state())
     assert torch.equal(torch.load(path, weights_only=True)["weights"], torch.ones(1000))
     with zipfile.ZipFile(path) as archive:
@@ -88,7 +88,7 @@ def test_an_empty_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.latest(tmp_path) is None
 
 
-def test_the_last_two_are_kept_in_the_order_of_steps_not_of_names(tmp_path: Path) -> None:
+def test_last_two_are_kept_in_order_of_steps_not_of_names(tmp_path: Path) -> None:
     for step in (999_998, 999_999, 1_000_000, 1_000_001):
         checkpoint.save(tmp_path, step, state())
     assert names(tmp_path) == ["step-1000000.pt", "step-1000001.pt"]
@@ -104,7 +104,7 @@ def test_files_that_are_no_checkpoints_are_left_alone(tmp_path: Path) -> None:
     assert names(tmp_path) == [".step-notes.tmp", "model.safetensors", "step-000001.pt.bak", "step-best.pt"]
 
 
-def test_folders_and_pipes_with_a_checkpoints_name_are_passed_over(tmp_path: Path) -> None:
+def test_folders_and_pipes_with_checkpoints_name_are_passed_over(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, 1, state())
     (tmp_path / "step-000002.pt").mkdir()
     if hasattr(os, "mkfifo"):
@@ -141,9 +141,7 @@ def zero_the_end(path: Path, rng: random.Random) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut, flip, lengthen, zero_the_end])
-def test_a_damaged_checkpoint_is_skipped_with_a_line_that_names_it_and_its_stand_in(
-    tmp_path: Path, damage: Any
-) -> None:
+def test_a_damaged_checkpoint_is_skipped_and_named(tmp_path: Path, damage: Any) -> None:
     path = checkpoint.save(tmp_path, 1, state(1.0))
     path = checkpoint.save(tmp_path, 2, state(2.0))
     whole, rng = path.read_bytes(), random.Random(0)
@@ -160,7 +158,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_line_that_names_it_and_its_stand
         assert "resuming from step-000001.pt" in said[0]
 
 
-def test_when_all_are_damaged_the_run_starts_over_and_says_so_for_each(tmp_path: Path) -> None:
+def test_when_all_are_damaged_the_run_starts_over(tmp_path: Path) -> None:
     for step in (1, 2):
         checkpoint.save(tmp_path, step, state()).write_bytes(b"")
     said: list[str] = []
@@ -169,7 +167,7 @@ def test_when_all_are_damaged_the_run_starts_over_and_says_so_for_each(tmp_path:
     assert all("starting from the beginning" in line for line in said)
 
 
-def test_a_skipped_checkpoint_of_a_later_step_does_not_take_a_whole_ones_place(tmp_path: Path) -> None:
+def test_a_skipped_later_checkpoint_takes_no_place(tmp_path: Path) -> None:
     for step in (10, 20):
         checkpoint.save(tmp_path, step, state())
     (tmp_path / "step-000020.pt").write_bytes(b"torn")
@@ -181,7 +179,7 @@ def test_a_skipped_checkpoint_of_a_later_step_does_not_take_a_whole_ones_place(t
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_in_the_middle_of_writing_the_one_before_is_used_and_the_rest_cleared(
+def test_killed_while_writing_the_checkpoint_before_is_used(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, interpreter: Warm
 ) -> None:
     printed = tmp_path_factory.mktemp("said") / "said.txt"
@@ -227,7 +225,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     libc.umount2(str(folder).encode(), 2)
 
 
-def test_on_a_really_full_disk_the_error_says_so_and_earlier_checkpoints_stay(small_disk: Path) -> None:
+def test_on_a_full_disk_earlier_checkpoints_stay(small_disk: Path) -> None:
     checkpoint.save(small_disk, 1, state())
     with pytest.raises(
         TrainingError, match=r"disk of .*small is full: .*step 2 needs about 4,000,\d+ bytes, 1,0\d\d,\d+"
@@ -253,7 +251,7 @@ def test_a_disk_that_is_full_only_when_flushed_is_reported_alike(
     assert names(tmp_path) == ["step-000001.pt"]
 
 
-def test_a_limit_of_file_sizes_is_an_error_of_the_system_and_earlier_checkpoints_stay(tmp_path: Path) -> None:
+def test_a_limit_of_file_sizes_keeps_earlier_checkpoints(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")  # of Unix
     checkpoint.save(tmp_path, 1, state(1.0))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -281,7 +279,7 @@ def test_another_error_of_the_disk_is_not_called_a_full_one(tmp_path: Path) -> N
         ({"a": random.Random(0)}, r"Random at state\['a'\]"),
     ],
 )
-def test_a_state_that_could_not_be_read_back_is_refused_when_saving(tmp_path: Path, bad: Any, named: str) -> None:
+def test_an_unreadable_state_is_refused_when_saving(tmp_path: Path, bad: Any, named: str) -> None:
     with pytest.raises(TrainingError, match=named):
         checkpoint.save(tmp_path, 1, bad)
     assert names(tmp_path) == []

@@ -39,9 +39,7 @@ def files(paths: Sequence[Path]) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("per_picture", "queries"), [(1, 4), (2, 8), (None, 12)])
-def test_a_picture_stands_once_in_the_gallery_with_so_many_of_its_captions_as_queries(
-    dev: Path, per_picture: int | None, queries: int
-) -> None:
+def test_a_picture_stands_once_with_many_captions_as_queries(dev: Path, per_picture: int | None, queries: int) -> None:
     found = Dev(DevSet(dev, None, per_picture=per_picture))
     assert [path.name for path in found.paths] == ["0.png", "1.png", "2.png", "3.png"]
     assert len(found.texts) == queries
@@ -54,7 +52,7 @@ def test_without_pictures_their_english_captions_stand_for_them(dev: Path) -> No
     assert found.recall(numbers)["R@1"] == 1.0
 
 
-def test_the_command_says_below_its_table_how_many_captions_searched_among_how_many_pictures(
+def test_the_command_says_how_many_captions_searched(
     world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = world / "protocol.toml"
@@ -65,7 +63,7 @@ def test_the_command_says_below_its_table_how_many_captions_searched_among_how_m
     assert said in ran.out.splitlines()
 
 
-def test_a_protocol_names_its_captions_and_is_empty_for_data_that_is_gone(dev: Path) -> None:
+def test_a_protocol_names_its_captions(dev: Path) -> None:
     every = Finetune(dev=DevSet(dev, None, ("caption_en", "caption_ar"), None))
     fields = "caption_en, caption_ar"
     assert protocol(every) == f"24 queries (every caption of each picture: {fields}) among 4 pictures ({dev.name})"

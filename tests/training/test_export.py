@@ -184,7 +184,7 @@ def test_the_config_says_what_the_graphs_and_the_tokenizer_do(traced: Callable[[
     assert "matryoshka" not in json.loads(with_a_bank.read_text(encoding="utf-8"))  # its axes are rotated
 
 
-def test_graphs_name_their_inputs_and_outputs_and_no_file_of_this_machine(traced: Callable[[str], Traced]) -> None:
+def test_graphs_name_inputs_and_outputs_and_no_file_of_ours(traced: Callable[[str], Traced]) -> None:
     for pair in TOWERS:
         for part, inputs in (("text.onnx", ["input_ids", "attention_mask"]), ("image.onnx", ["pixels"])):
             path = traced(pair).folder / part
@@ -197,7 +197,7 @@ def test_graphs_name_their_inputs_and_outputs_and_no_file_of_this_machine(traced
             assert b".py" not in path.read_bytes()
 
 
-def test_probes_go_from_one_word_past_the_longest_text_in_three_scripts() -> None:
+def test_probes_go_beyond_the_longest_text_in_three_scripts() -> None:
     texts, tokenizer = probe_texts(TOKENS), tiny_hf.tiny_tokenizer()
     lengths = {len(tokenizer(text)["input_ids"]) for text in texts}
     assert len(texts) >= 64
@@ -214,7 +214,7 @@ def test_probes_go_from_one_word_past_the_longest_text_in_three_scripts() -> Non
 
 
 @pytest.mark.parametrize(("weights", "least"), [("int8", 0.999), ("compact", 0.999), ("smooth-int8", 0.98)])
-def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
+def test_small_weights_make_smaller_graphs_of_near_vectors(
     bert: Traced, tmp_path: Path, weights: str, least: float
 ) -> None:
     report = export(bert.saved, tmp_path / "small", weights=weights)
@@ -232,14 +232,14 @@ def test_small_weights_make_smaller_graphs_with_nearly_the_same_vectors(
     assert any("--dev" in note for note in report.warnings)
 
 
-def test_a_transformer_that_is_stored_otherwise_than_asked_is_said_in_the_report(bert: Traced, tmp_path: Path) -> None:
+def test_a_transformer_stored_otherwise_is_in_the_report(bert: Traced, tmp_path: Path) -> None:
     report = export(bert.saved, tmp_path / "small", weights="int8 + static-int8")
     assert report.config.weights == "int8 + smooth-int8"
     said = [note for note in report.warnings if "static-int8" in note]
     assert said == ["The image tower is no convolutional network: it is stored as smooth-int8 instead of static-int8."]
 
 
-def test_pictures_that_are_not_there_are_said_before_anything_is_traced(bert: Traced, tmp_path: Path) -> None:
+def test_pictures_not_there_are_said_before_tracing(bert: Traced, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "a.jpg").write_bytes(b"no picture")
@@ -269,7 +269,7 @@ FLOATS = st.floats(-1e3, 1e3, width=32)
 
 
 @given(arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=FLOATS), st.integers(0, 1))
-def test_each_weight_moves_by_half_a_step_of_its_own_scale_at_most(values: np.ndarray, axis: int) -> None:
+def test_each_weight_moves_by_half_step_of_its_own_scale_at_most(values: np.ndarray, axis: int) -> None:
     small, scale = quantized(values, axis)
     assert small.dtype == np.int8
     assert scale.shape == tuple(1 if i == axis else n for i, n in enumerate(values.shape))
@@ -277,7 +277,7 @@ def test_each_weight_moves_by_half_a_step_of_its_own_scale_at_most(values: np.nd
 
 
 @given(st.integers(0, 1000), st.floats(1e-3, 1e3))
-def test_four_bits_move_no_number_by_more_than_a_step_but_the_outermost_of_its_block(seed: int, size: float) -> None:
+def test_four_bits_move_no_number_by_more_than_a_step(seed: int, size: float) -> None:
     values = (np.random.default_rng(seed).standard_normal((3, 64)) * size).astype(np.float32)
     values[1] = 0
     small, scale = packed(values)
@@ -305,9 +305,7 @@ def ran(graph: Any, **feeds: np.ndarray) -> tuple[Any, np.ndarray]:
 @pytest.mark.parametrize(("rows", "width", "largest", "four"), [
     (4096, 64, 3.0, True), (4095, 64, 3.0, False), (4096, 48, 3.0, False), (4096, 64, 1e6, False),
 ])  # fmt: skip
-def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_say(
-    rows: int, width: int, largest: float, four: bool
-) -> None:
+def test_only_a_table_of_many_rows_goes_into_four_bits(rows: int, width: int, largest: float, four: bool) -> None:
     table = np.random.default_rng(0).standard_normal((rows, width)).astype(np.float32)
     table[7, 3] = largest
     given_ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["b", "t"])
@@ -324,7 +322,7 @@ def test_only_a_table_of_many_rows_goes_into_four_bits_and_looks_up_what_they_sa
 
 
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Gemm transposed", "Conv", "Gather"])
-def test_every_output_of_a_product_and_every_row_of_a_table_has_a_scale_of_its_own(kind: str) -> None:
+def test_every_product_and_table_row_has_its_own_scale(kind: str) -> None:
     rng = np.random.default_rng(0)
     sizes = (10.0 ** np.arange(-3, 3)).astype(np.float32)  # outputs of very unlike size
     many = 6000 if kind == "Conv" else 200  # small convolutions stay wider
@@ -377,7 +375,7 @@ def test_a_weight_too_large_for_float16_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("part", ["text.onnx", "image.onnx"])
 @pytest.mark.parametrize("value", [None, np.nan], ids=["moved", "no number"])
-def test_a_graph_that_is_not_the_model_is_refused_and_the_old_folder_stays(
+def test_graph_that_is_not_model_is_refused_and_old_folder_stays(
     bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, value: float | None
 ) -> None:
     old = Path(shutil.copytree(bert.folder, tmp_path / "model"))
@@ -397,7 +395,7 @@ def test_a_graph_that_is_not_the_model_is_refused_and_the_old_folder_stays(
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]  # nothing is left beside it
 
 
-def test_a_processor_that_scales_otherwise_than_the_graph_is_refused(
+def test_processor_that_scales_otherwise_than_graph_is_refused(
     bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = AraCLIPProcessor(
@@ -421,7 +419,7 @@ def test_a_tower_that_cannot_be_traced_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_small_weights_that_cost_recall_are_refused_with_both_numbers(
+def test_small_weights_that_cost_recall_are_refused(
     bert: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
@@ -461,7 +459,7 @@ def test_a_run_is_measured_on_its_own_dev_set_with_every_caption(bert: Traced, t
     assert "| arabic, text → picture | 1.000 | 1.000 | 1.000 | 1.000 | 1 |" in card
 
 
-def test_a_dev_set_with_a_line_a_caption_is_measured_as_one_with_a_line_a_picture(bert: Traced, tmp_path: Path) -> None:
+def test_a_dev_set_by_captions_is_measured_as_one_by_pictures(bert: Traced, tmp_path: Path) -> None:
     dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
     run = run_folder(tmp_path / "run", bert, dev)
     whole = export(run, tmp_path / "whole", weights="float32").config.measured
@@ -471,7 +469,7 @@ def test_a_dev_set_with_a_line_a_caption_is_measured_as_one_with_a_line_a_pictur
     assert export(run, tmp_path / "lines", weights="float32").config.measured == whole
 
 
-def test_towers_are_called_by_their_hub_ids_or_folders_without_the_way_to_these(bert: Traced, tmp_path: Path) -> None:
+def test_towers_are_called_by_their_hub_ids_or_folders(bert: Traced, tmp_path: Path) -> None:
     saved = Path(shutil.copytree(bert.saved, tmp_path / "saved"))
     config = json.loads((saved / "config.json").read_text(encoding="utf-8"))
     config["text_config"]["_name_or_path"] = str(tmp_path / "my-bert")
@@ -499,7 +497,7 @@ def test_a_model_folder_is_replaced_whole(bert: Traced, tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_tokenizer_that_does_not_fit_on_the_disk_is_an_error_of_the_system(bert: Traced, tmp_path: Path) -> None:
+def test_tokenizer_that_does_not_fit_on_disk_is_error_of_system(bert: Traced, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")  # of Unix
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # bytes a file
@@ -607,9 +605,7 @@ def test_scaling_is_the_processors_for_values_from_0_to_1() -> None:
         (None, "no image tower"),
     ],
 )
-def test_pictures_that_a_folder_cannot_prepare_are_refused_before_anything_is_traced(
-    tmp_path: Path, pictures: Any, message: str
-) -> None:
+def test_an_unpreparable_folders_pictures_are_refused_early(tmp_path: Path, pictures: Any, message: str) -> None:
     saved = tiny_hf.saved(
         tmp_path / "saved", tiny_hf.tiny_model(), AraCLIPProcessor(pictures, tiny_hf.tiny_tokenizer())
     )
@@ -640,9 +636,7 @@ def araclip(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return caller(monkeypatch, capsys)
 
 
-def test_the_command_prints_sizes_speeds_cosines_and_recall_and_fills_the_card(
-    bert: Traced, tmp_path: Path, araclip: Run
-) -> None:
+def test_the_command_prints_figures_and_fills_the_card(bert: Traced, tmp_path: Path, araclip: Run) -> None:
     dev = picture_set(tmp_path / "dev", AraCLIP.load(bert.folder))
     about = tmp_path / "about.toml"
     about.write_text(

@@ -50,7 +50,7 @@ def all_captions() -> AllCaptionsLoss:
     return AllCaptionsLoss(model(), texts, mixture)  # type: ignore[arg-type]
 
 
-def test_all_captions_find_a_batchs_pictures_whatever_their_order_and_count_half() -> None:
+def test_all_captions_find_a_batchs_pictures_and_count_half() -> None:
     every = all_captions()
     assert every([1, 0], torch.eye(2).flip(0)).item() == pytest.approx(PAIR)
     assert every([0, 1], torch.eye(2).flip(0)).item() == pytest.approx(SWAPPED)
@@ -58,7 +58,7 @@ def test_all_captions_find_a_batchs_pictures_whatever_their_order_and_count_half
     assert loss.item() == pytest.approx((PAIR + SWAPPED) / 2)  # among the batch right, among all captions wrong
 
 
-def test_the_teachers_distance_is_that_of_texts_with_an_english_caption() -> None:
+def test_teachers_distance_is_that_of_texts_with_english_caption() -> None:
     asked = []
 
     def lookup(texts: list[str]) -> Any:
@@ -75,14 +75,14 @@ def test_the_teachers_distance_is_that_of_texts_with_an_english_caption() -> Non
     assert none.item() == 0.0
 
 
-def test_names_are_compared_with_the_projections_of_their_classes() -> None:
+def test_names_are_compared_with_projections_of_their_classes() -> None:
     features = np.diag([3.0, 2.0]).astype(np.float32)  # of no unit length
     loss = ConceptLoss(model(), Concepts(features, [("a",), ("b",)], None))
     assert loss([1, 0], torch.eye(2).flip(0)).item() == pytest.approx(PAIR)
     assert loss([0, 1], torch.eye(2).flip(0)).item() == pytest.approx(SWAPPED)
 
 
-def test_forgetting_compares_the_answers_of_a_classifier_not_the_features() -> None:
+def test_forgetting_compares_answers_of_classifier_not_features() -> None:
     weight = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)  # the second feature counts for nothing
     loss = ForgettingLoss((weight, np.zeros(2, np.float32)), torch.device("cpu"))
     before = torch.tensor([[math.log(3.0), 0.0]])

@@ -50,7 +50,7 @@ def assert_equal(got: dict[str, Tensor], wanted: dict[str, Tensor], rtol: float)
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float32, 1e-4), (torch.float64, 1e-12)])
-def test_gradients_equal_the_plain_ones_with_dropout_and_uneven_chunks(dtype: torch.dtype, rtol: float) -> None:
+def test_gradients_equal_plain_ones_with_dropout_and_chunks(dtype: torch.dtype, rtol: float) -> None:
     pair = Pair(dtype)
     text, image = list(rows(11, dtype).split([5, 1, 3, 2])), list(rows(11, dtype, 2).split([4, 7]))
     wanted_loss, wanted = plain(pair, text, image)
@@ -62,7 +62,7 @@ def test_gradients_equal_the_plain_ones_with_dropout_and_uneven_chunks(dtype: to
 
 @settings(max_examples=25)
 @given(st.integers(2, 9).flatmap(lambda n: st.tuples(st.just(n), st.integers(1, n), st.integers(1, n))))
-def test_gradients_do_not_depend_on_how_a_batch_without_dropout_is_cut(shape: tuple[int, int, int]) -> None:
+def test_gradients_do_not_depend_on_how_a_batch_is_cut(shape: tuple[int, int, int]) -> None:
     count, text_chunk, image_chunk = shape
     pair = Pair(dropout=0.0)
     _, wanted = plain(pair, [rows(count)], [rows(count, seed=2)])
@@ -79,7 +79,7 @@ def counting(tower: nn.Module, calls: list[int]) -> Callable[[Tensor], Tensor]:
     return encode
 
 
-def test_one_chunk_a_tower_is_embedded_once_and_equals_the_plain_computation_bit_for_bit() -> None:
+def test_one_chunk_a_tower_equals_plain_computation_bit_for_bit() -> None:
     pair, calls = Pair(), []
     _, wanted = plain(pair, [rows(4)], [rows(4, seed=2)])
     encode = [counting(pair.text, calls), counting(pair.image, calls)]
@@ -106,7 +106,7 @@ def test_no_more_than_one_chunk_is_in_a_graph_at_a_time() -> None:
     assert most == [1, 1, 1, 1]
 
 
-def test_a_locked_tower_gets_no_gradient_and_is_not_embedded_again() -> None:
+def test_locked_tower_gets_no_gradient_and_is_not_embedded_again() -> None:
     pair, calls = Pair(), []
     pair.image.requires_grad_(False)
     text, image = list(rows(6).split(2)), list(rows(6, seed=2).split(2))
@@ -127,7 +127,7 @@ class Both(NamedTuple):
 
 
 @pytest.mark.parametrize("kind", [Both, tuple])
-def test_an_encoder_of_several_tensors_gets_a_gradient_through_each_that_the_loss_uses(kind: type) -> None:
+def test_an_encoder_of_several_tensors_gets_each_gradient(kind: type) -> None:
     pair, text, image = Pair(), list(rows(7).split([3, 4])), list(rows(7, seed=2).split([2, 4, 1]))
 
     def encode(chunk: Tensor) -> tuple[Tensor, ...]:
@@ -177,7 +177,7 @@ def test_gradients_add_to_those_already_there() -> None:
     assert_equal(pair.gradients(), {name: gradient * 2 for name, gradient in wanted.items()}, 1e-10)
 
 
-def test_another_seed_draws_other_masks_and_the_callers_random_numbers_go_on_undisturbed() -> None:
+def test_another_seed_draws_other_masks_and_disturbs_nobody() -> None:
     pair = Pair()
     text, image = list(rows(6).split(2)), list(rows(6, seed=2).split(2))
     torch.manual_seed(3)
@@ -198,7 +198,7 @@ def test_towers_and_chunks_do_not_share_their_masks() -> None:
     assert len(drawn) == 6
 
 
-def test_an_outer_bfloat16_autocast_leaves_no_weight_without_a_gradient() -> None:
+def test_bfloat16_autocast_outside_leaves_every_gradient() -> None:
     pair = Pair(torch.float32)
     text, image = list(rows(6, torch.float32).split(2)), list(rows(6, torch.float32, 2).split(2))
     with torch.autocast("cpu", torch.bfloat16):
@@ -293,7 +293,7 @@ os._exit(0)  # DistributedDataParallel keeps the group's threads, which may abor
 
 
 @pytest.mark.parametrize(("chunk", "wrapping"), [(4, "bare"), (2, "bare"), (2, "wrapped")])
-def test_two_processes_get_the_gradients_of_one_with_the_whole_batch(
+def test_two_processes_get_gradients_of_one_with_whole_batch(
     interpreter: Warm, tmp_path: Path, chunk: int, wrapping: str
 ) -> None:
     ranks = [

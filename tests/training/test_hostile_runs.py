@@ -63,7 +63,7 @@ sources = [{ path = "a.tsv" }]
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_any_value_of_any_key_of_a_recipe_is_read_or_refused_in_one_line(tmp_path: Path, key: str) -> None:
+def test_any_value_of_any_key_is_read_or_refused_in_one_line(tmp_path: Path, key: str) -> None:
     (tmp_path / "recipe.toml").write_text(RECIPE, "utf-8")
     for value in VALUES:
         try:
@@ -113,9 +113,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_whole_checkpoint_of_something_else_is_named_and_nothing_is_lost(
-    stopped: Path, tmp_path: Path, change: str
-) -> None:
+def test_a_whole_checkpoint_of_something_else_is_named(stopped: Path, tmp_path: Path, change: str) -> None:
     (step, path) = checkpoint._checkpoints(stopped / "runs" / "captions")[-1]
     state = torch.load(path, weights_only=True)
     CHANGES[change](state)
@@ -149,7 +147,7 @@ def test_best_weights_that_are_gone_or_damaged_say_so(tmp_path: Path, content: b
         best.restore()
 
 
-def test_best_weights_of_a_step_after_the_checkpoint_are_not_those_of_the_run_that_resumes(tmp_path: Path) -> None:
+def test_best_weights_after_the_checkpoint_are_not_of_the_run(tmp_path: Path) -> None:
     weight = nn.Parameter(torch.zeros(2))
     killed, stored = BestWeights(Run(tmp_path, True, print, []), [weight], 3), list[dict[str, Any]]()
     for step, recall in ((1, 0.2), (2, 0.3), (3, 0.5), (4, 0.6), (5, 0.7)):

@@ -34,7 +34,7 @@ def test_vectors_have_unit_length_however_heavy_the_bank(seed: int, weight: floa
 
 
 @torch.no_grad()
-def test_the_cosine_is_the_similarity_less_the_popularity_of_the_picture() -> None:
+def test_cosine_is_similarity_less_popularity_of_picture() -> None:
     text, image = heads(weight=0.1)  # of heavier ones some would reach the bound
     texts, pictures = torch.randn(4, WIDTH), torch.randn(5, WIDTH)
     found = text(texts) @ image(pictures).T
@@ -49,7 +49,7 @@ def test_the_cosine_is_the_similarity_less_the_popularity_of_the_picture() -> No
 
 
 @torch.no_grad()
-def test_a_hub_near_to_every_text_ranks_below_a_picture_near_to_this_text_alone() -> None:
+def test_a_hub_ranks_below_a_picture_near_to_this_text_alone() -> None:
     text, image = heads()
     for head in (text, image):  # the first numbers pass as they are
         head.linear.weight.copy_(torch.eye(D - QUERY_BANK_AXES, WIDTH))

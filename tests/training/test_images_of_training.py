@@ -115,16 +115,14 @@ def silent(line: str) -> None:
 
 @settings(max_examples=30)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.integers(0, 10**6))
-def test_a_picture_of_any_shape_becomes_a_square_that_depends_on_the_generator_alone(
-    width: int, height: int, size: int, seed: int
-) -> None:
+def test_a_picture_of_any_shape_becomes_a_fixed_square(width: int, height: int, size: int, seed: int) -> None:
     image = gradient(width, height)
     once = augment(image, size, np.random.default_rng(seed))
     assert (once.shape, once.dtype) == ((size, size, 3), np.uint8)
     assert (once == augment(image, size, np.random.default_rng(seed))).all()
 
 
-def test_crops_keep_most_of_the_picture_and_are_mirrored_half_of_the_time() -> None:
+def test_crops_keep_most_of_the_picture_and_half_are_mirrored() -> None:
     mirrored, covered = 0, []
     for seed in range(200):
         square_ = augment(gradient(), 16, np.random.default_rng(seed)).astype(float)
@@ -143,7 +141,7 @@ def test_colours_shift_but_not_beyond_their_bound() -> None:
     assert 115 < max(seen) <= 100 * (1 + JITTER) + 2
 
 
-def test_a_degraded_picture_is_the_same_for_the_same_generator_and_still_that_picture() -> None:
+def test_a_degraded_picture_is_the_same_for_the_same_generator() -> None:
     image = gradient()
     pixels = [np.asarray(degraded(image, np.random.default_rng(seed)), dtype=float) for seed in range(40)]
     for seed in range(40):
@@ -156,7 +154,7 @@ def test_a_degraded_picture_is_the_same_for_the_same_generator_and_still_that_pi
     assert len(set(apart)) > 30
 
 
-def test_a_crop_is_degraded_as_often_as_asked_and_is_otherwise_the_same_crop() -> None:
+def test_a_crop_is_degraded_as_often_as_asked_and_the_same_crop() -> None:
     def changed(chance: float) -> int:
         crops = (
             [augment(gradient(), 16, np.random.default_rng(n), share) for share in (0, chance)] for n in range(200)
@@ -168,7 +166,7 @@ def test_a_crop_is_degraded_as_often_as_asked_and_is_otherwise_the_same_crop() -
     assert changed(1) == 200
 
 
-def test_the_first_view_is_the_picture_itself_the_second_its_mirror_image_the_others_crops() -> None:
+def test_the_first_view_is_the_picture_the_second_its_mirror() -> None:
     image = gradient()
     found = views(image, 16, 4, seed=5)
     assert found.shape == (4, 16, 16, 3)
@@ -191,7 +189,7 @@ def above(network: Any, first: int) -> Iterator[nn.Module]:
 
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("first", [0, 2])
-def test_a_fused_network_computes_what_it_did_and_is_restored_with_its_own_names(name: str, first: int) -> None:
+def test_a_fused_network_computes_the_same_and_is_restored(name: str, first: int) -> None:
     network, fresh = cnn(name), timm.create_model(name, num_classes=0)
     pixels = torch.randn(2, 3, SIZE, SIZE)
     before, names = network(pixels), list(network.state_dict())
@@ -205,7 +203,7 @@ def test_a_fused_network_computes_what_it_did_and_is_restored_with_its_own_names
     assert torch.equal(fresh.eval()(pixels), network(pixels))
 
 
-def test_what_a_fused_network_learns_is_there_when_it_is_restored() -> None:
+def test_what_fused_network_learns_is_there_when_it_is_restored() -> None:
     network, pixels = cnn(), torch.randn(2, 3, SIZE, SIZE)
     fused = fuse_batchnorm(above(network, 2))
     with torch.no_grad():
@@ -255,7 +253,7 @@ def test_a_network_of_another_kind_or_too_many_blocks_is_refused() -> None:
             SharedBlocks(network, blocks)
 
 
-def test_pointwise_convolutions_in_bfloat16_learn_nearly_what_they_would_in_float32() -> None:
+def test_pointwise_convolutions_learn_nearly_as_in_float32() -> None:
     branch, maps = Branch(cnn(), 2).requires_grad_(True), torch.randn(4, 24, 8, 8)
 
     def learned() -> tuple[torch.Tensor, torch.Tensor]:
@@ -347,7 +345,7 @@ def test_a_tower_of_branches_keeps_the_features_it_had_before(pictures: list[Pat
     images.close()
 
 
-def test_towers_that_share_no_blocks_are_not_joined_and_a_joined_one_is_cut_after_its_shared_blocks_only() -> None:
+def test_towers_that_share_no_blocks_are_not_joined() -> None:
     towers = grown(1, 2)
     with pytest.raises(RecipeError, match=r"first 3 blocks of image tower 2 are not those of the first one"):
         joined(towers, 3)
@@ -371,7 +369,7 @@ def graph() -> FrozenFeaturesGraph:
     return FrozenFeaturesGraph(FrozenFeatures(SharedBlocks(cnn(), 2), *HALF), SIZE)
 
 
-def test_cached_maps_are_what_the_frozen_blocks_make_of_every_view(
+def test_cached_maps_are_what_frozen_blocks_make_of_every_view(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     maps = FeatureMaps(graph, pictures, 3, tmp_path / "cache", silent)
@@ -386,7 +384,7 @@ def test_cached_maps_are_what_the_frozen_blocks_make_of_every_view(
     assert torch.equal(maps.whole([3, 0])[0], maps.whole([0, 3])[1])
 
 
-def test_maps_of_degraded_crops_are_a_file_of_their_own_whose_first_two_views_are_as_before(
+def test_maps_of_degraded_crops_are_a_file_of_their_own(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     plain, damaged = (FeatureMaps(graph, pictures, 3, tmp_path, silent, chance) for chance in (0.0, 1.0))
@@ -395,7 +393,7 @@ def test_maps_of_degraded_crops_are_a_file_of_their_own_whose_first_two_views_ar
         assert not (plain[row][2] == damaged[row][2]).all()
 
 
-def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
+def test_maps_are_computed_once_a_folder_until_it_changes(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     def files() -> set[str]:
@@ -422,7 +420,7 @@ def test_maps_are_computed_once_a_folder_and_again_where_something_changed(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file")
-def test_a_full_disk_is_an_error_and_what_a_killed_run_left_is_removed(
+def test_full_disk_is_error_and_what_killed_run_left_is_removed(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     import resource
@@ -442,7 +440,7 @@ def test_a_full_disk_is_an_error_and_what_a_killed_run_left_is_removed(
     assert list(cache.iterdir()) == []
 
 
-def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
+def test_every_unreadable_picture_is_named_and_nothing_left(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     for path in (pictures[0], pictures[2]):
@@ -452,7 +450,7 @@ def test_every_unreadable_picture_is_named_and_nothing_is_left_behind(
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_windows_are_cut_from_the_views_by_each_rows_own_generator(
+def test_windows_are_cut_from_views_by_each_rows_own_generator(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     maps = FeatureMaps(graph, pictures, 2, tmp_path / "cache", silent)
@@ -481,7 +479,7 @@ def side(request: pytest.FixtureRequest, pictures: list[Path], tmp_path: Path) -
     images.close()
 
 
-def test_each_kind_of_images_is_chosen_and_only_what_shall_learn_learns(
+def test_each_kind_of_images_learns_only_what_shall_learn(
     side: tuple[AraCLIPModel, Any], request: pytest.FixtureRequest
 ) -> None:
     made, images = side
@@ -511,7 +509,7 @@ def test_each_kind_of_images_is_chosen_and_only_what_shall_learn_learns(
     assert listed == {id(parameter) for parameter in tower.parameters() if parameter.requires_grad}
 
 
-def test_inputs_depend_on_seed_step_and_row_alone_and_vectors_have_unit_length(
+def test_inputs_depend_on_seed_step_and_row_alone(
     side: tuple[AraCLIPModel, Any], request: pytest.FixtureRequest
 ) -> None:
     made, images = side
@@ -545,9 +543,7 @@ def test_vectors_are_those_of_the_whole_model_in_eval_mode(
     assert torch.allclose(found, expected, atol=5e-3)
 
 
-def test_vectors_of_a_tower_that_learns_are_those_of_a_locked_one_also_with_mirror_images(
-    pictures: list[Path], tmp_path: Path
-) -> None:
+def test_vectors_of_a_learning_tower_are_those_of_a_locked_one(pictures: list[Path], tmp_path: Path) -> None:
     made = model("timm efficientnet")
     made.config.vision_mirror = True
     locked = ImageSide(frozen_blocks=1, views=3)
@@ -565,7 +561,7 @@ def test_vectors_of_a_tower_that_learns_are_those_of_a_locked_one_also_with_mirr
     assert not torch.allclose(alone, expected, atol=1e-2)
 
 
-def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwise(
+def test_locked_vectors_follow_a_changed_picture(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = model("vit")
@@ -585,7 +581,7 @@ def test_locked_vectors_follow_a_changed_picture_and_are_read_from_disk_otherwis
 
 
 @pytest.mark.parametrize("mirror", [False, True])
-def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
+def test_many_pictures_pass_a_locked_tower_as_a_graph(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool
 ) -> None:
     made = model("timm efficientnet")
@@ -599,7 +595,7 @@ def test_many_pictures_pass_a_locked_tower_as_a_graph_and_have_the_same_vectors(
 
 
 @pytest.mark.parametrize(("mirror", "degradation"), [(False, 0.0), (True, 0.0), (True, 1.0)])
-def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
+def test_locked_tower_reads_maps_that_learning_one_has_cached(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mirror: bool, degradation: float
 ) -> None:
     monkeypatch.setattr("araclip.training.data.pictures.recolour", lambda picture, _: picture)
@@ -621,9 +617,7 @@ def test_a_locked_tower_reads_the_maps_that_a_learning_one_has_cached(
     assert torch.allclose(images.vectors(pictures[:3]), in_steps, atol=1e-2)
 
 
-def test_the_features_that_a_tower_made_before_a_stage_are_those_of_each_branchs_own_scale(
-    pictures: list[Path], tmp_path: Path
-) -> None:
+def test_features_made_before_are_of_each_branchs_own_scale(pictures: list[Path], tmp_path: Path) -> None:
     whole = joined([grown(1)[0], with_map_scale(grown(2)[0], 2, 0.5)], 2)
     made = AraCLIPModel.from_towers(model().text_model, whole, 8).eval()
     spec = ImageSide("partial", frozen_blocks=2, window=1.0)
@@ -638,7 +632,7 @@ def test_the_features_that_a_tower_made_before_a_stage_are_those_of_each_branchs
     assert not torch.equal(smaller.features(inputs), before.features(inputs))
 
 
-def test_a_tower_that_learns_from_pixels_names_every_unreadable_picture_before_its_first_step(
+def test_an_unreadable_picture_is_named_before_the_first_step(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, side, before = model("vit"), ImageSide("full"), pictures[2].read_bytes()
@@ -657,9 +651,7 @@ def test_a_tower_that_learns_from_pixels_names_every_unreadable_picture_before_i
         training_images(made, PIXELS, pictures, side, 3, tmp_path / "cache", silent)
 
 
-def test_frozen_blocks_of_a_tower_that_learns_wholly_are_said_to_freeze_nothing(
-    pictures: list[Path], tmp_path: Path
-) -> None:
+def test_frozen_blocks_of_a_learning_tower_freeze_nothing(pictures: list[Path], tmp_path: Path) -> None:
     said: list[str] = []
     made = model("vit")
     training_images(made, PIXELS, pictures, ImageSide("full", frozen_blocks=3), 3, tmp_path / "cache", said.append)
@@ -667,7 +659,7 @@ def test_frozen_blocks_of_a_tower_that_learns_wholly_are_said_to_freeze_nothing(
     assert all(parameter.requires_grad for parameter in made.vision_model.parameters())
 
 
-def test_a_picture_that_becomes_unreadable_is_named_with_what_to_do(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_picture_that_becomes_unreadable_is_named(pictures: list[Path], tmp_path: Path) -> None:
     images = training_images(model("vit"), PIXELS, pictures, ImageSide("full"), 0, tmp_path, silent)
     pictures[1].unlink()
     with pytest.raises(DataError, match=r"1.png: no such file.*Restore the file and start the same command again"):
@@ -680,7 +672,7 @@ def test_a_recipe_may_name_the_folder_of_what_is_computed(pictures: list[Path], 
     assert not (tmp_path / "usual").exists()
 
 
-def test_what_is_computed_of_a_picture_that_two_sets_have_is_computed_once(
+def test_a_picture_in_two_sets_is_computed_once(
     graph: FrozenFeaturesGraph, pictures: list[Path], tmp_path: Path
 ) -> None:
     cache, twice = tmp_path / "cache", [*pictures, pictures[1], pictures[0]]
@@ -696,9 +688,7 @@ def test_what_is_computed_of_a_picture_that_two_sets_have_is_computed_once(
     assert set(cache.iterdir()) == files
 
 
-def test_features_of_a_locked_tower_are_computed_once_for_a_folder_and_its_copies(
-    pictures: list[Path], tmp_path: Path
-) -> None:
+def test_features_of_a_locked_tower_are_computed_once(pictures: list[Path], tmp_path: Path) -> None:
     tower, cache = model("vit"), tmp_path / "cache"
 
     def files(paths: list[Path]) -> int:

@@ -44,7 +44,7 @@ def units(rows: int, width: int = 5, seed: int = 0) -> Tensor:
 # ------------------------------------------------------------------ by hand
 
 
-def test_cosine_loss_is_zero_for_equal_one_for_orthogonal_and_two_for_opposite_rows() -> None:
+def test_cosine_loss_is_zero_one_and_two_for_known_rows() -> None:
     assert [cosine_loss(EYE, other).item() for other in (EYE, SWAPPED, -EYE)] == [0.0, 1.0, 2.0]
 
 
@@ -69,7 +69,7 @@ def test_distillation_contrastive_loss_by_hand() -> None:
     assert distillation_contrastive_loss(SWAPPED, EYE, 0.5).item() == pytest.approx(math.log(1 + math.exp(2)))
 
 
-def test_a_text_that_stands_twice_in_the_batch_is_no_negative_of_itself() -> None:
+def test_a_text_twice_in_the_batch_is_no_negative_of_itself() -> None:
     rows = torch.eye(3)[[0, 0, 1]]  # the same text twice
     same = same_pairs(["a", "a", "b"])
     pair, alone = math.log(1 + math.exp(-1)), math.log(1 + 2 * math.exp(-1))
@@ -87,7 +87,7 @@ def test_contrastive_loss_by_hand_on_three_rows() -> None:
     assert one_less.item() == pytest.approx((2 * masked + full) / 3)
 
 
-def test_two_captions_of_a_picture_are_no_negatives_of_each_other() -> None:
+def test_two_captions_of_picture_are_no_negatives_of_each_other() -> None:
     # Pictures e0, e1; captions e0, e0, e1. Text to picture: all −log(e / (e + 1)). Picture 0 picks either of its
     # captions against e1 alone: the same. Picture 1 picks e1 against two captions: −log(e / (e + 2)).
     loss = contrastive_loss(EYE[[0, 0, 1]], EYE, ZERO, owner=torch.tensor([0, 0, 1]))
@@ -100,7 +100,7 @@ def test_a_picture_without_caption_is_a_negative_only() -> None:
     assert loss.item() == pytest.approx((math.log(1 + math.exp(-1)) + 0.0) / 2)
 
 
-def test_same_takes_a_text_of_an_equal_picture_out_of_both_directions() -> None:
+def test_same_takes_text_of_equal_picture_out_of_both_directions() -> None:
     text, image = torch.eye(3)[[0, 0, 1]], torch.eye(3)  # pictures 0 and 1 have the same caption
     same = same_pairs(["a", "a", "b"], ["a", "a", "b"])
     free = contrastive_loss(text, image, ZERO, same, torch.arange(3))
@@ -116,12 +116,12 @@ def test_sigmoid_loss_by_hand() -> None:
     assert masked.item() == pytest.approx(math.log(2))
 
 
-def test_sigmoid_loss_counts_every_caption_of_a_picture_as_positive() -> None:
+def test_sigmoid_loss_counts_every_caption_as_positive() -> None:
     loss = sigmoid_loss(EYE[[0, 0, 1]], EYE, ZERO, ZERO, owner=torch.tensor([0, 0, 1]))
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)) + math.log(2))
 
 
-def test_all_captions_loss_by_hand_on_two_pictures_and_three_captions() -> None:
+def test_all_captions_loss_by_hand_on_two_pictures() -> None:
     # Captions e0 of picture e0, and e1 twice of picture e1; at an inverse temperature of 2 the logits are
     #   picture 0: (2, 0, 0)   log-sum-exp log(e² + 2) = 2.239545, its caption 2            0.239545
     #   picture 1: (0, 2, 2)   log-sum-exp log(2e² + 1) = 2.758624, its captions (2 + 2)/2  0.758624
@@ -131,14 +131,14 @@ def test_all_captions_loss_by_hand_on_two_pictures_and_three_captions() -> None:
     assert loss.item() == pytest.approx(0.093619, abs=1e-6)
 
 
-def test_all_captions_loss_takes_the_mean_logit_of_a_pictures_captions() -> None:
+def test_all_captions_loss_takes_mean_logit_of_pictures_captions() -> None:
     # picture e0, captions e0 and e1, both its own: logits (1, 0), log(e + 1) = 1.313262 less the mean 0.5 less log 2
     loss = all_captions_loss(EYE[:1], EYE, ZERO, torch.tensor([[True, True]]))
     assert loss.item() == pytest.approx(1.313262 - 0.5 - 0.693147, abs=1e-6)
 
 
 @pytest.mark.parametrize("captions", [3, 30])
-def test_all_captions_loss_at_chance_is_that_of_the_batch_however_many_captions_there_are(captions: int) -> None:
+def test_all_captions_loss_at_chance_is_that_of_the_batch(captions: int) -> None:
     belongs = torch.arange(captions) == torch.arange(3)[:, None]  # the first caption of all is picture 0's, and so on
     loss = all_captions_loss(torch.eye(3), torch.zeros(captions, 3), ZERO, belongs)
     assert loss.item() == pytest.approx(math.log(3))
@@ -179,7 +179,7 @@ def test_matryoshka_passes_on_what_else_the_loss_takes() -> None:
     torch.testing.assert_close(nested, plain)
 
 
-def test_weighted_sum_adds_the_losses_it_names_and_does_not_normalise_vectors_for_mse() -> None:
+def test_weighted_sum_adds_the_losses_it_names() -> None:
     student, teacher = 3 * vectors(4), units(4, seed=1)
     same = same_pairs("abab")
     loss = weighted_sum({"cosine": 1.0, "affinity": 0.5, "mse": 2, "contrastive": 0.25})(student, teacher, same)
@@ -225,7 +225,7 @@ def test_gradients_of_losses_over_pictures() -> None:
     )
 
 
-def test_gradients_of_the_losses_of_captions_concepts_and_forgetting() -> None:
+def test_gradients_of_losses_of_captions_concepts_and_forgetting() -> None:
     text, image = vectors(4).requires_grad_(), vectors(3, seed=1).requires_grad_()
     belongs, classes = OWNER[None] == torch.arange(3)[:, None], torch.tensor([2, 0, 1])
     assert torch.autograd.gradcheck(lambda i, t, a: all_captions_loss(i, t, a, belongs), (image, text, LOG_SCALE))
@@ -260,7 +260,7 @@ def test_the_order_of_pictures_does_not_matter(seed: int, order: list[int]) -> N
 
 
 @given(st.integers(0, 1000))
-def test_with_one_caption_a_picture_owner_changes_nothing_and_the_two_sides_may_change_places(seed: int) -> None:
+def test_with_one_caption_a_picture_owner_changes_nothing(seed: int) -> None:
     text, image, scale = units(4, seed=seed), units(4, seed=seed + 1), torch.tensor(1.5, dtype=torch.float64)
     plain = contrastive_loss(text, image, scale)
     assert contrastive_loss(text, image, scale, owner=torch.arange(4)).item() == plain.item()
@@ -268,7 +268,7 @@ def test_with_one_caption_a_picture_owner_changes_nothing_and_the_two_sides_may_
 
 
 @given(st.integers(0, 1000), st.floats(0.1, 10))
-def test_turning_all_vectors_together_or_scaling_unit_losses_changes_nothing(seed: int, scale: float) -> None:
+def test_turning_all_vectors_together_changes_no_loss(seed: int, scale: float) -> None:
     student, teacher = vectors(3, seed=seed), units(3, seed=seed + 1)
     turn = torch.linalg.qr(vectors(5, seed=seed + 2)).Q
     for name in DISTILLATION_LOSSES:

@@ -65,7 +65,7 @@ def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
 # ------------------------------------------------------------------ the calling contract
 
 
-def test_the_snippet_of_clip_runs_with_only_import_and_path_changed(tmp_path: Path) -> None:
+def test_snippet_of_clip_runs_with_only_import_and_path_changed(tmp_path: Path) -> None:
     path = saved(tmp_path, tiny_model(), tiny_processor())
     image = picture()
 
@@ -82,7 +82,7 @@ def test_the_snippet_of_clip_runs_with_only_import_and_path_changed(tmp_path: Pa
 @pytest.mark.parametrize(
     ("text", "image"), [*((t, "vit") for t in TEXT_TOWERS), *(("bert", i) for i in IMAGE_TOWERS if i != "vit")]
 )
-def test_any_tower_gives_unit_vectors_that_survive_saving_and_loading(tmp_path: Path, text: str, image: str) -> None:
+def test_any_tower_gives_unit_vectors_after_saving_and_loading(tmp_path: Path, text: str, image: str) -> None:
     model, given = tiny_model(text, image), inputs()
     before = model(**given)
     model.save_pretrained(tmp_path)
@@ -98,7 +98,7 @@ def test_any_tower_gives_unit_vectors_that_survive_saving_and_loading(tmp_path: 
         torch.testing.assert_close(before[name], after[name], rtol=1e-4, atol=1e-5)
 
 
-def test_a_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
+def test_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
     siglip2 = {
         "model_type": "siglip2_vision_model", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 32, "patch_size": 4, "num_patches": 16,
@@ -114,7 +114,7 @@ def test_a_naflex_tower_takes_patches_of_any_shape_with_their_mask() -> None:
     torch.testing.assert_close(seen, l2_normalize(again.pooler_output, dim=-1))
 
 
-def test_logits_have_a_row_for_each_picture_and_a_column_for_each_text() -> None:
+def test_logits_have_a_row_a_picture_and_a_column_a_text() -> None:
     out = tiny_model()(**inputs(texts=3, pictures=2))
     assert out.logits_per_image.shape == (2, 3)
     assert torch.equal(out.logits_per_text, out.logits_per_image.T)
@@ -149,9 +149,7 @@ def test_word_vectors_may_stand_in_for_token_ids() -> None:
 
 @pytest.mark.parametrize("bias", [None, -10.0])
 @pytest.mark.parametrize("prefixes", [(), (4,)])
-def test_the_loss_is_infonce_or_with_a_bias_the_sigmoid_loss_over_all_prefixes(
-    bias: float | None, prefixes: tuple[int, ...]
-) -> None:
+def test_the_loss_is_infonce_or_with_a_bias_sigmoid(bias: float | None, prefixes: tuple[int, ...]) -> None:
     model = tiny_model(logit_bias_init=bias, matryoshka_dims=prefixes)
     out = model(**inputs(), return_loss=True)
     kind: Any = contrastive_loss if bias is None else sigmoid_loss
@@ -167,7 +165,7 @@ def test_the_loss_is_infonce_or_with_a_bias_the_sigmoid_loss_over_all_prefixes(
         model(**inputs(pictures=2), return_loss=True)
 
 
-def test_the_models_loss_takes_several_captions_of_a_picture_and_pairs_that_are_no_negatives() -> None:
+def test_the_models_loss_takes_several_captions_of_a_picture() -> None:
     model = tiny_model(matryoshka_dims=(4,))
     text, image = (l2_normalize(torch.randn(rows, 8), dim=-1) for rows in (3, 2))
     owner, same = torch.tensor([0, 0, 1]), torch.tensor([[True, False], [True, True], [False, True]])
@@ -182,7 +180,7 @@ def test_the_models_loss_takes_several_captions_of_a_picture_and_pairs_that_are_
 
 
 @pytest.mark.parametrize(("image", "block"), [("vit", "layer"), ("timm vit", "timm_model.blocks.0.mlp.fc1")])
-def test_checkpointing_recomputes_both_towers_and_changes_no_gradient(image: str, block: str) -> None:
+def test_checkpointing_recomputes_and_changes_no_gradient(image: str, block: str) -> None:
     model, given = tiny_model(image=image), inputs()
     if block == "layer":  # its name differs between versions of transformers
         block = next(n for n, m in model.vision_model.named_modules() if ".0." in n and isinstance(m, torch.nn.Linear))
@@ -225,7 +223,7 @@ def _switch_checkpointing(model: AraCLIPModel, what: str) -> None:
 
 @pytest.mark.parametrize("text", TEXT_TOWERS)
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
-def test_a_text_has_one_vector_alone_and_padded_beside_a_longer_one(text: str, pooling: str) -> None:
+def test_text_has_one_vector_alone_and_padded_beside_longer_one(text: str, pooling: str) -> None:
     model, processor = tiny_model(text, None, text_pooling=pooling), tiny_processor(images=False)
     alone = model(**processor(text="كلب", return_tensors="pt")).text_embeds
     padded = processor(text=["كلب", "a cat on a table"], return_tensors="pt")
@@ -313,7 +311,7 @@ def test_the_identity_with_another_width_names_both() -> None:
         tiny_model(image="siglip", vision_projection="identity")
 
 
-def test_a_model_without_image_tower_embeds_text_and_refuses_pictures(tmp_path: Path) -> None:
+def test_a_model_without_image_tower_refuses_pictures(tmp_path: Path) -> None:
     model = tiny_model(image=None)
     model.save_pretrained(tmp_path)
     again = AraCLIPModel.from_pretrained(tmp_path)
@@ -338,7 +336,7 @@ def _clip() -> CLIPModel:
     return CLIPModel(config)
 
 
-def test_pretrained_towers_keep_their_weights_wherever_they_come_from(tmp_path: Path) -> None:
+def test_pretrained_towers_keep_their_weights(tmp_path: Path) -> None:
     masked, clip = BertForMaskedLM(BertConfig(**TEXT_TOWERS["bert"])), _clip()
     masked.save_pretrained(tmp_path / "bert")
     clip.save_pretrained(tmp_path / "clip")
@@ -377,7 +375,7 @@ def test_an_encoder_decoder_is_no_text_tower() -> None:
         AraCLIPModel(AraCLIPConfig(text_config={"model_type": "bart"}, vision_config=None))
 
 
-def test_a_checkpoint_without_bias_can_go_on_with_the_sigmoid_loss(tmp_path: Path) -> None:
+def test_checkpoint_without_bias_can_go_on_with_sigmoid_loss(tmp_path: Path) -> None:
     model = tiny_model()
     model.save_pretrained(tmp_path)
     again = AraCLIPModel.from_pretrained(tmp_path, logit_bias_init=-10.0, logit_scale_init_value=2.3)
@@ -420,7 +418,7 @@ def test_towers_may_come_from_an_araclip_folder(tmp_path: Path) -> None:
         AraCLIPModel.from_towers(tmp_path / "first", tmp_path / "blind")
 
 
-def test_a_pretrained_vit_is_read_without_the_pooler_that_its_checkpoint_lacks(tmp_path: Path) -> None:
+def test_a_pretrained_vit_is_read_without_its_absent_pooler(tmp_path: Path) -> None:
     vit = ViTModel(ViTConfig(**IMAGE_TOWERS["vit"]), add_pooling_layer=False).eval()
     vit.save_pretrained(tmp_path)
     model = AraCLIPModel.from_towers(_bert(), tmp_path, vision_projection="identity").eval()
@@ -534,7 +532,7 @@ def test_the_processor_says_what_it_cannot_do(tmp_path: Path) -> None:
         AraCLIPProcessor.from_pretrained(tmp_path)
 
 
-def test_the_processor_of_towers_scales_pictures_as_they_were_trained(tmp_path: Path) -> None:
+def test_the_processor_scales_pictures_as_towers_were_trained(tmp_path: Path) -> None:
     tiny_processor().tokenizer.save_pretrained(tmp_path / "text")
     tiny_processor().image_processor.save_pretrained(tmp_path / "vision")
     _clip().vision_model.config.save_pretrained(tmp_path / "vision")

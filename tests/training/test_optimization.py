@@ -63,7 +63,7 @@ def rates(groups: list[dict[str, object]], module: nn.Module, key: str = "lr") -
         (timm_vit, "blocks.{}.mlp.fc1.weight", "patch_embed.proj.weight", "head.weight"),
     ],
 )
-def test_each_layer_learns_slower_than_the_one_after_it_and_embeddings_slowest(make, layer, before, after) -> None:  # type: ignore[no-untyped-def]
+def test_each_layer_learns_slower_than_the_one_after_it(make, layer, before, after) -> None:  # type: ignore[no-untyped-def]
     tower = make()
     lr = rates(parameter_groups([Part(tower, 1.0, layer_decay=0.5)], 0.1), tower)
     if not any(name.startswith(layer.split(".{}")[0]) for name in lr):  # a transformers version nests it once more
@@ -101,7 +101,7 @@ def test_only_matrices_and_filters_decay() -> None:
     assert decay["blocks.0.mlp.fc1.bias"] == decay["blocks.0.norm1.weight"] == decay["cls_token"] == 0.0
 
 
-def test_parts_learn_at_their_own_rates_and_frozen_parameters_not_at_all() -> None:
+def test_parts_learn_at_their_own_rates_and_frozen_ones_not() -> None:
     tower, scale = bert(), nn.Parameter(torch.tensor(2.0))
     tower.get_parameter("embeddings.word_embeddings.weight").requires_grad_(False)
     groups = parameter_groups([Part(tower, 1e-4), Part(scale, 1e-3)], 0.1)
@@ -119,7 +119,7 @@ def test_groups_come_in_the_same_order_every_time() -> None:
     assert shapes() == shapes()
 
 
-def test_a_parameter_in_two_parts_nothing_to_train_and_no_layers_are_errors() -> None:
+def test_a_parameter_twice_or_nothing_to_train_is_an_error() -> None:
     tower = bert()
     with pytest.raises(RecipeError, match=r"dense.weight belongs to two parts"):
         parameter_groups([Part(tower.encoder, 1.0), Part(tower.encoder.layer[0].output, 2.0)], 0.1)  # type: ignore[union-attr,index,arg-type]
@@ -140,7 +140,7 @@ def test_frozen_layers_and_what_feeds_them_stop_learning() -> None:
     assert frozen == sum(p.numel() for p in tower.parameters() if not p.requires_grad)
 
 
-def test_embeddings_can_be_frozen_alone_and_zero_layers_freeze_nothing() -> None:
+def test_embeddings_freeze_alone_and_zero_layers_nothing() -> None:
     tower = bert()
     assert freeze(tower, 0) == 0
     assert all(p.requires_grad for p in tower.parameters())
@@ -159,7 +159,7 @@ def test_more_layers_than_there_are_cannot_be_frozen(count: int) -> None:
 
 
 @given(WARMUP_OF, st.floats(0.0, 1.0))
-def test_the_rate_rises_straight_to_its_peak_and_falls_to_the_floor(shape: tuple[int, int], floor: float) -> None:
+def test_rate_rises_straight_to_its_peak_and_falls_to_floor(shape: tuple[int, int], floor: float) -> None:
     total, warmup = shape
     factors = [cosine_schedule(step, total, warmup, floor) for step in range(total)]
     assert factors[warmup] == pytest.approx(1.0)
@@ -180,7 +180,7 @@ def test_half_of_the_fall_is_behind_at_half_of_the_way(shape: tuple[int, int]) -
 
 
 @pytest.mark.parametrize(("total", "warmup"), [(40, 3), (40, 0), (40, 39), (2, 1)])
-def test_the_schedule_is_that_of_transformers_one_step_ahead_bit_for_bit(total: int, warmup: int) -> None:
+def test_the_schedule_is_that_of_transformers_bit_for_bit(total: int, warmup: int) -> None:
     optimizer = torch.optim.AdamW([{"params": nn.Parameter(torch.zeros(())), "lr": 1.0, "initial_lr": 1.0}])
     theirs = get_cosine_with_min_lr_schedule_with_warmup(optimizer, warmup + 1, total, min_lr_rate=0.02, last_epoch=0)
     for step in range(total):
@@ -197,7 +197,7 @@ def test_an_impossible_schedule_is_refused(step: int, total: int, warmup: int, f
         cosine_schedule(step, total, warmup, floor)
 
 
-def test_setting_the_rate_scales_every_groups_peak_and_can_be_repeated() -> None:
+def test_setting_the_rate_scales_every_groups_peak() -> None:
     head, scale = nn.Linear(2, 2), nn.Parameter(torch.zeros(()))
     optimizer = torch.optim.AdamW(parameter_groups([Part(head, 0.5), Part(scale, 2.0)], 0.1))
     for factor in (0.1, 0.5):
@@ -217,7 +217,7 @@ def averaged(ema: Ema, parameter: Tensor) -> Tensor:
         return parameter.detach().clone()
 
 
-def test_the_mean_is_the_hand_computed_one_and_its_decay_warms_up() -> None:
+def test_mean_is_hand_computed_one_and_its_decay_warms_up() -> None:
     weight = nn.Parameter(torch.zeros(2))
     ema = Ema([weight], decay=0.15)
     wanted = 0.0
@@ -230,7 +230,7 @@ def test_the_mean_is_the_hand_computed_one_and_its_decay_warms_up() -> None:
 
 
 @given(st.lists(st.floats(-100.0, 100.0), min_size=1, max_size=20), st.floats(0.0, 0.9999))
-def test_a_mean_stays_between_the_smallest_and_the_largest_weight_seen(values: list[float], decay: float) -> None:
+def test_mean_stays_between_smallest_and_largest_weight_seen(values: list[float], decay: float) -> None:
     weight = nn.Parameter(torch.tensor([values[0]]))
     ema = Ema([weight], decay)
     for value in values:
@@ -286,7 +286,7 @@ def test_averages_go_on_from_a_checkpoint_as_if_never_stopped() -> None:
     assert torch.equal(averaged(ema, weight), averaged(resumed, other))
 
 
-def test_averages_of_another_model_are_refused_and_so_is_a_decay_of_one() -> None:
+def test_averages_of_another_model_are_refused() -> None:
     ema = Ema([nn.Parameter(torch.ones(3))], 0.5)
     for shape, named in (((4,), r"\(4,\) where the model has \(3,\)"), ((3, 1), r"\(3, 1\)")):
         with pytest.raises(ValueError, match=named):

@@ -48,7 +48,7 @@ def numbered(count: int) -> list[Line]:
     return [{"image": i, "caption_ar": [f"نص {i}", f"آخر {i}"], "caption_en": f"text {i}"} for i in range(count)]
 
 
-def test_a_caption_is_not_paired_with_itself_while_another_language_has_one(folder: Path) -> None:
+def test_a_caption_is_not_paired_with_itself_if_it_need_not_be(folder: Path) -> None:
     lines = [{"image": i, "caption_ar": [f"نص {i}"], "caption_en": [f"text {i}"]} for i in range(8)]
     batch = mixture(folder, lines, languages={"arabic": 0.5, "english": 0.5}, captions=2).batch(0, 8)
     assert all(first != second for first, second in zip(batch.texts[::2], batch.texts[1::2], strict=True))
@@ -74,7 +74,7 @@ def check(batch: Batch, pictures: Sequence[CaptionedPicture], size: int, caption
 
 @settings(max_examples=40)
 @given(SETS, st.integers(0, 10**6), st.integers(1, 3), st.integers(0, 3), st.data())
-def test_no_picture_comes_twice_and_same_marks_every_picture_that_has_the_text(
+def test_no_picture_comes_twice_and_same_texts_are_marked(
     folder: Path,
     sets: list[list[tuple[int, list[str], list[str]]]],
     step: int,
@@ -109,7 +109,7 @@ def test_a_batch_of_an_epoch_has_every_picture_once(folder: Path) -> None:
     assert sorted(row for step in (0, 1) for row in mixed.batch(step, 4).rows) == list(range(8))
 
 
-def test_several_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path) -> None:
+def test_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path) -> None:
     mixed = mixture(folder, numbered(3), captions=3)
     batch = mixed.batch(0, 3)
     for position in range(3):
@@ -117,7 +117,7 @@ def test_several_captions_of_a_picture_differ_as_far_as_it_has_them(folder: Path
         assert (len(texts), len(set(texts))) == (3, 2)
 
 
-def test_lines_of_one_picture_are_one_picture_with_the_captions_of_all(folder: Path) -> None:
+def test_lines_of_one_picture_are_one_picture(folder: Path) -> None:
     lines = [{"image": i % 3, "caption_ar": f"نص {i}"} for i in range(6)]
     mixed = mixture(folder, lines, captions=2, needs_files=False)  # as a `captions` stage reads it
     assert [sorted(mixed.texts_of(row)) for row in range(3)] == [[f"نص {i}", f"نص {i + 3}"] for i in range(3)]
@@ -136,7 +136,7 @@ def test_shares_of_sets_and_languages_are_kept(folder: Path) -> None:
     assert 320 < english < 480
 
 
-def test_noise_changes_arabic_texts_and_neither_english_ones_nor_what_they_are_compared_with(folder: Path) -> None:
+def test_noise_changes_arabic_texts_and_not_english_ones(folder: Path) -> None:
     lines = [{"image": i, "caption_ar": f"قطة جالسة على طاولة {i}", "caption_en": f"A cat {i}"} for i in range(10)]
     mixed = mixture(folder, lines, noise=1.0, languages={"arabic": 0.5, "english": 0.5})
     clean = mixture(folder, lines, languages={"arabic": 0.5, "english": 0.5})
@@ -160,7 +160,7 @@ def test_hard_negatives_join_the_batch_of_their_picture(folder: Path) -> None:
         assert {row ^ 1 for row in rows} == set(rows)
 
 
-def test_the_most_alike_pictures_come_first_but_those_that_share_a_text_or_file_last() -> None:
+def test_the_most_alike_pictures_come_first() -> None:
     def picture(name: str, *arabic: str) -> CaptionedPicture:
         return CaptionedPicture(Path(name), (), arabic, "set")
 
@@ -198,7 +198,7 @@ def test_the_pictures_most_alike_to_a_model_are_mined(tmp_path: Path, tiny_model
     assert mined(AraCLIP(tiny_model).encode_image(paths), own, 1)[:, 0].tolist() == [1, 0, 3, 2]
 
 
-def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each_epoch_is_whole(folder: Path) -> None:
+def test_sets_of_a_group_fill_whole_batches_in_their_share(folder: Path) -> None:
     photographs = source(folder, "photographs", numbered(6), share=3)
     drawings = [
         source(
@@ -217,7 +217,7 @@ def test_sets_of_a_group_fill_whole_batches_in_their_share_of_the_steps_and_each
     assert {row for rows in drawn_only for row in rows} == {6, 7, 8, 9}
 
 
-def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets_also_without_captions(folder: Path) -> None:
+def test_files_are_drawn_from_groups_by_their_shares(folder: Path) -> None:
     drawn = [
         source(folder, "many", numbered(6), share=2),
         source(folder, "few", [{"image": i} for i in (6, 7, 8)], group="drawings"),
@@ -228,7 +228,7 @@ def test_files_are_drawn_from_all_groups_by_the_shares_of_their_sets_also_withou
     assert sum(int(file.stem) >= 6 for file in files) == 1  # a third
 
 
-def test_pictures_of_other_splits_are_learned_from_only_if_the_split_is_named(folder: Path) -> None:
+def test_pictures_of_other_splits_are_learned_from_only_by_name(folder: Path) -> None:
     lines = [{**line, "split": split} for line, split in zip(numbered(3), ("train", "dev", "test"), strict=True)]
     listed = [*lines, {"image": 3, "caption_ar": ["نص"]}]
     for split, used in ((None, ["0", "3"]), ("dev", ["1"])):

@@ -33,7 +33,7 @@ def halves(picture: Any) -> tuple[Any, Any]:
     return picture[:, : picture.shape[1] // 2 - 60], picture[:, picture.shape[1] // 2 :]
 
 
-def test_loss_stands_left_and_the_three_recalls_right_in_a_png_1200_wide(tmp_path: Path) -> None:
+def test_loss_stands_left_and_recalls_right_in_a_png(tmp_path: Path) -> None:
     training_plot(LOSSES + RECALLS, tmp_path / "plot.png")
     picture = pixels(tmp_path / "plot.png")
     assert picture.shape == (500, 1200, 3)
@@ -76,7 +76,7 @@ def test_rows_without_a_number_are_passed_over(tmp_path: Path) -> None:
     assert np.array_equal(pixels(tmp_path / "with.png"), pixels(tmp_path / "without.png"))
 
 
-def test_an_arabic_title_is_drawn_without_a_warning_and_in_its_own_order(tmp_path: Path) -> None:
+def test_an_arabic_title_is_drawn_in_its_own_order(tmp_path: Path) -> None:
     def title(text: str) -> Any:
         training_plot(LOSSES, tmp_path / "plot.png", text)
         return pixels(tmp_path / "plot.png")[:30]
@@ -93,9 +93,7 @@ def test_nothing_to_draw_is_an_error_and_leaves_no_file(tmp_path: Path, metrics:
 
 
 @given(VALUES, st.integers(1, 60))
-def test_smoothing_keeps_the_steps_stays_in_range_and_leaves_a_straight_line_straight(
-    values: list[float], window: int
-) -> None:
+def test_smoothing_keeps_steps_range_and_straight_lines(values: list[float], window: int) -> None:
     points = [(3 * i, value) for i, value in enumerate(values)]
     after = smoothed(points, window)
     assert [step for step, _ in after] == [step for step, _ in points]
@@ -106,9 +104,7 @@ def test_smoothing_keeps_the_steps_stays_in_range_and_leaves_a_straight_line_str
 
 
 @given(VALUES, st.floats(0.01, 10.0))
-def test_labels_keep_their_order_and_their_distance_and_move_only_when_they_must(
-    values: list[float], gap: float
-) -> None:
+def test_labels_keep_order_and_distance_and_seldom_move(values: list[float], gap: float) -> None:
     placed = apart(values, gap)
     order = sorted(range(len(values)), key=lambda i: values[i])
     heights = [placed[i] for i in order]

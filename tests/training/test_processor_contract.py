@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ------------------------------------------------------------------ keyword arguments
 
 
-def test_keywords_of_both_parts_are_taken_by_name_and_in_dictionaries() -> None:
+def test_keywords_of_both_parts_are_taken_by_name() -> None:
     processor, image = tiny_processor(), Image.new("RGB", (SIZE, SIZE), "white")
     plain = processor(images=image, text="قطة", return_tensors="pt")
     raw = processor(images=image, return_tensors="pt", do_rescale=False, do_normalize=False)["pixel_values"]
@@ -62,7 +62,7 @@ def test_keywords_of_both_parts_are_taken_by_name_and_in_dictionaries() -> None:
     assert len(processor(text="قطة", max_length=7)["input_ids"][0]) == 7
 
 
-def test_the_image_processors_own_settings_stand_unless_the_call_says_otherwise() -> None:
+def test_the_image_processors_own_settings_stand() -> None:
     processor, image = tiny_processor(), Image.new("RGB", (SIZE, SIZE), "white")
     processor.image_processor.do_normalize = False
     processor.image_processor.rescale_factor = -1.0
@@ -124,7 +124,7 @@ def test_a_saved_tokenizer_normalises_and_cuts_whoever_calls_it(folder: Path) ->
     assert tokenizer("a cat", "كَلب")["input_ids"] == tokenizer("a cat", "كلب")["input_ids"]
 
 
-def test_tokenizers_of_transformers_are_the_same_after_they_were_saved_with_a_processor(tmp_path: Path) -> None:
+def test_tokenizers_are_the_same_after_saving_with_a_processor(tmp_path: Path) -> None:
     bert = BertTokenizer(vocab={word: i for i, word in enumerate((*SPECIAL, *WORDS))}, do_lower_case=True)
     pieces = [("[PAD]", 0.0), ("[UNK]", 0.0), *((f"▁{word}", -1.0) for word in WORDS), ("▁", -3.0), ("[CLS]", 0.0)]
     unigram = Tokenizer(models.Unigram(pieces, unk_id=1))
@@ -142,7 +142,7 @@ def test_tokenizers_of_transformers_are_the_same_after_they_were_saved_with_a_pr
 # ------------------------------------------------------------------ other people's classes
 
 
-def test_the_pipeline_for_classes_without_examples_takes_arabic_labels_and_template(folder: Path) -> None:
+def test_the_zero_shot_pipeline_takes_arabic_labels(folder: Path) -> None:
     image, labels = picture(), [ADORNED, "كلب", "car"]
     classify = pipeline("zero-shot-image-classification", model=str(folder))
     found = {one["label"]: one["score"] for one in classify(image, labels, hypothesis_template="صُورة {}")}
@@ -153,14 +153,12 @@ def test_the_pipeline_for_classes_without_examples_takes_arabic_labels_and_templ
 
 
 @pytest.mark.parametrize("kind", [CLIPModel, CLIPVisionModel, BertModel])
-def test_classes_of_transformers_refuse_a_saved_folder_with_the_names_of_the_right_ones(
-    folder: Path, kind: Any
-) -> None:
+def test_transformers_classes_refuse_a_saved_folder_by_names(folder: Path, kind: Any) -> None:
     with pytest.raises(ValueError, match=r"Load it with AraCLIPModel\.from_pretrained and AraCLIPProcessor\.from_pret"):
         kind.from_pretrained(folder)
 
 
-def test_they_refuse_a_tower_of_branches_so_whose_width_is_no_multiple_of_clips_heads(tmp_path: Path) -> None:
+def test_they_refuse_a_width_that_clips_heads_do_not_divide(tmp_path: Path) -> None:
     vision = BranchesConfig("test_efficientnet", 2, 1, hidden_size=512)
     text = tiny_model().config.text_config
     AraCLIPModel(AraCLIPConfig(text, vision, projection_dim=8)).save_pretrained(tmp_path)
@@ -169,7 +167,7 @@ def test_they_refuse_a_tower_of_branches_so_whose_width_is_no_multiple_of_clips_
     AraCLIPModel.from_pretrained(tmp_path)
 
 
-def test_clips_processor_makes_the_tokens_of_ours_once_araclip_is_imported(folder: Path) -> None:
+def test_clips_processor_makes_our_tokens(folder: Path) -> None:
     theirs, ours = CLIPProcessor.from_pretrained(folder), AraCLIPProcessor.from_pretrained(folder)
     texts = [ADORNED, " ".join(["cat"] * 60)]
     assert theirs(text=texts, padding=True)["input_ids"] == ours(text=texts)["input_ids"]
@@ -199,7 +197,7 @@ print("\\n" + json.dumps(found))
 """
 
 
-def test_without_araclip_a_folder_asks_for_trust_and_then_brings_its_classes(folder: Path, tmp_path: Path) -> None:
+def test_without_araclip_a_folder_asks_for_trust(folder: Path, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_ARACLIP, str(folder), str(tmp_path / "again")],
         capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,

@@ -57,7 +57,7 @@ def through_the_processor(folder: Path, images: Any) -> np.ndarray[Any, Any]:
     return l2_normalize(vectors, dim=-1).numpy()
 
 
-def test_a_saved_model_and_its_export_see_the_pixels_of_araclip_load(
+def test_saved_model_and_its_export_see_pixels_of_araclip_load(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporting, "SECONDS", 0.0)  # no need to measure speed
@@ -82,7 +82,7 @@ def test_a_saved_model_and_its_export_see_the_pixels_of_araclip_load(
     assert transform_of(library) == transform_of(exported) == how.preprocessing.transform
 
 
-def test_a_keyword_that_says_how_to_resize_leaves_it_to_the_image_processor() -> None:
+def test_a_resize_keyword_is_left_to_the_image_processor() -> None:
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8))
     processor = tiny_hf.tiny_processor()
     for asked in ({"do_resize": False}, {"size": {"height": 16, "width": 16}}, {"resample": 0}):
@@ -102,7 +102,7 @@ def test_a_reduction_that_is_unknown_is_refused() -> None:
         tiny_hf.tiny_processor(reduction="some")
 
 
-def test_a_processor_whose_crop_is_no_square_of_a_folder_still_works_as_it_is() -> None:
+def test_a_folders_processor_with_an_oblong_crop_still_works() -> None:
     settings: dict[str, Any] = {"size": {"shortest_edge": 40}, "crop_size": SQUARE}
     processor = AraCLIPProcessor(CLIPImageProcessor(**settings), tiny_hf.tiny_tokenizer())
     wanted = CLIPImageProcessor(**settings)(pictures()[0], return_tensors="np")["pixel_values"]

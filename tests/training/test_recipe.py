@@ -72,7 +72,7 @@ def test_a_recipe_is_read_into_stages_with_paths_below_data(tmp_path: Path) -> N
         more.steps = 3  # type: ignore[misc]
 
 
-def test_without_a_list_all_stages_run_as_they_stand_and_data_is_here(tmp_path: Path) -> None:
+def test_without_a_list_all_stages_run_as_they_stand(tmp_path: Path) -> None:
     recipe = read_recipe(written(tmp_path, "[distill]\n[finetune]\n"))
     assert recipe.order == ("distill", "finetune")
     assert recipe.start_of == {"distill": None, "finetune": "distill"}
@@ -188,7 +188,7 @@ def test_what_cannot_be_is_refused_with_the_key_and_both_sides(tmp_path: Path, c
         read_recipe(written(tmp_path, start), [change])
 
 
-def test_values_of_sets_that_are_out_of_range_are_named_by_their_keys(tmp_path: Path) -> None:
+def test_values_out_of_range_are_named_by_their_keys(tmp_path: Path) -> None:
     sets = """
 [distill]
 sources = [

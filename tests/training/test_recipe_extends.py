@@ -59,7 +59,7 @@ def finetune(path: Path, name: str, *changes: str) -> Finetune:
 # ------------------------------------------------------------------ named sets
 
 
-def test_sets_by_name_have_their_keys_their_share_and_their_group(tmp_path: Path) -> None:
+def test_sets_by_name_have_keys_share_and_group(tmp_path: Path) -> None:
     found = [(p.folder, p.share, p.split, p.group) for p in finetune(written(tmp_path), "one").pictures]
     assert found == [
         (Path("/data/more/photos"), 6.0, "train", ""),
@@ -77,14 +77,14 @@ def test_sets_by_name_have_their_keys_their_share_and_their_group(tmp_path: Path
 # ------------------------------------------------------------------ extends
 
 
-def test_a_section_has_the_keys_of_the_one_it_extends_and_its_own_count(tmp_path: Path) -> None:
+def test_section_has_keys_of_one_it_extends_and_its_own_count(tmp_path: Path) -> None:
     one, two = (finetune(written(tmp_path), name) for name in ("one", "two"))
     assert (two.kind, two.steps, two.start, two.seed, one.seed) == ("finetune", 7, "araclip-mini", 1, 0)
     assert two.languages == {"english": 1.0}  # replaced as a whole
     assert (two.image.train, two.image.frozen_blocks, two.image.views) == ("partial", 3, 3)  # merged key by key
 
 
-def test_shares_of_a_few_sets_are_changed_and_share_0_leaves_one_out(tmp_path: Path) -> None:
+def test_shares_of_a_few_sets_are_changed_and_0_leaves_one_out(tmp_path: Path) -> None:
     two = finetune(written(tmp_path), "two")
     assert [(p.folder.name, p.share) for p in two.pictures] == [
         ("photos", 6.0), ("noto", 0.3), ("twemoji", 0.1), ("a folder", 1.0),
@@ -142,7 +142,7 @@ def test_a_recipe_may_extend_another_file(tmp_path: Path) -> None:
         ("[captions]\npictures = { x = 'y' }", r"mine.toml: \[captions\] pictures\[0\].share: 'y'"),
     ],
 )
-def test_what_cannot_be_extended_or_named_is_refused_with_its_key(tmp_path: Path, text: str, said: str) -> None:
+def test_what_cannot_be_extended_is_refused_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         read_recipe(written(tmp_path, text))
 
@@ -171,12 +171,12 @@ def test_all_mistakes_are_named_at_once_up_to_ten(tmp_path: Path) -> None:
     assert str(caught.value).count("Known are kind, seed") == 1
 
 
-def test_a_mistake_that_is_inherited_is_named_once_and_a_misspelt_key_with_the_right_one(tmp_path: Path) -> None:
+def test_an_inherited_mistake_is_named_once_with_the_right_key(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mine.toml: \[one\]: unknown key 'stepps'.* Did you mean steps\?$"):
         read_recipe(written(tmp_path, NAMED.replace("steps = 7", "stepps = 7")))
 
 
-def test_what_was_changed_on_the_command_line_is_named_by_its_key(tmp_path: Path) -> None:
+def test_what_was_changed_on_command_line_is_named_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"mine.toml: \[one\] image.views: 'x' is a str"):
         read_recipe(written(tmp_path), ["one.image.views=x"])
 

@@ -70,7 +70,7 @@ def loading(imports: str, folder: Path) -> str:
 FOUND = ["AraCLIPProcessor", "AraCLIPConfig", "AraCLIPModel", "0"]
 
 
-def test_the_auto_classes_load_a_saved_folder_and_the_registries_keep_their_own_loaders(folder: Path) -> None:
+def test_the_auto_classes_load_a_saved_folder(folder: Path) -> None:
     code = loading("from araclip import AraCLIPModel; import transformers", folder) + (
         "import inspect; from transformers.models.auto import configuration_auto as module\n"
         "print(type(module.__spec__.loader).__name__, type(module.__loader__).__name__)\n"
@@ -86,13 +86,13 @@ def test_the_auto_classes_load_a_saved_folder_and_the_registries_keep_their_own_
         "import transformers.modeling_utils; from araclip import AraCLIPProcessor",
     ],
 )
-def test_the_auto_classes_load_a_saved_folder_though_transformers_was_imported_first(
+def test_the_auto_classes_load_after_transformers_came_first(
     folder: Path, imports: str, after_transformers: Callable[[str], list[str]]
 ) -> None:
     assert after_transformers(loading(imports, folder)) == FOUND
 
 
-def test_importing_araclip_loads_no_transformers_and_leaves_no_finder_however_often() -> None:
+def test_importing_araclip_loads_no_transformers() -> None:
     code = (
         "import sys, importlib, araclip; importlib.reload(araclip)\n"
         "print('transformers' in sys.modules, 'torch' in sys.modules, "
@@ -101,7 +101,7 @@ def test_importing_araclip_loads_no_transformers_and_leaves_no_finder_however_of
     assert python(code) == ["False", "False", "0"]
 
 
-def test_the_configuration_alone_registers_itself_and_needs_no_torch(folder: Path) -> None:
+def test_configuration_alone_registers_itself_and_needs_no_torch(folder: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None\n"  # as if it were not installed
         "from araclip import AraCLIPConfig; from transformers import AutoConfig\n"
@@ -125,7 +125,7 @@ def test_two_threads_that_import_at_once_both_find_the_model(
     assert after_transformers(code) == ["AraCLIPModel"] * 4
 
 
-def test_a_transformers_that_does_not_fit_goes_on_working_without_araclip(
+def test_an_unfit_transformers_works_without_araclip(
     after_transformers: Callable[[str], list[str]],
 ) -> None:
     code = (
@@ -168,7 +168,7 @@ def test_sentence_transformers_reads_what_it_has_saved_itself(folder: Path, tmp_
         )
 
 
-def test_sentence_transformers_embeds_text_with_a_model_without_image_tower(tmp_path: Path) -> None:
+def test_sentence_transformers_embeds_text_without_image_tower(tmp_path: Path) -> None:
     path = saved(tmp_path, tiny_model(image=None), tiny_processor(images=False))
     theirs = SentenceTransformer(str(path), device="cpu")
     ours = AraCLIPModel.from_pretrained(path)(**tiny_processor(images=False)(text=CAPTIONS, return_tensors="pt"))
@@ -179,7 +179,7 @@ def test_sentence_transformers_embeds_text_with_a_model_without_image_tower(tmp_
 # ------------------------------------------------------------------ the card, and publishing
 
 
-def test_the_card_names_towers_width_and_the_three_ways_to_call_it(tmp_path: Path) -> None:
+def test_card_names_towers_width_and_three_ways_to_call_it(tmp_path: Path) -> None:
     tiny_model("xlm-roberta", "timm vit", matryoshka_dims=(4,)).save_pretrained(tmp_path / "a")
     tiny_model(image=None, logit_bias_init=-10.0).save_pretrained(tmp_path / "b")
     sees, blind = ((tmp_path / name / "README.md").read_text(encoding="utf-8") for name in "ab")

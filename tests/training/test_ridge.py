@@ -128,7 +128,7 @@ def test_the_fitted_map_is_solved_with_all_rows() -> None:
     assert fitted.penalty == 3.0
 
 
-def test_the_same_seed_holds_out_the_same_rows_and_another_does_not() -> None:
+def test_same_seed_holds_out_same_rows_and_another_does_not() -> None:
     features, targets, _, _ = known_map(noise=1.0)
     cosines = [fit_linear_map(features, targets, seed=seed).held_out_cosine for seed in (1, 1, 2)]
     assert cosines[0] == cosines[1] != cosines[2]

@@ -87,9 +87,7 @@ def git(*words: str) -> str:
     return done.stdout.strip()
 
 
-def test_commit_and_uncommitted_changes_are_recorded_and_a_change_between_is_logged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commit_and_uncommitted_changes_are_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     with opened(tmp_path / "outside"):
@@ -118,7 +116,7 @@ def test_without_git_a_run_starts_all_the_same(tmp_path: Path, monkeypatch: pyte
         assert json.loads((tmp_path / "config.json").read_text())["git"] is None
 
 
-def test_the_same_recipe_goes_on_even_when_it_comes_from_a_file_with_lists(tmp_path: Path) -> None:
+def test_the_same_recipe_goes_on_from_a_file_with_lists(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
     before = (tmp_path / "config.json").read_bytes()
@@ -126,7 +124,7 @@ def test_the_same_recipe_goes_on_even_when_it_comes_from_a_file_with_lists(tmp_p
         assert (tmp_path / "config.json").read_bytes() == before
 
 
-def test_another_recipe_or_other_data_is_refused_naming_each_key_with_both_values(tmp_path: Path) -> None:
+def test_other_data_is_refused_naming_each_key_and_both_values(tmp_path: Path) -> None:
     with opened(tmp_path):
         pass
     changed = {**RECIPE, "optimizer": {"lr": 5e-4, "betas": (0.9, 0.98)}, "ema": 0.999}
@@ -167,7 +165,7 @@ def test_a_fresh_run_forgets_the_one_that_was_there(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "config.json").read_text())["recipe"] == {"batch_size": 9}
 
 
-def test_a_damaged_or_missing_config_is_not_taken_for_a_new_folder(tmp_path: Path) -> None:
+def test_damaged_or_missing_config_is_not_taken_for_new_folder(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
         run.checkpoint(1, {"weight": torch.ones(2)})
     for content in ("{", "[]", "{}", '{"recipe": 1}'):
@@ -196,9 +194,7 @@ def test_a_second_process_is_refused_and_told_who_trains_there(interpreter: Warm
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
-def test_killed_and_resumed_a_run_leaves_the_metrics_and_weights_of_an_uninterrupted_one(
-    interpreter: Warm, tmp_path: Path
-) -> None:
+def test_a_killed_run_ends_with_the_same_metrics_and_weights(interpreter: Warm, tmp_path: Path) -> None:
     def train(folder: str, die_at: int) -> int:
         return interpreter.start(TRAIN, str(tmp_path / folder), str(die_at), printed=tmp_path / "printed").wait()
 
@@ -222,7 +218,7 @@ def test_a_row_is_readable_by_others_as_soon_as_it_is_logged(tmp_path: Path) -> 
         assert run.metrics()[0]["time"] > 1.7e9
 
 
-def test_rows_before_the_first_checkpoint_are_dropped_when_there_is_none_to_go_on_from(tmp_path: Path) -> None:
+def test_rows_before_the_first_checkpoint_are_dropped(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
         run.log(step=0, loss=1.0)
         run.log(step=1, loss=1.0)
@@ -232,7 +228,7 @@ def test_rows_before_the_first_checkpoint_are_dropped_when_there_is_none_to_go_o
         assert run.metrics() == []
 
 
-def test_a_torn_checkpoint_takes_the_rows_after_the_one_before_it_along(tmp_path: Path) -> None:
+def test_torn_checkpoint_takes_rows_after_one_before_it_along(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
         for step in (1, 2):
             run.log(step=step, loss=1.0)
@@ -245,7 +241,7 @@ def test_a_torn_checkpoint_takes_the_rows_after_the_one_before_it_along(tmp_path
     assert ["step-000002.pt is damaged" in line for line in said] == [True]
 
 
-def test_a_process_that_is_not_the_main_one_reads_the_checkpoint_and_writes_nothing(tmp_path: Path) -> None:
+def test_only_the_main_process_writes_checkpoints(tmp_path: Path) -> None:
     with opened(tmp_path) as run:
         run.log(step=1, loss=1.0)
         run.checkpoint(1, {"step": 1})
@@ -299,7 +295,7 @@ def test_trackio_gets_each_row_and_is_closed_at_the_end(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "trackio"])
-def test_a_sink_that_is_not_installed_is_named_with_the_command_that_installs_it(
+def test_a_missing_sink_is_named_with_its_install_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
@@ -333,7 +329,7 @@ def test_an_unknown_sink_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         lambda: (_ for _ in ()).throw(OSError(12, "Cannot allocate memory")),
     ],
 )
-def test_out_of_memory_says_what_to_lower_and_where_the_last_checkpoint_is(tmp_path: Path, allocate: Any) -> None:
+def test_out_of_memory_says_what_to_lower(tmp_path: Path, allocate: Any) -> None:
     with opened(tmp_path) as run:
         with (
             pytest.raises(OutOfMemory, match=r"batch of 64 did not.*chunk to 32 or less.*No checkpoint"),
@@ -359,9 +355,7 @@ def test_other_errors_pass_the_guard_as_they_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf"), torch.tensor(-float("inf")), torch.tensor(float("nan"))])
-def test_a_loss_that_is_no_number_ends_the_run_and_names_step_checkpoint_and_remedies(
-    tmp_path: Path, loss: Any
-) -> None:
+def test_a_loss_that_is_no_number_ends_the_run_with_remedies(tmp_path: Path, loss: Any) -> None:
     with opened(tmp_path) as run:
         run.checkpoint(40, {"step": 40})
         with pytest.raises(LossDiverged, match=r"step 42.*learning rate.*float32.*step-000040.pt"):
@@ -392,7 +386,7 @@ def test_the_pace_follows_the_last_steps() -> None:
     assert pace.rows_per_second == 8.0
 
 
-def test_before_the_first_step_and_on_a_standing_clock_there_is_no_pace() -> None:
+def test_before_the_first_step_there_is_no_pace() -> None:
     pace = Pace()
     assert pace.rows_per_second == 0.0
     pace.tick(0, 0, 5.0)

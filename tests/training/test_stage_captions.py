@@ -12,9 +12,7 @@ from toy_training import NAMES, Notes, losses, recipe, write_lines
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
-def test_captions_of_one_picture_come_together_across_languages_without_the_picture(
-    world: Path, tmp_path: Path
-) -> None:
+def test_captions_of_a_picture_come_together_across_languages(world: Path, tmp_path: Path) -> None:
     lines = [
         {"image": f"nowhere-{number}", "caption_en": [english, f"a {english}"], "caption_ar": [arabic]}
         for number, (english, arabic) in enumerate(NAMES * 2)

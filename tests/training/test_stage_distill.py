@@ -35,7 +35,7 @@ def test_dropout_is_at_work_in_these_runs(world: Path, runs: Path) -> None:
     assert seen == [False, True]
 
 
-def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path, runs: Path) -> None:
+def test_stage_may_do_without_dropout_its_tower_was_made_with(world: Path, runs: Path) -> None:
     changes = section("distill", steps=2, sources='[{path = "pairs.tsv"}]', chunk=16)
     found = []
     for seed, dropout in ((1, []), (2, []), (1, ["distill.dropout=0"]), (2, ["distill.dropout=0"])):
@@ -52,7 +52,7 @@ def test_a_stage_may_do_without_the_dropout_its_tower_was_made_with(world: Path,
 
 
 @pytest.mark.parametrize(("short", "attention"), [(12, "eager"), (11, "sdpa")])
-def test_short_texts_attend_by_plain_products_which_the_saved_model_does_not_keep(
+def test_short_texts_attend_by_products_that_are_not_saved(
     world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch, short: int, attention: str
 ) -> None:
     monkeypatch.setattr(texts_of_stages, "SHORT", short)
@@ -71,7 +71,7 @@ def test_short_texts_attend_by_plain_products_which_the_saved_model_does_not_kee
     assert saved.text_model.config._attn_implementation == "sdpa"
 
 
-def test_layer_decay_moves_lower_layers_less_and_frozen_layers_not_at_all(world: Path, runs: Path) -> None:
+def test_layer_decay_moves_lower_layers_less(world: Path, runs: Path) -> None:
     read = recipe(
         world, f"distill.model={student(world)}", *section("distill", steps=4, layer_decay=0.1, weight_decay=0.0),
         *section("finetune", start="distill", steps=4, frozen_layers=1),
@@ -114,9 +114,7 @@ def test_a_malformed_pair_is_named_by_file_and_line(world: Path, runs: Path, tmp
 
 
 @pytest.mark.parametrize("damage", ["missing", "no captions", "unreadable"])
-def test_a_dev_set_with_something_wrong_is_refused_before_the_first_step(
-    world: Path, runs: Path, tmp_path: Path, damage: str
-) -> None:
+def test_a_wrong_dev_set_is_refused_before_the_first_step(world: Path, runs: Path, tmp_path: Path, damage: str) -> None:
     folder = picture_set(world, tmp_path, damage)
     changes = {"start": "teacher", "dev": f'{{folder = "{folder}", split = "train"}}'}
     refused(

@@ -52,7 +52,7 @@ def test_every_way_of_contrastive_learning_learns(world: Path, taught: Path, run
     assert found["R@1"] == pytest.approx(dev_recall(world, runs / "finetune" / "model"), abs=1e-6)
 
 
-def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path, runs: Path) -> None:
+def test_a_locked_text_tower_reads_each_text_once(world: Path, runs: Path) -> None:
     changes = section("finetune", steps=4, train_text="'locked'", all_captions=True)
     read = recipe(world, f"finetune.model={student(world)}", *changes)
     run_stage(read, "finetune", runs, Notes())
@@ -64,7 +64,7 @@ def test_a_locked_text_tower_reads_each_text_once_and_for_all_starts(world: Path
     assert [path.stat().st_mtime_ns for path in sorted((runs / "cache").glob("texts-*.npy"))] == written
 
 
-def test_a_locked_text_tower_reads_what_is_new_and_no_more_for_the_next_stage(taught: Path, tmp_path: Path) -> None:
+def test_a_locked_text_tower_reads_only_what_is_new(taught: Path, tmp_path: Path) -> None:
     model, processor = load_model(taught / "teacher" / "model")
     first = LockedTexts(model, processor, ["red circle", "blue square", "red circle"], tmp_path / "shared")
     (kept,) = (tmp_path / "shared").iterdir()
@@ -86,9 +86,7 @@ def test_a_locked_text_tower_reads_what_is_new_and_no_more_for_the_next_stage(ta
         LockedTexts(model, processor, ["blue square"], tmp_path / "shared")
 
 
-def test_no_caption_of_a_file_is_a_negative_of_it_where_two_sets_list_it(
-    world: Path, taught: Path, tmp_path: Path
-) -> None:
+def test_no_caption_is_a_negative_of_a_file_in_two_sets(world: Path, taught: Path, tmp_path: Path) -> None:
     model, processor = load_model(taught / "teacher" / "model")
     listed = [
         PictureSource(world / "shapes", split="train", english=(), arabic=("caption_ar",)),
@@ -115,7 +113,7 @@ def test_no_caption_of_a_file_is_a_negative_of_it_where_two_sets_list_it(
         ("full", "no captions", r"none of 1 pictures \(split train\) has a text in arabic"),
     ],
 )  # fmt: skip
-def test_a_picture_set_with_something_wrong_is_refused_with_what_and_where(
+def test_a_wrong_picture_set_is_refused_with_what_and_where(
     world: Path, runs: Path, tmp_path: Path, damage: str, said: str, train: str
 ) -> None:
     folder = picture_set(world, tmp_path, damage)
@@ -128,7 +126,7 @@ def test_a_picture_set_with_something_wrong_is_refused_with_what_and_where(
     refused(recipe(world, *section("finetune", **changes)), "finetune", runs, said, DataError)
 
 
-def test_a_batch_larger_than_the_data_is_refused_before_pictures_are_computed(world: Path, runs: Path) -> None:
+def test_a_batch_larger_than_the_data_is_refused_early(world: Path, runs: Path) -> None:
     read = recipe(world, *section("finetune", start="teacher", batch=49, image='{train = "locked"}'))
     refused(read, "finetune", runs, "a batch of 49 pictures, but there are only 48", DataError)
     assert not (runs / "cache").exists() or not list((runs / "cache").glob("features-*"))
@@ -164,7 +162,7 @@ def test_distillation_without_english_captions_is_refused(world: Path, runs: Pat
         (np.zeros((1, 256)), [["a"], ["b"]], "1 rows of features, not as many classes"),
     ],
 )
-def test_concepts_that_contradict_themselves_or_the_tower_are_refused(
+def test_concepts_that_contradict_the_tower_are_refused(
     world: Path, runs: Path, tmp_path: Path, npz: Any, names: Any, said: str
 ) -> None:
     if npz is not None:

@@ -20,7 +20,7 @@ def said_of(world: Path, runs: Path, *changes: str) -> str:
     return str(caught.value)
 
 
-def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(world: Path, runs: Path) -> None:
+def test_what_later_stages_miss_is_said_before_the_first_runs(world: Path, runs: Path) -> None:
     (world / "no-listing").mkdir(exist_ok=True)
     said = said_of(
         world, runs, "stages=['linear', 'distill', 'finetune', 'both', 'siblings']",
@@ -53,9 +53,7 @@ def test_what_later_stages_miss_is_said_at_once_before_the_first_stage_runs(worl
         assert mistake in said
 
 
-def test_keys_that_a_stage_needs_and_names_that_mean_nothing_are_said_before_the_first_stage(
-    world: Path, runs: Path
-) -> None:
+def test_missing_keys_are_said_before_the_first_stage(world: Path, runs: Path) -> None:
     said = said_of(
         world, runs, "stages=['linear', 'distill', 'finetune']",
         *section("linear", teacher="''"), *section("distill", sources=[], losses="{cosin = 1}"),

@@ -33,14 +33,14 @@ pytestmark = pytest.mark.usefixtures("one_thread")
         ("finetune", {"start": "teacher", "frozen_layers": 7}, "7 layers to freeze, but BertModel has 2"),
     ],
 )  # fmt: skip
-def test_an_impossible_recipe_is_refused_before_anything_is_trained(
+def test_impossible_recipe_is_refused_before_anything_is_trained(
     world: Path, runs: Path, stage: str, changes: dict[str, Any], said: str
 ) -> None:
     changes = {key: str(value).replace("WORLD", str(world)) for key, value in changes.items()}
     refused(recipe(world, *section(stage, **changes)), stage, runs, said)
 
 
-def test_settings_of_texts_that_a_trained_tower_cannot_take_are_refused(world: Path, runs: Path) -> None:
+def test_text_settings_a_trained_tower_cannot_take_are_refused(world: Path, runs: Path) -> None:
     for key, value in (("max_tokens", 9), ("text_pooling", '"cls"')):
         spec = f'{{text = "teacher", vision = "{world}/vit", projection_dim = 16, {key} = {value}}}'
         said = rf"\[model\] {key} = .*, but teacher was trained with .*\. Leave it out"

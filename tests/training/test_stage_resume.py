@@ -50,7 +50,7 @@ FULL = {"image": '{train = "full", degradation = 0.7}', "steps": 5, "weight_deca
         ("finetune", "vit", FULL, 4),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_losses_and_weights_bit_for_bit(
+def test_a_killed_run_goes_on_bit_for_bit(
     world: Path, runs: Path, stage: str, vision: str, changes: dict[str, Any], at: int
 ) -> None:
     tower = vision if vision == "teacher" else f"{world}/{vision}"
@@ -87,7 +87,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_a_checkpoint(world: Path, runs: Pat
     assert list((runs / "distill").glob("step-*.pt"))
 
 
-def test_a_torn_checkpoint_is_skipped_with_a_line_and_costs_nothing_but_time(world: Path, runs: Path) -> None:
+def test_a_torn_checkpoint_is_skipped_and_costs_only_time(world: Path, runs: Path) -> None:
     read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=8))
     killed(read, "distill", runs, 7)
     newest = runs / "distill" / "step-000006.pt"
@@ -100,7 +100,7 @@ def test_a_torn_checkpoint_is_skipped_with_a_line_and_costs_nothing_but_time(wor
     assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == list(range(1, 9))
 
 
-def test_a_full_disk_ends_the_run_with_an_error_and_the_last_checkpoint_goes_on(
+def test_a_full_disk_ends_the_run_and_the_checkpoint_goes_on(
     world: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=8))
@@ -155,7 +155,7 @@ def test_a_run_does_not_go_on_with_other_noise(
         run_stage(read, "captions", runs, Notes())
 
 
-def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Path, runs: Path) -> None:
+def test_a_run_short_of_memory_goes_on_with_smaller_chunks(world: Path, runs: Path) -> None:
     spec = f"distill.model={student(world)}"
     killed(recipe(world, spec, *section("distill", steps=6, chunk=16)), "distill", runs, 4)
     notes = Notes()
@@ -166,7 +166,7 @@ def test_a_run_that_needed_too_much_memory_goes_on_with_smaller_chunks(world: Pa
 
 
 @pytest.mark.parametrize(("first", "then", "logged"), [(4, 10, (4, 10, 12)), (10, 4, (8, 12))])
-def test_losses_of_a_run_that_goes_on_with_another_log_every_are_still_means(
+def test_losses_after_another_log_every_are_still_means(
     world: Path, runs: Path, first: int, then: int, logged: tuple[int, ...]
 ) -> None:
     spec = f"distill.model={student(world)}"
@@ -199,7 +199,7 @@ SPOILING = {  # the learning rate rises until it spoils what was learned
 }  # fmt: skip
 
 
-def test_a_dev_set_that_changed_is_refused_where_it_decides_which_weights_are_kept(world: Path, runs: Path) -> None:
+def test_a_changed_dev_set_is_refused_where_it_chooses_weights(world: Path, runs: Path) -> None:
     shutil.copytree(world / "shapes", dev := runs.parent / "dev")
     read = recipe(
         world, *section("finetune", **{**SPOILING, "dev": f'{{folder = "{dev}", captions = ["caption_en"]}}'})
@@ -216,7 +216,7 @@ def test_a_dev_set_that_changed_is_refused_where_it_decides_which_weights_are_ke
     assert run_stage(read, "finetune", runs, Notes())["R@1"] > 0
 
 
-def test_early_stopping_ends_early_with_the_best_weights_also_through_a_kill(world: Path, runs: Path) -> None:
+def test_early_stopping_keeps_the_best_weights_through_a_kill(world: Path, runs: Path) -> None:
     read = recipe(world, *section("finetune", **SPOILING))
     whole = shutil.copytree(runs, runs.parent / "whole")
     result = run_stage(read, "finetune", whole, Notes())

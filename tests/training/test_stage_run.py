@@ -17,7 +17,7 @@ from toy_training import Notes, recipe, rows
 pytestmark = pytest.mark.usefixtures("one_thread", "traced_quickly")
 
 
-def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(world: Path, runs: Path) -> None:
+def test_all_stages_run_in_order_and_only_once(world: Path, runs: Path) -> None:
     read = recipe(world, *section("distill", steps=30), *section("finetune", steps=30, checkpoint_every=20))
     notes = Notes()
     results = run_all(read, runs, notes)
@@ -55,9 +55,7 @@ def test_all_stages_run_in_order_each_from_the_one_before_and_do_not_run_again(w
         run_all(read, runs, again)
 
 
-def test_a_finished_stage_is_refused_if_its_data_changed_since_and_not_if_files_are_only_newer_or_gone(
-    world: Path, runs: Path, tmp_path: Path
-) -> None:
+def test_a_finished_stage_is_refused_only_if_its_data_changed(world: Path, runs: Path, tmp_path: Path) -> None:
     pairs, templates = tmp_path / "pairs.tsv", tmp_path / "templates.json"
     pairs.write_bytes((world / "pairs.tsv").read_bytes())
     templates.write_text('["هنا {}"]', encoding="utf-8")
@@ -95,9 +93,7 @@ def test_a_finished_stage_is_refused_if_its_data_changed_since_and_not_if_files_
     assert run_all(read, runs, Notes()) == results
 
 
-def test_a_finished_stage_is_refused_if_its_dev_set_templates_or_starting_model_changed(
-    world: Path, runs: Path, tmp_path: Path
-) -> None:
+def test_a_finished_stage_is_refused_for_another_dev_set(world: Path, runs: Path, tmp_path: Path) -> None:
     templates, shapes = tmp_path / "templates.json", shutil.copytree(world / "shapes", tmp_path / "shapes")
     templates.write_text('["هنا {}"]', encoding="utf-8")
     first = [f"linear.model={student(world)}", *section("linear", rows=8)]
@@ -133,9 +129,7 @@ def test_a_warmup_of_nearly_all_of_a_few_steps_is_no_error(world: Path, runs: Pa
     assert [row["step"] for row in rows(runs, "distill") if "loss" in row] == [1, 2, 3]
 
 
-def test_a_disk_that_is_full_when_the_model_is_saved_is_said_and_the_same_command_ends_the_stage(
-    world: Path, runs: Path
-) -> None:
+def test_a_full_disk_at_the_models_saving_is_said_and_resumed(world: Path, runs: Path) -> None:
     resource = pytest.importorskip("resource")  # of Unix
     read = recipe(world, f"distill.model={student(world)}", *section("distill", steps=2))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -162,7 +156,7 @@ def test_fresh_forgets_what_a_stage_left(world: Path, runs: Path) -> None:
     assert not (runs / "distill" / "best.pt").exists()
 
 
-def test_a_fresh_run_that_fails_leaves_no_old_result_that_could_pass_for_its_own(world: Path, runs: Path) -> None:
+def test_a_fresh_run_that_fails_leaves_no_old_result(world: Path, runs: Path) -> None:
     stages = "stages=['distill', 'finetune']"
     short = [stages, f"distill.model={student(world)}", *section("distill", steps=2), *section("finetune", steps=2)]
     run_all(recipe(world, *short), runs, Notes())
@@ -194,7 +188,7 @@ def test_stages_of_different_precision_run_in_one_process(world: Path, runs: Pat
         ({"vision": "{world}/vit", "image_size": 64}, r"\[model\] image_size = 64 cannot be used .*: leave it out"),
     ],
 )
-def test_sizes_that_a_tower_cannot_take_are_refused_before_the_first_step(
+def test_sizes_a_tower_cannot_take_are_refused_early(
     world: Path, runs: Path, changes: dict[str, object], said: str
 ) -> None:
     spec = {key: value.format(world=world) if isinstance(value, str) else value for key, value in changes.items()}
@@ -222,9 +216,7 @@ def test_a_damaged_model_folder_is_named(world: Path, runs: Path) -> None:
 
 
 @pytest.mark.parametrize("stage", ["distill", "finetune"])
-def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
-    world: Path, runs: Path, stage: str
-) -> None:
+def test_a_loss_that_diverges_leaves_no_spoilt_checkpoint(world: Path, runs: Path, stage: str) -> None:
     changes = {"start": "teacher", "lr_text": 1e30, "lr_head": 1e30, "steps": 9, "warmup": 0.0}
     read = recipe(world, *section(stage, **changes))
     with pytest.raises(LossDiverged, match=r"became (nan|inf).* in step \d"):
@@ -235,7 +227,7 @@ def test_a_loss_that_diverges_ends_the_run_and_no_spoilt_checkpoint_is_left(
     assert not (runs / stage / "model").exists()
 
 
-def test_a_stage_says_at_its_start_how_much_each_source_has_to_learn_from(world: Path, runs: Path) -> None:
+def test_a_stage_says_what_each_source_has_to_learn_from(world: Path, runs: Path) -> None:
     sources = "[{path='pairs.tsv'}, {path='pairs.tsv', rows=5, direction='en-en'}]"
     pictures = "[{folder='shapes', split='train'}, {folder='shapes', split='dev'}]"
     spec = {"steps": 1, "model": student(world)}

@@ -174,7 +174,7 @@ def test_a_clip_text_tower_saved_alone_keeps_its_projection(tmp_path: Path) -> N
         (siglip2, [[6, 5, 10, 9, 8, 5, 7, 6, 11, 0, 0, 0], [7, 6, 11, *[0] * 9]]),  # a ▁ r e d ▁ c a t, c a t
     ],
 )
-def test_siglip_sees_lower_case_padded_to_the_full_length_without_mask(
+def test_siglip_sees_padded_lower_case_without_mask(
     kind: Callable[[Path], Any], ids: list[list[int]], tmp_path: Path
 ) -> None:
     model = kind(tmp_path)
@@ -217,7 +217,7 @@ def spec(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"transformers:{tmp_path}"
 
 
-def test_every_teacher_makes_unit_float32_rows_that_do_not_depend_on_the_batch(spec: str) -> None:
+def test_every_teacher_makes_unit_rows_whatever_the_batch(spec: str) -> None:
     teacher = load_teacher(spec)
     together = teacher.encode(TEXTS)
     assert (together.dtype, together.shape) == (np.float32, (4, teacher.width))
@@ -227,13 +227,13 @@ def test_every_teacher_makes_unit_float32_rows_that_do_not_depend_on_the_batch(s
     assert teacher.name == spec
 
 
-def test_every_teacher_has_a_fingerprint_of_its_own_that_loading_again_does_not_change(spec: str) -> None:
+def test_every_teacher_has_a_fingerprint_that_stays(spec: str) -> None:
     mark = load_teacher(spec).fingerprint
     assert load_teacher(spec).fingerprint == mark
     assert len(mark) == 16
 
 
-def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_folder_or_the_image_tower(
+def test_the_fingerprint_follows_text_weights_and_tokens(
     tmp_path: Path,
 ) -> None:
     model = clip(tmp_path / "one")
@@ -254,7 +254,7 @@ def test_the_fingerprint_follows_text_weights_and_tokens_but_not_the_folder_or_t
     assert load_teacher(f"transformers:{tmp_path / 'one'}").fingerprint != first
 
 
-def test_a_teacher_in_bfloat16_is_nearly_the_same_and_never_taken_for_the_other(tmp_path: Path) -> None:
+def test_a_teacher_in_bfloat16_is_never_taken_for_the_other(tmp_path: Path) -> None:
     model, processor = tiny_model(), tiny_processor()
     spec = f"araclip:{saved(tmp_path, model, processor)}"
     exact, short = load_teacher(spec), load_teacher(spec, bfloat16=True)
@@ -447,7 +447,7 @@ def test_progress_tells_done_total_speed_and_time_left(tmp_path: Path) -> None:
     assert [left > 0 for _, _, _, left in seen] == [True, True, True, False]
 
 
-def test_a_folder_that_another_process_fills_is_left_to_it_unless_it_has_all(tmp_path: Path) -> None:
+def test_a_folder_that_another_process_fills_is_left_to_it(tmp_path: Path) -> None:
     from araclip.core.atomic import single_writer
 
     teacher_vectors(Counting(), MANY, tmp_path)
@@ -475,9 +475,7 @@ teacher_vectors(Mortal(), MANY, Path(sys.argv[1]), shard=10, batch=5)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_killed_run_goes_on_with_the_missing_shards_and_ends_with_the_same_files(
-    interpreter: Warm, tmp_path: Path
-) -> None:
+def test_a_killed_run_goes_on_with_missing_shards(interpreter: Warm, tmp_path: Path) -> None:
     folder, straight = tmp_path / "killed", tmp_path / "straight"
     wanted = teacher_vectors(Counting(), MANY, straight, shard=10, batch=5)
     run = interpreter.start(KILLED, str(folder), "4", printed=tmp_path / "printed")
@@ -512,7 +510,7 @@ def test_texts_that_cannot_be_encoded_are_refused(tmp_path: Path, texts: list[st
         (np.ones((1, 5)), r"shape \(1, 5\) for 1 texts, expected \(1, 6\)"),
     ],
 )
-def test_a_teacher_that_makes_no_unit_vectors_is_refused_before_anything_is_stored(
+def test_a_teacher_without_unit_vectors_is_refused_early(
     tmp_path: Path, vector: NDArray[np.float64], message: str
 ) -> None:
     class Broken(Counting):

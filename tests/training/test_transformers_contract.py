@@ -61,7 +61,7 @@ def tensors(value: Any) -> list[torch.Tensor]:
 
 
 @models
-def test_the_features_come_as_the_towers_output_with_the_projected_features_for_its_pooled_one(towers: Towers) -> None:
+def test_the_features_come_as_the_towers_output(towers: Towers) -> None:
     model, given = model_of(towers), inputs(towers)
     out = model(**given)
     pixels = given.pop("pixel_values", None)
@@ -83,7 +83,7 @@ def test_the_features_come_as_the_towers_output_with_the_projected_features_for_
 
 @models
 @pytest.mark.parametrize("said_by", ["call", "configuration"])
-def test_hidden_states_and_attentions_are_given_where_they_are_asked_for(towers: Towers, said_by: str) -> None:
+def test_hidden_states_and_attentions_are_given_if_asked_for(towers: Towers, said_by: str) -> None:
     model, given, asked = model_of(towers), inputs(towers), {"output_hidden_states": True, "output_attentions": True}
     if said_by == "configuration":
         for config in filter(None, (model.config.text_config, model.config.vision_config)):
@@ -110,7 +110,7 @@ def test_towers_of_every_kind_give_their_hidden_states(image: str) -> None:
     assert len(out.vision_model_output.hidden_states) > 1 and len(out.text_model_output.hidden_states) == LAYERS + 1
 
 
-def test_a_tower_of_branches_gives_the_state_they_share_and_says_that_it_has_no_attention() -> None:
+def test_a_tower_of_branches_gives_states_and_no_attention() -> None:
     vision = BranchesConfig("test_efficientnet", 2, 1, hidden_size=512)
     model = AraCLIPModel(AraCLIPConfig(TEXT_TOWERS["bert"], vision, projection_dim=8)).eval()
     seen = model.get_image_features(inputs()["pixel_values"], output_hidden_states=True)
@@ -154,7 +154,7 @@ def test_the_arguments_stand_in_the_order_of_clips() -> None:
 
 
 @models
-def test_the_same_input_gives_the_same_numbers_whoever_stands_beside_it(towers: Towers) -> None:
+def test_same_input_gives_same_numbers_whoever_stands_beside_it(towers: Towers) -> None:
     model, given = model_of(towers), inputs(towers)
     once, twice = (tensors(model(**given, output_hidden_states=True)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(once, twice, strict=True))
@@ -219,7 +219,7 @@ class Pictures(torch.nn.Module):
 
 @torch.no_grad()
 @pytest.mark.parametrize("way", ["export", "compile"])
-def test_one_graph_for_all_data_is_made_of_a_model_whose_branches_are_routed(way: str) -> None:
+def test_one_graph_is_made_of_a_model_of_routed_branches(way: str) -> None:
     pictures = Pictures(model_like_mini()).eval()
     both, dark = bright_and_dark(4), bright_and_dark(6)[1::2]  # of the dark ones none passes the router
     if way == "export":
@@ -231,7 +231,7 @@ def test_one_graph_for_all_data_is_made_of_a_model_whose_branches_are_routed(way
         torch.testing.assert_close(made(pixels), pictures(pixels), rtol=1e-5, atol=1e-6)
 
 
-def test_larger_pictures_pass_where_the_tower_interpolates_its_positions() -> None:
+def test_larger_pictures_pass_an_interpolating_tower() -> None:
     model = model_of(BOTH)
     larger = torch.randn(2, 3, 2 * SIZE, 2 * SIZE)
     assert model(pixel_values=larger, interpolate_pos_encoding=True).image_embeds.shape == (2, 8)
@@ -297,7 +297,7 @@ def test_a_model_is_the_same_after_it_was_saved_twice(towers: Towers, tmp_path: 
     assert not model.training
 
 
-def test_a_state_dict_makes_a_model_without_a_folder_and_no_weights_are_tied() -> None:
+def test_a_state_dict_makes_a_model_and_ties_no_weights() -> None:
     model = model_of(BOTH)
     again = AraCLIPModel.from_pretrained(None, config=model.config, state_dict=model.state_dict())
     ours, theirs = model.state_dict(), again.state_dict()
@@ -324,7 +324,7 @@ def test_weights_load_in_the_type_that_is_asked_for(tmp_path: Path, asked: Any, 
         ({"": "eager", "vision_config": "eager"}, ("eager", "sdpa", "eager")),
     ],
 )
-def test_the_implementation_of_attention_is_chosen_by_the_call_and_by_the_configuration(
+def test_attention_is_chosen_by_call_and_configuration(
     tmp_path: Path, load: Any, asked: Any, found: tuple[str, ...]
 ) -> None:
     tiny_model().save_pretrained(tmp_path)
@@ -345,7 +345,7 @@ def test_the_implementation_of_attention_can_be_changed() -> None:
     assert attention_of(model) == ("sdpa", "sdpa", "eager")
 
 
-def test_an_implementation_of_attention_is_taken_by_a_tower_of_convolutions_and_changes_nothing_there(
+def test_attention_settings_change_nothing_in_convolutions(
     tmp_path: Path,
 ) -> None:
     model, given = model_like_mini(), {**inputs(), "pixel_values": bright_and_dark(3)}
@@ -366,12 +366,12 @@ def test_an_implementation_of_attention_is_taken_by_a_tower_of_convolutions_and_
         model.get_image_features(given["pixel_values"], output_attentions=True)
 
 
-def test_one_towers_implementation_of_attention_stands_in_its_own_configuration(tmp_path: Path) -> None:
+def test_one_towers_attention_stands_in_its_configuration(tmp_path: Path) -> None:
     text, vision = {**TEXT_TOWERS["bert"], "attn_implementation": "eager"}, IMAGE_TOWERS["vit"]
     assert attention_of(AraCLIPModel(AraCLIPConfig(text, vision, projection_dim=8))) == ("sdpa", "eager", "sdpa")
 
 
-def test_a_caller_who_asks_for_the_report_of_missing_weights_gets_it(tmp_path: Path) -> None:
+def test_caller_who_asks_for_report_of_missing_weights_gets_it(tmp_path: Path) -> None:
     model_of(TEXT).save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     config["text_config"]["num_hidden_layers"] = LAYERS + 1

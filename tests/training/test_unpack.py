@@ -119,9 +119,7 @@ def pictures() -> list[Image.Image]:
     return [Image.fromarray(rng.integers(0, 256, (tiny_hf.SIZE, tiny_hf.SIZE, 3), dtype=np.uint8)) for _ in range(5)]
 
 
-def test_a_model_computed_in_int8_comes_back_with_the_weights_that_it_is_stored_with(
-    saved: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_an_int8_model_comes_back_with_its_stored_weights(saved: Callable[[str], Path], tmp_path: Path) -> None:
     """Smoothed products, convolutions whose first reads bytes, corrected biases; and once more, which moves nothing."""
     place = saved(WITH_BRANCHES)
     model, processor = load_model(place / "model")
@@ -146,9 +144,7 @@ def test_a_model_computed_in_int8_comes_back_with_the_weights_that_it_is_stored_
         assert (mine * theirs).sum(axis=1).min() > 0.999
 
 
-def test_every_copy_of_a_models_weights_states_their_licence_and_training_data(
-    mini: AraCLIPModel, tmp_path: Path
-) -> None:
+def test_every_copy_of_weights_states_licence_and_data(mini: AraCLIPModel, tmp_path: Path) -> None:
     stated, model = AraCLIP("araclip-mini").config, mini
     for name in ("once", "twice"):
         folder = tmp_path / name
@@ -166,9 +162,7 @@ def test_every_copy_of_a_models_weights_states_their_licence_and_training_data(
         AraCLIPConfig(license=7)
 
 
-def test_an_exported_model_states_the_licence_that_its_weights_came_with(
-    saved: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_an_exported_model_states_its_weights_licence(saved: Callable[[str], Path], tmp_path: Path) -> None:
     place = saved("bert + siglip")
     model, processor = load_model(place / "model")
     model.config.license, model.config.training_data = "CC-BY-4.0", ["ten photographs"]
@@ -187,9 +181,7 @@ def test_an_exported_model_states_the_licence_that_its_weights_came_with(
 
 
 @pytest.mark.parametrize("pair", [name for name in TOWERS if "swin" not in name])
-def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
-    saved: Callable[[str], Path], pair: str
-) -> None:
+def test_the_model_gives_the_folders_vectors_and_all_weights(saved: Callable[[str], Path], pair: str) -> None:
     place = saved(pair)
     before, _ = load_model(place / "model")
     model, processor = unpack(place / "exported")
@@ -209,7 +201,7 @@ def test_the_model_gives_the_folders_vectors_and_has_every_weight_to_learn_with(
         assert getattr(model, scalar, None) == getattr(before, scalar, None)
 
 
-def test_weights_that_are_more_than_a_file_holds_lie_beside_their_graph_and_come_back(
+def test_weights_above_a_files_limit_lie_beside_their_graph(
     saved: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, large = saved("bert + siglip"), tmp_path / "large"
@@ -233,9 +225,7 @@ def test_weights_that_are_more_than_a_file_holds_lie_beside_their_graph_and_come
         AraCLIP(large).encode_text("قطة")
 
 
-def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(
-    saved: Callable[[str], Path], mini: AraCLIPModel
-) -> None:
+def test_bundled_and_own_models_load_as_any_pretrained_model(saved: Callable[[str], Path], mini: AraCLIPModel) -> None:
     folder = saved("bert + siglip") / "exported"
     for source, model in (("araclip-mini", mini), (folder, AraCLIPModel.from_pretrained(folder))):
         exported, processor = AraCLIP(model_folder.find(source)), AraCLIPProcessor.from_pretrained(source)
@@ -253,7 +243,7 @@ def test_a_bundled_model_and_a_model_folder_load_as_any_pretrained_model(
     assert not report["missing_keys"] and not report["unexpected_keys"]
 
 
-def test_a_folder_that_gave_back_its_model_is_not_compared_again_with_the_same_libraries(
+def test_a_folder_compared_once_is_not_compared_again(
     saved: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = saved("bert + siglip") / "exported"
@@ -269,9 +259,7 @@ def test_a_folder_that_gave_back_its_model_is_not_compared_again_with_the_same_l
         AraCLIPModel.from_pretrained(folder)
 
 
-def test_what_was_folded_away_or_never_recorded_is_named_and_refused(
-    saved: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_what_was_folded_away_is_named_and_refused(saved: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(ModelMismatch, match=r"relative_position_bias_table was folded away .* saved AraCLIPModel"):
         unpack(saved("bert + swin") / "exported")
     place = saved("bert + siglip")
@@ -292,7 +280,7 @@ def test_what_was_folded_away_or_never_recorded_is_named_and_refused(
         unpack(tmp_path / "nothing")
 
 
-def test_a_recipe_starts_from_an_exported_model_or_takes_its_towers(tmp_path: Path) -> None:
+def test_recipe_starts_from_exported_model_or_takes_its_towers(tmp_path: Path) -> None:
     world = make_world(tmp_path / "world")
     start = recipe(world, "teacher.steps=2")
     run_stage(start, "teacher", tmp_path / "runs", Notes())

@@ -86,7 +86,7 @@ def cosines(path: Path, other: Path, feeds: list[Feed]) -> np.ndarray:
     ("float32", 1 - 1e-6, 1.05), ("float16", 0.99999, 0.6), ("int8", 0.999, 0.45), ("smooth-int8", 0.99, 0.5),
     ("smooth-compact", 0.99, 0.5),
 ])  # fmt: skip
-def test_each_way_to_store_weights_keeps_the_vectors_and_passes_the_checks_of_a_folder(
+def test_each_way_to_store_weights_keeps_the_vectors(
     graph: Path, feeds: list[Feed], tmp_path: Path, weights: str, least: float, size: float
 ) -> None:
     store(graph, tmp_path / "small.onnx", weights, feeds=feeds[:8])
@@ -95,9 +95,7 @@ def test_each_way_to_store_weights_keeps_the_vectors_and_passes_the_checks_of_a_
     check_graph(tmp_path / "small.onnx")
 
 
-def test_a_vector_of_smooth_int8_does_not_depend_on_the_rest_of_its_batch(
-    graph: Path, feeds: list[Feed], tmp_path: Path
-) -> None:
+def test_a_smooth_int8_vector_does_not_depend_on_its_batch(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
     store(graph, tmp_path / "small.onnx", "smooth-int8", feeds=feeds[:8])
     together = [{"x": np.concatenate([feed["x"] for feed in feeds])}]
     np.testing.assert_allclose(
@@ -112,9 +110,7 @@ def test_smoothing_channels_makes_int8_closer(graph: Path, feeds: list[Feed], tm
     assert smooth < 0.8 * rows
 
 
-def test_products_that_are_kept_stay_in_float32_and_their_errors_are_known(
-    graph: Path, feeds: list[Feed], tmp_path: Path
-) -> None:
+def test_products_kept_in_float32_have_known_errors(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
     write_graph(read_graph(graph), graph.parent, tmp_path / "outside.onnx", outside=True)
     largest = largest_by_channel(tmp_path / "outside.onnx", feeds)
     rows = np.abs(np.concatenate([feed["x"] for feed in feeds]))
@@ -127,9 +123,7 @@ def test_products_that_are_kept_stay_in_float32_and_their_errors_are_known(
     assert "MatMulIntegerToFloat" not in {node.op_type for node in read_graph(tmp_path / "kept.onnx").graph.node}
 
 
-def test_a_gelu_is_written_as_onnx_runtime_knows_it_with_the_same_numbers(
-    graph: Path, feeds: list[Feed], tmp_path: Path
-) -> None:
+def test_a_gelu_is_written_with_the_same_numbers(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
     model = read_graph(graph)
     assert order_gelu(model.graph) == 1
     assert order_gelu(model.graph) == 0  # already so
@@ -143,9 +137,7 @@ def test_a_gelu_is_written_as_onnx_runtime_knows_it_with_the_same_numbers(
     assert kinds & {"Gelu", "BiasGelu"}
 
 
-def test_weights_in_another_file_are_the_same_and_are_stored_small_from_there(
-    graph: Path, feeds: list[Feed], tmp_path: Path
-) -> None:
+def test_weights_in_another_file_are_stored_small_from_there(graph: Path, feeds: list[Feed], tmp_path: Path) -> None:
     outside = tmp_path / "outside.onnx"
     write_graph(read_graph(graph), graph.parent, outside, outside=True)
     assert (tmp_path / "outside.onnx.data").stat().st_size > 0.9 * graph.stat().st_size
@@ -162,7 +154,7 @@ def test_weights_in_another_file_are_the_same_and_are_stored_small_from_there(
 
 
 @pytest.mark.parametrize(("least", "taken"), [(0.0, "smooth-int8"), (1.1, "float16")])
-def test_a_tower_that_int8_moves_too_far_has_products_in_float32_and_at_last_float16(
+def test_a_tower_that_int8_moves_too_far_has_wider_products(
     graph: Path, feeds: list[Feed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, taken: str
 ) -> None:
     monkeypatch.setattr(storing, "LEAST_COSINE", least)
@@ -217,7 +209,7 @@ def largest_sum(steps: np.ndarray) -> int:
 @given(
     arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 4)), elements=st.floats(-100, 100, width=32)),
 )
-def test_no_two_neighbours_of_a_product_overflow_16_bits_and_no_weight_moves_by_more_than_half_a_step(
+def test_no_two_neighbours_of_a_product_overflow_16_bits(
     matrix: np.ndarray,
 ) -> None:
     steps, scale = int8_steps(matrix)
@@ -307,7 +299,7 @@ def photos(count: int, least: int = 0) -> list[Feed]:
     return [{"pixels": rng.integers(least, 256, (1, PIXELS, PIXELS, 3), dtype=np.uint8)} for _ in range(count)]
 
 
-def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path: Path) -> None:
+def test_static_int8_reads_bytes_and_computes_in_int8(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="calibration inputs, and there are none"):
         stored(tmp_path, feeds=[])
     path, small = stored(tmp_path)
@@ -325,7 +317,7 @@ def test_static_int8_reads_bytes_and_computes_all_but_the_head_in_int8(tmp_path:
     assert least_cosine((path, small)) > 0.999
 
 
-def test_weights_that_were_stored_as_static_int8_come_back_within_their_steps(tmp_path: Path) -> None:
+def test_weights_stored_as_static_int8_come_back(tmp_path: Path) -> None:
     before, after = (wide_weights(onnx.load(str(path))) for path in stored(tmp_path))
     for name in ("first", "deep", "last"):
         scale = convolution_scales(before[name], 16 if name == "deep" else 1)[:, None, None, None]
@@ -350,7 +342,7 @@ def test_rounding_weights_moves_no_channel_on_average(tmp_path: Path, biases: st
     assert "Mul" not in [node.op_type for node in read_graph(small).graph.node]  # bytes are the first input
 
 
-def test_pixels_whose_scaled_values_or_first_weights_are_read_otherwise_stay_as_they_are(tmp_path: Path) -> None:
+def test_pixels_whose_scaled_values_are_read_stay(tmp_path: Path) -> None:
     measured, computed = of_pixels(), of_pixels()
     measured.graph.node.append(helper.make_node("Shape", ["x"], ["shape"]))
     computed.graph.node.insert(0, helper.make_node("Identity", ["first"], ["made"]))
@@ -359,7 +351,7 @@ def test_pixels_whose_scaled_values_or_first_weights_are_read_otherwise_stay_as_
         assert least_cosine(stored(tmp_path, model)) > 0.999
 
 
-def test_a_map_that_is_added_comes_back_from_its_unsigned_numbers(tmp_path: Path) -> None:
+def test_map_that_is_added_comes_back_from_its_unsigned_numbers(tmp_path: Path) -> None:
     model = of_pixels()
     added = np.random.default_rng(0).uniform(-1, 2, (1, 16, PIXELS, PIXELS)).astype(np.float32)
     model.graph.initializer.append(numpy_helper.from_array(added, "added"))
@@ -370,7 +362,7 @@ def test_a_map_that_is_added_comes_back_from_its_unsigned_numbers(tmp_path: Path
     assert np.abs(wide_weights(onnx.load(str(small)))["added"] - added).max() < 3 / 255
 
 
-def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some_do_is_stored(tmp_path: Path) -> None:
+def test_a_branch_without_calibration_pictures_is_named(tmp_path: Path) -> None:
     path, small = tmp_path / "g.onnx", tmp_path / "small.onnx"
     onnx.save(of_pixels(routed=True), str(path))
     means = vectors(path, [*photos(6), *photos(6, 250)])
@@ -385,9 +377,7 @@ def test_a_branch_that_no_calibration_picture_reaches_is_named_and_one_that_some
     assert (np.abs(vectors(small, pictures)).sum(axis=1) == 0).all()
 
 
-def test_static_int8_is_for_convolutional_towers_and_takes_its_ranges_from_a_folder(
-    tiny_model: Path, tmp_path: Path
-) -> None:
+def test_static_int8_takes_its_ranges_from_a_folder(tiny_model: Path, tmp_path: Path) -> None:
     config = model_folder.read_config(tiny_model)
     full, small, photos = tmp_path / "full", tmp_path / "small", tmp_path / "photos"
     shutil.copytree(tiny_model, full)

@@ -15,7 +15,7 @@ from araclip.pictures.limits import PEAK
 FILES = 60
 
 
-def test_the_corpus_covers_every_allowed_format_and_comes_out_the_same_each_time() -> None:
+def test_the_corpus_covers_every_format_and_is_the_same_again() -> None:
     assert set(FORMATS) == set(formats.FORMATS)
     assert len({what for what, _ in DAMAGES}) == 9
     for kind in FORMATS:

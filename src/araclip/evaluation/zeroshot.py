@@ -190,7 +190,7 @@ def _read_json(path: Path, language: str) -> tuple[Any, bool]:
     return content[language.upper()], True
 
 
-SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/label_probabilities.py
+SCALE = 30.0  # factor of cosines before the softmax; measured on araclip-mini, see benchmarks/names.py
 CHUNK = 64  # number of pictures encoded together, if some may be unreadable
 # Numbers of the logistic function in `none_of`: the coefficient of the best label's cosine (in standard deviations),
 # the constant term, and the coefficient of the logarithm of the number of labels.
@@ -370,7 +370,7 @@ def none_of(labels: Vectors, everyday: Vectors) -> Vectors:
     """Return for N pictures the probability (N,) that none of the labels is right.
 
     It is a logistic function of the number of labels and of how many standard deviations the best label's cosine lies
-    above the mean cosine with everyday queries. benchmarks/label_probabilities.py fits and measures it.
+    above the mean cosine with everyday queries. benchmarks/names.py fits and measures it.
 
     Args:
         labels, everyday: cosines of the pictures with the labels (N, C), and with the queries EVERYDAY (N, E).

@@ -235,7 +235,7 @@ def bytes_of_tower(folder: Path, config: ModelConfig, tower: str) -> int:
 def rows_per_run(size: int, stored: int) -> int:
     """Return how many pictures of side `size` go into one run of an image graph whose files have `stored` bytes.
 
-    More pictures make a large network no faster, and each takes memory: see benchmarks/indexing_memory.py.
+    More pictures make a large network no faster, and each takes memory: see benchmarks/indexing.py.
     """
     rows = SMALL_ROWS if stored <= SMALL_GRAPH and size <= SMALL_SIDE else LARGE_ROWS
     return max(1, rows * SMALL_SIDE**2 // max(size, SMALL_SIDE) ** 2)

@@ -1,6 +1,7 @@
-"""How often the sample gallery's own queries are answered: which of araclip demo's headline queries may be promised.
+"""How queries of everyday life are answered: those of the sample gallery, and sixty over a folder of one's own.
 
-    python benchmarks/demo_queries.py --gallery FOLDER [--pictures FOLDER]
+    python benchmarks/queries.py [--gallery FOLDER] [--pictures FOLDER]
+    python benchmarks/queries.py --gallery FOLDER --page PAGE.html [--queries FILE]
 
 Without --gallery the sample pictures are made and indexed first (a minute). Two measures, both over the whole gallery:
 
@@ -11,16 +12,23 @@ Without --gallery the sample pictures are made and indexed first (a minute). Two
   picture's name right. `araclip demo` asks those of `demo.QUERIES`, which were chosen from this pool by what is printed
   here: the first picture is right, and three of the first four are, or the first is a photograph. So their own share of
   right answers says nothing about other queries; that of the pool does.
+
+--page writes a page to look at, of any gallery: each query with its first seven hits, near-duplicates behind the best
+one as in the terminal, their relevance, and whether «no picture fits» is said. The judgement is the reader's;
+docs/log/2026-12.md states one.
 """
 
 import argparse
 import tempfile
+from html import escape
 from pathlib import Path
 
 from araclip import Gallery
 from araclip.demo import QUERIES, Sample, available, sample_pictures
+from araclip.gallery.results import fits_nothing
 from araclip.text.folding import fold
 
+QUERIES_FILE = Path(__file__).with_name("everyday_queries.txt")
 TOP = 4  # pictures that araclip demo shows for a query
 # query → words, one of which a right picture's Arabic name must contain
 POOL: dict[str, tuple[str, ...]] = {
@@ -84,7 +92,12 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--gallery", type=Path, help="a gallery of the sample pictures")
     options.add_argument("--pictures", type=Path, help="its pictures, if not the folder beside it")
+    options.add_argument("--page", type=Path, help="a page to look at, of sixty everyday queries")
+    options.add_argument("--queries", type=Path, default=QUERIES_FILE, help="of the page, a line a query")
     given = options.parse_args()
+    if given.page and given.gallery:
+        write_page(given.gallery, given.queries, given.page)
+        return
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         pictures = given.pictures or (given.gallery.parent if given.gallery else home) / "pictures"
@@ -94,6 +107,21 @@ def main() -> None:
             if given.gallery is None:
                 gallery.update([pictures])
             measure(gallery, {str(sample.path): sample for sample in available(pictures)})
+
+
+def write_page(folder: Path, queries: Path, page: Path) -> None:
+    """Write the hits of all queries as a page."""
+    parts, none = [], 0
+    with Gallery.open(folder) as gallery:
+        for number, query in enumerate(filter(None, queries.read_text(encoding="utf-8").split("\n")), 1):
+            hits = gallery.search(query, 7, collapse=True)
+            told = fits_nothing([hit.relevance for hit in hits])
+            none += told
+            parts.append(
+                f"<h3 dir=auto>{number}. {escape(query)}{' — no picture fits' * told}</h3>{hits._repr_html_()}"
+            )
+    page.write_text("<!doctype html><meta charset=utf-8>" + "".join(parts), encoding="utf-8")
+    print(f"{len(parts)} queries, {none} told that no picture fits: {page}")
 
 
 def measure(gallery: Gallery, samples: dict[str, Sample]) -> None:
