@@ -21,13 +21,14 @@ extensions = [
     "sphinx.ext.napoleon",
     "arabic_pages",
     "arabic_search",
+    "command_options",
     "docstring_trees",
     "public_names",
     "recipe_keys",
     "root_pages",
     "tutorial_scripts",
 ]
-exclude_patterns = ["command_options.py", "conf.py", "site", "images"]
+exclude_patterns = ["conf.py", "site", "images"]
 nitpicky = False  # annotations name types of libraries that have no inventory here: the build asks no other host
 
 myst_enable_extensions = ["attrs_inline", "colon_fence"]

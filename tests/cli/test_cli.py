@@ -253,9 +253,9 @@ def test_every_command_and_option_has_help_and_stands_in_docs() -> None:
         assert not command.params or f"<!-- options: {name} -->\n" in section, f"{name} lacks its table of options"
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"araclip {name} {parameter.opts[0]} has no help"
-    written = ROOT / "docs" / "command_options.py"
+    written = ROOT / "docs" / "site" / "command_options.py"
     checked = subprocess.run([sys.executable, written, "--check"], check=False, capture_output=True, text=True)
-    assert checked.returncode == 0, f"{checked.stderr}run: python docs/command_options.py"
+    assert checked.returncode == 0, f"{checked.stderr}run: python docs/site/command_options.py"
 
 
 def test_help_lists_commands_in_the_order_of_the_docs() -> None:

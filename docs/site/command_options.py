@@ -1,11 +1,12 @@
-"""Writes the tables of options in docs/commands.md from the commands themselves, and the filters of docs/gallery.md.
+"""Tables of the commands' options on the site's page commands.md, and of the filters in docs/gallery.md.
 
-    python docs/command_options.py             # writes them
-    python docs/command_options.py --check     # exit code 1 if a page and the code differ
+    python docs/site/command_options.py             # writes the filters' table
+    python docs/site/command_options.py --check     # exit code 1 if the page and the code differ
 
-An option's help is changed in src/araclip, never on the page. A command's table stands between the comments
-`<!-- options: NAME -->` and `<!-- end of options -->`; that of the filters has the name `filters`. Options that have
-the same help in many commands are explained in one table, whose name is `many`; the other tables only name them.
+An option's help is changed in src/araclip, never on a page. The site puts a command's table in place of the comment
+`<!-- options: NAME -->`. Options that have the same help in many commands are explained in one table, whose name is
+`many`; the other tables only name them. The filters' table stands in the file, before `<!-- end of filters -->`, since
+no command prints it.
 """
 
 import argparse
@@ -13,15 +14,19 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from araclip.cli.commands import app
 from araclip.gallery.catalog.filters import FILTERS
 
-PAGES = [Path(__file__).with_name(name) for name in ("commands.md", "gallery.md")]
-MARKED = re.compile(r"<!-- options: (\S+) -->\n(.*?)<!-- end of options -->", re.DOTALL)
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+PAGE = Path(__file__).parents[1] / "gallery.md"
+TABLE = re.compile(r"<!-- filters -->\n(.*?)<!-- end of filters -->", re.DOTALL)
+MARK = re.compile(r"<!-- options: (\S+) -->\n")
 MANY = 8  # an option with the same help in so many commands is explained once
 SEE_MANY = "[as for many commands](#options-of-many-commands)"
 
@@ -74,22 +79,28 @@ def markdown(rows: list[tuple[str, str]]) -> str:
     return "| option | what |\n|---|---|\n" + "".join(f"| {spelling} | {help} |\n" for spelling, help in rows)
 
 
-def due(text: str) -> str:
-    """Return a page with every table as it should be."""
-    written = {**tables(read_commands()), "filters": filter_table()}
-    return MARKED.sub(lambda found: f"<!-- options: {found[1]} -->\n{written[found[1]]}<!-- end of options -->", text)
+def put(app: "Sphinx", page: str, source: list[str]) -> None:
+    """Put the tables in place of their comments."""
+    if page == "commands":
+        written = tables(read_commands())
+        source[0] = MARK.sub(lambda mark: written[mark[1]], source[0])
+
+
+def setup(app: "Sphinx") -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("source-read", put)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     args = parser.parse_args()
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        written = due(text)
-        if args.check and written != text:
-            sys.exit(f"{page.name} differs from the code")
-        page.write_text(written, encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    written = TABLE.sub(lambda _: f"<!-- filters -->\n{filter_table()}<!-- end of filters -->", text)
+    if args.check and written != text:
+        sys.exit(f"{PAGE.name} differs from the code")
+    PAGE.write_text(written, encoding="utf-8")
 
 
 if __name__ == "__main__":
