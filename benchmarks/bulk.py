@@ -30,12 +30,14 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
-from araclip.bulk.embed import SHARD_ROWS, embed
 from araclip.bulk.ingest import fill
 from araclip.bulk.shard_file import write_options
 from araclip.gallery.catalog.records import RecordedModel, identity_of
 from araclip.gallery.gallery import Gallery
 from araclip.models.encoder import as_encoder
+
+
+SHARD_ROWS = 4096  # pictures of a made-up shard, as many as `araclip embed` writes
 
 
 def make_photographs(home: Path, pictures: int) -> list[Path]:
@@ -77,6 +79,8 @@ class CoreTime:
 
 def measure_embedding(work: Path, pictures: int, model: str) -> dict[str, float]:
     """Pictures a second, by the clock and of a core, of the encoder alone and with Ray; seconds of any run with Ray."""
+    from araclip.bulk.embed import embed  # needs Ray, which `fill` does not
+
     few, many = make_photographs(work / "few", pictures // 3), make_photographs(work / "many", pictures)
     encoder, taken = as_encoder(model, threads=1), CoreTime()
     encoder.encode_image(many[:16])
