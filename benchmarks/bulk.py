@@ -36,7 +36,6 @@ from araclip.gallery.catalog.records import RecordedModel, identity_of
 from araclip.gallery.gallery import Gallery
 from araclip.models.encoder import as_encoder
 
-
 SHARD_ROWS = 4096  # pictures of a made-up shard, as many as `araclip embed` writes
 
 
@@ -116,7 +115,7 @@ def random_vectors(pictures: int, width: int) -> Iterator[np.ndarray]:
 def write_shards(out: Path, blocks: Iterable[np.ndarray], model: RecordedModel, home: Path) -> None:
     """Shards of made-up pictures, one of each block of vectors, as `araclip embed` would have written them."""
     options, first = write_options(model), 0
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     schema = options.pop("schema")
     for shard, vectors in enumerate(blocks):
         rows = [_row(first + each, home) | {"vector": vector} for each, vector in enumerate(vectors.astype(np.float16))]
