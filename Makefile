@@ -69,22 +69,22 @@ mutation: .venv/.test
 	@$(PIP) install --quiet 'cosmic-ray>=8.7'
 	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE) --seed $(SEED)
 
-# Bulk embedding on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what is missing.
+# Bulk embedding on this machine, on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what
+# is missing.
 test-ray: .venv/.ray
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/bulk
 
-# aiobotocore takes a few releases of botocore, and boto3 goes by botocore's number; by itself pip would search for an hour.
-MOTO = $(PIP) install --no-compile 'moto[server]>=5' boto3==$$($(BIN)/python -c 'import botocore; print(botocore.__version__)')
+MOTO := 'moto[server]>=5' boto3
 .venv/.ray: pyproject.toml .venv/.test
-	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
+	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
 	@touch $@
 
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
 # missing; ARACLIP_TEST_POSTGRES=postgresql://… takes a server that runs already.
 ARACLIP_TEST_POSTGRES ?= private
-test-postgres: .venv/.test postgres
+test-postgres: .venv/.ray postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
-	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk/test_bulk.py tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
+	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
 
 postgres:
 	@test "$(ARACLIP_TEST_POSTGRES)" != private || ls /usr/lib/postgresql/*/lib/vector.so >/dev/null 2>&1 || { \
@@ -139,7 +139,7 @@ bench: .venv/.test
 
 # Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
 # table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
-trials: .venv/.test
+trials: .venv/.ray
 	@failed=; HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TRIALS=1 $(BIN)/python -m pytest tests/trials tests/benchmarks || failed=pytest; \
 	for trial in $$(grep -l __main__ tests/trials/*.py); do \
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
@@ -221,11 +221,11 @@ clean:
 	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers]'
 	@touch $@ .venv/.demo
 
-# All of these in two steps: pip resolves and builds fewer times, and looks for Ray's and S3's packages beside what is there.
+# All of these in two steps: pip resolves and builds fewer times, and looks for Ray's packages beside what is there.
 .venv/.everything: pyproject.toml .venv/bin/python
 	@echo "Installing all that tests need (once, a few minutes) …"
 	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser]'
-	@$(PIP) install --no-compile -e '.[ray,s3]' && $(MOTO)
+	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
 	@touch .venv/.test .venv/.demo .venv/.docs .venv/.browser .venv/.ray $@
 
 .venv/.docs: pyproject.toml .venv/.test

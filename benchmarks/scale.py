@@ -31,11 +31,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filling import digest_of, write_shards
+from bulk import digest_of, write_shards
 from million import BLOCK, made_vectors, memory, real_vectors, some_captions
 
 from araclip import AraCLIP, open_gallery
-from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.ingest import fill
 from araclip.gallery.catalog.records import RecordedModel
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
@@ -221,7 +221,7 @@ def prepared(work: Path, real: np.ndarray, texts: np.ndarray, pictures: int, mod
             yield block
 
     record = RecordedModel(model.config.name, model.fingerprint, model.config.width)
-    write_shards(out, seen(), -(-pictures // BLOCK), record, work / "elsewhere")
+    write_shards(out, seen(), record, work / "elsewhere")
     np.save(out / "truth.npy", rows)
     return out
 
@@ -230,7 +230,7 @@ def filled(shards: Path, location: str, model: AraCLIP) -> dict[str, float]:
     """Seconds by the clock, and of this process and those that it starts, to fill a gallery."""
     clock, used = time.perf_counter(), time.process_time() + children_s()
     with open_gallery(location, model=model, create=True) as gallery:
-        report = fill(gallery, shards_in(shards))
+        report = fill(gallery, shards)
     return {
         "fill_s": time.perf_counter() - clock, "fill_core_s": time.process_time() + children_s() - used,
         "rows_s": report.row_seconds,

@@ -19,10 +19,9 @@ AraCLIPError
 │   ├── GalleryCorrupt      the catalogue file is damaged
 │   ├── NewerGallery        made by a later release; this one could damage it
 │   └── GalleryUnreachable  the server of a remote gallery does not answer
-├── BulkError               a bulk run cannot start or go on; finished shards stay
-│   ├── SourceError         a source cannot be read now: network, rights; the shard is not finished
-│   ├── ShardMismatch       the folder holds shards of another source or model, or of another number of shards
-│   └── ShardFailed         some shards of a run were not finished; each is named with its reason
+├── BulkError               a bulk run cannot start or go on; shards stay
+│   ├── SourceError         a source, or some of its pictures, cannot be read now: network, rights
+│   └── ShardMismatch       the folder holds shards of another model
 ├── OcrFailed               OCR of a picture was given up; the picture is indexed without its text
 ├── ServerError             a server refused a request of `araclip.client`, or cannot be reached
 └── TrainingError           a training run cannot start or continue; what it has written stays usable
@@ -158,19 +157,15 @@ class GalleryUnreachable(GalleryError):
 
 
 class BulkError(AraCLIPError):
-    """Bulk embedding cannot start or go on; finished shards stay."""
+    """Bulk embedding cannot start or go on; shards stay."""
 
 
 class SourceError(BulkError):
-    """A source of pictures cannot be read now, because of the network or of permissions."""
+    """A source, or some of its pictures, cannot be read now, because of the network or of permissions."""
 
 
 class ShardMismatch(BulkError):
-    """The folder holds shards of another source or model, or of a run with another number of shards."""
-
-
-class ShardFailed(BulkError):
-    """Some shards of a bulk run were not finished."""
+    """The folder holds shards of another model."""
 
 
 class ServerError(AraCLIPError):

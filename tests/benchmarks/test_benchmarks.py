@@ -34,7 +34,7 @@ TOY = {  # arguments; DATA is a small picture set, HELD a list of labelled pictu
 SLOW = {"serving", "watching"}  # run by `make trials`, since they start processes and wait
 # these need published data, a browser, Tesseract or other systems, or have no small size
 DESCRIBED = {
-    "ablation", "composition", "duplicates", "everyday_words", "exclusion", "filling", "gradcache", "labels", "million",
+    "ablation", "bulk", "composition", "duplicates", "everyday_words", "exclusion", "gradcache", "labels", "million",
     "ocr", "page", "places", "regressions", "relevance", "scale", "speed", "video",
 }  # fmt: skip
 

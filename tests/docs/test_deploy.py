@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from araclip.bulk.plan import parse_shard
 from araclip.server.settings import Settings
 
 DEPLOY = Path(__file__).parents[1].parent / "deploy"
@@ -131,45 +130,18 @@ def test_caddy_takes_its_configuration() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-# ------------------------------------------------------------------ bulk embedding: Kubernetes and Slurm
+# ------------------------------------------------------------------ bulk embedding on Kubernetes
 
 
-def test_the_job_gives_each_index_a_share() -> None:
+def test_the_job_is_one_by_kubernetes_schema_without_rights() -> None:
     path = DEPLOY / "embed.job.yaml"
     checked = _run(sys.executable, "-m", "kubernetes_validate", "--strict", path)
     assert checked.returncode == 0, checked.stdout
-    job = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
-    (container,) = job["template"]["spec"]["containers"]
-    share = container["command"][container["command"].index("--shard") + 1]
-    assert (job["completionMode"], share) == ("Indexed", f"$(JOB_COMPLETION_INDEX)/{job['completions']}")
-    assert parse_shard(share.replace("$(JOB_COMPLETION_INDEX)", str(job["completions"] - 1)))
+    pod = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"] == ["araclip", "embed", "/pictures", "/shards"]
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     number = re.search(r"^USER (\d+)$", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert number and job["template"]["spec"]["securityContext"]["runAsUser"] == int(number[1])
-    volumes = {volume["name"] for volume in job["template"]["spec"]["volumes"]}
+    assert number and pod["securityContext"]["runAsUser"] == int(number[1])
+    volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-
-
-DIRECTIVES = {  # of sbatch(1), with what a value looks like
-    "job-name": r"[\w.-]+", "array": r"\d+(-\d+)?(,\d+(-\d+)?)*(%\d+)?", "ntasks": r"\d+", "cpus-per-task": r"\d+",
-    "mem": r"\d+[KMGT]?", "time": r"(\d+-)?\d{2}:\d{2}:\d{2}", "requeue": "", "open-mode": "append|truncate",
-    "output": r"\S+",
-}  # fmt: skip
-
-
-def test_the_slurm_array_has_directives_that_sbatch_takes(tmp_path: Path) -> None:
-    path = DEPLOY / "embed.slurm"
-    text = path.read_text(encoding="utf-8")
-    found = dict(re.findall(r"^#SBATCH --([a-z-]+)=?(.*)$", text, re.MULTILINE))
-    assert all(re.fullmatch(DIRECTIVES[name], value) for name, value in found.items())
-    assert text.rindex("#SBATCH") < text.index("\nset -")  # sbatch reads none after the first command
-    last = int(re.fullmatch(r"0-(\d+)%\d+", found["array"])[1])
-    bin_ = tmp_path / "bin"
-    bin_.mkdir()
-    (bin_ / "srun").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
-    (bin_ / "srun").chmod(0o755)
-    environment = {"PATH": f"{bin_}:/usr/bin:/bin", "SLURM_ARRAY_TASK_ID": str(last)}
-    ran = subprocess.run(
-        ["bash", path, "/my pictures", "/out"], env=environment, capture_output=True, text=True, check=True
-    )
-    assert ran.stdout.splitlines() == ["araclip", "embed", "/my pictures", "/out", "--shard", f"{last}/{last + 1}"]

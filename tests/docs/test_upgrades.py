@@ -65,6 +65,13 @@ def test_notes_on_upgrades_have_every_format_that_code_has() -> None:
     assert formats("Model folders") == [MODEL_FORMAT]
 
 
+def test_the_notes_on_upgrades_have_the_format_of_shards() -> None:
+    pytest.importorskip("pyarrow")
+    from araclip.bulk.shard_file import FORMAT
+
+    assert formats("Shards") == [int(FORMAT)]
+
+
 def test_the_notes_on_upgrades_have_the_formats_of_training() -> None:
     pytest.importorskip("torch")
     from araclip.training.loop import checkpoint

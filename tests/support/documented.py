@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 MARK = re.compile(r"<!-- not run: ([^>]+) -->\s*\Z")
 REASONS = {
     "network",
-    "needs a bucket",
+    "needs Ray",
     "needs a server",
     "needs a PostgreSQL server",
     "needs Tesseract",

@@ -28,7 +28,7 @@ from crash.story import pictures_bytes
 
 from araclip import AraCLIP, Gallery
 from araclip.bulk.embed import embed
-from araclip.bulk.ingest import fill, shards_in
+from araclip.bulk.ingest import fill
 from araclip.errors import InputError
 from araclip.gallery.open import restore_gallery
 from tiny import write_tiny_model
@@ -81,8 +81,8 @@ class Trial:
         self.number = 0
         for at, name in enumerate(NAMES):
             (self.album / name).write_bytes(pictures_bytes(1_000 + at))
-        embed(self.album, folder / "shards", model=str(folder / "model"))
-        self.shards = shards_in(folder / "shards")
+        embed(self.album, folder / "shards", model=str(folder / "model"), jobs=1)
+        self.shards = folder / "shards"
         self.in_shards = {str(path): digest(path.read_bytes()) for path in self.album.iterdir()}
 
     def step(self) -> None:

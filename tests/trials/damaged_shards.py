@@ -14,9 +14,8 @@ from collections import Counter
 from pathlib import Path
 
 from araclip.bulk.embed import embed
-from araclip.bulk.ingest import FACTS, REQUIRED
-from araclip.bulk.shard_file import read_header, read_rows
-from araclip.errors import InputError
+from araclip.bulk.shard_file import read_shard, schema_of, what_made
+from araclip.errors import InputError, ShardMismatch
 
 BYTES = (0, 255)
 
@@ -47,6 +46,7 @@ def made(folder: Path) -> Path:
 def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
     """How many mutants were read and how many refused; any other error ends the trial."""
     data, draw, counts = shard.read_bytes(), random.Random(args.seed), Counter[str](read=0, refused=0)
+    model, _ = what_made(shard.parent)
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     for _ in range(args.mutants):
         mutant, first = bytearray(data), footer if draw.random() < 2 / 3 else 0
@@ -56,9 +56,9 @@ def tried(shard: Path, folder: Path, args: argparse.Namespace) -> Counter[str]:
         (folder / "mutant.parquet").write_bytes(mutant)
         place = str(folder / "mutant.parquet")
         try:
-            read_rows(place, 0, read_header(place).rows, (*REQUIRED, *FACTS))
+            list(read_shard(place, model, schema_of(model.width).names, 100))
             counts["read"] += 1
-        except InputError:
+        except (InputError, ShardMismatch):
             counts["refused"] += 1
     return counts
 

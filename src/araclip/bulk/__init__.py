@@ -1,1 +1,1 @@
-"""Embed millions of pictures: their source (a folder, a bucket …) is cut into shards; each becomes one parquet file."""
+"""Embed millions of pictures with Ray Data: a source becomes shards, parquet files of vectors, that fill galleries."""

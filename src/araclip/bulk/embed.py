@@ -1,144 +1,189 @@
-"""`embed` encodes the pictures of a source and writes shards: in this process, in several, or on a Ray cluster."""
+"""`embed`: a Ray Data pipeline, on this machine or on a cluster, that turns a source into shards of vectors.
 
+list the source ─► leave out what stands in shards ─► read and decode ─► encode (a pool of actors) ─► write shards
+"""
+
+import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
 
-from araclip.bulk.places import ShardFolder
-from araclip.bulk.plan import MAX_SHARDS, Plan, ShardTask, make_plan, make_tasks, parse_shard
-from araclip.bulk.shard import Outcome, ShardReport, report_if_finished, try_embed_shard
-from araclip.bulk.shard_file import schema_of
-from araclip.bulk.sources import list_source
-from araclip.errors import InputError, ShardFailed
-from araclip.models.encoder import Encoder, ModelLike, as_encoder
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from araclip.bulk import shard_file, sources
+from araclip.bulk.shard_file import OTHER_BYTES, columns_of, read_file, read_shard, schema_of, write_options
+from araclip.core.bounded_parquet import MISSING, store_of
+from araclip.core.display import counted
+from araclip.core.processes import usable_cores
+from araclip.errors import BulkError, InputError, SourceError
+from araclip.gallery.catalog.records import File, RecordedModel
+from araclip.gallery.ingest.intake import ENCODE_BATCH, vectors_in_batches
+from araclip.gallery.locations import URL
+from araclip.models.devices import requested_device
+from araclip.models.encoder import Encoder, as_encoder
 from araclip.models.folder import DEFAULT_MODEL
+from araclip.pictures.image_transform import ImageTransform, transform_of
 
-ENGINES = ("processes", "ray")
-OnShard = Callable[[ShardReport, int], None]
+try:
+    import ray.data
+except ImportError:
+    raise InputError(MISSING) from None
+
+SHARD_ROWS = 4096  # pictures of a shard: a killed run loses so many, about a minute of two cores
+BLOCK = 64  # pictures of a task that reads; a tar or parquet file has a task of its own
+MAX_TASKS = 20_000  # limit: tasks that read pictures; with more pictures, each task reads more of them
 
 
-@dataclass
-class BulkReport:
-    """The result of `embed`: the plan of the shards, a report on each shard, and notes on files that were left out."""
+@dataclass(frozen=True)
+class EmbedReport:
+    """The result of `embed`: what stands in OUT now, how much of it is new, and notes on what cannot be read."""
 
-    plan: Plan
-    shards: list[ShardReport] = field(default_factory=list)
+    out: str
+    model: str
+    pictures: int
+    refused: int
+    new: int
     notes: tuple[str, ...] = ()
-
-    @property
-    def pictures(self) -> int:
-        """The number of pictures embedded, in all shards."""
-        return sum(each.pictures for each in self.shards)
-
-    @property
-    def refused(self) -> int:
-        """The number of pictures that could not be read or decoded, in all shards."""
-        return sum(each.refused for each in self.shards)
 
 
 def embed(
-    source: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    model: ModelLike | None = None,
-    shard: str | None = None,
-    shards: int | None = None,
-    jobs: int = 1,
-    engine: str = "processes",
-    device: str | None = None,
-    on_shard: OnShard = lambda report, total: None,
-) -> BulkReport:
-    """Embed the pictures of a source into parquet shards (`bulk.shard_file`), each written completely and only once.
+    source: str | os.PathLike[str], out: str | os.PathLike[str], *, model: str | os.PathLike[str] = DEFAULT_MODEL,
+    jobs: int | None = None, device: str | None = None,
+) -> EmbedReport:  # fmt: skip
+    """Embed the pictures of a source into shards: on the Ray cluster that $RAY_ADDRESS names, or on this machine.
 
-    A finished shard is skipped; a shard whose run was killed is done again. Pictures that cannot be used are listed in
-    a file beside their shard.
+    Pictures that stand in a shard are not embedded again, so a run that was killed goes on. A picture that cannot be
+    used has a row without a vector that tells the reason.
 
     Args:
-        source: path or URL of the pictures: a folder, tar, parquet file, picture, pattern with *, or list of these.
+        source: a folder, a picture, a tar or a parquet file of pictures; a path, or a URL of an object store.
         out: a folder or a URL; created if it does not exist.
-        model: a name, a path or an encoder, as `AraCLIP.load` takes; araclip-mini by default.
-        shard: "i/n" to make only shard i of n, so that n machines can share a source and a folder.
-        shards: the number of shards, if `shard` is not given; by default as many as the folder has already, or else as
-            the size of the source suggests.
-        jobs: the number of processes on this machine. With Ray, the greatest number of workers; 0 means one worker for
-            each core of the cluster.
-        engine: "processes" or "ray" (extra `ray`).
+        model: a name or a path, as `AraCLIP.load` takes.
+        jobs: the number of encoders; by default one for each core, or for each GPU with `device` "cuda".
         device: the device that encodes, such as "cpu" or "cuda"; by default $ARACLIP_DEVICE or the CPU.
-        on_shard: called for each finished shard, also for those of earlier runs, with the shard's report and the number
-            of all shards to make.
 
     Raises:
-        InputError: the source does not exist or holds nothing; `shard`, `shards` or `engine` is invalid; a package is
-            missing.
-        ShardMismatch: the folder holds shards of another source or model, or of a run with another number of shards.
-        ShardFailed: some shards could not be finished; all other shards are finished.
-        SourceError: the source cannot be read now. ModelError: the model cannot be found or used.
-        OSError: the folder `out` cannot be made or listed.
+        InputError: the source holds nothing. ShardMismatch: the folder holds shards of another model.
+        SourceError: the source, or some of its pictures, cannot be read now; all others are embedded.
+        BulkError: Ray has given up. ModelError: the model cannot be found or used.
     """
-    if engine not in ENGINES:
-        raise InputError(f"engine is {engine!r}; expected {' or '.join(ENGINES)}.")
-    if shards is not None and not 1 <= shards <= MAX_SHARDS:
-        raise InputError(f"{shards:,} shards are asked for; 1 to {MAX_SHARDS:,} can be had.")
-    chosen, count = (None, shards) if shard is None else parse_shard(shard)
-    if shard is not None and shards not in (None, count):
-        raise InputError(f"--shard {shard} and --shards {shards} contradict each other. Leave --shards out.")
-    encoder = as_encoder(DEFAULT_MODEL if model is None else model, device=device)
-    schema_of(encoder.width)  # raises InputError now, before the source is listed, if pyarrow is missing
-    folder, listed = ShardFolder(out), list_source(source)
-    names = set(folder.names())
-    plan = make_plan(listed, encoder, names, folder.place, count)
-    folder.make()
-    report = BulkReport(plan, notes=listed.notes)
-    tasks, waiting = make_tasks(plan, listed, range(plan.shards) if chosen is None else [chosen]), []
-    for task in tasks:
-        # read only shards that the folder lists: an object store takes minutes to say that thousands are missing
-        if plan.file_name(task.shard) in names and (done := report_if_finished(task, folder)):
-            report.shards.append(done)
-            on_shard(done, len(tasks))
-        else:
-            waiting.append(task)
-    failed = []
-    for outcome in _run_tasks(waiting, encoder, folder, jobs, engine, model, device) if waiting else ():
-        if isinstance(outcome, ShardReport):
-            report.shards.append(outcome)
-            on_shard(outcome, len(tasks))
-        else:
-            failed.append(outcome)
-    report.shards.sort(key=lambda each: each.shard)
+    place, encoder = shard_file.absolute_place(out), as_encoder(model, device=requested_device(device))
+    if not place.isprintable():  # Ray would leave out some of its characters, and write elsewhere
+        raise InputError(f"{place!r:.200} has characters that cannot be printed. Name another folder for the shards.")
+    files, notes = sources.list_source(shard_file.absolute_place(source), place)
+    _remove_torn(place)
+    done, pictures, refused, _ = _what_stands(before := shard_file.list_shards(place), encoder)
+    new, more, failed = 0, 0, list[str]()
+    if todo := [file for file in files if sources.is_container(file.path) or not _is_in(done, file)]:
+        name = getattr(encoder, "origin", "") or os.fspath(model)  # by which the actors load it
+        _run(todo, done, encoder, name, place, jobs, requested_device(device))
+        written = [shard for shard in shard_file.list_shards(place) if shard not in before]
+        _, new, more, failed = _what_stands(written, encoder)
     if failed:
-        first = "; ".join(f"shard {shard}: {why}" for shard, why in sorted(failed)[:3])
-        more = f" (and {len(failed) - 3:,} more)" if len(failed) > 3 else ""
-        raise ShardFailed(
-            f"{len(failed):,} of {plan.shards:,} shards were not finished: {first}{more} Run the same command again."
+        raise SourceError(
+            f"{counted(len(failed), 'file')} could not be read now, such as {failed[0]}. Run the same command again: "
+            f"the {pictures + new:,} pictures in {place} are kept."
         )
-    return report
+    return EmbedReport(place, encoder.label, pictures + new, refused + more, new, tuple(notes))
 
 
-def _run_tasks(
-    tasks: Sequence[ShardTask], encoder: Encoder, out: ShardFolder, jobs: int, engine: str, model: ModelLike | None,
-    device: str | None,
-) -> Iterable[Outcome]:  # fmt: skip
-    if engine == "ray":
-        from araclip.bulk.ray_engine import run_on_ray
-
-        return run_on_ray(tasks, name_to_load(model, encoder), device, out.place, jobs)
-    if jobs <= 1 or len(tasks) == 1:
-        return (try_embed_shard(task, encoder, out) for task in tasks)
-    from araclip.bulk.worker_processes import run_processes
-
-    return run_processes(tasks, name_to_load(model, encoder), device, out.place, jobs)
+def _remove_torn(place: str) -> None:
+    """Remove shards that a killed run has begun to write on a disk; in a store a file is whole or is not there."""
+    for path in Path(place).glob("[0-9]*T[0-9]*_*_[0-9]*-*.parquet") if not URL.match(place) else ():
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4))
+            if file.tell() < 8 or file.read() != b"PAR1":
+                path.unlink()
 
 
-def name_to_load(model: ModelLike | None, encoder: Encoder) -> str:
-    """Return the name or path by which another process can load the same model.
+def _what_stands(shards: list[str], model: Encoder) -> tuple[NDArray[np.bytes_], int, int, list[str]]:
+    """Return the sorted keys of the files that are done, how many are embedded and refused, and what failed and why."""
+    columns, keys, failed, refused = ("path", "size", "mtime_ns", "reason", "retry"), list[str](), list[str](), 0
+    batches = (batch for shard in shards for batch in read_shard(shard, model, columns, SHARD_ROWS))
+    for row in (row for batch in batches for row in batch.to_pylist()):
+        if row["retry"]:
+            failed.append(f"{row['path']} ({row['reason']})")
+        else:
+            keys.append(shard_file.key_of(read_file(row)))
+            refused += row["reason"] is not None
+    return np.unique(np.array(keys, "S20")), len(keys) - refused, refused, failed
 
-    Raises:
-        InputError: the encoder was passed as an object that has no name to load it by.
-    """
-    if model is None:
-        return DEFAULT_MODEL
-    if origin := getattr(encoder, "origin", ""):
-        return str(origin)
-    if isinstance(model, str | os.PathLike):
-        return os.fspath(model)
-    raise InputError("several processes cannot share an encoder object. Name the model, or use one process.")
+
+def _is_in(done: NDArray[np.bytes_], file: File) -> bool:
+    at = np.searchsorted(done, key := np.bytes_(shard_file.key_of(file)))
+    return bool(at < len(done) and done[at] == key)
+
+
+def _run(
+    todo: list[File], done: NDArray[np.bytes_], encoder: Encoder, name: str, place: str, jobs: int | None, device: str
+) -> None:
+    """Run the pipeline: read and decode, encode, write."""
+    if not ray.is_initialized():
+        # no reports of usage to Ray's makers, and no lines of its C++
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"} | os.environ
+        own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": usable_cores(), "include_dashboard": False}
+        ray.init(**own, log_to_driver=False, logging_level="error")
+    context, (system, path) = ray.data.DataContext.get_current(), store_of(place)
+    context.enable_progress_bars = sys.stderr.isatty()
+    context.target_max_block_size = SHARD_ROWS * (2 * encoder.width + OTHER_BYTES)  # so that a tar fills several shards
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    gpus, cores = int(device.startswith("cuda")), int(ray.cluster_resources().get("CPU", 1))
+    jobs = jobs or (int(ray.cluster_resources().get("GPU", 1)) if gpus else cores)
+    single = [file for file in todo if not sources.is_container(file.path)]
+    size = max(1, min(BLOCK, len(single) // jobs), len(single) // MAX_TASKS)
+    tasks = [[file] for file in todo if sources.is_container(file.path)]
+    tasks += [single[at : at + size] for at in range(0, len(single), size)]
+    whole, model = {"batch_size": None, "batch_format": "pyarrow"}, RecordedModel.of(encoder)
+    pool = {"compute": ray.data.ActorPoolStrategy(min_size=1, max_size=jobs), "num_gpus": gpus}
+    of_actors = name, model, max(1, cores // jobs), device
+    # later runs' shards come last; a task that Ray repeats replaces its file
+    names = ray.data.datasource.FilenameProvider(time.strftime("%Y%m%dT%H%M%S", time.gmtime()), "parquet")
+    # On a CPU, Ray joins reading to encoding: a picture is decoded where it is encoded. Half a core each, so that the
+    # encoders of a machine that dies find room on the others.
+    rows = (
+        ray.data.from_arrow([pa.Table.from_pylist([*map(columns_of, files)]) for files in tasks])
+        .map_batches(decode, num_cpus=0.5, fn_args=(done, transform_of(encoder)), **whole)
+        .map_batches(Embedder, num_cpus=0.5, fn_constructor_args=of_actors, **pool, **whole)
+    )
+    try:
+        rows.write_parquet(
+            path, filesystem=system, filename_provider=names, min_rows_per_file=SHARD_ROWS,
+            ray_remote_args={"num_cpus": 0}, **write_options(model),
+        )  # fmt: skip
+    except ray.exceptions.RayError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise BulkError(f"Ray has given up ({why:.300}). Shards are kept: run the same command again.") from None
+
+
+def decode(files: pa.Table, done: NDArray[np.bytes_], transform: ImageTransform) -> Iterator[pa.Table]:
+    """Read and decode the pictures of files; yield tables of a shard's rows, with `pixels` in place of `vector`."""
+    table_of, is_done = partial(pa.Table.from_pylist, schema=schema_of(None)), partial(_is_in, done)
+    found = (row for file in files.to_pylist() for row in sources.read_pictures(read_file(file), is_done, transform))
+    while rows := list(islice(found, ENCODE_BATCH)):
+        yield table_of(rows)
+
+
+class Embedder:
+    """An actor of Ray that turns the pixels of rows into vectors; it loads the model once."""
+
+    def __init__(self, name: str, model: RecordedModel, threads: int, device: str) -> None:
+        self._encoder = as_encoder(name, threads=threads, device=device)
+        shard_file.refuse_another(model, self._encoder, "the run of which this machine is a part")
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Encode a table of rows."""
+        found, shape = table["pixels"].is_valid().to_numpy(), (-1, *[self._encoder.image_size] * 2, 3)
+        pixels = np.frombuffer(b"".join(filter(None, table["pixels"].to_pylist())), np.uint8).reshape(shape)
+        vectors = np.zeros((len(table), self._encoder.width), np.float16)
+        if len(pixels):
+            vectors[found] = vectors_in_batches(self._encoder, list(pixels))
+        vector = schema_of(self._encoder.width).field("vector")
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=vector.type, mask=pa.array(~found))
+        return table.set_column(table.schema.get_field_index("pixels"), vector, column)

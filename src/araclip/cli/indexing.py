@@ -225,7 +225,9 @@ def fill_from_shards(
     Args:
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
     """
-    from araclip.bulk.ingest import encoder_of_shards, fill, shards_in
+    from araclip.bulk.ingest import encoder_of_shards, fill
+    from araclip.bulk.shard_file import absolute_place, what_made
+    from araclip.gallery.locations import URL
     from araclip.gallery.open import open_gallery
 
     if folder is not None or others:
@@ -233,26 +235,23 @@ def fill_from_shards(
             "--from fills a gallery from shards alone; FOLDER, --reembed, --ocr and --scenes read files. Run `araclip "
             "index` on the folder afterwards, with the same --gallery."
         )
-    found = shards_in(shards)
-    if gallery is None and not found.folder.is_local:
-        raise InputError(f"name the gallery that is to be filled from {found.folder.place}: --gallery FOLDER.")
-    location = gallery_location(gallery, Path(found.folder.place))
-    encoder = encoder_of_shards(found, model)
+    place, (recorded, rows) = absolute_place(shards), what_made(shards)
+    if gallery is None and URL.match(place):
+        raise InputError(f"name the gallery that is to be filled from {place}: --gallery FOLDER.")
+    location = gallery_location(gallery, Path(place))
+    encoder = encoder_of_shards(place, recorded, model)
     with (
         stoppable("What was committed is indexed; run the same command again to resume."),
         open_gallery(location, model=encoder, create=True) as opened,
     ):
         with progress("Pictures") as show:
-            report = fill(opened, found, progress=lambda done: show(done, found.pictures))
+            report = fill(opened, place, progress=lambda done: show(done, rows))
         pictures = len(opened)
     make_default(location)
     if as_json:
-        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures, "missing": found.missing}
+        about = {"gallery": str(location), "model": encoder.label, "pictures": pictures}
         print_json(about | asdict(report))
         return
-    if found.missing:
-        left = counted(found.missing, "shard is", "shards are")
-        err.print(f"{left} not finished: run `araclip embed` again, then this.", style="yellow")
     rate = report.read / report.row_seconds if report.row_seconds else 0
     out.print(
         f"{counted(report.read, 'picture')} read, {report.added:,} of them new, {rate:,.0f} a second; index in "

@@ -60,7 +60,8 @@ class Walk:
     picture, and a line about each. `drives`: mount points below a root; if one is missing or empty later, it is taken
     to be unplugged, and its pictures stay indexed. `links`: true if there was a link to a folder. `sidecars`: the
     side-cars of each picture, by the picture's path. `unread`: for each kind that cannot be
-    read here, how many pictures or videos there are. `_sidecars_in`: the side-cars in each folder that `at` has listed.
+    read here, how many pictures or videos there are. `also`: endings of other files that count as pictures, such as
+    .tar. `_sidecars_in`: the side-cars in each folder that `at` has listed.
     """
 
     unreadable: dict[str, str] = field(default_factory=dict)
@@ -69,6 +70,7 @@ class Walk:
     links: bool = False
     sidecars: dict[str, tuple[File, ...]] = field(default_factory=dict)
     unread: Counter[str] = field(default_factory=Counter)
+    also: tuple[str, ...] = ()
     _sidecars_in: dict[str, Mapping[str, list[str]]] = field(default_factory=dict, repr=False)
 
     def pictures(self, root: Path | str) -> Iterator[File]:
@@ -106,7 +108,7 @@ class Walk:
                         (linked if entry.is_symlink() else below).append((path, here.st_dev))
                     elif entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110
                         self.unreadable[path] = "the link leads nowhere; is a drive unplugged?"
-                    elif _has_picture_suffix(entry.name):
+                    elif self._is_read(entry.name):
                         self._note_sidecars(path, beside)
                         yield from self._yield_if_regular(path, entry.stat())
                     elif kind := unread_kind(entry.name):
@@ -122,7 +124,7 @@ class Walk:
         try:
             about = os.stat(openable(path))  # noqa: PTH116  (as above)
             folder = os.path.dirname(path)  # noqa: PTH120
-            if _has_picture_suffix(path) and folder not in self._sidecars_in:
+            if self._is_read(path) and folder not in self._sidecars_in:
                 self._sidecars_in[folder] = group_sidecars(os.listdir(openable(folder)))  # noqa: PTH208
         except FileNotFoundError:
             if os.path.islink(path):  # noqa: PTH114
@@ -132,11 +134,16 @@ class Walk:
         else:
             if stat.S_ISDIR(about.st_mode):
                 yield from self.pictures(path)
-            elif _has_picture_suffix(path):
+            elif self._is_read(path):
                 self._note_sidecars(path, self._sidecars_in[folder])
                 yield from self._yield_if_regular(path, about)
             elif kind := unread_kind(path):
                 self.unread[kind] += 1
+
+    def _is_read(self, name: str) -> bool:
+        suffix = suffix_of(name)
+        is_picture = suffix in SUFFIXES or (suffix in VIDEO_SUFFIXES and can_read())
+        return is_picture or name.lower().endswith(self.also)
 
     def _note_sidecars(self, path: str, grouped: Mapping[str, list[str]]) -> None:
         folder, name = os.path.split(path)
@@ -171,11 +178,6 @@ def why_unreadable(error: OSError) -> str:
     """Return why a file or folder could not be read, and what to do if a permission is missing."""
     why = error.strerror or type(error).__name__
     return f"{why}; give this user permission, or move it elsewhere" if isinstance(error, PermissionError) else why
-
-
-def _has_picture_suffix(name: str) -> bool:
-    suffix = suffix_of(name)
-    return suffix in SUFFIXES or (suffix in VIDEO_SUFFIXES and can_read())
 
 
 def _has_entries(drive: str) -> bool:

@@ -17,8 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from araclip.bulk.sources import TEXT_TYPES, parquet_file
 from araclip.core import bounded_json
+from araclip.core.bounded_parquet import TEXT_TYPES, parquet_file
 from araclip.errors import DataError, InputError, first_line
 from araclip.text.normalization import normalize
 from araclip.training.data.limits import SLOTS, Chance, Positive, Rows, Template, has_slot
