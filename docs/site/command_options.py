@@ -1,9 +1,9 @@
-"""Tables of the commands' options on the site's page commands.md, and of the filters in docs/gallery.md.
+"""The commands' help and tables of their options on the site's page commands.md, and of the filters in docs/gallery.md.
 
     python docs/site/command_options.py             # writes the filters' table
     python docs/site/command_options.py --check     # exit code 1 if the page and the code differ
 
-An option's help is changed in src/araclip, never on a page. The site puts a command's table in place of the comment
+A help is changed in src/araclip, never on a page. The site puts a command's help and table in place of the comment
 `<!-- options: NAME -->`. Options that have the same help in many commands are explained in one table, whose name is
 `many`; the other tables only name them. The filters' table stands in the file, before `<!-- end of filters -->`, since
 no command prints it.
@@ -37,14 +37,15 @@ def read_commands() -> dict[str, Any]:
 
 
 def tables(commands: dict[str, Any]) -> dict[str, str]:
-    """Return the table of each command's arguments and options in Markdown, by the command's name, and `many`."""
+    """Return each command's help and table of arguments and options in Markdown, by its name, and the table `many`."""
     rows = {name: [(spelled(each), explained(each)) for each in command.params] for name, command in commands.items()}
     counted = Counter(row for own in rows.values() for row in own)
     many = {row for row, count in counted.items() if count >= MANY}
     written = {"many": markdown([row for row in counted if row in many])}
     for name, own in rows.items():
         shared = "; ".join(spelling for spelling, help in own if (spelling, help) in many)
-        written[name] = markdown([row for row in own if row not in many] + ([(shared, SEE_MANY)] if shared else []))
+        table = markdown([row for row in own if row not in many] + ([(shared, SEE_MANY)] if shared else []))
+        written[name] = f"{with_code(commands[name].help)}\n\n{table}"
     return written
 
 
@@ -69,10 +70,15 @@ def spelled(parameter: Any) -> str:
 
 def explained(parameter: Any) -> str:
     """Return a parameter's help, with its default value if it has one."""
-    help = re.sub(r"(?<![`\w])(--[a-z-]+(?: [\w.]+=[\w.]+)?|\$[A-Z_]+)", r"`\1`", parameter.help)
+    help = with_code(parameter.help)
     if parameter.default is None or isinstance(parameter.default, bool) or not parameter.show_default:
         return help
     return f"{help} Default: `{parameter.default}`."
+
+
+def with_code(help: str) -> str:
+    """Return a help with its options and variables as code."""
+    return re.sub(r"(?<![`\w])(--[a-z-]+(?: [\w.]+=[\w.]+)?|\$[A-Z_]+)", r"`\1`", help)
 
 
 def markdown(rows: list[tuple[str, str]]) -> str:

@@ -14,8 +14,6 @@ from araclip.errors import AraCLIPError, InputError
 from araclip.gallery.query import Query, Term, combine, parse, unit_sum
 from araclip.text.normalization import normalize
 
-ROOT = Path(__file__).parents[2]
-
 
 def terms(text: str) -> list[tuple[str, str, float]]:
     return [(term.kind, term.value, term.weight) for term in parse(text, files=True).terms]
@@ -99,11 +97,10 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("text", "message"), MESSAGES)
-def test_a_meaningless_query_is_refused_with_the_docs_message(text: str, message: str) -> None:
+def test_a_meaningless_query_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
         parse(text)
     assert "\n" not in str(refused.value)
-    assert message in (ROOT / "docs" / "understanding.md").read_text(encoding="utf-8")
 
 
 TYPED = st.text(st.sampled_from(list('قطكلب ab+-−–"«»“”\\:./~2٢٫\u200f\t')) | st.characters(), max_size=30)

@@ -88,7 +88,7 @@ def parse(text: str, *, files: bool = False) -> Query:
     Raises:
         InputError: the query or a term is empty, a weight is invalid, a quotation mark is left open, all terms are
             minus terms and one of them is too light to exclude, there are too many terms or letters, a letter is no
-            valid Unicode, or a term names a file although `files` is False; docs/understanding.md lists the messages.
+            valid Unicode, or a term names a file although `files` is False.
     """
     if not isinstance(text, str):
         raise InputError(f"a query is a text, got {type(text).__name__}. Type what the picture shows: {EXAMPLE}")
