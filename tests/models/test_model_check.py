@@ -21,11 +21,12 @@ import pictures
 import tiny
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError, InputError, InvalidVectors, ModelError, ModelMismatch, ModelNotFound
-from araclip.models import checks, trial
 from araclip.models import folder as model_folder
+from araclip.models import trial
 from araclip.models.checks import check_model_folder
 from araclip.models.encoder_base import MAX_LETTERS
 from araclip.models.tokenizer_file import _fault_of_pattern
+from araclip.models.trial import try_tower
 from strange_values import strange_values
 
 Change = Callable[[Path], None]
@@ -39,9 +40,9 @@ def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def counted(folder: Path, config: Any, tower: str) -> None:
         tried.append(tower)
-        trial.try_tower(folder, config, tower)
+        try_tower(folder, config, tower)
 
-    monkeypatch.setattr(checks, "try_tower", counted)
+    monkeypatch.setattr("araclip.models.trial.try_tower", counted)
     return tried
 
 
@@ -57,7 +58,7 @@ def never(*arguments: object) -> None:
 def test_what_could_do_harm_is_refused_before_a_library_opens_it(
     copy: Path, change: Change, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks, "try_tower", never)
+    monkeypatch.setattr("araclip.models.trial.try_tower", never)
     change(copy)
     with pytest.raises(ModelMismatch, match=says) as caught:
         check_model_folder(copy)

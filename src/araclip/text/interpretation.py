@@ -21,6 +21,7 @@ from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, script_of, words
 from araclip.text.spelling import Spelling
 from araclip.text.vocabulary import MIN_STEM, Vocabulary, split_proclitics
+from araclip.text.word_lists import read_entries
 
 Language = Literal["ar", "en", "arabizi", "mixed", "other"]
 
@@ -82,7 +83,8 @@ class Interpreter:
         self.lexicon, self.vocabulary, self._english, self._unfolded_names = lexicon, vocabulary, english, names
         self._names = frozenset(map(fold, names))
         self._longest_name = max((name.count(" ") + 1 for name in names), default=1)
-        self.spelling = Spelling(vocabulary.with_everyday_words(e.standard for e in lexicon.entries))
+        everyday = (*(entry.standard for entry in lexicon.entries), *read_entries("words: whole"))
+        self.spelling = Spelling(vocabulary.with_everyday_words(everyday))
         self.dialects = Dialects(lexicon, vocabulary, self._names)
         self.latin = Latin(lexicon, vocabulary, english, self._names)
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from araclip.text.folding import fold
 from araclip.text.normalization import normalize
 from araclip.text.script import is_arabic, words
+from araclip.text.word_lists import read_folded
 
 OWN = 10  # each occurrence of a word in the gallery's texts counts as this many occurrences in captions
 KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no mistake
@@ -13,6 +14,7 @@ KEPT = 0.1  # a spelling with at least this share of a word's occurrences is no 
 # Beginnings of words, the longest first: و "and", ف "then", ال "the", ب "with", ل "to", ك "like", and combinations.
 PROCLITICS = ("وبال", "وكال", "فبال", "وال", "فال", "بال", "كال", "ولل", "لل", "ال", "و", "ف", "ب", "ل", "ك")
 ENDINGS = ("يه", "هما", "كما", "هم", "هن", "ها", "نا", "كم", "ات", "ان", "ين", "ون", "وا", "ه", "ي", "ا", "ك", "ت", "ن")
+_WHOLE = read_folded("words: whole")  # their first letter is no proclitic
 MIN_STEM = 3  # a stem has at least this many letters
 
 
@@ -115,7 +117,7 @@ class Vocabulary:
 
 def split_proclitics(word: str) -> Iterable[tuple[str, str]]:
     """Yield splits of an Arabic word into beginning and stem (three letters or more), longest beginning first."""
-    if is_arabic(word):
+    if is_arabic(word) and fold(word) not in _WHOLE:
         for prefix in PROCLITICS:
             if word.startswith(prefix) and len(word) - len(prefix) >= MIN_STEM:
                 yield prefix, word[len(prefix) :]

@@ -2,7 +2,8 @@
 
 A stem is the result of Snowball for a folded word (Arabic or English). From an Arabic word, a leading و, the article,
 and a final ة or ات are removed first, since Snowball keeps them on short words. A word that then begins with س is not
-given to Snowball, which would take the س of سيارة for a future tense. Figures: benchmarks/hybrid.py,
+given to Snowball, which would take the س of سيارة for a future tense. Nor does a word of grammar.txt's list of whole
+words lose its first letter, which would make a road of بطريق (penguin). Figures: benchmarks/hybrid.py,
 docs/log/2026-11.md.
 """
 
@@ -16,8 +17,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from araclip.text.folding import FOLDING_VERSION, fold
+from araclip.text.word_lists import read_folded
 
-WORDS_VERSION = f"{FOLDING_VERSION}.1"  # stored beside an index of stems; raise it when `words` changes its output
+WORDS_VERSION = f"{FOLDING_VERSION}.2"  # stored beside an index of stems; raise it when `words` changes its output
 MAX_LETTERS = 64  # words longer than this (hashes, encoded data) are cut
 _CACHED = 1 << 16  # number of words whose stems are cached; caching pays because file names repeat the same words
 
@@ -29,6 +31,7 @@ _ARTICLE = re.compile("(?:و(?=.{4}))?(?:(?:بال|كال|فال|لل|ال)(?=.{
 _FEMININE = re.compile("(?<=.{3})(?:ه|ات)$")
 _ARABIC = re.compile("[\u0621-\u064a]+")
 _ENGLISH = re.compile("[a-z]+")
+_WHOLE = frozenset(_FEMININE.sub("", word) for word in read_folded("words: whole"))
 
 
 def _stemmer(language: str) -> Any:
@@ -109,8 +112,13 @@ def _form_and_stem(word: str) -> tuple[str, str]:
 def _form_and_stem_of_letters(word: str) -> tuple[str, str]:
     folded = fold(word)
     if _ARABIC.fullmatch(folded):
-        bare = _FEMININE.sub("", _ARTICLE.sub("", folded, count=1))
-        return folded, bare if bare.startswith("س") else _arabic.stemWord(bare)
+        bare = _FEMININE.sub("", folded)
+        if bare not in _WHOLE:  # «بالون» is no «ون» with an article
+            bare = _FEMININE.sub("", _ARTICLE.sub("", folded, count=1))
+        stem = bare if bare.startswith("س") else _arabic.stemWord(bare)
+        if bare in _WHOLE and not bare.startswith(stem[:2]):
+            stem = bare[: max(bare.find(stem[:2]), 0)] + stem
+        return folded, stem
     if _ENGLISH.fullmatch(folded):
         return folded, _english.stemWord(folded)
     return folded, folded
