@@ -6,11 +6,12 @@ Data: what `recipes/mini/data.py` prepared; every picture and, with --field held
 Protocol: each labelled set is a gallery of its own (its held fifth); a word is a query, a picture is right if its label
 is one that the word names; precision of the first ten, or of as many as there are right ones if fewer. `names`: Arabic
 names of ImageNet's classes over the held photographs of nips17, any photograph of the class is right. `drawings`:
-GCompris' held words over its held drawings. `captions`: the choice split, every caption, any-hit. `scenes`: the words and
-phrases of everyday_scenes.tsv over photographs of scenes with two captions or more; a picture is right if two of its
-English captions match the line's pattern, wrong if none does, and left out if one does; precision of the first five. Its
-list `choice` is asked over the choice split and openstax_coco-held; its list `dev`, which shares no word with that,
-over Flickr8k's dev split, whose folder --dev names. Intervals: bootstrap over queries (captions: over pictures).
+GCompris' held words over its held drawings. `captions`: the choice split, every caption, any-hit.
+`scenes`: the words and phrases of everyday_scenes.tsv over photographs of scenes with two captions or more; a picture is right
+if two of its English captions match the line's pattern, wrong if none does, and left out if one does; precision of
+the first five, or of as many as are right if fewer. Its list `choice` is asked over the choice split and
+openstax_coco-held; its list `dev`, which has other words, over Flickr8k's dev split, whose folder --dev names.
+Intervals: bootstrap over queries (captions: over pictures).
 """
 
 import argparse
@@ -155,9 +156,10 @@ def main() -> None:
             print(f"{label:30} {len(asked):4} names  {recalls(any_hit(scores, right))}")
         which, rows = scenes_of(args.prepared, args.dev)
         asked, said = scene_words(which, rows)
+        unseen = np.array([" " in text and is_held(text) for text in asked])
         scores = model.encode_text(asked) @ model.encode_image([row["image"] for row in rows]).T
         found = precision(np.where(said == 1, -np.inf, scores), said > 1, ON_SCENES)
-        for label, chosen in (("", np.ones(len(asked), bool)), (", never learned", np.array([*map(is_held, asked)]))):
+        for label, chosen in (("", np.ones(len(asked), bool)), (", phrases not learned", unseen)):
             print(f"{f'scenes of {which}{label}':30} {chosen.sum():4} words  {shown(found[chosen])}")
         print("none right:", "، ".join(text for text, part in zip(asked, found, strict=True) if not part))
         if not args.no_captions:
