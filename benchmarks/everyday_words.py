@@ -8,8 +8,8 @@ is one that the word names; precision of the first ten, or of as many as there a
 names of ImageNet's classes over the held photographs of nips17, any photograph of the class is right. `drawings`:
 GCompris' held words over its held drawings. `captions`: the choice split, every caption, any-hit.
 `scenes`: the words and phrases of everyday_scenes.tsv over photographs of scenes with two captions or more; a picture
-is right if two of its English captions match the line's pattern, wrong if none does, and left out if one does; precision of
-the first five, or of as many as are right if fewer. Its list `choice` is asked over the choice split and
+is right if two of its English captions match the line's pattern, wrong if none does, and left out if one does;
+precision of the first five, or of as many as are right if fewer. Its list `choice` is asked over the choice split and
 openstax_coco-held; its list `dev`, which has other words, over Flickr8k's dev split, whose folder --dev names.
 Intervals: bootstrap over queries (captions: over pictures).
 """
