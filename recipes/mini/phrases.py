@@ -72,7 +72,7 @@ class Phrases(LearningStage):
     longest: Few = 3  # most words of a phrase
     least: Count = 5  # fewest pictures that surely show it
     weight: Positive = 1.0  # of the loss of phrases, that of captions being 1
-    sharpness: Positive = 20.0  # inverse temperature of the softmax over pictures
+    sharpness: Positive = 12.0  # inverse temperature of the softmax over pictures
 
     def mixtures(self) -> tuple[PictureMixture]:
         return (PictureMixture(self.pictures, self.seed, languages=self.languages, noise=self.noise),)
