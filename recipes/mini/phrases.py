@@ -141,8 +141,8 @@ def read_phrases(captions: Sequence[Sequence[str]], longest: int, least: int) ->
         sure = [row for row, count in rows.items() if count >= SURE]
         if least <= len(sure) <= COMMON * len(captions):
             own = spelled[key].most_common(1)[0][0]
-            texts = dict.fromkeys([own, *called.get(key, ())])
-            learned = tuple(text for text in texts if text == own == own.split()[0] or not is_held(text))
+            asked = dict.fromkeys([own, *called.get(key, ())])
+            learned = tuple(text for text in asked if text == own == own.split()[0] or not is_held(text))
             doubtful = [row for row, count in rows.items() if count < SURE]
             if learned:
                 phrases.append(Phrase(learned, np.array(sure, np.int64), np.array(doubtful, np.int64)))
