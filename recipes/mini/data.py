@@ -10,6 +10,7 @@ Writes under --out what is missing there, each item atomically:
     flickr8k-compressed-train                the badly compressed copies of flickr8k-train's photographs
     scenes-train, scenes-held and so on      a fifth of each labelled set is held out of all training
     pacs-train, pacs-held and so on          the same of each set of recipes/mini/more.py that DATA has
+    openstax_coco-train, -held               scenes with captions, those with a licence; every fourth is held out
     parallel                                 parallel text without the rows that are captions of held photographs
     siblings                                 captions grouped by picture, without the pictures
     names.npz, names.json, words.tsv         a classifier of a thousand and more classes, and what people call them
@@ -44,6 +45,8 @@ from siblings import write_siblings
 from towers import write_towers
 
 HELD_EVERY = 4
+CAPTIONED = "openstax_coco"  # photographs of scenes, with captions, no labels
+UNLICENSED = "none stated"
 PUBLISHED = ("flickr8k", "flickr8k-compressed", "more")
 
 
@@ -82,9 +85,15 @@ def prepare(data: Path, out: Path) -> None:
         log(f"{name}: {len(rows)} pictures, {'made' if made else 'there already'}")
     measured = [row for _, row in read_rows(data / "flickr8k") if row["split"] != "train"] + choice + held
     measured += [row for name in LABELLED for _, row in read_rows(out / f"{name}-held")]
+    scenes = [row for _, row in read_rows(data / "more" / CAPTIONED) if row["licence"] != UNLICENSED]
+    write_more(CAPTIONED, split(scenes), out, measured, log)
+    measured += [row for _, row in read_rows(out / f"{CAPTIONED}-held")]
     for name in SETS:
         if (data / "more" / name).is_dir():
-            write_more(name, data / "more" / name, out, measured, log)
+            rows = [row for _, row in read_rows(data / "more" / name)]
+            sides = held_fifth([row for row in rows if "label" in row])
+            sides[0].extend(row for row in rows if "label" not in row)  # for distillation alone
+            write_more(name, sides, out, measured, log)
         else:
             log(f"{name}: left out, since {data / 'more' / name} is missing; recipes/mini/more.py lays it out")
     cache = FeatureCache(out.parent / "features")
@@ -107,14 +116,11 @@ def write_labelled(name: str, published: Path, out: Path, log: Callable[[str], N
         log(f"{name}-{side}: {len(rows)} pictures, {'made' if made else 'there already'}")
 
 
-def write_more(name: str, published: Path, out: Path, measured: Sequence[Row], log: Callable[[str], None]) -> None:
-    """The two sides of a set that others gathered, which may hold pictures that are measured with: those are left out.
-
-    Pictures without a label are for training alone.
-    """
-    rows = [row for _, row in read_rows(published)]
-    train, held = held_fifth([row for row in rows if "label" in row])
-    train += [row for row in rows if "label" not in row]
+def write_more(
+    name: str, sides: tuple[list[Row], list[Row]], out: Path, measured: Sequence[Row], log: Callable[[str], None]
+) -> None:
+    """The two sides of a set that others gathered, without what is near a picture that is measured with."""
+    train, held = sides
     for side, own, others in (("held", held, measured), ("train", train, [*measured, *held])):
         named = [with_bare_name(row) | {"split": side} for row in own]
         origin = {"rows": fingerprint(named), "measured": fingerprint([row["image"] for row in others])}

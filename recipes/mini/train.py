@@ -18,11 +18,13 @@ def add_stages() -> None:
     from distill_images import DistillImages, distill_images
     from ensemble import Average, Ensemble, average, ensemble
     from names_part import Names, names
+    from phrases import Phrases, phrases
     from query_bank import QueryBank, query_bank
 
     add_kind(Ensemble, ensemble)
     add_kind(Average, average)
     add_kind(DistillImages, distill_images)
+    add_kind(Phrases, phrases)
     add_kind(QueryBank, query_bank)
     add_kind(Names, names)
 
