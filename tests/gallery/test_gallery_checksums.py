@@ -397,7 +397,7 @@ def test_what_is_acknowledged_is_kept_when_another_closes(
 
 
 FOLLOWS = """
-import mmap, os, sys  # mmap now: the libraries of another user may not be read later
+import faiss, mmap, os, sys, araclip.gallery.ingest.update  # now: libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
 from araclip.core import atomic
 from araclip.errors import AraCLIPError

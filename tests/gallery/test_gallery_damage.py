@@ -262,7 +262,7 @@ def test_a_file_that_cannot_grow_is_an_error_and_loses_nothing(
 
 
 READ_ONLY = """
-import mmap, os, sys  # mmap now: the libraries of another user may not be read later
+import faiss, mmap, os, sys, araclip.gallery.ingest.update  # now: libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
 from araclip.errors import AraCLIPError
 model = AraCLIP.load(sys.argv[2], threads=1)

@@ -219,7 +219,7 @@ def test_names_in_both_forms_of_unicode_are_different_files(gallery: Gallery, ro
 
 
 UNREADABLE = """
-import mmap, os, sys  # mmap now: the libraries of another user may not be read later
+import faiss, mmap, os, sys, araclip.gallery.ingest.update  # now: libraries of another user may not be read later
 from araclip import AraCLIP, Gallery
 model = AraCLIP.load(sys.argv[2], threads=1)
 with Gallery.open(sys.argv[1], model=model) as gallery:
