@@ -90,10 +90,7 @@ def prepare(data: Path, out: Path) -> None:
     measured += [row for _, row in read_rows(out / f"{CAPTIONED}-held")]
     for name in SETS:
         if (data / "more" / name).is_dir():
-            rows = [row for _, row in read_rows(data / "more" / name)]
-            sides = held_fifth([row for row in rows if "label" in row])
-            sides[0].extend(row for row in rows if "label" not in row)  # for distillation alone
-            write_more(name, sides, out, measured, log)
+            write_more(name, sides_of(data / "more" / name), out, measured, log)
         else:
             log(f"{name}: left out, since {data / 'more' / name} is missing; recipes/mini/more.py lays it out")
     cache = FeatureCache(out.parent / "features")
@@ -114,6 +111,13 @@ def write_labelled(name: str, published: Path, out: Path, log: Callable[[str], N
         named = [with_bare_name(row) | {"split": side} for row in rows]
         made = write_set(out / f"{name}-{side}", {"rows": fingerprint(named)}, listing(named))
         log(f"{name}-{side}: {len(rows)} pictures, {'made' if made else 'there already'}")
+
+
+def sides_of(published: Path) -> tuple[list[Row], list[Row]]:
+    """The pictures to train with and to hold out of a labelled set; those without a label are for training alone."""
+    rows = [row for _, row in read_rows(published)]
+    train, held = held_fifth([row for row in rows if "label" in row])
+    return [*train, *(row for row in rows if "label" not in row)], held
 
 
 def write_more(

@@ -167,7 +167,7 @@ def test_a_set_is_split_without_copies_of_measured_pictures(
         row = {"image": f"images/{seed:02}.jpg", "caption_en": [], "split": None}
         rows.append({**row, "label": "Dog", "class_ar": "كلب"} if seed < 10 else row)
     (published / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    mini_data.write_more("some", published, out, [measured], lambda line: None)
+    mini_data.write_more("some", mini_data.sides_of(published), out, [measured], lambda line: None)
     names = {side: [Path(str(row["image"])).stem for row in lines(out / f"some-{side}")] for side in ("train", "held")}
     assert names == {"held": ["04", "09"], "train": ["01", "02", "03", "05", "06", "07", "08", "10", "11"]}
     assert lines(out / "some-train")[0]["caption_ar"] == ["كلب"]
