@@ -15,6 +15,7 @@ from rich.markup import escape
 from araclip.cli.console import app, duration, err, out, print_json, progress, refuse_idle, say, stoppable
 from araclip.cli.options import JsonOption, ModelOption, NewGalleryOption, gallery_location, make_default
 from araclip.core.display import counted, shown
+from araclip.core.paths import user_path
 from araclip.errors import InputError
 
 if TYPE_CHECKING:
@@ -225,16 +226,17 @@ def fill_from_shards(
     Args:
         others: True if options were given that --from excludes, such as --ocr; then InputError is raised.
     """
-    from araclip.bulk.ingest import encoder_of_shards, fill
-    from araclip.bulk.shard_file import absolute_place, what_made
-    from araclip.gallery.locations import URL
-    from araclip.gallery.open import open_gallery
-
     if folder is not None or others:
         raise InputError(
             "--from fills a gallery from shards alone; FOLDER, --reembed, --ocr and --scenes read files. Run `araclip "
             "index` on the folder afterwards, with the same --gallery."
         )
+    user_path(shards)  # refuses an empty path, before a package that is missing is named
+    from araclip.bulk.ingest import encoder_of_shards, fill
+    from araclip.bulk.shard_file import absolute_place, what_made
+    from araclip.gallery.locations import URL
+    from araclip.gallery.open import open_gallery
+
     place, (recorded, rows) = absolute_place(shards), what_made(shards)
     if gallery is None and URL.match(place):
         raise InputError(f"name the gallery that is to be filled from {place}: --gallery FOLDER.")
