@@ -10,16 +10,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from araclip.core.paths import data_home, text_path, user_path
 from araclip.errors import GalleryCorrupt, ImageError, InputError
 from araclip.gallery.browsing import check_values, missing_folder
 from araclip.gallery.catalog.filters import Filters, Where
-from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, index_paths
 from araclip.gallery.catalog.sql_store import JOINED, Turn
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.plan import Interpretation, Planner, QueryPart
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 # in a gallery with more files than this, folders are listed only for a query that says "folder": listing takes long
 FEW_FILES = 100_000
 StrPath = str | os.PathLike[str]
+T = TypeVar("T")
 
 
 class BaseGallery(ABC):
@@ -228,11 +230,10 @@ class BaseGallery(ABC):
                 unplugged drive looks like an empty folder.
         """
         from araclip.core.progress import progress_if_watched
-        from araclip.gallery.ingest.intake import check_is_several
         from araclip.gallery.ingest.scan import checked_root
         from araclip.gallery.ingest.update import update
 
-        roots = [checked_root(folder) for folder in check_is_several(folders, "update", "folder")]
+        roots = [checked_root(folder) for folder in _check_is_several(folders, "update", "folder")]
         drawing = nullcontext(progress) if progress else progress_if_watched("Indexing")
         with self._ingestion_run() as turn, drawing as show:
             return update(self._catalog, self.model, roots, show, skip or (lambda line: None), turn, self.scenes)
@@ -242,12 +243,11 @@ class BaseGallery(ABC):
 
         All folders are read if the given paths do not suffice (links, drives that are mounted or unmounted).
         """
-        from araclip.gallery.ingest.intake import check_is_several
         from araclip.gallery.ingest.scan import checked_root
         from araclip.gallery.ingest.update import update_at
 
-        roots = [checked_root(folder) for folder in check_is_several(folders, "update_at", "folder")]
-        at = [text_path(path) for path in check_is_several(paths, "update_at", "path")]
+        roots = [checked_root(folder) for folder in _check_is_several(folders, "update_at", "folder")]
+        at = [text_path(path) for path in _check_is_several(paths, "update_at", "path")]
         with self._ingestion_run() as turn:
             report = update_at(self._catalog, self.model, roots, at, skip or (lambda line: None), turn, self.scenes)
         return report or self.update(roots, progress=lambda done, found: None, skip=skip)
@@ -274,11 +274,11 @@ class BaseGallery(ABC):
             InputError: `pictures` is a single picture instead of several, one of them is a folder or a path that does
                 not exist, or the metadata cannot be stored as JSON or is not one mapping for each; nothing is added.
         """
-        from araclip.gallery.ingest.intake import check_is_several, metadata_for_each, source_of
+        from araclip.gallery.ingest.intake import metadata_for_each, source_of
         from araclip.gallery.ingest.update import unreadable_line
         from araclip.gallery.ingest.videos import ingest_pictures_and_videos
 
-        sources = [source_of(picture) for picture in check_is_several(pictures, "add", "picture")]
+        sources = [source_of(picture) for picture in _check_is_several(pictures, "add", "picture")]
         about = metadata_for_each(metadata, len(sources))
         lines: list[str] = []
 
@@ -325,11 +325,9 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing is removed.
         """
-        from araclip.gallery.ingest.intake import check_is_several
-
         with self._hold_lock():
             gone: set[str] = set()
-            for path in check_is_several(paths, "remove", "path"):
+            for path in _check_is_several(paths, "remove", "path"):
                 gone.update(self._files_at(path, "nothing is removed"))
             with self._catalog.writing():
                 self._catalog.remove_files(sorted(gone))
@@ -350,11 +348,9 @@ class BaseGallery(ABC):
         Raises:
             InputError: a path is not in the gallery; nothing changes.
         """
-        from araclip.gallery.ingest.intake import check_is_several
-
         with self._hold_lock():
             contents = dict[int, None]()
-            for path in check_is_several(paths, "hide", "path"):
+            for path in _check_is_several(paths, "hide", "path"):
                 found = self._files_at(path, "nothing changes")
                 contents |= dict.fromkeys(c for each in found if (c := self._catalog.content_of(each)) is not None)
             with self._catalog.writing():
@@ -369,8 +365,6 @@ class BaseGallery(ABC):
             InputError: the gallery has no such file or folder. The message ends with `then`, which says what happens
                 to the other paths of the call.
         """
-        from araclip.gallery.ingest.intake import index_paths
-
         paths = index_paths(path)
         found = next(filter(None, map(self._catalog.files, paths)), None)
         if found is None:
@@ -428,7 +422,6 @@ class BaseGallery(ABC):
         Files that cannot be read or have changed since they were indexed are left out. A scene's path is that of a
         hit, such as clip.mp4#t=00083.200.
         """
-        from araclip.gallery.ingest.intake import index_paths
         from araclip.gallery.maintenance.verify import file_fault
 
         files = next(filter(None, map(self._catalog.files, index_paths(folder))), dict[str, File]())
@@ -628,3 +621,12 @@ class BaseGallery(ABC):
         if content is None:
             raise InputError(f"{path} is not in the gallery {self.folder}. Pass the path of a hit.")
         return content
+
+
+def _check_is_several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
+    """Return the items unchanged; raise InputError if a single item was passed instead of several."""
+    if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
+        raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
+    if not isinstance(items, Iterable):
+        raise InputError(f"{method} takes several {kind}s, got {type(items).__name__}. Pass [{kind}].")
+    return items

@@ -4,8 +4,7 @@ A row of `contents` is one picture, keyed by the hash of its bytes, with its vec
 picture, so a copied or renamed file is decoded only once. Paths are stored as bytes, since a file name need not be
 UTF-8. A picture added without a file has the path `picture:…`; its pixels are in the table `kept`.
 
-The state after a commit is called a generation, and named by a random token. Ids of pictures are numbers that the
-catalogue gives.
+Ids of pictures are numbers that the catalogue gives.
 """
 
 import json

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from araclip.core.display import shown
+from araclip.core.files import as_stored
+from araclip.core.paths import text_path, user_path
 from araclip.errors import WidthMismatch
-from araclip.pictures.video.scenes import AtPath
+from araclip.pictures.video.scenes import AtPath, stored_path
 
 if TYPE_CHECKING:  # NumPy is imported for type checks only, because `araclip.client` imports this module without NumPy
     import numpy as np
@@ -241,3 +243,30 @@ def to_signed(phash: int) -> int:
 def prefix_range(start: bytes) -> tuple[bytes, bytes]:
     """Return two bounds for a range query: all byte strings strictly between them begin with `start`."""
     return start, start[:-1] + bytes([start[-1] + 1])
+
+
+def index_path(path: str | os.PathLike[str]) -> str:
+    """Return the path under which `update` indexes a file.
+
+    Links among the file's folders are resolved, but if the file itself is a link, its own path is kept. Names are
+    spelled as their folders list them (`as_stored`).
+    """
+    text = text_path(path)
+    if text.startswith(STORED_PREFIX):
+        return text
+    named = as_stored(user_path(text).absolute())
+    return stored_path(str(named.parent.resolve() / named.name))
+
+
+def index_paths(path: str | os.PathLike[str]) -> list[str]:
+    """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
+
+    They are: the path as given, made absolute (files below a linked folder are indexed under the link's path); the path
+    that `index_path` returns; and if the path leads to a folder, that folder's real path.
+    """
+    text = text_path(path)
+    if text.startswith(STORED_PREFIX):
+        return [text]
+    named = user_path(path)
+    folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
+    return list(dict.fromkeys([stored_path(str(named.absolute())), index_path(path), *folder]))

@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from araclip.core.files import as_stored, openable
-from araclip.core.paths import text_path, user_path
+from araclip.core.files import openable
 from araclip.errors import ImageError, ImageTooLarge, InputError, UnreadableImage
 from araclip.gallery.catalog.catalog import Catalog
-from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of
+from araclip.gallery.catalog.records import STORED_PREFIX, EmbeddedPicture, File, identity_of, index_path
 from araclip.gallery.catalog.sql_store import Turn
 from araclip.gallery.catalog.store import Store
 from araclip.gallery.results import Filled
@@ -38,7 +37,7 @@ from araclip.pictures.image_transform import ImageTransform, transform_of
 from araclip.pictures.images import encode_picture, map_ahead, open_file, open_with_facts, square, squares_ahead
 from araclip.pictures.limits import READING
 from araclip.pictures.video.decoder import pictures_at, still
-from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of, stored_path
+from araclip.pictures.video.scenes import Scene, file_hash, scene_digest, scene_of
 from araclip.text.normalization import SURROGATES
 
 MAX_BYTES = 1_000_000_000  # limit: bytes of a file; the largest allowed picture has 900 MB as uncompressed 16-bit
@@ -173,42 +172,6 @@ def source_of(picture: PictureSource) -> Source:
     if not stat.S_ISREG(about.st_mode):
         raise InputError(f"{path} is not a file. Pass picture files, or index a whole folder with update([folder]).")
     return File.of(path, about)
-
-
-def check_is_several(items: Iterable[T], method: str, kind: str) -> Iterable[T]:
-    """Return the items unchanged; raise InputError if a single item was passed instead of several."""
-    if isinstance(items, str | os.PathLike | bytes | Image.Image | np.ndarray):
-        raise InputError(f"{method} takes several {kind}s, got one. Pass [{kind}].")
-    if not isinstance(items, Iterable):
-        raise InputError(f"{method} takes several {kind}s, got {type(items).__name__}. Pass [{kind}].")
-    return items
-
-
-def index_path(path: str | os.PathLike[str]) -> str:
-    """Return the path under which `update` indexes a file.
-
-    Links among the file's folders are resolved, but if the file itself is a link, its own path is kept. Names are
-    spelled as their folders list them (`as_stored`).
-    """
-    text = text_path(path)
-    if text.startswith(STORED_PREFIX):
-        return text
-    named = as_stored(user_path(text).absolute())
-    return stored_path(str(named.parent.resolve() / named.name))
-
-
-def index_paths(path: str | os.PathLike[str]) -> list[str]:
-    """Return the paths under which a gallery may have a file or folder that a user named, the likeliest first.
-
-    They are: the path as given, made absolute (files below a linked folder are indexed under the link's path); the path
-    that `index_path` returns; and if the path leads to a folder, that folder's real path.
-    """
-    text = text_path(path)
-    if text.startswith(STORED_PREFIX):
-        return [text]
-    named = user_path(path)
-    folder = [str(named.resolve())] if os.path.isdir(named) else []  # noqa: PTH112  (False where it may not be seen)
-    return list(dict.fromkeys([stored_path(str(named.absolute())), index_path(path), *folder]))
 
 
 def metadata_for_each(
