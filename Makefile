@@ -1,88 +1,99 @@
 # Two commands: `make demo` (type Arabic, find pictures) and `make test`. Both need python3 >= 3.11 and nothing else.
 
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
 
 # pip would compile 31,000 modules, a minute and a half of one core; a quarter of them is ever imported, and compiled then:
 # also where the environment asks Python to store no bytecode, since every process would compile all of it again.
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# The ranges of pyproject.toml are for users. What is installed here has the versions of constraints.txt, with which all
+# tests have passed (`make lock` renews them), so that a release of another project breaks nothing overnight.
+PINS := -c constraints.txt
+INSTALL := $(PIP) install --no-compile $(PINS)
+BUILD := hatchling editables
+EDITABLE := $(INSTALL) $(BUILD) && $(INSTALL) --no-build-isolation
 
 AGAIN := $(MAKE) --no-print-directory
 
 DATA ?= data
 WORK ?= work
 
-.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract exiftool test-postgres postgres test-oldest test-lowest trials bench lint lint-github release-check wheel mini chromium clean
-demo: .venv/.demo
+.PHONY: count demo docs test-docs mutation test checked format-checked types installed packages test-browser test-ocr test-ray tesseract exiftool test-postgres postgres test-oldest test-lowest test-newest suite lock trials bench lint lint-github release-check wheel mini chromium clean
+demo: $(VENV)/.demo
 	@$(BIN)/araclip demo
 
 # What all tests need, the system's packages too; with `make -j3 installed`, what waits for the network waits together.
-installed: .venv/.everything .venv/.lowest .venv/.oldest packages
+installed: $(VENV)/.everything $(VENV)/.lowest $(VENV)/.oldest packages
 
 # One after the other: apt takes one at a time.
 packages:
 	@$(AGAIN) chromium && $(AGAIN) tesseract && $(AGAIN) postgres && $(AGAIN) exiftool
 
 # Linters and mypy run beside the tests, three processes with a thread each, since some wait for others; what they find comes last.
-test: .venv/.test
-	@$(AGAIN) -k checked > .venv/checked.txt 2>&1 & checks=$$!; \
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=2; tests=$$?; \
-	wait $$checks; checks=$$?; cat .venv/checked.txt; exit $$((tests + checks))
+test: $(VENV)/.test
+	@$(AGAIN) -k checked > $(VENV)/checked.txt 2>&1 & checks=$$!; \
+	$(AGAIN) suite; tests=$$?; \
+	wait $$checks; checks=$$?; cat $(VENV)/checked.txt; exit $$((tests + checks))
+
+suite: $(VENV)/.test
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=20 --durations-min=2
 
 checked: format-checked lint-github types
 
-format-checked: .venv/.test
+format-checked: $(VENV)/.test
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
-types: .venv/.test
+types: $(VENV)/.test
 	@$(BIN)/mypy
 
 # The page in a real browser: Debian's Chromium, or the one that CHROMIUM names. Installs what is missing.
-test-browser: .venv/.browser chromium
+test-browser: $(VENV)/.browser chromium
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal tests/browser
 
 # The documentation's site, in build/docs. A broken link, a missing anchor or an undocumented public name is an error.
-docs: .venv/.docs
+docs: $(VENV)/.docs
 	@OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m sphinx -W --keep-going -q -d build/doctrees -b html docs build/docs
 	@echo "build/docs/index.html"
 
 # The site in a real browser (both languages, light and dark, narrow and wide, its search, no other host), the code blocks of
 # READMEs and guides, and the tutorials.
-test-docs: docs .venv/.browser chromium
+test-docs: docs $(VENV)/.browser chromium
 	@ARACLIP_DOCS=build/docs HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/browser/test_docs_site.py tests/docs/test_docs_code.py tests/docs/test_docs_strict.py
 
 # OCR with the real Tesseract and RapidOCR; `make test` tries all around them with a program in their place. Installs what
 # is missing.
-test-ocr: .venv/.ocr tesseract
+test-ocr: $(VENV)/.ocr tesseract
 	@OMP_NUM_THREADS=1 ARACLIP_TEST_OCR=1 $(BIN)/python -m pytest tests/pictures/test_ocr.py
 
-.venv/.ocr: pyproject.toml .venv/.test
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[ocr]'
+$(VENV)/.ocr: pyproject.toml constraints.txt $(VENV)/.test
+	@$(EDITABLE) -e '.[ocr]'
 	@touch $@
 
 # Which changes of the metrics and the store does no test notice? SAMPLE of each, drawn by SEED, for a night. Installs what
 # is missing.
 SAMPLE ?= 100
 SEED ?= 0
-mutation: .venv/.test
-	@$(PIP) install --quiet 'cosmic-ray>=8.7'
+MUTATION := 'cosmic-ray>=8.7'
+mutation: $(VENV)/.test
+	@$(INSTALL) $(MUTATION)
 	@$(BIN)/python tests/mutation/run.py --sample $(SAMPLE) --seed $(SEED)
 
 # Bulk embedding on this machine, on a real Ray cluster of two daemons, one of which dies, and between buckets. Installs what
 # is missing.
-test-ray: .venv/.ray
+test-ray: $(VENV)/.ray
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/bulk
 
 MOTO := 'moto[server]>=5' boto3
-.venv/.ray: pyproject.toml .venv/.test
-	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
+$(VENV)/.ray: pyproject.toml constraints.txt $(VENV)/.test
+	@$(EDITABLE) -e '.[ray]' $(MOTO)
 	@touch $@
 
 # Galleries on a real PostgreSQL server: a private one in a temporary folder, of a user that is not root. Installs what is
 # missing; ARACLIP_TEST_POSTGRES=postgresql://… takes a server that runs already.
 ARACLIP_TEST_POSTGRES ?= private
-test-postgres: .venv/.ray postgres
+test-postgres: $(VENV)/.ray postgres
 	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TEST_POSTGRES=$(ARACLIP_TEST_POSTGRES) $(BIN)/python -m pytest \
 	  tests/gallery/test_postgres.py tests/gallery/test_gallery_kinds.py tests/gallery/test_gallery_contract.py tests/server/test_server_writes.py tests/pictures/test_photo_metadata.py tests/cli/test_cli_remote.py tests/bulk tests/server/test_server_browsing.py tests/server/test_server_search.py tests/server/test_server_contract.py tests/server/test_server_remote.py tests/gallery/test_videos.py tests/gallery/test_recorded_model.py -k "postgres or on_a_server or remote"
 
@@ -112,34 +123,53 @@ exiftool:
 	  || echo "exiftool could not be installed: its test is skipped."; \
 	}
 
-# The other end of the range of transformers that the model class promises to work with (`make test` has the newest).
-test-oldest: .venv/.test .venv/.oldest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=.venv/oldest $(BIN)/python -m pytest --hypothesis-profile=few tests/training/test_model.py tests/training/test_registration.py tests/training/test_transformers_contract.py tests/training/test_processor_contract.py
+# The other end of the range of transformers that the model class promises to work with (`make test` has the pinned one,
+# `make test-newest` the newest).
+test-oldest: $(VENV)/.test $(VENV)/.oldest
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/oldest $(BIN)/python -m pytest --hypothesis-profile=few tests/training/test_model.py tests/training/test_registration.py tests/training/test_transformers_contract.py tests/training/test_processor_contract.py
 
-.venv/.oldest: .venv/bin/python
-	@$(PIP) install --no-compile --upgrade --target .venv/oldest 'transformers==5.0.0'
+$(VENV)/.oldest: constraints.txt tests/versions.py $(BIN)/python
+	@$(BIN)/python tests/versions.py oldest $(VENV)
+	@$(PIP) install --no-compile --upgrade --target $(VENV)/oldest -r $(VENV)/oldest-requirements.txt -c $(VENV)/oldest-constraints.txt
 	@touch $@
 
 # The core, without PyTorch, with the lowest version of each dependency that pyproject.toml allows. Old libraries warn
 # about still older ones.
 LOWEST_TOOLS := pytest pytest-xdist hypothesis httpx httpx2 onnx watchfiles
-test-lowest: .venv/.lowest
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src .venv/lowest/bin/python tests/core_tests.py --of-dependencies --hypothesis-profile=few -n 3 --dist loadfile --no-loadscope-reorder \
+test-lowest: $(VENV)/.lowest
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 PYTHONPATH=src $(VENV)/lowest/bin/python tests/core_tests.py --of-dependencies --hypothesis-profile=few -n 3 --dist loadfile --no-loadscope-reorder \
 	  -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning
 
-.venv/.lowest: pyproject.toml tests/lowest.py .venv/bin/python
-	@$(PYTHON) -m venv --clear --without-pip .venv/lowest && $(BIN)/python tests/lowest.py > .venv/lowest/lowest.txt
-	@$(PIP) --python .venv/lowest/bin/python install --no-compile -r .venv/lowest/lowest.txt $(LOWEST_TOOLS)
+$(VENV)/.lowest: pyproject.toml constraints.txt tests/versions.py $(BIN)/python
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)/lowest && $(BIN)/python tests/versions.py lowest $(VENV)
+	@$(PIP) --python $(VENV)/lowest/bin/python install --no-compile -r $(VENV)/lowest-requirements.txt -c $(VENV)/lowest-constraints.txt $(LOWEST_TOOLS)
 	@touch $@
+
+# The newest versions that pyproject.toml allows, in an environment of their own, in place of the pins; first the list of
+# what is newer. Once a week a workflow runs it.
+test-newest:
+	@rm -f .venv/newest/.test
+	@$(AGAIN) .venv/newest/.test VENV=.venv/newest PINS='--upgrade --upgrade-strategy eager'
+	@.venv/newest/bin/python tests/versions.py newer
+	@$(AGAIN) suite VENV=.venv/newest
+
+# Renew constraints.txt, for Python 3.11 to 3.14 on Linux, macOS and Windows: the newest of all, but of torch what pip takes by
+# itself (on some machines a build for their processor), without its local version.
+lock: $(BIN)/python
+	@$(PIP) install --upgrade uv
+	@$(PIP) install --dry-run --ignore-installed --no-deps --report $(VENV)/torch.json torch
+	@$(BIN)/python -c 'import json, sys; print("torch==" + json.load(sys.stdin)["install"][0]["metadata"]["version"].split("+")[0])' < $(VENV)/torch.json > $(VENV)/torch.txt
+	@printf '%s\n' uv $(BUILD) $(MOTO) $(MUTATION) $(LOWEST_TOOLS) | $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' -c $(VENV)/torch.txt pyproject.toml - -o constraints.txt
 
 # Speeds as ratios to plain ways, measured in one run, compared with those on record; ends with an error where one has
 # lost a quarter. Under five minutes, on a machine that does nothing else.
-bench: .venv/.test
+bench: $(VENV)/.test
 	@HF_HUB_OFFLINE=1 $(BIN)/python benchmarks/regressions.py
 
 # Thousands of kills, damages, copies, hostile pictures, requests and model folders: hours. Each script prints its own
 # table (docs/reliability.md has the figures) and ends with 1 if anything was lost, wrong or not refused.
-trials: .venv/.ray
+trials: $(VENV)/.ray
 	@failed=; HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 ARACLIP_TRIALS=1 $(BIN)/python -m pytest tests/trials tests/benchmarks || failed=pytest; \
 	for trial in $$(grep -l __main__ tests/trials/*.py); do \
 	  echo "== $$trial"; OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python $$trial || failed="$$failed $$trial"; \
@@ -152,12 +182,12 @@ count:
 	done
 	@echo "docs: $$(find docs -name '*.md' -not -path 'docs/log/*' -exec cat {} + | wc -c) bytes, docs/log: $$(cat docs/log/*.md | wc -c)"
 
-lint: .venv/.test lint-github
+lint: $(VENV)/.test lint-github
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/mypy
 
 # The workflows, the forms of issues, the citation and the job for Kubernetes, by their schemas; zizmor looks for what a stranger could
 # abuse. actionlint, a program in Go whose packages on PyPI download it, is asked where it is installed.
-lint-github: .venv/.test
+lint-github: $(VENV)/.test
 	@$(BIN)/zizmor --offline --quiet .github
 	@! command -v actionlint > /dev/null || actionlint
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -172,15 +202,15 @@ lint-github: .venv/.test
 # SDIST_TESTS="tests/gallery/test_query.py …" some files. SDIST_WORKERS=1 leaves a core of a busy machine to others.
 SDIST_TESTS ?= core
 SDIST_WORKERS ?= 2
-release-check: .venv/.release
+release-check: $(VENV)/.release
 	@$(BIN)/python -u tests/release/check.py --tests $(SDIST_TESTS) --workers $(SDIST_WORKERS)
 
-wheel: .venv/.test
+wheel: $(VENV)/.test
 	@$(BIN)/python -m build --wheel --outdir dist
 
 # araclip-mini from its data, hours on two cores (npm fetches the emoji); stop it whenever you like, it goes on where it was.
 # bfloat16 is left out on processors that do not compute with it.
-mini: .venv/.test
+mini: $(VENV)/.test
 	$(BIN)/python recipes/mini/data.py --data $(DATA) --out $(WORK)/data
 	$(BIN)/python recipes/mini/train.py all recipes/mini/mini.toml --set data=$(WORK)/data --runs $(WORK)/runs $(FLOAT32)
 	$(BIN)/araclip export $(WORK)/runs/names $(WORK)/araclip-mini --version 12 --weights 'smooth-compact + static-int8' --about recipes/mini/about.toml --dev $(DATA)/flickr8k \
@@ -206,36 +236,36 @@ clean:
 	rm -rf .venv dist build
 
 # A marker file stands for "installed": the second run of a command starts at once, a changed pyproject.toml installs anew.
-.venv/bin/python:
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15), "AraCLIP needs Python 3.11 to 3.14, this is " + sys.version.split()[0]; import ensurepip' \
 	|| { echo "Python 3.11 to 3.14 with venv and pip is needed (on Debian and Ubuntu: apt install python3-venv; another: make demo PYTHON=python3.13)."; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv $(VENV)
 
-.venv/.demo: pyproject.toml .venv/bin/python
+$(VENV)/.demo: pyproject.toml constraints.txt $(BIN)/python
 	@echo "Installing (once, about a minute) …"
-	@$(PIP) install --no-compile -e '.[demo]'
+	@$(EDITABLE) -e '.[demo]'
 	@touch $@
 
-.venv/.test: pyproject.toml .venv/bin/python
+$(VENV)/.test: pyproject.toml constraints.txt $(BIN)/python
 	@echo "Installing (once, a few minutes) …"
-	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers]'
-	@touch $@ .venv/.demo
+	@$(EDITABLE) -e '.[demo,dev,train,mini,peers]'
+	@touch $@ $(VENV)/.demo
 
 # All of these in two steps: pip resolves and builds fewer times, and looks for Ray's packages beside what is there.
-.venv/.everything: pyproject.toml .venv/bin/python
+$(VENV)/.everything: pyproject.toml constraints.txt $(BIN)/python
 	@echo "Installing all that tests need (once, a few minutes) …"
-	@$(PIP) install --no-compile -e '.[demo,dev,train,mini,peers,docs,browser]'
-	@$(PIP) install --no-compile -e '.[ray]' $(MOTO)
-	@touch .venv/.test .venv/.demo .venv/.docs .venv/.browser .venv/.ray $@
+	@$(EDITABLE) -e '.[demo,dev,train,mini,peers,docs,browser]'
+	@$(EDITABLE) -e '.[ray]' $(MOTO)
+	@touch $(VENV)/.test $(VENV)/.demo $(VENV)/.docs $(VENV)/.browser $(VENV)/.ray $@
 
-.venv/.docs: pyproject.toml .venv/.test
-	@$(PIP) install --no-compile -e '.[docs]'
+$(VENV)/.docs: pyproject.toml constraints.txt $(VENV)/.test
+	@$(EDITABLE) -e '.[docs]'
 	@touch $@
 
-.venv/.release: pyproject.toml .venv/bin/python
-	@$(PIP) install --no-compile $$($(BIN)/python tests/release/tools.py)
+$(VENV)/.release: pyproject.toml constraints.txt $(BIN)/python
+	@$(INSTALL) $$($(BIN)/python tests/release/tools.py)
 	@touch $@
 
-.venv/.browser: pyproject.toml .venv/.test
-	@$(PIP) install --no-compile -e '.[browser]'
+$(VENV)/.browser: pyproject.toml constraints.txt $(VENV)/.test
+	@$(EDITABLE) -e '.[browser]'
 	@touch $@

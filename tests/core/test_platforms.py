@@ -461,7 +461,8 @@ def test_both_commands_for_windows_have_makes_extras(page: str) -> None:
     root = Path(__file__).parents[2]
     text, make = (root / page).read_text(encoding="utf-8"), (root / "Makefile").read_text(encoding="utf-8")
     assert "py -m venv .venv" in text
-    for target, command in ((".venv/.demo", "araclip demo"), (".venv/.test", "python -m pytest")):
-        extras = re.search(rf"^{re.escape(target)}:.*?install .*?-e '(\.\[[^']+)'", make, re.DOTALL | re.MULTILINE)
+    for target, command in (("$(VENV)/.demo", "araclip demo"), ("$(VENV)/.test", "python -m pytest")):
+        extras = re.search(rf"^{re.escape(target)}:.*?EDITABLE.*?-e '(\.\[[^']+)'", make, re.DOTALL | re.MULTILINE)
         assert extras
-        assert f".venv\\Scripts\\pip install -e {extras[1]} && .venv\\Scripts\\{command}" in text
+        pip = f".venv\\Scripts\\pip install -c constraints.txt -e {extras[1]}"
+        assert f"{pip} && .venv\\Scripts\\{command}" in text

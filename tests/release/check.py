@@ -6,8 +6,8 @@
    and twine; a release tag (GITHUB_REF_NAME, as v1.2.3) is the version.
 2. The wheel is installed into an empty environment in a folder with spaces and Arabic letters; there pictures are
    indexed and searched with the hub switched off; uninstalling leaves nothing.
-3. The core's tests pass from the unpacked sdist; with `--tests all` the whole suite, with the extras that `make test`
-   installs; with names of files only those, for a look while the machine is busy.
+3. The core's tests pass from the unpacked sdist, with the versions of constraints.txt; with `--tests all` the whole
+   suite, with the extras that `make test` installs; with names of files only those, for a look on a busy machine.
 4. The licences of all that was installed are ones that fit; they are written to `licences.md`, an SBOM to `sbom.json`.
    So are those of what each of the extras would install, in `licences-extras.md`; exceptions have their reasons.
 
@@ -149,7 +149,8 @@ def tested(python: Path, sdist: Path, home: Path, tests: list[str], workers: int
         archive.extractall(home, filter="data")
     source = home / sdist.name.removesuffix(".tar.gz")
     whole = tests == ["all"]
-    pip(python, "install", "--no-compile", *([f"{source}[{TEST_EXTRAS}]"] if whole else [source, *TEST_TOOLS]))
+    needed = [f"{source}[{TEST_EXTRAS}]"] if whole else [source, *TEST_TOOLS]
+    pip(python, "install", "--no-compile", "-c", source / "constraints.txt", *needed)
     spread = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     ways = {"core": ["tests/core_tests.py", *spread], "all": ["-m", "pytest", *spread]}
     command = ways.get(tests[0], ["-m", "pytest", *tests])

@@ -122,6 +122,9 @@ def test_a_saved_tokenizer_normalises_and_cuts_whoever_calls_it(folder: Path) ->
     assert len(tokenizer(" ".join(["cat"] * 60))["input_ids"]) == 32
     assert len(tokenizer(" ".join(["cat"] * 60), truncation=False)["input_ids"]) == 62
     assert tokenizer("a cat", "كَلب")["input_ids"] == tokenizer("a cat", "كلب")["input_ids"]
+    assert tokenizer.encode(ADORNED, ADORNED) == tokenizer.encode(PLAIN, PLAIN)
+    assert tokenizer.tokenize("a cat", "كَلب") == ["a", "cat", "كلب"]
+    assert tokenizer(text_target=[ADORNED], text_pair_target=[ADORNED]) == tokenizer([PLAIN], [PLAIN])
 
 
 def test_tokenizers_are_the_same_after_saving_with_a_processor(tmp_path: Path) -> None:

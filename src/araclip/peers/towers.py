@@ -155,8 +155,8 @@ class ImageGraph(Scaled):
         """Free the text tower's memory, after its graph was written; the image tower is still needed."""
         for module in [*self.modules()]:
             for name in ("text_model", "text_projection"):
-                if name in module._modules:
-                    module._modules[name] = nn.Identity()
+                if name in dict(module.named_children()):
+                    setattr(module, name, nn.Identity())
 
 
 @dataclass

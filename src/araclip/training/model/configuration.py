@@ -167,14 +167,14 @@ class AraCLIPConfig(Named, PreTrainedConfig):  # type: ignore[misc]
         training_data: Iterable[str] = (),
         **kwargs: Any,
     ) -> None:
-        attention = kwargs.pop("attn_implementation", None)
         for name, default in HEADS.items():
             setattr(self, name, kwargs.pop(name, default))
-        super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         self.text_config = _tower_config(ARABERT if text_config is None else text_config)
         self.vision_config: Any = None if vision_config is None else _tower_config(vision_config)
-        if attention is not None:  # the kind of attention for both towers, or for each by name; None: the towers' own
-            self._attn_implementation = attention
+        # the kind of attention, for both towers or for each by name, which transformers hands on to the towers
+        if kwargs.get("attn_implementation") is None:
+            kwargs["attn_implementation"] = {}  # the towers' own
+        super().__init__(**{key: value for key, value in kwargs.items() if key not in FOR_OTHERS})
         if vision_pooling is None:
             vision_pooling = usual_vision_pooling(self.vision_config)
         self.projection_dim = projection_dim

@@ -117,6 +117,7 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
     text_projection: Any
     vision_model: Any  # None without image tower
     visual_projection: Any
+    _timm_checkpointing = False
 
     def __init__(
         self,
@@ -363,15 +364,29 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         """Return the model's training loss, a scalar, of unit rows (T, D) and (I, D); see `objective`."""
         return objective(self)(text, image, same=same, owner=owner)
 
-    def _set_gradient_checkpointing(self, enable: bool = True, *args: Any, **kwargs: Any) -> None:
-        """Turn gradient checkpointing on or off, also in a tower of timm, which has a switch of its own.
+    @property
+    def gradient_checkpointing(self) -> bool:
+        """True while a tower of timm computes its activations again in the backward pass.
 
-        Called by transformers' methods.
+        transformers switches each module that has this attribute; timm's have a method instead.
+
+        Raises:
+            AttributeError: there is no tower of timm, or it cannot do so: then only other modules have the attribute.
         """
-        super()._set_gradient_checkpointing(enable, *args, **kwargs)
+        if not self._has_timm_checkpointing():
+            raise AttributeError("gradient_checkpointing")
+        return self._timm_checkpointing
+
+    @gradient_checkpointing.setter
+    def gradient_checkpointing(self, on: bool) -> None:
+        if self._has_timm_checkpointing():
+            self.vision_model.timm_model.set_grad_checkpointing(on)
+            self._timm_checkpointing = on
+
+    def _has_timm_checkpointing(self) -> bool:
         tower = self.vision_model
-        if tower is not None and tower.config.model_type == "timm_wrapper" and tower.supports_gradient_checkpointing:
-            tower._set_gradient_checkpointing(enable)
+        timm = tower is not None and tower.config.model_type == "timm_wrapper"
+        return bool(timm and tower.supports_gradient_checkpointing)
 
 
 def _without_nones(**inputs: Any) -> dict[str, Any]:

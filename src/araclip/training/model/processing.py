@@ -31,13 +31,19 @@ class AraCLIPTokenizer(Named, PreTrainedTokenizerFast):  # type: ignore[misc]
 
     model_input_names = ("input_ids", "attention_mask")
 
-    def __call__(self, *args: Any, truncation: Any = None, **how: Any) -> Any:
+    def __call__(
+        self, text: Any = None, text_pair: Any = None, text_target: Any = None, text_pair_target: Any = None,
+        *args: Any, truncation: Any = None, **how: Any,
+    ) -> Any:  # fmt: skip
         """Tokenize like every transformers tokenizer, but cut to `model_max_length` unless `truncation` is given."""
-        return super().__call__(*args, truncation=True if truncation is None else truncation, **how)
+        texts = map(_normalized, (text, text_pair, text_target, text_pair_target))
+        return super().__call__(*texts, *args, truncation=True if truncation is None else truncation, **how)
 
-    def _encode_plus(self, text: Any, text_pair: Any = None, **how: Any) -> Any:
-        """Normalise and tokenize one text or many; transformers 5 calls this from `__call__`, `encode`, `tokenize`."""
-        return super()._encode_plus(_normalized(text), text_pair=_normalized(text_pair), **how)
+    def encode(self, text: Any, text_pair: Any = None, *args: Any, **how: Any) -> Any:
+        return super().encode(_normalized(text), _normalized(text_pair), *args, **how)
+
+    def tokenize(self, text: Any, pair: Any = None, *args: Any, **how: Any) -> Any:
+        return super().tokenize(_normalized(text), _normalized(pair), *args, **how)
 
 
 def _normalized(text: Any) -> Any:
@@ -51,6 +57,7 @@ AutoTokenizer.register(AraCLIPConfig, fast_tokenizer_class=AraCLIPTokenizer, exi
 
 # how texts are tokenised by default; without token type ids, which tell apart the two texts of a pair
 _TEXT_KWARGS = {"padding": True, "truncation": True, "return_token_type_ids": False}
+_SETTINGS = ("max_tokens", "normalizer", "reduction")  # arguments of AraCLIPProcessor beside its two parts
 _RESIZING = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "do_pad", "input_data_format")
 
 
@@ -124,7 +131,7 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         return cls(image_processor_at(vision), tokenizer, max_tokens)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Any:
         """Load the processor of a hub id, a folder of transformers, a bundled model's name, or a model folder.
 
         Raises:
@@ -147,7 +154,12 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
         if Path(pretrained_model_name_or_path).is_dir():
             foreign.check_folder(Path(pretrained_model_name_or_path))
         kwargs["trust_remote_code"] = False  # code that a folder brings is never used
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        saved, given = cls.get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if saved.get("image_processor") is not None:
+            return super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        # a model without image tower; `ProcessorMixin` would not load it, since it does not accept None for a part
+        tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return cls(None, tokenizer, **{name: how[name] for how in (saved, given) for name in _SETTINGS if name in how})
 
     def __call__(
         self,
@@ -298,18 +310,6 @@ class AraCLIPProcessor(Named, ProcessorMixin):  # type: ignore[misc]
     def to_dict(self) -> dict[str, Any]:
         """Return the content of processor_config.json."""
         return {**super().to_dict(), "auto_map": {"AutoProcessor": f"{MODULE}.AraCLIPProcessor"}}
-
-    @classmethod
-    def _get_arguments_from_pretrained(
-        cls, pretrained_model_name_or_path: str | Path, processor_dict: dict[str, Any] | None = None, **kwargs: Any
-    ) -> list[Any]:
-        """Load the tokenizer and the image processor, which may be None; ProcessorMixin's own method forbids None."""
-        if (processor_dict or {}).get("image_processor") is None:
-            return [None, AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)]
-        parts: list[Any] = super()._get_arguments_from_pretrained(
-            pretrained_model_name_or_path, processor_dict, **kwargs
-        )
-        return parts
 
 
 def _are_pictures(images: Any) -> bool:

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -104,10 +103,8 @@ def _attend_plainly(model: AraCLIPModel, processor: AraCLIPProcessor) -> None:
 
     The setting is not saved with the model.
     """
-    tower: Any = model.text_model
-    fused = getattr(tower.config, "_attn_implementation", None) == "sdpa"
-    if fused and processor.max_tokens <= SHORT and model.logit_scale.device.type == "cpu":
-        tower.set_attn_implementation("eager")
+    if processor.max_tokens <= SHORT and model.logit_scale.device.type == "cpu":
+        model.text_model.set_attn_implementation("eager")
 
 
 def _project(model: AraCLIPModel, features: Tensor) -> Tensor:
