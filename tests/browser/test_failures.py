@@ -123,6 +123,18 @@ def test_without_network_it_retries_by_itself_once_there_is_one(visit: Visit) ->
     page.wait_for_selector(".tile")
 
 
+def test_a_network_that_carries_nothing_at_first_is_asked_again(visit: Visit) -> None:
+    page = visit(expecting=FAILED)
+    page.context.set_offline(True)
+    ask(page, "أحمر")
+    expect(page.get_by_role("alert")).to_contain_text("لا اتصال بالشبكة")
+    failed = []
+    page.route("**/search?*", lambda route: (failed.append(route.request.url), route.abort()), times=1)
+    page.context.set_offline(False)
+    page.wait_for_selector(".tile")
+    assert len(failed) == 1
+
+
 def test_without_a_network_a_view_comes_once_there_is_one(visit: Visit) -> None:
     page = visit(expecting=FAILED)
     page.wait_for_selector("#timeline .tile")

@@ -13,7 +13,7 @@ import { Grid } from './grid.js';
 import { showHome } from './home.js';
 import { language, onLanguage, setLanguage, t, translate } from './i18n.js';
 import { listenForPictures } from './intake.js';
-import { failed, failedBelow, nothingNotice } from './notice.js';
+import { failed, failedBelow, networkIsBack, nothingNotice } from './notice.js';
 import { Paging } from './paging.js';
 import { storePicture } from './pictures.js';
 import { enter, goTo, leavePlace, leaveViewer } from './place.js';
@@ -276,7 +276,7 @@ function listen() {
   $('language').addEventListener('click', () => setLanguage(language() === 'ar' ? 'en' : 'ar'));
   document.querySelector('.brand').addEventListener('click', plainly(() => go(read(''))));
   addEventListener('popstate', (event) => arrive({ scroll: event.state?.scroll }));
-  addEventListener('online', () => $('notice').querySelector('.offline button')?.click());
+  addEventListener('online', networkIsBack);
 }
 
 onLanguage(() => {

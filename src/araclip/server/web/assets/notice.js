@@ -6,6 +6,7 @@ import { language, t } from './i18n.js';
 import { complain } from './toast.js';
 
 let timer;
+let closeToast; // of the toast that says the same as the notice
 
 /** Show a notice. `action` is { label, run, icon } or null; errors are announced by screen readers. */
 export function notice({ name, title, detail, action = null, alert = false }) {
@@ -41,6 +42,7 @@ export function problemNotice(problem, retry) {
   if (wait) countdown(title, wait, action);
   else if (status === 0 && !navigator.onLine) notice({ name: 'offline', title, detail, action, alert: true });
   else notice({ name: 'broken', title, detail, action: status >= 400 && status < 500 ? null : action, alert: true });
+  if (status === 0) $('notice').firstChild.dataset.unanswered = '';
 }
 
 /** Show a problem, or ask for a missing token and try again. */
@@ -53,11 +55,19 @@ export async function failed(problem, retry) {
 /** Show a problem of pictures that come while the page is scrolled: a toast says it where the notice is out of sight. */
 export function failedBelow(problem, retry) {
   const close = scrollY > innerHeight && complain(problem);
-  failed(problem, () => { if (close) close(); return retry(); });
+  failed(problem, retry);
+  closeToast = close;
+}
+
+/** Try again where no answer came, since there is a network again; some need a moment until they carry requests. */
+export function networkIsBack() {
+  for (const ms of [0, 1000, 4000]) setTimeout(() => $('notice').querySelector('[data-unanswered] button')?.click(), ms);
 }
 
 export function clearNotice() {
   clearInterval(timer);
+  if (closeToast) closeToast();
+  closeToast = null;
   $('notice').replaceChildren();
 }
 
