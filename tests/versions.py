@@ -2,7 +2,7 @@
 
     python tests/versions.py lowest FOLDER   # writes FOLDER/lowest-requirements.txt and FOLDER/lowest-constraints.txt
     python tests/versions.py oldest FOLDER
-    python tests/versions.py newer           # lists what this environment has in another version than constraints.txt
+    python tests/versions.py newer           # lists what this environment has in a newer version than constraints.txt
 
 lowest: each core dependency in the lowest version that pyproject.toml and this Python allow. oldest: the oldest
 transformers. All else has the version of constraints.txt, but for what these need in an older one.
@@ -53,15 +53,16 @@ def write(folder: Path, kind: str, requirements: list[str], need: list[str]) -> 
 
 
 def newer() -> Iterable[str]:
-    """`name pinned → installed` of each package whose pinned version, for this Python and system, is another one."""
+    """`name pinned → installed` of each package whose pinned version, for this Python and system, is an older one."""
     from packaging.requirements import Requirement
+    from packaging.version import Version
 
     here = [pin for pin in map(Requirement, pins()) if not pin.marker or pin.marker.evaluate()]
     pinned = {name_of(pin.name): str(pin.specifier).removeprefix("==") for pin in here}
     for found in sorted(distributions(), key=lambda found: name_of(found.name)):
-        version = found.version.split("+")[0]
-        if version != (before := pinned.get(name_of(found.name), version)):
-            yield f"{name_of(found.name)} {before} → {version}"
+        before = pinned.get(name_of(found.name), found.version)
+        if Version(Version(found.version).public) > Version(before):
+            yield f"{name_of(found.name)} {before} → {found.version}"
 
 
 if __name__ == "__main__":
