@@ -281,6 +281,7 @@ def beginning(arguments: list[str], said: Path) -> Iterator[Any]:
 
 def _alone(arguments: list[str], said: Path) -> None:
     os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
     torch.set_num_threads(1)
     sys.argv = ["araclip", *arguments]
     main()

@@ -373,20 +373,15 @@ class AraCLIPModel(hub_files.Published, PreTrainedModel):  # type: ignore[misc]
         Raises:
             AttributeError: there is no tower of timm, or it cannot do so: then only other modules have the attribute.
         """
-        if not self._has_timm_checkpointing():
-            raise AttributeError("gradient_checkpointing")
+        tower = self.vision_model
+        if tower is None or tower.config.model_type != "timm_wrapper" or not tower.supports_gradient_checkpointing:
+            raise AttributeError("gradient_checkpointing: there is no tower of timm that could do so")
         return self._timm_checkpointing
 
     @gradient_checkpointing.setter
     def gradient_checkpointing(self, on: bool) -> None:
-        if self._has_timm_checkpointing():
-            self.vision_model.timm_model.set_grad_checkpointing(on)
-            self._timm_checkpointing = on
-
-    def _has_timm_checkpointing(self) -> bool:
-        tower = self.vision_model
-        timm = tower is not None and tower.config.model_type == "timm_wrapper"
-        return bool(timm and tower.supports_gradient_checkpointing)
+        self.vision_model.timm_model.set_grad_checkpointing(on)
+        self._timm_checkpointing = on
 
 
 def _without_nones(**inputs: Any) -> dict[str, Any]:
